@@ -1,0 +1,168 @@
+//! The bodies of the classic profile: JSON as Foundation's `JSONEncoder` and `JSONDecoder` write and read it.
+//!
+//! Writing: no white space, `/` as `\/`, control characters escaped, everything else as it is. Reading: any order of
+//! keys, white space, all escapes of RFC 8259, unknown keys ignored.
+
+use alloc::string::String;
+use core::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use zeroize::{Zeroize, Zeroizing};
+
+use super::MAX_CREDENTIAL_LEN;
+use super::codec::{Code, Codec, DecodeError, Malformed};
+use crate::PacketBuf;
+use crate::aead::Aead;
+
+/// A message that has been opened and understood.
+#[derive(Debug)]
+pub enum Message {
+    /// Code 0x01: somebody asks to log in.
+    AuthRequest(Credentials),
+    /// Code 0x02: the server's answer.
+    AuthResponse {
+        /// Whether login and password were right.
+        is_ok: bool,
+    },
+    /// Code 0x03: one inner packet, which is now what the buffer holds.
+    Data,
+}
+
+/// Who asks to log in, and their proof. Debug hides the password, and the login, which may be a password typed into
+/// the wrong field.
+pub struct Credentials {
+    /// Name of the user, as it was sent; at most [`MAX_CREDENTIAL_LEN`] bytes.
+    pub login: String,
+    /// The password in plain text, which is what this protocol sends; erased when dropped.
+    pub password: Zeroizing<String>,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credentials([hidden])")
+    }
+}
+
+impl<A: Aead> Codec<A> {
+    /// Opens the datagram in `buf` and reads its body. After [`Message::Data`], `buf` is the inner packet.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open), and [`Malformed::Body`] if the body is not what the code promises. Never
+    /// [`DecodeError::Unexpected`]: what is expected depends on the state of the one who asks.
+    pub fn decode(&self, buf: &mut PacketBuf) -> Result<Message, DecodeError> {
+        Ok(match self.open(buf)? {
+            Code::AuthRequest => Message::AuthRequest(read_auth_request(buf)?),
+            Code::AuthResponse => Message::AuthResponse {
+                is_ok: read_auth_response(buf)?,
+            },
+            Code::Data => {
+                read_data(buf)?;
+                Message::Data
+            }
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct AuthRequest {
+    login: String,
+    password: String,
+}
+
+#[derive(Deserialize)]
+struct AuthResponse {
+    #[serde(rename = "isOK")]
+    is_ok: bool,
+}
+
+/// A new buffer with the body of a request. It is written once and sealed in place, so that no copy stays behind.
+pub(super) fn auth_request(login: &str, password: &str) -> PacketBuf {
+    const LONGEST_ESCAPE: usize = "\\u0000".len();
+    let strings = login
+        .len()
+        .saturating_add(password.len())
+        .saturating_mul(LONGEST_ESCAPE);
+    let mut body = PacketBuf::with_capacity(strings.saturating_add(64));
+    body.append(b"{\"login\":");
+    append_string(&mut body, login);
+    body.append(b",\"password\":");
+    append_string(&mut body, password);
+    body.append(b"}");
+    body
+}
+
+/// A new buffer with the body of an answer.
+pub(super) fn auth_response(is_ok: bool) -> PacketBuf {
+    PacketBuf::copied_from(if is_ok {
+        b"{\"isOK\":true}"
+    } else {
+        b"{\"isOK\":false}"
+    })
+}
+
+/// Reads a request and erases it from `body`.
+fn read_auth_request(body: &mut PacketBuf) -> Result<Credentials, Malformed> {
+    let read = serde_json::from_slice(body);
+    body.zeroize();
+    let AuthRequest { login, password } = read.map_err(|_| Malformed::Body)?;
+    let password = Zeroizing::new(password);
+    if login.len() > MAX_CREDENTIAL_LEN || password.len() > MAX_CREDENTIAL_LEN {
+        return Err(Malformed::Body);
+    }
+    Ok(Credentials { login, password })
+}
+
+/// Reads an answer: whether the login was right.
+fn read_auth_response(body: &PacketBuf) -> Result<bool, Malformed> {
+    let AuthResponse { is_ok } = serde_json::from_slice(body).map_err(|_| Malformed::Body)?;
+    Ok(is_ok)
+}
+
+/// Turns the body of a data message into the packet it carries: raw bytes stay as they are, a JSON string of base64
+/// (no IP packet begins with `"`) is decoded. Only the second way, for old peers, allocates.
+fn read_data(body: &mut PacketBuf) -> Result<(), Malformed> {
+    if body.first() == Some(&b'"') {
+        let text: String = serde_json::from_slice(body).map_err(|_| Malformed::Body)?;
+        let packet = STANDARD.decode(text).map_err(|_| Malformed::Body)?;
+        body.truncate(0);
+        body.append(&packet);
+    }
+    Ok(())
+}
+
+fn append_string(body: &mut PacketBuf, text: &str) {
+    body.append(b"\"");
+    for byte in text.bytes() {
+        match byte {
+            b'"' => body.append(b"\\\""),
+            b'\\' => body.append(b"\\\\"),
+            b'/' => body.append(b"\\/"),
+            0x08 => body.append(b"\\b"),
+            0x0c => body.append(b"\\f"),
+            b'\n' => body.append(b"\\n"),
+            b'\r' => body.append(b"\\r"),
+            b'\t' => body.append(b"\\t"),
+            0x00..0x20 => body.append(&[
+                b'\\',
+                b'u',
+                b'0',
+                b'0',
+                hex_digit(byte >> 4),
+                hex_digit(byte & 15),
+            ]),
+            _ => body.append(&[byte]),
+        }
+    }
+    body.append(b"\"");
+}
+
+const fn hex_digit(nibble: u8) -> u8 {
+    if nibble < 10 {
+        b'0'.saturating_add(nibble)
+    } else {
+        (b'a' - 10).saturating_add(nibble)
+    }
+}

@@ -1,0 +1,447 @@
+//! The client's side: logs in, repeats, gives up, and carries packets while the tunnel is up.
+
+use alloc::string::String;
+use core::fmt;
+use core::net::SocketAddr;
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+use zeroize::Zeroizing;
+
+use super::attempt::Attempt;
+use super::body::{Message, auth_request};
+use super::codec::{Code, Codec, DecodeError, SealError};
+use super::outbox::Outbox;
+use super::{Key, MAX_CREDENTIAL_LEN, stream};
+use crate::ip::IpAddresses;
+use crate::{
+    ApiMisuse, Batch, Command, Counters, Datagram, DropReason, Event, EventKind, Instant, NetworkSettings,
+    PacketBuf, Peer, Reason, StartError, TunnelStatus,
+};
+
+/// What a client has to know. Debug shows neither key, password nor seed.
+#[derive(Clone)]
+pub struct ClientConfig {
+    /// The pre-shared key.
+    pub key: Key,
+    /// Name of the user, at most [`MAX_CREDENTIAL_LEN`] bytes.
+    pub login: String,
+    /// Password of the user, at most [`MAX_CREDENTIAL_LEN`] bytes. Everyone who holds the key can read it on the wire.
+    pub password: Zeroizing<String>,
+    /// The server's outer address. Datagrams from elsewhere are dropped.
+    pub server: SocketAddr,
+    /// What `start` completes with: this profile has no way to learn settings from the server.
+    pub settings: NetworkSettings,
+    /// Where nonces and jitter come from. In earnest it must be fresh entropy for every client and every run:
+    /// the same seed under the same key means the same nonces.
+    pub seed: [u8; 32],
+}
+
+impl fmt::Debug for ClientConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientConfig")
+            .field("login", &self.login)
+            .field("server", &self.server)
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A client of the classic profile.
+///
+/// # Four families of methods
+///
+/// - **Input**: [`handle_datagram`](Self::handle_datagram), [`handle_packet`](Self::handle_packet),
+///   [`handle_timeout`](Self::handle_timeout).
+/// - **Output**: [`poll_datagram`](Self::poll_datagram), [`poll_packet`](Self::poll_packet),
+///   [`poll_event`](Peer::poll_event), [`poll_timeout`](Self::poll_timeout).
+/// - **Getters**: [`status`](Self::status), [`settings`](Self::settings), [`counters`](Peer::counters),
+///   [`messages_sealed`](Self::messages_sealed).
+/// - **What the user asks for**: [`start`](Self::start), [`stop`](Self::stop), [`sleep`](Self::sleep),
+///   [`wake`](Self::wake), [`network_changed`](Self::network_changed).
+///
+/// # Order of calls
+///
+/// One input or command, then poll datagrams, packets and events until each gives `None`, then sleep until
+/// [`poll_timeout`](Self::poll_timeout). An input before datagrams and packets were polled is
+/// [`ApiMisuse::NotDrained`]; nothing is handled then. `now` never goes backwards; if it does, it is taken for the
+/// latest time seen. [`Peer::turn`] does all of this for a whole batch and is what shells call.
+///
+/// # Life cycle
+///
+/// ```text
+/// Disconnected ── start ──> Connecting ── isOK: true ──> Connected ── wake, network_changed ──> Reasserting
+///       ^                       │                          │   ^                                     │
+///       └── isOK: false, 10 s, stop                stop ───┘   └────────── isOK: true ───────────────┤
+///       └────────────────────────────────────────────────────────────────  isOK: false, 10 s, stop ──┘
+/// ```
+///
+/// - `start` completes exactly once, with [`EventKind::Started`]. An unanswered request is repeated as
+///   [`REPEAT_WAITS`](super::REPEAT_WAITS) says. Each repeat is sealed afresh, so that no nonce is ever sent twice.
+/// - `Reasserting` logs in again while the settings stay applied. The old session may still stand, so packets are
+///   carried meanwhile. If the login fails, the tunnel goes down with [`EventKind::Cancelled`].
+/// - Between `sleep` and `wake` nothing is sent, and packets for the tunnel are dropped as
+///   [`NotConnected`](DropReason::NotConnected). A login under way keeps its deadline if `start` waits for it;
+///   logging in again is put off until `wake`. `wake` always asks the server again, for it may have forgotten us.
+/// - Dropped inputs are counted by [`DropReason`] and told as [`EventKind::Dropped`]; if nobody polls events, those
+///   beyond 4096 are only counted. That is all the state that the network can make.
+#[derive(Debug)]
+pub struct Client {
+    config: ClientConfig,
+    outbox: Outbox,
+    jitter: ChaCha20Rng,
+    status: TunnelStatus,
+    /// Set while the answer of the server is awaited.
+    attempt: Option<Attempt>,
+    /// `start` has not completed yet.
+    is_starting: bool,
+    is_asleep: bool,
+}
+
+impl Client {
+    /// A client that does nothing until [`start`](Self::start).
+    ///
+    /// Its status is [`TunnelStatus::Invalid`] if login or password are longer than [`MAX_CREDENTIAL_LEN`].
+    #[must_use]
+    pub fn new(config: ClientConfig) -> Self {
+        let codec = Codec::new(&config.key, config.seed, stream::CLIENT_NONCES);
+        let mut jitter = ChaCha20Rng::from_seed(config.seed);
+        jitter.set_stream(stream::CLIENT_JITTER);
+        let fits = config.login.len().max(config.password.len()) <= MAX_CREDENTIAL_LEN;
+        Self {
+            outbox: Outbox::new(codec, config.settings.mtu),
+            jitter,
+            status: if fits {
+                TunnelStatus::Disconnected
+            } else {
+                TunnelStatus::Invalid
+            },
+            attempt: None,
+            is_starting: false,
+            is_asleep: false,
+            config,
+        }
+    }
+
+    /// Counts messages that earlier runs have sealed under the same key, towards the limit of
+    /// [`MAX_MESSAGES`](super::MAX_MESSAGES).
+    pub const fn count_earlier_messages(&mut self, messages: u64) {
+        self.outbox.codec.count_earlier(messages);
+    }
+
+    /// Where the tunnel is in its life.
+    #[must_use]
+    pub const fn status(&self) -> TunnelStatus {
+        self.status
+    }
+
+    /// The settings that apply while the tunnel is up, `None` while it is not.
+    #[must_use]
+    pub fn settings(&self) -> Option<&NetworkSettings> {
+        self.is_up().then_some(&self.config.settings)
+    }
+
+    /// How many messages have been sealed under the key, those of earlier runs included.
+    #[must_use]
+    pub const fn messages_sealed(&self) -> u64 {
+        self.outbox.codec.messages_sealed()
+    }
+
+    /// Brings the tunnel up. The first request waits to be polled afterwards.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::AlreadyStarted`] if it is up or coming up.
+    pub fn start(&mut self, now: Instant) -> Result<(), ApiMisuse> {
+        let now = self.outbox.advance(now);
+        match self.status {
+            TunnelStatus::Disconnected => {
+                (self.is_starting, self.is_asleep) = (true, false);
+                self.set_status(TunnelStatus::Connecting, 0);
+                self.log_in(now, Attempt::new(now));
+            }
+            TunnelStatus::Invalid => {
+                self.outbox
+                    .event(0, EventKind::Started(Err(StartError::InvalidConfiguration)));
+            }
+            _ => return Err(ApiMisuse::AlreadyStarted),
+        }
+        Ok(())
+    }
+
+    /// Takes the tunnel down. This profile has no message for that: the server keeps the session until the user logs
+    /// in again.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::NotStarted`] if there is no tunnel.
+    pub fn stop(&mut self, now: Instant) -> Result<(), ApiMisuse> {
+        self.check_started(now)?;
+        self.outbox.unsend();
+        self.attempt = None;
+        if self.is_starting {
+            self.is_starting = false;
+            self.outbox.event(0, EventKind::Started(Err(StartError::Stopped)));
+        }
+        self.set_status(TunnelStatus::Disconnecting, 0);
+        self.set_status(TunnelStatus::Disconnected, 0);
+        Ok(())
+    }
+
+    /// Sends nothing more until [`wake`](Self::wake). Asleep already: nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::NotStarted`] if there is no tunnel.
+    pub fn sleep(&mut self, now: Instant) -> Result<(), ApiMisuse> {
+        self.check_started(now)?;
+        self.is_asleep = true;
+        self.attempt = if self.is_starting {
+            self.attempt.map(Attempt::paused)
+        } else {
+            None
+        };
+        Ok(())
+    }
+
+    /// Ends a sleep and asks the server again. Not asleep: nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::NotStarted`] if there is no tunnel.
+    pub fn wake(&mut self, now: Instant) -> Result<(), ApiMisuse> {
+        let now = self.check_started(now)?;
+        if self.is_asleep {
+            self.is_asleep = false;
+            self.log_in_again(now);
+        }
+        Ok(())
+    }
+
+    /// The way to the server is a new one: asks it again from there, at once or after the sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::NotStarted`] if there is no tunnel.
+    pub fn network_changed(&mut self, now: Instant) -> Result<(), ApiMisuse> {
+        let now = self.check_started(now)?;
+        if !self.is_asleep {
+            self.log_in_again(now);
+        }
+        Ok(())
+    }
+
+    /// Takes one datagram from the outer network.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::NotDrained`]; the datagram is lost then.
+    pub fn handle_datagram(&mut self, now: Instant, datagram: Datagram) -> Result<(), ApiMisuse> {
+        self.outbox.check_drained()?;
+        let now = self.outbox.advance(now);
+        self.outbox.counters.datagrams_in = self.outbox.counters.datagrams_in.saturating_add(1);
+        if self.attempt.is_some_and(|attempt| attempt.was_over_before(now)) {
+            self.fail(StartError::ConnectionTimedOut, 0);
+        }
+        let tag = datagram.payload.tag;
+        if let Err(reason) = self.open(datagram) {
+            self.outbox.drop(reason, tag);
+        }
+        Ok(())
+    }
+
+    /// Takes one IP packet from the inner network, seals it where it lies and queues it for the server.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::NotDrained`]; the packet is lost then.
+    pub fn handle_packet(&mut self, now: Instant, packet: PacketBuf) -> Result<(), ApiMisuse> {
+        self.outbox.check_drained()?;
+        self.outbox.advance(now);
+        if !self.is_up() || self.is_asleep {
+            self.outbox.drop(DropReason::NotConnected, packet.tag);
+        } else if IpAddresses::read(&packet).is_none() {
+            self.outbox.drop(DropReason::NotIp, packet.tag);
+        } else {
+            self.outbox.send_packet(self.config.server, packet);
+        }
+        Ok(())
+    }
+
+    /// Acts on the timer that is due, if one is.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::NotDrained`]; the timer stays due then.
+    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), ApiMisuse> {
+        self.outbox.check_drained()?;
+        let now = self.outbox.advance(now);
+        if let Some(attempt) = self.attempt {
+            match attempt.due(now) {
+                Some(Reason::LoginDeadline) => self.fail(StartError::ConnectionTimedOut, 0),
+                Some(_) => self.log_in(now, attempt),
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The next datagram to send, `None` when drained.
+    pub fn poll_datagram(&mut self) -> Option<Datagram> {
+        self.outbox.poll_datagram()
+    }
+
+    /// The next inner packet for the device, `None` when drained.
+    pub fn poll_packet(&mut self) -> Option<PacketBuf> {
+        self.outbox.poll_packet()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout), and why; `None` while there is nothing to wait for.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<(Instant, Reason)> {
+        self.attempt.map(|attempt| attempt.next_timeout())
+    }
+
+    fn is_up(&self) -> bool {
+        matches!(self.status, TunnelStatus::Connected | TunnelStatus::Reasserting)
+    }
+
+    fn check_started(&mut self, now: Instant) -> Result<Instant, ApiMisuse> {
+        let now = self.outbox.advance(now);
+        match self.status {
+            TunnelStatus::Invalid | TunnelStatus::Disconnected => Err(ApiMisuse::NotStarted),
+            _ => Ok(now),
+        }
+    }
+
+    fn set_status(&mut self, status: TunnelStatus, tag: u64) {
+        self.status = status;
+        self.outbox.event(tag, EventKind::Status(status));
+    }
+
+    /// Logs in on a path that may be new: goes on with what `start` waits for, or else begins anew.
+    fn log_in_again(&mut self, now: Instant) {
+        let attempt = match self.attempt {
+            Some(attempt) if self.is_starting => attempt.restarted(),
+            _ => Attempt::new(now),
+        };
+        if self.status == TunnelStatus::Connected {
+            self.set_status(TunnelStatus::Reasserting, 0);
+        }
+        if attempt.was_over_before(now) {
+            self.fail(StartError::ConnectionTimedOut, 0);
+        } else {
+            self.log_in(now, attempt);
+        }
+    }
+
+    /// Sends a request, sealed afresh, as part of `attempt`.
+    fn log_in(&mut self, now: Instant, mut attempt: Attempt) {
+        let request = auth_request(&self.config.login, &self.config.password);
+        match self.outbox.send(Code::AuthRequest, self.config.server, request) {
+            Ok(()) => {
+                attempt.sent(now, &mut self.jitter);
+                self.attempt = Some(attempt);
+            }
+            Err(SealError::KeyExhausted) => self.fail(StartError::KeyExhausted, 0),
+            Err(SealError::TooLarge) => self.fail(StartError::InvalidConfiguration, 0),
+        }
+    }
+
+    fn open(&mut self, datagram: Datagram) -> Result<(), DropReason> {
+        let Datagram {
+            remote, mut payload, ..
+        } = datagram;
+        if (remote.ip(), remote.port()) != (self.config.server.ip(), self.config.server.port()) {
+            return Err(DropReason::UnknownRemote);
+        }
+        match self
+            .outbox
+            .codec
+            .decode(&mut payload)
+            .map_err(DecodeError::reason)?
+        {
+            Message::AuthResponse { is_ok } if self.attempt.is_some() => {
+                if is_ok {
+                    self.accept(payload.tag);
+                } else {
+                    self.fail(StartError::AuthenticationRejected, payload.tag);
+                }
+            }
+            Message::Data if self.is_up() => {
+                if IpAddresses::read(&payload).is_none() {
+                    return Err(DropReason::NotIp);
+                }
+                self.outbox.deliver(payload);
+            }
+            Message::AuthResponse { .. } => return unexpected(Code::AuthResponse),
+            Message::AuthRequest(_) => return unexpected(Code::AuthRequest),
+            Message::Data => return unexpected(Code::Data),
+        }
+        Ok(())
+    }
+
+    /// The server let us in.
+    fn accept(&mut self, tag: u64) {
+        self.attempt = None;
+        if self.is_starting {
+            self.is_starting = false;
+            self.outbox
+                .event(tag, EventKind::Started(Ok(self.config.settings.clone())));
+        }
+        self.set_status(TunnelStatus::Connected, tag);
+    }
+
+    /// The login failed: completes `start`, or takes a tunnel down that was up.
+    fn fail(&mut self, error: StartError, tag: u64) {
+        self.attempt = None;
+        let kind = if self.is_starting {
+            EventKind::Started(Err(error))
+        } else {
+            EventKind::Cancelled(error)
+        };
+        self.is_starting = false;
+        self.outbox.event(tag, kind);
+        self.set_status(TunnelStatus::Disconnected, tag);
+    }
+}
+
+const fn unexpected(code: Code) -> Result<(), DropReason> {
+    Err(DecodeError::Unexpected(code).reason())
+}
+
+impl Peer for Client {
+    fn turn(&mut self, now: Instant, input: &mut Batch, output: &mut Batch) -> Option<(Instant, Reason)> {
+        // Everything is drained before each input, so that none of them is refused.
+        self.outbox.drain_into(output);
+        for datagram in input.datagrams.drain(..) {
+            let _ = self.handle_datagram(now, datagram);
+            self.outbox.drain_into(output);
+        }
+        for packet in input.packets.drain(..) {
+            let _ = self.handle_packet(now, packet);
+            self.outbox.drain_into(output);
+        }
+        let _ = self.handle_timeout(now);
+        self.outbox.drain_into(output);
+        self.poll_timeout()
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        self.outbox.poll_event()
+    }
+
+    fn command(&mut self, now: Instant, command: Command) -> Result<(), ApiMisuse> {
+        match command {
+            Command::Start => self.start(now),
+            Command::Stop => self.stop(now),
+            Command::Sleep => self.sleep(now),
+            Command::Wake => self.wake(now),
+            Command::NetworkChanged => self.network_changed(now),
+        }
+    }
+
+    fn counters(&self) -> Counters {
+        self.outbox.counters.clone()
+    }
+}

@@ -1,0 +1,363 @@
+//! The server's side: verifies logins, keeps sessions, and carries packets between them and the inner network.
+
+use alloc::borrow::ToOwned;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::SocketAddr;
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::{RngCore, SeedableRng};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use super::body::{Credentials, Message, auth_response};
+use super::codec::{Code, Codec, DecodeError};
+use super::outbox::Outbox;
+use super::users::{ConfigError, User, UserId, Users};
+use super::{Key, stream};
+use crate::ip::IpAddresses;
+use crate::job::{Job, JobDone, Outcome};
+use crate::{
+    ApiMisuse, Batch, Command, Counters, Datagram, DropReason, Event, EventKind, Instant, PacketBuf, Peer,
+    Reason,
+};
+
+/// Most logins that are verified at a time; requests beyond it are dropped as [`DropReason::Busy`].
+pub const MAX_PENDING_JOBS: usize = 64;
+
+/// Most equal requests from one source that one verification answers; further ones are dropped as
+/// [`DropReason::Busy`]. A client sends four in an attempt, and the network may double each.
+pub const MAX_REQUESTS_PER_JOB: usize = 8;
+
+/// What a server has to know. Debug shows neither key, hashes nor seed.
+#[derive(Clone)]
+pub struct ServerConfig {
+    /// The pre-shared key.
+    pub key: Key,
+    /// Who may log in.
+    pub users: Vec<User>,
+    /// Largest inner IP packet in bytes, at least 68.
+    pub mtu: u16,
+    /// Where nonces come from. In earnest it must be fresh entropy for every run: the same seed under the same key
+    /// means the same nonces.
+    pub seed: [u8; 32],
+}
+
+impl fmt::Debug for ServerConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerConfig")
+            .field("users", &self.users)
+            .field("mtu", &self.mtu)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A server of the classic profile.
+///
+/// # Four families of methods
+///
+/// - **Input**: [`handle_datagram`](Self::handle_datagram), [`handle_packet`](Self::handle_packet),
+///   [`handle_job`](Peer::handle_job). A server has no timers.
+/// - **Output**: [`poll_datagram`](Self::poll_datagram), [`poll_packet`](Self::poll_packet),
+///   [`poll_event`](Peer::poll_event), [`poll_job`](Peer::poll_job).
+/// - **Getters**: [`session_count`](Self::session_count), [`pending_jobs`](Self::pending_jobs),
+///   [`counters`](Peer::counters), [`messages_sealed`](Self::messages_sealed).
+/// - **What the user asks for**: nothing. Every [`Command`] is [`ApiMisuse::NotAClient`].
+///
+/// # Order of calls
+///
+/// One input, then poll datagrams, packets, events and jobs until each gives `None`. A datagram or packet before
+/// datagrams and packets were polled is [`ApiMisuse::NotDrained`]; nothing is handled then. Job results may be
+/// handed in one after the other. `now` never goes backwards; if it does, it is taken for the latest time seen.
+/// [`Peer::turn`] does all of this for a whole batch and is what shells call.
+///
+/// # Logins
+///
+/// A request becomes a [`Job`], because Argon2 takes its time, and is answered when the job comes back. Requests
+/// with the same credentials from the same source while the job is away are answered with it, each of them; other
+/// requests from that source are dropped meanwhile. An unknown user's password is held against a fake hash that
+/// costs as much as the costliest real one, so that answer, size and time say nothing about who exists (hashes of
+/// unequal cost do: give all users the same).
+///
+/// A valid login makes a session at the address that it came from and ends the user's older one. Sessions do not
+/// end otherwise: the profile has no message for it.
+///
+/// # Bounds
+///
+/// At most as many sessions as users, [`MAX_PENDING_JOBS`] verifications with [`MAX_REQUESTS_PER_JOB`] requests
+/// each, and 4096 events that nobody polls. All but the events need the key.
+#[derive(Debug)]
+pub struct Server {
+    users: Users,
+    outbox: Outbox,
+    /// Sessions by source address, and where each user's session is: two views of one relation, always changed together.
+    sessions: BTreeMap<SocketAddr, UserId>,
+    places: BTreeMap<UserId, SocketAddr>,
+    pending: BTreeMap<SocketAddr, Pending>,
+    jobs: VecDeque<Job>,
+    job_ids: ChaCha20Rng,
+}
+
+/// A verification that is under way for one source.
+struct Pending {
+    job: u64,
+    user: Option<UserId>,
+    login: String,
+    password: Zeroizing<String>,
+    /// Tags of the requests to be answered.
+    requests: Vec<u64>,
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pending")
+            .field("requests", &self.requests.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// A server without sessions.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] if the users contradict each other or the MTU is no MTU.
+    pub fn new(config: ServerConfig) -> Result<Self, ConfigError> {
+        const SMALLEST_MTU: u16 = 68;
+        if config.mtu < SMALLEST_MTU {
+            return Err(ConfigError::MtuTooSmall(config.mtu));
+        }
+        let mut rng = ChaCha20Rng::from_seed(config.seed);
+        rng.set_stream(stream::SERVER_JOBS);
+        Ok(Self {
+            users: Users::new(config.users, &mut rng)?,
+            outbox: Outbox::new(
+                Codec::new(&config.key, config.seed, stream::SERVER_NONCES),
+                config.mtu,
+            ),
+            sessions: BTreeMap::new(),
+            places: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            jobs: VecDeque::new(),
+            job_ids: rng,
+        })
+    }
+
+    /// Counts messages that others have sealed under the same key, towards the limit of
+    /// [`MAX_MESSAGES`](super::MAX_MESSAGES).
+    pub const fn count_earlier_messages(&mut self, messages: u64) {
+        self.outbox.codec.count_earlier(messages);
+    }
+
+    /// How many sessions there are; never more than users.
+    #[must_use]
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// How many logins are being verified, polled or not; never more than [`MAX_PENDING_JOBS`].
+    #[must_use]
+    pub fn pending_jobs(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// How many messages have been sealed under the key, those of earlier runs included.
+    #[must_use]
+    pub const fn messages_sealed(&self) -> u64 {
+        self.outbox.codec.messages_sealed()
+    }
+
+    /// Takes one datagram from the outer network.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::NotDrained`]; the datagram is lost then.
+    pub fn handle_datagram(&mut self, now: Instant, datagram: Datagram) -> Result<(), ApiMisuse> {
+        self.outbox.check_drained()?;
+        self.outbox.advance(now);
+        self.outbox.counters.datagrams_in = self.outbox.counters.datagrams_in.saturating_add(1);
+        let tag = datagram.payload.tag;
+        if let Err(reason) = self.open(datagram) {
+            self.outbox.drop(reason, tag);
+        }
+        Ok(())
+    }
+
+    /// Takes one IP packet from the inner network, seals it where it lies and queues it for the session that owns
+    /// its destination.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::NotDrained`]; the packet is lost then.
+    pub fn handle_packet(&mut self, now: Instant, packet: PacketBuf) -> Result<(), ApiMisuse> {
+        self.outbox.check_drained()?;
+        self.outbox.advance(now);
+        let Some(addresses) = IpAddresses::read(&packet) else {
+            self.outbox.drop(DropReason::NotIp, packet.tag);
+            return Ok(());
+        };
+        let owner = self.users.owner(addresses.destination);
+        match owner.and_then(|user| self.places.get(&user)) {
+            Some(remote) => self.outbox.send_packet(*remote, packet),
+            None => self.outbox.drop(DropReason::NoRoute, packet.tag),
+        }
+        Ok(())
+    }
+
+    /// The next datagram to send, `None` when drained.
+    pub fn poll_datagram(&mut self) -> Option<Datagram> {
+        self.outbox.poll_datagram()
+    }
+
+    /// The next inner packet for the device, `None` when drained.
+    pub fn poll_packet(&mut self) -> Option<PacketBuf> {
+        self.outbox.poll_packet()
+    }
+
+    fn open(&mut self, datagram: Datagram) -> Result<(), DropReason> {
+        let Datagram {
+            remote, mut payload, ..
+        } = datagram;
+        match self
+            .outbox
+            .codec
+            .decode(&mut payload)
+            .map_err(DecodeError::reason)?
+        {
+            Message::Data => {
+                let user = self.sessions.get(&remote).ok_or(DropReason::NoSession)?;
+                let addresses = IpAddresses::read(&payload).ok_or(DropReason::NotIp)?;
+                if self.users.owner(addresses.source) != Some(*user) {
+                    return Err(DropReason::SourceNotAllowed);
+                }
+                self.outbox.deliver(payload);
+                Ok(())
+            }
+            Message::AuthRequest(credentials) => self.request(remote, credentials, payload.tag),
+            Message::AuthResponse { .. } => Err(DecodeError::Unexpected(Code::AuthResponse).reason()),
+        }
+    }
+
+    /// Has a request verified, or joins it to the one of the same source that is being verified.
+    fn request(&mut self, remote: SocketAddr, request: Credentials, tag: u64) -> Result<(), DropReason> {
+        let Credentials { login, password } = request;
+        if let Some(pending) = self.pending.get_mut(&remote) {
+            let same_login = pending.login.as_bytes().ct_eq(login.as_bytes());
+            let same_password = pending.password.as_bytes().ct_eq(password.as_bytes());
+            if pending.requests.len() >= MAX_REQUESTS_PER_JOB || !bool::from(same_login & same_password) {
+                return Err(DropReason::Busy);
+            }
+            pending.requests.push(tag);
+            return Ok(());
+        }
+        if self.pending.len() >= MAX_PENDING_JOBS {
+            return Err(DropReason::Busy);
+        }
+        // Random numbers, so that a result that was meant for another server fits nothing here.
+        let job = self.job_ids.next_u64();
+        let (user, hash) = self.users.find(&login);
+        self.jobs
+            .push_back(Job::verify_password(job, hash.to_owned(), password.clone()));
+        self.pending.insert(
+            remote,
+            Pending {
+                job,
+                user,
+                login,
+                password,
+                requests: vec![tag],
+            },
+        );
+        Ok(())
+    }
+
+    /// Answers every request that a verification stood for.
+    fn answer(&mut self, remote: SocketAddr, pending: Pending, password_is_right: bool) {
+        let accepted = pending.user.filter(|_| password_is_right);
+        let first_tag = pending.requests.first().copied().unwrap_or_default();
+        if let Some(user) = accepted {
+            self.open_session(user, remote);
+            self.outbox.network_event(
+                first_tag,
+                EventKind::LoggedIn {
+                    login: pending.login,
+                    remote,
+                },
+            );
+        } else {
+            self.outbox
+                .network_event(first_tag, EventKind::LoginRefused { remote });
+        }
+        for tag in pending.requests {
+            let body = auth_response(accepted.is_some()).with_tag(tag);
+            if let Err(error) = self.outbox.send(Code::AuthResponse, remote, body) {
+                self.outbox.drop(error.reason(), tag);
+            }
+        }
+    }
+
+    /// Gives `user` the session at `remote`, in place of the user's older one and of whoever's was there.
+    fn open_session(&mut self, user: UserId, remote: SocketAddr) {
+        if let Some(old_remote) = self.places.insert(user, remote) {
+            self.sessions.remove(&old_remote);
+        }
+        match self.sessions.insert(remote, user) {
+            Some(old_user) if old_user != user => {
+                self.places.remove(&old_user);
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Peer for Server {
+    fn turn(&mut self, now: Instant, input: &mut Batch, output: &mut Batch) -> Option<(Instant, Reason)> {
+        // Everything is drained before each input, so that none of them is refused.
+        self.outbox.drain_into(output);
+        for datagram in input.datagrams.drain(..) {
+            let _ = self.handle_datagram(now, datagram);
+            self.outbox.drain_into(output);
+        }
+        for packet in input.packets.drain(..) {
+            let _ = self.handle_packet(now, packet);
+            self.outbox.drain_into(output);
+        }
+        None
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        self.outbox.poll_event()
+    }
+
+    fn command(&mut self, _now: Instant, _command: Command) -> Result<(), ApiMisuse> {
+        Err(ApiMisuse::NotAClient)
+    }
+
+    fn poll_job(&mut self) -> Option<Job> {
+        self.jobs.pop_front()
+    }
+
+    fn handle_job(&mut self, now: Instant, done: JobDone) -> Result<(), ApiMisuse> {
+        self.outbox.advance(now);
+        let JobDone {
+            id,
+            outcome: Outcome::PasswordVerified(is_right),
+        } = done;
+        let source = self
+            .pending
+            .iter()
+            .find(|(_, pending)| pending.job == id)
+            .map(|(source, _)| *source);
+        let remote = source.ok_or(ApiMisuse::UnknownJob)?;
+        let pending = self.pending.remove(&remote).ok_or(ApiMisuse::UnknownJob)?;
+        self.answer(remote, pending, is_right);
+        Ok(())
+    }
+
+    fn counters(&self) -> Counters {
+        self.outbox.counters.clone()
+    }
+}

@@ -1,0 +1,136 @@
+//! The users of a server: their password hashes, and which inner addresses are theirs.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::error::Error;
+use core::fmt;
+use core::net::IpAddr;
+
+use rand_core::RngCore;
+
+use super::password::{self, HashCost, hash_password};
+
+/// Somebody who may log in. Debug does not show the hash.
+#[derive(Clone)]
+pub struct User {
+    /// Name, compared byte by byte.
+    pub login: String,
+    /// Argon2id hash of the password as a PHC string; see [`hash_password`].
+    pub password_hash: String,
+    /// Inner addresses that are this user's: the only ones packets may come from, and those that are routed to them.
+    pub addresses: Vec<IpAddr>,
+}
+
+impl fmt::Debug for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("User")
+            .field("login", &self.login)
+            .field("addresses", &self.addresses)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a server cannot be made of a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// Two users have this login.
+    DuplicateLogin(String),
+    /// Two users own this inner address.
+    DuplicateAddress(IpAddr),
+    /// The password hash of the user with this login is not a complete Argon2id PHC string.
+    BadPasswordHash(String),
+    /// No IP packet is so small: 68 bytes is the least that IPv4 allows (RFC 791, section 3.2).
+    MtuTooSmall(u16),
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DuplicateLogin(login) => write!(f, "two users are called {login:?}"),
+            Self::DuplicateAddress(address) => write!(f, "two users own the address {address}"),
+            Self::BadPasswordHash(login) => {
+                write!(f, "the password hash of {login:?} is not an Argon2id PHC string")
+            }
+            Self::MtuTooSmall(mtu) => write!(f, "an MTU of {mtu} bytes is less than the 68 that IPv4 needs"),
+        }
+    }
+}
+
+impl Error for ConfigError {}
+
+/// The place of a user in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct UserId(usize);
+
+/// All users, found by name and by address.
+#[derive(Debug)]
+pub(super) struct Users {
+    users: Vec<User>,
+    by_login: BTreeMap<String, UserId>,
+    by_address: BTreeMap<IpAddr, UserId>,
+    /// What the passwords of unknown users are held against.
+    fake_hash: FakeHash,
+}
+
+struct FakeHash(String);
+
+impl fmt::Debug for FakeHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FakeHash([hidden])")
+    }
+}
+
+impl Users {
+    pub(super) fn new(users: Vec<User>, rng: &mut impl RngCore) -> Result<Self, ConfigError> {
+        let mut by_login = BTreeMap::new();
+        let mut by_address = BTreeMap::new();
+        for (index, user) in users.iter().enumerate() {
+            if !password::is_usable(&user.password_hash) {
+                return Err(ConfigError::BadPasswordHash(user.login.clone()));
+            }
+            if by_login.insert(user.login.clone(), UserId(index)).is_some() {
+                return Err(ConfigError::DuplicateLogin(user.login.clone()));
+            }
+            for address in &user.addresses {
+                if by_address.insert(*address, UserId(index)).is_some() {
+                    return Err(ConfigError::DuplicateAddress(*address));
+                }
+            }
+        }
+        let costliest = users
+            .iter()
+            .map(|user| &user.password_hash)
+            .max_by_key(|hash| password::cost(hash));
+        let model = match costliest {
+            Some(hash) => hash.clone(),
+            None => hash_password("", [0; 16], HashCost::INTERACTIVE),
+        };
+        let fake_hash = FakeHash(password::fake(&model, rng));
+        Ok(Self {
+            users,
+            by_login,
+            by_address,
+            fake_hash,
+        })
+    }
+
+    /// The user of this name, if there is one, and the hash to hold a password against in any case.
+    pub(super) fn find(&self, login: &str) -> (Option<UserId>, &str) {
+        let id = self.by_login.get(login).copied();
+        let hash = id
+            .and_then(|id| self.get(id))
+            .map_or(&self.fake_hash.0, |user| &user.password_hash);
+        (id, hash)
+    }
+
+    pub(super) fn get(&self, id: UserId) -> Option<&User> {
+        self.users.get(id.0)
+    }
+
+    /// Who owns an inner address.
+    pub(super) fn owner(&self, address: IpAddr) -> Option<UserId> {
+        self.by_address.get(&address).copied()
+    }
+}

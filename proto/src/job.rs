@@ -1,0 +1,77 @@
+//! Work that is too slow for the core: it leaves as a [`Job`], runs where the shell may block, and comes back.
+
+use alloc::string::String;
+use core::fmt;
+
+use argon2::{Argon2, PasswordHash, PasswordVerifier};
+use zeroize::Zeroizing;
+
+/// Work that may take a tenth of a second and some MiB of memory, to be run off the thread that carries packets.
+///
+/// A job is `Send` and owns all it needs. Every job that was polled must come back with
+/// [`Peer::handle_job`](crate::Peer::handle_job): a peer lets only so many be away at a time.
+pub struct Job {
+    id: u64,
+    work: Work,
+}
+
+enum Work {
+    VerifyPassword {
+        hash: String,
+        password: Zeroizing<String>,
+    },
+}
+
+/// What came out of a [`Job`], to be given to the peer that made the job.
+pub struct JobDone {
+    pub(crate) id: u64,
+    pub(crate) outcome: Outcome,
+}
+
+pub(crate) enum Outcome {
+    PasswordVerified(bool),
+}
+
+impl Job {
+    /// The verification of `password` against `hash`, an Argon2 PHC string.
+    pub(crate) const fn verify_password(id: u64, hash: String, password: Zeroizing<String>) -> Self {
+        Self {
+            id,
+            work: Work::VerifyPassword { hash, password },
+        }
+    }
+
+    /// Does the work. Pure: the result depends on the job alone. May block for a tenth of a second.
+    #[must_use]
+    pub fn run(self) -> JobDone {
+        let outcome = match self.work {
+            Work::VerifyPassword { hash, password } => Outcome::PasswordVerified(verify(&hash, &password)),
+        };
+        JobDone { id: self.id, outcome }
+    }
+}
+
+/// Compares in constant time; a hash that cannot be read fits no password.
+fn verify(hash: &str, password: &str) -> bool {
+    PasswordHash::new(hash)
+        .and_then(|hash| Argon2::default().verify_password(password.as_bytes(), &hash))
+        .is_ok()
+}
+
+/// Kind of work only: the rest is secret.
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.work {
+            Work::VerifyPassword { .. } => f.write_str("Job(verify password)"),
+        }
+    }
+}
+
+/// Kind of work only: whether a password was right is for the peer to say.
+impl fmt::Debug for JobDone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.outcome {
+            Outcome::PasswordVerified(_) => f.write_str("JobDone(verify password)"),
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! The Sandhog tunnel protocol as sans-IO state machines.
+//!
+//! Nothing in this crate reads a clock, an entropy source or a socket. Every input carries `now`, randomness comes
+//! from a seed given at construction, and outputs are polled. The same code therefore runs in a simulator, in a
+//! browser tab and behind a real TUN device, and gives the same bytes in each.
+//!
+//! - [`Peer`] is the one interface that every shell drives: a batch of datagrams and packets in, a batch out, and
+//!   the next deadline with its reason.
+//! - [`classic`] is the profile of the article this protocol descends from. It is insecure by design and says so.
+//!
+//! The crate is `no_std` and needs `alloc`.
+
+#![no_std]
+#![forbid(unsafe_code)]
+// The packet path cannot panic: what could is not compiled. Tests may.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::unwrap_used
+    )
+)]
+
+extern crate alloc;
+
+pub mod aead;
+pub mod classic;
+mod instant;
+mod ip;
+mod job;
+mod packet;
+mod peer;
+mod tunnel;
+
+pub use instant::Instant;
+pub use job::{Job, JobDone};
+pub use packet::PacketBuf;
+pub use peer::{Batch, Command, Datagram, Event, EventKind, Peer, Reason};
+pub use tunnel::{ApiMisuse, Counters, DropReason, IpPrefix, NetworkSettings, StartError, TunnelStatus};
