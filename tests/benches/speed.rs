@@ -1,0 +1,35 @@
+//! The same runs as `cargo xtask bench`, under criterion: for looking at one change closely, with its statistics.
+//! `cargo bench --package sandhog-tests`.
+
+use std::hint::black_box;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use sandhog_sim::{Detail, Engine, RunOptions, Scenario};
+
+/// Runs a built-in scenario with one seed after the other.
+fn runs(criterion: &mut Criterion, name: &str, engine: Engine) {
+    let scenario = Scenario::builtin(name).unwrap_or_else(|| panic!("there is no built-in scenario `{name}`"));
+    let mut seed = 0;
+    criterion.bench_function(&format!("{name}/{engine}"), |bencher| {
+        bencher.iter(|| {
+            seed += 1;
+            black_box(sandhog_sim::run(&scenario, &RunOptions { seed, engine, detail: Detail::Digest }))
+        });
+    });
+}
+
+fn standard(criterion: &mut Criterion) {
+    runs(criterion, "standard", Engine::Event);
+    runs(criterion, "standard", Engine::Turmoil);
+}
+
+fn bulk(criterion: &mut Criterion) {
+    runs(criterion, "bulk", Engine::Event);
+}
+
+criterion_group! {
+    name = speed;
+    config = Criterion::default().sample_size(20);
+    targets = standard, bulk
+}
+criterion_main!(speed);

@@ -1,0 +1,51 @@
+//! Prints a line `name seed digest` for each built-in scenario and seed. `cargo xtask equality` runs it natively and on
+//! wasm32-wasip1, with each engine, and compares the lines.
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use sandhog_sim::Engine;
+use sandhog_tests::{Line, names};
+
+const USAGE: &str = "usage: digests --engine event|turmoil --seeds A..B [SCENARIO]...";
+
+struct Options {
+    engine: Engine,
+    seeds: std::ops::Range<u64>,
+    scenarios: Vec<String>,
+}
+
+fn options(mut words: impl Iterator<Item = String>) -> Option<Options> {
+    let (mut engine, mut seeds, mut scenarios) = (None, None, Vec::new());
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--engine" => engine = Some(words.next()?.parse().ok()?),
+            "--seeds" => {
+                let range = words.next()?;
+                let (start, end) = range.split_once("..")?;
+                seeds = Some(start.parse().ok()?..end.parse().ok()?);
+            }
+            name => scenarios.push(names().any(|known| known == name).then(|| name.to_owned())?),
+        }
+    }
+    Some(Options { engine: engine?, seeds: seeds?, scenarios })
+}
+
+fn main() -> ExitCode {
+    let Some(Options { engine, seeds, scenarios }) = options(std::env::args().skip(1)) else {
+        eprintln!("{USAGE}\nscenarios: {}", names().collect::<Vec<_>>().join(", "));
+        return ExitCode::from(2);
+    };
+    let wanted = |name: &&str| scenarios.is_empty() || scenarios.iter().any(|scenario| scenario == name);
+    let mut output = io::stdout().lock();
+    for name in names().filter(wanted) {
+        for seed in seeds.clone() {
+            if writeln!(output, "{}", Line::of_run(name, seed, engine)).is_err() {
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    ExitCode::SUCCESS
+}

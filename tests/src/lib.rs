@@ -1,0 +1,60 @@
+//! What the tests, the program `digests` and the measurements share: how a built-in scenario is run by name, and the form
+//! of the committed digests.
+
+use std::fmt;
+
+use sandhog_sim::{Detail, Engine, Run, RunOptions, Scenario, builtin};
+
+/// The committed digests: lines of `name seed digest` for each built-in scenario and the seeds from 0 on.
+pub const GOLDEN: &str = include_str!("../golden/digests.txt");
+
+/// The names of all built-in scenarios, in their order.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    builtin::ALL.iter().map(|scenario| scenario.name)
+}
+
+/// Runs a built-in scenario.
+///
+/// # Panics
+/// There is no built-in scenario of that name.
+#[must_use]
+pub fn run(name: &str, seed: u64, engine: Engine, detail: Detail) -> Run {
+    let scenario = Scenario::builtin(name).unwrap_or_else(|| panic!("there is no built-in scenario `{name}`"));
+    sandhog_sim::run(&scenario, &RunOptions { seed, engine, detail })
+}
+
+/// One line of the committed digests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line<'a> {
+    /// The name of the built-in scenario.
+    pub name: &'a str,
+    /// The seed of the run.
+    pub seed: u64,
+    /// Its digest, 64 hexadecimal digits.
+    pub digest: String,
+}
+
+impl<'a> Line<'a> {
+    /// Runs a built-in scenario for its digest alone.
+    ///
+    /// # Panics
+    /// There is no built-in scenario of that name.
+    #[must_use]
+    pub fn of_run(name: &'a str, seed: u64, engine: Engine) -> Self {
+        Self { name, seed, digest: run(name, seed, engine, Detail::Digest).digest.to_string() }
+    }
+
+    /// The committed digest of a run; `None` when none is committed.
+    #[must_use]
+    pub fn committed(name: &'a str, seed: u64) -> Option<Self> {
+        let start = format!("{name} {seed} ");
+        let digest = GOLDEN.lines().find_map(|line| line.strip_prefix(&start))?;
+        Some(Self { name, seed, digest: digest.to_owned() })
+    }
+}
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {} {}", self.name, self.seed, self.digest)
+    }
+}

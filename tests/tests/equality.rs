@@ -1,0 +1,71 @@
+//! One trace whatever runs it: event engine and turmoil engine, first run and second, this machine and the one that wrote
+//! the committed digests. On WebAssembly the same tests hold the same digests against that target.
+//!
+//! A few seeds each, so that the suite stays quick; `cargo xtask equality` takes fifty.
+
+use sandhog_sim::{Detail, Engine, Run};
+use sandhog_tests::{Line, run};
+
+/// Fails with the first record in which two runs differ.
+#[track_caller]
+fn same(left: (&str, &Run), right: (&str, &Run)) {
+    let ((left_name, left), (right_name, right)) = (left, right);
+    if left.digest == right.digest {
+        return;
+    }
+    let pairs = left.records.iter().zip(&right.records);
+    let shorter = left.records.len().min(right.records.len());
+    let position = pairs.take_while(|(left, right)| left == right).count();
+    let shown = |run: &Run| run.records.get(position).map_or_else(|| "(end)".to_owned(), |record| format!("{record:?}"));
+    panic!(
+        "the digests differ, the records from number {position} of {shorter} on:\n  {left_name}: {}\n  {right_name}: {}",
+        shown(left),
+        shown(right)
+    );
+}
+
+mod event_equals_turmoil {
+    use super::*;
+
+    fn check(name: &str) {
+        for seed in 0..2 {
+            let [event, turmoil] = [Engine::Event, Engine::Turmoil].map(|engine| run(name, seed, engine, Detail::Full));
+            same(("event", &event), ("turmoil", &turmoil));
+        }
+    }
+    crate::for_every_scenario!(check);
+}
+
+mod run_equals_rerun {
+    use super::*;
+
+    fn check(name: &str) {
+        let [first, second] = [1, 2].map(|_| run(name, 7, Engine::Event, Detail::Full));
+        same(("first", &first), ("second", &second));
+    }
+    crate::for_every_scenario!(check);
+}
+
+mod digest_equals_the_committed_one {
+    use super::*;
+
+    fn check(name: &str) {
+        for seed in 0..3 {
+            let committed = Line::committed(name, seed);
+            let committed = committed.unwrap_or_else(|| panic!("`cargo xtask bless` has not seen {name} {seed}"));
+            assert_eq!(Line::of_run(name, seed, Engine::Event), committed);
+        }
+    }
+    crate::for_every_scenario!(check);
+}
+
+#[test]
+fn the_digest_does_not_depend_on_how_much_is_kept() {
+    let [full, digest] = [Detail::Full, Detail::Digest].map(|detail| run("first-light", 3, Engine::Event, detail).digest);
+    assert_eq!(full, digest);
+}
+
+#[test]
+fn another_seed_is_another_run() {
+    assert_ne!(Line::of_run("first-light", 1, Engine::Event).digest, Line::of_run("first-light", 2, Engine::Event).digest);
+}

@@ -1,0 +1,36 @@
+//! The one integration test binary: what crosses crates. `README.md` beside `Cargo.toml` tells what is where.
+
+/// One test for each built-in scenario, named after it, that calls `$check` with the scenario's name.
+macro_rules! for_every_scenario {
+    ($check:path) => {
+        crate::for_every_scenario! { $check:
+            first_light "first-light",
+            standard "standard",
+            clean_login "clean-login",
+            lossy_login "lossy-login",
+            reordered "reordered",
+            auth_timeout "auth-timeout",
+            wrong_password "wrong-password",
+            late_answer "late-answer",
+            bulk "bulk",
+            ipv6_inside "ipv6-inside",
+        }
+    };
+    ($check:path: $($test:ident $name:literal,)*) => {
+        $(#[test]
+        fn $test() {
+            $check($name);
+        })*
+
+        #[test]
+        fn no_scenario_is_forgotten() {
+            assert_eq!([$($name),*].as_slice(), sandhog_tests::names().collect::<Vec<_>>());
+        }
+    };
+}
+use for_every_scenario;
+
+mod equality;
+mod stories;
+#[cfg(not(target_family = "wasm"))]
+mod tidy;

@@ -1,0 +1,56 @@
+//! What could make two runs differ does not occur where runs are decided.
+//!
+//! clippy.toml bans the same by type; this finds floating point too, which no lint bans, and code that clippy does not see
+//! on this machine.
+
+use super::{Source, holds, sources};
+
+/// Where every decision of a run is made.
+const DECIDING: &[&str] = &["proto/src/", "netstack/src/", "sim/src/"];
+
+/// Files below those folders that decide nothing: they measure or draw what has been decided.
+const REPORTING: &[&str] = &["sim/src/main.rs", "sim/src/cli/", "sim/src/report/"];
+
+/// Words and why they are absent.
+const ABSENT: &[(&str, &str)] = &[
+    ("HashMap", "its order differs from run to run"),
+    ("HashSet", "its order differs from run to run"),
+    ("SystemTime", "time is an input"),
+    ("thread_rng", "randomness is a seed"),
+    ("OsRng", "randomness is a seed"),
+    ("f32", "functions of floating point differ between platforms"),
+    ("f64", "functions of floating point differ between platforms"),
+];
+
+#[test]
+fn nothing_that_differs_between_runs_or_machines_decides() {
+    let deciding = sources().into_iter().filter(decides);
+    let offences = deciding.flat_map(|source| offences(&source)).collect::<Vec<_>>();
+    holds("a run depends on its scenario and seed alone", offences);
+}
+
+fn decides(source: &Source) -> bool {
+    let below = |folders: &[&str]| folders.iter().any(|folder| source.path.starts_with(folder));
+    source.has_ending(&["rs"]) && below(DECIDING) && !below(REPORTING)
+}
+
+fn offences(source: &Source) -> Vec<String> {
+    let code = source.text.lines().map(|line| line.split("//").next().unwrap_or_default());
+    let words = code.enumerate().flat_map(|(index, line)| {
+        let words = line.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+        words.map(move |word| (index + 1, word))
+    });
+    words
+        .filter_map(|(line, word)| {
+            let (_, why) = ABSENT.iter().find(|(absent, _)| *absent == word)?;
+            Some(format!("{}:{line}: {word}: {why}", source.path))
+        })
+        .collect()
+}
+
+#[test]
+fn a_word_is_found_in_code_and_not_in_comments_or_longer_words() {
+    let source = |text: &str| Source { path: "sim/src/link.rs".to_owned(), text: text.to_owned() };
+    assert_eq!(offences(&source("let x: f64 = 1.0;\n")).len(), 1);
+    assert!(offences(&source("// f64 would differ\nlet f64_free = 1;\n")).is_empty());
+}

@@ -1,0 +1,50 @@
+//! The house style as tests: what a reviewer should not have to say twice.
+//!
+//! Each rule returns the places that break it, and [`holds`] prints them all at once.
+
+mod determinism;
+mod links;
+mod manifests;
+mod shape;
+
+use std::{fs, path::Path, process::Command};
+
+/// A file of the checkout.
+struct Source {
+    /// Its path from the root, with `/` between the folders.
+    path: String,
+    /// Its text.
+    text: String,
+}
+
+impl Source {
+    fn has_ending(&self, endings: &[&str]) -> bool {
+        self.path.rsplit_once('.').is_some_and(|(_, ending)| endings.contains(&ending))
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate lies one folder below the root")
+}
+
+/// All text files that are committed, or would be by `git add --all`.
+fn sources() -> Vec<Source> {
+    let listed = Command::new("git")
+        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
+        .current_dir(root())
+        .output()
+        .expect("git lists the files of the checkout");
+    assert!(listed.status.success(), "git cannot list the files: {}", String::from_utf8_lossy(&listed.stderr));
+    let paths = String::from_utf8(listed.stdout).expect("paths are UTF-8");
+    let read = |path: &str| fs::read_to_string(root().join(path)).ok().map(|text| Source { path: path.to_owned(), text });
+    let sources: Vec<_> = paths.lines().filter_map(read).collect();
+    assert!(sources.iter().any(|source| source.path == "Cargo.toml"), "the list of files has no root in it");
+    sources
+}
+
+/// Fails with all places that break a rule, one on each line.
+#[track_caller]
+fn holds(rule: &str, offences: impl IntoIterator<Item = String>) {
+    let offences: Vec<_> = offences.into_iter().collect();
+    assert!(offences.is_empty(), "{rule}:\n  {}\n", offences.join("\n  "));
+}

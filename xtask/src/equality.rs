@@ -1,0 +1,309 @@
+//! One trace whatever runs it: the digests of all engines and targets, compared line by line.
+
+use std::{collections::BTreeMap, fmt, process::Command, str::FromStr, thread};
+
+use anyhow::{Context as _, Result, anyhow, ensure};
+
+use crate::{
+    golden::{self, Digests},
+    shell,
+    step::Session,
+    table,
+    tools::{CHROMIUM, NODE, NPM, Tool, WASM_UNKNOWN, WASM_WASI},
+};
+
+/// A range of seeds, the end excluded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seeds {
+    /// The first seed.
+    pub(crate) start: u64,
+    /// One more than the last seed.
+    pub(crate) end: u64,
+}
+
+impl FromStr for Seeds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = text.split_once("..").and_then(|(start, end)| {
+            Some(Self {
+                start: start.parse().ok()?,
+                end: end.parse().ok()?,
+            })
+        });
+        parsed
+            .filter(|seeds| seeds.start < seeds.end)
+            .ok_or_else(|| format!("`{text}` is not of the form A..B with A < B"))
+    }
+}
+
+impl fmt::Display for Seeds {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}..{}", self.start, self.end)
+    }
+}
+
+/// One way to run the scenarios.
+struct Column {
+    name: &'static str,
+    /// What it needs beside Rust.
+    needs: &'static [Tool],
+    /// The command that prints a line `name seed digest` for each run.
+    command: fn(Seeds) -> Command,
+}
+
+/// The first column is what the others are held against.
+const COLUMNS: &[Column] = &[
+    Column {
+        name: "event",
+        needs: &[],
+        command: |seeds| native("event", seeds),
+    },
+    Column {
+        name: "again",
+        needs: &[],
+        command: |seeds| native("event", seeds),
+    },
+    Column {
+        name: "turmoil",
+        needs: &[],
+        command: |seeds| native("turmoil", seeds),
+    },
+    Column {
+        name: "wasi-event",
+        needs: &[NODE, WASM_WASI],
+        command: |seeds| wasi("event", seeds),
+    },
+    Column {
+        name: "wasi-turmoil",
+        needs: &[NODE, WASM_WASI],
+        command: |seeds| wasi("turmoil", seeds),
+    },
+    Column {
+        name: "browser",
+        needs: &[NODE, NPM, CHROMIUM, WASM_UNKNOWN],
+        command: browser,
+    },
+];
+
+fn native(engine: &str, seeds: Seeds) -> Command {
+    let program = shell::target_dir().join("debug/digests");
+    let mut command = Command::new(program);
+    command
+        .current_dir(shell::root())
+        .args(["--engine", engine, "--seeds", &seeds.to_string()]);
+    command
+}
+
+fn wasi(engine: &str, seeds: Seeds) -> Command {
+    let mut command = shell::command("node", "--no-warnings tests/wasi/runner.mjs");
+    command.arg(shell::target_dir().join("wasm32-wasip1/debug/digests.wasm"));
+    command.args(["--engine", engine, "--seeds", &seeds.to_string()]);
+    command
+}
+
+fn browser(seeds: Seeds) -> Command {
+    let mut command = shell::command("node", "web-demo/tests/digests.mjs --seeds");
+    command.arg(seeds.to_string());
+    command
+}
+
+/// The step of `cargo xtask test`: every column, all committed seeds.
+///
+/// # Errors
+/// A build or a run fails, or two digests differ.
+pub(crate) fn check(_: &Session) -> Result<()> {
+    ensure!(run(golden::SEEDS, &[], &[])?, "two digests differ");
+    Ok(())
+}
+
+/// Runs the columns side by side and prints the table and the first difference of each; whether there is none.
+///
+/// # Errors
+/// A build or a run fails, or a column in `without` does not exist.
+pub(crate) fn run(seeds: Seeds, scenarios: &[String], without: &[String]) -> Result<bool> {
+    if let Some(unknown) = without
+        .iter()
+        .find(|name| COLUMNS.iter().all(|column| column.name != **name))
+    {
+        let names: Vec<_> = COLUMNS.iter().map(|column| column.name).collect();
+        return Err(anyhow!(
+            "there is no column `{unknown}`; the columns are {}",
+            names.join(", ")
+        ));
+    }
+    let columns: Vec<_> = COLUMNS
+        .iter()
+        .filter(|column| !without.iter().any(|name| name == column.name))
+        .collect();
+    for tool in columns.iter().flat_map(|column| column.needs) {
+        ensure!(
+            (tool.present)(),
+            "{} is missing; to get it: {}",
+            tool.name,
+            tool.advice
+        );
+    }
+    build(&columns)?;
+    let mut results = collect(&columns, seeds, scenarios)?;
+    results.push(("committed", committed(seeds, scenarios)?));
+    let (_, reference) = &results[0];
+    println!("{}", table::render(&rows(reference, &results)));
+    let differences: Vec<_> = results
+        .iter()
+        .filter_map(|(name, digests)| first_difference(reference, name, digests))
+        .collect();
+    differences.iter().for_each(|difference| println!("{difference}"));
+    Ok(differences.is_empty())
+}
+
+/// All digests of the native event engine, as text.
+///
+/// # Errors
+/// The build or the run fails.
+pub(crate) fn native_digests(seeds: Seeds) -> Result<String> {
+    build(&[&COLUMNS[0]])?;
+    shell::read(&mut native("event", seeds))
+}
+
+fn build(columns: &[&Column]) -> Result<()> {
+    let digests = "build --quiet --package sandhog-tests --bin digests";
+    if columns.iter().any(|column| column.needs.is_empty()) {
+        shell::run(&mut shell::cargo(digests))?;
+    }
+    if columns.iter().any(|column| column.name.starts_with("wasi-")) {
+        shell::run(&mut shell::cargo(&format!("{digests} --target wasm32-wasip1")))?;
+    }
+    if columns.iter().any(|column| column.name == "browser") {
+        let folder = shell::root().join("web-demo/tests");
+        shell::run(shell::command("npm", "ci --no-audit --no-fund").current_dir(folder))?;
+    }
+    Ok(())
+}
+
+/// Starts all columns at once, a thread each, and waits for their digests.
+fn collect(columns: &[&Column], seeds: Seeds, scenarios: &[String]) -> Result<Vec<(&'static str, Digests)>> {
+    thread::scope(|scope| {
+        let started: Vec<_> = columns
+            .iter()
+            .map(|column| {
+                let mut command = (column.command)(seeds);
+                command.args(scenarios);
+                (
+                    column.name,
+                    scope.spawn(move || golden::parse(&shell::read(&mut command)?)),
+                )
+            })
+            .collect();
+        started
+            .into_iter()
+            .map(|(name, thread)| {
+                let digests = thread
+                    .join()
+                    .map_err(|_| anyhow!("the thread of column {name} panicked"))?;
+                Ok((name, digests.with_context(|| format!("column {name}"))?))
+            })
+            .collect()
+    })
+}
+
+/// What of the committed digests lies in these seeds and scenarios.
+fn committed(seeds: Seeds, scenarios: &[String]) -> Result<Digests> {
+    let wanted = |(name, seed): &(String, u64)| {
+        (seeds.start..seeds.end).contains(seed) && (scenarios.is_empty() || scenarios.contains(name))
+    };
+    Ok(golden::read()?
+        .into_iter()
+        .filter(|(run, _)| wanted(run))
+        .collect())
+}
+
+/// One row a scenario: how many runs of each column equal the reference, of how many there are.
+fn rows(reference: &Digests, results: &[(&str, Digests)]) -> Vec<Vec<String>> {
+    let mut header = vec!["scenario".to_owned(), "runs".to_owned()];
+    header.extend(results.iter().skip(1).map(|(name, _)| (*name).to_owned()));
+    let mut runs: BTreeMap<&str, usize> = BTreeMap::new();
+    reference
+        .keys()
+        .for_each(|(name, _)| *runs.entry(name).or_default() += 1);
+    let row = |(scenario, runs): (&str, usize)| {
+        let equal = |digests: &Digests| {
+            let of_it = reference.iter().filter(|((name, _), _)| name == scenario);
+            of_it
+                .filter(|(run, digest)| digests.get(run) == Some(digest))
+                .count()
+        };
+        let mut row = vec![scenario.to_owned(), runs.to_string()];
+        row.extend(
+            results
+                .iter()
+                .skip(1)
+                .map(|(_, digests)| equal(digests).to_string()),
+        );
+        row
+    };
+    std::iter::once(header).chain(runs.into_iter().map(row)).collect()
+}
+
+/// The first run of the reference whose digest is another or absent in `digests`, or that only `digests` has.
+///
+/// Committed digests reach no further than their seeds; runs beyond those are no difference.
+fn first_difference(reference: &Digests, column: &str, digests: &Digests) -> Option<String> {
+    let beyond =
+        |seed: u64| column == "committed" && !(golden::SEEDS.start..golden::SEEDS.end).contains(&seed);
+    let runs = reference.keys().chain(digests.keys());
+    let (scenario, seed) = runs
+        .filter(|(_, seed)| !beyond(*seed))
+        .find(|run| reference.get(run) != digests.get(run))?;
+    let run = (scenario.clone(), *seed);
+    let digest = |of: &Digests| {
+        of.get(&run)
+            .map_or_else(|| "no such run".to_owned(), Clone::clone)
+    };
+    Some(format!(
+        "{column} differs first at {scenario} seed {seed}:\n  event      {}\n  {column:<10} {}",
+        digest(reference),
+        digest(digests)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digests(text: &str) -> Digests {
+        golden::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_range_of_seeds_has_two_ends() {
+        assert_eq!("3..9".parse(), Ok(Seeds { start: 3, end: 9 }));
+        assert!("9..3".parse::<Seeds>().is_err() && "3".parse::<Seeds>().is_err());
+    }
+
+    #[test]
+    fn the_first_difference_is_named_with_both_digests() {
+        let text =
+            first_difference(&digests("a 0 x\na 1 y\n"), "turmoil", &digests("a 0 x\na 1 z\n")).unwrap();
+        assert!(text.contains("a seed 1") && text.contains('y') && text.contains('z'));
+    }
+
+    #[test]
+    fn a_missing_run_is_a_difference() {
+        assert!(first_difference(&digests("a 0 x\n"), "browser", &Digests::new()).is_some());
+        assert!(first_difference(&Digests::new(), "browser", &digests("a 0 x\n")).is_some());
+        assert!(first_difference(&digests("a 50 x\n"), "committed", &Digests::new()).is_none());
+    }
+
+    #[test]
+    fn the_table_counts_equal_runs_by_scenario() {
+        let reference = digests("a 0 x\na 1 y\nb 0 z\n");
+        let results = [
+            ("event", reference.clone()),
+            ("turmoil", digests("a 0 x\nb 0 z\n")),
+        ];
+        let rows = rows(&reference, &results);
+        assert_eq!(rows[1], ["a", "2", "1"]);
+        assert_eq!(rows[2], ["b", "1", "1"]);
+    }
+}

@@ -1,0 +1,115 @@
+//! `cargo xtask`: the one place that knows how to check everything. This file holds the command line and nothing else.
+
+mod bench;
+mod equality;
+mod golden;
+mod readme;
+mod shell;
+mod step;
+mod steps;
+mod table;
+mod tools;
+mod wasm;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::equality::Seeds;
+
+/// Checks, measures and blesses Sandhog. Every command works from any folder of the checkout.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run every check, one named step each, and end with a table of the results.
+    Test {
+        /// Nothing may be skipped: what is missing is installed, or the step fails. CI runs this.
+        #[arg(long)]
+        strict: bool,
+        /// Run only this step; may be given several times. See `--list` for the names.
+        #[arg(long, value_name = "STEP")]
+        only: Vec<String>,
+        /// Print the steps with what each of them checks, and run none.
+        #[arg(long)]
+        list: bool,
+    },
+    /// Measure the speed of the engines in release and compare it with the figures promised.
+    ///
+    /// Exit status 0: all are reached. 1: one is not.
+    Bench,
+    /// Run scenarios on every engine and target, and compare the digests line by line.
+    ///
+    /// Compared are the event engine and the turmoil engine, natively and on wasm32-wasip1 under node, the event engine in
+    /// Chromium, a second native run, and the committed digests in `tests/golden/digests.txt`.
+    Equality {
+        /// Seeds to run, the end excluded.
+        #[arg(long, value_name = "A..B", default_value = "0..50")]
+        seeds: Seeds,
+        /// Only this built-in scenario; may be given several times.
+        #[arg(long, value_name = "NAME")]
+        scenario: Vec<String>,
+        /// Leave out this column, for instance `browser`; may be given several times.
+        #[arg(long, value_name = "COLUMN")]
+        without: Vec<String>,
+    },
+    /// Rewrite `tests/golden/digests.txt` from the native event engine. Read the diff before committing it.
+    Bless,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Test { list: true, .. } => {
+            steps::list();
+            Ok(true)
+        }
+        Command::Test {
+            strict,
+            only,
+            list: false,
+        } => steps::run(strict, &only),
+        Command::Bench => bench::run(),
+        Command::Equality {
+            seeds,
+            scenario,
+            without,
+        } => equality::run(seeds, &scenario, &without),
+        Command::Bless => golden::bless().map(|()| true),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether `words` (what follows `cargo xtask`) is a command line this program would accept; the error says why not.
+fn accepts(words: &[&str]) -> Result<(), clap::Error> {
+    Cli::try_parse_from(std::iter::once("cargo xtask").chain(words.iter().copied())).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_unknown_command_is_not_accepted() {
+        assert!(accepts(&["test", "--strict"]).is_ok());
+        assert!(accepts(&["tset"]).is_err());
+    }
+}

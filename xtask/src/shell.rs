@@ -1,0 +1,107 @@
+//! Starting other programs: always from the root of the checkout, always with the command line printed first.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+/// The root of the checkout.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask lies one folder below the root")
+}
+
+/// The folder cargo builds into, `CARGO_TARGET_DIR` or `target`.
+pub(crate) fn target_dir() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |folder| root().join(folder))
+}
+
+/// A folder for what the steps write, created empty: `target/xtask/NAME`.
+pub(crate) fn scratch(name: &str) -> Result<PathBuf> {
+    let folder = target_dir().join("xtask").join(name);
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
+    }
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    Ok(folder)
+}
+
+/// A program with the words of `line`, split at blanks, as its arguments; to be started in the root of the checkout.
+pub(crate) fn command(program: &str, line: &str) -> Command {
+    let mut command = Command::new(program);
+    command.args(line.split_whitespace()).current_dir(root());
+    command
+}
+
+/// `cargo` with the words of `line`.
+pub(crate) fn cargo(line: &str) -> Command {
+    command("cargo", line)
+}
+
+/// `git` with the words of `line`.
+pub(crate) fn git(line: &str) -> Command {
+    command("git", line)
+}
+
+/// Runs a command, its output going to ours.
+///
+/// # Errors
+/// The program cannot be started or its exit status is not 0.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    println!("$ {}", display(command));
+    let status = command
+        .status()
+        .with_context(|| format!("cannot start `{}`", display(command)))?;
+    ensure!(status.success(), "`{}` ended with {status}", display(command));
+    Ok(())
+}
+
+/// Runs a command and returns what it wrote to its standard output.
+///
+/// # Errors
+/// The program cannot be started, its exit status is not 0, or its output is not UTF-8.
+pub(crate) fn read(command: &mut Command) -> Result<String> {
+    let output = command
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("cannot start `{}`", display(command)))?;
+    let text = String::from_utf8(output.stdout).context("the output is not UTF-8")?;
+    if !output.status.success() {
+        bail!("`{}` ended with {}\n{text}", display(command), output.status);
+    }
+    Ok(text)
+}
+
+/// Whether `program` stands in one of the folders of `PATH`.
+pub(crate) fn on_path(program: &str) -> bool {
+    env::var_os("PATH")
+        .is_some_and(|path| env::split_paths(&path).any(|folder| folder.join(program).is_file()))
+}
+
+/// A command as a person would type it, the environment given for it in front.
+fn display(command: &Command) -> String {
+    let variables = command.get_envs().filter_map(|(name, value)| {
+        value.map(|value| format!("{}={}", name.to_string_lossy(), value.to_string_lossy()))
+    });
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    variables
+        .chain(words.map(|word| word.to_string_lossy().into_owned()))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_displayed_as_it_would_be_typed() {
+        let mut command = cargo("doc --no-deps");
+        command.env("RUSTDOCFLAGS", "-Dwarnings");
+        assert_eq!(display(&command), "RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps");
+    }
+}

@@ -1,0 +1,67 @@
+//! Snapshots that no test looks at any more are rejected: they would lie to the reader.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::suites;
+use crate::{shell, step::Session};
+
+/// The variable that makes insta note each snapshot file it looks at.
+pub(super) const REFERENCES: &str = "INSTA_SNAPSHOT_REFERENCES_FILE";
+
+/// Gives `tests` a fresh file for the references; it is left behind only when they pass.
+pub(super) fn noting_references(tests: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let references = shell::scratch("snapshots")?.join("references.txt");
+    let outcome = tests(&references);
+    if outcome.is_err() && references.exists() {
+        fs::remove_file(&references)?;
+    }
+    outcome
+}
+
+/// Compares the snapshot files of the checkout with those the tests looked at, and runs the tests first where that has
+/// not happened.
+pub(super) fn none_is_unreferenced(session: &Session) -> Result<()> {
+    let references = shell::target_dir().join("xtask/snapshots/references.txt");
+    if !references.exists() {
+        suites::native(session)?;
+    }
+    let listed = shell::read(&mut shell::git(
+        "ls-files --cached --others --exclude-standard -- *.snap",
+    ))?;
+    let noted = fs::read_to_string(&references).unwrap_or_default();
+    let noted = noted
+        .lines()
+        .map(Path::new)
+        .map(canonical)
+        .collect::<Result<BTreeSet<_>>>()?;
+    let unreferenced: Vec<_> = listed
+        .lines()
+        .filter(|file| shell::root().join(file).exists())
+        .map(|file| Ok((file, canonical(&shell::root().join(file))?)))
+        .collect::<Result<Vec<_>>>()?
+        .into_iter()
+        .filter_map(|(file, path)| (!noted.contains(&path)).then_some(file))
+        .collect();
+    // Next time the tests may be others.
+    if references.exists() {
+        fs::remove_file(&references)?;
+    }
+    ensure!(
+        unreferenced.is_empty(),
+        "no test looks at {}; remove what is stale",
+        unreferenced.join(", ")
+    );
+    println!("{} snapshots, each looked at by a test", listed.lines().count());
+    Ok(())
+}
+
+fn canonical(path: &Path) -> Result<PathBuf> {
+    path.canonicalize()
+        .with_context(|| format!("cannot find {}", path.display()))
+}

@@ -1,0 +1,53 @@
+//! The test suites: natively, on WebAssembly under node, in the browser, and across network namespaces.
+
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+
+use super::snapshots;
+use crate::{shell, step::Session};
+
+/// All tests on this machine. The snapshots they look at are noted for the step after.
+pub(super) fn native(session: &Session) -> Result<()> {
+    snapshots::noting_references(|references| {
+        let mut command = shell::cargo("test --quiet --workspace");
+        shell::run(settle(&mut command, session).env(snapshots::REFERENCES, references))
+    })
+}
+
+/// The tests of all that must run in WebAssembly; `tests/wasi/runner.mjs` runs them.
+pub(super) fn wasi(session: &Session) -> Result<()> {
+    let packages = "-p sandhog-proto -p sandhog-netstack -p sandhog-sim -p sandhog-tests";
+    let mut command = shell::cargo(&format!("test --target wasm32-wasip1 {packages} --lib --tests"));
+    shell::run(settle(&mut command, session))
+}
+
+/// The tests of the page, in a browser without a window.
+pub(super) fn browser(session: &Session) -> Result<()> {
+    let folder = shell::root().join("web-demo/tests");
+    shell::run(shell::command("npm", "ci --no-audit --no-fund").current_dir(&folder))?;
+    shell::run(settle(
+        shell::command("npm", "test").current_dir(&folder),
+        session,
+    ))
+}
+
+/// The module `netns` of the tests, which makes its own namespaces and removes them.
+pub(super) fn namespaces(session: &Session) -> Result<()> {
+    let mut command = shell::cargo("test --package sandhog-tests --test main netns -- --nocapture");
+    let text = shell::read(settle(&mut command, session))?;
+    print!("{text}");
+    ensure!(
+        !text.contains("running 0 tests"),
+        "there is no test in the module `netns`"
+    );
+    Ok(())
+}
+
+/// The environment of all tests: snapshots are compared and never written, and in strict mode no test may skip itself.
+fn settle<'a>(command: &'a mut Command, session: &Session) -> &'a mut Command {
+    if session.strict {
+        command.env("SANDHOG_STRICT", "1");
+    }
+    command.env("INSTA_UPDATE", "no")
+}

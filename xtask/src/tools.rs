@@ -1,0 +1,111 @@
+//! What the steps need beside Rust: how to see whether it is there, how to get it, and which of it installs itself.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::shell;
+
+/// A program, target or right that a step needs.
+pub(crate) struct Tool {
+    /// How it is called in messages.
+    pub(crate) name: &'static str,
+    /// Whether it is there.
+    pub(crate) present: fn() -> bool,
+    /// One sentence or command that tells a person how to get it.
+    pub(crate) advice: &'static str,
+    /// The command that gets it in strict mode, where that needs no rights over the machine.
+    pub(crate) install: Option<fn() -> Command>,
+}
+
+/// Node.js, which runs WebAssembly for WASI and drives the browser.
+pub(crate) const NODE: Tool = Tool {
+    name: "node",
+    present: || shell::on_path("node"),
+    advice: "install Node.js 20 or newer",
+    install: None,
+};
+
+/// npm, which installs what the browser tests need.
+pub(crate) const NPM: Tool = Tool {
+    name: "npm",
+    present: || shell::on_path("npm"),
+    advice: "it comes with Node.js",
+    install: None,
+};
+
+/// The browser.
+pub(crate) const CHROMIUM: Tool = Tool {
+    name: "chromium",
+    present: || shell::on_path("chromium"),
+    advice: "apt-get install chromium",
+    install: None,
+};
+
+/// Wireshark's command line, which reads the captures as an outsider.
+pub(crate) const TSHARK: Tool = Tool {
+    name: "tshark",
+    present: || shell::on_path("tshark"),
+    advice: "apt-get install tshark",
+    install: None,
+};
+
+/// Network namespaces: root on Linux, and iproute2.
+pub(crate) const NAMESPACES: Tool = Tool {
+    name: "network namespaces",
+    present: namespaces_can_be_made,
+    advice: "run as root on Linux with /dev/net/tun, after apt-get install iproute2 iputils-ping nftables",
+    install: None,
+};
+
+/// The target of the browser and of the proof that the core imports nothing.
+pub(crate) const WASM_UNKNOWN: Tool = Tool {
+    name: "target wasm32-unknown-unknown",
+    present: || has_target("wasm32-unknown-unknown"),
+    advice: "rustup target add wasm32-unknown-unknown",
+    install: Some(|| shell::command("rustup", "target add wasm32-unknown-unknown")),
+};
+
+/// The target of the WebAssembly tests.
+pub(crate) const WASM_WASI: Tool = Tool {
+    name: "target wasm32-wasip1",
+    present: || has_target("wasm32-wasip1"),
+    advice: "rustup target add wasm32-wasip1",
+    install: Some(|| shell::command("rustup", "target add wasm32-wasip1")),
+};
+
+/// The check of licences, bans and sources. Built without optimisation and without its advisory database client: that
+/// takes one minute on two cores instead of five, and a check takes under a second either way.
+pub(crate) const CARGO_DENY: Tool = Tool {
+    name: "cargo-deny",
+    present: || shell::on_path("cargo-deny"),
+    advice: "cargo install cargo-deny@0.20.2 --locked --debug --no-default-features",
+    install: Some(|| shell::cargo("install cargo-deny@0.20.2 --locked --debug --no-default-features")),
+};
+
+impl Tool {
+    /// Installs the tool where that is possible; whether it is there afterwards.
+    ///
+    /// # Errors
+    /// The installing command fails.
+    pub(crate) fn obtain(&self) -> Result<bool> {
+        if let Some(install) = self.install {
+            shell::run(&mut install())?;
+        }
+        Ok((self.present)())
+    }
+}
+
+fn has_target(target: &str) -> bool {
+    let Ok(folder) = shell::read(shell::command("rustc", "--print target-libdir --target").arg(target))
+    else {
+        return false;
+    };
+    std::path::Path::new(folder.trim()).is_dir()
+}
+
+fn namespaces_can_be_made() -> bool {
+    let root = shell::read(&mut shell::command("id", "-u")).is_ok_and(|id| id.trim() == "0");
+    let programs = ["ip", "ping", "nft"].into_iter().all(shell::on_path);
+    cfg!(target_os = "linux") && root && programs && std::path::Path::new("/dev/net/tun").exists()
+}
