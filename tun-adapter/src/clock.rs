@@ -1,0 +1,101 @@
+//! Time for the protocol: `CLOCK_BOOTTIME`, which counts the time a machine sleeps, and a timer on the same clock.
+//!
+//! A timer of the async runtime would not do: it runs on `CLOCK_MONOTONIC`, which stands still during suspend, so
+//! that a deadline would come late by the length of the sleep.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use rustix::time::{
+    ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
+    timerfd_create, timerfd_settime,
+};
+use sandhog_proto::Instant;
+use tokio::io::unix::AsyncFd;
+
+use crate::fd;
+
+/// The time since the machine was booted.
+#[must_use]
+pub fn now() -> Instant {
+    let time = clock_gettime(ClockId::Boottime);
+    let (secs, nanos) = (time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs());
+    Instant::from_nanos(secs.saturating_mul(1_000_000_000).saturating_add(nanos))
+}
+
+/// Wakes one waiter at a time of [`now`]'s clock, with the kernel's precision.
+#[derive(Debug)]
+pub struct Timer {
+    fd: AsyncFd<OwnedFd>,
+    armed: Option<Instant>,
+}
+
+impl Timer {
+    /// A timer that is not set.
+    ///
+    /// # Errors
+    ///
+    /// When the process has no file descriptor left, or outside a tokio runtime with I/O.
+    pub fn new() -> io::Result<Self> {
+        let fd = timerfd_create(
+            TimerfdClockId::Boottime,
+            TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC,
+        )?;
+        Ok(Self {
+            fd: fd::watch(fd)?,
+            armed: None,
+        })
+    }
+
+    /// Sets the timer, unless it is set to that very deadline already.
+    ///
+    /// # Errors
+    ///
+    /// Those of `timerfd_settime`; none is known for a valid timer.
+    pub fn arm(&mut self, deadline: Instant) -> io::Result<()> {
+        if self.armed == Some(deadline) {
+            return Ok(());
+        }
+        // All zero would unset it; the origin lies in the past, so the next nanosecond is as good.
+        let nanos = deadline.as_nanos().max(1);
+        let value = Timespec {
+            tv_sec: (nanos / 1_000_000_000).cast_signed(),
+            tv_nsec: (nanos % 1_000_000_000).cast_signed(),
+        };
+        let interval = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        timerfd_settime(
+            &self.fd,
+            TimerfdTimerFlags::ABSTIME,
+            &Itimerspec {
+                it_interval: interval,
+                it_value: value,
+            },
+        )?;
+        self.armed = Some(deadline);
+        Ok(())
+    }
+
+    /// Waits until the deadline has passed. Never comes back if none is set.
+    ///
+    /// # Errors
+    ///
+    /// When the runtime is shutting down.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time; the timer stays set.
+    pub async fn expired(&mut self) -> io::Result<()> {
+        loop {
+            let mut guard = self.fd.readable().await?;
+            let mut expirations = [0; 8];
+            if let Ok(read) = guard.try_io(|fd| Ok(rustix::io::read(fd, &mut expirations)?)) {
+                read?;
+                self.armed = None;
+                return Ok(());
+            }
+        }
+    }
+}

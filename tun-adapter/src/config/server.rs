@@ -1,0 +1,134 @@
+//! The server's configuration file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use sandhog_proto::classic::{Key, User};
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::secret::{SecretSetting, warn_if_world_readable};
+use super::source::Source;
+use super::text::{Secret, Text};
+use super::{Device, DeviceTable, OneOrMore, Profile};
+use crate::failure::Failure;
+
+/// A server's configuration, found good.
+#[derive(Debug)]
+pub struct Server {
+    /// The UDP address to listen on.
+    pub listen: SocketAddr,
+    /// The key that server and clients share.
+    pub key: Key,
+    /// The tunnel's device on this machine.
+    pub device: Device,
+    /// Who may log in, at least one.
+    pub users: Vec<User>,
+    /// What the person who starts the server should know.
+    pub warnings: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct ServerFile {
+    #[serde(rename = "profile")]
+    _profile: Profile,
+    listen: Text<SocketAddr>,
+    key: Option<Spanned<Text<Secret>>>,
+    key_file: Option<Spanned<PathBuf>>,
+    device: DeviceTable,
+    users: OneOrMore<UserTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct UserTable {
+    login: Spanned<String>,
+    password_hash: Spanned<String>,
+    addresses: OneOrMore<Spanned<Text<IpAddr>>>,
+}
+
+impl Server {
+    /// Reads and checks the file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong, with its place.
+    pub fn load(path: &Path) -> Result<Self, Failure> {
+        let source = Source::read(path)?;
+        let file: ServerFile = source.parse()?;
+        let mut warnings = Vec::new();
+        // Somebody who reads a hash can guess the password at leisure.
+        warn_if_world_readable(&source, &mut warnings);
+        let key = SecretSetting {
+            name: "key",
+            inline: file.key,
+            file: file.key_file,
+        }
+        .find(&source, &mut warnings)?
+        .into_key(&source, &mut warnings)?;
+        let device = Device::from(file.device);
+        let users = check_users(&source, &device, file.users.0)?;
+        Ok(Self {
+            listen: file.listen.0,
+            key,
+            device,
+            users,
+            warnings,
+        })
+    }
+}
+
+/// Logins and addresses are unique, and each address can be reached through the device.
+fn check_users(source: &Source, device: &Device, tables: Vec<UserTable>) -> Result<Vec<User>, Failure> {
+    let mut logins = BTreeSet::new();
+    let mut owners = BTreeMap::new();
+    let mut users = Vec::with_capacity(tables.len());
+    for table in tables {
+        let login = table.login.get_ref().clone();
+        if !logins.insert(login.clone()) {
+            return Err(source.error(
+                table.login.span(),
+                &format!("the user `{login}` stands here twice"),
+            ));
+        }
+        if !table.password_hash.get_ref().starts_with("$argon2id$") {
+            // Not shown: it may be the password itself.
+            return Err(source
+                .error(
+                    table.password_hash.span(),
+                    "expected an Argon2id hash in PHC format (`$argon2id$v=19$…`)",
+                )
+                .with_help("`sandhog hash-password` makes one"));
+        }
+        let mut addresses = Vec::with_capacity(table.addresses.0.len());
+        for address in table.addresses.0 {
+            let place = address.span();
+            let address = address.into_inner().0;
+            if device.addresses.iter().any(|own| own.address == address) {
+                return Err(source.error(place, &format!("{address} is the server's own address")));
+            }
+            if let Some(owner) = owners.insert(address, login.clone()) {
+                return Err(source.error(place, &format!("{address} belongs to the user `{owner}` already")));
+            }
+            if !device.addresses.iter().any(|network| network.contains(address)) {
+                let networks: Vec<_> = device.addresses.iter().map(ToString::to_string).collect();
+                let networks = networks.join(", ");
+                return Err(source
+                    .error(
+                        place,
+                        &format!("{address} lies in no network of the device ({networks})"),
+                    )
+                    .with_help("take an address from one of them, or widen a prefix under [device]"));
+            }
+            addresses.push(address);
+        }
+        users.push(User {
+            login,
+            password_hash: table.password_hash.into_inner(),
+            addresses,
+        });
+    }
+    Ok(users)
+}

@@ -1,0 +1,44 @@
+//! Sandhog over a real TUN device and a real UDP socket, on Linux.
+//!
+//! The protocol is all in `sandhog-proto`; this crate gives it a socket, a device, a clock, randomness, configuration
+//! files, and a process that starts and stops cleanly. `shell` is the loop that joins them.
+//!
+//! The binary `sandhog` is `main.rs`, which only calls [`run`]. On other systems than Linux this library is empty.
+
+#![cfg(target_os = "linux")]
+#![deny(unsafe_code)]
+
+pub mod cli;
+pub mod client;
+pub mod clock;
+pub mod config;
+pub mod failure;
+mod fd;
+pub mod hash_password;
+pub mod interface;
+pub mod logging;
+pub mod random;
+pub mod server;
+pub mod service;
+pub mod shell;
+pub mod tun;
+
+use cli::{Cli, Command};
+use failure::Failure;
+
+/// Does what the command line asks for.
+///
+/// # Errors
+///
+/// When that could not be done; the error carries the exit code.
+pub fn run(cli: Cli) -> Result<(), Failure> {
+    logging::init(cli.verbose);
+    match cli.command {
+        Command::Server { config } => service::block_on(server::run(config::Server::load(&config)?)),
+        Command::Client { config } => service::block_on(client::run(config::Client::load(&config)?)),
+        Command::HashPassword => {
+            println!("{}", hash_password::run()?);
+            Ok(())
+        }
+    }
+}

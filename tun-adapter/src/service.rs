@@ -1,0 +1,107 @@
+//! What server and client have in common as processes: one thread, signals, and how events are told.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::io;
+
+use sandhog_proto::{Counters, DropReason};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{debug, info, warn};
+
+use crate::failure::Failure;
+
+/// Said at every start of the classic profile.
+const INSECURE: &str = "the classic profile is INSECURE: everyone with the key can read every password and all \
+                        traffic, now and later, and can replay or forge it; see docs/running.md";
+
+/// Runs a program's whole life on this thread.
+///
+/// # Errors
+///
+/// Those of `life`, and when there is no runtime to be had.
+pub fn block_on(life: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .map_err(|error| Failure::runtime("start", error))?;
+    let result = runtime.block_on(life);
+    // A password that is just being verified interests nobody any more.
+    runtime.shutdown_background();
+    result
+}
+
+/// Says what has to be said before anything else.
+pub(crate) fn warn_at_start(warnings: &[String]) {
+    warn!("{INSECURE}");
+    for warning in warnings {
+        warn!("{warning}");
+    }
+}
+
+/// The two signals that mean "stop, please".
+pub(crate) struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    /// From now on these signals no longer kill the process.
+    pub(crate) fn catch() -> Result<Self, Failure> {
+        let catch = |kind| signal(kind).map_err(|error: io::Error| Failure::runtime("catch signals", error));
+        Ok(Self {
+            terminate: catch(SignalKind::terminate())?,
+            interrupt: catch(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Waits for one of them and gives its name. May be dropped and called again.
+    pub(crate) async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// Tells of dropped packets: of each reason the first, the others only to those who asked for details.
+#[derive(Debug, Default)]
+pub(crate) struct DropLog {
+    told: BTreeSet<DropReason>,
+}
+
+impl DropLog {
+    pub(crate) fn tell(&mut self, reason: DropReason) {
+        let name = reason.name();
+        if self.told.insert(reason) {
+            info!("dropped a packet: {name} (said once; all are counted)");
+        } else {
+            debug!("dropped a packet: {name}");
+        }
+    }
+}
+
+/// The last line of a life: what was carried and what was not.
+pub(crate) fn tell_counters(counters: &Counters) {
+    let Counters {
+        packets_in,
+        bytes_in,
+        packets_out,
+        bytes_out,
+        datagrams_in,
+        datagrams_out,
+        ..
+    } = counters;
+    let drops: Vec<_> = counters
+        .drops()
+        .map(|(reason, count)| format!("{} {count}", reason.name()))
+        .collect();
+    let drops = if drops.is_empty() {
+        "none".to_owned()
+    } else {
+        drops.join(", ")
+    };
+    info!(
+        "stopped; from the tunnel: {packets_in} packets, {bytes_in} bytes; into it: {packets_out} packets, \
+         {bytes_out} bytes; datagrams in: {datagrams_in}, out: {datagrams_out}; dropped: {drops}"
+    );
+}

@@ -1,0 +1,132 @@
+//! A TUN device of the Linux kernel: one file descriptor that gives and takes IP packets.
+//!
+//! The device lives as long as its descriptor. Addresses and routes hang on it, so everything this program
+//! changes on a machine vanishes with the process, however that ends.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+
+use rustix::fs::OFlags;
+use rustix::ioctl;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::config::DeviceName;
+use crate::failure::Failure;
+use crate::fd;
+use crate::shell::Device;
+
+const PATH: &str = "/dev/net/tun";
+
+/// `struct ifreq` of `linux/if.h`, as far as `TUNSETIFF` reads it.
+#[repr(C)]
+struct InterfaceRequest {
+    name: [u8; 16],
+    flags: u16,
+    rest_of_union: [u8; 22],
+}
+
+/// `TUNSETIFF` of `linux/if_tun.h`. (It says `int`, but the kernel reads an `ifreq`.)
+const TUNSETIFF: ioctl::Opcode = ioctl::opcode::write::<i32>(b'T', 202);
+/// Layer 3: packets, no Ethernet frames.
+const IFF_TUN: u16 = 0x0001;
+/// No packet information in front of each packet.
+const IFF_NO_PI: u16 = 0x1000;
+/// Fail rather than attach to a device that exists.
+const IFF_TUN_EXCL: u16 = 0x8000;
+
+/// A TUN device of our own. Dropping it removes it from the machine.
+#[derive(Debug)]
+pub struct Tun {
+    fd: AsyncFd<OwnedFd>,
+}
+
+impl Tun {
+    /// Makes a device called `name`, still down and without addresses.
+    ///
+    /// # Errors
+    ///
+    /// Without the right to do so, without the kernel's TUN driver, or when something is called `name` already.
+    pub fn create(name: &DeviceName) -> Result<Self, Failure> {
+        let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .custom_flags(nonblocking)
+            .open(PATH)
+            .map_err(|error| explain_open(&error))?;
+        let mut request = InterfaceRequest {
+            name: [0; 16],
+            flags: IFF_TUN | IFF_NO_PI | IFF_TUN_EXCL,
+            rest_of_union: [0; 22],
+        };
+        // `DeviceName` is shorter than the field, so that the last byte stays 0.
+        request.name[..name.as_str().len()].copy_from_slice(name.as_str().as_bytes());
+        attach(&file, request).map_err(|error| explain_attach(name, error))?;
+        let fd = fd::watch(file.into()).map_err(|error| Failure::runtime("watch the TUN device", error))?;
+        Ok(Self { fd })
+    }
+}
+
+/// Binds the descriptor to the device that `request` describes.
+#[expect(
+    unsafe_code,
+    reason = "an ioctl has no type; this is the one place that calls one"
+)]
+fn attach(file: &File, request: InterfaceRequest) -> rustix::io::Result<()> {
+    // SAFETY: TUNSETIFF reads and writes one `ifreq` (40 bytes on 64-bit, 32 on 32-bit systems) at the pointer, and
+    // `InterfaceRequest` has its layout and at least its size. `Setter` lends the kernel its own copy of it.
+    unsafe {
+        ioctl::ioctl(
+            file.as_fd(),
+            ioctl::Setter::<TUNSETIFF, InterfaceRequest>::new(request),
+        )
+    }
+}
+
+fn explain_open(error: &io::Error) -> Failure {
+    let failure = Failure::runtime(format_args!("open {PATH}"), error);
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            failure.with_help("run as root, or with the capability CAP_NET_ADMIN")
+        }
+        io::ErrorKind::NotFound => failure
+            .with_help("load the driver with `modprobe tun`; in a container, pass /dev/net/tun into it"),
+        _ => failure,
+    }
+}
+
+fn explain_attach(name: &DeviceName, error: rustix::io::Errno) -> Failure {
+    use rustix::io::Errno;
+    let failure = Failure::runtime(format_args!("make the device `{name}`"), io::Error::from(error));
+    match error {
+        Errno::PERM => failure.with_help("run as root, or with the capability CAP_NET_ADMIN"),
+        Errno::BUSY | Errno::EXIST | Errno::INVAL => failure.with_help(format!(
+            "a device of that name exists already; `ip link show {name}` tells which. \
+             Choose another `name` under [device], or end the program that owns it"
+        )),
+        _ => failure,
+    }
+}
+
+impl Device for Tun {
+    async fn readable(&self) -> io::Result<()> {
+        self.fd.readable().await.map(|mut guard| guard.retain_ready())
+    }
+
+    async fn writable(&self) -> io::Result<()> {
+        self.fd.writable().await.map(|mut guard| guard.retain_ready())
+    }
+
+    fn try_read(&self, packet: &mut [u8]) -> io::Result<usize> {
+        self.fd
+            .try_io(Interest::READABLE, |fd| Ok(rustix::io::read(fd, packet)?))
+    }
+
+    fn try_write(&self, packet: &[u8]) -> io::Result<usize> {
+        self.fd
+            .try_io(Interest::WRITABLE, |fd| Ok(rustix::io::write(fd, packet)?))
+    }
+}
