@@ -1,0 +1,136 @@
+//! The HTTP/1.1 server (RFC 9110, RFC 9112): GET of fixed files, one request for each connection.
+
+use alloc::borrow::Cow;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use smoltcp::socket::tcp::Socket;
+
+use crate::http::{MAX_FIELDS, digest_field, sha256};
+use crate::service::Served;
+use crate::tcp::{Outbox, receive, send};
+
+/// Longest request, in bytes.
+const MAX_REQUEST: usize = 8 * 1024;
+/// Room in the send buffer for what stands before a file.
+const HEAD_ROOM: u64 = 1024;
+
+/// A response's body, shared by all connections that send it.
+type Body = Arc<Cow<'static, [u8]>>;
+
+/// The files of a server, by request target.
+pub(crate) struct Files(BTreeMap<String, Body>);
+
+impl Files {
+    /// A name without a leading `/` gets one.
+    pub(crate) fn new(files: BTreeMap<String, Cow<'static, [u8]>>) -> Self {
+        let target = |name: String| {
+            if name.starts_with('/') {
+                name
+            } else {
+                format!("/{name}")
+            }
+        };
+        Self(
+            files
+                .into_iter()
+                .map(|(name, body)| (target(name), Arc::new(body)))
+                .collect(),
+        )
+    }
+
+    /// Sizes of receive and send buffer with which any request here can be served at full speed.
+    pub(crate) fn buffers(&self) -> (u64, u64) {
+        let longest = self.0.values().map(|body| body.len() as u64).max().unwrap_or(0);
+        (MAX_REQUEST as u64, longest.saturating_add(HEAD_ROOM))
+    }
+}
+
+/// The server's side of one connection.
+pub(crate) enum Server {
+    Request(Vec<u8>),
+    Response { head: Outbox, body: Body, sent: usize },
+}
+
+impl Server {
+    pub(crate) fn new() -> Self {
+        Self::Request(Vec::new())
+    }
+
+    /// Does all that can be done now, on a connection that has been established.
+    pub(crate) fn step(&mut self, socket: &mut Socket<'_>, files: &Files) -> Served {
+        if let Self::Request(request) = self {
+            receive(socket, |data| {
+                let len = data.len().min(MAX_REQUEST - request.len());
+                request.extend_from_slice(&data[..len]);
+                len
+            });
+            match answer(request, files) {
+                Some((head, body)) => {
+                    *self = Self::Response {
+                        head: Outbox::new(head),
+                        body,
+                        sent: 0,
+                    }
+                }
+                None if socket.may_recv() => return Served::Open,
+                None => return Served::Broken,
+            }
+        }
+        if let Self::Response { head, body, sent } = self
+            && head.send(socket)
+        {
+            send(socket, |room| {
+                let rest = &body[*sent..];
+                let len = rest.len().min(room.len());
+                room[..len].copy_from_slice(&rest[..len]);
+                *sent += len;
+                len
+            });
+            if *sent == body.len() {
+                return Served::Done;
+            }
+        }
+        Served::Open
+    }
+}
+
+/// Head and body of the answer, once the request is whole or hopeless.
+fn answer(request: &[u8], files: &Files) -> Option<(Vec<u8>, Body)> {
+    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let mut parsed = httparse::Request::new(&mut fields);
+    let text = |text: &'static str| Arc::new(Cow::Borrowed(text.as_bytes()));
+    let (status, body) = match parsed.parse(request) {
+        Ok(httparse::Status::Partial) if request.len() < MAX_REQUEST => return None,
+        Ok(httparse::Status::Partial) => ("431 Request Header Fields Too Large", text("request too long\n")),
+        Ok(httparse::Status::Complete(_)) if parsed.method != Some("GET") => {
+            ("405 Method Not Allowed", text("only GET is allowed\n"))
+        }
+        Ok(httparse::Status::Complete(_)) => match files.0.get(parsed.path.unwrap_or_default()) {
+            Some(body) => ("200 OK", body.clone()),
+            None => ("404 Not Found", text("no such file\n")),
+        },
+        Err(_) => ("400 Bad Request", text("not an HTTP/1.1 request\n")),
+    };
+    // A response to HEAD has the fields but no content (RFC 9110, 9.3.2).
+    let content = if parsed.method == Some("HEAD") {
+        text("")
+    } else {
+        body.clone()
+    };
+    let allow = if status.starts_with("405") {
+        "Allow: GET\r\n"
+    } else {
+        ""
+    };
+    let head = format!(
+        "HTTP/1.1 {status}\r\n{allow}Content-Length: {}\r\nContent-Digest: {}\r\nConnection: close\r\n\r\n",
+        body.len(),
+        // The digest is that of the content sent (RFC 9530, section 2), which for HEAD is empty.
+        digest_field(&sha256(&content)),
+    );
+    Some((head.into_bytes(), content))
+}

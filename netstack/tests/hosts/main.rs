@@ -1,0 +1,6 @@
+//! Hosts against each other over a small deterministic network in memory: one file for each kind of behaviour.
+
+mod world;
+
+mod bulk;
+mod ping;

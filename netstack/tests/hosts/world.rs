@@ -1,0 +1,258 @@
+//! Two hosts wired back to back: virtual time, a delay, and a fate for each packet.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use sandhog_netstack::{Config, Event, EventKind, Host, Service, Summary, Task, TaskError, TaskId};
+
+pub(crate) const CANARY: [u8; 16] = *b"canary-canary-16";
+pub(crate) const ALICE: usize = 0;
+pub(crate) const BOB: usize = 1;
+pub(crate) const BULK_PORT: u16 = 5001;
+pub(crate) const ECHO_PORT: u16 = 7;
+pub(crate) const HTTP_PORT: u16 = 80;
+
+/// What becomes of a packet.
+pub(crate) enum Fate {
+    /// It arrives after the link's delay.
+    Arrive,
+    /// It arrives this much after the link's delay.
+    Late(Duration),
+    /// It does not arrive.
+    Lost,
+    /// It arrives with the lowest bit of this byte flipped.
+    Corrupt(usize),
+    /// It arrives twice.
+    Twice,
+}
+
+/// A packet as a fate is decided for it.
+pub(crate) struct Sent<'a> {
+    pub(crate) from: usize,
+    /// Counted from 0 over both directions.
+    pub(crate) nth: u64,
+    pub(crate) at: Duration,
+    pub(crate) bytes: &'a [u8],
+}
+
+pub(crate) struct World {
+    pub(crate) hosts: [Host; 2],
+    pub(crate) now: Duration,
+    pub(crate) events: Vec<(usize, Duration, Event)>,
+    /// Everything sent, in order.
+    pub(crate) tap: Vec<(usize, Duration, Vec<u8>)>,
+    /// Turned off where a test sends too much to keep.
+    pub(crate) keep_tap: bool,
+    pub(crate) delay: Duration,
+    /// Bits per second of each direction, 0 for no limit.
+    pub(crate) rate: u64,
+    pub(crate) sent: u64,
+    free_at: [Duration; 2],
+    fate: Box<dyn FnMut(&Sent<'_>) -> Fate>,
+    in_flight: BTreeMap<(Duration, u64), (usize, Vec<u8>)>,
+    wakes: u64,
+}
+
+pub(crate) fn config(last: u8) -> Config {
+    let addresses = vec![
+        ([10, 9, 0, last].into(), 24),
+        ([0xfd00, 0, 0, 0, 0, 0, 0, u16::from(last)].into(), 64),
+    ];
+    Config {
+        addresses,
+        mtu: 1400,
+        seed: u64::from(last),
+        canary: CANARY,
+    }
+}
+
+/// A perfect link of 10 ms each way; Bob serves everything.
+pub(crate) fn world() -> World {
+    let mut bob = Host::new(config(1));
+    bob.serve(Service::Bulk { port: BULK_PORT });
+    bob.serve(Service::UdpEcho { port: ECHO_PORT });
+    World::new([Host::new(config(2)), bob])
+}
+
+impl World {
+    pub(crate) fn new(hosts: [Host; 2]) -> Self {
+        Self {
+            hosts,
+            now: Duration::ZERO,
+            events: Vec::new(),
+            tap: Vec::new(),
+            keep_tap: true,
+            delay: ms(10),
+            rate: 0,
+            sent: 0,
+            free_at: [Duration::ZERO; 2],
+            fate: Box::new(|_| Fate::Arrive),
+            in_flight: BTreeMap::new(),
+            wakes: 0,
+        }
+    }
+
+    pub(crate) fn with_fate(mut self, fate: impl FnMut(&Sent<'_>) -> Fate + 'static) -> Self {
+        self.fate = Box::new(fate);
+        self
+    }
+
+    pub(crate) fn start(&mut self, host: usize, task: Task) -> TaskId {
+        let id = self.hosts[host].start(self.now, task);
+        self.drain(host);
+        id
+    }
+
+    /// Hands a packet to a host as if it had just come.
+    pub(crate) fn inject(&mut self, host: usize, packet: &[u8]) {
+        self.hosts[host].handle_packet(self.now, packet);
+        self.drain(host);
+    }
+
+    /// Runs until nothing is left to happen, but not beyond `limit`.
+    pub(crate) fn run(&mut self, limit: Duration) {
+        while self.step(limit) {}
+    }
+
+    /// Runs until the task has ended.
+    #[track_caller]
+    pub(crate) fn finish(&mut self, host: usize, task: TaskId) -> Result<Summary, TaskError> {
+        let limit = self.now + Duration::from_secs(3600);
+        loop {
+            if let Some(result) = self.result(host, task) {
+                return result;
+            }
+            assert!(
+                self.step(limit),
+                "nothing left to happen, and the task has not ended"
+            );
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn result(&self, host: usize, task: TaskId) -> Option<Result<Summary, TaskError>> {
+        let mut results = self.kinds(host, task).into_iter().filter_map(|kind| match kind {
+            EventKind::Done(summary) => Some(Ok(summary)),
+            EventKind::Failed(error) => Some(Err(error)),
+            _ => None,
+        });
+        let result = results.next();
+        assert_eq!(results.next(), None, "a task ends once");
+        result
+    }
+
+    pub(crate) fn kinds(&self, host: usize, task: TaskId) -> Vec<EventKind> {
+        let of_task = |(at, _, event): &&(usize, Duration, Event)| *at == host && event.task == task;
+        self.events
+            .iter()
+            .filter(of_task)
+            .map(|(_, _, event)| event.kind.clone())
+            .collect()
+    }
+
+    /// Goes to the next packet or deadline; `false` if there is none up to `limit`.
+    pub(crate) fn step(&mut self, limit: Duration) -> bool {
+        let arrival = self.in_flight.keys().next().map(|&(at, _)| at);
+        let deadlines = [ALICE, BOB].map(|host| self.hosts[host].poll_timeout(self.now));
+        let Some(next) = arrival.into_iter().chain(deadlines.into_iter().flatten()).min() else {
+            return false;
+        };
+        if next > limit {
+            return false;
+        }
+        // A deadline that is not in the future after everything due has been done is a busy loop.
+        self.wakes = if next > self.now { 0 } else { self.wakes + 1 };
+        assert!(self.wakes < 3, "a host keeps asking to be called at {next:?}");
+        self.now = self.now.max(next);
+        while let Some(entry) = self.in_flight.first_entry()
+            && entry.key().0 <= self.now
+        {
+            let (host, packet) = entry.remove();
+            self.hosts[host].handle_packet(self.now, &packet);
+            self.drain(host);
+            self.wakes = 0;
+        }
+        for host in [ALICE, BOB] {
+            if deadlines[host].is_some_and(|deadline| deadline <= self.now) {
+                self.hosts[host].handle_timeout(self.now);
+                self.drain(host);
+                let deadline = self.hosts[host].poll_timeout(self.now);
+                assert!(
+                    deadline.is_none_or(|deadline| deadline > self.now),
+                    "no progress at {:?}",
+                    self.now
+                );
+            }
+        }
+        true
+    }
+
+    fn drain(&mut self, host: usize) {
+        let mut packet = Vec::new();
+        while self.hosts[host].poll_packet(&mut packet) {
+            self.send(host, &packet);
+        }
+        while let Some(event) = self.hosts[host].poll_event() {
+            self.events.push((host, self.now, event));
+        }
+    }
+
+    fn send(&mut self, host: usize, packet: &[u8]) {
+        if self.keep_tap {
+            self.tap.push((host, self.now, packet.to_vec()));
+        }
+        let sent = Sent {
+            from: host,
+            nth: self.sent,
+            at: self.now,
+            bytes: packet,
+        };
+        let fate = (self.fate)(&sent);
+        self.sent += 1;
+        let bits = packet.len() as u64 * 8;
+        let wire = Duration::from_nanos((bits * 1_000_000_000).checked_div(self.rate).unwrap_or(0));
+        let free_at = self.free_at[host].max(self.now) + wire;
+        self.free_at[host] = free_at;
+        let due = free_at + self.delay;
+        let mut arrive = |due, bytes: &[u8], copy| {
+            self.in_flight
+                .insert((due, self.sent * 2 + copy), (1 - host, bytes.to_vec()));
+        };
+        match fate {
+            Fate::Arrive => arrive(due, packet, 0),
+            Fate::Late(more) => arrive(due + more, packet, 0),
+            Fate::Lost => {}
+            Fate::Corrupt(byte) => {
+                let mut corrupted = packet.to_vec();
+                let byte = byte % corrupted.len();
+                corrupted[byte] ^= 1;
+                arrive(due, &corrupted, 0);
+            }
+            Fate::Twice => {
+                arrive(due, packet, 0);
+                arrive(due, packet, 1);
+            }
+        }
+    }
+}
+
+pub(crate) fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+/// A counter that a fate can share with its test.
+pub(crate) fn counter() -> Rc<RefCell<u64>> {
+    Rc::default()
+}
+
+/// A seeded sequence of numbers for fates: SplitMix64.
+pub(crate) fn dice(mut state: u64) -> impl FnMut() -> u64 {
+    move || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
