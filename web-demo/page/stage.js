@@ -1,0 +1,292 @@
+// @ts-check
+// The picture: hosts in a row, datagrams on the links between them, and beneath it the same as a sequence diagram that
+// time runs through.
+
+import { REASONS } from './describe.js';
+import { make } from './dom.js';
+import { drawLadder } from './ladder.js';
+import { looksFor, readColours, trace } from './palette.js';
+
+/**
+ * @typedef {import('./model.js').Model} Model
+ * @typedef {import('./model.js').Mote} Mote
+ * @typedef {{x: number, y: number}} Point
+ * @typedef {{width: number, height: number, ladder: number, columns: Map<string, number>, halves: Map<string, number>,
+ *   step: number, rowY: number, arcs: boolean}} Layout
+ *   `ladder`: where the lower part starts; `columns`: each host's x; `halves`: half the width of its card; `step`: from one
+ *   host to the next; `rowY`: the middle of the cards; `arcs`: whether links are arcs above the row
+ */
+
+/** More datagrams than this at once are thinned out: they could not be told apart, and drawing them would stutter. */
+const DRAWN_AT_ONCE = 500;
+/** How near a click has to be to a datagram, in CSS pixels. */
+const REACH = 16;
+
+export class Stage {
+  /** @type {Model | null} */
+  #model = null;
+  /** @type {Layout | null} */
+  #layout = null;
+  #looks = looksFor([]);
+  #colours = readColours();
+  /** @type {{mote: Mote, x: number, y: number}[]} */
+  #drawn = [];
+  /** @type {Map<string, HTMLElement>} */
+  #statuses = new Map();
+  /** @type {Mote | null} */
+  selected = null;
+
+  /**
+   * @param {HTMLCanvasElement} canvas
+   * @param {HTMLElement} hostLayer
+   * @param {(mote: Mote | null) => void} onSelect
+   * @param {() => void} onResize
+   */
+  constructor(canvas, hostLayer, onSelect, onResize) {
+    this.canvas = canvas;
+    this.hostLayer = hostLayer;
+    this.context = /** @type {CanvasRenderingContext2D} */ (canvas.getContext('2d'));
+    canvas.addEventListener('click', (event) => onSelect(this.#nearest(event.offsetX, event.offsetY)));
+    canvas.addEventListener('pointermove', (event) => {
+      canvas.style.cursor = this.#nearest(event.offsetX, event.offsetY) ? 'pointer' : '';
+    });
+    new ResizeObserver(() => {
+      this.#measure();
+      onResize();
+    }).observe(canvas);
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
+      this.#colours = readColours();
+      onResize();
+    });
+  }
+
+  /** @param {Model} model */
+  load(model) {
+    this.#model = model;
+    this.selected = null;
+    this.#looks = looksFor(model.kinds);
+    this.#statuses.clear();
+    this.hostLayer.replaceChildren(
+      ...inOrder(model).map((host) => {
+        const status = make('span', { class: 'host-status' });
+        this.#statuses.set(host.name, status);
+        const inner = host.inner?.length ? `inside: ${host.inner.join(', ')}` : '';
+        return make('div', { class: 'host', title: [host.role, host.address, inner].filter(Boolean).join('\n') },
+          make('strong', { text: host.name }), 
+          make('span', { class: 'host-role' }, host.role, make('span', { class: 'host-address', text: ` · ${host.address}` })), status);
+      }),
+    );
+    this.hostLayer.classList.toggle('crowded', model.page.hosts.length > 3);
+    this.#measure();
+  }
+
+  #measure() {
+    const { clientWidth: width, clientHeight: height } = this.canvas;
+    const ratio = Math.min(devicePixelRatio || 1, 2);
+    this.canvas.width = Math.round(width * ratio);
+    this.canvas.height = Math.round(height * ratio);
+    this.context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    if (!this.#model) return;
+    const cards = /** @type {HTMLElement[]} */ ([...this.hostLayer.children]);
+    const hosts = inOrder(this.#model);
+    const widest = Math.max(140, (width / Math.max(1, hosts.length)) * 0.86);
+    for (const card of cards) card.style.maxWidth = `${Math.min(240, widest)}px`;
+    // Beside the outer hosts the diagram has its times and names.
+    const margin = Math.max(width > 700 ? 150 : 0, ...cards.map((card) => card.offsetWidth / 2 + 2));
+    const step = hosts.length > 1 ? (width - 2 * margin) / (hosts.length - 1) : 0;
+    const arcs = hosts.length > 2;
+    const links = arcs ? Math.round(Math.min(height * 0.5, 240)) : 100;
+    const rowY = arcs ? links - 38 : 52;
+    /** @type {Layout} */
+    const layout = { width, height, ladder: links, columns: new Map(), halves: new Map(), step, rowY, arcs };
+    hosts.forEach((host, i) => {
+      const x = hosts.length > 1 ? margin + i * step : width / 2;
+      layout.columns.set(host.name, x);
+      layout.halves.set(host.name, cards[i].offsetWidth / 2);
+      cards[i].style.left = `${x}px`;
+      cards[i].style.top = `${rowY}px`;
+    });
+    this.#layout = layout;
+  }
+
+  /**
+   * @param {number} t
+   * @param {number} place
+   * @param {{linger: number, speed: number}} pace
+   */
+  draw(t, place, { linger, speed }) {
+    const { context } = this;
+    const model = this.#model;
+    const layout = this.#layout;
+    if (!model || !layout) return;
+    context.clearRect(0, 0, layout.width, layout.height);
+    this.#drawn = [];
+    this.#drawLinks(model, layout);
+    const motes = model.motesBetween(t - linger, t).filter((mote) => mote.finish >= t || mote.lostAt !== null);
+    const stride = Math.ceil(motes.length / DRAWN_AT_ONCE);
+    motes.forEach((mote, i) => {
+      if (i % stride === 0 || mote.lostAt !== null || mote === this.selected) this.#drawMote(mote, t, linger, layout);
+    });
+    drawLadder({ context, model, layout, looks: this.#looks, colours: this.#colours, selected: this.selected, t, speed });
+    for (const [host, element] of this.#statuses) {
+      const status = model.statusAt(host, place);
+      if (element.textContent !== status) element.textContent = status;
+      element.dataset.status = status.toLowerCase();
+    }
+  }
+
+  /**
+   * @param {Model} model
+   * @param {Layout} layout
+   */
+  #drawLinks(model, layout) {
+    const { context } = this;
+    context.strokeStyle = this.#colours.pipe;
+    context.lineCap = 'butt';
+    for (const { a, b } of model.page.links) {
+      for (const [from, to] of [[a, b], [b, a]]) {
+        context.beginPath();
+        for (let i = 0; i <= 24; i++) {
+          const { x, y } = onTheWay(layout, from, to, i / 24);
+          context.lineTo(x, y);
+        }
+        context.lineWidth = this.#layout?.arcs ? 9 : 16;
+        context.stroke();
+      }
+    }
+    const [link] = model.page.links;
+    if (layout.arcs || !link?.description) return;
+    context.fillStyle = this.#colours.soft;
+    context.font = '12px system-ui, sans-serif';
+    context.textAlign = 'center';
+    context.fillText(link.description, layout.width / 2, layout.rowY - 29);
+  }
+
+  /**
+   * @param {Mote} mote
+   * @param {number} t
+   * @param {number} linger
+   * @param {Layout} layout
+   */
+  #drawMote(mote, t, linger, layout) {
+    const { context } = this;
+    const reach = mote.lostAt ?? 1;
+    const done = t > mote.finish;
+    const way = mote.finish > mote.start ? Math.min(1, (t - mote.start) / (mote.finish - mote.start)) : 1;
+    const { x, y } = onTheWay(layout, mote.from, mote.to, way * reach);
+    const look = this.#looks.get(mote.kind) ?? { shape: /** @type {const} */ ('circle'), colour: 0 };
+    const fading = done ? Math.max(0, 1 - (t - mote.finish) / linger) : 1;
+    context.globalAlpha = fading;
+    if (done) drawLoss(context, this.#colours, x, y, mote.reason);
+    else drawDatagram(context, this.#colours, mote, look, x, y);
+    context.globalAlpha = 1;
+    if (mote === this.selected) {
+      context.beginPath();
+      context.arc(x, y, 15, 0, 2 * Math.PI);
+      context.strokeStyle = this.#colours.ink;
+      context.lineWidth = 2;
+      context.stroke();
+    }
+    this.#drawn.push({ mote, x, y });
+  }
+
+  /**
+   * @param {number} x
+   * @param {number} y
+   */
+  #nearest(x, y) {
+    let best = null;
+    let bestDistance = REACH;
+    for (const drawn of this.#drawn) {
+      const distance = Math.hypot(drawn.x - x, drawn.y - y);
+      if (distance < bestDistance) [best, bestDistance] = [drawn.mote, distance];
+    }
+    return best;
+  }
+}
+
+/**
+ * Clients first and servers last, so that what is asked goes to the right and what is answered comes back.
+ * @param {Model} model
+ */
+function inOrder(model) {
+  const rank = (/** @type {string} */ role) => ({ client: 0, server: 2 })[role] ?? 1;
+  return [...model.page.hosts].sort((a, b) => rank(a.role) - rank(b.role));
+}
+
+/**
+ * A point of the way from one host to another. Each direction has its own lane. Two hosts have straight lanes between their
+ * cards; among more, the further apart two of them stand, the higher the arc, so that no link crosses the hosts in between.
+ * @param {Layout} layout
+ * @param {string} from
+ * @param {string} to
+ * @param {number} share of the way
+ * @returns {Point}
+ */
+function onTheWay({ columns, halves, step, rowY, arcs }, from, to, share) {
+  const a = columns.get(from) ?? 0;
+  const b = columns.get(to) ?? a;
+  const ahead = a < b ? 1 : -1;
+  if (!arcs) {
+    const start = a + ahead * ((halves.get(from) ?? 0) + 9);
+    const stop = b - ahead * ((halves.get(to) ?? 0) + 9);
+    return { x: start + (stop - start) * share, y: rowY - ahead * 13 };
+  }
+  const rise = Math.min(rowY - 30, 62 + (Math.abs(a - b) / step - 1) * 56) + ahead * 9;
+  return { x: a + (b - a) * share, y: rowY - 20 - rise * Math.sin(Math.PI * share) ** 0.6 };
+}
+
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {ReturnType<typeof readColours>} colours
+ * @param {Mote} mote
+ * @param {{shape: import('./palette.js').Shape, colour: number}} look
+ * @param {number} x
+ * @param {number} y
+ */
+function drawDatagram(context, colours, mote, look, x, y) {
+  const size = 5 + Math.min(3.5, Math.log2(1 + (mote.sent.len ?? 0)) / 3);
+  if (mote.duplicate) {
+    // A second, empty outline behind it: one datagram became two.
+    trace(context, look.shape, x + 5, y - 5, size);
+    context.lineWidth = 1.5;
+    context.strokeStyle = colours.kinds[look.colour];
+    context.stroke();
+  }
+  trace(context, look.shape, x, y, size);
+  context.fillStyle = colours.kinds[look.colour];
+  context.fill();
+  context.lineWidth = 1.5;
+  context.strokeStyle = colours.paper;
+  context.stroke();
+  if (mote.corrupted) {
+    // Broken through: a jagged line in the colour of the paper.
+    context.beginPath();
+    for (let i = 0; i <= 4; i++) context.lineTo(x - size * 1.1 + (size * 2.2 * i) / 4, y + (i % 2 ? -3 : 3));
+    context.lineWidth = 2;
+    context.strokeStyle = colours.paper;
+    context.stroke();
+  }
+}
+
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {ReturnType<typeof readColours>} colours
+ * @param {number} x
+ * @param {number} y
+ * @param {string} reason
+ */
+function drawLoss(context, colours, x, y, reason) {
+  context.beginPath();
+  context.moveTo(x - 6, y - 6);
+  context.lineTo(x + 6, y + 6);
+  context.moveTo(x + 6, y - 6);
+  context.lineTo(x - 6, y + 6);
+  context.strokeStyle = colours.lost;
+  context.lineWidth = 3;
+  context.stroke();
+  context.fillStyle = colours.lost;
+  context.font = '600 12px system-ui, sans-serif';
+  context.textAlign = 'center';
+  context.fillText(REASONS[reason] ?? reason, x, y - 13);
+}

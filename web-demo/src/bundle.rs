@@ -1,0 +1,116 @@
+//! Turns this crate's library into a folder that a browser can open: the module, its bindings and the page's files.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use wasm_bindgen_cli_support::Bindgen;
+
+use crate::Failure;
+
+/// The target the module is compiled for.
+const TARGET: &str = "wasm32-unknown-unknown";
+
+/// This crate's folder: the page's sources lie in it, and cargo is started from it.
+const CRATE_FOLDER: &str = env!("CARGO_MANIFEST_DIR");
+
+/// A compiled module, before its bindings are made.
+pub(crate) struct Module {
+    /// The `.wasm` file as the compiler wrote it.
+    file: PathBuf,
+    /// Cargo's target folder, wherever the caller's settings put it.
+    pub(crate) target_folder: PathBuf,
+}
+
+/// Makes sure that `folder` exists and can be written, before minutes are spent on compiling.
+pub(crate) fn prepare_folder(folder: &Path) -> Result<(), Failure> {
+    let probe = folder.join(".writable");
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(&probe, b""))
+        .and_then(|()| fs::remove_file(&probe))
+        .map_err(|error| Failure::Input(format!("cannot write into {}: {error}", folder.display())))
+}
+
+/// Compiles the library for the browser with the workspace's own toolchain and settings.
+pub(crate) fn compile_module() -> Result<Module, Failure> {
+    ensure_target()?;
+    let mut cargo = Command::new("cargo")
+        .current_dir(CRATE_FOLDER)
+        .args(["build", "--release", "--lib", "--package", "sandhog-web", "--target", TARGET])
+        .args(["--locked", "--message-format", "json-render-diagnostics"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| Failure::Build(format!("cannot start cargo: {error}")))?;
+    let mut file = None;
+    if let Some(messages) = cargo.stdout.take() {
+        for line in BufReader::new(messages).lines().map_while(Result::ok) {
+            file = wasm_file_of(&line).or(file);
+        }
+    }
+    let status =
+        cargo.wait().map_err(|error| Failure::Build(format!("cannot wait for cargo: {error}")))?;
+    let file = file
+        .filter(|_| status.success())
+        .ok_or_else(|| Failure::Build(format!("the module for {TARGET} did not compile ({status})")))?;
+    // <target folder>/wasm32-unknown-unknown/release/sandhog_web.wasm
+    let target_folder = file
+        .ancestors()
+        .nth(3)
+        .map(Path::to_path_buf)
+        .ok_or_else(|| Failure::Build(format!("{} lies in no target folder", file.display())))?;
+    Ok(Module { file, target_folder })
+}
+
+/// The path of the module, where `line` is cargo's message that it made this crate's library.
+fn wasm_file_of(line: &str) -> Option<PathBuf> {
+    let message: serde_json::Value = serde_json::from_str(line).ok()?;
+    if message["reason"] != "compiler-artifact" || message["target"]["name"] != "sandhog_web" {
+        return None;
+    }
+    let names = message["filenames"].as_array()?.iter().filter_map(serde_json::Value::as_str);
+    names.map(PathBuf::from).find(|name| name.extension().is_some_and(|ending| ending == "wasm"))
+}
+
+/// Adds the standard library of [`TARGET`] where the toolchain lacks it.
+fn ensure_target() -> Result<(), Failure> {
+    let folder = Command::new("rustc")
+        .current_dir(CRATE_FOLDER)
+        .args(["--print", "target-libdir", "--target", TARGET])
+        .output()
+        .map_err(|error| Failure::Build(format!("cannot start rustc: {error}")))?;
+    if Path::new(String::from_utf8_lossy(&folder.stdout).trim()).is_dir() {
+        return Ok(());
+    }
+    eprintln!("the toolchain has no {TARGET} yet; adding it: rustup target add {TARGET}");
+    let added = Command::new("rustup").current_dir(CRATE_FOLDER).args(["target", "add", TARGET]).status();
+    match added {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(Failure::Build(format!("`rustup target add {TARGET}` failed ({status})"))),
+        Err(error) => Err(Failure::Build(format!(
+            "the toolchain has no {TARGET}, and rustup, which would add it, does not start: {error}"
+        ))),
+    }
+}
+
+/// Writes the page's files and, under `pkg/`, the module with its bindings into `folder`.
+pub(crate) fn assemble(module: &Module, folder: &Path) -> Result<(), Failure> {
+    Bindgen::new()
+        .input_path(&module.file)
+        .out_name("sandhog_web")
+        .typescript(false)
+        .web(true)
+        .and_then(|bindgen| bindgen.generate(folder.join("pkg")))
+        .map_err(|error| Failure::Build(format!("wasm-bindgen failed: {error:#}")))?;
+    copy_files(&Path::new(CRATE_FOLDER).join("page"), folder)
+        .map_err(|error| Failure::Build(format!("cannot copy the page to {}: {error}", folder.display())))
+}
+
+/// Copies the files of one folder; the page has no subfolders.
+fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        fs::copy(entry.path(), to.join(entry.file_name()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,63 @@
+//! The program `sandhog-web`: builds the WebAssembly module, puts it beside the page, and serves both on loopback.
+//!
+//! Exit 0: stopped with Ctrl-C, or built. 1: the build failed. 2: bad input (a port in use, a folder that cannot be written).
+
+mod bundle;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Watch the real protocol cross a simulated network, in a browser tab.
+#[derive(Parser)]
+#[command(name = "sandhog-web", version)]
+struct Arguments {
+    /// Port on 127.0.0.1 to serve the page on; 0 takes any free one
+    #[arg(long, default_value_t = 8080, value_name = "PORT")]
+    port: u16,
+    /// Build the page into DIR and stop, without serving it
+    #[arg(long, value_name = "DIR", conflicts_with = "port")]
+    build_only: Option<PathBuf>,
+}
+
+/// What ended the program early, told apart because the exit code differs.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The tools that build the module failed. Exit 1.
+    Build(String),
+    /// Something the caller gave cannot be used. Exit 2.
+    Input(String),
+}
+
+fn main() -> ExitCode {
+    match work(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Build(message)) => {
+            eprintln!("error: {message}");
+            ExitCode::from(1)
+        }
+        Err(Failure::Input(message)) => {
+            eprintln!("error: {message}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn work(arguments: &Arguments) -> Result<(), Failure> {
+    if let Some(folder) = &arguments.build_only {
+        bundle::prepare_folder(folder)?;
+        let module = bundle::compile_module()?;
+        bundle::assemble(&module, folder)?;
+        println!("built the page in {}", folder.display());
+        return Ok(());
+    }
+    // The port is taken before the build, so that one in use is told at once and not after a minute of compiling.
+    let listener = serve::listen(arguments.port)?;
+    let module = bundle::compile_module()?;
+    let folder = module.target_folder.join("web");
+    bundle::prepare_folder(&folder)?;
+    bundle::assemble(&module, &folder)?;
+    serve::serve(listener, &folder)
+}

@@ -1,0 +1,57 @@
+//! Serves a built page on loopback, and on nothing else.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+
+use axum::Router;
+use axum::http::{HeaderName, HeaderValue, header};
+use tower_http::services::ServeDir;
+use tower_http::set_header::SetResponseHeaderLayer;
+
+use crate::Failure;
+
+/// What the page may do: load its own files and run its own module. A mistake that asked another host for anything would show
+/// as an error in the browser and in the page's test.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+
+/// Takes the port on 127.0.0.1.
+pub(crate) fn listen(port: u16) -> Result<TcpListener, Failure> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|error| {
+        Failure::Input(format!("cannot serve on 127.0.0.1:{port}: {error}; choose another port with --port, or --port 0 for any free one"))
+    })
+}
+
+/// Serves `folder` until Ctrl-C. Prints the address first, as the only line on standard output.
+pub(crate) fn serve(listener: TcpListener, folder: &Path) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .map_err(|error| Failure::Input(format!("cannot start the server: {error}")))?;
+    runtime
+        .block_on(async {
+            listener.set_nonblocking(true)?;
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            println!("http://{}/", listener.local_addr()?);
+            axum::serve(listener, router(folder)).with_graceful_shutdown(interrupted()).await
+        })
+        .map_err(|error| Failure::Input(format!("the server stopped: {error}")))
+}
+
+fn router(folder: &Path) -> Router {
+    let always = |name: HeaderName, value: &'static str| {
+        SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
+    };
+    Router::new()
+        .fallback_service(ServeDir::new(folder))
+        .layer(always(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
+        .layer(always(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        // The files change with every build, and a stale module beside a new page would be a mystery.
+        .layer(always(header::CACHE_CONTROL, "no-cache"))
+}
+
+async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        // Without a signal handler the server is ended from outside; waiting for ever keeps it serving until then.
+        std::future::pending::<()>().await;
+    }
+}
