@@ -1,0 +1,214 @@
+//! From a scenario to a setup: the only place of the laboratory that knows a protocol by name.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use sandhog_netstack::{Service, Task};
+use sandhog_proto::{Command, Instant, IpPrefix, NetworkSettings, classic};
+use zeroize::Zeroizing;
+
+use crate::draw::derive_seed;
+use crate::link::LinkConfig;
+use crate::record::HostId;
+use crate::scenario::{Client, Outcome, Profile, Scenario, Server, Step, TimedEvent};
+use crate::setup::{Control, Expected, HostSpec, InnerSpec, MakePeer, Script, ScriptStep, Setup};
+
+/// The key of every classic tunnel in the laboratory. Public, and good for nothing else.
+const CLASSIC_KEY: [u8; 32] = *b"laboratory key: known to anyone!";
+
+impl Setup {
+    /// The setup of a valid scenario.
+    #[must_use]
+    pub fn of(scenario: &Scenario) -> Self {
+        let names = names(scenario);
+        let id = |name: &str| names.iter().position(|other| *other == name).map_or(0, |index| index as HostId);
+        let mut hosts: Vec<HostSpec> = scenario.servers.iter().map(|server| server_spec(scenario, server)).collect();
+        hosts.extend(scenario.clients.iter().map(|client| client_spec(scenario, client)));
+        let mut links = Vec::new();
+        for link in &scenario.links {
+            let (a, b) = (id(&link.between[0]), id(&link.between[1]));
+            let [forward, backward] = LinkConfig::of(link);
+            links.push((a, b, forward));
+            links.push((b, a, backward));
+        }
+        Self {
+            hosts,
+            links,
+            controls: scenario.events.iter().map(|event| (origin(event.at.0), control(event, id))).collect(),
+            resolution: scenario.resolution.0,
+            duration: scenario.duration.0,
+            ends_when_done: true,
+            liveness: Some(scenario.liveness.0),
+            expectations: expectations(scenario, id),
+        }
+    }
+}
+
+fn origin(span: std::time::Duration) -> Instant {
+    Instant::ZERO + span
+}
+
+fn names(scenario: &Scenario) -> Vec<&str> {
+    let servers = scenario.servers.iter().map(|server| server.name.as_str());
+    servers.chain(scenario.clients.iter().map(|client| client.name.as_str())).collect()
+}
+
+fn expectations(scenario: &Scenario, id: impl Fn(&str) -> HostId) -> Vec<Expected> {
+    let expected = |client: &Client| {
+        let said = scenario.expect.iter().find(|expectation| expectation.client == client.name);
+        Expected {
+            host: id(&client.name),
+            outcomes: said.map_or(vec![Outcome::Connected], |said| [said.outcome].into_iter().chain(said.or).collect()),
+            at: said.and_then(|expectation| expectation.at).map(|at| origin(at.0)),
+        }
+    };
+    scenario.clients.iter().map(expected).collect()
+}
+
+fn control(event: &TimedEvent, id: impl Fn(&str) -> HostId) -> Control {
+    let commands = [
+        (&event.stop, Command::Stop),
+        (&event.start, Command::Start),
+        (&event.sleep, Command::Sleep),
+        (&event.wake, Command::Wake),
+        (&event.network_changed, Command::NetworkChanged),
+    ];
+    if let Some(name) = &event.crash {
+        return Control::Crash(id(name));
+    }
+    if let Some([a, b]) = &event.partition {
+        return Control::Partition(id(a), id(b));
+    }
+    if let Some([a, b]) = &event.repair {
+        return Control::Repair(id(a), id(b));
+    }
+    for (name, command) in commands {
+        if let Some(name) = name {
+            return Control::Command(id(name), command);
+        }
+    }
+    Control::Restart(id(event.restart.as_deref().unwrap_or_default()))
+}
+
+fn prefixes(inner: &[String]) -> Vec<IpPrefix> {
+    inner.iter().filter_map(|text| text.parse().ok()).collect()
+}
+
+fn inner_spec(inner: &[String], mtu: u16, services: Vec<Service>) -> InnerSpec {
+    let addresses = prefixes(inner).iter().map(|prefix| (prefix.address, prefix.length)).collect();
+    InnerSpec { addresses, mtu, services }
+}
+
+fn server_spec(scenario: &Scenario, server: &Server) -> HostSpec {
+    let Profile::Classic = scenario.profile;
+    let user = |user: &crate::scenario::User| {
+        let mut salt = [0; 16];
+        salt.copy_from_slice(&derive_seed(0, &user.login, &[])[..16]);
+        classic::User {
+            login: user.login.clone(),
+            password_hash: classic::hash_password(&user.password, salt, classic::HashCost::LABORATORY),
+            addresses: user.addresses.clone(),
+        }
+    };
+    let users: Vec<classic::User> = server.users.iter().map(user).collect();
+    let mtu = server.mtu;
+    let make_peer: MakePeer = Arc::new(move |boot| {
+        let key = classic::Key::new(CLASSIC_KEY);
+        let config = classic::ServerConfig { key, users: users.clone(), mtu, seed: boot.seed };
+        Box::new(classic::Server::new(config).expect("the scenario was validated"))
+    });
+    let serve = &server.serve;
+    let mut services: Vec<Service> = Vec::new();
+    services.extend(serve.udp_echo.map(|port| Service::UdpEcho { port }));
+    services.extend(serve.bulk.map(|port| Service::Bulk { port }));
+    let file = |name: &String| Some((format!("/{name}"), scenario.files.get(name)?.clone()));
+    let files: BTreeMap<String, Cow<'static, [u8]>> = serve.files.iter().filter_map(file).collect();
+    services.extend(serve.http.map(|port| Service::Http { port, files }));
+    HostSpec {
+        name: server.name.clone(),
+        address: server.address,
+        make_peer,
+        inner: Some(inner_spec(&server.inner, mtu, services)),
+        script: None,
+    }
+}
+
+fn client_spec(scenario: &Scenario, client: &Client) -> HostSpec {
+    let server = scenario.servers.iter().find(|server| server.name == client.server);
+    let server_address = server.map_or(client.address, |server| server.address);
+    let own = prefixes(&client.inner);
+    let settings = NetworkSettings {
+        tunnel_remote_address: server_address.ip(),
+        included_routes: own.clone(),
+        addresses: own,
+        excluded_routes: Vec::new(),
+        dns_servers: Vec::new(),
+        search_domains: Vec::new(),
+        mtu: client.mtu,
+    };
+    let (login, password) = (client.login.clone(), client.password.clone());
+    let make_peer: MakePeer = Arc::new(move |boot| {
+        Box::new(classic::Client::new(classic::ClientConfig {
+            key: classic::Key::new(CLASSIC_KEY),
+            login: login.clone(),
+            password: Zeroizing::new(password.clone()),
+            server: server_address,
+            settings: settings.clone(),
+            seed: boot.seed,
+        }))
+    });
+    let script = Script {
+        start: origin(client.start.0),
+        steps: client.steps.iter().map(script_step).collect(),
+        liveness_target: liveness_target(client, server),
+        secret: client.password.clone(),
+    };
+    HostSpec {
+        name: client.name.clone(),
+        address: client.address,
+        make_peer,
+        inner: Some(inner_spec(&client.inner, client.mtu, Vec::new())),
+        script: Some(script),
+    }
+}
+
+/// The server's first inner address of a family that the client has too.
+fn liveness_target(client: &Client, server: Option<&Server>) -> IpAddr {
+    let own = prefixes(&client.inner);
+    let theirs = server.map(|server| prefixes(&server.inner)).unwrap_or_default();
+    let reachable = |prefix: &&IpPrefix| own.iter().any(|own| own.address.is_ipv4() == prefix.address.is_ipv4());
+    theirs.iter().find(reachable).map_or(IpAddr::from([0, 0, 0, 0]), |prefix| prefix.address)
+}
+
+fn script_step(step: &Step) -> ScriptStep {
+    let (task, replies) = if let Some(ping) = &step.ping {
+        let task = Task::Ping {
+            to: ping.to,
+            count: ping.count,
+            interval: ping.every.0,
+            payload_len: ping.size,
+            timeout: ping.timeout.0,
+        };
+        (task, u32::from(ping.replies))
+    } else if let Some(echo) = &step.echo {
+        let task = Task::UdpEcho {
+            to: echo.to,
+            count: echo.count,
+            interval: echo.every.0,
+            payload_len: echo.size,
+            timeout: echo.timeout.0,
+        };
+        (task, u32::from(echo.replies))
+    } else if let Some(download) = &step.download {
+        (Task::Download { from: download.from, bytes: download.bytes.0 }, 0)
+    } else if let Some(upload) = &step.upload {
+        (Task::Upload { to: upload.to, bytes: upload.bytes.0 }, 0)
+    } else {
+        let none = SocketAddr::from(([0, 0, 0, 0], 0));
+        let (from, path) = step.get.as_ref().map_or((none, String::new()), |get| (get.from, get.path.clone()));
+        (Task::HttpGet { from, path }, 0)
+    };
+    ScriptStep { at: origin(step.at.0), meanwhile: step.meanwhile, task, replies }
+}

@@ -1,0 +1,407 @@
+//! Scenarios: who takes part, over which links, what happens, and what is expected. The types mirror the file.
+
+mod error;
+mod source;
+mod validate;
+pub mod values;
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub use error::ScenarioError;
+pub use source::Files;
+use values::{Chance, Delay, Rate, Size, Span};
+
+/// A whole scenario, as its file says it.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Scenario {
+    /// The name it was found under: a built-in name or a file name without its ending. Not a key of the file.
+    #[serde(skip)]
+    pub name: String,
+    /// One line that says what is shown.
+    pub title: String,
+    /// A paragraph on what to look for.
+    #[serde(default)]
+    pub about: String,
+    /// The protocol that clients and servers speak.
+    pub profile: Profile,
+    /// The seed of a run that names none.
+    #[serde(default = "default_seed")]
+    pub seed: u64,
+    /// The grid on which things happen; every event falls on a multiple of it. The turmoil engine needs 1 ms.
+    #[serde(default = "default_resolution")]
+    pub resolution: Span,
+    /// When the work ends at the latest. It ends sooner when everybody is done and no event is left.
+    pub duration: Span,
+    /// How soon after all faults have healed a ping must pass (property P9).
+    #[serde(default = "default_liveness")]
+    pub liveness: Span,
+    /// The servers, in the order in which they take turns.
+    #[serde(rename = "server")]
+    pub servers: Vec<Server>,
+    /// The clients, who take their turns after the servers.
+    #[serde(rename = "client")]
+    pub clients: Vec<Client>,
+    /// The links. Hosts without a link between them have a perfect one.
+    #[serde(default, rename = "link")]
+    pub links: Vec<Link>,
+    /// What happens at a given time.
+    #[serde(default, rename = "event")]
+    pub events: Vec<TimedEvent>,
+    /// What must come out. A client that is not named here must connect, and finish everything it does.
+    #[serde(default, rename = "expect")]
+    pub expect: Vec<Expectation>,
+    /// Files beside the scenario that its servers serve, by the name used in the scenario. Not a key of the file.
+    #[serde(skip)]
+    pub files: Files,
+}
+
+fn default_seed() -> u64 {
+    1
+}
+
+fn default_resolution() -> Span {
+    Span(Duration::from_millis(1))
+}
+
+fn default_liveness() -> Span {
+    Span(Duration::from_secs(10))
+}
+
+fn default_mtu() -> u16 {
+    1420
+}
+
+/// A protocol profile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Profile {
+    /// The article's: one pre-shared key, insecure by design.
+    Classic,
+}
+
+/// A server and the host behind it.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Server {
+    /// Its name, for links, events and the story.
+    pub name: String,
+    /// Its UDP socket on the outer network.
+    pub address: SocketAddr,
+    /// Its addresses inside the tunnel, with prefix lengths.
+    pub inner: Vec<String>,
+    /// Largest inner packet in bytes.
+    #[serde(default = "default_mtu")]
+    pub mtu: u16,
+    /// Who may log in.
+    #[serde(default, rename = "user")]
+    pub users: Vec<User>,
+    /// What its inner host offers.
+    #[serde(default)]
+    pub serve: Serve,
+}
+
+/// A user as the server knows them.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct User {
+    /// The name to log in with.
+    pub login: String,
+    /// The password in plain; a laboratory has no secrets.
+    pub password: String,
+    /// The inner addresses that are theirs.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// What an inner host offers. Every host answers pings.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Serve {
+    /// UDP port that sends back what it gets (RFC 862).
+    pub udp_echo: Option<u16>,
+    /// TCP port for bulk transfer with SHA-256.
+    pub bulk: Option<u16>,
+    /// TCP port for HTTP/1.1 GET of `files`.
+    pub http: Option<u16>,
+    /// Files in the scenario's folder to serve, by their names there.
+    #[serde(default)]
+    pub files: Vec<String>,
+}
+
+/// A client and the host behind it.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Client {
+    /// Its name, for links, events and the story.
+    pub name: String,
+    /// Its UDP socket on the outer network.
+    pub address: SocketAddr,
+    /// Its addresses inside the tunnel, with prefix lengths.
+    pub inner: Vec<String>,
+    /// Largest inner packet in bytes.
+    #[serde(default = "default_mtu")]
+    pub mtu: u16,
+    /// The server's name.
+    pub server: String,
+    /// The name to log in with.
+    pub login: String,
+    /// The password to log in with.
+    pub password: String,
+    /// When the tunnel is started.
+    #[serde(default)]
+    pub start: Span,
+    /// What its inner host does once the tunnel is up, one after another.
+    #[serde(default, rename = "do")]
+    pub steps: Vec<Step>,
+}
+
+/// One thing that an inner host does. Exactly one of `ping`, `echo`, `download`, `upload` and `get`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Step {
+    /// Not before this time.
+    #[serde(default)]
+    pub at: Span,
+    /// Begin together with the step before it, instead of after it.
+    #[serde(default)]
+    pub meanwhile: bool,
+    /// ICMP echo requests.
+    pub ping: Option<Ping>,
+    /// UDP datagrams to an echo port.
+    pub echo: Option<Echo>,
+    /// TCP from a bulk port.
+    pub download: Option<Download>,
+    /// TCP to a bulk port.
+    pub upload: Option<Upload>,
+    /// HTTP GET.
+    pub get: Option<Get>,
+}
+
+/// ICMP echo requests (RFC 792, RFC 4443).
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Ping {
+    /// Inner address.
+    pub to: IpAddr,
+    /// How many.
+    #[serde(default = "default_count")]
+    pub count: u16,
+    /// Time from one to the next.
+    #[serde(default = "default_interval")]
+    pub every: Span,
+    /// Bytes of payload.
+    #[serde(default = "default_payload")]
+    pub size: u16,
+    /// When an unanswered one counts as lost.
+    #[serde(default = "default_reply_timeout")]
+    pub timeout: Span,
+    /// How many replies make it a success.
+    #[serde(default = "default_replies")]
+    pub replies: u16,
+}
+
+fn default_count() -> u16 {
+    4
+}
+
+fn default_interval() -> Span {
+    Span(Duration::from_secs(1))
+}
+
+fn default_payload() -> u16 {
+    56
+}
+
+fn default_reply_timeout() -> Span {
+    Span(Duration::from_secs(2))
+}
+
+fn default_replies() -> u16 {
+    1
+}
+
+/// UDP datagrams to an echo port.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Echo {
+    /// Inner address and port.
+    pub to: SocketAddr,
+    /// How many.
+    #[serde(default = "default_count")]
+    pub count: u16,
+    /// Time from one to the next.
+    #[serde(default = "default_interval")]
+    pub every: Span,
+    /// Bytes of payload.
+    #[serde(default = "default_payload")]
+    pub size: u16,
+    /// When an unanswered one counts as lost.
+    #[serde(default = "default_reply_timeout")]
+    pub timeout: Span,
+    /// How many replies make it a success.
+    #[serde(default = "default_replies")]
+    pub replies: u16,
+}
+
+/// TCP from a bulk port, checked by SHA-256.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Download {
+    /// Inner address and port.
+    pub from: SocketAddr,
+    /// How much.
+    pub bytes: Size,
+}
+
+/// TCP to a bulk port, checked by SHA-256.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Upload {
+    /// Inner address and port.
+    pub to: SocketAddr,
+    /// How much.
+    pub bytes: Size,
+}
+
+/// HTTP/1.1 GET.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Get {
+    /// Inner address and port.
+    pub from: SocketAddr,
+    /// Path, `/hello.txt`.
+    pub path: String,
+}
+
+/// A link between two hosts, in the words of `tc netem`. What stands here holds both ways.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Link {
+    /// The two hosts.
+    pub between: [String; 2],
+    /// Delay, jitter, correlation. Jitter reorders.
+    pub delay: Option<Delay>,
+    /// Random loss.
+    pub loss: Option<Chance>,
+    /// Random duplication.
+    pub duplicate: Option<Chance>,
+    /// One random bit flipped.
+    pub corrupt: Option<Chance>,
+    /// Bandwidth; datagrams wait in a queue for their turn.
+    pub rate: Option<Rate>,
+    /// How many datagrams the queue holds; netem's default is 1000.
+    pub limit: Option<u32>,
+    /// Largest outer IP packet in bytes; larger ones vanish.
+    pub mtu: Option<u16>,
+    /// Overrides from the first host to the second.
+    pub forward: Option<Direction>,
+    /// Overrides from the second host to the first.
+    pub backward: Option<Direction>,
+}
+
+/// One direction of a link: overrides, and datagrams picked by what they mean.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Direction {
+    /// Delay, jitter, correlation.
+    pub delay: Option<Delay>,
+    /// Random loss.
+    pub loss: Option<Chance>,
+    /// Random duplication.
+    pub duplicate: Option<Chance>,
+    /// One random bit flipped.
+    pub corrupt: Option<Chance>,
+    /// Bandwidth.
+    pub rate: Option<Rate>,
+    /// How many datagrams the queue holds.
+    pub limit: Option<u32>,
+    /// Largest outer IP packet in bytes.
+    pub mtu: Option<u16>,
+    /// Datagrams to drop, by kind and count.
+    #[serde(default)]
+    pub drop: Vec<Nth>,
+}
+
+/// The n-th datagram of a kind in this direction.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Nth {
+    /// What it means: `auth-request`, `auth-response`, `data`.
+    pub kind: String,
+    /// Which one, counted from 1.
+    pub nth: u64,
+}
+
+/// Something that happens at a given time. Exactly one of the keys beside `at`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TimedEvent {
+    /// When, rounded up to the resolution.
+    pub at: Span,
+    /// This host dies at once and loses its state.
+    pub crash: Option<String>,
+    /// This host starts afresh (also if it had not crashed).
+    pub restart: Option<String>,
+    /// Nothing that these two hosts send to each other arrives any more.
+    pub partition: Option<[String; 2]>,
+    /// The partition between these two hosts ends.
+    pub repair: Option<[String; 2]>,
+    /// This client's user takes the tunnel down.
+    pub stop: Option<String>,
+    /// This client's user brings the tunnel up again.
+    pub start: Option<String>,
+    /// This client's machine goes to sleep.
+    pub sleep: Option<String>,
+    /// This client's machine wakes up.
+    pub wake: Option<String>,
+    /// This client's network is another one.
+    pub network_changed: Option<String>,
+}
+
+/// What must come out for one client.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Expectation {
+    /// The client.
+    pub client: String,
+    /// How its `start` completes.
+    pub outcome: Outcome,
+    /// Another outcome that is as good, where chance decides.
+    pub or: Option<Outcome>,
+    /// Exactly when.
+    pub at: Option<Span>,
+}
+
+/// How `start` completes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The tunnel is up.
+    Connected,
+    /// No answer in time.
+    ConnectionTimedOut,
+    /// Name or password are wrong.
+    AuthenticationRejected,
+}
+
+impl Outcome {
+    /// Its name in a scenario and in a trace.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::ConnectionTimedOut => "connection-timed-out",
+            Self::AuthenticationRejected => "authentication-rejected",
+        }
+    }
+}
+
+/// The JSON Schema of a scenario file (draft 2020-12).
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(Scenario).to_value()
+}
