@@ -105,9 +105,9 @@ pub(super) fn auth_response(is_ok: bool) -> PacketBuf {
 
 /// Reads a request and erases it from `body`.
 fn read_auth_request(body: &mut PacketBuf) -> Result<Credentials, Malformed> {
-    let read = serde_json::from_slice(body);
+    let read = read_object(body);
     body.zeroize();
-    let AuthRequest { login, password } = read.map_err(|_| Malformed::Body)?;
+    let AuthRequest { login, password } = read?;
     let password = Zeroizing::new(password);
     if login.len() > MAX_CREDENTIAL_LEN || password.len() > MAX_CREDENTIAL_LEN {
         return Err(Malformed::Body);
@@ -117,8 +117,16 @@ fn read_auth_request(body: &mut PacketBuf) -> Result<Credentials, Malformed> {
 
 /// Reads an answer: whether the login was right.
 fn read_auth_response(body: &PacketBuf) -> Result<bool, Malformed> {
-    let AuthResponse { is_ok } = serde_json::from_slice(body).map_err(|_| Malformed::Body)?;
+    let AuthResponse { is_ok } = read_object(body)?;
     Ok(is_ok)
+}
+
+/// Reads a JSON object. An array would do for serde, which then takes its elements for the fields in their order.
+fn read_object<'body, T: Deserialize<'body>>(body: &'body [u8]) -> Result<T, Malformed> {
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Malformed::Body);
+    }
+    serde_json::from_slice(body).map_err(|_| Malformed::Body)
 }
 
 /// Turns the body of a data message into the packet it carries: raw bytes stay as they are, a JSON string of base64

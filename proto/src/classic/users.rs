@@ -134,3 +134,41 @@ impl Users {
         self.by_address.get(&address).copied()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::borrow::ToOwned;
+    use alloc::vec;
+
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
+    use super::*;
+
+    fn user(login: &str, cost: HashCost) -> User {
+        let password_hash = hash_password("x", [1; 16], cost);
+        User {
+            login: login.to_owned(),
+            password_hash,
+            addresses: vec![],
+        }
+    }
+
+    #[test]
+    fn an_unknown_user_costs_as_much_as_the_costliest_known_one() {
+        let costly = user("costly", HashCost::INTERACTIVE);
+        let hash = costly.password_hash.clone();
+        let users = vec![
+            user("cheap", HashCost::LABORATORY),
+            costly,
+            user("last", HashCost::LABORATORY),
+        ];
+        let users = Users::new(users, &mut ChaCha20Rng::from_seed([1; 32])).unwrap();
+        let (id, fake) = users.find("nobody");
+        assert_eq!(id, None);
+        assert!(fake.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{fake}");
+        assert_eq!(fake.len(), hash.len());
+        assert_ne!(fake, hash);
+        assert!(password::is_usable(fake));
+    }
+}
