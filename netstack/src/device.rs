@@ -6,25 +6,33 @@ use alloc::vec::Vec;
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
 
-/// Spent buffers kept for the next packets. A burst may need more; those are freed, so that an idle host stays small.
-const SPARE_BUFFERS: usize = 32;
+/// Bytes that the queue keeps for the next packets when it is empty. A burst may need more, and an idle host should not.
+const KEPT: usize = 32 * 1024;
 
-/// Packets on their way out, and spent buffers that wait to become packets again.
+/// Packets on their way out, end to end in one buffer, so that a packet costs no allocation.
 #[derive(Default)]
 pub(crate) struct Queue {
-    packets: VecDeque<Vec<u8>>,
-    spare: Vec<Vec<u8>>,
+    bytes: Vec<u8>,
+    /// Where the oldest packet starts in `bytes`.
+    start: usize,
+    /// Lengths of the packets, oldest first.
+    lens: VecDeque<usize>,
 }
 
 impl Queue {
-    /// Swaps the oldest packet into `packet` and keeps what was there as a buffer. `false` if there is none.
+    /// Writes the oldest packet over `packet`. `false` if there is none.
     pub(crate) fn pop_into(&mut self, packet: &mut Vec<u8>) -> bool {
-        let Some(next) = self.packets.pop_front() else {
+        let Some(len) = self.lens.pop_front() else {
             return false;
         };
-        let spent = core::mem::replace(packet, next);
-        if spent.capacity() > 0 && self.spare.len() < SPARE_BUFFERS {
-            self.spare.push(spent);
+        packet.clear();
+        packet.extend_from_slice(&self.bytes[self.start..self.start + len]);
+        self.start += len;
+        if self.lens.is_empty() {
+            self.start = 0;
+            self.bytes.clear();
+            self.bytes.shrink_to(KEPT);
+            self.lens.shrink_to(KEPT / 512);
         }
         true
     }
@@ -79,12 +87,10 @@ pub(crate) struct Outgoing<'a>(&'a mut Queue);
 
 impl TxToken for Outgoing<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, write: F) -> R {
-        let mut packet = self.0.spare.pop().unwrap_or_default();
-        // Cleared, so that no byte of an older packet can show in a field that smoltcp leaves alone.
-        packet.clear();
-        packet.resize(len, 0);
-        let result = write(&mut packet);
-        self.0.packets.push_back(packet);
-        result
+        let Queue { bytes, lens, .. } = self.0;
+        let start = bytes.len();
+        bytes.resize(start + len, 0);
+        lens.push_back(len);
+        write(&mut bytes[start..])
     }
 }

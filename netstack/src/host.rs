@@ -98,8 +98,8 @@ impl Host {
         self.drive(now, Ended::ByTimeout);
     }
 
-    /// Writes the next packet to send over `packet`, whose old buffer is kept for a packet to come. `false`, and
-    /// `packet` as it was, if there is none.
+    /// Writes the next packet to send over `packet`, whose allocation is used again. `false`, and `packet` as it was,
+    /// if there is none.
     pub fn poll_packet(&mut self, packet: &mut Vec<u8>) -> bool {
         self.stack.queue.pop_into(packet)
     }
@@ -122,10 +122,11 @@ impl Host {
         loop {
             self.step(now, ended);
             if !self.stack.egress(now) {
-                return;
+                break;
             }
             ended = Ended::ByTimeout;
         }
+        self.forget_closed();
     }
 
     fn step(&mut self, now: Duration, ended: Ended) {
@@ -150,15 +151,23 @@ impl Host {
             }
             false
         });
-        closing.retain(|&handle| {
+        for &handle in &*closing {
             let socket = stack.tcp(handle);
             // Nobody reads any more, and the other side must learn that (RFC 1122, 4.2.2.13), but not before it has all
             // that was sent to it (RFC 9112, 9.6).
             if socket.can_recv() && socket.send_queue() == 0 {
                 socket.abort();
             }
-            let gone = socket.state() == State::Listen
-                || socket.state() == State::Closed && socket.remote_endpoint().is_none();
+        }
+    }
+
+    /// Drops the sockets that have closed, and their buffers with them. Those that have yet to send a reset still have
+    /// the address of the other side.
+    fn forget_closed(&mut self) {
+        let Self { stack, closing, .. } = self;
+        closing.retain(|&handle| {
+            let socket = stack.tcp(handle);
+            let gone = socket.state() == State::Closed && socket.remote_endpoint().is_none();
             if gone {
                 stack.sockets.remove(handle);
             }

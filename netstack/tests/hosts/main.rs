@@ -3,4 +3,9 @@
 mod world;
 
 mod bulk;
+mod failure;
+mod hostile;
+mod http;
 mod ping;
+mod time;
+mod udp;

@@ -1,11 +1,14 @@
 //! Two hosts wired back to back: virtual time, a delay, and a fate for each packet.
 
-use std::cell::RefCell;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use sandhog_netstack::{Config, Event, EventKind, Host, Service, Summary, Task, TaskError, TaskId};
+use smoltcp::wire::{
+    Icmpv4Packet, Icmpv6Packet, IpAddress, IpProtocol, Ipv4Packet, Ipv6Packet, TcpPacket, UdpPacket,
+};
 
 pub(crate) const CANARY: [u8; 16] = *b"canary-canary-16";
 pub(crate) const ALICE: usize = 0;
@@ -26,6 +29,8 @@ pub(crate) enum Fate {
     Corrupt(usize),
     /// It arrives twice.
     Twice,
+    /// Something else arrives in its place.
+    Forged(Vec<u8>),
 }
 
 /// A packet as a fate is decided for it.
@@ -73,7 +78,23 @@ pub(crate) fn world() -> World {
     let mut bob = Host::new(config(1));
     bob.serve(Service::Bulk { port: BULK_PORT });
     bob.serve(Service::UdpEcho { port: ECHO_PORT });
+    bob.serve(Service::Http {
+        port: HTTP_PORT,
+        files: files(),
+    });
     World::new([Host::new(config(2)), bob])
+}
+
+/// What Bob's HTTP server has.
+pub(crate) fn files() -> BTreeMap<String, Cow<'static, [u8]>> {
+    let binary: Vec<u8> = (0..100_000_u32)
+        .map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0])
+        .collect();
+    BTreeMap::from([
+        ("/index.html".to_owned(), b"<p>hello</p>".as_slice().into()),
+        ("empty".to_owned(), b"".as_slice().into()),
+        ("/every byte".replace(' ', "-"), binary.into()),
+    ])
 }
 
 impl World {
@@ -234,6 +255,7 @@ impl World {
                 arrive(due, packet, 0);
                 arrive(due, packet, 1);
             }
+            Fate::Forged(packet) => arrive(due, &packet, 0),
         }
     }
 }
@@ -242,9 +264,85 @@ pub(crate) fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// A counter that a fate can share with its test.
-pub(crate) fn counter() -> Rc<RefCell<u64>> {
-    Rc::default()
+/// Bob's IPv4 address with this port.
+pub(crate) fn bob(port: u16) -> SocketAddr {
+    ([10, 9, 0, 1], port).into()
+}
+
+pub(crate) fn download(bytes: u64) -> Task {
+    Task::Download {
+        from: bob(BULK_PORT),
+        bytes,
+    }
+}
+
+pub(crate) fn upload(bytes: u64) -> Task {
+    Task::Upload {
+        to: bob(BULK_PORT),
+        bytes,
+    }
+}
+
+/// The TCP segment in an IPv4 packet.
+pub(crate) fn segment(packet: &[u8]) -> Option<TcpPacket<&[u8]>> {
+    let ip = Ipv4Packet::new_checked(packet).ok()?;
+    (ip.next_header() == IpProtocol::Tcp).then(|| TcpPacket::new_checked(ip.payload()).ok())?
+}
+
+/// The same IPv4 packet with another TCP payload of the same length and right checksums.
+pub(crate) fn forge(packet: &[u8], change: impl FnOnce(&mut [u8])) -> Vec<u8> {
+    let mut packet = packet.to_vec();
+    change(TcpPacket::new_unchecked(Ipv4Packet::new_unchecked(&mut packet[..]).payload_mut()).payload_mut());
+    fix_checksums(&mut packet);
+    packet
+}
+
+/// Makes all checksums of a packet right, as far as its lengths allow.
+pub(crate) fn fix_checksums(packet: &mut [u8]) {
+    let (protocol, source, destination): (IpProtocol, IpAddress, IpAddress) =
+        match packet.first().map(|b| b >> 4) {
+            Some(4) => {
+                let Ok(mut ip) = Ipv4Packet::new_checked(&mut *packet) else {
+                    return;
+                };
+                ip.fill_checksum();
+                (ip.next_header(), ip.src_addr().into(), ip.dst_addr().into())
+            }
+            Some(6) => {
+                let Ok(ip) = Ipv6Packet::new_checked(&mut *packet) else {
+                    return;
+                };
+                (ip.next_header(), ip.src_addr().into(), ip.dst_addr().into())
+            }
+            _ => return,
+        };
+    let payload = match source {
+        IpAddress::Ipv4(_) => {
+            let (start, end) = {
+                let ip = Ipv4Packet::new_unchecked(&*packet);
+                (usize::from(ip.header_len()), usize::from(ip.total_len()))
+            };
+            &mut packet[start..end]
+        }
+        IpAddress::Ipv6(_) => &mut packet[40..],
+    };
+    match (protocol, source, destination) {
+        (IpProtocol::Tcp, ..) if TcpPacket::new_checked(&*payload).is_ok() => {
+            TcpPacket::new_unchecked(payload).fill_checksum(&source, &destination);
+        }
+        (IpProtocol::Udp, ..) if UdpPacket::new_checked(&*payload).is_ok() => {
+            UdpPacket::new_unchecked(payload).fill_checksum(&source, &destination);
+        }
+        (IpProtocol::Icmp, ..) if Icmpv4Packet::new_checked(&*payload).is_ok() => {
+            Icmpv4Packet::new_unchecked(payload).fill_checksum();
+        }
+        (IpProtocol::Icmpv6, IpAddress::Ipv6(source), IpAddress::Ipv6(destination))
+            if Icmpv6Packet::new_checked(&*payload).is_ok() =>
+        {
+            Icmpv6Packet::new_unchecked(payload).fill_checksum(&source, &destination);
+        }
+        _ => {}
+    }
 }
 
 /// A seeded sequence of numbers for fates: SplitMix64.
