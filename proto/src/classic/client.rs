@@ -84,7 +84,7 @@ impl fmt::Debug for ClientConfig {
 ///   [`NotConnected`](DropReason::NotConnected). A login under way keeps its deadline if `start` waits for it;
 ///   logging in again is put off until `wake`. `wake` always asks the server again, for it may have forgotten us.
 /// - Dropped inputs are counted by [`DropReason`] and told as [`EventKind::Dropped`]; if nobody polls events, those
-///   beyond 4096 are only counted. That is all the state that the network can make.
+///   beyond [`MAX_EVENTS`](super::MAX_EVENTS) are only counted. That is all the state that the network can make.
 #[derive(Debug)]
 pub struct Client {
     config: ClientConfig,

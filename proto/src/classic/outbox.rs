@@ -6,8 +6,8 @@ use core::net::SocketAddr;
 use super::codec::{Code, Codec, SealError};
 use crate::{ApiMisuse, Batch, Counters, Datagram, DropReason, Event, EventKind, Instant, PacketBuf};
 
-/// Most events of the network's making that are kept until they are polled; the rest is only counted.
-pub(super) const MAX_EVENTS: usize = 4096;
+/// Most events of the network's making that a peer keeps until they are polled; the rest is only counted.
+pub const MAX_EVENTS: usize = 4096;
 
 #[derive(Debug)]
 pub(super) struct Outbox {

@@ -88,7 +88,7 @@ impl fmt::Debug for ServerConfig {
 /// # Bounds
 ///
 /// At most as many sessions as users, [`MAX_PENDING_JOBS`] verifications with [`MAX_REQUESTS_PER_JOB`] requests
-/// each, and 4096 events that nobody polls. All but the events need the key.
+/// each, and [`MAX_EVENTS`](super::MAX_EVENTS) that nobody polls. All but the events need the key.
 #[derive(Debug)]
 pub struct Server {
     users: Users,

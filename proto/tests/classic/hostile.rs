@@ -4,18 +4,18 @@
 //! written beside the source.
 
 use core::time::Duration;
+use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, RngSeed};
-use sandhog_proto::classic::{Client, Code, MAX_PENDING_JOBS, Server};
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, RngSeed, TestRunner};
+use sandhog_proto::classic::{Client, Code, MAX_EVENTS, MAX_PENDING_JOBS, Server};
 use sandhog_proto::{
     Batch, Command, Datagram, Event, EventKind, Instant, Job, PacketBuf, Peer, TunnelStatus,
 };
 
 use super::support::*;
 
-/// Events of the network's making that are kept if nobody polls, as `Client` and `Server` document it.
-const MAX_EVENTS: usize = 4096;
 /// Of the two users of `support::server`.
 const MAX_SESSIONS: usize = 2;
 
@@ -62,9 +62,10 @@ fn inner() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![valid, raw()]
 }
 
-fn body() -> impl Strategy<Value = Vec<u8>> {
-    let login = prop_oneof![Just(LOGIN.to_owned()), Just("anna".to_owned()), ".{0,5}"];
-    let password = prop_oneof![Just(PASSWORD.to_owned()), Just("secret".to_owned()), ".{0,5}"];
+/// Code and body of a message, most often such that they fit each other.
+fn message() -> impl Strategy<Value = (Code, Vec<u8>)> {
+    let login = prop_oneof![4 => Just(LOGIN.to_owned()), 2 => Just("anna".to_owned()), 1 => ".{0,5}"];
+    let password = prop_oneof![4 => Just(PASSWORD.to_owned()), 2 => Just("secret".to_owned()), 1 => ".{0,5}"];
     let request = (login, password).prop_map(|(login, password)| {
         let (login, password) = (serde_json::Value::from(login), serde_json::Value::from(password));
         format!("{{\"login\":{login},\"password\":{password}}}").into_bytes()
@@ -72,22 +73,27 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
     let answer = any::<bool>().prop_map(|is_ok| format!("{{\"isOK\":{is_ok}}}").into_bytes());
     let text = "[\"{}\\[\\]:,a-z\\\\/=0-9 ]{0,40}".prop_map(String::into_bytes);
     let base64 = "\"[A-Za-z0-9+/]{0,80}={0,2}\"".prop_map(String::into_bytes);
-    prop_oneof![4 => request, 2 => answer, 1 => text, 1 => base64, 4 => inner()]
-}
-
-/// Datagrams of somebody who holds the key, some of them changed on the way.
-fn sealed() -> impl Strategy<Value = Vec<u8>> {
     let code = prop_oneof![
         Just(Code::AuthRequest),
         Just(Code::AuthResponse),
         Just(Code::Data)
     ];
+    prop_oneof![
+        4 => request.prop_map(|body| (Code::AuthRequest, body)),
+        2 => answer.prop_map(|body| (Code::AuthResponse, body)),
+        4 => prop_oneof![6 => inner(), 1 => base64].prop_map(|body| (Code::Data, body)),
+        2 => (code, prop_oneof![text, raw(), inner()]),
+    ]
+}
+
+/// Datagrams of somebody who holds the key, some of them changed on the way.
+fn sealed() -> impl Strategy<Value = Vec<u8>> {
     let change = prop_oneof![
         6 => Just(None),
         1 => (any::<prop::sample::Index>(), 1..=255u8).prop_map(Some),
     ];
     let cut = prop_oneof![6 => Just(None), 1 => any::<prop::sample::Index>().prop_map(Some)];
-    (code, body(), change, cut).prop_map(|(code, body, change, cut)| {
+    (message(), change, cut).prop_map(|((code, body), change, cut)| {
         let mut bytes = seal(code, &body).to_vec();
         if let Some((index, flip)) = change {
             let index = index.index(bytes.len());
@@ -248,6 +254,98 @@ proptest! {
         let answers = counters.datagrams_out - counters.packets_out;
         let packets_seen = counters.datagrams_in - answers - counters.packets_in;
         prop_assert!(packets_seen <= dropped, "a datagram is delivered, answered or dropped");
+    }
+}
+
+/// The properties above are worth little if the generator never gets past the door.
+#[test]
+fn the_generator_reaches_every_way_through_both_peers() {
+    let mut runner = TestRunner::new(config());
+    let strategy = prop::collection::vec(step(), 1..60);
+    let mut reached = BTreeSet::new();
+    for _ in 0..config().cases {
+        let steps = strategy.new_tree(&mut runner).unwrap().current();
+        let mut to_server = Driver::new(server());
+        let mut to_client = Driver::new(client());
+        for step in steps {
+            to_server.take(step.clone(), client_address);
+            to_client.take(step, |n| {
+                if n < 3 {
+                    server_address()
+                } else {
+                    client_address(n)
+                }
+            });
+        }
+        for (side, events, counters) in [
+            ("server", to_server.events, to_server.peer.counters()),
+            ("client", to_client.events, to_client.peer.counters()),
+        ] {
+            reached.extend(
+                events
+                    .iter()
+                    .map(|event| format!("{side} {}", summary(&event.kind))),
+            );
+            reached.extend((counters.packets_in > 0).then(|| format!("{side} packets in")));
+            reached.extend((counters.packets_out > 0).then(|| format!("{side} packets out")));
+        }
+    }
+    for (side, ways) in [("client", CLIENT_WAYS), ("server", SERVER_WAYS)] {
+        for way in ways {
+            assert!(
+                reached.contains(&format!("{side} {way}")),
+                "{side} {way} is not in {reached:#?}"
+            );
+        }
+    }
+}
+
+const CLIENT_WAYS: &[&str] = &[
+    "Cancelled(AuthenticationRejected)",
+    "Cancelled(ConnectionTimedOut)",
+    "Dropped(AuthenticationFailed)",
+    "Dropped(InvalidCode)",
+    "Dropped(MalformedBody)",
+    "Dropped(NotConnected)",
+    "Dropped(NotEnoughData)",
+    "Dropped(NotIp)",
+    "Dropped(TooLarge)",
+    "Dropped(Unexpected)",
+    "Dropped(UnknownRemote)",
+    "Started(Err(AuthenticationRejected))",
+    "Started(Err(ConnectionTimedOut))",
+    "Started(Err(Stopped))",
+    "Started(Ok)",
+    "Status(Reasserting)",
+    "packets in",
+    "packets out",
+];
+
+const SERVER_WAYS: &[&str] = &[
+    "Dropped(AuthenticationFailed)",
+    "Dropped(Busy)",
+    "Dropped(InvalidCode)",
+    "Dropped(MalformedBody)",
+    "Dropped(NoRoute)",
+    "Dropped(NoSession)",
+    "Dropped(NotEnoughData)",
+    "Dropped(NotIp)",
+    "Dropped(SourceNotAllowed)",
+    "Dropped(TooLarge)",
+    "Dropped(Unexpected)",
+    "LoggedIn",
+    "LoginRefused",
+    "packets in",
+    "packets out",
+];
+
+/// An event without its details.
+fn summary(kind: &EventKind) -> String {
+    match kind {
+        EventKind::Started(Ok(_)) => "Started(Ok)".to_owned(),
+        EventKind::LoggedIn { .. } => "LoggedIn".to_owned(),
+        EventKind::LoginRefused { .. } => "LoginRefused".to_owned(),
+        other => format!("{other:?}"),
     }
 }
 
