@@ -113,7 +113,11 @@ fn explain_attach(name: &DeviceName, error: rustix::io::Errno) -> Failure {
 
 impl Device for Tun {
     async fn readable(&self) -> io::Result<()> {
-        self.fd.readable().await.map(|mut guard| guard.retain_ready())
+        // An error is how a device tells that it was removed.
+        self.fd
+            .ready(Interest::READABLE | Interest::ERROR)
+            .await
+            .map(|mut guard| guard.retain_ready())
     }
 
     async fn writable(&self) -> io::Result<()> {
@@ -121,8 +125,15 @@ impl Device for Tun {
     }
 
     fn try_read(&self, packet: &mut [u8]) -> io::Result<usize> {
-        self.fd
-            .try_io(Interest::READABLE, |fd| Ok(rustix::io::read(fd, packet)?))
+        // One after the other: the runtime does not take two kinds of readiness at once here.
+        [Interest::READABLE, Interest::ERROR]
+            .into_iter()
+            .map(|interest| {
+                self.fd
+                    .try_io(interest, |fd| Ok(rustix::io::read(fd, &mut *packet)?))
+            })
+            .find(|result| !matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock))
+            .unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))
     }
 
     fn try_write(&self, packet: &[u8]) -> io::Result<usize> {

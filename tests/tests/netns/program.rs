@@ -1,0 +1,112 @@
+//! A running `sandhog`: its log line by line, its end, its exit code.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Longest wait for the next line of a log. A login may take 10 s.
+const PATIENCE: Duration = Duration::from_secs(13);
+
+/// Killed when dropped.
+#[derive(Debug)]
+pub(super) struct Program {
+    child: Child,
+    lines: Receiver<String>,
+    log: String,
+}
+
+impl Program {
+    /// Where the program is.
+    pub(super) fn path() -> Result<PathBuf, String> {
+        if let Some(path) = std::env::var_os("SANDHOG_BIN") {
+            return Ok(path.into());
+        }
+        let test = std::env::current_exe().map_err(|error| error.to_string())?;
+        let path = test
+            .ancestors()
+            .nth(2)
+            .map(|folder| folder.join("sandhog"))
+            .filter(|path| path.exists());
+        path.ok_or_else(|| {
+            "there is no program: `cargo build --package sandhog`, or set SANDHOG_BIN".to_owned()
+        })
+    }
+
+    /// Starts the program in the namespace of the calling thread.
+    pub(super) fn spawn(mut command: Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("a program that starts");
+        let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            stderr
+                .lines()
+                .map_while(Result::ok)
+                .try_for_each(|line| sender.send(line))
+        });
+        Self {
+            child,
+            lines,
+            log: String::new(),
+        }
+    }
+
+    /// Reads the log until a line has `text` in it.
+    #[track_caller]
+    pub(super) fn wait_for(&mut self, text: &str) {
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => {
+                    self.note(&line);
+                    if line.contains(text) {
+                        return;
+                    }
+                }
+                Err(error) => panic!("waiting for {text:?}: {error}; the log:\n{}", self.log),
+            }
+        }
+    }
+
+    /// Waits for the end and gives exit code and log.
+    #[track_caller]
+    pub(super) fn wait(mut self) -> (Option<i32>, String) {
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) => self.note(&line),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("the program does not end; the log:\n{}", self.log),
+            }
+        }
+        let status = self.child.wait().expect("a child of ours");
+        (status.code(), std::mem::take(&mut self.log))
+    }
+
+    /// Sends SIGTERM, then as [`wait`](Self::wait).
+    #[track_caller]
+    pub(super) fn terminate(self) -> (Option<i32>, String) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::TERM).expect("a child that has not been waited for");
+        self.wait()
+    }
+
+    fn note(&mut self, line: &str) {
+        self.log.push_str(line);
+        self.log.push('\n');
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // An error means that it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

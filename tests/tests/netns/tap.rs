@@ -1,0 +1,88 @@
+//! Listens on every device of a namespace and keeps the outer network and the tunnel apart.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, set_socket_recv_buffer_size_force, set_socket_timeout};
+use rustix::net::{AddressFamily, RecvFlags, SocketType, eth, recv, socket};
+
+use super::namespace::Namespace;
+
+/// What must not be seen on the outer network.
+pub(super) const CANARY: &str = "the canary sings in the tunnel only";
+
+/// What a tap has seen, in packets.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// On the outer network.
+    pub(super) outer: usize,
+    /// Of these, with the canary.
+    pub(super) outer_with_canary: usize,
+    /// On the tunnel's device, with the canary.
+    pub(super) inner_with_canary: usize,
+}
+
+/// A tap at work.
+pub(super) struct Tap {
+    is_over: Arc<AtomicBool>,
+    listener: JoinHandle<Vec<Vec<u8>>>,
+}
+
+impl Tap {
+    /// Starts to listen; what is sent from now on is seen.
+    pub(super) fn start(namespace: &Namespace) -> Self {
+        let socket = namespace.enter(|| {
+            let socket =
+                socket(AddressFamily::PACKET, SocketType::RAW, Some(eth::ALL)).expect("root may listen");
+            set_socket_recv_buffer_size_force(&socket, 64 << 20).expect("root may have a large buffer");
+            set_socket_timeout(&socket, Timeout::Recv, Some(Duration::from_millis(50)))
+                .expect("a valid time");
+            socket
+        });
+        let is_over = Arc::new(AtomicBool::new(false));
+        let listener = std::thread::spawn({
+            let is_over = Arc::clone(&is_over);
+            move || listen(&socket, &is_over)
+        });
+        Self { is_over, listener }
+    }
+
+    /// Stops listening and gives what was seen.
+    pub(super) fn stop(self) -> Seen {
+        self.is_over.store(true, Ordering::Relaxed);
+        let frames = self.listener.join().expect("the listener");
+        let mut seen = Seen::default();
+        for frame in frames {
+            let has_canary = frame
+                .windows(CANARY.len())
+                .any(|window| window == CANARY.as_bytes());
+            // Ethernet frames begin with the address of one of our two outer devices; packets of the tunnel begin
+            // with the version of IP.
+            if frame.starts_with(&[0x02, 0, 0, 0, 0]) {
+                seen.outer += 1;
+                seen.outer_with_canary += usize::from(has_canary);
+            } else if matches!(frame.first(), Some(0x40..0x70)) {
+                seen.inner_with_canary += usize::from(has_canary);
+            }
+        }
+        seen
+    }
+}
+
+/// Listens until it is over and nothing has come for a moment.
+fn listen(socket: &OwnedFd, is_over: &AtomicBool) -> Vec<Vec<u8>> {
+    let mut frames = Vec::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match recv(socket, &mut buffer[..], RecvFlags::empty()) {
+            Ok((len, _)) => frames.push(buffer[..len].to_vec()),
+            Err(Errno::AGAIN) if is_over.load(Ordering::Relaxed) => return frames,
+            Err(Errno::AGAIN | Errno::INTR | Errno::NETDOWN) => {}
+            Err(error) => panic!("the tap: {error}"),
+        }
+    }
+}

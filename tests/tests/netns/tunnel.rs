@@ -1,0 +1,195 @@
+//! The world of a test: two namespaces, configuration files, and the two programs.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use super::namespace::Namespace;
+use super::program::Program;
+
+/// The server's addresses inside the tunnel.
+pub(super) const SERVER_INNER: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(10, 9, 0, 1)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 9, 0, 0, 0, 0, 0, 1)),
+];
+/// The client's addresses inside the tunnel.
+pub(super) const CLIENT_INNER: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(10, 9, 0, 2)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 9, 0, 0, 0, 0, 0, 2)),
+];
+
+const KEY: &str = "c2FuZGhvZyB0ZXN0cyBpbiBuYW1lc3BhY2VzIG9ubHk=";
+const PASSWORD: &str = "correct horse battery staple";
+
+/// What the outer network speaks.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Outer {
+    /// 198.18.0.0/24, which RFC 2544 sets aside for such tests.
+    V4,
+    /// 2001:db8::/64, which RFC 3849 sets aside for examples.
+    V6,
+}
+
+impl Outer {
+    const fn addresses(self) -> [&'static str; 2] {
+        match self {
+            Self::V4 => ["198.18.0.1", "198.18.0.2"],
+            Self::V6 => ["2001:db8::1", "2001:db8::2"],
+        }
+    }
+}
+
+/// Two machines, as it were.
+#[derive(Debug)]
+pub(super) struct World {
+    /// Where the server runs.
+    pub(super) server: Namespace,
+    /// Where the client runs.
+    pub(super) client: Namespace,
+    program: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+/// A server and a client that is logged in.
+#[derive(Debug)]
+pub(super) struct Tunnel {
+    server: Program,
+    client: Program,
+}
+
+impl World {
+    /// Makes everything up to the start of the programs, or says what is missing for it.
+    pub(super) fn new(outer: Outer) -> Result<Self, String> {
+        if !rustix::process::geteuid().is_root() {
+            return Err("needs root".to_owned());
+        }
+        if !fs::exists("/dev/net/tun").unwrap_or(false) {
+            return Err("needs /dev/net/tun".to_owned());
+        }
+        let program = Program::path()?;
+        let (server, client) = (Namespace::new()?, Namespace::new()?);
+        server.join(&client)?;
+        let [server_address, client_address] = outer.addresses();
+        for (namespace, address) in [(&server, server_address), (&client, client_address)] {
+            let (length, no_detection): (_, &[&str]) = match outer {
+                Outer::V4 => (24, &[]),
+                Outer::V6 => (64, &["nodad"]),
+            };
+            let address = format!("{address}/{length}");
+            namespace.run(
+                "ip",
+                &[&["address", "add", &address, "dev", "outer"], no_detection].concat(),
+            );
+            namespace.run("ip", &["link", "set", "outer", "up"]);
+        }
+        let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let world = Self {
+            server,
+            client,
+            program,
+            folder,
+        };
+        world.write("key", &format!("{KEY}\n"));
+        world.write("password", &format!("{PASSWORD}\n"));
+        let server_address = match outer {
+            Outer::V4 => format!("{server_address}:40404"),
+            Outer::V6 => format!("[{server_address}]:40404"),
+        };
+        world.write("server.toml", &world.server_configuration(&server_address));
+        world.write("client.toml", &client_configuration(&server_address));
+        Ok(world)
+    }
+
+    fn server_configuration(&self, address: &str) -> String {
+        let password_hash = self.hash_password();
+        format!(
+            "profile = \"classic\"\nlisten = \"{address}\"\nkey-file = \"key\"\n\
+             [device]\naddresses = [\"{}/24\", \"{}/64\"]\n\
+             [[users]]\nlogin = \"kean\"\npassword-hash = \"{password_hash}\"\naddresses = [\"{}\", \"{}\"]\n",
+            SERVER_INNER[0], SERVER_INNER[1], CLIENT_INNER[0], CLIENT_INNER[1]
+        )
+    }
+
+    /// Asks the program itself, through a pipe, as a script would.
+    fn hash_password(&self) -> String {
+        let password = fs::File::open(self.folder.path().join("password")).expect("a file of ours");
+        let output = Command::new(&self.program)
+            .arg("hash-password")
+            .stdin(password)
+            .stdout(Stdio::piped())
+            .output()
+            .expect("a program that starts");
+        String::from_utf8(output.stdout)
+            .expect("a PHC string")
+            .trim()
+            .to_owned()
+    }
+
+    /// Writes a file beside the configuration.
+    pub(super) fn write(&self, name: &str, text: &str) {
+        fs::write(self.folder.path().join(name), text).expect("a folder of ours");
+    }
+
+    fn spawn(&self, namespace: &Namespace, role: &str) -> Program {
+        let mut command = Command::new(&self.program);
+        command
+            .arg(role)
+            .arg("--config")
+            .arg(self.folder.path().join(role).with_extension("toml"));
+        namespace.enter(|| Program::spawn(command))
+    }
+
+    /// Starts a client and does not wait for anything.
+    pub(super) fn spawn_client(&self) -> Program {
+        self.spawn(&self.client, "client")
+    }
+
+    /// Starts a server and waits until it listens.
+    #[track_caller]
+    pub(super) fn start_server(&self) -> Program {
+        let mut server = self.spawn(&self.server, "server");
+        server.wait_for("ready: ");
+        server
+    }
+
+    /// Starts a client and waits until its tunnel is up.
+    #[track_caller]
+    pub(super) fn start_client(&self) -> Program {
+        let mut client = self.spawn_client();
+        client.wait_for("ready: ");
+        client
+    }
+
+    /// Starts both.
+    #[track_caller]
+    pub(super) fn tunnel(&self) -> Tunnel {
+        let server = self.start_server();
+        Tunnel {
+            server,
+            client: self.start_client(),
+        }
+    }
+}
+
+impl Tunnel {
+    /// Stops both, which must go well, and gives the logs of server and client.
+    #[track_caller]
+    pub(super) fn stop(self) -> (String, String) {
+        let [client, server] = [self.client, self.server].map(|program| {
+            let (code, log) = program.terminate();
+            assert_eq!(code, Some(0), "{log}");
+            log
+        });
+        (server, client)
+    }
+}
+
+fn client_configuration(server: &str) -> String {
+    format!(
+        "profile = \"classic\"\nserver = \"{server}\"\nkey-file = \"key\"\n\
+         login = \"kean\"\npassword-file = \"password\"\n\
+         [device]\naddresses = [\"{}/24\", \"{}/64\"]\n",
+        CLIENT_INNER[0], CLIENT_INNER[1]
+    )
+}
