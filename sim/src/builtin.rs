@@ -50,7 +50,8 @@ impl Builtin {
     pub fn scenario(&self) -> Result<Scenario, ScenarioError> {
         let read = |wanted: &str| {
             let file = self.files.iter().find(|(name, _)| *name == wanted);
-            file.map(|(_, content)| Cow::Borrowed(*content)).ok_or_else(|| "it is not built in".to_owned())
+            file.map(|(_, content)| Cow::Borrowed(*content))
+                .ok_or_else(|| "it is not built in".to_owned())
         };
         Scenario::parse(&format!("{}.toml", self.name), self.source, &read)
     }

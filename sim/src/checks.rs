@@ -39,7 +39,10 @@ impl Property {
     fn look(&mut self, holds: bool, record: RecordId, detail: impl FnOnce() -> String) {
         self.looks += 1;
         if !holds && self.violation.is_none() {
-            self.violation = Some(Violation { record, detail: detail() });
+            self.violation = Some(Violation {
+                record,
+                detail: detail(),
+            });
         }
     }
 
@@ -48,7 +51,11 @@ impl Property {
             None => format!("{} {what}", self.looks),
             Some(Violation { record, detail }) => format!("record {record}: {detail}"),
         };
-        CheckResult { name: name.into(), passed: self.violation.is_none(), detail }
+        CheckResult {
+            name: name.into(),
+            passed: self.violation.is_none(),
+            detail,
+        }
     }
 }
 
@@ -78,7 +85,10 @@ impl Checks {
     /// Checks that look for `secrets`.
     pub(crate) fn new(secrets: &[&[u8]]) -> Self {
         Self {
-            secrets: secrets.iter().map(|secret| Finder::new(secret).into_owned()).collect(),
+            secrets: secrets
+                .iter()
+                .map(|secret| Finder::new(secret).into_owned())
+                .collect(),
             plaintext: Property::default(),
             delivery: Property::default(),
             conservation: Property::default(),
@@ -91,7 +101,11 @@ impl Checks {
     pub(crate) fn see_public_bytes(&mut self, record: RecordId, bytes: &[u8]) {
         let leak = self.secrets.iter().find_map(|secret| secret.find(bytes));
         self.plaintext.look(leak.is_none(), record, || {
-            format!("a secret stands in plain at byte {} of {}", leak.unwrap_or_default(), bytes.len())
+            format!(
+                "a secret stands in plain at byte {} of {}",
+                leak.unwrap_or_default(),
+                bytes.len()
+            )
         });
     }
 
@@ -117,23 +131,34 @@ impl Checks {
             }
             Some(_) => None,
         };
-        self.delivery.look(detail.is_none(), record, || detail.unwrap_or_default().into());
+        self.delivery
+            .look(detail.is_none(), record, || detail.unwrap_or_default().into());
     }
 
     /// P8 after anything happened on the outer network.
     pub(crate) fn see_conservation(&mut self, record: RecordId, counts: Conservation, in_flight: u64) {
-        let Conservation { made, delivered, lost } = counts;
-        self.conservation.look(made == delivered + lost + in_flight, record, || {
-            format!("{made} made, but {delivered} delivered + {lost} lost + {in_flight} in flight")
-        });
+        let Conservation {
+            made,
+            delivered,
+            lost,
+        } = counts;
+        self.conservation
+            .look(made == delivered + lost + in_flight, record, || {
+                format!("{made} made, but {delivered} delivered + {lost} lost + {in_flight} in flight")
+            });
     }
 
     /// P1, P3 and P8.
     pub(crate) fn results(&self) -> Vec<CheckResult> {
         vec![
-            self.plaintext.result("P1 no plaintext outside", "datagrams and log lines searched"),
-            self.delivery.result("P3 inner packets unchanged and authenticated", "deliveries compared"),
-            self.conservation.result("P8 no datagram unaccounted for", "events balanced"),
+            self.plaintext
+                .result("P1 no plaintext outside", "datagrams and log lines searched"),
+            self.delivery.result(
+                "P3 inner packets unchanged and authenticated",
+                "deliveries compared",
+            ),
+            self.conservation
+                .result("P8 no datagram unaccounted for", "events balanced"),
         ]
     }
 }
@@ -143,7 +168,12 @@ mod tests {
     use super::*;
 
     fn failed(checks: &Checks) -> Vec<String> {
-        checks.results().into_iter().filter(|result| !result.passed).map(|result| result.name).collect()
+        checks
+            .results()
+            .into_iter()
+            .filter(|result| !result.passed)
+            .map(|result| result.name)
+            .collect()
     }
 
     #[test]
@@ -177,9 +207,25 @@ mod tests {
     #[test]
     fn a_vanished_datagram_is_found() {
         let mut checks = Checks::new(&[]);
-        checks.see_conservation(1, Conservation { made: 3, delivered: 1, lost: 1 }, 1);
+        checks.see_conservation(
+            1,
+            Conservation {
+                made: 3,
+                delivered: 1,
+                lost: 1,
+            },
+            1,
+        );
         assert!(failed(&checks).is_empty());
-        checks.see_conservation(2, Conservation { made: 3, delivered: 1, lost: 1 }, 0);
+        checks.see_conservation(
+            2,
+            Conservation {
+                made: 3,
+                delivered: 1,
+                lost: 1,
+            },
+            0,
+        );
         assert_eq!(failed(&checks), ["P8 no datagram unaccounted for"]);
     }
 }

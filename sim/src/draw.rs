@@ -92,10 +92,18 @@ mod tests {
     #[test]
     fn correlated_losses_come_in_runs() {
         let runs = |chance: &str| {
-            let (mut stream, chance) = (Stream::new(derive_seed(1, "test", &[]), 0), chance.parse().unwrap());
+            let (mut stream, chance) = (
+                Stream::new(derive_seed(1, "test", &[]), 0),
+                chance.parse().unwrap(),
+            );
             let fates: Vec<bool> = (0..100_000).map(|_| stream.happens(chance)).collect();
             fates.windows(2).filter(|pair| pair[0] && pair[1]).count()
         };
-        assert!(runs("30% 50%") > 2 * runs("30%"), "{} and {}", runs("30% 50%"), runs("30%"));
+        assert!(
+            runs("30% 50%") > 2 * runs("30%"),
+            "{} and {}",
+            runs("30% 50%"),
+            runs("30%")
+        );
     }
 }

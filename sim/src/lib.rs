@@ -15,8 +15,8 @@
 
 pub mod builtin;
 mod checks;
-
-
+#[cfg(feature = "cli")]
+pub mod cli;
 mod draw;
 mod engine;
 pub mod link;

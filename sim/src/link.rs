@@ -40,7 +40,16 @@ impl LinkConfig {
     pub fn of(link: &Link) -> [Self; 2] {
         [&link.forward, &link.backward].map(|direction| {
             let over = direction.clone().unwrap_or_default();
-            let Direction { delay, loss, duplicate, corrupt, rate, limit, mtu, drop } = over;
+            let Direction {
+                delay,
+                loss,
+                duplicate,
+                corrupt,
+                rate,
+                limit,
+                mtu,
+                drop,
+            } = over;
             Self {
                 delay: delay.or(link.delay).unwrap_or_default(),
                 loss: loss.or(link.loss).unwrap_or_default(),
@@ -61,13 +70,20 @@ impl LinkConfig {
         if self.delay != Delay::default() {
             words.push(format!("delay {}", self.delay));
         }
-        for (name, chance) in [("loss", self.loss), ("duplicate", self.duplicate), ("corrupt", self.corrupt)] {
+        for (name, chance) in [
+            ("loss", self.loss),
+            ("duplicate", self.duplicate),
+            ("corrupt", self.corrupt),
+        ] {
             if chance.probability.0 > 0 {
                 words.push(format!("{name} {chance}"));
             }
         }
         if let Some(rate) = self.rate {
-            words.push(format!("rate {rate} limit {}", self.limit.unwrap_or(DEFAULT_LIMIT)));
+            words.push(format!(
+                "rate {rate} limit {}",
+                self.limit.unwrap_or(DEFAULT_LIMIT)
+            ));
         }
         if let Some(mtu) = self.mtu {
             words.push(format!("mtu {mtu}"));
@@ -200,7 +216,12 @@ impl LinkDirection {
         if self.partitioned {
             return Fate::Lost(LossReason::Partition);
         }
-        if self.config.drop.iter().any(|picked| picked.kind == kind && picked.nth == nth) {
+        if self
+            .config
+            .drop
+            .iter()
+            .any(|picked| picked.kind == kind && picked.nth == nth)
+        {
             return Fate::Lost(LossReason::Scripted);
         }
         if self.config.mtu.is_some_and(|mtu| ip_len > u64::from(mtu)) {
@@ -216,16 +237,25 @@ impl LinkDirection {
 
     fn copy(&mut self, now: Instant, which: u64, ip_len: u64, payload_len: u64) -> Result<Copy, LossReason> {
         let corrupted = self.happens(concern::CORRUPT + which, self.config.corrupt);
-        let flipped_bit = (corrupted && payload_len > 0)
-            .then(|| self.stream(concern::CORRUPT + which).below(payload_len.saturating_mul(8)));
+        let flipped_bit = (corrupted && payload_len > 0).then(|| {
+            self.stream(concern::CORRUPT + which)
+                .below(payload_len.saturating_mul(8))
+        });
         let delay = self.delay(concern::DELAY + which);
         let wait = self.queue(now, ip_len)?;
-        Ok(Copy { after: wait + delay, flipped_bit })
+        Ok(Copy {
+            after: wait + delay,
+            flipped_bit,
+        })
     }
 
     /// `time - jitter ..= time + jitter`, evenly, in nanoseconds, never below 0.
     fn delay(&mut self, concern: u64) -> Duration {
-        let Delay { time, jitter, correlation } = self.config.delay;
+        let Delay {
+            time,
+            jitter,
+            correlation,
+        } = self.config.delay;
         if jitter.is_zero() {
             return time;
         }
@@ -238,7 +268,9 @@ impl LinkDirection {
 
     /// How long the datagram waits for the rate limit, its own transmission included.
     fn queue(&mut self, now: Instant, ip_len: u64) -> Result<Duration, LossReason> {
-        let Some(Rate { bits_per_second }) = self.config.rate else { return Ok(Duration::ZERO) };
+        let Some(Rate { bits_per_second }) = self.config.rate else {
+            return Ok(Duration::ZERO);
+        };
         while self.departures.front().is_some_and(|departure| *departure <= now) {
             self.departures.pop_front();
         }
@@ -258,7 +290,9 @@ impl LinkDirection {
     }
 
     fn stream(&mut self, concern: u64) -> &mut Stream {
-        self.streams.entry(concern).or_insert_with(|| Stream::new(self.seed, concern))
+        self.streams
+            .entry(concern)
+            .or_insert_with(|| Stream::new(self.seed, concern))
     }
 }
 
@@ -274,7 +308,12 @@ mod tests {
         let copies = (0..count).map(|_| link.decide(Instant::ZERO, "data", 128, 100).1);
         copies
             .flat_map(|fate| match fate {
-                Fate::Copies(copies) => copies.into_iter().flatten().flatten().map(|copy| copy.after).collect(),
+                Fate::Copies(copies) => copies
+                    .into_iter()
+                    .flatten()
+                    .flatten()
+                    .map(|copy| copy.after)
+                    .collect(),
                 Fate::Lost(_) => Vec::new(),
             })
             .collect()
@@ -283,16 +322,38 @@ mod tests {
     #[test]
     fn jitter_stays_within_its_bounds_and_reaches_both_halves() {
         let delay = "30ms 10ms".parse().unwrap();
-        let times = arrivals(&mut direction(LinkConfig { delay, ..LinkConfig::default() }), 1000);
-        assert!(times.iter().all(|time| (20_000_000..=40_000_000).contains(&time.as_nanos())));
-        assert!(times.iter().any(|time| time.as_millis() < 22) && times.iter().any(|time| time.as_millis() > 38));
+        let times = arrivals(
+            &mut direction(LinkConfig {
+                delay,
+                ..LinkConfig::default()
+            }),
+            1000,
+        );
+        assert!(
+            times
+                .iter()
+                .all(|time| (20_000_000..=40_000_000).contains(&time.as_nanos()))
+        );
+        assert!(
+            times.iter().any(|time| time.as_millis() < 22) && times.iter().any(|time| time.as_millis() > 38)
+        );
     }
 
     #[test]
     fn adding_loss_does_not_change_the_delay_of_what_arrives() {
         let delay = "30ms 10ms".parse().unwrap();
-        let clean = arrivals(&mut direction(LinkConfig { delay, ..LinkConfig::default() }), 200);
-        let mut lossy = direction(LinkConfig { delay, duplicate: "20%".parse().unwrap(), ..LinkConfig::default() });
+        let clean = arrivals(
+            &mut direction(LinkConfig {
+                delay,
+                ..LinkConfig::default()
+            }),
+            200,
+        );
+        let mut lossy = direction(LinkConfig {
+            delay,
+            duplicate: "20%".parse().unwrap(),
+            ..LinkConfig::default()
+        });
         let mut firsts = Vec::new();
         for _ in 0..200 {
             if let (_, Fate::Copies([Some(Ok(copy)), _])) = lossy.decide(Instant::ZERO, "data", 128, 100) {
@@ -304,11 +365,28 @@ mod tests {
 
     #[test]
     fn a_scripted_drop_hits_the_nth_of_its_kind_and_nothing_else() {
-        let drop = vec![Nth { kind: "auth-request".into(), nth: 2 }];
-        let mut link = direction(LinkConfig { drop, ..LinkConfig::default() });
-        let mut decide = |kind| matches!(link.decide(Instant::ZERO, kind, 128, 100).1, Fate::Lost(LossReason::Scripted));
+        let drop = vec![Nth {
+            kind: "auth-request".into(),
+            nth: 2,
+        }];
+        let mut link = direction(LinkConfig {
+            drop,
+            ..LinkConfig::default()
+        });
+        let mut decide = |kind| {
+            matches!(
+                link.decide(Instant::ZERO, kind, 128, 100).1,
+                Fate::Lost(LossReason::Scripted)
+            )
+        };
         assert_eq!(
-            [decide("auth-request"), decide("data"), decide("auth-request"), decide("auth-request"), decide("data")],
+            [
+                decide("auth-request"),
+                decide("data"),
+                decide("auth-request"),
+                decide("auth-request"),
+                decide("data")
+            ],
             [false, false, true, false, false]
         );
     }
@@ -316,34 +394,76 @@ mod tests {
     #[test]
     fn a_rate_spaces_datagrams_out_and_a_full_queue_drops() {
         let rate = Some("1mbit".parse().unwrap());
-        let mut link = direction(LinkConfig { rate, limit: Some(2), ..LinkConfig::default() });
-        let fates: Vec<_> = (0..3).map(|_| link.decide(Instant::ZERO, "data", 1250, 1222).1).collect();
-        let after = |millis| Fate::Copies([Some(Ok(Copy { after: Duration::from_millis(millis), flipped_bit: None })), None]);
-        assert_eq!(fates, [after(10), after(20), Fate::Copies([Some(Err(LossReason::QueueFull)), None])]);
+        let mut link = direction(LinkConfig {
+            rate,
+            limit: Some(2),
+            ..LinkConfig::default()
+        });
+        let fates: Vec<_> = (0..3)
+            .map(|_| link.decide(Instant::ZERO, "data", 1250, 1222).1)
+            .collect();
+        let after = |millis| {
+            Fate::Copies([
+                Some(Ok(Copy {
+                    after: Duration::from_millis(millis),
+                    flipped_bit: None,
+                })),
+                None,
+            ])
+        };
+        assert_eq!(
+            fates,
+            [
+                after(10),
+                after(20),
+                Fate::Copies([Some(Err(LossReason::QueueFull)), None])
+            ]
+        );
         let later = link.decide(Instant::from_millis(15), "data", 1250, 1222).1;
-        assert_eq!(later, after(15), "the first has left, the second leaves at 20 ms, this one at 30 ms");
+        assert_eq!(
+            later,
+            after(15),
+            "the first has left, the second leaves at 20 ms, this one at 30 ms"
+        );
     }
 
     #[test]
     fn a_datagram_larger_than_the_mtu_vanishes() {
-        let mut link = direction(LinkConfig { mtu: Some(1280), ..LinkConfig::default() });
-        assert_eq!(link.decide(Instant::ZERO, "data", 1281, 1253).1, Fate::Lost(LossReason::Mtu));
-        assert!(matches!(link.decide(Instant::ZERO, "data", 1280, 1252).1, Fate::Copies(_)));
+        let mut link = direction(LinkConfig {
+            mtu: Some(1280),
+            ..LinkConfig::default()
+        });
+        assert_eq!(
+            link.decide(Instant::ZERO, "data", 1281, 1253).1,
+            Fate::Lost(LossReason::Mtu)
+        );
+        assert!(matches!(
+            link.decide(Instant::ZERO, "data", 1280, 1252).1,
+            Fate::Copies(_)
+        ));
     }
 
     #[test]
     fn corruption_flips_a_bit_inside_the_payload() {
-        let mut link = direction(LinkConfig { corrupt: "100%".parse().unwrap(), ..LinkConfig::default() });
+        let mut link = direction(LinkConfig {
+            corrupt: "100%".parse().unwrap(),
+            ..LinkConfig::default()
+        });
         for _ in 0..100 {
-            let (_, Fate::Copies([Some(Ok(copy)), None])) = link.decide(Instant::ZERO, "data", 38, 10) else { panic!() };
+            let (_, Fate::Copies([Some(Ok(copy)), None])) = link.decide(Instant::ZERO, "data", 38, 10) else {
+                panic!()
+            };
             assert!(copy.flipped_bit.unwrap() < 80);
         }
     }
 
     #[test]
     fn healing_takes_the_faults_and_leaves_the_delay() {
-        let config =
-            LinkConfig { delay: "5ms".parse().unwrap(), loss: "100%".parse().unwrap(), ..LinkConfig::default() };
+        let config = LinkConfig {
+            delay: "5ms".parse().unwrap(),
+            loss: "100%".parse().unwrap(),
+            ..LinkConfig::default()
+        };
         let mut link = direction(config);
         link.set_partitioned(true);
         link.heal();

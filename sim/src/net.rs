@@ -78,7 +78,10 @@ impl Net {
             net.addresses.insert(host.address, id as HostId);
         }
         for (source, target, config) in &setup.links {
-            net.directions.insert((*source, *target), Direction::new(config.clone(), seed, *source, *target));
+            net.directions.insert(
+                (*source, *target),
+                Direction::new(config.clone(), seed, *source, *target),
+            );
         }
         net
     }
@@ -98,13 +101,24 @@ impl Net {
         payload: &[u8],
     ) -> Sending {
         let Some(target) = self.host_at(remote) else {
-            return Sending { target: None, nth: 0, fate: Fate::Lost(LossReason::NoHost) };
+            return Sending {
+                target: None,
+                nth: 0,
+                fate: Fate::Lost(LossReason::NoHost),
+            };
         };
         let payload_len = payload.len() as u64;
         // UDP header 8; IP header 20 (RFC 791) or 40 (RFC 8200).
         let ip_len = payload_len + if remote.is_ipv4() { 28 } else { 48 };
-        let (nth, fate) = self.direction(source, target).link.decide(now, kind, ip_len, payload_len);
-        Sending { target: Some(target), nth, fate }
+        let (nth, fate) = self
+            .direction(source, target)
+            .link
+            .decide(now, kind, ip_len, payload_len);
+        Sending {
+            target: Some(target),
+            nth,
+            fate,
+        }
     }
 
     /// When a copy arrives that takes `after`: on the grid, rounded up, and at least one step away.
@@ -122,14 +136,21 @@ impl Net {
         mut flight: Flight,
     ) -> FlightKey {
         if let Some(bit) = copy.flipped_bit {
-            let byte = usize::try_from(bit / 8).ok().and_then(|index| flight.payload.get_mut(index));
+            let byte = usize::try_from(bit / 8)
+                .ok()
+                .and_then(|index| flight.payload.get_mut(index));
             if let Some(byte) = byte {
                 *byte ^= 0x80 >> (bit % 8);
             }
         }
         let direction = self.direction(source, target);
         direction.sequence += 1;
-        let key = FlightKey { due, target, source, sequence: direction.sequence };
+        let key = FlightKey {
+            due,
+            target,
+            source,
+            sequence: direction.sequence,
+        };
         self.in_flight.insert(key, flight);
         key
     }
@@ -146,15 +167,28 @@ impl Net {
 
     /// Takes the next copy that is due for `target` at `now`.
     pub(crate) fn take_due(&mut self, now: Instant, target: HostId) -> Option<(FlightKey, Flight)> {
-        let first = FlightKey { due: now, target, source: 0, sequence: 0 };
-        let last = FlightKey { source: HostId::MAX, sequence: u64::MAX, ..first };
+        let first = FlightKey {
+            due: now,
+            target,
+            source: 0,
+            sequence: 0,
+        };
+        let last = FlightKey {
+            source: HostId::MAX,
+            sequence: u64::MAX,
+            ..first
+        };
         let key = *self.in_flight.range(first..=last).next()?.0;
         self.in_flight.remove_entry(&key)
     }
 
     /// The receivers of what is due at `now`, in order, each once.
     pub(crate) fn targets_due(&self, now: Instant) -> Vec<HostId> {
-        let due = self.in_flight.keys().take_while(|key| key.due <= now).map(|key| key.target);
+        let due = self
+            .in_flight
+            .keys()
+            .take_while(|key| key.due <= now)
+            .map(|key| key.target);
         let mut targets: Vec<HostId> = due.collect();
         targets.dedup();
         targets
@@ -163,13 +197,18 @@ impl Net {
     /// The payload of a copy, to be carried by somebody else until [`put_payload`](Self::put_payload).
     #[cfg(feature = "turmoil")]
     pub(crate) fn lend_payload(&mut self, key: FlightKey) -> Option<PacketBuf> {
-        self.in_flight.get_mut(&key).map(|flight| std::mem::take(&mut flight.payload))
+        self.in_flight
+            .get_mut(&key)
+            .map(|flight| std::mem::take(&mut flight.payload))
     }
 
     /// Gives a copy its payload back. Tells whether it was still awaited.
     #[cfg(feature = "turmoil")]
     pub(crate) fn put_payload(&mut self, key: FlightKey, payload: PacketBuf) -> bool {
-        self.in_flight.get_mut(&key).map(|flight| flight.payload = payload).is_some()
+        self.in_flight
+            .get_mut(&key)
+            .map(|flight| flight.payload = payload)
+            .is_some()
     }
 
     /// Cuts or joins both directions between two hosts.
@@ -180,7 +219,9 @@ impl Net {
 
     /// Takes every fault off every link.
     pub(crate) fn heal(&mut self) {
-        self.directions.values_mut().for_each(|direction| direction.link.heal());
+        self.directions
+            .values_mut()
+            .for_each(|direction| direction.link.heal());
     }
 
     fn direction(&mut self, source: HostId, target: HostId) -> &mut Direction {
@@ -193,7 +234,10 @@ impl Net {
 
 impl Direction {
     fn new(config: LinkConfig, seed: u64, source: HostId, target: HostId) -> Self {
-        Self { link: LinkDirection::new(config, seed, source, target), sequence: 0 }
+        Self {
+            link: LinkDirection::new(config, seed, source, target),
+            sequence: 0,
+        }
     }
 }
 

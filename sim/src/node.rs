@@ -56,7 +56,10 @@ impl Node {
         let peer = (spec.make_peer)(boot);
         let stack = spec.inner.as_ref().map(|inner| {
             let mut stack = Stack::new(inner.config(stack_seed, canary));
-            inner.services.iter().for_each(|service| stack.serve(service.clone()));
+            inner
+                .services
+                .iter()
+                .for_each(|service| stack.serve(service.clone()));
             stack
         });
         Self {
@@ -101,7 +104,9 @@ impl Node {
                 break;
             }
         }
-        world.hosts[usize::from(self.id)].counters.last_mut().map(|counters| *counters = self.peer.counters());
+        if let Some(counters) = world.hosts[usize::from(self.id)].counters.last_mut() {
+            *counters = self.peer.counters();
+        }
         self.next_turn(world)
     }
 
@@ -109,13 +114,23 @@ impl Node {
         if let Some((due, reason)) = self.deadline
             && due <= world.now
         {
-            self.cause = world.record(Some(self.id), 0, What::Timer { reason: reason.name() });
+            self.cause = world.record(
+                Some(self.id),
+                0,
+                What::Timer {
+                    reason: reason.name(),
+                },
+            );
         }
     }
 
     /// Gives the peer what its user asks for: the script's start, and the scenario's commands.
     fn take_commands(&mut self, world: &mut World) {
-        let starts = self.spec.script.as_ref().is_some_and(|script| !self.started && script.start <= world.now);
+        let starts = self
+            .spec
+            .script
+            .as_ref()
+            .is_some_and(|script| !self.started && script.start <= world.now);
         if starts {
             self.started = true;
             self.command(world, Command::Start, self.cause);
@@ -126,7 +141,13 @@ impl Node {
     }
 
     fn command(&mut self, world: &mut World, command: Command, cause: RecordId) {
-        self.cause = world.record(Some(self.id), cause, What::Command { command: command.name() });
+        self.cause = world.record(
+            Some(self.id),
+            cause,
+            What::Command {
+                command: command.name(),
+            },
+        );
         let progress = &mut world.hosts[usize::from(self.id)].progress;
         match command {
             Command::Start => progress.start_awaited(),
@@ -163,7 +184,9 @@ impl Node {
                 {
                     world.checks.see_authenticated(self.id, server);
                 }
-                What::Status { status: status.name() }
+                What::Status {
+                    status: status.name(),
+                }
             }
             EventKind::Started(result) => {
                 let result = result.map_or_else(|error| error.name(), |_| "connected");
@@ -182,8 +205,12 @@ impl Node {
                 }
                 What::LoggedIn { login, from }
             }
-            EventKind::LoginRefused { remote } => What::LoginRefused { from: world.net.host_at(remote) },
-            EventKind::Dropped(reason) => What::Dropped { reason: reason.name() },
+            EventKind::LoginRefused { remote } => What::LoginRefused {
+                from: world.net.host_at(remote),
+            },
+            EventKind::Dropped(reason) => What::Dropped {
+                reason: reason.name(),
+            },
             _ => return,
         };
         world.record(Some(self.id), self.cause_of(tag), what);
@@ -201,10 +228,17 @@ impl Node {
     /// Hands what came out of the tunnel to the stack, one packet at a time, so that each answer has its cause.
     fn deliver(&mut self, world: &mut World) {
         for packet in std::mem::take(&mut self.output.packets) {
-            let what = What::InnerIn { len: packet.len() as u64, print: print_of(&packet) };
             let print = print_of(&packet);
-            let id = world.trace.add_packet(world.now, Some(self.id), packet.tag, what, &packet);
-            world.checks.see_inner_in(id, print, self.id, self.sender_of(packet.tag));
+            let what = What::InnerIn {
+                len: packet.len() as u64,
+                print,
+            };
+            let id = world
+                .trace
+                .add_packet(world.now, Some(self.id), packet.tag, what, &packet);
+            world
+                .checks
+                .see_inner_in(id, print, self.id, self.sender_of(packet.tag));
             if let Some(stack) = &mut self.stack {
                 stack.handle_packet(since_origin(world.now), &packet);
                 self.drain_stack(world, Some(id));
@@ -221,10 +255,17 @@ impl Node {
             let timer = What::Timer { reason: "inner-host" };
             let cause = *cause.get_or_insert_with(|| world.record(Some(self.id), 0, timer));
             let print = print_of(&self.packet);
-            let what = What::InnerOut { len: self.packet.len() as u64, print };
-            let id = world.trace.add_packet(world.now, Some(self.id), cause, what, &self.packet);
+            let what = What::InnerOut {
+                len: self.packet.len() as u64,
+                print,
+            };
+            let id = world
+                .trace
+                .add_packet(world.now, Some(self.id), cause, what, &self.packet);
             world.checks.see_inner_out(print, self.id);
-            self.input.packets.push(PacketBuf::copied_from(&self.packet).with_tag(id));
+            self.input
+                .packets
+                .push(PacketBuf::copied_from(&self.packet).with_tag(id));
         }
         let mut events = Vec::new();
         while let Some(event) = stack.poll_event() {
@@ -236,7 +277,9 @@ impl Node {
     }
 
     fn stack_event(&mut self, world: &mut World, cause: RecordId, task: TaskId, event: StackEvent) {
-        let Some(position) = self.tasks.iter().position(|(id, _)| *id == task) else { return };
+        let Some(position) = self.tasks.iter().position(|(id, _)| *id == task) else {
+            return;
+        };
         let (_, step) = self.tasks[position];
         let number = step.map_or(0, |index| index as u32 + 1);
         let text = match &event {
@@ -253,29 +296,43 @@ impl Node {
         };
         world.record(Some(self.id), cause, What::Task { step: number, text });
         if let (None, StackEvent::PingReply { .. }) = (step, &event) {
-            world.hosts[usize::from(self.id)].progress.set_liveness(Liveness::Passed { at: world.now });
+            world.hosts[usize::from(self.id)]
+                .progress
+                .set_liveness(Liveness::Passed { at: world.now });
         }
     }
 
     fn task_over(&mut self, world: &mut World, cause: RecordId, step: Option<usize>, event: &StackEvent) {
-        let Some((index, spec)) = step.and_then(|index| Some((index, self.spec.script.as_ref()?.steps.get(index)?)))
+        let Some((index, spec)) =
+            step.and_then(|index| Some((index, self.spec.script.as_ref()?.steps.get(index)?)))
         else {
             return;
         };
         let (succeeded, text) = task_ended(spec, event);
-        world.record(Some(self.id), cause, What::Task { step: index as u32 + 1, text: text.clone() });
+        world.record(
+            Some(self.id),
+            cause,
+            What::Task {
+                step: index as u32 + 1,
+                text: text.clone(),
+            },
+        );
         let state = StepState::Ended { succeeded, text };
         world.hosts[usize::from(self.id)].progress.set_step(index, state);
     }
 
     /// Begins what the client does next, and the laboratory's ping.
     fn advance_script(&mut self, world: &mut World) {
-        let Some(script) = self.spec.script.clone() else { return };
+        let Some(script) = self.spec.script.clone() else {
+            return;
+        };
         if world.hosts[usize::from(self.id)].status != Some(TunnelStatus::Connected) {
             return;
         }
         if world.hosts[usize::from(self.id)].progress.liveness() == Liveness::Wanted {
-            world.hosts[usize::from(self.id)].progress.set_liveness(Liveness::Running);
+            world.hosts[usize::from(self.id)]
+                .progress
+                .set_liveness(Liveness::Running);
             let ping = Task::Ping {
                 to: script.liveness_target,
                 count: u16::MAX,
@@ -285,11 +342,16 @@ impl Node {
             };
             self.begin(world, None, ping);
         }
-        while let Some((index, at)) = world.hosts[usize::from(self.id)].progress.next_step(&script.steps) {
+        while let Some((index, at)) = world.hosts[usize::from(self.id)]
+            .progress
+            .next_step(&script.steps)
+        {
             if at > world.now {
                 break;
             }
-            world.hosts[usize::from(self.id)].progress.set_step(index, StepState::Running);
+            world.hosts[usize::from(self.id)]
+                .progress
+                .set_step(index, StepState::Running);
             self.begin(world, Some(index), script.steps[index].task.clone());
         }
     }
@@ -298,22 +360,35 @@ impl Node {
         let Some(stack) = &mut self.stack else { return };
         let number = step.map_or(0, |index| index as u32 + 1);
         let text = task_begins(&task);
-        self.tasks.push((stack.start(since_origin(world.now), task), step));
+        self.tasks
+            .push((stack.start(since_origin(world.now), task), step));
         let record = world.record(Some(self.id), 0, What::Task { step: number, text });
         self.drain_stack(world, Some(record));
     }
 
     /// The earliest of the peer's, the stack's and the script's deadlines.
     fn next_turn(&mut self, world: &World) -> Option<Instant> {
-        let stack = self.stack.as_mut().and_then(|stack| stack.poll_timeout(since_origin(world.now)));
+        let stack = self
+            .stack
+            .as_mut()
+            .and_then(|stack| stack.poll_timeout(since_origin(world.now)));
         let stack = stack.map(|due| Instant::ZERO + due);
         let progress = &world.hosts[usize::from(self.id)].progress;
         let script = self.spec.script.as_ref().and_then(|script| match self.started {
             false => Some(script.start),
-            true if progress.is_up() => progress.next_step(&script.steps).map(|(_, at)| at).filter(|at| *at > world.now),
+            true if progress.is_up() => progress
+                .next_step(&script.steps)
+                .map(|(_, at)| at)
+                .filter(|at| *at > world.now),
             true => None,
         });
-        let due = self.deadline.map(|(due, _)| due).into_iter().chain(stack).chain(script).min()?;
+        let due = self
+            .deadline
+            .map(|(due, _)| due)
+            .into_iter()
+            .chain(stack)
+            .chain(script)
+            .min()?;
         Some(round_up(due, world.resolution).max(world.now + world.resolution))
     }
 
@@ -323,7 +398,10 @@ impl Node {
     }
 
     fn sender_of(&self, tag: RecordId) -> Option<HostId> {
-        self.senders.iter().find(|(record, _)| *record == tag).map(|(_, sender)| *sender)
+        self.senders
+            .iter()
+            .find(|(record, _)| *record == tag)
+            .map(|(_, sender)| *sender)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use sandhog_netstack::{Service, Task};
@@ -23,9 +23,23 @@ impl Setup {
     #[must_use]
     pub fn of(scenario: &Scenario) -> Self {
         let names = names(scenario);
-        let id = |name: &str| names.iter().position(|other| *other == name).map_or(0, |index| index as HostId);
-        let mut hosts: Vec<HostSpec> = scenario.servers.iter().map(|server| server_spec(scenario, server)).collect();
-        hosts.extend(scenario.clients.iter().map(|client| client_spec(scenario, client)));
+        let id = |name: &str| {
+            names
+                .iter()
+                .position(|other| *other == name)
+                .map_or(0, |index| index as HostId)
+        };
+        let mut hosts: Vec<HostSpec> = scenario
+            .servers
+            .iter()
+            .map(|server| server_spec(scenario, server))
+            .collect();
+        hosts.extend(
+            scenario
+                .clients
+                .iter()
+                .map(|client| client_spec(scenario, client)),
+        );
         let mut links = Vec::new();
         for link in &scenario.links {
             let (a, b) = (id(&link.between[0]), id(&link.between[1]));
@@ -36,7 +50,11 @@ impl Setup {
         Self {
             hosts,
             links,
-            controls: scenario.events.iter().map(|event| (origin(event.at.0), control(event, id))).collect(),
+            controls: scenario
+                .events
+                .iter()
+                .map(|event| (origin(event.at.0), control(event, id)))
+                .collect(),
             resolution: scenario.resolution.0,
             duration: scenario.duration.0,
             ends_when_done: true,
@@ -52,15 +70,23 @@ fn origin(span: std::time::Duration) -> Instant {
 
 fn names(scenario: &Scenario) -> Vec<&str> {
     let servers = scenario.servers.iter().map(|server| server.name.as_str());
-    servers.chain(scenario.clients.iter().map(|client| client.name.as_str())).collect()
+    servers
+        .chain(scenario.clients.iter().map(|client| client.name.as_str()))
+        .collect()
 }
 
 fn expectations(scenario: &Scenario, id: impl Fn(&str) -> HostId) -> Vec<Expected> {
     let expected = |client: &Client| {
-        let said = scenario.expect.iter().find(|expectation| expectation.client == client.name);
+        let said = scenario
+            .expect
+            .iter()
+            .find(|expectation| expectation.client == client.name);
         Expected {
             host: id(&client.name),
-            outcomes: said.map_or(vec![Outcome::Connected], |said| [said.outcome].into_iter().chain(said.or).collect()),
+            outcomes: said.map_or_else(
+                || vec![Outcome::Connected],
+                |said| [said.outcome].into_iter().chain(said.or).collect(),
+            ),
             at: said.and_then(|expectation| expectation.at).map(|at| origin(at.0)),
         }
     };
@@ -97,8 +123,15 @@ fn prefixes(inner: &[String]) -> Vec<IpPrefix> {
 }
 
 fn inner_spec(inner: &[String], mtu: u16, services: Vec<Service>) -> InnerSpec {
-    let addresses = prefixes(inner).iter().map(|prefix| (prefix.address, prefix.length)).collect();
-    InnerSpec { addresses, mtu, services }
+    let addresses = prefixes(inner)
+        .iter()
+        .map(|prefix| (prefix.address, prefix.length))
+        .collect();
+    InnerSpec {
+        addresses,
+        mtu,
+        services,
+    }
 }
 
 fn server_spec(scenario: &Scenario, server: &Server) -> HostSpec {
@@ -116,7 +149,12 @@ fn server_spec(scenario: &Scenario, server: &Server) -> HostSpec {
     let mtu = server.mtu;
     let make_peer: MakePeer = Arc::new(move |boot| {
         let key = classic::Key::new(CLASSIC_KEY);
-        let config = classic::ServerConfig { key, users: users.clone(), mtu, seed: boot.seed };
+        let config = classic::ServerConfig {
+            key,
+            users: users.clone(),
+            mtu,
+            seed: boot.seed,
+        };
         Box::new(classic::Server::new(config).expect("the scenario was validated"))
     });
     let serve = &server.serve;
@@ -136,7 +174,10 @@ fn server_spec(scenario: &Scenario, server: &Server) -> HostSpec {
 }
 
 fn client_spec(scenario: &Scenario, client: &Client) -> HostSpec {
-    let server = scenario.servers.iter().find(|server| server.name == client.server);
+    let server = scenario
+        .servers
+        .iter()
+        .find(|server| server.name == client.server);
     let server_address = server.map_or(client.address, |server| server.address);
     let own = prefixes(&client.inner);
     let settings = NetworkSettings {
@@ -178,8 +219,14 @@ fn client_spec(scenario: &Scenario, client: &Client) -> HostSpec {
 fn liveness_target(client: &Client, server: Option<&Server>) -> IpAddr {
     let own = prefixes(&client.inner);
     let theirs = server.map(|server| prefixes(&server.inner)).unwrap_or_default();
-    let reachable = |prefix: &&IpPrefix| own.iter().any(|own| own.address.is_ipv4() == prefix.address.is_ipv4());
-    theirs.iter().find(reachable).map_or(IpAddr::from([0, 0, 0, 0]), |prefix| prefix.address)
+    let reachable = |prefix: &&IpPrefix| {
+        own.iter()
+            .any(|own| own.address.is_ipv4() == prefix.address.is_ipv4())
+    };
+    theirs
+        .iter()
+        .find(reachable)
+        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |prefix| prefix.address)
 }
 
 fn script_step(step: &Step) -> ScriptStep {
@@ -202,13 +249,33 @@ fn script_step(step: &Step) -> ScriptStep {
         };
         (task, u32::from(echo.replies))
     } else if let Some(download) = &step.download {
-        (Task::Download { from: download.from, bytes: download.bytes.0 }, 0)
+        (
+            Task::Download {
+                from: download.from,
+                bytes: download.bytes.0,
+            },
+            0,
+        )
     } else if let Some(upload) = &step.upload {
-        (Task::Upload { to: upload.to, bytes: upload.bytes.0 }, 0)
+        (
+            Task::Upload {
+                to: upload.to,
+                bytes: upload.bytes.0,
+            },
+            0,
+        )
     } else {
         let none = SocketAddr::from(([0, 0, 0, 0], 0));
-        let (from, path) = step.get.as_ref().map_or((none, String::new()), |get| (get.from, get.path.clone()));
+        let (from, path) = step
+            .get
+            .as_ref()
+            .map_or((none, String::new()), |get| (get.from, get.path.clone()));
         (Task::HttpGet { from, path }, 0)
     };
-    ScriptStep { at: origin(step.at.0), meanwhile: step.meanwhile, task, replies }
+    ScriptStep {
+        at: origin(step.at.0),
+        meanwhile: step.meanwhile,
+        task,
+        replies,
+    }
 }

@@ -47,7 +47,11 @@ impl Progress {
             Some(script) => (vec![StepState::Pending; script.steps.len()], Start::Awaited),
             None => (Vec::new(), Start::Up),
         };
-        Self { steps, start, liveness: Liveness::NotWanted }
+        Self {
+            steps,
+            start,
+            liveness: Liveness::NotWanted,
+        }
     }
 
     /// The client starts afresh: what was under way begins again.
@@ -79,7 +83,10 @@ impl Progress {
         match self.start {
             Start::Awaited => false,
             Start::Down => true,
-            Start::Up => self.steps.iter().all(|step| matches!(step, StepState::Ended { .. })),
+            Start::Up => self
+                .steps
+                .iter()
+                .all(|step| matches!(step, StepState::Ended { .. })),
         }
     }
 

@@ -195,7 +195,13 @@ impl What {
             }
             Self::LoginRefused { from } => see("from", Host(*from)),
             Self::Dropped { reason } => see("reason", Text(reason)),
-            Self::Sent { to, kind, nth, len, print } => {
+            Self::Sent {
+                to,
+                kind,
+                nth,
+                len,
+                print,
+            } => {
                 see("to", Host(*to));
                 see("kind", Text(kind));
                 see("nth", Number(*nth));
@@ -206,13 +212,23 @@ impl What {
                 see("to", Host(*to));
                 see("reason", Text(reason));
             }
-            Self::Flight { to, due, copy, corrupted } => {
+            Self::Flight {
+                to,
+                due,
+                copy,
+                corrupted,
+            } => {
                 see("to", Host(Some(*to)));
                 see("due_ns", Number(due.as_nanos()));
                 see("copy", Number(*copy));
                 see("corrupted", Flag(*corrupted));
             }
-            Self::Received { from, kind, len, print } => {
+            Self::Received {
+                from,
+                kind,
+                len,
+                print,
+            } => {
                 see("from", Host(Some(*from)));
                 see("kind", Text(kind));
                 see("len", Number(*len));

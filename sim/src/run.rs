@@ -61,9 +61,9 @@ pub enum RunError {
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Resolution => {
-                f.write_str("the turmoil engine needs `resolution = \"1ms\"`; use `--engine event` for any other")
-            }
+            Self::Resolution => f.write_str(
+                "the turmoil engine needs `resolution = \"1ms\"`; use `--engine event` for any other",
+            ),
             Self::NoTurmoil => f.write_str("this build has no turmoil engine; use `--engine event`"),
             Self::Turmoil(fault) => write!(f, "the turmoil engine failed: {fault}"),
         }
@@ -121,8 +121,11 @@ pub fn run_setup(setup: &Setup, options: &RunOptions) -> Result<Run, RunError> {
         Engine::Event => engine::event::run(world),
         Engine::Turmoil => run_in_turmoil(setup, world)?,
     };
-    let mut checks: Vec<CheckResult> =
-        setup.expectations.iter().flat_map(|expected| expectation(&world, expected)).collect();
+    let mut checks: Vec<CheckResult> = setup
+        .expectations
+        .iter()
+        .flat_map(|expected| expectation(&world, expected))
+        .collect();
     checks.extend(world.checks.results());
     checks.extend(setup.liveness.map(|within| liveness(&world, within)));
     let (outcome, counters) = (outcome(&world), counters(&world));
@@ -164,11 +167,21 @@ impl Run {
         let passed = self.digest == other.digest;
         let engine = other.engine.name();
         let detail = if passed {
-            format!("a second run with the {engine} engine gave the same {} records", self.record_count)
+            format!(
+                "a second run with the {engine} engine gave the same {} records",
+                self.record_count
+            )
         } else {
-            format!("a second run with the {engine} engine gave digest {}", other.digest)
+            format!(
+                "a second run with the {engine} engine gave digest {}",
+                other.digest
+            )
         };
-        self.checks.push(CheckResult { name: "P12 same seed, same digest".into(), passed, detail });
+        self.checks.push(CheckResult {
+            name: "P12 same seed, same digest".into(),
+            passed,
+            detail,
+        });
         self.passed &= passed;
     }
 
@@ -192,7 +205,11 @@ fn expectation(world: &World, expected: &Expected) -> Vec<CheckResult> {
         }
         None => (false, "`start` never completed".into()),
     };
-    let outcome = CheckResult { name: format!("{name}: {}{when}", wanted.join(" or ")), passed, detail };
+    let outcome = CheckResult {
+        name: format!("{name}: {}{when}", wanted.join(" or ")),
+        passed,
+        detail,
+    };
     let steps = host.progress.steps();
     if host.started.is_none_or(|(result, _)| result != "connected") || steps.is_empty() {
         return vec![outcome];
@@ -204,7 +221,11 @@ fn expectation(world: &World, expected: &Expected) -> Vec<CheckResult> {
         StepState::Pending => Some(format!("step {number} was not begun when the time was up")),
     });
     let done = CheckResult {
-        name: format!("{name}: finishes its {} step{}", steps.len(), if steps.len() == 1 { "" } else { "s" }),
+        name: format!(
+            "{name}: finishes its {} step{}",
+            steps.len(),
+            if steps.len() == 1 { "" } else { "s" }
+        ),
         passed: failed.is_none(),
         detail: failed.unwrap_or_else(|| "all succeeded".into()),
     };
@@ -215,7 +236,11 @@ fn expectation(world: &World, expected: &Expected) -> Vec<CheckResult> {
 fn liveness(world: &World, within: Duration) -> CheckResult {
     let name = "P9 alive after healing".to_owned();
     let Some(healed_at) = world.healed_at else {
-        return CheckResult { name, passed: true, detail: "no tunnel was up that could be asked".into() };
+        return CheckResult {
+            name,
+            passed: true,
+            detail: "no tunnel was up that could be asked".into(),
+        };
     };
     let mut details = Vec::new();
     let mut passed = true;
@@ -228,21 +253,36 @@ fn liveness(world: &World, within: Duration) -> CheckResult {
             }
             Liveness::Wanted | Liveness::Running => {
                 passed = false;
-                details.push(format!("{}: no ping passed within {}", host.spec.name, in_words(within)));
+                details.push(format!(
+                    "{}: no ping passed within {}",
+                    host.spec.name,
+                    in_words(within)
+                ));
             }
         }
     }
-    CheckResult { name, passed, detail: details.join("; ") }
+    CheckResult {
+        name,
+        passed,
+        detail: details.join("; "),
+    }
 }
 
 fn outcome(world: &World) -> String {
-    let clients: Vec<_> = world.hosts.iter().filter(|host| host.spec.script.is_some()).collect();
+    let clients: Vec<_> = world
+        .hosts
+        .iter()
+        .filter(|host| host.spec.script.is_some())
+        .collect();
     let result = |host: &crate::world::HostState| host.started.map_or("unfinished", |(result, _)| result);
     match clients.as_slice() {
         [] => "no clients".into(),
         [only] => result(only).into(),
         many => {
-            let each: Vec<String> = many.iter().map(|host| format!("{} {}", host.spec.name, result(host))).collect();
+            let each: Vec<String> = many
+                .iter()
+                .map(|host| format!("{} {}", host.spec.name, result(host)))
+                .collect();
             each.join(", ")
         }
     }

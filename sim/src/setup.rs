@@ -75,7 +75,10 @@ pub struct HostSpec {
 
 impl std::fmt::Debug for HostSpec {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HostSpec").field("name", &self.name).field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("HostSpec")
+            .field("name", &self.name)
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }
 
@@ -94,7 +97,12 @@ impl InnerSpec {
     /// The configuration of its network stack.
     #[must_use]
     pub fn config(&self, seed: u64, canary: [u8; 16]) -> StackConfig {
-        StackConfig { addresses: self.addresses.clone(), mtu: usize::from(self.mtu), seed, canary }
+        StackConfig {
+            addresses: self.addresses.clone(),
+            mtu: usize::from(self.mtu),
+            seed,
+            canary,
+        }
     }
 }
 

@@ -9,7 +9,9 @@ use crate::setup::ScriptStep;
 /// What begins.
 pub(crate) fn task_begins(task: &Task) -> String {
     match task {
-        Task::Ping { to, count: u16::MAX, .. } => format!("pings {to} until an answer comes"),
+        Task::Ping {
+            to, count: u16::MAX, ..
+        } => format!("pings {to} until an answer comes"),
         Task::Ping { to, count: 1, .. } => format!("pings {to} once"),
         Task::Ping { to, count, .. } => format!("pings {to} {count} times"),
         Task::UdpEcho { to, count, .. } => format!("sends {count} UDP datagrams to the echo port {to}"),
@@ -30,13 +32,29 @@ pub(crate) fn task_ended(step: &ScriptStep, event: &EventKind) -> (bool, String)
     match step.task {
         Task::Ping { .. } | Task::UdpEcho { .. } => {
             let succeeded = summary.received >= step.replies;
-            let text = format!("{}: {} of {} answered", name(&step.task), summary.received, summary.sent);
-            let missing = if succeeded { String::new() } else { format!(", {} were wanted", step.replies) };
+            let text = format!(
+                "{}: {} of {} answered",
+                name(&step.task),
+                summary.received,
+                summary.sent
+            );
+            let missing = if succeeded {
+                String::new()
+            } else {
+                format!(", {} were wanted", step.replies)
+            };
             (succeeded, text + &missing)
         }
         _ => {
-            let sha256 = summary.sha256.map(|hash| format!(", SHA-256 {}… is right", short_hex(&hash)));
-            let text = format!("{}: {} in {time}{}", name(&step.task), Size(summary.bytes), sha256.unwrap_or_default());
+            let sha256 = summary
+                .sha256
+                .map(|hash| format!(", SHA-256 {}… is right", short_hex(&hash)));
+            let text = format!(
+                "{}: {} in {time}{}",
+                name(&step.task),
+                Size(summary.bytes),
+                sha256.unwrap_or_default()
+            );
             (true, text)
         }
     }

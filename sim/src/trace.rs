@@ -36,34 +36,46 @@ impl fmt::Debug for Digest {
 #[must_use]
 pub(crate) fn print_of(bytes: &[u8]) -> u64 {
     let hash = Sha256::digest(bytes);
-    hash.iter().take(8).fold(0, |print, byte| print << 8 | u64::from(*byte))
+    hash.iter()
+        .take(8)
+        .fold(0, |print, byte| print << 8 | u64::from(*byte))
 }
+
+/// The bytes that a record is about, by the record's position.
+pub(crate) type Packets = Vec<Option<Box<[u8]>>>;
 
 /// Collects the records of one run.
 #[derive(Debug)]
-pub struct Trace {
+pub(crate) struct Trace {
     detail: Detail,
     hash: Sha256,
     scratch: Vec<u8>,
     next: RecordId,
     records: Vec<Record>,
-    packets: Vec<Option<Box<[u8]>>>,
+    packets: Packets,
 }
 
 impl Trace {
     /// An empty trace.
     #[must_use]
-    pub fn new(detail: Detail) -> Self {
-        Self { detail, hash: Sha256::new(), scratch: Vec::new(), next: 1, records: Vec::new(), packets: Vec::new() }
+    pub(crate) fn new(detail: Detail) -> Self {
+        Self {
+            detail,
+            hash: Sha256::new(),
+            scratch: Vec::new(),
+            next: 1,
+            records: Vec::new(),
+            packets: Vec::new(),
+        }
     }
 
     /// Adds a record and tells its number.
-    pub fn add(&mut self, at: Instant, host: Option<HostId>, cause: RecordId, what: What) -> RecordId {
+    pub(crate) fn add(&mut self, at: Instant, host: Option<HostId>, cause: RecordId, what: What) -> RecordId {
         self.add_with(at, host, cause, what, None)
     }
 
     /// Adds a record that is about the bytes of `packet`.
-    pub fn add_packet(
+    pub(crate) fn add_packet(
         &mut self,
         at: Instant,
         host: Option<HostId>,
@@ -82,7 +94,13 @@ impl Trace {
         what: What,
         packet: Option<&[u8]>,
     ) -> RecordId {
-        let record = Record { id: self.next, at, host, cause, what };
+        let record = Record {
+            id: self.next,
+            at,
+            host,
+            cause,
+            what,
+        };
         self.next += 1;
         // Hashed in large pieces: a call for each of these short records would cost more than the hashing.
         record.canonical_bytes(&mut self.scratch);
@@ -100,19 +118,13 @@ impl Trace {
 
     /// How many records there are.
     #[must_use]
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.next - 1
-    }
-
-    /// Whether nothing has happened yet.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.next == 1
     }
 
     /// Ends the trace: its digest, its records, and the packets that belong to them by position.
     #[must_use]
-    pub fn finish(mut self) -> (Digest, Vec<Record>, Vec<Option<Box<[u8]>>>) {
+    pub(crate) fn finish(mut self) -> (Digest, Vec<Record>, Packets) {
         self.hash.update(&self.scratch);
         (Digest(self.hash.finalize().into()), self.records, self.packets)
     }

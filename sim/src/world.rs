@@ -97,7 +97,9 @@ impl World {
         canary.copy_from_slice(&derive_seed(seed, "canary", &[])[..16]);
         let scripts = setup.hosts.iter().filter_map(|host| host.script.as_ref());
         // A short password would be found by chance, and one that is a login too stands in the story.
-        let passwords = scripts.map(|script| script.secret.as_bytes()).filter(|secret| secret.len() >= 6);
+        let passwords = scripts
+            .map(|script| script.secret.as_bytes())
+            .filter(|secret| secret.len() >= 6);
         let secrets: Vec<&[u8]> = passwords.chain([&canary[..]]).collect();
         let mut world = Self {
             now: Instant::ZERO,
@@ -180,8 +182,14 @@ impl World {
         let (text, power) = match control {
             Control::Crash(host) => (format!("{} crashes", name(host)), Some(Power::Crash(*host))),
             Control::Restart(host) => (format!("{} restarts", name(host)), Some(Power::Restart(*host))),
-            Control::Partition(a, b) => (format!("{} and {} are cut off from each other", name(a), name(b)), None),
-            Control::Repair(a, b) => (format!("{} and {} can reach each other again", name(a), name(b)), None),
+            Control::Partition(a, b) => (
+                format!("{} and {} are cut off from each other", name(a), name(b)),
+                None,
+            ),
+            Control::Repair(a, b) => (
+                format!("{} and {} can reach each other again", name(a), name(b)),
+                None,
+            ),
             Control::Command(host, command) => (format!("{}'s user: {}", name(host), command.name()), None),
         };
         let record = self.record(None, 0, What::Fault { text });
@@ -202,8 +210,12 @@ impl World {
     /// Ends the tick: what every client has done so far decides how the run goes on.
     pub(crate) fn end_tick(&mut self) {
         match self.phase {
-            Phase::Work if self.ends_when_done && self.controls_left == 0 && self.all_done() => self.end_work(),
-            Phase::Liveness { .. } if self.healed_at.is_some() && self.all_alive() => self.phase = Phase::Over,
+            Phase::Work if self.ends_when_done && self.controls_left == 0 && self.all_done() => {
+                self.end_work();
+            }
+            Phase::Liveness { .. } if self.healed_at.is_some() && self.all_alive() => {
+                self.phase = Phase::Over;
+            }
             _ => {}
         }
     }
@@ -236,7 +248,13 @@ impl World {
     fn heal(&mut self) {
         self.net.heal();
         self.healed_at = Some(self.now);
-        self.record(None, 0, What::Fault { text: "all faults heal; a ping must pass".into() });
+        self.record(
+            None,
+            0,
+            What::Fault {
+                text: "all faults heal; a ping must pass".into(),
+            },
+        );
         for host in &mut self.hosts {
             if host.up && host.status == Some(TunnelStatus::Connected) && host.spec.script.is_some() {
                 host.progress.want_liveness();
@@ -259,15 +277,16 @@ impl World {
         let spec = Arc::clone(&state.spec);
         let record = self.record(Some(host), 0, What::Boot { boot: number });
         let numbers = [u64::from(host), u64::from(number)];
-        let boot = Boot { seed: derive_seed(self.seed, "peer", &numbers), number };
+        let boot = Boot {
+            seed: derive_seed(self.seed, "peer", &numbers),
+            number,
+        };
         let stack_seed = derive_seed(self.seed, "stack", &numbers);
-        let stack_seed = stack_seed.iter().take(8).fold(0, |seed, byte| seed << 8 | u64::from(*byte));
+        let stack_seed = stack_seed
+            .iter()
+            .take(8)
+            .fold(0, |seed, byte| seed << 8 | u64::from(*byte));
         Node::new(host, spec, &boot, stack_seed, self.canary, record)
-    }
-
-    /// Whether the host runs at all.
-    pub(crate) fn is_up(&self, host: HostId) -> bool {
-        self.hosts[usize::from(host)].up
     }
 
     /// Whether the host must take a turn now though nothing arrives or is due; asking clears it.
@@ -284,26 +303,44 @@ impl World {
     pub(crate) fn take_arrivals(&mut self, host: HostId) -> Vec<Arrival> {
         let mut arrivals = Vec::new();
         while let Some((key, flight)) = self.net.take_due(self.now, host) {
-            let Flight { record, kind, mut payload } = flight;
+            let Flight {
+                record,
+                kind,
+                mut payload,
+            } = flight;
             let what = What::Received {
                 from: key.source,
                 kind,
                 len: payload.len() as u64,
                 print: print_of(&payload),
             };
-            let id = self.trace.add_packet(self.now, Some(host), record, what, &payload);
+            let id = self
+                .trace
+                .add_packet(self.now, Some(host), record, what, &payload);
             self.net.counts.delivered += 1;
-            self.checks.see_conservation(id, self.net.counts, self.net.in_flight());
+            self.checks
+                .see_conservation(id, self.net.counts, self.net.in_flight());
             payload.tag = id;
             let remote = self.hosts[usize::from(key.source)].spec.address;
-            arrivals.push((key.source, Datagram { remote, kind: "", payload }));
+            arrivals.push((
+                key.source,
+                Datagram {
+                    remote,
+                    kind: "",
+                    payload,
+                },
+            ));
         }
         arrivals
     }
 
     /// Puts a host's datagram on the network.
     pub(crate) fn send(&mut self, host: HostId, cause: RecordId, datagram: Datagram) {
-        let Datagram { remote, kind, payload } = datagram;
+        let Datagram {
+            remote,
+            kind,
+            payload,
+        } = datagram;
         let sending = self.net.decide(self.now, host, remote, kind, &payload);
         let what = What::Sent {
             to: sending.target,
@@ -322,7 +359,17 @@ impl World {
                 let first = first.map(|copy| (0, copy, payload));
                 for (number, copy, payload) in first.into_iter().chain(second) {
                     match copy {
-                        Ok(copy) => self.launch(host, target, sent, (number, copy), Flight { record: 0, kind, payload }),
+                        Ok(copy) => self.launch(
+                            host,
+                            target,
+                            sent,
+                            (number, copy),
+                            Flight {
+                                record: 0,
+                                kind,
+                                payload,
+                            },
+                        ),
                         Err(reason) => self.lose(Some(host), Some(target), sent, reason),
                     }
                 }
@@ -330,7 +377,8 @@ impl World {
             (Fate::Lost(reason), target) => self.lose(Some(host), target, sent, reason),
             (Fate::Copies(_), None) => self.lose(Some(host), None, sent, LossReason::NoHost),
         }
-        self.checks.see_conservation(sent, self.net.counts, self.net.in_flight());
+        self.checks
+            .see_conservation(sent, self.net.counts, self.net.in_flight());
     }
 
     fn launch(
@@ -343,7 +391,12 @@ impl World {
     ) {
         let due = self.net.arrival(self.now, copy.after);
         let corrupted = copy.flipped_bit.is_some();
-        let what = What::Flight { to: target, due, copy: number, corrupted };
+        let what = What::Flight {
+            to: target,
+            due,
+            copy: number,
+            corrupted,
+        };
         flight.record = self.trace.add(self.now, Some(source), sent, what);
         let key = self.net.launch(due, source, target, copy, flight);
         self.launched.push(key);
@@ -352,13 +405,23 @@ impl World {
     fn lose(&mut self, host: Option<HostId>, to: Option<HostId>, cause: RecordId, reason: LossReason) {
         self.net.counts.lost += 1;
         *self.losses.entry(reason.name()).or_default() += 1;
-        self.trace.add(self.now, host, cause, What::Lost { to, reason: reason.name() });
+        self.trace.add(
+            self.now,
+            host,
+            cause,
+            What::Lost {
+                to,
+                reason: reason.name(),
+            },
+        );
     }
 
     /// Writes a record; what it says in words is searched for secrets.
     pub(crate) fn record(&mut self, host: Option<HostId>, cause: RecordId, what: What) -> RecordId {
         let mut text = String::new();
-        if let What::Fault { text: words } | What::Task { text: words, .. } | What::LoggedIn { login: words, .. } = &what
+        if let What::Fault { text: words }
+        | What::Task { text: words, .. }
+        | What::LoggedIn { login: words, .. } = &what
         {
             text.clone_from(words);
         }

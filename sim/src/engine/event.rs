@@ -19,7 +19,11 @@ pub(crate) fn run(mut world: World) -> World {
     let mut slots: Vec<Slot> = world.hosts.iter().map(|_| Slot::default()).collect();
     let mut first = true;
     while !world.is_over() {
-        let next = slots.iter().filter_map(|slot| slot.deadline).chain(world.next_due()).min();
+        let next = slots
+            .iter()
+            .filter_map(|slot| slot.deadline)
+            .chain(world.next_due())
+            .min();
         let now = if first { Some(Instant::ZERO) } else { next };
         let Some(now) = now else { break };
         tick(&mut world, &mut slots, now, first);

@@ -56,7 +56,11 @@ struct Shared {
 /// In words, if turmoil did not do what this engine relies on: lost a datagram, or ended a host.
 pub(crate) fn run(world: World) -> Result<World, String> {
     let pokes = world.hosts.iter().map(|_| Notify::new()).collect();
-    let shared = Rc::new(Shared { world: RefCell::new(world), pokes, fault: RefCell::new(None) });
+    let shared = Rc::new(Shared {
+        world: RefCell::new(world),
+        pokes,
+        fault: RefCell::new(None),
+    });
     simulate(&shared).map_err(|error| error.to_string())?;
     let shared = Rc::into_inner(shared).ok_or("a task of turmoil outlived its simulation")?;
     Ok(shared.world.into_inner())
@@ -114,7 +118,10 @@ fn build<'a>() -> turmoil::Sim<'a> {
 }
 
 /// A fixed origin; turmoil would otherwise take the wall clock's.
-#[expect(clippy::disallowed_types, reason = "turmoil asks for one; this one is a constant")]
+#[expect(
+    clippy::disallowed_types,
+    reason = "turmoil asks for one; this one is a constant"
+)]
 fn epoch() -> std::time::SystemTime {
     std::time::SystemTime::UNIX_EPOCH
 }
@@ -131,7 +138,9 @@ fn present() -> Option<Instant> {
 
 /// Waits until `due`, if that is a time at all.
 async fn wait_until(due: Option<Instant>) {
-    let Some(due) = due else { return std::future::pending().await };
+    let Some(due) = due else {
+        return std::future::pending().await;
+    };
     let now = present().unwrap_or_default();
     tokio::time::sleep(due.saturating_duration_since(now)).await;
 }
@@ -186,15 +195,19 @@ fn take_from_wire(socket: &UdpSocket, world: &mut World, buffer: &mut [u8]) -> R
 /// The messages to the wire for everything launched since the last call.
 fn take_launched(world: &mut World) -> Vec<Vec<u8>> {
     let launched = std::mem::take(&mut world.launched);
-    launched.into_iter().filter_map(|key| Some(encode(key, &world.net.lend_payload(key)?))).collect()
+    launched
+        .into_iter()
+        .filter_map(|key| Some(encode(key, &world.net.lend_payload(key)?)))
+        .collect()
 }
 
 /// Holds every copy until one tick before it is due, so that its receiver finds it in the tick that it is due in.
 async fn wire_task(shared: Rc<Shared>) -> Result<(), Failure> {
     let socket = UdpSocket::bind((IpAddr::from([0, 0, 0, 0]), PORT)).await?;
     let hosts = shared.pokes.len() as HostId;
-    let addresses: Vec<SocketAddr> =
-        (0..hosts).map(|host| SocketAddr::new(turmoil::lookup(name(host)), PORT)).collect();
+    let addresses: Vec<SocketAddr> = (0..hosts)
+        .map(|host| SocketAddr::new(turmoil::lookup(name(host)), PORT))
+        .collect();
     let mut held: BTreeMap<FlightKey, Vec<u8>> = BTreeMap::new();
     let mut buffer = vec![0; HEADER_LEN + usize::from(u16::MAX)];
     loop {
@@ -207,7 +220,9 @@ async fn wire_task(shared: Rc<Shared>) -> Result<(), Failure> {
         let now = present().unwrap_or_default();
         while let Some(first) = held.first_entry().filter(|entry| entry.key().due <= now + TICK) {
             let (key, message) = first.remove_entry();
-            socket.send_to(&message, addresses[usize::from(key.target)]).await?;
+            socket
+                .send_to(&message, addresses[usize::from(key.target)])
+                .await?;
         }
         let next = held.first_key_value().map(|(key, _)| key.due - TICK);
         tokio::select! {

@@ -17,12 +17,20 @@ pub struct ScenarioError {
 impl ScenarioError {
     /// A mistake at byte `offset` of `source`.
     pub(crate) fn at(file: &str, source: &str, offset: usize, message: impl Into<String>) -> Self {
-        Self { file: file.into(), place: Some(line_and_column(source, offset)), message: message.into() }
+        Self {
+            file: file.into(),
+            place: Some(line_and_column(source, offset)),
+            message: message.into(),
+        }
     }
 
     /// A mistake that stands nowhere in the text.
     pub(crate) fn of_file(file: &str, message: impl Into<String>) -> Self {
-        Self { file: file.into(), place: None, message: message.into() }
+        Self {
+            file: file.into(),
+            place: None,
+            message: message.into(),
+        }
     }
 }
 
@@ -41,7 +49,10 @@ impl Error for ScenarioError {}
 fn line_and_column(source: &str, offset: usize) -> (usize, usize) {
     let before = source.get(..offset.min(source.len())).unwrap_or(source);
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+    (
+        before.matches('\n').count() + 1,
+        before[line_start..].chars().count() + 1,
+    )
 }
 
 /// The word of `words` that is nearest to `word`, if one is near enough to have been meant.
@@ -55,7 +66,7 @@ pub(crate) fn nearest<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) 
 }
 
 /// `; did you mean `x`?` or the list of all words, as the end of an error message.
-pub(crate) fn suggestion<'a>(word: &str, words: &[&'a str]) -> String {
+pub(crate) fn suggestion(word: &str, words: &[&str]) -> String {
     match nearest(word, words.iter().copied()) {
         Some(candidate) => format!("; did you mean `{candidate}`?"),
         None if words.is_empty() => String::new(),

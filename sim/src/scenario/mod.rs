@@ -12,7 +12,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use error::ScenarioError;
-pub use source::Files;
+#[cfg(feature = "cli")]
+pub(crate) use error::suggestion as suggest;
+pub use source::{Files, ReadFile};
 use values::{Chance, Delay, Rate, Size, Span};
 
 /// A whole scenario, as its file says it.

@@ -17,7 +17,10 @@ pub(super) struct Mistake<'a> {
 type Checked<'a> = Result<(), Mistake<'a>>;
 
 fn mistake<'a>(path: &[At<'a>], message: impl Into<String>) -> Mistake<'a> {
-    Mistake { path: path.to_vec(), message: message.into() }
+    Mistake {
+        path: path.to_vec(),
+        message: message.into(),
+    }
 }
 
 /// The kinds of datagrams that scripted faults can name, for each profile.
@@ -25,10 +28,16 @@ const CLASSIC_KINDS: [&str; 3] = ["auth-request", "auth-response", "data"];
 
 pub(super) fn validate(scenario: &Scenario) -> Checked<'_> {
     if scenario.resolution.0.is_zero() || scenario.resolution.0.as_secs() > 1 {
-        return Err(mistake(&[At::Key("resolution")], "the resolution lies between 1ns and 1s"));
+        return Err(mistake(
+            &[At::Key("resolution")],
+            "the resolution lies between 1ns and 1s",
+        ));
     }
     if scenario.duration.0 < scenario.resolution.0 {
-        return Err(mistake(&[At::Key("duration")], "the duration is shorter than the resolution"));
+        return Err(mistake(
+            &[At::Key("duration")],
+            "the duration is shorter than the resolution",
+        ));
     }
     validate_hosts(scenario)?;
     for (index, client) in scenario.clients.iter().enumerate() {
@@ -41,7 +50,11 @@ pub(super) fn validate(scenario: &Scenario) -> Checked<'_> {
     for (index, event) in scenario.events.iter().enumerate() {
         validate_event(scenario, index, event)?;
     }
-    let clients: Vec<&str> = scenario.clients.iter().map(|client| client.name.as_str()).collect();
+    let clients: Vec<&str> = scenario
+        .clients
+        .iter()
+        .map(|client| client.name.as_str())
+        .collect();
     for (index, expectation) in scenario.expect.iter().enumerate() {
         let path = [At::Key("expect"), At::Index(index), At::Key("client")];
         known("client", &expectation.client, &clients, &path)?;
@@ -52,24 +65,43 @@ pub(super) fn validate(scenario: &Scenario) -> Checked<'_> {
 /// Names and addresses of servers and clients.
 fn validate_hosts(scenario: &Scenario) -> Checked<'_> {
     if scenario.servers.is_empty() {
-        return Err(mistake(&[At::Key("server")], "a scenario needs at least one [[server]]"));
+        return Err(mistake(
+            &[At::Key("server")],
+            "a scenario needs at least one [[server]]",
+        ));
     }
-    let servers = scenario.servers.iter().map(|host| ("server", &host.name, host.address, &host.inner, host.mtu));
-    let clients = scenario.clients.iter().map(|host| ("client", &host.name, host.address, &host.inner, host.mtu));
+    let servers = scenario
+        .servers
+        .iter()
+        .map(|host| ("server", &host.name, host.address, &host.inner, host.mtu));
+    let clients = scenario
+        .clients
+        .iter()
+        .map(|host| ("client", &host.name, host.address, &host.inner, host.mtu));
     let (mut names, mut addresses) = (BTreeSet::new(), BTreeSet::new());
     for (number, (table, name, address, inner, mtu)) in servers.chain(clients).enumerate() {
-        let index = if table == "server" { number } else { number - scenario.servers.len() };
+        let index = if table == "server" {
+            number
+        } else {
+            number - scenario.servers.len()
+        };
         let host = [At::Key(table), At::Index(index)];
         let at = |key| [host[0], host[1], At::Key(key)];
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if name.is_empty() || name.len() > 32 || !name.chars().all(plain) {
-            return Err(mistake(&at("name"), "a name is 1 to 32 letters, digits, `-` and `_`"));
+            return Err(mistake(
+                &at("name"),
+                "a name is 1 to 32 letters, digits, `-` and `_`",
+            ));
         }
         if !names.insert(name) {
             return Err(mistake(&at("name"), format!("there is already a host `{name}`")));
         }
         if !addresses.insert(address) {
-            return Err(mistake(&at("address"), format!("another host already has {address}")));
+            return Err(mistake(
+                &at("address"),
+                format!("another host already has {address}"),
+            ));
         }
         if address.port() == 0 {
             return Err(mistake(&at("address"), "port 0 is no port"));
@@ -80,7 +112,10 @@ fn validate_hosts(scenario: &Scenario) -> Checked<'_> {
         for (which, prefix) in inner.iter().enumerate() {
             if let Err(error) = prefix.parse::<IpPrefix>() {
                 let path = [host[0], host[1], At::Key("inner"), At::Index(which)];
-                return Err(mistake(&path, format!("`{prefix}`: {error}; expected an address like `10.9.0.2/24`")));
+                return Err(mistake(
+                    &path,
+                    format!("`{prefix}`: {error}; expected an address like `10.9.0.2/24`"),
+                ));
             }
         }
         if inner.is_empty() || inner.len() > 4 {
@@ -90,8 +125,17 @@ fn validate_hosts(scenario: &Scenario) -> Checked<'_> {
     for (index, server) in scenario.servers.iter().enumerate() {
         for (number, file) in server.serve.files.iter().enumerate() {
             if file.is_empty() || file.contains("..") || file.starts_with('/') || file.contains('\\') {
-                let path = [At::Key("server"), At::Index(index), At::Key("serve"), At::Key("files"), At::Index(number)];
-                return Err(mistake(&path, format!("`{file}`: only files in the scenario's own folder are served")));
+                let path = [
+                    At::Key("server"),
+                    At::Index(index),
+                    At::Key("serve"),
+                    At::Key("files"),
+                    At::Index(number),
+                ];
+                return Err(mistake(
+                    &path,
+                    format!("`{file}`: only files in the scenario's own folder are served"),
+                ));
             }
         }
     }
@@ -99,10 +143,24 @@ fn validate_hosts(scenario: &Scenario) -> Checked<'_> {
 }
 
 fn validate_client<'a>(scenario: &'a Scenario, index: usize, client: &'a Client) -> Checked<'a> {
-    let servers: Vec<&str> = scenario.servers.iter().map(|server| server.name.as_str()).collect();
-    known("server", &client.server, &servers, &[At::Key("client"), At::Index(index), At::Key("server")])?;
+    let servers: Vec<&str> = scenario
+        .servers
+        .iter()
+        .map(|server| server.name.as_str())
+        .collect();
+    known(
+        "server",
+        &client.server,
+        &servers,
+        &[At::Key("client"), At::Index(index), At::Key("server")],
+    )?;
     for (number, step) in client.steps.iter().enumerate() {
-        let path = [At::Key("client"), At::Index(index), At::Key("do"), At::Index(number)];
+        let path = [
+            At::Key("client"),
+            At::Index(index),
+            At::Key("do"),
+            At::Index(number),
+        ];
         validate_step(step, &path)?;
     }
     Ok(())
@@ -118,17 +176,40 @@ fn validate_step<'a>(step: &'a Step, path: &[At<'a>]) -> Checked<'a> {
     ];
     match actions.iter().filter(|action| **action).count() {
         1 => {}
-        0 => return Err(mistake(path, "a step needs one of ping, echo, download, upload and get")),
-        _ => return Err(mistake(path, "a step does one thing; make a [[client.do]] of each")),
+        0 => {
+            return Err(mistake(
+                path,
+                "a step needs one of ping, echo, download, upload and get",
+            ));
+        }
+        _ => {
+            return Err(mistake(
+                path,
+                "a step does one thing; make a [[client.do]] of each",
+            ));
+        }
     }
-    let many = step.ping.as_ref().map(|ping| (ping.count, ping.replies, ping.size, ping.every));
-    let many = many.or_else(|| step.echo.as_ref().map(|echo| (echo.count, echo.replies, echo.size, echo.every)));
+    let many = step
+        .ping
+        .as_ref()
+        .map(|ping| (ping.count, ping.replies, ping.size, ping.every));
+    let many = many.or_else(|| {
+        step.echo
+            .as_ref()
+            .map(|echo| (echo.count, echo.replies, echo.size, echo.every))
+    });
     if let Some((count, replies, size, every)) = many {
         if count == 0 || replies > count {
-            return Err(mistake(path, "a step sends at least one packet, and cannot want more replies than it sends"));
+            return Err(mistake(
+                path,
+                "a step sends at least one packet, and cannot want more replies than it sends",
+            ));
         }
         if size > 1300 {
-            return Err(mistake(path, "a payload is at most 1300 bytes; the inner hosts do not fragment"));
+            return Err(mistake(
+                path,
+                "a payload is at most 1300 bytes; the inner hosts do not fragment",
+            ));
         }
         if every.0.is_zero() {
             return Err(mistake(path, "`every` cannot be 0"));
@@ -154,7 +235,10 @@ fn validate_link<'a>(
         return Err(mistake(&at("between"), "these two hosts already have a link"));
     }
     if link.limit == Some(0) {
-        return Err(mistake(&at("limit"), "a queue of 0 datagrams lets nothing through"));
+        return Err(mistake(
+            &at("limit"),
+            "a queue of 0 datagrams lets nothing through",
+        ));
     }
     for (key, direction) in [("forward", &link.forward), ("backward", &link.backward)] {
         let Some(direction) = direction else { continue };
@@ -162,10 +246,24 @@ fn validate_link<'a>(
             return Err(mistake(&at(key), "a queue of 0 datagrams lets nothing through"));
         }
         for (number, Nth { kind, nth }) in direction.drop.iter().enumerate() {
-            let drop = [At::Key("link"), At::Index(index), At::Key(key), At::Key("drop"), At::Index(number)];
-            known("kind of datagram", kind, &CLASSIC_KINDS, &[&drop[..], &[At::Key("kind")]].concat())?;
+            let drop = [
+                At::Key("link"),
+                At::Index(index),
+                At::Key(key),
+                At::Key("drop"),
+                At::Index(number),
+            ];
+            known(
+                "kind of datagram",
+                kind,
+                &CLASSIC_KINDS,
+                &[&drop[..], &[At::Key("kind")]].concat(),
+            )?;
             if *nth == 0 {
-                return Err(mistake(&[&drop[..], &[At::Key("nth")]].concat(), "datagrams are counted from 1"));
+                return Err(mistake(
+                    &[&drop[..], &[At::Key("nth")]].concat(),
+                    "datagrams are counted from 1",
+                ));
             }
         }
     }
@@ -175,7 +273,11 @@ fn validate_link<'a>(
 fn validate_event<'a>(scenario: &'a Scenario, index: usize, event: &'a TimedEvent) -> Checked<'a> {
     let at = |key| [At::Key("event"), At::Index(index), At::Key(key)];
     let hosts = host_names(scenario);
-    let clients: Vec<&str> = scenario.clients.iter().map(|client| client.name.as_str()).collect();
+    let clients: Vec<&str> = scenario
+        .clients
+        .iter()
+        .map(|client| client.name.as_str())
+        .collect();
     let mut count = 0;
     for (key, name, valid) in [
         ("crash", &event.crash, &hosts),
@@ -197,7 +299,10 @@ fn validate_event<'a>(scenario: &'a Scenario, index: usize, event: &'a TimedEven
     }
     match count {
         1 => Ok(()),
-        _ => Err(mistake(&at("at"), "an event is exactly one of crash, restart, partition, repair, stop, start, sleep, wake, network-changed")),
+        _ => Err(mistake(
+            &at("at"),
+            "an event is exactly one of crash, restart, partition, repair, stop, start, sleep, wake, network-changed",
+        )),
     }
 }
 
@@ -214,12 +319,17 @@ fn validate_pair<'a>(scenario: &'a Scenario, pair: &'a [String; 2], path: &[At<'
 
 fn host_names(scenario: &Scenario) -> Vec<&str> {
     let servers = scenario.servers.iter().map(|server| server.name.as_str());
-    servers.chain(scenario.clients.iter().map(|client| client.name.as_str())).collect()
+    servers
+        .chain(scenario.clients.iter().map(|client| client.name.as_str()))
+        .collect()
 }
 
 fn known<'a>(what: &str, name: &str, valid: &[&str], path: &[At<'a>]) -> Checked<'a> {
     if valid.contains(&name) {
         return Ok(());
     }
-    Err(mistake(path, format!("there is no {what} `{name}`{}", suggestion(name, valid))))
+    Err(mistake(
+        path,
+        format!("there is no {what} `{name}`{}", suggestion(name, valid)),
+    ))
 }

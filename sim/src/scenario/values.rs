@@ -24,7 +24,9 @@ fn billionths(text: &str) -> Option<u128> {
 
 /// Splits `"20ms"` into `"20"` and `"ms"`.
 fn number_and_unit(text: &str) -> (&str, &str) {
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     (number, unit.trim())
 }
@@ -50,9 +52,14 @@ impl FromStr for Span {
             "min" => 60_000_000_000,
             "h" => 3_600_000_000_000,
             "" if number == "0" => 1,
-            _ => return Err(format!("`{text}`: expected a time with its unit, like `30ms` or `1.5s` (ns, us, ms, s, min, h)")),
+            _ => {
+                return Err(format!(
+                    "`{text}`: expected a time with its unit, like `30ms` or `1.5s` (ns, us, ms, s, min, h)"
+                ));
+            }
         };
-        let billionths = billionths(number).ok_or_else(|| format!("`{text}`: expected a time like `30ms` or `1.5s`"))?;
+        let billionths =
+            billionths(number).ok_or_else(|| format!("`{text}`: expected a time like `30ms` or `1.5s`"))?;
         let total = billionths * nanos / 1_000_000_000;
         u64::try_from(total)
             .map(|nanos| Self(Duration::from_nanos(nanos)))
@@ -102,10 +109,17 @@ impl FromStr for Probability {
         if number.starts_with('-') {
             return Err(format!("`{text}`: a probability cannot be negative"));
         }
-        let value = billionths(number).ok_or_else(|| format!("`{text}`: expected a probability like `2%` or `0.02`"))?;
+        let value = billionths(number)
+            .ok_or_else(|| format!("`{text}`: expected a probability like `2%` or `0.02`"))?;
         if value > one {
-            let hint = if one == 1_000_000_000 { format!("; did you mean `{text}%`?") } else { String::new() };
-            return Err(format!("`{text}`: a probability lies between 0 and 1, or 0% and 100%{hint}"));
+            let hint = if one == 1_000_000_000 {
+                format!("; did you mean `{text}%`?")
+            } else {
+                String::new()
+            };
+            return Err(format!(
+                "`{text}`: a probability lies between 0 and 1, or 0% and 100%{hint}"
+            ));
         }
         let fraction = value * u128::from(u32::MAX) / one;
         Ok(Self(u32::try_from(fraction).unwrap_or(u32::MAX)))
@@ -141,10 +155,17 @@ impl FromStr for Size {
             "MiB" => 1 << 20,
             "GB" => 1_000_000_000,
             "GiB" => 1 << 30,
-            _ => return Err(format!("`{text}`: expected a size like `512`, `256 KiB` or `10 MiB` (B, kB, KiB, MB, MiB, GB, GiB)")),
+            _ => {
+                return Err(format!(
+                    "`{text}`: expected a size like `512`, `256 KiB` or `10 MiB` (B, kB, KiB, MB, MiB, GB, GiB)"
+                ));
+            }
         };
-        let billionths = billionths(number).ok_or_else(|| format!("`{text}`: expected a size like `512` or `256 KiB`"))?;
-        u64::try_from(billionths * unit / 1_000_000_000).map(Self).map_err(|_| format!("`{text}`: too large"))
+        let billionths =
+            billionths(number).ok_or_else(|| format!("`{text}`: expected a size like `512` or `256 KiB`"))?;
+        u64::try_from(billionths * unit / 1_000_000_000)
+            .map(Self)
+            .map_err(|_| format!("`{text}`: too large"))
     }
 }
 
@@ -175,11 +196,18 @@ impl FromStr for Rate {
             "kbit" => 1_000,
             "mbit" => 1_000_000,
             "gbit" => 1_000_000_000,
-            _ => return Err(format!("`{text}`: expected a rate like `100mbit` (bit, kbit, mbit, gbit)")),
+            _ => {
+                return Err(format!(
+                    "`{text}`: expected a rate like `100mbit` (bit, kbit, mbit, gbit)"
+                ));
+            }
         };
-        let billionths = billionths(number).ok_or_else(|| format!("`{text}`: expected a rate like `100mbit`"))?;
+        let billionths =
+            billionths(number).ok_or_else(|| format!("`{text}`: expected a rate like `100mbit`"))?;
         match u64::try_from(billionths * unit / 1_000_000_000) {
-            Ok(0) => Err(format!("`{text}`: nothing ever gets through at a rate of 0; for an outage use an event `partition`")),
+            Ok(0) => Err(format!(
+                "`{text}`: nothing ever gets through at a rate of 0; for an outage use an event `partition`"
+            )),
             Ok(bits_per_second) => Ok(Self { bits_per_second }),
             Err(_) => Err(format!("`{text}`: too large")),
         }
@@ -213,13 +241,22 @@ impl FromStr for Delay {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let mut words = text.split_whitespace();
-        let time: Span = words.next().ok_or("expected `TIME [JITTER [CORRELATION]]`, like `30ms 10ms 25%`")?.parse()?;
-        let jitter: Span = words.next().map_or(Ok(Span::default()), str::parse)?;
-        let correlation: Probability = words.next().map_or(Ok(Probability::default()), str::parse)?;
+        let time: Span = words
+            .next()
+            .ok_or("expected `TIME [JITTER [CORRELATION]]`, like `30ms 10ms 25%`")?
+            .parse()?;
+        let jitter: Span = words.next().map(str::parse).transpose()?.unwrap_or_default();
+        let correlation: Probability = words.next().map(str::parse).transpose()?.unwrap_or_default();
         if let Some(word) = words.next() {
-            return Err(format!("`{word}`: expected nothing after `TIME JITTER CORRELATION`"));
+            return Err(format!(
+                "`{word}`: expected nothing after `TIME JITTER CORRELATION`"
+            ));
         }
-        Ok(Self { time: time.0, jitter: jitter.0, correlation })
+        Ok(Self {
+            time: time.0,
+            jitter: jitter.0,
+            correlation,
+        })
     }
 }
 
@@ -251,13 +288,18 @@ impl FromStr for Chance {
     fn from_str(text: &str) -> Result<Self, String> {
         let mut words = text.split_whitespace().peekable();
         words.next_if_eq(&"random");
-        let probability: Probability =
-            words.next().ok_or("expected `P [CORRELATION]`, like `2%` or `random 2% 25%`")?.parse()?;
-        let correlation: Probability = words.next().map_or(Ok(Probability::default()), str::parse)?;
+        let probability: Probability = words
+            .next()
+            .ok_or("expected `P [CORRELATION]`, like `2%` or `random 2% 25%`")?
+            .parse()?;
+        let correlation: Probability = words.next().map(str::parse).transpose()?.unwrap_or_default();
         if let Some(word) = words.next() {
             return Err(format!("`{word}`: expected nothing after `P CORRELATION`"));
         }
-        Ok(Self { probability, correlation })
+        Ok(Self {
+            probability,
+            correlation,
+        })
     }
 }
 
@@ -353,13 +395,19 @@ mod tests {
 
     #[test]
     fn a_negative_time_is_refused() {
-        assert_eq!("-5ms".parse::<Span>().unwrap_err(), "`-5ms`: a time cannot be negative");
+        assert_eq!(
+            "-5ms".parse::<Span>().unwrap_err(),
+            "`-5ms`: a time cannot be negative"
+        );
     }
 
     #[test]
     fn a_probability_above_one_is_refused_with_what_was_probably_meant() {
         let error = "1.2".parse::<Probability>().unwrap_err();
-        assert_eq!(error, "`1.2`: a probability lies between 0 and 1, or 0% and 100%; did you mean `1.2%`?");
+        assert_eq!(
+            error,
+            "`1.2`: a probability lies between 0 and 1, or 0% and 100%; did you mean `1.2%`?"
+        );
         assert!("101%".parse::<Probability>().is_err());
     }
 
@@ -374,7 +422,10 @@ mod tests {
     #[test]
     fn netem_spellings_are_taken_as_they_are() {
         let chance: Chance = "random 2% 25%".parse().unwrap();
-        assert_eq!((chance.probability.to_string(), chance.correlation.to_string()), ("2%".into(), "25%".into()));
+        assert_eq!(
+            (chance.probability.to_string(), chance.correlation.to_string()),
+            ("2%".into(), "25%".into())
+        );
         let delay: Delay = "30ms 10ms 25%".parse().unwrap();
         assert_eq!(delay.to_string(), "30ms 10ms 25%");
         assert_eq!("100mbit".parse::<Rate>().unwrap().bits_per_second, 100_000_000);

@@ -1,0 +1,318 @@
+//! Sequence diagrams, as Mermaid and as SVG: one row for each thing that happened, time flowing down.
+
+use std::fmt::Write;
+
+use sandhog_proto::Instant;
+
+use super::story::{StoryLine, story_lines};
+use crate::record::{HostId, Record, RecordId, What};
+use crate::run::Run;
+use crate::scenario::Scenario;
+
+/// With at most this many data datagrams each gets its arrow; with more they are told of in numbers.
+const FEW_DATAGRAMS: usize = 40;
+
+/// A diagram has at most this many rows; what comes later is told of in its last row.
+const MAX_ROWS: usize = 400;
+
+/// One row of a diagram.
+enum Row {
+    /// A datagram from host to host, and how it ended.
+    Arrow {
+        at: Instant,
+        from: HostId,
+        to: HostId,
+        label: String,
+        end: End,
+    },
+    /// A sentence beside a host, or across all.
+    Note {
+        at: Instant,
+        host: Option<HostId>,
+        text: String,
+    },
+}
+
+/// How a datagram ended.
+enum End {
+    Arrives,
+    Damaged,
+    Lost(&'static str),
+}
+
+fn rows(run: &Run) -> Vec<Row> {
+    let is_data = |record: &&Record| matches!(record.what, What::Sent { kind: "data", .. });
+    let every_datagram = run.records.iter().filter(is_data).count() <= FEW_DATAGRAMS;
+    let lines = story_lines(run);
+    let mut notes = lines
+        .iter()
+        .filter(|line| is_note(run, line, every_datagram))
+        .peekable();
+    let mut rows = Vec::new();
+    for record in &run.records {
+        while let Some(line) = notes.next_if(|line| line.record <= record.id) {
+            rows.push(Row::Note {
+                at: line.at,
+                host: line.host,
+                text: line.text.clone(),
+            });
+        }
+        if let What::Sent {
+            to: Some(to),
+            kind,
+            nth,
+            ..
+        } = record.what
+            && (kind != "data" || every_datagram)
+            && let Some(from) = record.host
+        {
+            for end in ends(run, record.id) {
+                rows.push(Row::Arrow {
+                    at: record.at,
+                    from,
+                    to,
+                    label: format!("{kind} {nth}"),
+                    end,
+                });
+            }
+        }
+    }
+    rows.extend(notes.map(|line| Row::Note {
+        at: line.at,
+        host: line.host,
+        text: line.text.clone(),
+    }));
+    if rows.len() > MAX_ROWS {
+        let (left, at) = (rows.len() - MAX_ROWS + 1, run.end);
+        rows.truncate(MAX_ROWS - 1);
+        rows.push(Row::Note {
+            at,
+            host: None,
+            text: format!("… and {left} more; trace.jsonl has them all"),
+        });
+    }
+    rows
+}
+
+/// Sentences about single datagrams are arrows already; those about many are not, if each has its arrow.
+fn is_note(run: &Run, line: &StoryLine, every_datagram: bool) -> bool {
+    let record = run.record(line.record);
+    match record.map(|record| &record.what) {
+        Some(What::Sent { .. } | What::Flight { .. } | What::Lost { .. }) => {
+            line.text.starts_with('…') && !every_datagram
+        }
+        _ => true,
+    }
+}
+
+/// What became of each copy of the datagram that `sent` is the record of.
+fn ends(run: &Run, sent: RecordId) -> Vec<End> {
+    let mut ends = Vec::new();
+    let mut next = sent + 1;
+    while let Some(record) = run.record(next).filter(|record| record.cause == sent) {
+        match record.what {
+            What::Lost { reason, .. } => ends.push(End::Lost(reason)),
+            What::Flight { corrupted: true, .. } => ends.push(End::Damaged),
+            What::Flight { .. } => ends.push(match lost_at_the_end(run, record) {
+                Some(reason) => End::Lost(reason),
+                None => End::Arrives,
+            }),
+            _ => break,
+        }
+        next += 1;
+    }
+    ends
+}
+
+/// A copy whose receiver was down when it arrived.
+fn lost_at_the_end(run: &Run, flight: &Record) -> Option<&'static str> {
+    let What::Flight { due, .. } = flight.what else {
+        return None;
+    };
+    let first = run.records.partition_point(|record| record.at < due);
+    let at_due = run
+        .records
+        .iter()
+        .skip(first)
+        .take_while(|record| record.at == due);
+    at_due
+        .filter(|record| record.cause == flight.id)
+        .find_map(|record| match record.what {
+            What::Lost { reason, .. } => Some(reason),
+            _ => None,
+        })
+}
+
+fn time(at: Instant) -> String {
+    format!("{}.{:03} s", at.as_millis() / 1000, at.as_millis() % 1000)
+}
+
+/// A Mermaid `sequenceDiagram` of a run that kept its records.
+#[must_use]
+pub fn mermaid(scenario: &Scenario, run: &Run) -> String {
+    let mut text = format!("---\ntitle: {}\n---\nsequenceDiagram\n", quoted(&scenario.title));
+    for name in &run.host_names {
+        let _ = writeln!(text, "    participant {name}");
+    }
+    let everyone = match run.host_names.as_slice() {
+        [first, .., last] => format!("{first},{last}"),
+        names => names.join(","),
+    };
+    for row in rows(run) {
+        let _ = match row {
+            Row::Note { at, host, text: note } => {
+                let over = host.map_or(everyone.as_str(), |host| run.host_name(Some(host)));
+                writeln!(text, "    Note over {over}: {} {}", time(at), mermaid_text(&note))
+            }
+            Row::Arrow {
+                at,
+                from,
+                to,
+                label,
+                end,
+            } => {
+                let (from, to) = (run.host_name(Some(from)), run.host_name(Some(to)));
+                match end {
+                    End::Arrives => writeln!(text, "    {from}->>{to}: {} {label}", time(at)),
+                    End::Damaged => writeln!(text, "    {from}->>{to}: {} {label}, damaged", time(at)),
+                    End::Lost(reason) => {
+                        writeln!(text, "    {from}--x{to}: {} {label}, lost ({reason})", time(at))
+                    }
+                }
+            }
+        };
+    }
+    text
+}
+
+/// YAML's double quotes, for the title.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// Mermaid ends a statement at `;` and reads `#` as an entity.
+fn mermaid_text(text: &str) -> String {
+    text.replace('#', "#35;").replace(';', "#59;")
+}
+
+const ROW_HEIGHT: usize = 26;
+const TIME_WIDTH: usize = 90;
+const LANE_WIDTH: usize = 420;
+const HEAD_HEIGHT: usize = 84;
+
+const STYLE: &str = "
+  svg { font: 13px system-ui, sans-serif; background: #fff; color: #1c2330 }
+  text { fill: currentColor } .time { fill: #68707f; font-variant-numeric: tabular-nums; text-anchor: end }
+  .title { font-size: 17px; font-weight: 600 } .host { font-weight: 600; text-anchor: middle }
+  .lane { stroke: #c9ced8; stroke-width: 2 } .note { text-anchor: middle }
+  .back { fill: #fff; opacity: .88 } .arrow { stroke: #2a63b8; stroke-width: 1.6 } .label { text-anchor: middle; fill: #2a63b8 }
+  .lost .arrow { stroke: #b4451f; stroke-dasharray: 5 4 } .lost .label { fill: #b4451f } .cross { stroke: #b4451f; stroke-width: 2.2 }
+  @media (prefers-color-scheme: dark) {
+    svg { background: #14181f; color: #e4e8ef } .time { fill: #98a1b0 } .lane { stroke: #3a4250 } .back { fill: #14181f }
+    .arrow { stroke: #7fb0f5 } .label { fill: #7fb0f5 }
+    .lost .arrow, .cross { stroke: #f09a76 } .lost .label { fill: #f09a76 }
+  }";
+
+/// The same as a self-contained SVG.
+#[must_use]
+pub fn svg(scenario: &Scenario, run: &Run) -> String {
+    let rows = rows(run);
+    let width = TIME_WIDTH + LANE_WIDTH * run.host_names.len().max(1);
+    let height = HEAD_HEIGHT + ROW_HEIGHT * (rows.len() + 2);
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
+         role=\"img\">\n<title>{title}</title>\n<style>{STYLE}\n</style>\n\
+         <defs><marker id=\"head\" viewBox=\"0 0 10 10\" refX=\"9\" refY=\"5\" markerWidth=\"7\" markerHeight=\"7\" \
+         orient=\"auto-start-reverse\"><path d=\"M0 0 10 5 0 10z\" fill=\"#2a63b8\"/></marker></defs>\n\
+         <text class=\"title\" x=\"16\" y=\"28\">{title}</text>\n\
+         <text x=\"16\" y=\"48\">seed {}, digest {}</text>\n",
+        run.seed,
+        run.digest,
+        title = xml_text(&scenario.title),
+    );
+    for (host, name) in run.host_names.iter().enumerate() {
+        let x = lane(host);
+        let _ = writeln!(
+            svg,
+            "<line class=\"lane\" x1=\"{x}\" y1=\"{HEAD_HEIGHT}\" x2=\"{x}\" y2=\"{height}\"/>\
+             <text class=\"host\" x=\"{x}\" y=\"{}\">{}</text>",
+            HEAD_HEIGHT - 8,
+            xml_text(name)
+        );
+    }
+    for (index, row) in rows.iter().enumerate() {
+        svg_row(&mut svg, run, row, HEAD_HEIGHT + ROW_HEIGHT * (index + 1));
+    }
+    svg.push_str("</svg>\n");
+    svg
+}
+
+/// The middle of a host's lane.
+fn lane(host: usize) -> usize {
+    TIME_WIDTH + LANE_WIDTH * host + LANE_WIDTH / 2
+}
+
+fn svg_row(svg: &mut String, run: &Run, row: &Row, y: usize) {
+    let (Row::Arrow { at, .. } | Row::Note { at, .. }) = row;
+    let _ = writeln!(
+        svg,
+        "<text class=\"time\" x=\"{}\" y=\"{}\">{}</text>",
+        TIME_WIDTH - 10,
+        y + 4,
+        time(*at)
+    );
+    match row {
+        Row::Note { host, text, .. } => {
+            let middle = TIME_WIDTH + LANE_WIDTH * run.host_names.len().max(1) / 2;
+            let x = host.map_or(middle, |host| lane(usize::from(host)));
+            let half = (text.chars().count() * 7 / 2 + 6).min(middle);
+            let _ = writeln!(
+                svg,
+                "<rect class=\"back\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"20\"/><text class=\"note\" x=\"{x}\" y=\"{}\">{}</text>",
+                x.saturating_sub(half),
+                y - 10,
+                half * 2,
+                y + 4,
+                xml_text(text)
+            );
+        }
+        Row::Arrow {
+            from, to, label, end, ..
+        } => {
+            let (x1, x2) = (lane(usize::from(*from)), lane(usize::from(*to)));
+            let (class, x2, end_mark, label) = match end {
+                End::Arrives => ("", x2, "marker-end=\"url(#head)\"", label.clone()),
+                End::Damaged => (
+                    "lost",
+                    x2,
+                    "marker-end=\"url(#head)\"",
+                    format!("{label}, damaged"),
+                ),
+                End::Lost(reason) => ("lost", (x1 + x2 * 2) / 3, "", format!("{label}, lost ({reason})")),
+            };
+            let (top, bottom) = (y - 4, y + 10);
+            let _ = write!(
+                svg,
+                "<g class=\"{class}\"><line class=\"arrow\" x1=\"{x1}\" y1=\"{top}\" x2=\"{x2}\" y2=\"{bottom}\" {end_mark}/>\
+                 <text class=\"label\" x=\"{}\" y=\"{}\">{}</text>",
+                (x1 + x2) / 2,
+                y - 4,
+                xml_text(&label)
+            );
+            if let End::Lost(_) = end {
+                let (left, right, up, down) = (x2 - 5, x2 + 5, bottom - 5, bottom + 5);
+                let _ = write!(
+                    svg,
+                    "<path class=\"cross\" d=\"M{left} {up} {right} {down}M{right} {up} {left} {down}\"/>"
+                );
+            }
+            svg.push_str("</g>\n");
+        }
+    }
+}
+
+fn xml_text(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+}
