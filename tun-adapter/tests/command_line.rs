@@ -1,0 +1,96 @@
+//! The program from outside: exit codes, messages, and what needs no root.
+
+use std::fs;
+use std::io::Write;
+use std::net::UdpSocket;
+use std::process::{Command, Output, Stdio};
+
+fn sandhog(arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_sandhog"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    // A program that ends without reading closes the pipe; that is its right.
+    let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+    child.wait_with_output().expect("the program ends")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("UTF-8")
+}
+
+#[test]
+fn help_documents_the_exit_codes_and_the_insecurity() {
+    for arguments in [&["--help"][..], &["client", "--help"]] {
+        let output = sandhog(arguments, "");
+        let help = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(help.contains("  4  the server did not answer in time"), "{help}");
+        assert!(help.contains("classic, is INSECURE"), "{help}");
+    }
+}
+
+#[test]
+fn a_bad_command_line_ends_with_code_2_and_the_nearest_word() {
+    let output = sandhog(&["sever", "--config", "x"], "");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("a similar subcommand exists: 'server'"));
+}
+
+#[test]
+fn a_missing_file_ends_with_code_2_and_its_name() {
+    let output = sandhog(&["client", "--config", "nowhere.toml"], "");
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(
+        text(&output.stderr),
+        "error: cannot read nowhere.toml: No such file or directory (os error 2)\n"
+    );
+}
+
+#[test]
+fn a_taken_port_ends_with_code_1_and_the_insecure_profile_is_labelled() {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let address = socket.local_addr().expect("a bound socket");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("server.toml");
+    let hash = text(&sandhog(&["hash-password"], "correct horse\n").stdout);
+    let configuration = format!(
+        "profile = \"classic\"\nlisten = \"{address}\"\nkey = \"c2FuZGhvZyB0ZXN0cyBpbiBuYW1lc3BhY2VzIG9ubHk=\"\n\
+         [device]\naddresses = [\"10.9.0.1/24\"]\n\
+         [[users]]\nlogin = \"kean\"\npassword-hash = \"{}\"\naddresses = [\"10.9.0.2\"]\n",
+        hash.trim()
+    );
+    fs::write(&path, configuration).expect("a folder of ours");
+    let output = sandhog(&["server", "--config", path.to_str().expect("UTF-8")], "");
+    let log = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{log}");
+    assert_eq!(log.matches("the classic profile is INSECURE").count(), 1, "{log}");
+    assert!(
+        log.contains(&format!(
+            "error: cannot listen on UDP {address}: Address already in use"
+        )),
+        "{log}"
+    );
+    assert!(log.contains("help: another program has this port"), "{log}");
+}
+
+#[test]
+fn hash_password_takes_one_line_and_prints_one_phc_string() {
+    let [first, second] = [(), ()].map(|()| sandhog(&["hash-password"], "correct horse\r\nmore\n"));
+    let hash = text(&first.stdout);
+    assert!(
+        hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$") && hash.lines().count() == 1,
+        "{hash}"
+    );
+    assert_ne!(hash, text(&second.stdout), "the salt is random");
+}
+
+#[test]
+fn hash_password_refuses_an_empty_password() {
+    let output = sandhog(&["hash-password"], "\n");
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(text(&output.stderr), "error: the password is empty\n");
+}

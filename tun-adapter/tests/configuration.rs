@@ -1,0 +1,311 @@
+//! What the configuration files mean, and what is said about bad ones: file, line, column, what was expected, advice.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+
+use sandhog::config::{Client, Server};
+use sandhog::failure::{Exit, Failure};
+use tempfile::TempDir;
+
+const SERVER: &str = r#"profile = "classic"
+listen = "0.0.0.0:40404"
+key-file = "key"
+
+[device]
+name = "tunnel"
+addresses = ["10.9.0.1/24", "fd00:9::1/64"]
+mtu = 1400
+
+[[users]]
+login = "kean"
+password-hash = "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$0qmmKtgDpaFG4MRRD8E0Og"
+addresses = ["10.9.0.2", "fd00:9::2"]
+"#;
+
+const CLIENT: &str = r#"profile = "classic"
+server = "vpn.example.com:40404"
+key-file = "key"
+login = "kean"
+password-file = "password"
+included-routes = ["192.0.2.0/24"]
+
+[device]
+addresses = ["10.9.0.2/24"]
+"#;
+
+/// A folder with both files, a key and a password, for root's eyes only.
+fn folder() -> TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(&folder, "key", "c2FuZGhvZyB0ZXN0cyBpbiBuYW1lc3BhY2VzIG9ubHk=\n");
+    write(&folder, "password", "correct horse\n");
+    folder
+}
+
+fn write(folder: &TempDir, name: &str, text: &str) {
+    let path = folder.path().join(name);
+    fs::write(&path, text).expect("a file in our folder");
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("a file of ours");
+}
+
+fn load_server(folder: &TempDir, text: &str) -> Result<Server, Failure> {
+    write(folder, "server.toml", text);
+    Server::load(&folder.path().join("server.toml"))
+}
+
+fn load_client(folder: &TempDir, text: &str) -> Result<Client, Failure> {
+    write(folder, "client.toml", text);
+    Client::load(&folder.path().join("client.toml"))
+}
+
+/// What is printed, without the folder.
+fn printed(folder: &TempDir, failure: &Failure) -> String {
+    assert_eq!(failure.exit, Exit::Input);
+    failure
+        .to_string()
+        .replace(&format!("{}/", folder.path().display()), "")
+}
+
+/// Changes one thing in a good file and compares what is said.
+#[track_caller]
+fn check_server(change: (&str, &str), expected: &str) {
+    assert!(SERVER.contains(change.0), "nothing to change");
+    let folder = folder();
+    let failure = load_server(&folder, &SERVER.replacen(change.0, change.1, 1)).expect_err("a bad file");
+    assert_eq!(printed(&folder, &failure), expected);
+}
+
+#[track_caller]
+fn check_client(change: (&str, &str), expected: &str) {
+    assert!(CLIENT.contains(change.0), "nothing to change");
+    let folder = folder();
+    let failure = load_client(&folder, &CLIENT.replacen(change.0, change.1, 1)).expect_err("a bad file");
+    assert_eq!(printed(&folder, &failure), expected);
+}
+
+#[test]
+fn a_good_server_file_is_taken_as_it_stands() {
+    let server = load_server(&folder(), SERVER).expect("a good file");
+    assert_eq!(server.listen.to_string(), "0.0.0.0:40404");
+    assert_eq!((server.device.name.as_str(), server.device.mtu), ("tunnel", 1400));
+    assert_eq!(server.device.addresses[1].to_string(), "fd00:9::1/64");
+    assert_eq!(server.users[0].login, "kean");
+    assert_eq!(server.users[0].addresses.len(), 2);
+    assert!(server.warnings.is_empty(), "{:?}", server.warnings);
+}
+
+#[test]
+fn a_good_client_file_is_taken_and_the_rest_has_defaults() {
+    let client = load_client(&folder(), CLIENT).expect("a good file");
+    assert_eq!(
+        (client.server.host.as_str(), client.server.port),
+        ("vpn.example.com", 40404)
+    );
+    assert_eq!(
+        (client.login.as_str(), client.password.as_str()),
+        ("kean", "correct horse")
+    );
+    assert_eq!(
+        (client.device.name.as_str(), client.device.mtu),
+        ("sandhog0", 1420)
+    );
+    assert_eq!(client.included_routes[0].to_string(), "192.0.2.0/24");
+    assert!(client.warnings.is_empty(), "{:?}", client.warnings);
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_place_and_the_nearest_word() {
+    check_server(
+        ("listen =", "lisen ="),
+        "error: server.toml:2:1: unknown field `lisen`, expected one of `profile`, `listen`, `key`, `key-file`, \
+         `device`, `users`\nhelp: did you mean `listen`?",
+    );
+    check_client(
+        ("addresses =", "adresses ="),
+        "error: client.toml:9:1: unknown field `adresses`, expected one of `name`, `addresses`, `mtu`\n\
+         help: did you mean `addresses`?",
+    );
+}
+
+#[test]
+fn a_word_that_is_like_nothing_gets_no_advice() {
+    check_client(
+        ("login =", "zzz ="),
+        "error: client.toml:4:1: unknown field `zzz`, expected one of `profile`, `server`, `key`, `key-file`, `login`, \
+         `password`, `password-file`, `device`, `included-routes`",
+    );
+}
+
+#[test]
+fn the_insecure_profile_has_to_be_named() {
+    check_server(
+        ("profile = \"classic\"\n", ""),
+        "error: server.toml:1:1: missing field `profile`",
+    );
+    check_server(
+        ("classic", "clasic"),
+        "error: server.toml:1:11: unknown variant `clasic`, expected `classic`\nhelp: did you mean `classic`?",
+    );
+}
+
+#[test]
+fn bad_values_are_shown_beside_what_was_expected() {
+    check_server(
+        ("0.0.0.0:40404", "0.0.0.0"),
+        "error: server.toml:2:10: `0.0.0.0`: expected an address with a port such as 0.0.0.0:40404 or [::]:40404",
+    );
+    check_server(
+        ("10.9.0.1/24", "10.9.0.1/33"),
+        "error: server.toml:7:14: `10.9.0.1/33`: expected an address with a prefix length such as 10.9.0.2/24 or \
+         fd00:9::2/64",
+    );
+    check_server(
+        ("mtu = 1400", "mtu = 80000"),
+        "error: server.toml:8:7: invalid value: integer `80000`, expected a number of bytes from 1280 to 65478",
+    );
+    check_server(
+        ("mtu = 1400", "mtu = \"1400\""),
+        "error: server.toml:8:7: invalid type: string \"1400\", expected a number of bytes from 1280 to 65478",
+    );
+    check_server(
+        ("\"tunnel\"", "\"a tunnel\""),
+        "error: server.toml:6:8: `a tunnel`: expected a device name of 1 to 15 letters, digits, `-`, `_` or `.`, such \
+         as sandhog0",
+    );
+    check_client(
+        ("vpn.example.com:40404", "2001:db8::1"),
+        "error: client.toml:2:10: `2001:db8::1`: expected a host and a port such as vpn.example.com:40404 or \
+         [2001:db8::1]:40404",
+    );
+    check_client(
+        ("192.0.2.0/24", "192.0.2.1/24"),
+        "error: client.toml:6:20: 192.0.2.1/24 is an address in a network, not a network\n\
+         help: did you mean `192.0.2.0/24`?",
+    );
+}
+
+#[test]
+fn no_toml_is_an_error_with_a_place() {
+    check_server(
+        ("[[users]]", "[[users]"),
+        "error: server.toml:10:9: unclosed array table, expected `]`",
+    );
+}
+
+#[test]
+fn users_that_contradict_each_other_or_the_device_are_errors() {
+    check_server(
+        ("\"10.9.0.2\"", "\"10.8.0.2\""),
+        "error: server.toml:13:14: 10.8.0.2 lies in no network of the device (10.9.0.1/24, fd00:9::1/64)\n\
+         help: take an address from one of them, or widen a prefix under [device]",
+    );
+    check_server(
+        ("\"10.9.0.2\"", "\"10.9.0.1\""),
+        "error: server.toml:13:14: 10.9.0.1 is the server's own address",
+    );
+    let user = &SERVER[SERVER.find("[[users]]").expect("a user")..];
+    let twice = |change: (&str, &str)| {
+        let folder = folder();
+        let failure = load_server(
+            &folder,
+            &format!("{SERVER}{}", user.replacen(change.0, change.1, 1)),
+        );
+        printed(&folder, &failure.expect_err("a bad file"))
+    };
+    assert_eq!(
+        twice(("", "")),
+        "error: server.toml:15:9: the user `kean` stands here twice"
+    );
+    assert_eq!(
+        twice(("kean", "ann")),
+        "error: server.toml:17:14: 10.9.0.2 belongs to the user `kean` already"
+    );
+}
+
+#[test]
+fn a_password_in_place_of_its_hash_is_not_shown() {
+    check_server(
+        (
+            "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$0qmmKtgDpaFG4MRRD8E0Og",
+            "hunter2",
+        ),
+        "error: server.toml:12:17: expected an Argon2id hash in PHC format (`$argon2id$v=19$…`)\n\
+         help: `sandhog hash-password` makes one",
+    );
+}
+
+#[test]
+fn a_secret_stands_in_one_place() {
+    check_client(
+        ("key-file = \"key\"\n", ""),
+        "error: client.toml:1:1: missing field `key-file` (or `key`)",
+    );
+    check_client(
+        ("password-file", "password = \"hunter2\"\npassword-file"),
+        "error: client.toml:6:17: `password` and `password-file` exclude each other",
+    );
+}
+
+#[test]
+fn bad_keys_are_errors_in_the_file_they_stand_in() {
+    check_client(
+        ("key-file = \"key\"", "key = \"c2hvcnQ=\""),
+        "error: client.toml:3:7: the key has 5 bytes instead of 32; expected 32 bytes in base64\n\
+         help: `head -c 32 /dev/urandom | base64` makes a key",
+    );
+    let folder = folder();
+    write(&folder, "key", "what is this\n");
+    let failure = load_client(&folder, CLIENT).expect_err("no key");
+    assert_eq!(
+        printed(&folder, &failure),
+        "error: key:1:1: the key is not base64; expected 32 bytes in base64\n\
+         help: `head -c 32 /dev/urandom | base64` makes a key"
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named_with_the_line_that_names_it() {
+    check_client(
+        ("\"password\"", "\"nowhere\""),
+        "error: client.toml:5:17: password-file: cannot read nowhere: No such file or directory (os error 2)",
+    );
+}
+
+#[test]
+fn the_key_of_the_article_is_taken_with_a_loud_warning() {
+    let folder = folder();
+    write(&folder, "key", "KGiEbfJODclOCzUVfWXBO7Y/ohnEVxf7+RnwaAA1/78=\n");
+    let server = load_server(&folder, SERVER).expect("a usable file");
+    assert!(
+        server.warnings[0].starts_with("THIS KEY IS PUBLIC"),
+        "{:?}",
+        server.warnings
+    );
+}
+
+#[test]
+fn secrets_that_everybody_may_read_bring_one_warning_for_each_file() {
+    let folder = folder();
+    let text = CLIENT.replace("password-file = \"password\"", "password = \"correct horse\"");
+    write(&folder, "client.toml", &text);
+    for name in ["client.toml", "key"] {
+        fs::set_permissions(folder.path().join(name), Permissions::from_mode(0o644)).expect("a file of ours");
+    }
+    let client = Client::load(&folder.path().join("client.toml")).expect("a usable file");
+    let warned: Vec<_> = client
+        .warnings
+        .iter()
+        .map(|warning| warning.rsplit('/').next())
+        .collect();
+    assert_eq!(warned, [Some("key`"), Some("client.toml`")]);
+}
+
+#[test]
+fn debug_output_of_a_configuration_holds_no_secret() {
+    let client = format!("{:?}", load_client(&folder(), CLIENT).expect("a good file"));
+    let server = format!("{:?}", load_server(&folder(), SERVER).expect("a good file"));
+    assert!(
+        !client.contains("correct horse") && !client.contains("c2Fu"),
+        "{client}"
+    );
+    assert!(!server.contains("argon2id"), "{server}");
+}

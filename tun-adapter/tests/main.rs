@@ -1,0 +1,8 @@
+//! The one test binary of the adapter. Nothing here needs root; what does is in the module `netns` of the workspace's
+//! tests.
+
+#![cfg(target_os = "linux")]
+
+mod command_line;
+mod configuration;
+mod shell;
