@@ -4,16 +4,25 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use sandhog_sim::{Detail, Engine, RunOptions, Scenario};
+use sandhog_sim::{Detail, Engine, RunOptions, Scenario, run_setup, setup::Setup};
 
 /// Runs a built-in scenario with one seed after the other.
 fn runs(criterion: &mut Criterion, name: &str, engine: Engine) {
-    let scenario = Scenario::builtin(name).unwrap_or_else(|| panic!("there is no built-in scenario `{name}`"));
+    let scenario =
+        Scenario::builtin(name).unwrap_or_else(|| panic!("there is no built-in scenario `{name}`"));
+    let setup = Setup::of(&scenario);
     let mut seed = 0;
-    criterion.bench_function(&format!("{name}/{engine}"), |bencher| {
+    criterion.bench_function(&format!("{name}/{}", engine.name()), |bencher| {
         bencher.iter(|| {
             seed += 1;
-            black_box(sandhog_sim::run(&scenario, &RunOptions { seed, engine, detail: Detail::Digest }))
+            black_box(run_setup(
+                &setup,
+                &RunOptions {
+                    seed,
+                    engine,
+                    detail: Detail::Digest,
+                },
+            ))
         });
     });
 }

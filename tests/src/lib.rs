@@ -16,11 +16,13 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// Runs a built-in scenario.
 ///
 /// # Panics
-/// There is no built-in scenario of that name.
+/// There is no built-in scenario of that name, or the engine cannot run it.
 #[must_use]
 pub fn run(name: &str, seed: u64, engine: Engine, detail: Detail) -> Run {
-    let scenario = Scenario::builtin(name).unwrap_or_else(|| panic!("there is no built-in scenario `{name}`"));
-    sandhog_sim::run(&scenario, &RunOptions { seed, engine, detail })
+    let scenario =
+        Scenario::builtin(name).unwrap_or_else(|| panic!("there is no built-in scenario `{name}`"));
+    let options = RunOptions { seed, engine, detail };
+    sandhog_sim::run(&scenario, &options).unwrap_or_else(|error| panic!("{name} seed {seed}: {error}"))
 }
 
 /// One line of the committed digests.
@@ -41,7 +43,11 @@ impl<'a> Line<'a> {
     /// There is no built-in scenario of that name.
     #[must_use]
     pub fn of_run(name: &'a str, seed: u64, engine: Engine) -> Self {
-        Self { name, seed, digest: run(name, seed, engine, Detail::Digest).digest.to_string() }
+        Self {
+            name,
+            seed,
+            digest: run(name, seed, engine, Detail::Digest).digest.to_string(),
+        }
     }
 
     /// The committed digest of a run; `None` when none is committed.
@@ -49,7 +55,11 @@ impl<'a> Line<'a> {
     pub fn committed(name: &'a str, seed: u64) -> Option<Self> {
         let start = format!("{name} {seed} ");
         let digest = GOLDEN.lines().find_map(|line| line.strip_prefix(&start))?;
-        Some(Self { name, seed, digest: digest.to_owned() })
+        Some(Self {
+            name,
+            seed,
+            digest: digest.to_owned(),
+        })
     }
 }
 

@@ -16,7 +16,11 @@ fn same(left: (&str, &Run), right: (&str, &Run)) {
     let pairs = left.records.iter().zip(&right.records);
     let shorter = left.records.len().min(right.records.len());
     let position = pairs.take_while(|(left, right)| left == right).count();
-    let shown = |run: &Run| run.records.get(position).map_or_else(|| "(end)".to_owned(), |record| format!("{record:?}"));
+    let shown = |run: &Run| {
+        run.records
+            .get(position)
+            .map_or_else(|| "(end)".to_owned(), |record| format!("{record:?}"))
+    };
     panic!(
         "the digests differ, the records from number {position} of {shorter} on:\n  {left_name}: {}\n  {right_name}: {}",
         shown(left),
@@ -29,7 +33,8 @@ mod event_equals_turmoil {
 
     fn check(name: &str) {
         for seed in 0..2 {
-            let [event, turmoil] = [Engine::Event, Engine::Turmoil].map(|engine| run(name, seed, engine, Detail::Full));
+            let [event, turmoil] =
+                [Engine::Event, Engine::Turmoil].map(|engine| run(name, seed, engine, Detail::Full));
             same(("event", &event), ("turmoil", &turmoil));
         }
     }
@@ -52,7 +57,8 @@ mod digest_equals_the_committed_one {
     fn check(name: &str) {
         for seed in 0..3 {
             let committed = Line::committed(name, seed);
-            let committed = committed.unwrap_or_else(|| panic!("`cargo xtask bless` has not seen {name} {seed}"));
+            let committed =
+                committed.unwrap_or_else(|| panic!("`cargo xtask bless` has not seen {name} {seed}"));
             assert_eq!(Line::of_run(name, seed, Engine::Event), committed);
         }
     }
@@ -61,11 +67,15 @@ mod digest_equals_the_committed_one {
 
 #[test]
 fn the_digest_does_not_depend_on_how_much_is_kept() {
-    let [full, digest] = [Detail::Full, Detail::Digest].map(|detail| run("first-light", 3, Engine::Event, detail).digest);
+    let [full, digest] =
+        [Detail::Full, Detail::Digest].map(|detail| run("first-light", 3, Engine::Event, detail).digest);
     assert_eq!(full, digest);
 }
 
 #[test]
 fn another_seed_is_another_run() {
-    assert_ne!(Line::of_run("first-light", 1, Engine::Event).digest, Line::of_run("first-light", 2, Engine::Event).digest);
+    assert_ne!(
+        Line::of_run("first-light", 1, Engine::Event).digest,
+        Line::of_run("first-light", 2, Engine::Event).digest
+    );
 }

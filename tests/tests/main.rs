@@ -5,13 +5,13 @@ macro_rules! for_every_scenario {
     ($check:path) => {
         crate::for_every_scenario! { $check:
             first_light "first-light",
-            standard "standard",
             clean_login "clean-login",
+            standard "standard",
             lossy_login "lossy-login",
             reordered "reordered",
+            late_answer "late-answer",
             auth_timeout "auth-timeout",
             wrong_password "wrong-password",
-            late_answer "late-answer",
             bulk "bulk",
             ipv6_inside "ipv6-inside",
         }
@@ -31,6 +31,9 @@ macro_rules! for_every_scenario {
 use for_every_scenario;
 
 mod equality;
+mod mesh;
+#[cfg(target_os = "linux")]
+mod netns;
 mod stories;
 #[cfg(not(target_family = "wasm"))]
 mod tidy;

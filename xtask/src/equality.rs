@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 
 use crate::{
     golden::{self, Digests},
-    shell,
+    page, shell,
     step::Session,
     table,
     tools::{CHROMIUM, NODE, NPM, Tool, WASM_UNKNOWN, WASM_WASI},
@@ -103,9 +103,7 @@ fn wasi(engine: &str, seeds: Seeds) -> Command {
 }
 
 fn browser(seeds: Seeds) -> Command {
-    let mut command = shell::command("node", "web-demo/tests/digests.mjs --seeds");
-    command.arg(seeds.to_string());
-    command
+    page::script(&["--digests", &seeds.start.to_string(), &seeds.end.to_string()])
 }
 
 /// The step of `cargo xtask test`: every column, all committed seeds.
@@ -175,8 +173,7 @@ fn build(columns: &[&Column]) -> Result<()> {
         shell::run(&mut shell::cargo(&format!("{digests} --target wasm32-wasip1")))?;
     }
     if columns.iter().any(|column| column.name == "browser") {
-        let folder = shell::root().join("web-demo/tests");
-        shell::run(shell::command("npm", "ci --no-audit --no-fund").current_dir(folder))?;
+        page::build()?;
     }
     Ok(())
 }
@@ -201,7 +198,9 @@ fn collect(columns: &[&Column], seeds: Seeds, scenarios: &[String]) -> Result<Ve
                 let digests = thread
                     .join()
                     .map_err(|_| anyhow!("the thread of column {name} panicked"))?;
-                Ok((name, digests.with_context(|| format!("column {name}"))?))
+                let mut digests = digests.with_context(|| format!("column {name}"))?;
+                digests.retain(|(scenario, _), _| scenarios.is_empty() || scenarios.contains(scenario));
+                Ok((name, digests))
             })
             .collect()
     })

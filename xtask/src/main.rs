@@ -3,6 +3,7 @@
 mod bench;
 mod equality;
 mod golden;
+mod page;
 mod readme;
 mod shell;
 mod step;

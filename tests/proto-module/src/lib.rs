@@ -33,17 +33,25 @@ pub extern "C" fn exchange(seed: u8, length: u16) -> u64 {
         }
         for index in 0..hosts.len() {
             let mut input = std::mem::take(&mut inboxes[index]);
-            input.packets.push(PacketBuf::copied_from(&vec![seed; usize::from(length)]));
+            input
+                .packets
+                .push(PacketBuf::copied_from(&vec![seed; usize::from(length)]));
             let (host, address) = &mut hosts[index];
             let output = one_turn(host.as_mut(), now, &mut input);
             seen += output.packets.len() as u64;
             for datagram in output.datagrams {
                 seen += 1;
-                inboxes[1 - index].datagrams.push(Datagram { remote: *address, ..datagram });
+                inboxes[1 - index].datagrams.push(Datagram {
+                    remote: *address,
+                    ..datagram
+                });
             }
         }
     }
-    seen + hosts.iter().map(|(host, _)| host.counters().drops().map(|(_, count)| count).sum::<u64>()).sum::<u64>()
+    seen + hosts
+        .iter()
+        .map(|(host, _)| host.counters().drops().map(|(_, count)| count).sum::<u64>())
+        .sum::<u64>()
 }
 
 /// One turn with all that belongs to it: events are drained, slow work is done on the spot.
@@ -60,16 +68,42 @@ fn one_turn(host: &mut dyn Peer, now: Instant, input: &mut Batch) -> Batch {
 }
 
 fn client(seed: u8, server: SocketAddr) -> Option<Box<dyn Peer>> {
-    let settings = NetworkSettings { tunnel_remote_address: server.ip(), ..NetworkSettings::default() };
+    let settings = NetworkSettings {
+        tunnel_remote_address: server.ip(),
+        addresses: Vec::new(),
+        included_routes: Vec::new(),
+        excluded_routes: Vec::new(),
+        dns_servers: Vec::new(),
+        search_domains: Vec::new(),
+        mtu: 1420,
+    };
     let key = Key::new([seed; 32]);
     let (login, password) = ("alice".to_owned(), "correct horse".to_owned().into());
-    Some(Box::new(Client::new(ClientConfig { key, login, password, server, settings, seed: [seed; 32] })))
+    Some(Box::new(Client::new(ClientConfig {
+        key,
+        login,
+        password,
+        server,
+        settings,
+        seed: [seed; 32],
+    })))
 }
 
 fn server(seed: u8) -> Option<Box<dyn Peer>> {
     let password_hash = hash_password("correct horse", [seed; 16], HashCost::LABORATORY);
-    let user = User { login: "alice".to_owned(), password_hash, addresses: vec![[10, 9, 0, 2].into()] };
+    let user = User {
+        login: "alice".to_owned(),
+        password_hash,
+        addresses: vec![[10, 9, 0, 2].into()],
+    };
     let key = Key::new([seed; 32]);
-    let config = ServerConfig { key, users: vec![user], mtu: 1420, seed: [seed.wrapping_add(1); 32] };
-    Server::new(config).ok().map(|server| Box::new(server) as Box<dyn Peer>)
+    let config = ServerConfig {
+        key,
+        users: vec![user],
+        mtu: 1420,
+        seed: [seed.wrapping_add(1); 32],
+    };
+    Server::new(config)
+        .ok()
+        .map(|server| Box::new(server) as Box<dyn Peer>)
 }

@@ -21,7 +21,7 @@ fn options(mut words: impl Iterator<Item = String>) -> Option<Options> {
     let (mut engine, mut seeds, mut scenarios) = (None, None, Vec::new());
     while let Some(word) = words.next() {
         match word.as_str() {
-            "--engine" => engine = Some(words.next()?.parse().ok()?),
+            "--engine" => engine = Some(engine_named(&words.next()?)?),
             "--seeds" => {
                 let range = words.next()?;
                 let (start, end) = range.split_once("..")?;
@@ -30,11 +30,26 @@ fn options(mut words: impl Iterator<Item = String>) -> Option<Options> {
             name => scenarios.push(names().any(|known| known == name).then(|| name.to_owned())?),
         }
     }
-    Some(Options { engine: engine?, seeds: seeds?, scenarios })
+    Some(Options {
+        engine: engine?,
+        seeds: seeds?,
+        scenarios,
+    })
+}
+
+fn engine_named(name: &str) -> Option<Engine> {
+    [Engine::Event, Engine::Turmoil]
+        .into_iter()
+        .find(|engine| engine.name() == name)
 }
 
 fn main() -> ExitCode {
-    let Some(Options { engine, seeds, scenarios }) = options(std::env::args().skip(1)) else {
+    let Some(Options {
+        engine,
+        seeds,
+        scenarios,
+    }) = options(std::env::args().skip(1))
+    else {
         eprintln!("{USAGE}\nscenarios: {}", names().collect::<Vec<_>>().join(", "));
         return ExitCode::from(2);
     };

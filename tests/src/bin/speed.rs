@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sandhog_sim::{Detail, Engine, RunOptions, Scenario};
+use sandhog_sim::{Detail, Engine, RunOptions, Scenario, run_setup, setup::Setup};
 
 const ROUNDS: usize = 5;
 /// How long a round lasts at least; runs are repeated with the next seed until then.
@@ -51,17 +51,26 @@ fn processor_time(since: Instant) -> Duration {
     nanos.map_or_else(|| since.elapsed(), Duration::from_nanos)
 }
 
-fn round(scenario: &Scenario, engine: Engine) -> Rates {
+fn round(setup: &Setup, engine: Engine) -> Rates {
     let (wall, processor) = (Instant::now(), processor_time(Instant::now()));
     let (mut runs, mut simulated) = (0_u64, 0.0);
     while runs == 0 || wall.elapsed() < ROUND {
-        let run = sandhog_sim::run(scenario, &RunOptions { seed: runs, engine, detail: Detail::Digest });
+        let options = RunOptions {
+            seed: runs,
+            engine,
+            detail: Detail::Digest,
+        };
+        let run = run_setup(setup, &options).unwrap_or_else(|error| panic!("{error}"));
         assert!(run.passed, "seed {runs} fails; its speed means nothing");
         simulated += run.end.as_nanos() as f64 / 1e9;
         runs += 1;
     }
     let processor = (processor_time(wall).saturating_sub(processor)).as_secs_f64();
-    Rates { runs: runs as f64 / processor, simulated: simulated / processor, simulated_wall: simulated / wall.elapsed().as_secs_f64() }
+    Rates {
+        runs: runs as f64 / processor,
+        simulated: simulated / processor,
+        simulated_wall: simulated / wall.elapsed().as_secs_f64(),
+    }
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -75,26 +84,66 @@ fn over(rounds: &[Rates], rate: impl Fn(&Rates) -> f64) -> f64 {
 }
 
 fn figures() -> Vec<Figure> {
-    let builtin = |name: &str| Scenario::builtin(name).unwrap_or_else(|| panic!("there is no scenario `{name}`"));
+    let builtin = |name: &str| {
+        Setup::of(&Scenario::builtin(name).unwrap_or_else(|| panic!("there is no scenario `{name}`")))
+    };
     let (standard, bulk) = (builtin("standard"), builtin("bulk"));
-    let idle = Scenario::parse("idle.toml", IDLE, &|name| Err(format!("there is no file `{name}`"))).unwrap_or_else(|error| panic!("{error}"));
+    let idle = Scenario::parse("idle.toml", IDLE, &|name| {
+        Err(format!("there is no file `{name}`"))
+    });
+    let idle = Setup::of(&idle.unwrap_or_else(|error| panic!("{error}")));
     // Event and turmoil take turns, so that whatever disturbs the machine disturbs both.
     let (mut event, mut turmoil) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         event.push(round(&standard, Engine::Event));
         turmoil.push(round(&standard, Engine::Turmoil));
     }
-    let rounds = |scenario| (0..ROUNDS).map(|_| round(scenario, Engine::Event)).collect::<Vec<_>>();
-    let (event_runs, turmoil_runs) = (over(&event, |rates| rates.runs), over(&turmoil, |rates| rates.runs));
+    let rounds = |scenario| {
+        (0..ROUNDS)
+            .map(|_| round(scenario, Engine::Event))
+            .collect::<Vec<_>>()
+    };
+    let (event_runs, turmoil_runs) = (
+        over(&event, |rates| rates.runs),
+        over(&turmoil, |rates| rates.runs),
+    );
     let (bulk, idle) = (rounds(&bulk), rounds(&idle));
-    let figure = |what, value, promised| Figure { what, value, promised };
+    let figure = |what, value, promised| Figure {
+        what,
+        value,
+        promised,
+    };
     vec![
-        figure("standard, event engine: runs per second and core", event_runs, Some(500.0)),
-        figure("standard, turmoil engine: runs per second and core", turmoil_runs, None),
-        figure("standard: event engine over turmoil engine", event_runs / turmoil_runs, Some(20.0)),
-        figure("standard, event engine: simulated seconds per second", over(&event, |rates| rates.simulated), None),
-        figure("bulk, event engine: simulated seconds per wall second", over(&bulk, |rates| rates.simulated_wall), Some(5.0)),
-        figure("idle tunnel for a day: simulated seconds per wall second", over(&idle, |rates| rates.simulated_wall), None),
+        figure(
+            "standard, event engine: runs per second and core",
+            event_runs,
+            Some(500.0),
+        ),
+        figure(
+            "standard, turmoil engine: runs per second and core",
+            turmoil_runs,
+            None,
+        ),
+        figure(
+            "standard: event engine over turmoil engine",
+            event_runs / turmoil_runs,
+            Some(20.0),
+        ),
+        figure(
+            "standard, event engine: simulated seconds per second",
+            over(&event, |rates| rates.simulated),
+            None,
+        ),
+        figure(
+            "bulk, event engine: simulated seconds per wall second",
+            over(&bulk, |rates| rates.simulated_wall),
+            Some(5.0),
+        ),
+        figure(
+            "idle tunnel for a day: simulated seconds per wall second",
+            over(&idle, |rates| rates.simulated_wall),
+            None,
+        ),
     ]
 }
 
@@ -102,7 +151,9 @@ fn main() -> ExitCode {
     let figures = figures();
     println!("{:<58}{:>14}{:>10}", "figure", "measured", "promised");
     for figure in &figures {
-        let promised = figure.promised.map_or_else(|| "-".to_owned(), |promised| format!("{promised:.0}"));
+        let promised = figure
+            .promised
+            .map_or_else(|| "-".to_owned(), |promised| format!("{promised:.0}"));
         let verdict = match (figure.promised, figure.reached()) {
             (None, _) => "",
             (Some(_), true) => "  reached",

@@ -35,7 +35,10 @@ fn decides(source: &Source) -> bool {
 }
 
 fn offences(source: &Source) -> Vec<String> {
-    let code = source.text.lines().map(|line| line.split("//").next().unwrap_or_default());
+    let code = source
+        .text
+        .lines()
+        .map(|line| line.split("//").next().unwrap_or_default());
     let words = code.enumerate().flat_map(|(index, line)| {
         let words = line.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
         words.map(move |word| (index + 1, word))
@@ -50,7 +53,10 @@ fn offences(source: &Source) -> Vec<String> {
 
 #[test]
 fn a_word_is_found_in_code_and_not_in_comments_or_longer_words() {
-    let source = |text: &str| Source { path: "sim/src/link.rs".to_owned(), text: text.to_owned() };
+    let source = |text: &str| Source {
+        path: "sim/src/link.rs".to_owned(),
+        text: text.to_owned(),
+    };
     assert_eq!(offences(&source("let x: f64 = 1.0;\n")).len(), 1);
     assert!(offences(&source("// f64 would differ\nlet f64_free = 1;\n")).is_empty());
 }

@@ -8,9 +8,15 @@ use super::{holds, root, sources};
 fn every_relative_link_leads_to_a_file_of_the_checkout() {
     let pages = sources().into_iter().filter(|source| source.has_ending(&["md"]));
     let offences = pages.flat_map(|page| {
-        let folder = Path::new(&page.path).parent().expect("a file lies in a folder").to_owned();
-        let dead = targets(&page.text).into_iter().filter(|target| !exists(&folder, target));
-        dead.map(|target| format!("{}: {target}", page.path)).collect::<Vec<_>>()
+        let folder = Path::new(&page.path)
+            .parent()
+            .expect("a file lies in a folder")
+            .to_owned();
+        let dead = targets(&page.text)
+            .into_iter()
+            .filter(|target| !exists(&folder, target));
+        dead.map(|target| format!("{}: {target}", page.path))
+            .collect::<Vec<_>>()
     });
     holds("a link leads somewhere", offences);
 }
@@ -19,7 +25,10 @@ fn every_relative_link_leads_to_a_file_of_the_checkout() {
 fn targets(page: &str) -> Vec<String> {
     let after = page.split("](").skip(1);
     let targets = after.filter_map(|rest| rest.split([')', ' ', '#']).next());
-    targets.filter(|target| !target.is_empty() && !target.contains(':')).map(str::to_owned).collect()
+    targets
+        .filter(|target| !target.is_empty() && !target.contains(':'))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Whether `target`, seen from `folder`, is there and inside the checkout.

@@ -8,21 +8,32 @@ use super::{Source, holds, sources};
 const PURE: &[&str] = &["proto/Cargo.toml", "netstack/Cargo.toml"];
 
 fn manifests() -> Vec<(String, Table)> {
-    let manifests = sources().into_iter().filter(|source| source.path.ends_with("Cargo.toml"));
-    manifests.map(|source| (source.path.clone(), parse(&source))).collect()
+    let manifests = sources()
+        .into_iter()
+        .filter(|source| source.path.ends_with("Cargo.toml"));
+    manifests
+        .map(|source| (source.path.clone(), parse(&source)))
+        .collect()
 }
 
 fn parse(source: &Source) -> Table {
-    source.text.parse().unwrap_or_else(|error| panic!("{} is not TOML: {error}", source.path))
+    source
+        .text
+        .parse()
+        .unwrap_or_else(|error| panic!("{} is not TOML: {error}", source.path))
 }
 
 fn members() -> Vec<(String, Table)> {
-    manifests().into_iter().filter(|(path, _)| path != "Cargo.toml").collect()
+    manifests()
+        .into_iter()
+        .filter(|(path, _)| path != "Cargo.toml")
+        .collect()
 }
 
 /// A table below a table, empty where it is absent.
 fn table<'a>(of: &'a Table, path: &[&str]) -> Option<&'a Table> {
-    path.iter().try_fold(of, |table, key| table.get(*key).and_then(Value::as_table))
+    path.iter()
+        .try_fold(of, |table, key| table.get(*key).and_then(Value::as_table))
 }
 
 #[test]
@@ -30,7 +41,10 @@ fn every_crate_has_the_lints_of_the_workspace() {
     let inherits = |manifest: &Table| {
         table(manifest, &["lints"]).and_then(|lints| lints.get("workspace")) == Some(&Value::Boolean(true))
     };
-    let without = members().into_iter().filter(|(_, manifest)| !inherits(manifest)).map(|(path, _)| path);
+    let without = members()
+        .into_iter()
+        .filter(|(_, manifest)| !inherits(manifest))
+        .map(|(path, _)| path);
     holds("a crate says `[lints] workspace = true`", without);
 }
 
@@ -49,8 +63,12 @@ fn versions_stand_in_the_root_manifest_alone() {
 #[test]
 fn the_core_and_the_hosts_take_no_default_features() {
     let manifests = manifests();
-    let (_, root) = manifests.iter().find(|(path, _)| path == "Cargo.toml").expect("there is a root manifest");
-    let shared = table(root, &["workspace", "dependencies"]).expect("the root manifest pins the dependencies");
+    let (_, root) = manifests
+        .iter()
+        .find(|(path, _)| path == "Cargo.toml")
+        .expect("there is a root manifest");
+    let shared =
+        table(root, &["workspace", "dependencies"]).expect("the root manifest pins the dependencies");
     let bare = |name: &str| {
         let entry = shared.get(name).and_then(Value::as_table);
         entry.is_some_and(|entry| {
@@ -60,17 +78,27 @@ fn the_core_and_the_hosts_take_no_default_features() {
     let pure = manifests.iter().filter(|(path, _)| PURE.contains(&path.as_str()));
     let offences = pure.flat_map(|(path, manifest)| {
         let normal = table(manifest, &["dependencies"]).into_iter().flatten();
-        normal.filter(|(name, _)| !bare(name)).map(move |(name, _)| format!("{path}: {name}"))
+        normal
+            .filter(|(name, _)| !bare(name))
+            .map(move |(name, _)| format!("{path}: {name}"))
     });
-    holds("a dependency of a pure crate says `default-features = false` in the root", offences.collect::<Vec<_>>());
+    holds(
+        "a dependency of a pure crate says `default-features = false` in the root",
+        offences.collect::<Vec<_>>(),
+    );
 }
 
 /// All dependencies of a manifest, those for development and for single targets included.
 fn dependencies(manifest: &Table) -> impl Iterator<Item = (&String, &Value)> {
-    let targets = table(manifest, &["target"]).into_iter().flatten().filter_map(|(_, target)| target.as_table());
+    let targets = table(manifest, &["target"])
+        .into_iter()
+        .flatten()
+        .filter_map(|(_, target)| target.as_table());
     let kinds = ["dependencies", "dev-dependencies", "build-dependencies"];
     let tables = std::iter::once(manifest).chain(targets);
-    tables.flat_map(move |of| kinds.into_iter().filter_map(|kind| table(of, &[kind]))).flatten()
+    tables
+        .flat_map(move |of| kinds.into_iter().filter_map(|kind| table(of, &[kind])))
+        .flatten()
 }
 
 #[test]
@@ -83,7 +111,11 @@ fn locked_packages_come_from_the_public_registries() {
             Some("package-lock.json") => ("\"resolved\": ", npm),
             _ => return Vec::new(),
         };
-        let lines = source.text.lines().map(str::trim).filter(|line| line.starts_with(mark));
+        let lines = source
+            .text
+            .lines()
+            .map(str::trim)
+            .filter(|line| line.starts_with(mark));
         let foreign = lines.filter(|line| !line.starts_with(public));
         foreign.map(|line| format!("{}: {line}", source.path)).collect()
     });

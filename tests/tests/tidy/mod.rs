@@ -19,12 +19,16 @@ struct Source {
 
 impl Source {
     fn has_ending(&self, endings: &[&str]) -> bool {
-        self.path.rsplit_once('.').is_some_and(|(_, ending)| endings.contains(&ending))
+        self.path
+            .rsplit_once('.')
+            .is_some_and(|(_, ending)| endings.contains(&ending))
     }
 }
 
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this crate lies one folder below the root")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("this crate lies one folder below the root")
 }
 
 /// All text files that are committed, or would be by `git add --all`.
@@ -34,11 +38,23 @@ fn sources() -> Vec<Source> {
         .current_dir(root())
         .output()
         .expect("git lists the files of the checkout");
-    assert!(listed.status.success(), "git cannot list the files: {}", String::from_utf8_lossy(&listed.stderr));
+    assert!(
+        listed.status.success(),
+        "git cannot list the files: {}",
+        String::from_utf8_lossy(&listed.stderr)
+    );
     let paths = String::from_utf8(listed.stdout).expect("paths are UTF-8");
-    let read = |path: &str| fs::read_to_string(root().join(path)).ok().map(|text| Source { path: path.to_owned(), text });
+    let read = |path: &str| {
+        fs::read_to_string(root().join(path)).ok().map(|text| Source {
+            path: path.to_owned(),
+            text,
+        })
+    };
     let sources: Vec<_> = paths.lines().filter_map(read).collect();
-    assert!(sources.iter().any(|source| source.path == "Cargo.toml"), "the list of files has no root in it");
+    assert!(
+        sources.iter().any(|source| source.path == "Cargo.toml"),
+        "the list of files has no root in it"
+    );
     sources
 }
 

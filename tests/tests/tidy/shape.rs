@@ -19,7 +19,12 @@ const UNFINISHED: &[&str] = &[
 ];
 
 /// Paths that exist on one machine only, in pieces for the same reason.
-const MACHINE_PATHS: &[&str] = &[concat!("/ho", "me/"), concat!("/Us", "ers/"), concat!("/wo", "rk/"), concat!("/ro", "ot/")];
+const MACHINE_PATHS: &[&str] = &[
+    concat!("/ho", "me/"),
+    concat!("/Us", "ers/"),
+    concat!("/wo", "rk/"),
+    concat!("/ro", "ot/"),
+];
 
 const CODE: &[&str] = &["rs", "js", "mjs"];
 
@@ -29,26 +34,43 @@ fn code() -> impl Iterator<Item = Source> {
 
 #[test]
 fn every_source_file_begins_with_its_reason() {
-    let silent = code().filter(|source| !begins_with_a_comment(source)).map(|source| source.path);
-    holds("the first line of a file says why it exists (`//!` in Rust, `//` or `/**` in JavaScript)", silent);
+    let silent = code()
+        .filter(|source| !begins_with_a_comment(source))
+        .map(|source| source.path);
+    holds(
+        "the first line of a file says why it exists (`//!` in Rust, `//` or `/**` in JavaScript)",
+        silent,
+    );
 }
 
 fn begins_with_a_comment(source: &Source) -> bool {
     let first = source.text.lines().find(|line| !line.starts_with("#!/"));
-    let starts: &[&str] = if source.has_ending(&["rs"]) { &["//!"] } else { &["//", "/**"] };
-    first.is_some_and(|first| starts.iter().any(|start| first.starts_with(start) && first.len() > start.len()))
+    let starts: &[&str] = if source.has_ending(&["rs"]) {
+        &["//!"]
+    } else {
+        &["//", "/**"]
+    };
+    first.is_some_and(|first| {
+        starts
+            .iter()
+            .any(|start| first.starts_with(start) && first.len() > start.len())
+    })
 }
 
 #[test]
 fn no_file_is_too_long_to_have_one_reason() {
     let long = code().map(|source| (source.text.lines().count(), source.path));
-    let long = long.filter(|(lines, _)| *lines >= FILE_LINES_MAX).map(|(lines, path)| format!("{path}: {lines} lines"));
+    let long = long
+        .filter(|(lines, _)| *lines >= FILE_LINES_MAX)
+        .map(|(lines, path)| format!("{path}: {lines} lines"));
     holds("a source file has fewer than 600 lines", long);
 }
 
 #[test]
 fn every_function_fits_a_screen() {
-    let long = code().filter(|source| source.has_ending(&["rs"])).flat_map(|source| long_functions(&source));
+    let long = code()
+        .filter(|source| source.has_ending(&["rs"]))
+        .flat_map(|source| long_functions(&source));
     holds("a function has at most 70 lines", long.collect::<Vec<_>>());
 }
 
@@ -56,7 +78,10 @@ fn every_function_fits_a_screen() {
 /// a line with the indentation of its first begins with a brace.
 fn long_functions(source: &Source) -> Vec<String> {
     let lines: Vec<_> = source.text.lines().collect();
-    let starts = lines.iter().enumerate().filter(|(_, line)| begins_a_function(line));
+    let starts = lines
+        .iter()
+        .enumerate()
+        .filter(|(_, line)| begins_a_function(line));
     starts
         .filter_map(|(start, line)| {
             let end = format!("{}}}", &line[..line.len() - line.trim_start().len()]);
@@ -78,20 +103,33 @@ fn begins_a_function(line: &str) -> bool {
 #[test]
 fn nothing_is_left_undone() {
     let this = |source: &Source| source.path == "Cargo.lock" || source.has_ending(&["snap", "lock", "json"]);
-    let marks = sources().into_iter().filter(|source| !this(source)).flat_map(|source| found(&source, UNFINISHED));
+    let marks = sources()
+        .into_iter()
+        .filter(|source| !this(source))
+        .flat_map(|source| found(&source, UNFINISHED));
     holds("work is finished or not begun", marks.collect::<Vec<_>>());
 }
 
 #[test]
 fn every_ignored_test_gives_its_reason() {
     let bare = concat!("#[igno", "re]");
-    holds("an ignored test says why", code().flat_map(|source| found(&source, &[bare])).collect::<Vec<_>>());
+    holds(
+        "an ignored test says why",
+        code()
+            .flat_map(|source| found(&source, &[bare]))
+            .collect::<Vec<_>>(),
+    );
 }
 
 #[test]
 fn no_file_names_a_path_of_one_machine() {
-    let paths = sources().into_iter().flat_map(|source| found(&source, MACHINE_PATHS));
-    holds("paths are those of the checkout, not of a machine", paths.collect::<Vec<_>>());
+    let paths = sources()
+        .into_iter()
+        .flat_map(|source| found(&source, MACHINE_PATHS));
+    holds(
+        "paths are those of the checkout, not of a machine",
+        paths.collect::<Vec<_>>(),
+    );
 }
 
 /// Where one of the words stands, as `path:line: word`.
@@ -108,8 +146,14 @@ fn found(source: &Source, words: &[&str]) -> Vec<String> {
 #[test]
 fn a_long_function_is_measured_to_its_closing_brace() {
     let body = "    let x = 1;\n".repeat(FUNCTION_LINES_MAX - 1);
-    let source = |text| Source { path: "a.rs".to_owned(), text };
-    assert_eq!(long_functions(&source(format!("fn long() {{\n{body}}}\n"))), ["a.rs:1: 71 lines"]);
+    let source = |text| Source {
+        path: "a.rs".to_owned(),
+        text,
+    };
+    assert_eq!(
+        long_functions(&source(format!("fn long() {{\n{body}}}\n"))),
+        ["a.rs:1: 71 lines"]
+    );
     let fits = body.replacen("    let x = 1;\n", "", 1);
     assert!(long_functions(&source(format!("fn fits() {{\n{fits}}}\n"))).is_empty());
 }

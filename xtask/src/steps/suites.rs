@@ -2,13 +2,14 @@
 
 use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use super::snapshots;
-use crate::{shell, step::Session};
+use crate::{golden, page, shell, step::Session};
 
 /// All tests on this machine. The snapshots they look at are noted for the step after.
 pub(super) fn native(session: &Session) -> Result<()> {
+    build_the_program()?;
     snapshots::noting_references(|references| {
         let mut command = shell::cargo("test --quiet --workspace");
         shell::run(settle(&mut command, session).env(snapshots::REFERENCES, references))
@@ -22,18 +23,19 @@ pub(super) fn wasi(session: &Session) -> Result<()> {
     shell::run(settle(&mut command, session))
 }
 
-/// The tests of the page, in a browser without a window.
-pub(super) fn browser(session: &Session) -> Result<()> {
-    let folder = shell::root().join("web-demo/tests");
-    shell::run(shell::command("npm", "ci --no-audit --no-fund").current_dir(&folder))?;
-    shell::run(settle(
-        shell::command("npm", "test").current_dir(&folder),
-        session,
-    ))
+/// The tests of the page, in a browser without a window. The digest it must show is the committed one.
+pub(super) fn browser(_: &Session) -> Result<()> {
+    page::build()?;
+    let committed = golden::read()?;
+    let digest = committed
+        .get(&("first-light".to_owned(), 7))
+        .context("first-light 7 is not committed")?;
+    shell::run(&mut page::script(&["--digest", digest]))
 }
 
 /// The module `netns` of the tests, which makes its own namespaces and removes them.
 pub(super) fn namespaces(session: &Session) -> Result<()> {
+    build_the_program()?;
     let mut command = shell::cargo("test --package sandhog-tests --test main netns -- --nocapture");
     let text = shell::read(settle(&mut command, session))?;
     print!("{text}");
@@ -42,6 +44,11 @@ pub(super) fn namespaces(session: &Session) -> Result<()> {
         "there is no test in the module `netns`"
     );
     Ok(())
+}
+
+/// The module `netns` starts the program that lies beside the tests; building tests alone does not make it.
+fn build_the_program() -> Result<()> {
+    shell::run(&mut shell::cargo("build --quiet --package sandhog"))
 }
 
 /// The environment of all tests: snapshots are compared and never written, and in strict mode no test may skip itself.
