@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 use rustix::ioctl;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -19,6 +20,7 @@ use crate::fd;
 use crate::shell::Device;
 
 const PATH: &str = "/dev/net/tun";
+const NEEDS_RIGHTS: &str = "run as root, or with the capability CAP_NET_ADMIN";
 
 /// `struct ifreq` of `linux/if.h`, as far as `TUNSETIFF` reads it.
 #[repr(C)]
@@ -98,11 +100,10 @@ fn explain_open(error: &io::Error) -> Failure {
     }
 }
 
-fn explain_attach(name: &DeviceName, error: rustix::io::Errno) -> Failure {
-    use rustix::io::Errno;
+fn explain_attach(name: &DeviceName, error: Errno) -> Failure {
     let failure = Failure::runtime(format_args!("make the device `{name}`"), io::Error::from(error));
     match error {
-        Errno::PERM => failure.with_help("run as root, or with the capability CAP_NET_ADMIN"),
+        Errno::PERM => failure.with_help(NEEDS_RIGHTS),
         Errno::BUSY | Errno::EXIST | Errno::INVAL => failure.with_help(format!(
             "a device of that name exists already; `ip link show {name}` tells which. \
              Choose another `name` under [device], or end the program that owns it"
