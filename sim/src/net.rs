@@ -10,6 +10,7 @@ use crate::checks::Conservation;
 use crate::link::{Copy, Fate, LinkConfig, LinkDirection, LossReason};
 use crate::record::{HostId, RecordId};
 use crate::setup::Setup;
+use crate::trace::print_of;
 
 /// The place of a copy in the one order in which everything arrives: time, receiver, sender, link sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +32,8 @@ pub(crate) struct Flight {
     pub(crate) record: RecordId,
     /// What its sender meant.
     pub(crate) kind: &'static str,
+    /// The first 8 bytes of the payload's SHA-256.
+    pub(crate) print: u64,
     /// UDP payload. Empty while turmoil carries it.
     pub(crate) payload: PacketBuf,
 }
@@ -142,6 +145,7 @@ impl Net {
             if let Some(byte) = byte {
                 *byte ^= 0x80 >> (bit % 8);
             }
+            flight.print = print_of(&flight.payload);
         }
         let direction = self.direction(source, target);
         direction.sequence += 1;

@@ -306,13 +306,14 @@ impl World {
             let Flight {
                 record,
                 kind,
+                print,
                 mut payload,
             } = flight;
             let what = What::Received {
                 from: key.source,
                 kind,
                 len: payload.len() as u64,
-                print: print_of(&payload),
+                print,
             };
             let id = self
                 .trace
@@ -342,12 +343,13 @@ impl World {
             payload,
         } = datagram;
         let sending = self.net.decide(self.now, host, remote, kind, &payload);
+        let print = print_of(&payload);
         let what = What::Sent {
             to: sending.target,
             kind,
             nth: sending.nth,
             len: payload.len() as u64,
-            print: print_of(&payload),
+            print,
         };
         let sent = self.trace.add_packet(self.now, Some(host), cause, what, &payload);
         self.checks.see_public_bytes(sent, &payload);
@@ -367,6 +369,7 @@ impl World {
                             Flight {
                                 record: 0,
                                 kind,
+                                print,
                                 payload,
                             },
                         ),
