@@ -22,6 +22,12 @@ const ABSENT: &[(&str, &str)] = &[
     ("f64", "functions of floating point differ between platforms"),
 ];
 
+/// Single uses that are none: file, word, and why it decides nothing.
+const HARMLESS: &[(&str, &str, &str)] = &[
+    ("sim/src/engine/turmoil.rs", "SystemTime", "turmoil's epoch is set to a constant, and never read"),
+    ("sim/src/scenario/values.rs", "f64", "a number in a file is turned into an integer by its decimal digits"),
+];
+
 #[test]
 fn nothing_that_differs_between_runs_or_machines_decides() {
     let deciding = sources().into_iter().filter(decides);
@@ -46,6 +52,9 @@ fn offences(source: &Source) -> Vec<String> {
     words
         .filter_map(|(line, word)| {
             let (_, why) = ABSENT.iter().find(|(absent, _)| *absent == word)?;
+            if HARMLESS.iter().any(|(path, harmless, _)| (*path, *harmless) == (&*source.path, word)) {
+                return None;
+            }
             Some(format!("{}:{line}: {word}: {why}", source.path))
         })
         .collect()
