@@ -40,6 +40,10 @@ const SENTENCES = {
   event: (r) => `${r.text}`,
 };
 
+/** Fields that the sentence of a record says already. */
+const PLAIN = ['id', 'at_ns', 'host', 'cause', 'what', 'to', 'from', 'kind', 'nth', 'len', 'reason', 'status', 'result', 'command', 'text',
+  'summary', 'login', 'boot'];
+
 /**
  * What happened, with the host that it happened at.
  * @param {Entry} record
@@ -57,11 +61,12 @@ export function describe(record) {
  * @returns {[string, string][]}
  */
 export function fields(record) {
-  const plain = new Set(['id', 'at_ns', 'host', 'cause', 'what']);
+  const plain = new Set(PLAIN);
   return Object.entries(record)
     .filter(([name, value]) => !plain.has(name) && value !== null && value !== '' && value !== false && !(name === 'copy' && value === 0))
     .map(([name, value]) => {
       if (name === 'due_ns') return ['arrives at', `${(value / 1e9).toFixed(6)} s`];
+      if (name === 'print') return ['SHA-256 begins', String(value)];
       return [name.replaceAll('_', ' '), typeof value === 'object' ? JSON.stringify(value) : String(value)];
     });
 }

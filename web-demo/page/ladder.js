@@ -90,12 +90,14 @@ function drawLifelines({ context, layout, colours }) {
 function drawLines(scene, yOf, from, to) {
   const motes = scene.model.motesBetween(from, to);
   const stride = Math.ceil(motes.length / LINES_AT_ONCE);
+  // Among many, each line gives way a little, so that their pattern shows and not one flat colour.
+  const strength = Math.min(1, Math.max(0.22, 60 / Math.min(motes.length, LINES_AT_ONCE)));
   const roomy = motes.length <= NAMED_AT_ONCE && scene.layout.width > 480;
   /** @type {Map<string, number>} the height of the last name at each host, so that names do not cover each other */
   const named = new Map();
   motes.forEach((mote, i) => {
     if (i % stride !== 0 && mote.lostAt === null && mote !== scene.selected) return;
-    drawLine(scene, mote, yOf, roomy);
+    drawLine(scene, mote, yOf, roomy, strength);
     const y = yOf(mote.start);
     if (!roomy || mote.duplicate || mote.start > scene.t || y - (named.get(mote.from) ?? -Infinity) < 13) return;
     named.set(mote.from, y);
@@ -107,9 +109,10 @@ function drawLines(scene, yOf, from, to) {
  * @param {Scene} scene
  * @param {Mote} mote
  * @param {(at: number) => number} yOf
- * @param {boolean} roomy
+ * @param {boolean} roomy whether there is room for words
+ * @param {number} strength of the line, up to 1
  */
-function drawLine({ context, layout, looks, colours, selected, t }, mote, yOf, roomy) {
+function drawLine({ context, layout, looks, colours, selected, t }, mote, yOf, roomy, strength) {
   const x0 = layout.columns.get(mote.from) ?? 0;
   const x1 = layout.columns.get(mote.to) ?? x0;
   const y0 = yOf(mote.start);
@@ -122,11 +125,12 @@ function drawLine({ context, layout, looks, colours, selected, t }, mote, yOf, r
   const yNow = y0 + (y2 - y0) * past;
   context.strokeStyle = colour;
   context.setLineDash(mote.corrupted ? [6, 4] : mote.duplicate ? [2, 4] : []);
-  context.lineWidth = mote === selected ? 3.5 : 1.75;
-  if (t > mote.start) stroke(context, x0, y0, xNow, yNow, 0.9);
-  if (past < 1) stroke(context, xNow, yNow, x2, y2, 0.18);
+  context.lineWidth = mote === selected ? 3.5 : strength < 0.5 ? 1.25 : 1.75;
+  const weight = mote === selected ? 1 : strength;
+  if (t > mote.start) stroke(context, x0, y0, xNow, yNow, 0.9 * weight);
+  if (past < 1) stroke(context, xNow, yNow, x2, y2, 0.18 * weight);
   context.setLineDash([]);
-  context.globalAlpha = past < 1 ? 0.18 : 1;
+  context.globalAlpha = mote.lostAt === null ? weight * (past < 1 ? 0.18 : 1) : past < 1 ? 0.18 : 1;
   if (mote.lostAt === null) drawHead(context, x2, y2, x2 - x0, y2 - y0, colour);
   else drawCross(context, x2, y2, colours.lost);
   if (roomy && mote.lostAt !== null && t >= mote.finish) {

@@ -102,7 +102,7 @@ async function runAndShow(run, wanted) {
   player.pause();
   clearTimeout(addressTimer);
   main.setAttribute('aria-busy', 'true');
-  verdict.running(player.model !== null);
+  verdict.running(wanted.scenario ?? 'the changed scenario', player.model !== null);
   try {
     show(await run(), wanted.t);
     shared = wanted;

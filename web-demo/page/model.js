@@ -37,6 +37,8 @@ export class Model {
     this.crossing = typicalCrossing(page.records);
     /** @type {Mote[]} in the order in which they were sent */
     this.motes = this.#collectMotes();
+    /** @type {[string, string][]} the pairs of hosts with a link to be drawn: those of the scenario, and all that talked */
+    this.pairs = pairsOf(page.links.map(({ a, b }) => [a, b]), this.motes);
     this.kinds = [...new Set(this.motes.map((mote) => mote.kind))];
     this.starts = Float64Array.from(this.motes, (mote) => mote.start);
     // The latest end among all motes up to each one: ascending, so that the oldest one still on its way is found by search.
@@ -194,6 +196,19 @@ function newMote(sent, entry, finish) {
     duplicate: Number(entry.copy ?? 0) > 0,
     corrupted: Boolean(entry.corrupted),
   };
+}
+
+/**
+ * @param {[string, string][]} linked
+ * @param {Mote[]} motes
+ */
+function pairsOf(linked, motes) {
+  const pairs = new Map(linked.map((pair) => [[...pair].sort().join(), pair]));
+  for (const { from, to } of motes) {
+    const key = [from, to].sort().join();
+    if (to && !pairs.has(key)) pairs.set(key, [from, to]);
+  }
+  return [...pairs.values()];
 }
 
 /**

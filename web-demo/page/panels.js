@@ -13,7 +13,7 @@ import { looksFor } from './palette.js';
  */
 
 /** Lines of the list of what is on the way; more are counted. */
-const WAY_LINES = 6;
+const WAY_LINES = 4;
 /** While a run plays, that list changes no more often than this, in milliseconds. */
 const CALM_MS = 160;
 /** Effects of a record that are listed; more are counted. */
@@ -33,7 +33,8 @@ export class Story {
     this.#list.replaceChildren(
       ...model.page.story.map((line, i) => {
         const button = make('button', { onclick: () => onChoose(model.storyPlaces[i]) },
-          make('time', { text: clock(line.at_ns) }), make('span', { text: line.text }));
+          make('time', { text: clock(line.at_ns) }),
+          make('span', {}, ...(line.host === null ? [] : [make('span', { class: 'teller', text: line.host }), ' ']), line.text));
         return make('li', {}, button);
       }),
     );
@@ -76,7 +77,7 @@ export class Way {
     // While it plays, a list that changed with every frame could be neither read nor clicked.
     if (playing && performance.now() - this.#at < CALM_MS) return;
     this.#at = performance.now();
-    const motes = model.motesBetween(t, t).filter((mote) => mote.start <= t && t <= mote.finish);
+    const motes = model.motesBetween(t, t).filter((mote) => mote.start <= t && t < mote.finish);
     const shown = motes.slice(0, WAY_LINES).map((mote) => mote.entry.id).join() + `/${motes.length}`;
     if (shown === this.#shown) return;
     this.#shown = shown;
@@ -113,7 +114,7 @@ export function showChecks(model) {
       make('li', { class: check.passed ? 'held' : 'broken' },
         make('span', { class: 'sign', text: check.passed ? '✓' : '✗' }),
         make('span', {}, make('strong', { text: check.name }), make('span', { class: 'hidden', text: check.passed ? ' holds' : ' is broken' }),
-          make('span', { class: 'quiet', text: check.detail ?? '' }))),
+          make('span', { class: 'quiet', text: check.detail ?? '', title: check.detail ?? '' }))),
     ),
   );
 }

@@ -2,10 +2,10 @@
 // The picture: hosts in a row, datagrams on the links between them, and beneath it the same as a sequence diagram that
 // time runs through.
 
-import { REASONS } from './describe.js';
 import { make } from './dom.js';
 import { drawLadder } from './ladder.js';
-import { looksFor, readColours, trace } from './palette.js';
+import { drawDatagram, drawLoss } from './marks.js';
+import { looksFor, readColours } from './palette.js';
 
 /**
  * @typedef {import('./model.js').Model} Model
@@ -117,22 +117,39 @@ export class Stage {
   draw(t, place, { linger, speed }) {
     const { context } = this;
     const model = this.#model;
+    if (!model) return;
+    this.#showStatuses(model, place);
     const layout = this.#layout;
-    if (!model || !layout) return;
+    if (!layout) return;
     context.clearRect(0, 0, layout.width, layout.height);
     this.#drawn = [];
     this.#drawLinks(model, layout);
-    const motes = model.motesBetween(t - linger, t).filter((mote) => mote.finish >= t || mote.lostAt !== null);
+    // What was lost is drawn last: a cross and its reason must not disappear under what comes after it.
+    const motes = model.motesBetween(t - linger, t)
+      .filter((mote) => mote.finish >= t || mote.lostAt !== null)
+      .sort((a, b) => Number(a.lostAt !== null) - Number(b.lostAt !== null));
     const stride = Math.ceil(motes.length / DRAWN_AT_ONCE);
     motes.forEach((mote, i) => {
       if (i % stride === 0 || mote.lostAt !== null || mote === this.selected) this.#drawMote(mote, t, linger, layout);
     });
     drawLadder({ context, model, layout, looks: this.#looks, colours: this.#colours, selected: this.selected, t, speed });
+  }
+
+  /**
+   * @param {Model} model
+   * @param {number} place
+   */
+  #showStatuses(model, place) {
+    let changed = false;
     for (const [host, element] of this.#statuses) {
       const status = model.statusAt(host, place);
-      if (element.textContent !== status) element.textContent = status;
-      element.dataset.status = status.toLowerCase();
+      if (element.textContent === status) continue;
+      element.textContent = status;
+      element.dataset.status = status;
+      changed = true;
     }
+    // A word of another length changes the width of the card, and where the links end.
+    if (changed) this.#measure();
   }
 
   /**
@@ -143,7 +160,7 @@ export class Stage {
     const { context } = this;
     context.strokeStyle = this.#colours.pipe;
     context.lineCap = 'butt';
-    for (const { a, b } of model.page.links) {
+    for (const [a, b] of model.pairs) {
       for (const [from, to] of [[a, b], [b, a]]) {
         context.beginPath();
         for (let i = 0; i <= 24; i++) {
@@ -159,7 +176,7 @@ export class Stage {
     context.fillStyle = this.#colours.soft;
     context.font = '12px system-ui, sans-serif';
     context.textAlign = 'center';
-    context.fillText(link.description, layout.width / 2, layout.rowY - 29);
+    context.fillText(link.description, layout.width / 2, layout.rowY - 29, layout.width - 24);
   }
 
   /**
@@ -234,59 +251,4 @@ function onTheWay({ columns, halves, step, rowY, arcs }, from, to, share) {
   }
   const rise = Math.min(rowY - 30, 62 + (Math.abs(a - b) / step - 1) * 56) + ahead * 9;
   return { x: a + (b - a) * share, y: rowY - 20 - rise * Math.sin(Math.PI * share) ** 0.6 };
-}
-
-/**
- * @param {CanvasRenderingContext2D} context
- * @param {ReturnType<typeof readColours>} colours
- * @param {Mote} mote
- * @param {{shape: import('./palette.js').Shape, colour: number}} look
- * @param {number} x
- * @param {number} y
- */
-function drawDatagram(context, colours, mote, look, x, y) {
-  const size = 5 + Math.min(3.5, Math.log2(1 + (mote.sent.len ?? 0)) / 3);
-  if (mote.duplicate) {
-    // A second, empty outline behind it: one datagram became two.
-    trace(context, look.shape, x + 5, y - 5, size);
-    context.lineWidth = 1.5;
-    context.strokeStyle = colours.kinds[look.colour];
-    context.stroke();
-  }
-  trace(context, look.shape, x, y, size);
-  context.fillStyle = colours.kinds[look.colour];
-  context.fill();
-  context.lineWidth = 1.5;
-  context.strokeStyle = colours.paper;
-  context.stroke();
-  if (mote.corrupted) {
-    // Broken through: a jagged line in the colour of the paper.
-    context.beginPath();
-    for (let i = 0; i <= 4; i++) context.lineTo(x - size * 1.1 + (size * 2.2 * i) / 4, y + (i % 2 ? -3 : 3));
-    context.lineWidth = 2;
-    context.strokeStyle = colours.paper;
-    context.stroke();
-  }
-}
-
-/**
- * @param {CanvasRenderingContext2D} context
- * @param {ReturnType<typeof readColours>} colours
- * @param {number} x
- * @param {number} y
- * @param {string} reason
- */
-function drawLoss(context, colours, x, y, reason) {
-  context.beginPath();
-  context.moveTo(x - 6, y - 6);
-  context.lineTo(x + 6, y + 6);
-  context.moveTo(x + 6, y - 6);
-  context.lineTo(x - 6, y + 6);
-  context.strokeStyle = colours.lost;
-  context.lineWidth = 3;
-  context.stroke();
-  context.fillStyle = colours.lost;
-  context.font = '600 12px system-ui, sans-serif';
-  context.textAlign = 'center';
-  context.fillText(REASONS[reason] ?? reason, x, y - 13);
 }

@@ -16,10 +16,13 @@ export class Verdict {
     byId('share').addEventListener('click', () => this.#copy(location.href, 'Link copied'));
   }
 
-  /** @param {boolean} behind whether an earlier run stays visible behind the message */
-  running(behind) {
+  /**
+   * @param {string} what is being run
+   * @param {boolean} behind whether an earlier run stays visible behind the message
+   */
+  running(what, behind) {
     this.#state('waiting', 'Running…');
-    this.say('Running…', behind);
+    this.say(`Running ${what}…`, behind);
   }
 
   /** @param {import('./model.js').Page} page */

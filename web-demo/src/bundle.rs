@@ -37,7 +37,15 @@ pub(crate) fn compile_module() -> Result<Module, Failure> {
     ensure_target()?;
     let mut cargo = Command::new("cargo")
         .current_dir(CRATE_FOLDER)
-        .args(["build", "--release", "--lib", "--package", "sandhog-web", "--target", TARGET])
+        .args([
+            "build",
+            "--release",
+            "--lib",
+            "--package",
+            "sandhog-web",
+            "--target",
+            TARGET,
+        ])
         .args(["--locked", "--message-format", "json-render-diagnostics"])
         .stdout(Stdio::piped())
         .spawn()
@@ -48,8 +56,9 @@ pub(crate) fn compile_module() -> Result<Module, Failure> {
             file = wasm_file_of(&line).or(file);
         }
     }
-    let status =
-        cargo.wait().map_err(|error| Failure::Build(format!("cannot wait for cargo: {error}")))?;
+    let status = cargo
+        .wait()
+        .map_err(|error| Failure::Build(format!("cannot wait for cargo: {error}")))?;
     let file = file
         .filter(|_| status.success())
         .ok_or_else(|| Failure::Build(format!("the module for {TARGET} did not compile ({status})")))?;
@@ -68,8 +77,13 @@ fn wasm_file_of(line: &str) -> Option<PathBuf> {
     if message["reason"] != "compiler-artifact" || message["target"]["name"] != "sandhog_web" {
         return None;
     }
-    let names = message["filenames"].as_array()?.iter().filter_map(serde_json::Value::as_str);
-    names.map(PathBuf::from).find(|name| name.extension().is_some_and(|ending| ending == "wasm"))
+    let names = message["filenames"]
+        .as_array()?
+        .iter()
+        .filter_map(serde_json::Value::as_str);
+    names
+        .map(PathBuf::from)
+        .find(|name| name.extension().is_some_and(|ending| ending == "wasm"))
 }
 
 /// Adds the standard library of [`TARGET`] where the toolchain lacks it.
@@ -83,10 +97,15 @@ fn ensure_target() -> Result<(), Failure> {
         return Ok(());
     }
     eprintln!("the toolchain has no {TARGET} yet; adding it: rustup target add {TARGET}");
-    let added = Command::new("rustup").current_dir(CRATE_FOLDER).args(["target", "add", TARGET]).status();
+    let added = Command::new("rustup")
+        .current_dir(CRATE_FOLDER)
+        .args(["target", "add", TARGET])
+        .status();
     match added {
         Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(Failure::Build(format!("`rustup target add {TARGET}` failed ({status})"))),
+        Ok(status) => Err(Failure::Build(format!(
+            "`rustup target add {TARGET}` failed ({status})"
+        ))),
         Err(error) => Err(Failure::Build(format!(
             "the toolchain has no {TARGET}, and rustup, which would add it, does not start: {error}"
         ))),
@@ -98,6 +117,7 @@ pub(crate) fn assemble(module: &Module, folder: &Path) -> Result<(), Failure> {
     Bindgen::new()
         .input_path(&module.file)
         .out_name("sandhog_web")
+        .omit_default_module_path(false)
         .typescript(false)
         .web(true)
         .and_then(|bindgen| bindgen.generate(folder.join("pkg")))

@@ -32,7 +32,9 @@ pub(crate) fn serve(listener: TcpListener, folder: &Path) -> Result<(), Failure>
             listener.set_nonblocking(true)?;
             let listener = tokio::net::TcpListener::from_std(listener)?;
             println!("http://{}/", listener.local_addr()?);
-            axum::serve(listener, router(folder)).with_graceful_shutdown(interrupted()).await
+            axum::serve(listener, router(folder))
+                .with_graceful_shutdown(interrupted())
+                .await
         })
         .map_err(|error| Failure::Input(format!("the server stopped: {error}")))
 }
@@ -53,5 +55,58 @@ async fn interrupted() {
     if tokio::signal::ctrl_c().await.is_err() {
         // Without a signal handler the server is ended from outside; waiting for ever keeps it serving until then.
         std::future::pending::<()>().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+
+    use super::*;
+
+    #[test]
+    fn a_port_in_use_is_bad_input_and_is_named() {
+        let taken = listen(0).unwrap();
+        let port = taken.local_addr().unwrap().port();
+        match listen(port) {
+            Err(Failure::Input(message)) => {
+                assert!(message.contains(&format!("127.0.0.1:{port}")), "{message}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn files_come_with_their_types_and_may_load_nothing_from_elsewhere() {
+        let listener = listen(0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("page");
+        std::thread::spawn(move || serve(listener, &folder));
+        let fetch = |path: &str| {
+            let mut stream = TcpStream::connect(address).unwrap();
+            write!(
+                stream,
+                "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+            )
+            .unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            answer.split("\r\n\r\n").next().unwrap().to_ascii_lowercase()
+        };
+        for (path, kind) in [
+            ("/", "text/html"),
+            ("/style.css", "text/css"),
+            ("/main.js", "text/javascript"),
+        ] {
+            let head = fetch(path);
+            assert!(head.starts_with("http/1.1 200"), "{head}");
+            assert!(head.contains(&format!("content-type: {kind}")), "{head}");
+            assert!(
+                head.contains("content-security-policy: default-src 'self'"),
+                "{head}"
+            );
+        }
+        assert!(fetch("/../Cargo.toml").starts_with("http/1.1 404"));
     }
 }

@@ -1,10 +1,11 @@
 // A headless Chromium, and a page for it to open: one that is served already, a folder, or a fresh build.
 
-import { execFileSync } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import { tmpdir } from 'node:os';
-import { extname, join, normalize } from 'node:path';
+import { delimiter, extname, join, normalize } from 'node:path';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 import { chromium } from 'playwright-core';
@@ -16,7 +17,7 @@ export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 export const OPTIONS = {
   url: { type: 'string' },
   dir: { type: 'string' },
-  chromium: { type: 'string', default: '/usr/bin/chromium' },
+  chromium: { type: 'string', default: onPath('chromium') },
 };
 
 const FLAGS = [
@@ -37,13 +38,18 @@ const TYPES = {
   '.wasm': 'application/wasm',
 };
 
+/** Where a program lies. Without it, its bare name, which says in the browser's error what is missing. */
+function onPath(program) {
+  const places = (process.env.PATH ?? '').split(delimiter).map((folder) => join(folder, program));
+  return places.find((place) => existsSync(place)) ?? program;
+}
+
 /**
  * Opens a browser with a fresh profile, hands it and the page's address to `work`, and leaves nothing behind.
- * Without `url` and `dir` the page is built first.
+ * The page is served at `url`, or lies in the folder `dir`; without both it is built and served for it.
  */
 export async function withBrowser({ url, dir, chromium: executablePath }, work) {
-  const built = url === undefined && dir === undefined ? await build() : null;
-  const server = url === undefined ? await serve(dir ?? built) : null;
+  const server = url !== undefined ? null : await (dir === undefined ? serve() : serveFolder(dir));
   try {
     const browser = await chromium.launch({ executablePath, args: FLAGS, headless: true });
     try {
@@ -52,21 +58,12 @@ export async function withBrowser({ url, dir, chromium: executablePath }, work) 
       await browser.close();
     }
   } finally {
-    server?.stop();
-    if (built !== null) await rm(built, { recursive: true });
+    await server?.stop();
   }
 }
 
-/** Builds the page with cargo into a folder of its own. What cargo says goes to standard error. */
-async function build() {
-  const folder = await mkdtemp(join(tmpdir(), 'sandhog-page-'));
-  const command = ['run', '--quiet', '--package', 'sandhog-web', '--', '--build-only', folder];
-  execFileSync('cargo', command, { cwd: ROOT, stdio: ['ignore', process.stderr, process.stderr] });
-  return folder;
-}
-
-/** Serves a built page on a free loopback port; answers its address and how to stop it. */
-async function serve(folder) {
+/** Serves a built page on a free port. */
+async function serveFolder(folder) {
   const server = createServer(async (request, response) => {
     const { pathname } = new URL(request.url, 'http://localhost');
     const file = normalize(decodeURIComponent(pathname === '/' ? '/index.html' : pathname));
@@ -83,4 +80,21 @@ async function serve(folder) {
     server.close();
   };
   return { address: `http://127.0.0.1:${server.address().port}/`, stop };
+}
+
+/** Builds and serves the page as a person would, on a free port. What cargo says goes to standard error. */
+async function serve() {
+  const command = ['run', '--quiet', '--package', 'sandhog-web', '--', '--port', '0'];
+  const program = spawn('cargo', command, { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = new Promise((resolve, reject) => program.once('close', resolve).once('error', reject));
+  const { value: address } = await Promise.race([
+    createInterface({ input: program.stdout })[Symbol.asyncIterator]().next(),
+    ended.then((code) => Promise.reject(new Error(`the page is not served: exit ${code}`))),
+  ]);
+  if (address === undefined) throw new Error(`the page is not served: exit ${await ended}`);
+  const stop = () => {
+    program.kill('SIGINT');
+    return ended;
+  };
+  return { address, stop };
 }

@@ -1,12 +1,4 @@
-// Prints "name seed digest" for runs of built-in scenarios in the browser's WebAssembly, in their order.
-//
-//   node digests.mjs --seeds A..B [--url URL | --dir DIR] [--chromium PATH] [SCENARIO...]
-//
-// The range of seeds has no B in it. Without a scenario, all of them. Without --url and --dir the page is built first.
-
-import { parseArgs } from 'node:util';
-
-import { OPTIONS, withBrowser } from './browser.mjs';
+// The digests of runs of built-in scenarios, as the browser's WebAssembly computes them.
 
 /** Runs in the page: two workers take turns at the list of runs. */
 async function collect({ from, to, wanted }) {
@@ -31,15 +23,9 @@ async function collect({ from, to, wanted }) {
   return runs.map(({ name, seed, digest }) => `${name} ${seed} ${digest}`);
 }
 
-const { values, positionals } = parseArgs({ options: { ...OPTIONS, seeds: { type: 'string' } }, allowPositionals: true });
-const range = /^(\d+)\.\.(\d+)$/.exec(values.seeds ?? '');
-if (range === null) {
-  console.error('error: --seeds takes a range, as in --seeds 0..50');
-  process.exit(2);
-}
-const lines = await withBrowser(values, async (browser, address) => {
+/** Prints `name seed digest` for the wanted scenarios, all if none is named, and the seeds from `from` up to, without, `to`. */
+export async function printDigests(browser, address, from, to, wanted) {
   const page = await browser.newPage();
   await page.goto(address);
-  return page.evaluate(collect, { from: range[1], to: range[2], wanted: positionals });
-});
-for (const line of lines) console.log(line);
+  for (const line of await page.evaluate(collect, { from, to, wanted })) console.log(line);
+}

@@ -1,10 +1,12 @@
-// Drives the page in a headless browser through everything it promises.
+// Drives the page in a headless browser.
 //
-//   node page.mjs [--url URL | --dir DIR] [--chromium PATH] [--digest HEX] [--only TEXT] [--screenshot FILE]
+//   node page.mjs [PAGE] [--digest HEX] [--only TEXT]       everything the page promises, or what has TEXT in its name
+//   node page.mjs [PAGE] --digests FROM TO [SCENARIO...]    prints "name seed digest" for each run, TO excluded
+//   node page.mjs [PAGE] --screenshot FILE                  a picture of a run half-way
 //
-// HEX is the native digest of first-light with seed 7; without it, the committed one is taken. --only runs the behaviours whose
-// names have TEXT in them. --screenshot writes a picture of a run half-way instead. Without --url and --dir the page is built
-// first. Exit 0: all as it should be. 1: it is not, and the lines above say what.
+// PAGE is --url URL or --dir DIR; without it the page is built and served first. HEX is the native digest of first-light with
+// seed 7; without it, the committed one is taken. --chromium PATH is for a browser that is not on the PATH.
+// Exit 0: all as it should be. 1: it is not, and the lines above say what. 2: used wrongly.
 
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -12,6 +14,7 @@ import { parseArgs } from 'node:util';
 
 import { behaviours } from './behaviours.mjs';
 import { OPTIONS, ROOT, withBrowser } from './browser.mjs';
+import { printDigests } from './digests.mjs';
 
 /** The digest that a native run had when it was committed. */
 async function committedDigest() {
@@ -56,13 +59,8 @@ async function tryAll(browser, address, digest, only) {
 /** A picture of first-light in the middle of its download, 1280 x 800. */
 async function takeScreenshot(browser, address, file) {
   const page = await browser.newPage({ viewport: { width: 1280, height: 800 }, colorScheme: 'light' });
-  const open = async (t) => {
-    await page.goto(`${address}?scenario=first-light&seed=7&t=${t}`);
-    await page.waitForSelector('#outcome[data-state="passed"]');
-  };
-  await open(0);
-  const end = await page.$eval('#scrub', (input) => Number(input.max));
-  await open(Math.round(end * 0.45));
+  await page.goto(`${address}?scenario=first-light&seed=7&t=1735000000`);
+  await page.waitForSelector('#outcome[data-state="passed"]');
   await page.keyboard.press('ArrowRight');
   await page.screenshot({ path: file });
 }
@@ -70,13 +68,32 @@ async function takeScreenshot(browser, address, file) {
 const options = {
   ...OPTIONS,
   digest: { type: 'string' },
+  digests: { type: 'boolean', default: false },
   only: { type: 'string', default: '' },
   screenshot: { type: 'string' },
 };
-const { values } = parseArgs({ options });
-const failed = await withBrowser(values, async (browser, address) => {
-  if (values.screenshot === undefined) return tryAll(browser, address, values.digest ?? (await committedDigest()), values.only);
-  await takeScreenshot(browser, address, values.screenshot);
+
+/** The arguments; wrong ones are told and end the script. */
+function readArguments() {
+  try {
+    const { values, positionals } = parseArgs({ options, allowPositionals: true });
+    const [from, to, ...scenarios] = positionals;
+    if (values.digests && !(/^\d+$/.test(from) && /^\d+$/.test(to))) throw new Error('--digests takes two seeds, FROM and TO');
+    if (!values.digests && positionals.length > 0) throw new Error(`${from} means nothing here`);
+    return { ...values, from, to, scenarios };
+  } catch (error) {
+    console.error(`error: ${error.message}`);
+    return process.exit(2);
+  }
+}
+
+/** Does what was asked for; answers how much failed. */
+async function work(browser, address) {
+  if (given.digests) await printDigests(browser, address, given.from, given.to, given.scenarios);
+  else if (given.screenshot !== undefined) await takeScreenshot(browser, address, given.screenshot);
+  else return tryAll(browser, address, given.digest ?? (await committedDigest()), given.only);
   return 0;
-});
-process.exitCode = failed > 0 ? 1 : 0;
+}
+
+const given = readArguments();
+process.exitCode = (await withBrowser(given, work)) > 0 ? 1 : 0;

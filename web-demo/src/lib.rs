@@ -1,0 +1,184 @@
+//! The laboratory in a browser tab: what the page's worker asks of the simulator, and nothing else.
+//!
+//! Every question is text in and text out, so that the page needs no second idea of a scenario, a seed or a run. The functions
+//! here are ordinary ones; on `wasm32` the module `module` exports them to JavaScript under the same names.
+
+#[cfg(target_arch = "wasm32")]
+pub mod module;
+
+use sandhog_sim::builtin::ALL;
+use sandhog_sim::{Detail, Engine, Run, RunOptions, Scenario, report};
+use serde_json::json;
+
+/// The built-in scenarios in their order, as a JSON array of `{"name", "title", "about", "source"}`, `source` being TOML.
+#[must_use]
+pub fn scenarios() -> String {
+    let list = ALL.iter().filter_map(|builtin| {
+        let scenario = Scenario::builtin(builtin.name)?;
+        let (name, source) = (builtin.name, builtin.source);
+        Some(json!({ "name": name, "title": scenario.title, "about": scenario.about, "source": source }))
+    });
+    serde_json::Value::from_iter(list).to_string()
+}
+
+/// Runs a built-in scenario and answers all that the page draws, as one JSON object ([`report::page_json`]).
+///
+/// # Errors
+///
+/// An unknown name or a seed that is none, in words for the person who typed it.
+pub fn run(name: &str, seed: &str) -> Result<String, String> {
+    run_for_page(&builtin(name)?, parse_seed(seed)?)
+}
+
+/// Runs a scenario given as TOML and answers the same as [`run`]. It can serve only the files of the built-in scenarios.
+///
+/// # Errors
+///
+/// What is wrong with the scenario, with line and column, or with the seed, in words.
+pub fn run_source(source: &str, seed: &str) -> Result<String, String> {
+    let files = |wanted: &str| {
+        let mut known = ALL.iter().flat_map(|builtin| builtin.files);
+        let file = known.find(|(name, _)| *name == wanted);
+        file.map(|(_, content)| (*content).into())
+            .ok_or_else(|| "it is not built in".to_owned())
+    };
+    let scenario = Scenario::parse("scenario.toml", source, &files).map_err(|error| error.to_string())?;
+    run_for_page(&scenario, parse_seed(seed)?)
+}
+
+/// The digest of a run of a built-in scenario, in hex, without keeping the run.
+///
+/// # Errors
+///
+/// The same as [`run`].
+pub fn digest(name: &str, seed: &str) -> Result<String, String> {
+    let run = simulate(&builtin(name)?, parse_seed(seed)?, Detail::Digest)?;
+    Ok(run.digest.to_string())
+}
+
+fn run_for_page(scenario: &Scenario, seed: u64) -> Result<String, String> {
+    let run = simulate(scenario, seed, Detail::Full)?;
+    Ok(report::page_json(scenario, &run))
+}
+
+fn simulate(scenario: &Scenario, seed: u64, detail: Detail) -> Result<Run, String> {
+    let options = RunOptions {
+        seed,
+        engine: Engine::Event,
+        detail,
+    };
+    sandhog_sim::run(scenario, &options).map_err(|error| error.to_string())
+}
+
+fn builtin(name: &str) -> Result<Scenario, String> {
+    Scenario::builtin(name).ok_or_else(|| {
+        let names: Vec<_> = ALL.iter().map(|builtin| builtin.name).collect();
+        format!("there is no scenario `{name}`; there are {}", names.join(", "))
+    })
+}
+
+fn parse_seed(seed: &str) -> Result<u64, String> {
+    seed.parse()
+        .map_err(|_| format!("the seed `{seed}` is not a whole number from 0 to {}", u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> serde_json::Value {
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn every_builtin_scenario_is_offered_with_its_source() {
+        let list = parsed(&scenarios());
+        let names: Vec<_> = list
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|entry| entry["name"].as_str().unwrap())
+            .collect();
+        assert_eq!(names, ALL.iter().map(|builtin| builtin.name).collect::<Vec<_>>());
+        assert!(list[0]["source"].as_str().unwrap().contains("title"));
+    }
+
+    #[test]
+    fn the_page_of_a_run_has_the_digest_of_the_run() {
+        let page = parsed(&run("clean-login", "7").unwrap());
+        assert_eq!(
+            page["digest"].as_str().unwrap(),
+            digest("clean-login", "7").unwrap()
+        );
+        assert_eq!(page["scenario"], "clean-login");
+    }
+
+    #[test]
+    fn the_page_of_a_run_names_only_hosts_and_records_that_it_has() {
+        let page = parsed(&run("first-light", "7").unwrap());
+        let hosts: Vec<_> = page["hosts"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|host| &host["name"])
+            .collect();
+        let records = page["records"].as_array().unwrap();
+        let ids: Vec<_> = records.iter().map(|record| &record["id"]).collect();
+        for record in records {
+            for host in ["host", "to", "from"].map(|key| &record[key]) {
+                assert!(host.is_null() || hosts.contains(&host), "{record}");
+            }
+            let cause = &record["cause"];
+            assert!(
+                cause.is_null()
+                    || ids
+                        .binary_search_by_key(&cause.as_u64(), |id| id.as_u64())
+                        .is_ok(),
+                "{record}"
+            );
+        }
+        for line in page["story"].as_array().unwrap() {
+            assert!(ids.contains(&&line["record"]), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_copy_of_a_builtin_source_runs_to_the_same_digest() {
+        let source = ALL
+            .iter()
+            .find(|builtin| builtin.name == "first-light")
+            .unwrap()
+            .source;
+        let page = parsed(&run_source(source, "7").unwrap());
+        assert_eq!(
+            page["digest"].as_str().unwrap(),
+            digest("first-light", "7").unwrap()
+        );
+    }
+
+    #[test]
+    fn a_mistake_in_a_source_is_told_with_its_line() {
+        let error = run_source("title = \"x\"\nno-such-key = 1\n", "7").unwrap_err();
+        assert!(error.starts_with("scenario.toml:2:"), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_scenario_is_told_with_the_known_ones() {
+        let error = run("frist-light", "7").unwrap_err();
+        assert!(
+            error.contains("`frist-light`") && error.contains("first-light"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_seed_may_be_any_64_bit_number_and_nothing_else() {
+        assert!(digest("clean-login", "18446744073709551615").is_ok());
+        for seed in ["", "-1", "1.5", "seven", "18446744073709551616"] {
+            assert!(
+                digest("clean-login", seed).unwrap_err().contains("seed"),
+                "{seed}"
+            );
+        }
+    }
+}
