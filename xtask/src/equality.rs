@@ -198,9 +198,7 @@ fn collect(columns: &[&Column], seeds: Seeds, scenarios: &[String]) -> Result<Ve
                 let digests = thread
                     .join()
                     .map_err(|_| anyhow!("the thread of column {name} panicked"))?;
-                let mut digests = digests.with_context(|| format!("column {name}"))?;
-                digests.retain(|(scenario, _), _| scenarios.is_empty() || scenarios.contains(scenario));
-                Ok((name, digests))
+                Ok((name, digests.with_context(|| format!("column {name}"))?))
             })
             .collect()
     })

@@ -24,8 +24,16 @@ const ABSENT: &[(&str, &str)] = &[
 
 /// Single uses that are none: file, word, and why it decides nothing.
 const HARMLESS: &[(&str, &str, &str)] = &[
-    ("sim/src/engine/turmoil.rs", "SystemTime", "turmoil's epoch is set to a constant, and never read"),
-    ("sim/src/scenario/values.rs", "f64", "a number in a file is turned into an integer by its decimal digits"),
+    (
+        "sim/src/engine/turmoil.rs",
+        "SystemTime",
+        "turmoil's epoch is set to a constant, and never read",
+    ),
+    (
+        "sim/src/scenario/values.rs",
+        "f64",
+        "a number in a file is turned into an integer by its decimal digits",
+    ),
 ];
 
 #[test]
@@ -52,7 +60,10 @@ fn offences(source: &Source) -> Vec<String> {
     words
         .filter_map(|(line, word)| {
             let (_, why) = ABSENT.iter().find(|(absent, _)| *absent == word)?;
-            if HARMLESS.iter().any(|(path, harmless, _)| (*path, *harmless) == (&*source.path, word)) {
+            if HARMLESS
+                .iter()
+                .any(|(path, harmless, _)| (*path, *harmless) == (&*source.path, word))
+            {
                 return None;
             }
             Some(format!("{}:{line}: {word}: {why}", source.path))

