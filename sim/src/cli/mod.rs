@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::scenario::suggest;
+use crate::scenario::{nearest, suggest};
 use crate::{Detail, Engine, Run, RunOptions, Scenario, builtin, report, run, scenario};
 
 const EXIT_CODES: &str = "Exit codes:
@@ -39,7 +39,7 @@ enum Command {
         /// A built-in name (see `list`) or a scenario file, .toml or .json
         scenario: String,
         /// The seed that everything random comes from [default: the scenario's]
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = read_seed, allow_negative_numbers = true)]
         seed: Option<u64>,
         /// What runs it; both give the same trace
         #[arg(long, value_name = "ENGINE", default_value = "event")]
@@ -62,6 +62,11 @@ enum Command {
 enum EngineName {
     Event,
     Turmoil,
+}
+
+fn read_seed(text: &str) -> Result<u64, String> {
+    text.parse()
+        .map_err(|_| format!("a seed is a whole number from 0 to {}", u64::MAX))
 }
 
 /// Bad input: one clear sentence, exit code 2.
@@ -151,15 +156,23 @@ fn find_scenario(name: &str) -> Result<Scenario, BadInput> {
         return Ok(scenario);
     }
     let path = Path::new(name);
+    let names = || builtin::ALL.iter().map(|entry| entry.name);
     let looks_like_a_file = path.extension().is_some() || name.contains(std::path::MAIN_SEPARATOR);
     if !looks_like_a_file && !path.exists() {
-        let names: Vec<&str> = builtin::ALL.iter().map(|entry| entry.name).collect();
+        let names: Vec<&str> = names().collect();
         return Err(BadInput(format!(
             "there is no built-in scenario and no file `{name}`{}",
             suggest(name, &names)
         )));
     }
-    Scenario::load(path).map_err(|error| BadInput(error.to_string()))
+    Scenario::load(path).map_err(|error| {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let builtin = nearest(&stem, names()).filter(|_| !path.exists());
+        let hint = builtin.map_or_else(String::new, |name| {
+            format!(" (`{name}` is built in, without a file)")
+        });
+        BadInput(format!("{error}{hint}"))
+    })
 }
 
 #[expect(
@@ -185,8 +198,13 @@ fn run_one(
         engine,
         detail: Detail::Full,
     };
-    let failed = |error: crate::RunError| BadInput(error.to_string());
-    let mut run = run(&scenario, &options).map_err(failed)?;
+    let mut run = match run(&scenario, &options) {
+        Ok(run) => run,
+        Err(error) => {
+            folder.iter().for_each(output::Folder::abandon);
+            return Err(BadInput(error.to_string()));
+        }
+    };
     let wall = start.elapsed();
     // P12: once more, with the event engine, which is the faster one and must agree with the other.
     let again = RunOptions {
@@ -194,7 +212,7 @@ fn run_one(
         detail: Detail::Digest,
         ..options
     };
-    run.check_repeat(&crate::run(&scenario, &again).map_err(failed)?);
+    run.check_repeat(&crate::run(&scenario, &again).map_err(|error| BadInput(error.to_string()))?);
     if let Some(folder) = folder {
         folder.write(&scenario, &run).map_err(BadInput)?;
     }
@@ -204,7 +222,11 @@ fn run_one(
         human::print_run(&scenario, &run, wall, out);
     }
     if !run.passed {
-        let _ = writeln!(anstream::stderr(), "repeat with: {}", repeat_command(name, &run));
+        let _ = writeln!(
+            anstream::stderr(),
+            "repeat it with\n{}",
+            repeat_command(name, &run)
+        );
     }
     Ok(run.passed)
 }

@@ -1,41 +1,83 @@
-//! The folder of `--out`: checked before the run, each file written whole or not at all.
+//! The folder of `--out`: checked before the run; all files are written, or none.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::{Run, Scenario, report};
 
 /// A folder that can be written to.
-pub(super) struct Folder(PathBuf);
+pub(super) struct Folder {
+    path: PathBuf,
+    /// The folders that were made for it, outermost first.
+    made: Vec<PathBuf>,
+}
 
 impl Folder {
     /// Makes the folder if it is not there, and tries whether files can be made in it.
     pub(super) fn prepare(path: &Path) -> Result<Self, String> {
-        let refused =
-            |error: std::io::Error| format!("cannot write to the folder {}: {error}", path.display());
-        fs::create_dir_all(path).map_err(refused)?;
+        let mut made: Vec<PathBuf> = path
+            .ancestors()
+            .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists())
+            .map(Path::to_owned)
+            .collect();
+        made.reverse();
+        let folder = Self {
+            path: path.to_owned(),
+            made,
+        };
         let probe = path.join(".sandhog-sim.partial");
-        fs::write(&probe, b"").map_err(refused)?;
-        fs::remove_file(&probe).map_err(refused)?;
-        Ok(Self(path.to_owned()))
+        let tried = fs::create_dir_all(path)
+            .and_then(|()| fs::write(&probe, b""))
+            .and_then(|()| fs::remove_file(&probe));
+        tried.map_err(|error| {
+            folder.abandon();
+            let why = match error.kind() {
+                io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+                    "a file stands where a folder is needed".to_owned()
+                }
+                _ => error.to_string(),
+            };
+            format!(
+                "cannot write to the folder {}: {why}; name another with `--out`",
+                path.display()
+            )
+        })?;
+        Ok(folder)
     }
 
-    /// Writes all reports.
+    /// Leaves nothing behind.
+    pub(super) fn abandon(&self) {
+        for folder in self.made.iter().rev() {
+            // A folder that cannot be removed was not made, or somebody else uses it by now.
+            let _ = fs::remove_dir(folder);
+        }
+    }
+
+    /// Writes all reports. They get their names when all of them are whole, so that a full disk leaves no half.
     pub(super) fn write(&self, scenario: &Scenario, run: &Run) -> Result<(), String> {
-        self.write_file("trace.jsonl", report::trace_jsonl(run).as_bytes())?;
-        self.write_file("capture.pcapng", &report::capture(scenario, run))?;
-        self.write_file("diagram.mmd", report::mermaid(scenario, run).as_bytes())?;
-        self.write_file("diagram.svg", report::svg(scenario, run).as_bytes())
-    }
-
-    /// Writes beside the target and renames, so that a full disk leaves no half of a file under its name.
-    fn write_file(&self, name: &str, content: &[u8]) -> Result<(), String> {
-        let (target, partial) = (self.0.join(name), self.0.join(format!(".{name}.partial")));
-        let written = fs::write(&partial, content).and_then(|()| fs::rename(&partial, &target));
-        written.map_err(|error| {
-            // The first error is the one to tell; that the rest cannot be removed either changes nothing.
-            let _ = fs::remove_file(&partial);
-            format!("cannot write {}: {error}", target.display())
+        let files = [
+            ("trace.jsonl", report::trace_jsonl(run).into_bytes()),
+            ("capture.pcapng", report::capture(scenario, run)),
+            ("diagram.mmd", report::mermaid(scenario, run).into_bytes()),
+            ("diagram.svg", report::svg(scenario, run).into_bytes()),
+        ];
+        let partial = |name: &str| self.path.join(format!(".{name}.partial"));
+        let written = files.iter().try_for_each(|(name, content)| {
+            fs::write(partial(name), content).map_err(|error| (*name, error))
+        });
+        let written = written.and_then(|()| {
+            files.iter().try_for_each(|(name, _)| {
+                fs::rename(partial(name), self.path.join(name)).map_err(|error| (*name, error))
+            })
+        });
+        written.map_err(|(name, error)| {
+            for (name, _) in &files {
+                // The first error is the one to tell; that the rest cannot be removed either changes nothing.
+                let _ = fs::remove_file(partial(name));
+            }
+            self.abandon();
+            format!("cannot write {}: {error}", self.path.join(name).display())
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Scenarios: who takes part, over which links, what happens, and what is expected. The types mirror the file.
 
 mod error;
+mod phrase;
 mod source;
 mod validate;
 pub mod values;
@@ -13,7 +14,7 @@ use serde::Deserialize;
 
 pub use error::ScenarioError;
 #[cfg(feature = "cli")]
-pub(crate) use error::suggestion as suggest;
+pub(crate) use error::{nearest, suggestion as suggest};
 pub use source::{Files, ReadFile};
 use values::{Chance, Delay, Rate, Size, Span};
 

@@ -1,15 +1,16 @@
 //! From text to a scenario: TOML or JSON, with the place of every mistake.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::Path;
 
 use jsonc_parser::ast::Value as JsonNode;
-use jsonc_parser::common::Ranged;
+use jsonc_parser::common::{Range, Ranged};
 use toml::de::{DeTable, DeValue};
 
-use super::error::suggestion;
-use super::{Scenario, ScenarioError, validate};
+use super::error::nearest;
+use super::{Scenario, ScenarioError, phrase, validate};
 
 /// Files by the name that the scenario uses.
 pub type Files = BTreeMap<String, Cow<'static, [u8]>>;
@@ -32,13 +33,21 @@ impl Scenario {
     /// The first mistake, with file, line and column.
     pub fn load(path: &Path) -> Result<Self, ScenarioError> {
         let file = path.display().to_string();
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| ScenarioError::of_file(&file, format!("cannot read the scenario: {error}")))?;
+        let unreadable =
+            |error: String| ScenarioError::of_file(&file, format!("cannot read the scenario: {error}"));
+        let bytes = std::fs::read(path).map_err(|error| unreadable(in_words(path, &error)))?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let at = error.utf8_error().valid_up_to();
+            unreadable(format!(
+                "byte {at} is not UTF-8 text; a scenario is a text file, TOML or JSON"
+            ))
+        })?;
         let folder = path.parent().unwrap_or_else(|| Path::new(""));
         Self::parse(&file, &text, &|name| {
-            std::fs::read(folder.join(name))
+            let path = folder.join(name);
+            std::fs::read(&path)
                 .map(Cow::Owned)
-                .map_err(|error| error.to_string())
+                .map_err(|error| in_words(&path, &error))
         })
     }
 
@@ -52,6 +61,9 @@ impl Scenario {
         let json = Path::new(file)
             .extension()
             .is_some_and(|extension| extension == "json");
+        if text.trim().is_empty() {
+            return Err(ScenarioError::of_file(file, phrase::EMPTY));
+        }
         let mut scenario: Self = if json {
             from_json(file, text)?
         } else {
@@ -97,10 +109,44 @@ impl Scenario {
     }
 }
 
+/// Why a file cannot be read, and which one beside it was probably meant.
+fn in_words(path: &Path, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let neighbours = neighbours(path);
+            match nearest(&name, neighbours.iter().map(String::as_str)) {
+                Some(neighbour) => format!("there is no such file; did you mean `{neighbour}`?"),
+                None => "there is no such file; correct the name, or put it there".into(),
+            }
+        }
+        io::ErrorKind::IsADirectory => "it is a folder; name a file in it".into(),
+        _ => error.to_string(),
+    }
+}
+
+/// The names of the files in the folder in which `path` was looked for.
+fn neighbours(path: &Path) -> BTreeSet<String> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let entries = std::fs::read_dir(folder.unwrap_or_else(|| Path::new(".")));
+    let files = entries
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.path().is_file());
+    files
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect()
+}
+
 fn from_toml(file: &str, text: &str) -> Result<Scenario, ScenarioError> {
     toml::from_str(text).map_err(|error| {
-        let offset = error.span().map_or(0, |span| span.start);
-        ScenarioError::at(file, text, offset, improved(error.message()))
+        let span = error.span().unwrap_or(0..0);
+        let message = match error.message() {
+            "duplicate key" => phrase::duplicate(text.get(span.clone()).unwrap_or_default().trim()),
+            message => phrase::improved(message),
+        };
+        ScenarioError::at(file, text, span.start, message)
     })
 }
 
@@ -110,30 +156,51 @@ fn from_json(file: &str, text: &str) -> Result<Scenario, ScenarioError> {
         let message = whole
             .rsplit_once(" at line ")
             .map_or(whole.as_str(), |(message, _)| message);
-        ScenarioError {
-            file: file.into(),
-            place: Some((error.line(), error.column())),
-            message: improved(message),
-        }
+        let offset = end_of_token(text, error.line(), error.column());
+        let offset = if error.is_data() {
+            begin_of_token(text, offset)
+        } else {
+            offset
+        };
+        ScenarioError::at(file, text, offset, phrase::improved(message))
     })
 }
 
-/// Serde's messages, with the nearest valid word in place of the whole list.
-fn improved(message: &str) -> String {
-    let message = message.trim_end();
-    for (what, name) in [
-        ("unknown field ", "unknown key"),
-        ("unknown variant ", "unknown word"),
-    ] {
-        let Some(rest) = message.strip_prefix(what) else {
-            continue;
+/// The byte that serde_json read last: it tells line and column (in bytes) of the end of what it did not like.
+fn end_of_token(text: &str, line: usize, column: usize) -> usize {
+    let lines = text.split_inclusive('\n').take(line.saturating_sub(1));
+    lines.map(str::len).sum::<usize>() + column.saturating_sub(1)
+}
+
+/// Where the smallest value or key begins that the byte at `offset` belongs to.
+fn begin_of_token(text: &str, offset: usize) -> usize {
+    // Between a colon or comma and a value, it is the value that was looked at.
+    let between = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b':' | b',');
+    let rest = text.as_bytes().get(offset..).unwrap_or_default();
+    let offset = offset + rest.iter().take_while(|byte| between(byte)).count();
+    let parsed = jsonc_parser::parse_to_ast(text, &Default::default(), &Default::default());
+    let Ok(Some(root)) = parsed.map(|result| result.value) else {
+        return offset;
+    };
+    let around = |range: Range| (range.start..range.end).contains(&offset);
+    let mut value = &root;
+    loop {
+        let inside = match value {
+            JsonNode::Object(object) => {
+                let property = object.properties.iter().find(|property| around(property.range()));
+                match property {
+                    Some(property) if around(property.name.range()) => return property.name.start(),
+                    property => property.map(|property| &property.value),
+                }
+            }
+            JsonNode::Array(array) => array.elements.iter().find(|element| around(element.range())),
+            _ => None,
         };
-        let words: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
-        if let Some((word, valid)) = words.split_first() {
-            return format!("{name} `{word}`{}", suggestion(word, valid));
+        match inside {
+            Some(inside) if around(inside.range()) => value = inside,
+            _ => return value.start(),
         }
     }
-    message.replace("missing field", "missing key")
 }
 
 /// Where the value at `path` stands, as a byte offset; the nearest enclosing value if there is none.

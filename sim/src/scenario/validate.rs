@@ -1,12 +1,13 @@
 //! What a scenario's types cannot say: names that must exist, addresses that must differ, keys that exclude others.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use sandhog_proto::IpPrefix;
 
 use super::error::suggestion;
 use super::source::Step as At;
-use super::{Client, Link, Nth, Scenario, Step, TimedEvent};
+use super::{Client, Link, Nth, Scenario, Server, Step, TimedEvent};
 
 /// A mistake and the way to the value that made it.
 pub(super) struct Mistake<'a> {
@@ -26,6 +27,9 @@ fn mistake<'a>(path: &[At<'a>], message: impl Into<String>) -> Mistake<'a> {
 /// The kinds of datagrams that scripted faults can name, for each profile.
 const CLASSIC_KINDS: [&str; 3] = ["auth-request", "auth-response", "data"];
 
+/// Twice this, in nanoseconds, is a number that JSON's readers keep exactly (RFC 8259, section 6).
+const LONGEST: Duration = Duration::from_secs(50 * 24 * 3600);
+
 pub(super) fn validate(scenario: &Scenario) -> Checked<'_> {
     if scenario.resolution.0.is_zero() || scenario.resolution.0.as_secs() > 1 {
         return Err(mistake(
@@ -38,6 +42,14 @@ pub(super) fn validate(scenario: &Scenario) -> Checked<'_> {
             &[At::Key("duration")],
             "the duration is shorter than the resolution",
         ));
+    }
+    for (key, span) in [("duration", scenario.duration), ("liveness", scenario.liveness)] {
+        if span.0 > LONGEST {
+            return Err(mistake(
+                &[At::Key(key)],
+                "a run takes at most 1200h (50 days); more would not fit the numbers of JSON",
+            ));
+        }
     }
     validate_hosts(scenario)?;
     for (index, client) in scenario.clients.iter().enumerate() {
@@ -58,6 +70,18 @@ pub(super) fn validate(scenario: &Scenario) -> Checked<'_> {
     for (index, expectation) in scenario.expect.iter().enumerate() {
         let path = [At::Key("expect"), At::Index(index), At::Key("client")];
         known("client", &expectation.client, &clients, &path)?;
+        if scenario.expect[..index]
+            .iter()
+            .any(|earlier| earlier.client == expectation.client)
+        {
+            return Err(mistake(
+                &path,
+                format!(
+                    "there is already an [[expect]] for `{}`; use its `or` for a second outcome",
+                    expectation.client
+                ),
+            ));
+        }
     }
     Ok(())
 }
@@ -123,6 +147,7 @@ fn validate_hosts(scenario: &Scenario) -> Checked<'_> {
         }
     }
     for (index, server) in scenario.servers.iter().enumerate() {
+        validate_users(index, server)?;
         for (number, file) in server.serve.files.iter().enumerate() {
             if file.is_empty() || file.contains("..") || file.starts_with('/') || file.contains('\\') {
                 let path = [
@@ -136,6 +161,33 @@ fn validate_hosts(scenario: &Scenario) -> Checked<'_> {
                     &path,
                     format!("`{file}`: only files in the scenario's own folder are served"),
                 ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a server would not start with.
+fn validate_users(index: usize, server: &Server) -> Checked<'_> {
+    let (mut logins, mut addresses) = (BTreeSet::new(), BTreeSet::new());
+    for (number, user) in server.users.iter().enumerate() {
+        let table = [
+            At::Key("server"),
+            At::Index(index),
+            At::Key("user"),
+            At::Index(number),
+        ];
+        if !logins.insert(&user.login) {
+            let path = [&table[..], &[At::Key("login")]].concat();
+            return Err(mistake(
+                &path,
+                format!("there is already a user `{}`", user.login),
+            ));
+        }
+        for (which, address) in user.addresses.iter().enumerate() {
+            if !addresses.insert(address) {
+                let path = [&table[..], &[At::Key("addresses"), At::Index(which)]].concat();
+                return Err(mistake(&path, format!("another user already has {address}")));
             }
         }
     }
@@ -279,18 +331,18 @@ fn validate_event<'a>(scenario: &'a Scenario, index: usize, event: &'a TimedEven
         .map(|client| client.name.as_str())
         .collect();
     let mut count = 0;
-    for (key, name, valid) in [
-        ("crash", &event.crash, &hosts),
-        ("restart", &event.restart, &hosts),
-        ("stop", &event.stop, &clients),
-        ("start", &event.start, &clients),
-        ("sleep", &event.sleep, &clients),
-        ("wake", &event.wake, &clients),
-        ("network-changed", &event.network_changed, &clients),
+    for (key, what, name, valid) in [
+        ("crash", "host", &event.crash, &hosts),
+        ("restart", "host", &event.restart, &hosts),
+        ("stop", "client", &event.stop, &clients),
+        ("start", "client", &event.start, &clients),
+        ("sleep", "client", &event.sleep, &clients),
+        ("wake", "client", &event.wake, &clients),
+        ("network-changed", "client", &event.network_changed, &clients),
     ] {
         let Some(name) = name else { continue };
         count += 1;
-        known("host", name, valid, &at(key))?;
+        known(what, name, valid, &at(key))?;
     }
     for (key, pair) in [("partition", &event.partition), ("repair", &event.repair)] {
         let Some(pair) = pair else { continue };
@@ -298,6 +350,13 @@ fn validate_event<'a>(scenario: &'a Scenario, index: usize, event: &'a TimedEven
         validate_pair(scenario, pair, &at(key))?;
     }
     match count {
+        1 if event.at.0 >= scenario.duration.0 => Err(mistake(
+            &at("at"),
+            format!(
+                "this event never happens: the run is over after {}",
+                scenario.duration
+            ),
+        )),
         1 => Ok(()),
         _ => Err(mistake(
             &at("at"),
