@@ -151,10 +151,14 @@ fn time(at: Instant) -> String {
 #[must_use]
 pub fn mermaid(scenario: &Scenario, run: &Run) -> String {
     let mut text = format!("---\ntitle: {}\n---\nsequenceDiagram\n", quoted(&scenario.title));
-    for name in &run.host_names {
+    let names: Vec<&str> = lanes(scenario, run)
+        .iter()
+        .map(|host| run.host_name(Some(*host)))
+        .collect();
+    for name in &names {
         let _ = writeln!(text, "    participant {name}");
     }
-    let everyone = match run.host_names.as_slice() {
+    let everyone = match names.as_slice() {
         [first, .., last] => format!("{first},{last}"),
         names => names.join(","),
     };
@@ -190,129 +194,218 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// Mermaid ends a statement at `;` and reads `#` as an entity.
+/// Mermaid ends a statement at `;` and at the end of a line, and reads `#` as an entity.
 fn mermaid_text(text: &str) -> String {
-    text.replace('#', "#35;").replace(';', "#59;")
+    text.replace('#', "#35;").replace(';', "#59;").replace('\n', " ")
 }
 
-const ROW_HEIGHT: usize = 26;
+/// The hosts from left to right: clients first, for they begin.
+fn lanes(scenario: &Scenario, run: &Run) -> Vec<HostId> {
+    let count = run.host_names.len();
+    let servers = scenario.servers.len().min(count);
+    (servers..count)
+        .chain(0..servers)
+        .map(|host| host as HostId)
+        .collect()
+}
+
+const ROW_HEIGHT: usize = 28;
+const LINE_HEIGHT: usize = 17;
 const TIME_WIDTH: usize = 90;
-const LANE_WIDTH: usize = 420;
+const LANE_WIDTH: usize = 440;
 const HEAD_HEIGHT: usize = 84;
+
+/// About how wide a character of a note is; notes are broken so that they stay within their lane.
+const CHARACTER_WIDTH: usize = 7;
 
 const STYLE: &str = "
   svg { font: 13px system-ui, sans-serif; background: #fff; color: #1c2330 }
   text { fill: currentColor } .time { fill: #68707f; font-variant-numeric: tabular-nums; text-anchor: end }
   .title { font-size: 17px; font-weight: 600 } .host { font-weight: 600; text-anchor: middle }
   .lane { stroke: #c9ced8; stroke-width: 2 } .note { text-anchor: middle }
-  .back { fill: #fff; opacity: .88 } .arrow { stroke: #2a63b8; stroke-width: 1.6 } .label { text-anchor: middle; fill: #2a63b8 }
-  .lost .arrow { stroke: #b4451f; stroke-dasharray: 5 4 } .lost .label { fill: #b4451f } .cross { stroke: #b4451f; stroke-width: 2.2 }
+  .back { fill: #fff } .band { fill: #f1f3f7 }
+  .arrow { stroke: #2a63b8; stroke-width: 1.6 } .label { text-anchor: middle; fill: #2a63b8 } .head { fill: #2a63b8 }
+  .lost .arrow { stroke: #b4451f; stroke-dasharray: 5 4 } .lost .label { fill: #b4451f }
+  .cross { stroke: #b4451f; stroke-width: 2.2 }
   @media (prefers-color-scheme: dark) {
-    svg { background: #14181f; color: #e4e8ef } .time { fill: #98a1b0 } .lane { stroke: #3a4250 } .back { fill: #14181f }
-    .arrow { stroke: #7fb0f5 } .label { fill: #7fb0f5 }
+    svg { background: #14181f; color: #e4e8ef } .time { fill: #98a1b0 } .lane { stroke: #3a4250 }
+    .back { fill: #14181f } .band { fill: #1e242e }
+    .arrow { stroke: #7fb0f5 } .label, .head { fill: #7fb0f5 }
     .lost .arrow, .cross { stroke: #f09a76 } .lost .label { fill: #f09a76 }
   }";
+
+/// An SVG under construction: the lanes, and how far down it has come.
+struct Drawing {
+    svg: String,
+    lanes: Vec<HostId>,
+    y: usize,
+}
 
 /// The same as a self-contained SVG.
 #[must_use]
 pub fn svg(scenario: &Scenario, run: &Run) -> String {
-    let rows = rows(run);
-    let width = TIME_WIDTH + LANE_WIDTH * run.host_names.len().max(1);
-    let height = HEAD_HEIGHT + ROW_HEIGHT * (rows.len() + 2);
+    let mut drawing = Drawing {
+        svg: String::new(),
+        lanes: lanes(scenario, run),
+        y: HEAD_HEIGHT,
+    };
+    for row in rows(run) {
+        drawing.row(&row);
+    }
+    let (width, height) = (drawing.width(), drawing.y + ROW_HEIGHT);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
          role=\"img\">\n<title>{title}</title>\n<style>{STYLE}\n</style>\n\
          <defs><marker id=\"head\" viewBox=\"0 0 10 10\" refX=\"9\" refY=\"5\" markerWidth=\"7\" markerHeight=\"7\" \
-         orient=\"auto-start-reverse\"><path d=\"M0 0 10 5 0 10z\" fill=\"#2a63b8\"/></marker></defs>\n\
+         orient=\"auto-start-reverse\"><path class=\"head\" d=\"M0 0 10 5 0 10z\"/></marker></defs>\n\
          <text class=\"title\" x=\"16\" y=\"28\">{title}</text>\n\
          <text x=\"16\" y=\"48\">seed {}, digest {}</text>\n",
         run.seed,
         run.digest,
         title = xml_text(&scenario.title),
     );
-    for (host, name) in run.host_names.iter().enumerate() {
-        let x = lane(host);
+    for host in &drawing.lanes {
+        let x = drawing.lane(*host);
         let _ = writeln!(
             svg,
             "<line class=\"lane\" x1=\"{x}\" y1=\"{HEAD_HEIGHT}\" x2=\"{x}\" y2=\"{height}\"/>\
              <text class=\"host\" x=\"{x}\" y=\"{}\">{}</text>",
             HEAD_HEIGHT - 8,
-            xml_text(name)
+            xml_text(run.host_name(Some(*host)))
         );
     }
-    for (index, row) in rows.iter().enumerate() {
-        svg_row(&mut svg, run, row, HEAD_HEIGHT + ROW_HEIGHT * (index + 1));
+    svg + &drawing.svg + "</svg>\n"
+}
+
+impl Drawing {
+    fn width(&self) -> usize {
+        TIME_WIDTH + LANE_WIDTH * self.lanes.len().max(1)
     }
-    svg.push_str("</svg>\n");
-    svg
-}
 
-/// The middle of a host's lane.
-fn lane(host: usize) -> usize {
-    TIME_WIDTH + LANE_WIDTH * host + LANE_WIDTH / 2
-}
+    /// The middle of a host's lane.
+    fn lane(&self, host: HostId) -> usize {
+        let position = self.lanes.iter().position(|other| *other == host);
+        TIME_WIDTH + LANE_WIDTH * position.unwrap_or_default() + LANE_WIDTH / 2
+    }
 
-fn svg_row(svg: &mut String, run: &Run, row: &Row, y: usize) {
-    let (Row::Arrow { at, .. } | Row::Note { at, .. }) = row;
-    let _ = writeln!(
-        svg,
-        "<text class=\"time\" x=\"{}\" y=\"{}\">{}</text>",
-        TIME_WIDTH - 10,
-        y + 4,
-        time(*at)
-    );
-    match row {
-        Row::Note { host, text, .. } => {
-            let middle = TIME_WIDTH + LANE_WIDTH * run.host_names.len().max(1) / 2;
-            let x = host.map_or(middle, |host| lane(usize::from(host)));
-            let half = (text.chars().count() * 7 / 2 + 6).min(middle);
-            let _ = writeln!(
-                svg,
-                "<rect class=\"back\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"20\"/><text class=\"note\" x=\"{x}\" y=\"{}\">{}</text>",
-                x.saturating_sub(half),
-                y - 10,
-                half * 2,
-                y + 4,
-                xml_text(text)
-            );
-        }
-        Row::Arrow {
-            from, to, label, end, ..
-        } => {
-            let (x1, x2) = (lane(usize::from(*from)), lane(usize::from(*to)));
-            let (class, x2, end_mark, label) = match end {
-                End::Arrives => ("", x2, "marker-end=\"url(#head)\"", label.clone()),
-                End::Damaged => (
-                    "lost",
-                    x2,
-                    "marker-end=\"url(#head)\"",
-                    format!("{label}, damaged"),
-                ),
-                End::Lost(reason) => ("lost", (x1 + x2 * 2) / 3, "", format!("{label}, lost ({reason})")),
-            };
-            let (top, bottom) = (y - 4, y + 10);
-            let _ = write!(
-                svg,
-                "<g class=\"{class}\"><line class=\"arrow\" x1=\"{x1}\" y1=\"{top}\" x2=\"{x2}\" y2=\"{bottom}\" {end_mark}/>\
-                 <text class=\"label\" x=\"{}\" y=\"{}\">{}</text>",
-                (x1 + x2) / 2,
-                y - 4,
-                xml_text(&label)
-            );
-            if let End::Lost(_) = end {
-                let (left, right, up, down) = (x2 - 5, x2 + 5, bottom - 5, bottom + 5);
-                let _ = write!(
-                    svg,
-                    "<path class=\"cross\" d=\"M{left} {up} {right} {down}M{right} {up} {left} {down}\"/>"
-                );
+    fn row(&mut self, row: &Row) {
+        self.y += ROW_HEIGHT;
+        match row {
+            Row::Note { at, host, text } => {
+                self.time(*at);
+                self.note(*host, text);
             }
-            svg.push_str("</g>\n");
+            Row::Arrow {
+                at,
+                from,
+                to,
+                label,
+                end,
+            } => {
+                self.time(*at);
+                self.arrow(self.lane(*from), self.lane(*to), label, end);
+            }
         }
+    }
+
+    fn time(&mut self, at: Instant) {
+        let (x, y) = (TIME_WIDTH - 10, self.y + 4);
+        let _ = writeln!(
+            self.svg,
+            "<text class=\"time\" x=\"{x}\" y=\"{y}\">{}</text>",
+            time(at)
+        );
+    }
+
+    /// A sentence over a host's lane, or in a band across all for the laboratory.
+    fn note(&mut self, host: Option<HostId>, text: &str) {
+        let (room, x) = match host {
+            Some(host) => (LANE_WIDTH, self.lane(host)),
+            None => (self.width() - TIME_WIDTH, (TIME_WIDTH + self.width()) / 2),
+        };
+        let lines = broken(text, room / CHARACTER_WIDTH - 4);
+        let longest = lines
+            .iter()
+            .map(|line| line.chars().count())
+            .max()
+            .unwrap_or_default();
+        let (class, wide) = match host {
+            Some(_) => ("back", (longest * CHARACTER_WIDTH + 12).min(room)),
+            None => ("band", room - 12),
+        };
+        let (left, top) = (x - wide / 2, self.y - 10);
+        let high = LINE_HEIGHT * (lines.len() - 1) + 20;
+        let _ = writeln!(
+            self.svg,
+            "<rect class=\"{class}\" x=\"{left}\" y=\"{top}\" width=\"{wide}\" height=\"{high}\" rx=\"4\"/>"
+        );
+        for (number, line) in lines.iter().enumerate() {
+            let y = self.y + 4 + LINE_HEIGHT * number;
+            let _ = writeln!(
+                self.svg,
+                "<text class=\"note\" x=\"{x}\" y=\"{y}\">{}</text>",
+                xml_text(line)
+            );
+        }
+        self.y += LINE_HEIGHT * (lines.len() - 1);
+    }
+
+    /// A datagram; one that is lost ends on the way, in a cross.
+    fn arrow(&mut self, from: usize, to: usize, label: &str, end: &End) {
+        let head = "marker-end=\"url(#head)\"";
+        let (class, to, head, label) = match end {
+            End::Arrives => ("sent", to, head, label.to_owned()),
+            End::Damaged => ("lost", to, head, format!("{label}, damaged")),
+            End::Lost(reason) => (
+                "lost",
+                (from + to * 3) / 4,
+                "",
+                format!("{label}, lost ({reason})"),
+            ),
+        };
+        let (top, bottom) = (self.y + 1, self.y + 9);
+        let _ = write!(
+            self.svg,
+            "<g class=\"{class}\"><line class=\"arrow\" x1=\"{from}\" y1=\"{top}\" x2=\"{to}\" y2=\"{bottom}\" {head}/>\
+             <text class=\"label\" x=\"{}\" y=\"{}\">{}</text>",
+            (from + to) / 2,
+            self.y - 4,
+            xml_text(&label)
+        );
+        if let End::Lost(_) = end {
+            let (left, right, up, down) = (to - 5, to + 5, bottom - 5, bottom + 5);
+            let _ = write!(
+                self.svg,
+                "<path class=\"cross\" d=\"M{left} {up} {right} {down}M{right} {up} {left} {down}\"/>"
+            );
+        }
+        self.svg.push_str("</g>\n");
     }
 }
 
+/// A sentence in lines of at most `width` characters, broken between words; at least one line.
+fn broken(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines
+            .last_mut()
+            .filter(|line| line.is_empty() || line.chars().count() + 1 + word.chars().count() <= width);
+        match line {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            None => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+/// Text for XML 1.0, which has no place for control characters, not even escaped.
 fn xml_text(text: &str) -> String {
-    text.replace('&', "&amp;")
+    text.replace(|c: char| c.is_control() && c != '\n' && c != '\t', "\u{fffd}")
+        .replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
 }
