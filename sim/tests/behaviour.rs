@@ -1,0 +1,479 @@
+//! What happens on the wire when hosts and links misbehave, asserted on the records of whole runs.
+
+use std::time::Duration;
+
+use sandhog_proto::Instant;
+use sandhog_sim::record::{HostId, Record, What};
+use sandhog_sim::{Detail, Engine, Run, RunOptions, Scenario};
+
+const SERVER: HostId = 0;
+const ALICE: HostId = 1;
+
+/// A server, Alice, and what `rest` says of her steps, of links, events and more hosts.
+fn scenario(rest: &str) -> Scenario {
+    let text = format!(
+        r#"
+title = "a test"
+profile = "classic"
+duration = "30s"
+
+[[server]]
+name = "server"
+address = "192.0.2.1:4000"
+inner = ["10.9.0.1/24"]
+serve = {{ udp-echo = 7, bulk = 5001 }}
+user = [
+  {{ login = "alice", password = "correct horse", addresses = ["10.9.0.2"] }},
+  {{ login = "bob", password = "battery staple", addresses = ["10.9.0.3"] }},
+]
+
+[[client]]
+name = "alice"
+address = "198.51.100.2:50000"
+inner = ["10.9.0.2/24"]
+server = "server"
+login = "alice"
+password = "correct horse"
+{rest}"#
+    );
+    Scenario::parse("test.toml", &text, &|_| Err("no files here".into()))
+        .unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn run(rest: &str) -> Run {
+    let options = RunOptions {
+        seed: 7,
+        engine: Engine::Event,
+        detail: Detail::Full,
+    };
+    sandhog_sim::run(&scenario(rest), &options).unwrap()
+}
+
+/// The records of `host` that `pick` picks.
+fn records<'a>(
+    run: &'a Run,
+    host: HostId,
+    pick: impl Fn(&What) -> bool + 'a,
+) -> impl Iterator<Item = &'a Record> {
+    let own = run.records.iter().filter(move |record| record.host == Some(host));
+    own.filter(move |record| pick(&record.what))
+}
+
+/// When `host` sent datagrams of this kind.
+fn sent(run: &Run, host: HostId, wanted: &str) -> Vec<Instant> {
+    let is_wanted = |what: &What| matches!(what, What::Sent { kind, .. } if *kind == wanted);
+    records(run, host, is_wanted).map(|record| record.at).collect()
+}
+
+/// The reasons for which something was lost, with the times at which it had been sent.
+fn lost(run: &Run) -> Vec<(&'static str, Instant)> {
+    let reasons = run.records.iter().filter_map(|record| match record.what {
+        What::Lost { reason, .. } => Some((reason, record)),
+        _ => None,
+    });
+    reasons
+        .map(|(reason, record)| (reason, sent_behind(run, record).at))
+        .collect()
+}
+
+/// The sending that a later record of the same datagram comes from.
+fn sent_behind<'a>(run: &'a Run, record: &'a Record) -> &'a Record {
+    match record.what {
+        What::Sent { .. } => record,
+        _ => sent_behind(run, run.record(record.cause).expect("a cause")),
+    }
+}
+
+#[track_caller]
+fn check<'a>(run: &'a Run, start: &str) -> (bool, &'a str) {
+    let check = run.checks.iter().find(|check| check.name.starts_with(start));
+    let check = check.expect("a check of this name");
+    (check.passed, check.detail.as_str())
+}
+
+const fn ms(millis: u64) -> Instant {
+    Instant::from_millis(millis)
+}
+
+#[test]
+fn an_auth_request_dropped_by_script_is_repeated_after_1_to_1_and_a_third_seconds() {
+    let run = run(r#"
+[[link]]
+between = ["alice", "server"]
+delay = "10ms"
+forward = { drop = [{ kind = "auth-request", nth = 1 }] }
+"#);
+    assert!(run.passed);
+    assert_eq!(lost(&run), [("scripted", ms(0))]);
+    let [first, second] = sent(&run, ALICE, "auth-request")[..] else {
+        panic!("two requests")
+    };
+    assert_eq!(first, ms(0));
+    // A third of a second more at most, and then up to the next millisecond of the grid.
+    assert!(ms(1000) <= second && second <= ms(1334), "{second}");
+    assert_eq!(
+        sent(&run, SERVER, "auth-response"),
+        [second + Duration::from_millis(10)]
+    );
+}
+
+#[test]
+fn a_server_that_restarts_knows_no_session_and_drops_data() {
+    let run = run(r#"
+[[client.do]]
+ping = { to = "10.9.0.1", count = 6, every = "500ms" }
+[[link]]
+between = ["alice", "server"]
+delay = "10ms"
+[[event]]
+at = "1s"
+crash = "server"
+[[event]]
+at = "2s"
+restart = "server"
+"#);
+    assert!(sent(&run, SERVER, "data").iter().all(|at| *at < ms(1000)));
+    let after: Vec<_> = records(&run, SERVER, |what| matches!(what, What::Dropped { .. })).collect();
+    assert!(!after.is_empty());
+    for drop in &after {
+        assert_eq!(drop.what, What::Dropped { reason: "no-session" });
+        let cause = &run.record(drop.cause).unwrap().what;
+        assert!(matches!(
+            cause,
+            What::Received {
+                from: ALICE,
+                kind: "data",
+                ..
+            }
+        ));
+        assert!(drop.at >= ms(2000));
+    }
+    assert_eq!(run.counters["server.dropped.no-session"], after.len() as u64);
+    let down = lost(&run);
+    assert!(
+        !down.is_empty()
+            && down
+                .iter()
+                .all(|(reason, at)| *reason == "host-down" && *at < ms(2000))
+    );
+}
+
+#[test]
+fn a_client_that_restarts_logs_in_again_and_begins_its_unfinished_step_anew() {
+    let run = run(r#"
+[[client.do]]
+ping = { to = "10.9.0.1", count = 1 }
+[[client.do]]
+ping = { to = "10.9.0.1", count = 8, every = "500ms" }
+[[link]]
+between = ["alice", "server"]
+delay = "10ms"
+[[event]]
+at = "1s"
+crash = "alice"
+[[event]]
+at = "3s"
+restart = "alice"
+"#);
+    assert!(run.passed);
+    assert_eq!(sent(&run, ALICE, "auth-request"), [ms(0), ms(3000)]);
+    assert!(
+        sent(&run, ALICE, "data")
+            .iter()
+            .all(|at| *at < ms(1000) || *at > ms(3000))
+    );
+    let begins = |wanted: u32, words: &str| {
+        let begun =
+            |what: &What| matches!(what, What::Task { step, text } if *step == wanted && text == words);
+        records(&run, ALICE, begun).count()
+    };
+    assert_eq!(
+        begins(1, "pings 10.9.0.1 once"),
+        1,
+        "a finished step is not repeated"
+    );
+    assert_eq!(begins(2, "pings 10.9.0.1 8 times"), 2);
+    assert_eq!(begins(2, "ping: 8 of 8 answered"), 1);
+}
+
+#[test]
+fn a_partition_loses_everything_and_its_repair_nothing_more() {
+    let run = run(r#"
+[[client.do]]
+ping = { to = "10.9.0.1", count = 8, every = "500ms" }
+[[link]]
+between = ["alice", "server"]
+delay = "10ms"
+[[event]]
+at = "1s"
+partition = ["alice", "server"]
+[[event]]
+at = "3s"
+repair = ["alice", "server"]
+"#);
+    assert!(run.passed);
+    let cut = |at: &Instant| *at >= ms(1000) && *at < ms(3000);
+    let in_the_cut: Vec<_> = sent(&run, ALICE, "data").into_iter().filter(cut).collect();
+    assert_eq!(in_the_cut.len(), 4);
+    let expected: Vec<_> = in_the_cut.into_iter().map(|at| ("partition", at)).collect();
+    assert_eq!(lost(&run), expected);
+}
+
+#[test]
+fn the_classic_profile_delivers_a_duplicated_datagram_twice() {
+    let run = run(r#"
+[[client.do]]
+echo = { to = "10.9.0.1:7", count = 1 }
+[[link]]
+between = ["alice", "server"]
+delay = "10ms"
+forward = { duplicate = "100%" }
+"#);
+    let inner_out = |what: &What| matches!(what, What::InnerOut { .. });
+    let What::InnerOut { print: first, .. } = records(&run, ALICE, inner_out).next().unwrap().what else {
+        unreachable!()
+    };
+    let same = |what: &What| matches!(what, What::InnerIn { print, .. } if *print == first);
+    assert_eq!(records(&run, SERVER, same).count(), 2);
+    assert!(check(&run, "P3").0, "twice is not changed");
+    assert!(check(&run, "P8").0);
+}
+
+#[test]
+fn a_corrupted_datagram_is_never_delivered_inside() {
+    let run = run(r#"
+[[client.do]]
+download = { from = "10.9.0.1:5001", bytes = "128 KiB" }
+[[client.do]]
+upload = { to = "10.9.0.1:5001", bytes = "128 KiB" }
+[[link]]
+between = ["alice", "server"]
+delay = "10ms 5ms"
+corrupt = "5%"
+"#);
+    assert!(run.passed);
+    let corrupted = |what: &What| matches!(what, What::Flight { corrupted: true, .. });
+    let flights: Vec<_> = run
+        .records
+        .iter()
+        .filter(|record| corrupted(&record.what))
+        .collect();
+    assert!(flights.len() > 10);
+    let caused_by = |id: u64| run.records.iter().filter(move |record| record.cause == id);
+    let mut judged = 0;
+    for received in flights.iter().flat_map(|flight| caused_by(flight.id)) {
+        let outcome: Vec<_> = caused_by(received.id).map(|record| &record.what).collect();
+        let refused = matches!(
+            outcome[..],
+            [What::Dropped {
+                reason: "authentication-failed" | "invalid-code"
+            }]
+        );
+        assert!(refused, "{outcome:?}");
+        judged += 1;
+    }
+    assert!(judged > 10);
+}
+
+#[test]
+fn a_black_hole_takes_what_is_larger_than_the_links_mtu_and_nothing_else() {
+    let run = run(r#"
+[[client.do]]
+ping = { to = "10.9.0.1", count = 3, every = "100ms", replies = 3 }
+[[client.do]]
+ping = { to = "10.9.0.1", count = 3, every = "100ms", size = 1200, replies = 0 }
+[[link]]
+between = ["alice", "server"]
+mtu = 1000
+"#);
+    assert!(run.passed);
+    for record in &run.records {
+        let What::Sent { len, .. } = record.what else {
+            continue;
+        };
+        let fate = &run.record(record.id + 1).unwrap().what;
+        // 20 bytes of IPv4 and 8 of UDP around it.
+        let vanished = matches!(fate, What::Lost { reason: "mtu", .. });
+        assert_eq!(vanished, len + 28 > 1000, "{len} bytes of payload");
+    }
+    assert_eq!(run.counters["lost.mtu"], 3);
+}
+
+#[test]
+fn a_rate_spaces_datagrams_out_and_a_full_queue_drops_the_rest() {
+    let run = run(r#"
+[[client.do]]
+echo = { to = "10.9.0.1:7", count = 40, every = "1ms", size = 1000 }
+[[link]]
+between = ["alice", "server"]
+delay = "10ms"
+rate = "1mbit"
+limit = 5
+"#);
+    assert!(run.passed);
+    assert!(lost(&run).iter().all(|(reason, _)| *reason == "queue-full"));
+    assert_eq!(run.counters["lost.queue-full"], 31);
+    let large = |what: &What| matches!(what, What::Received { kind: "data", len, .. } if *len > 1000);
+    let arrivals: Vec<Instant> = records(&run, SERVER, large).map(|record| record.at).collect();
+    assert_eq!(arrivals.len(), 9);
+    for pair in arrivals.windows(2) {
+        // More than 1000 bytes at 1 Mbit/s take more than 8 ms.
+        assert!(pair[1].saturating_duration_since(pair[0]) >= Duration::from_millis(8));
+    }
+}
+
+/// Alice pings twice a second from 0 to 6 s while her user does something at 2 s, and something else at 4 s.
+fn run_with_commands(first: &str, second: &str) -> Run {
+    let event = |at: u32, command: &str| match command {
+        "" => String::new(),
+        _ => format!("[[event]]\nat = \"{at}s\"\n{command} = \"alice\"\n"),
+    };
+    let rest = r#"
+[[client.do]]
+ping = { to = "10.9.0.1", count = 12, every = "500ms" }
+[[link]]
+between = ["alice", "server"]
+delay = "10ms"
+"#;
+    run(&format!("{rest}{}{}", event(2, first), event(4, second)))
+}
+
+/// The statuses that Alice's tunnel went through.
+fn statuses(run: &Run) -> Vec<(&'static str, Instant)> {
+    let changes = run.records.iter().filter_map(|record| match record.what {
+        What::Status { status } => Some((status, record.at)),
+        _ => None,
+    });
+    changes.collect()
+}
+
+fn sent_between(run: &Run, from: u64, to: u64) -> usize {
+    let sent = run
+        .records
+        .iter()
+        .filter(|record| record.host == Some(ALICE) && matches!(record.what, What::Sent { .. }));
+    sent.filter(|record| (ms(from)..ms(to)).contains(&record.at))
+        .count()
+}
+
+#[test]
+fn a_stopped_tunnel_sends_nothing_until_it_is_started_again() {
+    let run = run_with_commands("stop", "start");
+    assert!(run.passed);
+    assert_eq!(
+        statuses(&run),
+        [
+            ("connecting", ms(0)),
+            ("connected", ms(20)),
+            ("disconnecting", ms(2000)),
+            ("disconnected", ms(2000)),
+            ("connecting", ms(4000)),
+            ("connected", ms(4020)),
+        ]
+    );
+    assert_eq!(sent_between(&run, 2000, 4000), 0);
+    assert_eq!(run.counters["alice.dropped.not-connected"], 4);
+    assert_eq!(sent(&run, ALICE, "auth-request"), [ms(0), ms(4000)]);
+}
+
+#[test]
+fn a_sleeping_machine_sends_nothing_and_reasserts_when_it_wakes() {
+    let run = run_with_commands("sleep", "wake");
+    assert!(run.passed);
+    assert_eq!(
+        statuses(&run)[2..],
+        [("reasserting", ms(4000)), ("connected", ms(4020))]
+    );
+    assert_eq!(sent_between(&run, 2000, 4000), 0);
+    assert_eq!(sent(&run, ALICE, "auth-request"), [ms(0), ms(4000)]);
+}
+
+#[test]
+fn a_changed_network_is_a_new_login_without_a_gap() {
+    let run = run_with_commands("network-changed", "");
+    assert!(run.passed);
+    assert_eq!(
+        statuses(&run)[2..],
+        [("reasserting", ms(2000)), ("connected", ms(2020))]
+    );
+    let answered = |what: &What| matches!(what, What::Task { text, .. } if text == "ping: 12 of 12 answered");
+    assert_eq!(records(&run, ALICE, answered).count(), 1);
+}
+
+#[test]
+fn a_command_that_makes_no_sense_is_refused_and_told() {
+    let run = run_with_commands("start", "");
+    assert!(run.passed);
+    let told = "alice was refused: start: the tunnel is already up or coming up";
+    let refused = |what: &What| matches!(what, What::Fault { text } if text == told);
+    assert_eq!(records(&run, ALICE, refused).count(), 1);
+}
+
+#[test]
+fn two_clients_share_a_server_and_none_gets_the_others_packets() {
+    let run = run(r#"
+[[client.do]]
+download = { from = "10.9.0.1:5001", bytes = "64 KiB" }
+[[client]]
+name = "bob"
+address = "203.0.113.9:50000"
+inner = ["10.9.0.3/24"]
+server = "server"
+login = "bob"
+password = "battery staple"
+[[client.do]]
+upload = { to = "10.9.0.1:5001", bytes = "64 KiB" }
+[[link]]
+between = ["alice", "server"]
+delay = "10ms"
+[[link]]
+between = ["bob", "server"]
+delay = "15ms 10ms"
+loss = "5%"
+"#);
+    assert!(run.passed);
+    assert_eq!(run.outcome, "alice connected, bob connected");
+    let logins = records(&run, SERVER, |what| matches!(what, What::LoggedIn { .. }));
+    let logins: Vec<_> = logins.map(|record| &record.what).collect();
+    let named = |login: &str, from| What::LoggedIn {
+        login: login.into(),
+        from: Some(from),
+    };
+    assert_eq!(logins, [&named("alice", ALICE), &named("bob", ALICE + 1)]);
+    for client in [ALICE, ALICE + 1] {
+        let own = if client == ALICE {
+            [10, 9, 0, 2]
+        } else {
+            [10, 9, 0, 3]
+        };
+        for record in records(&run, client, |what| matches!(what, What::InnerIn { .. })) {
+            assert_eq!(
+                run.packet(record.id).unwrap()[16..20],
+                own,
+                "the packet's destination (RFC 791)"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_tunnel_that_only_seems_to_be_up_fails_the_liveness_check() {
+    let run = run(r#"
+[[client.do]]
+ping = { to = "10.9.0.1", count = 4, every = "500ms" }
+[[link]]
+between = ["alice", "server"]
+delay = "10ms"
+[[event]]
+at = "2s"
+crash = "server"
+"#);
+    assert!(!run.passed);
+    assert_eq!(
+        check(&run, "P9"),
+        (false, "alice: no ping passed within 10.000 s")
+    );
+    let failed = run.checks.iter().filter(|check| !check.passed).count();
+    assert_eq!(failed, 1, "and nothing else fails");
+    assert_eq!(statuses(&run).last(), Some(&("connected", ms(20))));
+}
