@@ -1,7 +1,7 @@
 //! What an engine needs to know of a run: hosts, links and events, free of any protocol and any file format.
 //!
-//! [`Setup::of`](crate::profile) makes one from a scenario. A protocol author makes one by hand from their own
-//! [`Peer`](sandhog_proto::Peer) and gets engines, faults, traces and checks with it.
+//! [`Setup::of`] makes one from a scenario. A protocol author makes one by hand from their own
+//! [`Peer`] and gets engines, faults, traces and checks with it.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
