@@ -477,3 +477,52 @@ crash = "server"
     assert_eq!(failed, 1, "and nothing else fails");
     assert_eq!(statuses(&run).last(), Some(&("connected", ms(20))));
 }
+
+#[test]
+fn the_scenario_of_the_documentation_passes_after_every_step_of_it() {
+    let page = include_str!("../../docs/scenarios.md");
+    let section = page
+        .split("\n## ")
+        .find(|section| section.starts_with("One scenario"))
+        .unwrap();
+    let pieces = section
+        .split("```toml\n")
+        .skip(1)
+        .map(|piece| piece.split("```").next().unwrap());
+    let mut text = String::new();
+    for piece in pieces {
+        text += piece;
+        text += "\n";
+        let scenario = Scenario::parse("mine.toml", &text, &|_| Err("no files here".into())).unwrap();
+        for seed in [1, 2] {
+            let options = RunOptions {
+                seed,
+                engine: Engine::Event,
+                detail: Detail::Digest,
+            };
+            let run = sandhog_sim::run(&scenario, &options).unwrap();
+            assert!(run.passed, "seed {seed}: {:?}", run.checks);
+        }
+    }
+    assert!(text.contains("[[expect]]"), "all pieces were found");
+}
+
+#[test]
+fn the_documentation_names_every_key_of_the_schema() {
+    let page = include_str!("../../docs/scenarios.md");
+    let schema = sandhog_sim::scenario::schema();
+    let definitions = schema["$defs"].as_object().unwrap().values();
+    for table in definitions.chain([&schema]) {
+        for key in table["properties"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(key, _)| key)
+        {
+            let named = ["`", ".", "[[", ", "]
+                .iter()
+                .any(|before| page.contains(&format!("{before}{key}")));
+            assert!(named, "{key} is not in docs/scenarios.md");
+        }
+    }
+}
