@@ -89,21 +89,27 @@ mod tests {
         assert!((29_500..30_500).contains(&hits), "{hits} of 100000");
     }
 
+    /// How many of 100,000 are lost, and how many of the next ones after those.
+    fn losses(chance: &str) -> (usize, usize) {
+        let mut stream = Stream::new(derive_seed(1, "test", &[]), 0);
+        let chance = chance.parse().unwrap();
+        let fates: Vec<bool> = (0..100_000).map(|_| stream.happens(chance)).collect();
+        let pairs = fates.windows(2).filter(|pair| pair[0] && pair[1]).count();
+        (fates.iter().filter(|lost| **lost).count(), pairs)
+    }
+
     #[test]
     fn correlated_losses_come_in_runs() {
-        let runs = |chance: &str| {
-            let (mut stream, chance) = (
-                Stream::new(derive_seed(1, "test", &[]), 0),
-                chance.parse().unwrap(),
-            );
-            let fates: Vec<bool> = (0..100_000).map(|_| stream.happens(chance)).collect();
-            fates.windows(2).filter(|pair| pair[0] && pair[1]).count()
-        };
-        assert!(
-            runs("30% 50%") > 2 * runs("30%"),
-            "{} and {}",
-            runs("30% 50%"),
-            runs("30%")
-        );
+        // After a loss the next is as likely as ever without correlation, and more than twice as likely with it.
+        let likelier = |(lost, pairs): (usize, usize)| pairs * 100_000 * 10 / (lost * lost);
+        assert!((9..=10).contains(&likelier(losses("30%"))), "{:?}", losses("30%"));
+        assert!(likelier(losses("30% 50%")) > 20, "{:?}", losses("30% 50%"));
+    }
+
+    #[test]
+    fn correlation_makes_rare_losses_rarer_as_it_does_in_netem() {
+        // A mixture of draws crowds around the middle, so fewer fall below a small threshold.
+        let (lost, _) = losses("30% 50%");
+        assert!((10_000..20_000).contains(&lost), "{lost}");
     }
 }
