@@ -506,23 +506,3 @@ fn the_scenario_of_the_documentation_passes_after_every_step_of_it() {
     }
     assert!(text.contains("[[expect]]"), "all pieces were found");
 }
-
-#[test]
-fn the_documentation_names_every_key_of_the_schema() {
-    let page = include_str!("../../docs/scenarios.md");
-    let schema = sandhog_sim::scenario::schema();
-    let definitions = schema["$defs"].as_object().unwrap().values();
-    for table in definitions.chain([&schema]) {
-        for key in table["properties"]
-            .as_object()
-            .into_iter()
-            .flatten()
-            .map(|(key, _)| key)
-        {
-            let named = ["`", ".", "[[", ", "]
-                .iter()
-                .any(|before| page.contains(&format!("{before}{key}")));
-            assert!(named, "{key} is not in docs/scenarios.md");
-        }
-    }
-}
