@@ -133,35 +133,48 @@ fn validate_hosts(scenario: &Scenario) -> Checked<'_> {
         if !(576..=9000).contains(&mtu) {
             return Err(mistake(&at("mtu"), "the tunnel's MTU lies between 576 and 9000"));
         }
-        for (which, prefix) in inner.iter().enumerate() {
-            if let Err(error) = prefix.parse::<IpPrefix>() {
-                let path = [host[0], host[1], At::Key("inner"), At::Index(which)];
-                return Err(mistake(
-                    &path,
-                    format!("`{prefix}`: {error}; expected an address like `10.9.0.2/24`"),
-                ));
-            }
-        }
-        if inner.is_empty() || inner.len() > 4 {
-            return Err(mistake(&at("inner"), "a host has 1 to 4 inner addresses"));
-        }
+        validate_inner(&host, inner)?;
     }
     for (index, server) in scenario.servers.iter().enumerate() {
         validate_users(index, server)?;
-        for (number, file) in server.serve.files.iter().enumerate() {
-            if file.is_empty() || file.contains("..") || file.starts_with('/') || file.contains('\\') {
-                let path = [
-                    At::Key("server"),
-                    At::Index(index),
-                    At::Key("serve"),
-                    At::Key("files"),
-                    At::Index(number),
-                ];
-                return Err(mistake(
-                    &path,
-                    format!("`{file}`: only files in the scenario's own folder are served"),
-                ));
-            }
+        validate_files(index, server)?;
+    }
+    Ok(())
+}
+
+/// The addresses of a host inside the tunnel.
+fn validate_inner<'a>(host: &[At<'a>; 2], inner: &[String]) -> Checked<'a> {
+    for (which, prefix) in inner.iter().enumerate() {
+        if let Err(error) = prefix.parse::<IpPrefix>() {
+            let path = [host[0], host[1], At::Key("inner"), At::Index(which)];
+            return Err(mistake(
+                &path,
+                format!("`{prefix}`: {error}; expected an address like `10.9.0.2/24`"),
+            ));
+        }
+    }
+    if inner.is_empty() || inner.len() > 4 {
+        let path = [host[0], host[1], At::Key("inner")];
+        return Err(mistake(&path, "a host has 1 to 4 inner addresses"));
+    }
+    Ok(())
+}
+
+/// Files that a server would hand out from elsewhere than the scenario's folder.
+fn validate_files(index: usize, server: &Server) -> Checked<'_> {
+    for (number, file) in server.serve.files.iter().enumerate() {
+        if file.is_empty() || file.contains("..") || file.starts_with('/') || file.contains('\\') {
+            let path = [
+                At::Key("server"),
+                At::Index(index),
+                At::Key("serve"),
+                At::Key("files"),
+                At::Index(number),
+            ];
+            return Err(mistake(
+                &path,
+                format!("`{file}`: only files in the scenario's own folder are served"),
+            ));
         }
     }
     Ok(())
