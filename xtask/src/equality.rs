@@ -96,8 +96,10 @@ fn native(engine: &str, seeds: Seeds) -> Command {
 }
 
 fn wasi(engine: &str, seeds: Seeds) -> Command {
-    let mut command = shell::command("node", "--no-warnings tests/wasi/runner.mjs");
-    command.arg(shell::target_dir().join("wasm32-wasip1/debug/digests.wasm"));
+    let mut command = Command::new(shell::root().join("tests/wasi/runner.mjs"));
+    command
+        .current_dir(shell::root())
+        .arg(shell::target_dir().join("wasm32-wasip1/debug/digests.wasm"));
     command.args(["--engine", engine, "--seeds", &seeds.to_string()]);
     command
 }
