@@ -90,18 +90,18 @@ mod tests {
     }
 
     /// How many of 100,000 are lost, and how many of the next ones after those.
-    fn losses(chance: &str) -> (usize, usize) {
+    fn losses(chance: &str) -> (u64, u64) {
         let mut stream = Stream::new(derive_seed(1, "test", &[]), 0);
         let chance = chance.parse().unwrap();
         let fates: Vec<bool> = (0..100_000).map(|_| stream.happens(chance)).collect();
-        let pairs = fates.windows(2).filter(|pair| pair[0] && pair[1]).count();
-        (fates.iter().filter(|lost| **lost).count(), pairs)
+        let count = |lost: &dyn Fn(&[bool]) -> bool| fates.windows(2).map(|pair| u64::from(lost(pair))).sum();
+        (count(&|pair| pair[0]), count(&|pair| pair[0] && pair[1]))
     }
 
     #[test]
     fn correlated_losses_come_in_runs() {
         // After a loss the next is as likely as ever without correlation, and more than twice as likely with it.
-        let likelier = |(lost, pairs): (usize, usize)| pairs * 100_000 * 10 / (lost * lost);
+        let likelier = |(lost, pairs): (u64, u64)| pairs * 100_000 * 10 / (lost * lost);
         assert!((9..=10).contains(&likelier(losses("30%"))), "{:?}", losses("30%"));
         assert!(likelier(losses("30% 50%")) > 20, "{:?}", losses("30% 50%"));
     }
