@@ -30,6 +30,7 @@ extern crate alloc;
 
 pub mod aead;
 pub mod classic;
+pub mod secure;
 mod instant;
 mod ip;
 mod job;
