@@ -10,6 +10,7 @@ mod cookie;
 mod frame;
 mod guard;
 mod keys;
+mod login;
 mod message;
 mod opaque;
 mod opener;
@@ -62,3 +63,5 @@ impl Suite {
         }
     }
 }
+
+pub use login::{Login, LoginError, MAX_LOGIN_LEN};
