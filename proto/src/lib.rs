@@ -30,12 +30,13 @@ extern crate alloc;
 
 pub mod aead;
 pub mod classic;
-pub mod secure;
 mod instant;
 mod ip;
 mod job;
 mod packet;
 mod peer;
+mod queues;
+pub mod secure;
 mod tunnel;
 
 pub use instant::Instant;

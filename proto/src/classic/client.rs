@@ -153,7 +153,7 @@ impl Client {
     ///
     /// [`ApiMisuse::AlreadyStarted`] if it is up or coming up.
     pub fn start(&mut self, now: Instant) -> Result<(), ApiMisuse> {
-        let now = self.outbox.advance(now);
+        let now = self.outbox.queues.advance(now);
         match self.status {
             TunnelStatus::Disconnected => {
                 (self.is_starting, self.is_asleep) = (true, false);
@@ -162,6 +162,7 @@ impl Client {
             }
             TunnelStatus::Invalid => {
                 self.outbox
+                    .queues
                     .event(0, EventKind::Started(Err(StartError::InvalidConfiguration)));
             }
             _ => return Err(ApiMisuse::AlreadyStarted),
@@ -177,11 +178,13 @@ impl Client {
     /// [`ApiMisuse::NotStarted`] if there is no tunnel.
     pub fn stop(&mut self, now: Instant) -> Result<(), ApiMisuse> {
         self.check_started(now)?;
-        self.outbox.unsend();
+        self.outbox.queues.unsend();
         self.attempt = None;
         if self.is_starting {
             self.is_starting = false;
-            self.outbox.event(0, EventKind::Started(Err(StartError::Stopped)));
+            self.outbox
+                .queues
+                .event(0, EventKind::Started(Err(StartError::Stopped)));
         }
         self.set_status(TunnelStatus::Disconnecting, 0);
         self.set_status(TunnelStatus::Disconnected, 0);
@@ -237,15 +240,15 @@ impl Client {
     ///
     /// [`ApiMisuse::NotDrained`]; the datagram is lost then.
     pub fn handle_datagram(&mut self, now: Instant, datagram: Datagram) -> Result<(), ApiMisuse> {
-        self.outbox.check_drained()?;
-        let now = self.outbox.advance(now);
-        self.outbox.counters.datagrams_in = self.outbox.counters.datagrams_in.saturating_add(1);
+        self.outbox.queues.check_drained()?;
+        let now = self.outbox.queues.advance(now);
+        self.outbox.queues.count_datagram_in();
         if self.attempt.is_some_and(|attempt| attempt.was_over_before(now)) {
             self.fail(StartError::ConnectionTimedOut, 0);
         }
         let tag = datagram.payload.tag;
         if let Err(reason) = self.open(datagram) {
-            self.outbox.drop(reason, tag);
+            self.outbox.queues.drop(reason, tag);
         }
         Ok(())
     }
@@ -256,12 +259,12 @@ impl Client {
     ///
     /// [`ApiMisuse::NotDrained`]; the packet is lost then.
     pub fn handle_packet(&mut self, now: Instant, packet: PacketBuf) -> Result<(), ApiMisuse> {
-        self.outbox.check_drained()?;
-        self.outbox.advance(now);
+        self.outbox.queues.check_drained()?;
+        self.outbox.queues.advance(now);
         if !self.is_up() || self.is_asleep {
-            self.outbox.drop(DropReason::NotConnected, packet.tag);
+            self.outbox.queues.drop(DropReason::NotConnected, packet.tag);
         } else if IpAddresses::read(&packet).is_none() {
-            self.outbox.drop(DropReason::NotIp, packet.tag);
+            self.outbox.queues.drop(DropReason::NotIp, packet.tag);
         } else {
             self.outbox.send_packet(self.config.server, packet);
         }
@@ -274,8 +277,8 @@ impl Client {
     ///
     /// [`ApiMisuse::NotDrained`]; the timer stays due then.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), ApiMisuse> {
-        self.outbox.check_drained()?;
-        let now = self.outbox.advance(now);
+        self.outbox.queues.check_drained()?;
+        let now = self.outbox.queues.advance(now);
         if let Some(attempt) = self.attempt {
             match attempt.due(now) {
                 Some(Reason::LoginDeadline) => self.fail(StartError::ConnectionTimedOut, 0),
@@ -288,12 +291,12 @@ impl Client {
 
     /// The next datagram to send, `None` when drained.
     pub fn poll_datagram(&mut self) -> Option<Datagram> {
-        self.outbox.poll_datagram()
+        self.outbox.queues.poll_datagram()
     }
 
     /// The next inner packet for the device, `None` when drained.
     pub fn poll_packet(&mut self) -> Option<PacketBuf> {
-        self.outbox.poll_packet()
+        self.outbox.queues.poll_packet()
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout), and why; `None` while there is nothing to wait for.
@@ -307,7 +310,7 @@ impl Client {
     }
 
     fn check_started(&mut self, now: Instant) -> Result<Instant, ApiMisuse> {
-        let now = self.outbox.advance(now);
+        let now = self.outbox.queues.advance(now);
         match self.status {
             TunnelStatus::Invalid | TunnelStatus::Disconnected => Err(ApiMisuse::NotStarted),
             _ => Ok(now),
@@ -316,7 +319,7 @@ impl Client {
 
     fn set_status(&mut self, status: TunnelStatus, tag: u64) {
         self.status = status;
-        self.outbox.event(tag, EventKind::Status(status));
+        self.outbox.queues.event(tag, EventKind::Status(status));
     }
 
     /// Logs in on a path that may be new: goes on with what `start` waits for, or else begins anew.
@@ -387,6 +390,7 @@ impl Client {
         if self.is_starting {
             self.is_starting = false;
             self.outbox
+                .queues
                 .event(tag, EventKind::Started(Ok(self.config.settings.clone())));
         }
         self.set_status(TunnelStatus::Connected, tag);
@@ -401,7 +405,7 @@ impl Client {
             EventKind::Cancelled(error)
         };
         self.is_starting = false;
-        self.outbox.event(tag, kind);
+        self.outbox.queues.event(tag, kind);
         self.set_status(TunnelStatus::Disconnected, tag);
     }
 }
@@ -413,22 +417,22 @@ const fn unexpected(code: Code) -> Result<(), DropReason> {
 impl Peer for Client {
     fn turn(&mut self, now: Instant, input: &mut Batch, output: &mut Batch) -> Option<(Instant, Reason)> {
         // Everything is drained before each input, so that none of them is refused.
-        self.outbox.drain_into(output);
+        self.outbox.queues.drain_into(output);
         for datagram in input.datagrams.drain(..) {
             let _ = self.handle_datagram(now, datagram);
-            self.outbox.drain_into(output);
+            self.outbox.queues.drain_into(output);
         }
         for packet in input.packets.drain(..) {
             let _ = self.handle_packet(now, packet);
-            self.outbox.drain_into(output);
+            self.outbox.queues.drain_into(output);
         }
         let _ = self.handle_timeout(now);
-        self.outbox.drain_into(output);
+        self.outbox.queues.drain_into(output);
         self.poll_timeout()
     }
 
     fn poll_event(&mut self) -> Option<Event> {
-        self.outbox.poll_event()
+        self.outbox.queues.poll_event()
     }
 
     fn command(&mut self, now: Instant, command: Command) -> Result<(), ApiMisuse> {
@@ -442,6 +446,6 @@ impl Peer for Client {
     }
 
     fn counters(&self) -> Counters {
-        self.outbox.counters.clone()
+        self.outbox.queues.counters.clone()
     }
 }

@@ -23,12 +23,12 @@ mod password;
 mod server;
 mod users;
 
+pub use crate::queues::MAX_EVENTS;
 pub use attempt::{LOGIN_TIMEOUT, MAX_JITTER, REPEAT_WAITS};
 pub use body::{Credentials, Message};
 pub use client::{Client, ClientConfig};
 pub use codec::{Code, Codec, DecodeError, MAX_DATAGRAM_LEN, MAX_MESSAGES, Malformed, OVERHEAD, SealError};
 pub use key::{Key, KeyError};
-pub use outbox::MAX_EVENTS;
 pub use password::{HashCost, hash_password};
 pub use server::{MAX_PENDING_JOBS, MAX_REQUESTS_PER_JOB, Server, ServerConfig};
 pub use users::{ConfigError, User};

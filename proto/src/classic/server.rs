@@ -176,12 +176,12 @@ impl Server {
     ///
     /// [`ApiMisuse::NotDrained`]; the datagram is lost then.
     pub fn handle_datagram(&mut self, now: Instant, datagram: Datagram) -> Result<(), ApiMisuse> {
-        self.outbox.check_drained()?;
-        self.outbox.advance(now);
-        self.outbox.counters.datagrams_in = self.outbox.counters.datagrams_in.saturating_add(1);
+        self.outbox.queues.check_drained()?;
+        self.outbox.queues.advance(now);
+        self.outbox.queues.count_datagram_in();
         let tag = datagram.payload.tag;
         if let Err(reason) = self.open(datagram) {
-            self.outbox.drop(reason, tag);
+            self.outbox.queues.drop(reason, tag);
         }
         Ok(())
     }
@@ -193,28 +193,28 @@ impl Server {
     ///
     /// [`ApiMisuse::NotDrained`]; the packet is lost then.
     pub fn handle_packet(&mut self, now: Instant, packet: PacketBuf) -> Result<(), ApiMisuse> {
-        self.outbox.check_drained()?;
-        self.outbox.advance(now);
+        self.outbox.queues.check_drained()?;
+        self.outbox.queues.advance(now);
         let Some(addresses) = IpAddresses::read(&packet) else {
-            self.outbox.drop(DropReason::NotIp, packet.tag);
+            self.outbox.queues.drop(DropReason::NotIp, packet.tag);
             return Ok(());
         };
         let owner = self.users.owner(addresses.destination);
         match owner.and_then(|user| self.places.get(&user)) {
             Some(remote) => self.outbox.send_packet(*remote, packet),
-            None => self.outbox.drop(DropReason::NoRoute, packet.tag),
+            None => self.outbox.queues.drop(DropReason::NoRoute, packet.tag),
         }
         Ok(())
     }
 
     /// The next datagram to send, `None` when drained.
     pub fn poll_datagram(&mut self) -> Option<Datagram> {
-        self.outbox.poll_datagram()
+        self.outbox.queues.poll_datagram()
     }
 
     /// The next inner packet for the device, `None` when drained.
     pub fn poll_packet(&mut self) -> Option<PacketBuf> {
-        self.outbox.poll_packet()
+        self.outbox.queues.poll_packet()
     }
 
     fn open(&mut self, datagram: Datagram) -> Result<(), DropReason> {
@@ -280,7 +280,7 @@ impl Server {
         let first_tag = pending.requests.first().copied().unwrap_or_default();
         if let Some(user) = accepted {
             self.open_session(user, remote);
-            self.outbox.network_event(
+            self.outbox.queues.network_event(
                 first_tag,
                 EventKind::LoggedIn {
                     login: pending.login,
@@ -289,12 +289,13 @@ impl Server {
             );
         } else {
             self.outbox
+                .queues
                 .network_event(first_tag, EventKind::LoginRefused { remote });
         }
         for tag in pending.requests {
             let body = auth_response(accepted.is_some()).with_tag(tag);
             if let Err(error) = self.outbox.send(Code::AuthResponse, remote, body) {
-                self.outbox.drop(error.reason(), tag);
+                self.outbox.queues.drop(error.reason(), tag);
             }
         }
     }
@@ -316,20 +317,20 @@ impl Server {
 impl Peer for Server {
     fn turn(&mut self, now: Instant, input: &mut Batch, output: &mut Batch) -> Option<(Instant, Reason)> {
         // Everything is drained before each input, so that none of them is refused.
-        self.outbox.drain_into(output);
+        self.outbox.queues.drain_into(output);
         for datagram in input.datagrams.drain(..) {
             let _ = self.handle_datagram(now, datagram);
-            self.outbox.drain_into(output);
+            self.outbox.queues.drain_into(output);
         }
         for packet in input.packets.drain(..) {
             let _ = self.handle_packet(now, packet);
-            self.outbox.drain_into(output);
+            self.outbox.queues.drain_into(output);
         }
         None
     }
 
     fn poll_event(&mut self) -> Option<Event> {
-        self.outbox.poll_event()
+        self.outbox.queues.poll_event()
     }
 
     fn command(&mut self, _now: Instant, _command: Command) -> Result<(), ApiMisuse> {
@@ -341,7 +342,7 @@ impl Peer for Server {
     }
 
     fn handle_job(&mut self, now: Instant, done: JobDone) -> Result<(), ApiMisuse> {
-        self.outbox.advance(now);
+        self.outbox.queues.advance(now);
         let JobDone {
             id,
             outcome: Outcome::PasswordVerified(is_right),
@@ -358,6 +359,6 @@ impl Peer for Server {
     }
 
     fn counters(&self) -> Counters {
-        self.outbox.counters.clone()
+        self.outbox.queues.counters.clone()
     }
 }
