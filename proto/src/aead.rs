@@ -98,3 +98,6 @@ impl fmt::Debug for ChaCha20Poly1305 {
         f.write_str("ChaCha20Poly1305([hidden])")
     }
 }
+
+/// The implementation that the data path uses if nothing else is asked for: the fastest that was compiled in.
+pub type DefaultAead = ChaCha20Poly1305;
