@@ -65,3 +65,4 @@ impl Suite {
 }
 
 pub use login::{Login, LoginError, MAX_LOGIN_LEN};
+pub use pool::{Pool, PoolError};
