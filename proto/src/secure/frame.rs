@@ -1,1 +1,222 @@
-//! Skeleton.
+//! Control datagrams: JSON before there is a session, padded to one length and sealed under the pre-shared key's keys.
+//!
+//! `code (1) | nonce (12) | ciphertext | tag (16)`, 1200 bytes in all; the code is the associated data. One length
+//! for all of them says nothing about what is inside, and keeps every answer as short as what was asked.
+
+use super::Code;
+use crate::PacketBuf;
+use crate::aead::{Aead, NONCE_LEN, TAG_LEN};
+
+/// Length of every control datagram in bytes. Fits IPv6's smallest MTU of 1280 with its headers (40 and 8).
+pub const CONTROL_LEN: usize = 1200;
+/// Bytes that sealing adds to a body: code, nonce and tag.
+pub const OVERHEAD: usize = HEADER_LEN + TAG_LEN;
+/// Bytes of JSON and padding in a control datagram.
+pub(crate) const CONTROL_BODY_LEN: usize = CONTROL_LEN - OVERHEAD;
+
+const HEADER_LEN: usize = 1 + NONCE_LEN;
+
+/// Why a control datagram was not opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FrameError {
+    /// It is not [`CONTROL_LEN`] bytes long; nothing was decrypted.
+    WrongLength,
+    /// Its first byte is not the code that this side takes; nothing was decrypted.
+    WrongCode,
+    /// The tag does not fit: another key, or changed on the way.
+    AuthenticationFailed,
+}
+
+/// Makes a control datagram of `json`, with spaces behind it. `nonce` must be random: the key is everybody's.
+///
+/// `None` if `json` is longer than [`CONTROL_BODY_LEN`], or if `code` is none of control.
+pub(crate) fn seal_control<A: Aead>(
+    aead: &A,
+    code: Code,
+    nonce: [u8; NONCE_LEN],
+    json: &[u8],
+) -> Option<PacketBuf> {
+    if json.len() > CONTROL_BODY_LEN || code == Code::Session {
+        return None;
+    }
+    let mut buf = PacketBuf::with_capacity(CONTROL_BODY_LEN);
+    buf.append(json);
+    pad(&mut buf, CONTROL_BODY_LEN, b' ');
+    seal(aead, code, nonce, &mut buf).then_some(buf)
+}
+
+/// Opens the control datagram in `buf`: afterwards `buf` is JSON and its padding.
+///
+/// # Errors
+///
+/// [`FrameError`]; the bytes in `buf` are unspecified then.
+pub(crate) fn open_control<A: Aead>(aead: &A, code: Code, buf: &mut PacketBuf) -> Result<(), FrameError> {
+    if buf.len() != CONTROL_LEN {
+        return Err(FrameError::WrongLength);
+    }
+    if buf.first() != Some(&code.byte()) {
+        return Err(FrameError::WrongCode);
+    }
+    if open(aead, code, buf) {
+        Ok(())
+    } else {
+        Err(FrameError::AuthenticationFailed)
+    }
+}
+
+/// Receiver index and counter of a session datagram, as it claims them.
+///
+/// `None` if `buf` is no session datagram: another code, too short, or an index of 0, which nobody has.
+pub(crate) fn session_header(buf: &[u8]) -> Option<(u32, u64)> {
+    if buf.len() < OVERHEAD {
+        return None;
+    }
+    let (code, rest) = buf.split_first()?;
+    let (index, rest) = rest.split_first_chunk::<4>()?;
+    let index = u32::from_be_bytes(*index);
+    let counter = u64::from_be_bytes(*rest.first_chunk::<8>()?);
+    (*code == Code::Session.byte() && index != 0).then_some((index, counter))
+}
+
+/// The nonce of a session datagram: index and counter, so that it never repeats under one key.
+pub(super) const fn session_nonce(index: u32, counter: u64) -> [u8; NONCE_LEN] {
+    let [i0, i1, i2, i3] = index.to_be_bytes();
+    let [c0, c1, c2, c3, c4, c5, c6, c7] = counter.to_be_bytes();
+    [i0, i1, i2, i3, c0, c1, c2, c3, c4, c5, c6, c7]
+}
+
+/// Makes `buf` at least `len` bytes long; the new ones are `filler`.
+pub(super) fn pad(buf: &mut PacketBuf, len: usize, filler: u8) {
+    let before = buf.len();
+    if before < len {
+        buf.resize(len);
+        if let Some(padding) = buf.get_mut(before..) {
+            padding.fill(filler);
+        }
+    }
+}
+
+/// Seals the body in `buf` where it lies: afterwards `buf` is the datagram. Whether it could be.
+pub(super) fn seal<A: Aead>(aead: &A, code: Code, nonce: [u8; NONCE_LEN], buf: &mut PacketBuf) -> bool {
+    let Ok(tag) = aead.seal(&nonce, &[code.byte()], buf) else {
+        return false;
+    };
+    buf.append(&tag);
+    let mut header = [0; HEADER_LEN];
+    if let Some((first, rest)) = header.split_first_mut() {
+        *first = code.byte();
+        rest.copy_from_slice(&nonce);
+    }
+    buf.prepend(&header);
+    true
+}
+
+/// Opens the datagram in `buf` where it lies: afterwards `buf` is the body. Whether it is authentic.
+pub(super) fn open<A: Aead>(aead: &A, code: Code, buf: &mut PacketBuf) -> bool {
+    let Some(header) = buf.first_chunk::<HEADER_LEN>() else {
+        return false;
+    };
+    let [_, nonce @ ..] = *header;
+    buf.advance(HEADER_LEN);
+    let Some((body, tag)) = buf.split_last_chunk_mut::<TAG_LEN>() else {
+        return false;
+    };
+    if aead.open(&nonce, &[code.byte()], body, tag).is_err() {
+        return false;
+    }
+    let body_len = body.len();
+    buf.truncate(body_len);
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aead::ChaCha20Poly1305;
+
+    fn aead() -> ChaCha20Poly1305 {
+        ChaCha20Poly1305::new(&[7; 32])
+    }
+
+    fn sealed(code: Code) -> PacketBuf {
+        seal_control(&aead(), code, [9; NONCE_LEN], b"{\"v\":2}").unwrap()
+    }
+
+    #[test]
+    fn a_control_datagram_is_1200_bytes_whatever_it_says() {
+        for json in [&b""[..], b"{}", &[b'x'; CONTROL_BODY_LEN]] {
+            let mut buf = seal_control(&aead(), Code::Up, [9; NONCE_LEN], json).unwrap();
+            assert_eq!(buf.len(), 1200);
+            assert_eq!(buf[..13], [1, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9]);
+            open_control(&aead(), Code::Up, &mut buf).unwrap();
+            assert_eq!(buf.len(), CONTROL_BODY_LEN);
+            assert!(buf.starts_with(json) && buf[json.len()..].iter().all(|byte| *byte == b' '));
+        }
+    }
+
+    #[test]
+    fn json_that_does_not_fit_is_not_sealed() {
+        let json = [b'x'; CONTROL_BODY_LEN + 1];
+        assert!(seal_control(&aead(), Code::Up, [9; NONCE_LEN], &json).is_none());
+        assert!(seal_control(&aead(), Code::Session, [9; NONCE_LEN], b"{}").is_none());
+    }
+
+    #[test]
+    fn another_length_or_code_is_refused_before_decryption() {
+        for len in [0, 1, 29, 1199, 1201, 65_507] {
+            let mut buf = sealed(Code::Up);
+            buf.resize(len);
+            let before = buf.to_vec();
+            assert_eq!(
+                open_control(&aead(), Code::Up, &mut buf),
+                Err(FrameError::WrongLength)
+            );
+            assert_eq!(buf[..], before);
+        }
+        let mut buf = sealed(Code::Down);
+        let before = buf.to_vec();
+        assert_eq!(
+            open_control(&aead(), Code::Up, &mut buf),
+            Err(FrameError::WrongCode)
+        );
+        assert_eq!(buf[..], before);
+    }
+
+    #[test]
+    fn every_byte_is_authenticated_the_code_too() {
+        for n in (0..60).chain(1140..CONTROL_LEN) {
+            let mut buf = sealed(Code::Up);
+            buf[n] ^= 1;
+            assert!(open_control(&aead(), Code::Up, &mut buf).is_err(), "byte {n}");
+        }
+        let mut buf = sealed(Code::Up);
+        buf[0] = Code::Down.byte();
+        assert_eq!(
+            open_control(&aead(), Code::Down, &mut buf),
+            Err(FrameError::AuthenticationFailed)
+        );
+    }
+
+    #[test]
+    fn the_header_of_a_session_is_index_and_counter() {
+        let mut datagram = [0; OVERHEAD];
+        datagram[0] = 3;
+        datagram[1..13].copy_from_slice(&session_nonce(0x0102_0304, 0x0506_0708_090a_0b0c));
+        assert_eq!(datagram[1..13], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+        assert_eq!(
+            session_header(&datagram),
+            Some((0x0102_0304, 0x0506_0708_090a_0b0c))
+        );
+        assert_eq!(session_header(&datagram[..OVERHEAD - 1]), None);
+        assert_eq!(session_header(&[]), None);
+        let of_nobody = {
+            datagram[1..5].fill(0);
+            datagram
+        };
+        assert_eq!(session_header(&of_nobody), None);
+        datagram[4] = 1;
+        assert_eq!(session_header(&datagram), Some((1, 0x0506_0708_090a_0b0c)));
+        datagram[0] = 1;
+        assert_eq!(session_header(&datagram), None);
+    }
+}

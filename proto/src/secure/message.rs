@@ -1,1 +1,403 @@
-//! Skeleton.
+//! What the peers say to each other, as JSON: [`Control`] before there is a session, [`Message`] inside of one.
+//!
+//! Reading is strict where two readers could differ (see `strict`) and lenient where the protocol may grow: keys that
+//! nobody knows are ignored. Writing gives one text for each message, because transcripts are hashed.
+
+mod json;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+use core::num::NonZeroU32;
+
+use serde::Deserialize;
+
+use self::json::{Bytes, Object, Text};
+pub use self::settings::{
+    MAX_DNS, MAX_KEEPALIVE, MAX_ROUTES, MAX_SEARCH, MIN_MTU, Refusal, SettingsError, TunnelSettings,
+};
+use super::strict;
+use super::{Code, Login};
+
+/// The version that control messages carry.
+pub(crate) const VERSION: u64 = 2;
+/// Longest reason of a `bye` in bytes.
+pub(crate) const MAX_WHY_LEN: usize = 64;
+
+/// Why a message was not understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ParseError {
+    /// It is not made as the protocol says.
+    Malformed,
+    /// A control message of another version than 2. Nothing else of it was looked at.
+    UnsupportedVersion,
+    /// Well-formed, but of a type that is not known, or that does not travel this way.
+    Unexpected,
+}
+
+impl From<strict::Malformed> for ParseError {
+    fn from(_: strict::Malformed) -> Self {
+        Self::Malformed
+    }
+}
+
+impl From<serde_json::Error> for ParseError {
+    fn from(_: serde_json::Error) -> Self {
+        Self::Malformed
+    }
+}
+
+/// `body` without the spaces at its end, which are padding.
+pub(crate) fn trimmed(body: &[u8]) -> &[u8] {
+    let len = body.iter().rposition(|byte| *byte != b' ');
+    let len = len.map_or(0, |last| last.saturating_add(1));
+    body.get(..len).unwrap_or_default()
+}
+
+/// A message of the login, under the keys that everybody with the pre-shared key has.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Control {
+    /// M0, and with a cookie M1: the client asks to log in.
+    Login {
+        /// The client's receiver index, not 0.
+        index: u32,
+        login: Login,
+        /// Not looked at: whether there are curve points in it is for OPAQUE to find out.
+        ke1: Box<[u8; 96]>,
+        cookie: Option<[u8; 16]>,
+    },
+    /// M0r: the server asks to be asked again with this cookie.
+    Cookie { to: u32, cookie: [u8; 16] },
+    /// M2: the server's half of the login.
+    Ke2 {
+        to: u32,
+        /// The server's receiver index, not 0.
+        index: u32,
+        ke2: Box<[u8; 320]>,
+    },
+    /// M3: the client's proof.
+    Ke3 { to: u32, ke3: [u8; 64] },
+}
+
+impl Control {
+    /// Reads the body of a control datagram. [`Code::Up`] carries `Login` and `Ke3` only, [`Code::Down`] `Cookie`
+    /// and `Ke2` only, [`Code::Session`] none.
+    ///
+    /// # Errors
+    ///
+    /// [`ParseError`].
+    pub(crate) fn parse(code: Code, json: &[u8]) -> Result<Self, ParseError> {
+        let json = trimmed(json);
+        strict::check(json)?;
+        let Version { v } = serde_json::from_slice(json)?;
+        if v != VERSION {
+            return Err(ParseError::UnsupportedVersion);
+        }
+        let Type { t } = serde_json::from_slice(json)?;
+        Ok(match (code, t.0.as_ref()) {
+            (Code::Up, "login") => {
+                let body: LoginBody<'_> = serde_json::from_slice(json)?;
+                Self::Login {
+                    index: body.idx.get(),
+                    login: Login::new(&body.login.0).map_err(|_| ParseError::Malformed)?,
+                    ke1: Box::new(body.ke1.0),
+                    cookie: body.cookie.map(|cookie| cookie.0),
+                }
+            }
+            (Code::Up, "ke3") => {
+                let Ke3Body { to, ke3 } = serde_json::from_slice(json)?;
+                Self::Ke3 {
+                    to: to.get(),
+                    ke3: ke3.0,
+                }
+            }
+            (Code::Down, "cookie") => {
+                let CookieBody { to, cookie } = serde_json::from_slice(json)?;
+                Self::Cookie {
+                    to: to.get(),
+                    cookie: cookie.0,
+                }
+            }
+            (Code::Down, "ke2") => {
+                let Ke2Body { to, idx, ke2 } = serde_json::from_slice(json)?;
+                Self::Ke2 {
+                    to: to.get(),
+                    index: idx.get(),
+                    ke2: Box::new(ke2.0),
+                }
+            }
+            _ => return Err(ParseError::Unexpected),
+        })
+    }
+
+    /// The JSON, without padding.
+    pub(crate) fn to_json(&self) -> Vec<u8> {
+        let object = |name| Object::new().plain("v", VERSION).text("t", name);
+        match self {
+            Self::Login {
+                index,
+                login,
+                ke1,
+                cookie,
+            } => {
+                let json = object("login")
+                    .plain("idx", index)
+                    .text("login", login)
+                    .bytes("ke1", &**ke1);
+                match cookie {
+                    Some(cookie) => json.bytes("cookie", cookie),
+                    None => json,
+                }
+            }
+            Self::Cookie { to, cookie } => object("cookie").plain("to", to).bytes("cookie", cookie),
+            Self::Ke2 { to, index, ke2 } => object("ke2")
+                .plain("to", to)
+                .plain("idx", index)
+                .bytes("ke2", &**ke2),
+            Self::Ke3 { to, ke3 } => object("ke3").plain("to", to).bytes("ke3", ke3),
+        }
+        .end()
+    }
+
+    /// A stable name in kebab case; also the [`Datagram::kind`](crate::Datagram::kind).
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Login { cookie: None, .. } => "login",
+            Self::Login { cookie: Some(_), .. } => "login-cookie",
+            Self::Cookie { .. } => "cookie",
+            Self::Ke2 { .. } => "ke2",
+            Self::Ke3 { .. } => "ke3",
+        }
+    }
+}
+
+/// Its kind only: the rest may be somebody's secret.
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Control({})", self.kind())
+    }
+}
+
+#[derive(Deserialize)]
+struct Version {
+    v: u64,
+}
+
+#[derive(Deserialize)]
+struct Type<'a> {
+    #[serde(borrow)]
+    t: Text<'a>,
+}
+
+#[derive(Deserialize)]
+struct LoginBody<'a> {
+    idx: NonZeroU32,
+    #[serde(borrow)]
+    login: Text<'a>,
+    ke1: Bytes<96>,
+    cookie: Option<Bytes<16>>,
+}
+
+#[derive(Deserialize)]
+struct CookieBody {
+    to: NonZeroU32,
+    cookie: Bytes<16>,
+}
+
+#[derive(Deserialize)]
+struct Ke2Body {
+    to: NonZeroU32,
+    idx: NonZeroU32,
+    ke2: Bytes<320>,
+}
+
+#[derive(Deserialize)]
+struct Ke3Body {
+    to: NonZeroU32,
+    ke3: Bytes<64>,
+}
+
+/// A message inside of a session.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Message {
+    /// M4: the login is complete, the tunnel is set up so.
+    Settings(TunnelSettings),
+    /// M4: the login was right, but there is no session.
+    Refused(Refusal),
+    /// The client begins epoch `n`, with a new receiver index (not 0) and an X25519 public key.
+    Rekey { n: u32, index: u32, pk: [u8; 32] },
+    /// The server's half of epoch `n`.
+    Rekeyed { n: u32, index: u32, pk: [u8; 32] },
+    /// Asks for a pong with the same number.
+    Ping { n: u64 },
+    /// Answers a ping.
+    Pong { n: u64 },
+    /// The session ends. At most [`MAX_WHY_LEN`] bytes without control characters.
+    Bye { why: String },
+    /// Change of the password, first step: OPAQUE's registration request.
+    Reg1([u8; 32]),
+    /// Second step: the registration response.
+    Reg2([u8; 64]),
+    /// Third step: the registration record.
+    Reg3(Box<[u8; 192]>),
+    /// The server has stored the record.
+    RegOk,
+}
+
+impl Message {
+    /// Reads the body of a session datagram.
+    ///
+    /// # Errors
+    ///
+    /// [`ParseError`], never that of the version.
+    pub(crate) fn parse(json: &[u8]) -> Result<Self, ParseError> {
+        let json = trimmed(json);
+        strict::check(json)?;
+        let head: Head<'_> = serde_json::from_slice(json)?;
+        let name = match (&head.t, head.is_ok) {
+            (Some(t), None) => t.0.as_ref(),
+            (None, Some(true)) => return TunnelSettings::from_json(json).map(Self::Settings),
+            (None, Some(false)) => {
+                let RefusedBody { error } = serde_json::from_slice(json)?;
+                let refusal = Refusal::from_name(&error.0).ok_or(ParseError::Malformed)?;
+                return Ok(Self::Refused(refusal));
+            }
+            (None, None) | (Some(_), Some(_)) => return Err(ParseError::Malformed),
+        };
+        Ok(match name {
+            "rekey" | "rekeyed" => {
+                let RekeyBody { n, idx, pk } = serde_json::from_slice(json)?;
+                let (index, pk) = (idx.get(), pk.0);
+                if name == "rekey" {
+                    Self::Rekey { n, index, pk }
+                } else {
+                    Self::Rekeyed { n, index, pk }
+                }
+            }
+            "ping" => Self::Ping { n: number(json)? },
+            "pong" => Self::Pong { n: number(json)? },
+            "bye" => Self::bye(json)?,
+            "reg1" => Self::Reg1(serde_json::from_slice::<Reg1Body>(json)?.reg1.0),
+            "reg2" => Self::Reg2(serde_json::from_slice::<Reg2Body>(json)?.reg2.0),
+            "reg3" => Self::Reg3(Box::new(serde_json::from_slice::<Reg3Body>(json)?.reg3.0)),
+            "regOk" => Self::RegOk,
+            _ => return Err(ParseError::Unexpected),
+        })
+    }
+
+    fn bye(json: &[u8]) -> Result<Self, ParseError> {
+        let ByeBody { why } = serde_json::from_slice(json)?;
+        // It ends in logs and on terminals.
+        if why.len() > MAX_WHY_LEN || why.contains(char::is_control) {
+            return Err(ParseError::Malformed);
+        }
+        Ok(Self::Bye { why })
+    }
+
+    /// The JSON, without padding; the same message always gives the same bytes. A `why` that is too long is cut.
+    pub(crate) fn to_json(&self) -> Vec<u8> {
+        let rekey = |name, n: &u32, index: &u32, pk| {
+            Object::of_type(name)
+                .plain("n", n)
+                .plain("idx", index)
+                .bytes("pk", pk)
+        };
+        match self {
+            Self::Settings(settings) => return settings.to_json(),
+            Self::Refused(refusal) => Object::new().plain("isOK", false).text("error", refusal.name()),
+            Self::Rekey { n, index, pk } => rekey("rekey", n, index, pk),
+            Self::Rekeyed { n, index, pk } => rekey("rekeyed", n, index, pk),
+            Self::Ping { n } => Object::of_type("ping").plain("n", n),
+            Self::Pong { n } => Object::of_type("pong").plain("n", n),
+            Self::Bye { why } => {
+                let len = why.floor_char_boundary(MAX_WHY_LEN);
+                Object::of_type("bye").text("why", why.get(..len).unwrap_or_default())
+            }
+            Self::Reg1(reg1) => Object::of_type("reg1").bytes("reg1", reg1),
+            Self::Reg2(reg2) => Object::of_type("reg2").bytes("reg2", reg2),
+            Self::Reg3(reg3) => Object::of_type("reg3").bytes("reg3", &**reg3),
+            Self::RegOk => Object::of_type("regOk"),
+        }
+        .end()
+    }
+
+    /// A stable name in kebab case; also the [`Datagram::kind`](crate::Datagram::kind).
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Settings(_) => "settings",
+            Self::Refused(_) => "refused",
+            Self::Rekey { .. } => "rekey",
+            Self::Rekeyed { .. } => "rekeyed",
+            Self::Ping { .. } => "ping",
+            Self::Pong { .. } => "pong",
+            Self::Bye { .. } => "bye",
+            Self::Reg1(_) => "reg1",
+            Self::Reg2(_) => "reg2",
+            Self::Reg3(_) => "reg3",
+            Self::RegOk => "reg-ok",
+        }
+    }
+}
+
+/// Its kind only: the rest may be somebody's secret.
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Message({})", self.kind())
+    }
+}
+
+/// What tells the messages of a session apart.
+#[derive(Deserialize)]
+struct Head<'a> {
+    #[serde(borrow)]
+    t: Option<Text<'a>>,
+    #[serde(rename = "isOK")]
+    is_ok: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct RefusedBody<'a> {
+    #[serde(borrow)]
+    error: Text<'a>,
+}
+
+#[derive(Deserialize)]
+struct RekeyBody {
+    n: u32,
+    idx: NonZeroU32,
+    pk: Bytes<32>,
+}
+
+#[derive(Deserialize)]
+struct NumberBody {
+    n: u64,
+}
+
+fn number(json: &[u8]) -> Result<u64, ParseError> {
+    let NumberBody { n } = serde_json::from_slice(json)?;
+    Ok(n)
+}
+
+#[derive(Deserialize)]
+struct ByeBody {
+    why: String,
+}
+
+#[derive(Deserialize)]
+struct Reg1Body {
+    reg1: Bytes<32>,
+}
+
+#[derive(Deserialize)]
+struct Reg2Body {
+    reg2: Bytes<64>,
+}
+
+#[derive(Deserialize)]
+struct Reg3Body {
+    reg3: Bytes<192>,
+}

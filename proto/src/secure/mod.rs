@@ -64,4 +64,11 @@ impl Suite {
     }
 }
 
+pub use frame::{CONTROL_LEN, OVERHEAD};
 pub use login::{Login, LoginError, MAX_LOGIN_LEN};
+pub use message::{
+    MAX_DNS, MAX_KEEPALIVE, MAX_ROUTES, MAX_SEARCH, MIN_MTU, Refusal, SettingsError, TunnelSettings,
+};
+pub use opener::{Body, MAX_FAILED_OPENS, OpenError, Opened, Opener};
+pub use sealer::{REJECT_AFTER_MESSAGES, REKEY_AFTER_MESSAGES, SealError, Sealer};
+pub use pool::{Pool, PoolError};

@@ -1,1 +1,315 @@
-//! Skeleton.
+//! The replay window: which counters have been received, over the last 8192 (RFC 6479).
+//!
+//! A ring of words instead of a bitmap that is shifted: moving on clears whole words, whatever the distance.
+
+use super::sealer::REJECT_AFTER_MESSAGES;
+
+/// How far behind the newest counter one may be that is still accepted. Exactly: with N the newest, N − 8192 is
+/// accepted once, N − 8193 never.
+pub(crate) const WINDOW: u64 = 8192;
+
+/// One word more than the window has, for the word that is only begun (RFC 6479, section 2).
+const WORDS: u64 = WINDOW / BITS + 1;
+const BITS: u64 = u64::BITS as u64;
+#[allow(clippy::cast_possible_truncation)] // 129
+const RING: usize = WORDS as usize;
+
+/// Which counters have been accepted. 1 KiB, always.
+#[derive(Clone)]
+pub(crate) struct Window {
+    /// A bit for each counter; the word of a counter is its 64th, modulo the length of the ring.
+    words: [u64; RING],
+    /// One above the newest counter; 0 if there is none yet.
+    next: u64,
+}
+
+/// What became of a counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Accepted {
+    /// Above every earlier one.
+    Newest,
+    /// Below the newest, seen for the first time.
+    Late,
+    /// Seen before, too old, or none that a sender may use.
+    Refused,
+}
+
+impl Window {
+    /// A window that has seen nothing.
+    pub(crate) const fn new() -> Self {
+        Self {
+            words: [0; RING],
+            next: 0,
+        }
+    }
+
+    /// Whether `counter` would be accepted. Changes nothing: before authentication it is only a claim.
+    pub(crate) fn check(&self, counter: u64) -> bool {
+        if counter >= REJECT_AFTER_MESSAGES {
+            return false;
+        }
+        match self.next.checked_sub(counter) {
+            None | Some(0) => true,
+            // The newest is `next - 1`: as far behind it as `behind - 1`.
+            Some(behind) => {
+                behind <= WINDOW.saturating_add(1) && self.word(counter) & Self::bit(counter) == 0
+            }
+        }
+    }
+
+    /// Takes the counter of an authentic packet.
+    pub(crate) fn accept(&mut self, counter: u64) -> Accepted {
+        if !self.check(counter) {
+            return Accepted::Refused;
+        }
+        let is_newest = counter >= self.next;
+        if is_newest {
+            self.forget_up_to(counter);
+            // Below the limit, so there is always a next one.
+            self.next = counter.saturating_add(1);
+        }
+        if let Some(word) = self.words.get_mut(Self::place(counter / BITS)) {
+            *word |= Self::bit(counter);
+        }
+        if is_newest {
+            Accepted::Newest
+        } else {
+            Accepted::Late
+        }
+    }
+
+    /// Clears the words behind that of the newest counter up to that of `counter`; all of them after a long jump.
+    fn forget_up_to(&mut self, counter: u64) {
+        let newest = match self.next.checked_sub(1) {
+            Some(newest) => newest / BITS,
+            None => return,
+        };
+        let steps = (counter / BITS).saturating_sub(newest).min(WORDS);
+        for step in 1..=steps {
+            if let Some(word) = self.words.get_mut(Self::place(newest.saturating_add(step))) {
+                *word = 0;
+            }
+        }
+    }
+
+    fn word(&self, counter: u64) -> u64 {
+        self.words
+            .get(Self::place(counter / BITS))
+            .copied()
+            .unwrap_or_default()
+    }
+
+    const fn bit(counter: u64) -> u64 {
+        1 << (counter % BITS)
+    }
+
+    /// Where in the ring the `word`-th word of all counters is.
+    #[allow(clippy::cast_possible_truncation)] // less than the length of an array
+    const fn place(word: u64) -> usize {
+        (word % WORDS) as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeSet;
+    use alloc::vec::Vec;
+
+    use proptest::prelude::*;
+    use proptest::test_runner::{Config, RngSeed};
+
+    use super::*;
+
+    const LIMIT: u64 = REJECT_AFTER_MESSAGES;
+
+    /// Feeds counters to a new window; each comes with whether it must be accepted.
+    #[track_caller]
+    fn run(steps: impl IntoIterator<Item = (u64, bool)>) {
+        let mut window = Window::new();
+        for (n, (counter, accepted)) in steps.into_iter().enumerate() {
+            assert_eq!(window.check(counter), accepted, "check {n}: {counter}");
+            assert_eq!(
+                window.accept(counter) != Accepted::Refused,
+                accepted,
+                "step {n}: {counter}"
+            );
+        }
+    }
+
+    #[test]
+    fn exactly_8192_behind_the_newest_are_accepted_and_each_once() {
+        for newest in [8192, 8193, 8254, 8255, 8256, 100_000, 1 << 40, LIMIT - 1] {
+            run([
+                (newest, true),
+                (newest - 8192, true),
+                (newest - 8192, false),
+                (newest, false),
+            ]);
+            if newest > 8192 {
+                run([(newest, true), (newest - 8193, false), (newest - 8191, true)]);
+            }
+        }
+    }
+
+    #[test]
+    fn the_newest_is_told_from_the_late() {
+        let mut window = Window::new();
+        assert_eq!(window.accept(0), Accepted::Newest);
+        assert_eq!(window.accept(0), Accepted::Refused);
+        assert_eq!(window.accept(5), Accepted::Newest);
+        assert_eq!(window.accept(4), Accepted::Late);
+        assert_eq!(window.accept(5), Accepted::Refused);
+        assert_eq!(window.accept(6), Accepted::Newest);
+    }
+
+    #[test]
+    fn checking_changes_nothing() {
+        let mut window = Window::new();
+        window.accept(10);
+        assert!(window.check(LIMIT - 1) && window.check(11) && window.check(9));
+        assert_eq!(window.accept(9), Accepted::Late);
+        assert_eq!(window.accept(11), Accepted::Newest);
+    }
+
+    /// The cases by which WireGuard checks its window, moved to a window of 8192.
+    #[test]
+    fn the_known_cases_of_wireguard() {
+        let edge = WINDOW + 1;
+        let far = 4 * edge;
+        let fresh = |counter| (counter, true);
+        let stale = |counter| (counter, false);
+        run([
+            [
+                fresh(0),
+                fresh(1),
+                stale(1),
+                fresh(9),
+                fresh(8),
+                fresh(7),
+                stale(7),
+            ]
+            .as_slice(),
+            &[
+                fresh(edge),
+                fresh(edge - 1),
+                stale(edge - 1),
+                fresh(edge - 2),
+                fresh(2),
+                stale(2),
+            ],
+            &[
+                fresh(edge + 16),
+                stale(3),
+                stale(edge + 16),
+                fresh(far),
+                fresh(far - WINDOW),
+                stale(10),
+            ],
+            &[
+                stale(far - edge),
+                stale(far - edge - 1),
+                fresh(far - edge + 2),
+                stale(far + 1 - edge),
+                stale(0),
+            ],
+            &[
+                stale(LIMIT),
+                fresh(LIMIT - 1),
+                stale(LIMIT),
+                stale(LIMIT - 1),
+                fresh(LIMIT - 2),
+            ],
+            &[
+                stale(LIMIT + 1),
+                stale(LIMIT + 2),
+                stale(LIMIT - 2),
+                fresh(LIMIT - 3),
+                stale(0),
+            ],
+        ]
+        .concat());
+    }
+
+    #[test]
+    fn the_known_sweeps_of_wireguard() {
+        let up = |from, to| (from..=to).map(|counter| (counter, true));
+        let down = |from, to| up(to, from).rev();
+        run(up(1, WINDOW).chain([(0, true), (0, false)]));
+        run(up(2, WINDOW + 1).chain([(1, true), (0, false)]));
+        run(down(WINDOW, 0));
+        run(down(WINDOW + 1, 1).chain([(0, false)]));
+        run(down(WINDOW, 1).chain([(WINDOW + 1, true), (0, false)]));
+        run(down(WINDOW, 1).chain([(0, true), (WINDOW + 1, true)]));
+    }
+
+    #[test]
+    fn no_counter_that_a_sender_may_not_use_is_accepted() {
+        for counter in [LIMIT, LIMIT + 1, u64::MAX - 1, u64::MAX] {
+            assert_eq!(Window::new().accept(counter), Accepted::Refused);
+        }
+        assert_eq!(Window::new().accept(LIMIT - 1), Accepted::Newest);
+    }
+
+    /// The window as the documentation has it, without a bitmap.
+    #[derive(Default)]
+    struct Model(BTreeSet<u64>);
+
+    impl Model {
+        fn accept(&mut self, counter: u64) -> Accepted {
+            let newest = self.0.last().copied();
+            let too_old = newest.is_some_and(|newest| counter.saturating_add(WINDOW) < newest);
+            if counter >= LIMIT || too_old || !self.0.insert(counter) {
+                Accepted::Refused
+            } else if newest.is_none_or(|newest| counter > newest) {
+                Accepted::Newest
+            } else {
+                Accepted::Late
+            }
+        }
+    }
+
+    /// The next counter, seen from the newest.
+    #[derive(Clone, Debug)]
+    enum Step {
+        Ahead(u64),
+        Behind(u64),
+        Exactly(u64),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let near = prop_oneof![8 => 0..4u64, 4 => 0..200u64, 1 => 8000..8400u64, 1 => 0..40_000u64];
+        let step = prop_oneof![
+            6 => near.clone().prop_map(Step::Ahead),
+            6 => near.prop_map(Step::Behind),
+            2 => (WINDOW - 70..WINDOW + 70).prop_map(Step::Behind),
+            1 => any::<u64>().prop_map(Step::Exactly),
+            1 => (0..20_000u64).prop_map(|below| Step::Exactly(u64::MAX - below)),
+        ];
+        prop::collection::vec(step, 1..400)
+    }
+
+    proptest! {
+        #![proptest_config(Config {
+            cases: 256,
+            rng_seed: RngSeed::Fixed(0x5a4d_6479),
+            failure_persistence: None,
+            ..Config::default()
+        })]
+
+        #[test]
+        fn the_window_is_the_set_it_stands_for(steps in steps(), start in prop_oneof![Just(0), 0..1u64 << 62]) {
+            let (mut window, mut model, mut newest) = (Window::new(), Model::default(), start);
+            for step in steps {
+                let counter = match step {
+                    Step::Ahead(by) => newest.saturating_add(by),
+                    Step::Behind(by) => newest.saturating_sub(by),
+                    Step::Exactly(counter) => counter,
+                };
+                let expected = model.accept(counter);
+                prop_assert_eq!(window.check(counter), expected != Accepted::Refused);
+                prop_assert_eq!(window.accept(counter), expected);
+                newest = model.0.last().copied().unwrap_or(start);
+            }
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! How often a password may be guessed: the limit of each login, whether anybody has it or not.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use sha2::{Digest, Sha512};
+
+use super::SourcePrefix;
+use super::bucket::{Bucket, Limit};
+use crate::Instant;
+use crate::secure::Login;
+
+/// Ten attempts at once, then one a minute.
+const LIMIT: Limit = Limit {
+    burst: 10,
+    refill: Duration::from_secs(60),
+};
+
+/// How long a source prefix is known after a success.
+const KNOWN_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// Most source prefixes with a bucket of their own, for one login.
+pub(crate) const MAX_KNOWN_SOURCES: usize = 4;
+
+/// Most logins with such prefixes.
+pub(crate) const MAX_KNOWN_LOGINS: usize = 65_536;
+
+/// A bucket for each login: 10 attempts at once, then one each 60 s. An attempt is debited when KE2 leaves, since KE2
+/// is what a guess can be tested against, and refunded at a valid KE3.
+///
+/// # Sources of their own
+///
+/// Whoever wants to lock a user out empties the bucket. So up to [`MAX_KNOWN_SOURCES`] source prefixes that the login
+/// succeeded from in the last 30 days have a bucket of their own, with the same limit, and do not touch the common one.
+///
+/// # A table that cannot fill
+///
+/// Names are free to invent, so a table with a bucket for each name would be full at some time, and a sender that fills
+/// it would choose: a bucket that gives way is a reset bucket, and being turned away locks everybody out. The common
+/// buckets are therefore numbered by 16 bits of the login's SHA-512, of which there are 65,536 and never more. Two logins
+/// may share one; that makes guessing slower, never faster. Nor do strangers starve each other: at 500 KE1 a second
+/// ([`Ke1Rate`](super::Ke1Rate)) under names without end, each bucket loses less than one token in two minutes and
+/// gains two. The number needs no secret: to fill somebody's bucket a sender has simpler means, namely the name.
+///
+/// Buckets of known sources are made by valid logins alone. There are [`MAX_KNOWN_LOGINS`] times
+/// [`MAX_KNOWN_SOURCES`] at most; the one whose last success is oldest gives way.
+#[derive(Debug)]
+pub(crate) struct LoginBuckets {
+    common: BTreeMap<u16, Bucket>,
+    known: BTreeMap<Login, Vec<KnownSource>>,
+}
+
+#[derive(Debug)]
+struct KnownSource {
+    prefix: SourcePrefix,
+    last_success: Instant,
+    bucket: Bucket,
+}
+
+impl KnownSource {
+    fn is_current(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.last_success) <= KNOWN_FOR
+    }
+}
+
+/// A token taken from a bucket. Dropping it leaves the attempt counted; [`LoginBuckets::refund`] puts it back, once.
+#[derive(Debug)]
+#[must_use = "an attempt whose debit is lost cannot be refunded"]
+pub(crate) struct Debit(Place);
+
+/// Which bucket.
+#[derive(Debug)]
+enum Place {
+    Common(u16),
+    Known(Login, SourcePrefix),
+}
+
+impl LoginBuckets {
+    /// Nobody has tried anything.
+    pub(crate) const fn new() -> Self {
+        Self {
+            common: BTreeMap::new(),
+            known: BTreeMap::new(),
+        }
+    }
+
+    /// Counts an attempt at `login`. `None` if there have been too many: nothing is counted then.
+    pub(crate) fn debit(&mut self, now: Instant, login: &Login, source: SourcePrefix) -> Option<Debit> {
+        if let Some(known) = self.find_known(login, source)
+            && known.is_current(now)
+        {
+            let is_taken = known.bucket.take(now, LIMIT);
+            return is_taken.then(|| Debit(Place::Known(login.clone(), source)));
+        }
+        let number = common_number(login);
+        let bucket = self.common.entry(number).or_insert(Bucket::FULL);
+        bucket.take(now, LIMIT).then_some(Debit(Place::Common(number)))
+    }
+
+    /// Takes an attempt back: it was a valid login. A bucket that is gone by now needs nothing.
+    pub(crate) fn refund(&mut self, debit: Debit) {
+        let bucket = match debit.0 {
+            Place::Common(number) => self.common.get_mut(&number),
+            Place::Known(login, source) => self.find_known(&login, source).map(|known| &mut known.bucket),
+        };
+        if let Some(bucket) = bucket {
+            bucket.give_back(LIMIT);
+        }
+    }
+
+    /// Notes a valid login of `login` from `source`, which has a bucket of its own from now on.
+    pub(crate) fn succeeded(&mut self, now: Instant, login: &Login, source: SourcePrefix) {
+        if let Some(known) = self.find_known(login, source) {
+            known.last_success = now;
+            return;
+        }
+        if !self.known.contains_key(login) && self.known.len() >= MAX_KNOWN_LOGINS {
+            self.forget_known_login(now);
+        }
+        let sources = self.known.entry(login.clone()).or_default();
+        sources.retain(|known| known.is_current(now));
+        if sources.len() >= MAX_KNOWN_SOURCES
+            && let Some(oldest) = index_of_oldest(sources)
+        {
+            sources.swap_remove(oldest);
+        }
+        sources.push(KnownSource {
+            prefix: source,
+            last_success: now,
+            bucket: Bucket::FULL,
+        });
+    }
+
+    /// Forgets all attempts at `login`, from wherever they came. Its known sources stay known.
+    pub(crate) fn unlock(&mut self, login: &Login) {
+        self.common.remove(&common_number(login));
+        for known in self.known.get_mut(login).into_iter().flatten() {
+            known.bucket = Bucket::FULL;
+        }
+    }
+
+    fn find_known(&mut self, login: &Login, source: SourcePrefix) -> Option<&mut KnownSource> {
+        let sources = self.known.get_mut(login)?;
+        sources.iter_mut().find(|known| known.prefix == source)
+    }
+
+    /// Makes room: those that are not known any more go, or else the login whose last success is oldest. This looks at
+    /// all of them, which only a valid login of a 65,537th user can cause.
+    fn forget_known_login(&mut self, now: Instant) {
+        self.known
+            .retain(|_, sources| sources.iter().any(|known| known.is_current(now)));
+        if self.known.len() < MAX_KNOWN_LOGINS {
+            return;
+        }
+        let last_success = |sources: &[KnownSource]| sources.iter().map(|known| known.last_success).max();
+        let oldest = self.known.iter().min_by_key(|(_, sources)| last_success(sources));
+        if let Some(login) = oldest.map(|(login, _)| login.clone()) {
+            self.known.remove(&login);
+        }
+    }
+}
+
+fn index_of_oldest(sources: &[KnownSource]) -> Option<usize> {
+    let oldest = sources
+        .iter()
+        .enumerate()
+        .min_by_key(|(_, known)| known.last_success);
+    oldest.map(|(index, _)| index)
+}
+
+/// The number of a login's common bucket.
+fn common_number(login: &Login) -> u16 {
+    let digest: [u8; 64] = Sha512::digest(login.as_str()).into();
+    let [high, low, ..] = digest;
+    u16::from_be_bytes([high, low])
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use core::net::IpAddr;
+
+    use super::super::{Ke1Rate, source_prefix};
+    use super::*;
+
+    const DAY: u64 = 24 * 60 * 60;
+
+    fn login(name: &str) -> Login {
+        Login::new(name).unwrap()
+    }
+
+    fn source(n: u8) -> SourcePrefix {
+        source_prefix(IpAddr::from([192, 0, 2, n]))
+    }
+
+    /// Attempts that are let through at one instant, none of them refunded.
+    fn attempts(buckets: &mut LoginBuckets, secs: u64, name: &str, n: u8) -> usize {
+        let now = Instant::from_secs(secs);
+        core::iter::from_fn(|| buckets.debit(now, &login(name), source(n))).count()
+    }
+
+    #[test]
+    fn a_login_has_ten_attempts_and_then_one_each_60_s() {
+        let mut buckets = LoginBuckets::new();
+        assert_eq!(attempts(&mut buckets, 0, "kean", 1), 10);
+        assert_eq!(attempts(&mut buckets, 59, "kean", 1), 0);
+        assert_eq!(attempts(&mut buckets, 60, "kean", 2), 1, "whichever the source");
+        assert_eq!(attempts(&mut buckets, 119, "kean", 1), 0);
+        assert_eq!(attempts(&mut buckets, 720, "kean", 1), 10);
+    }
+
+    #[test]
+    fn a_refunded_attempt_does_not_count() {
+        let mut buckets = LoginBuckets::new();
+        for _ in 0..100 {
+            let debit = buckets.debit(Instant::ZERO, &login("kean"), source(1)).unwrap();
+            buckets.refund(debit);
+        }
+        assert_eq!(attempts(&mut buckets, 0, "kean", 1), 10);
+    }
+
+    #[test]
+    fn logins_do_not_touch_each_other() {
+        let mut buckets = LoginBuckets::new();
+        assert_eq!(attempts(&mut buckets, 0, "kean", 1), 10);
+        assert_eq!(attempts(&mut buckets, 0, "alice", 1), 10);
+    }
+
+    #[test]
+    fn nobody_can_lock_a_user_out_of_a_known_source() {
+        let mut buckets = LoginBuckets::new();
+        buckets.succeeded(Instant::ZERO, &login("kean"), source(1));
+        for secs in 0..3600 {
+            attempts(&mut buckets, secs, "kean", 66);
+        }
+        assert_eq!(
+            attempts(&mut buckets, 3599, "kean", 2),
+            0,
+            "the common bucket is empty"
+        );
+        assert_eq!(attempts(&mut buckets, 3599, "kean", 1), 10);
+        assert_eq!(
+            attempts(&mut buckets, 3599, "kean", 1),
+            0,
+            "its own bucket has the same limit"
+        );
+        assert_eq!(attempts(&mut buckets, 3659, "kean", 1), 1);
+    }
+
+    #[test]
+    fn an_attempt_from_a_known_source_is_refunded_where_it_was_debited() {
+        let mut buckets = LoginBuckets::new();
+        buckets.succeeded(Instant::ZERO, &login("kean"), source(1));
+        assert_eq!(attempts(&mut buckets, 0, "kean", 2), 10);
+        let debit = buckets.debit(Instant::ZERO, &login("kean"), source(1)).unwrap();
+        buckets.refund(debit);
+        assert_eq!(attempts(&mut buckets, 0, "kean", 1), 10);
+        assert_eq!(attempts(&mut buckets, 0, "kean", 2), 0);
+    }
+
+    #[test]
+    fn a_source_is_known_for_30_days_after_its_last_success() {
+        let mut buckets = LoginBuckets::new();
+        buckets.succeeded(Instant::ZERO, &login("kean"), source(1));
+        buckets.succeeded(Instant::from_secs(DAY), &login("kean"), source(1));
+        assert_eq!(attempts(&mut buckets, 31 * DAY, "kean", 2), 10);
+        assert_eq!(attempts(&mut buckets, 31 * DAY, "kean", 1), 10);
+        assert_eq!(
+            attempts(&mut buckets, 31 * DAY + 1, "kean", 1),
+            0,
+            "it uses the common bucket again"
+        );
+    }
+
+    #[test]
+    fn the_fifth_known_source_takes_the_place_of_the_oldest() {
+        let mut buckets = LoginBuckets::new();
+        for n in 1..=4 {
+            buckets.succeeded(Instant::from_secs(n.into()), &login("kean"), source(n));
+        }
+        buckets.succeeded(Instant::from_secs(5), &login("kean"), source(1));
+        buckets.succeeded(Instant::from_secs(6), &login("kean"), source(5));
+        assert_eq!(attempts(&mut buckets, 6, "kean", 66), 10);
+        let left = [1, 2, 3, 4, 5].map(|n| attempts(&mut buckets, 6, "kean", n));
+        assert_eq!(left, [10, 0, 10, 10, 10]);
+    }
+
+    #[test]
+    fn a_refund_to_a_source_that_is_forgotten_goes_nowhere() {
+        let mut buckets = LoginBuckets::new();
+        buckets.succeeded(Instant::ZERO, &login("kean"), source(1));
+        let debit = buckets.debit(Instant::ZERO, &login("kean"), source(1)).unwrap();
+        for n in 2..=5 {
+            buckets.succeeded(Instant::from_secs(1), &login("kean"), source(n));
+        }
+        assert_eq!(attempts(&mut buckets, 1, "kean", 66), 10);
+        buckets.refund(debit);
+        assert_eq!(attempts(&mut buckets, 1, "kean", 66), 0);
+    }
+
+    #[test]
+    fn unlocking_gives_a_login_all_its_attempts_back() {
+        let mut buckets = LoginBuckets::new();
+        buckets.succeeded(Instant::ZERO, &login("kean"), source(1));
+        for n in [1, 2] {
+            assert_eq!(attempts(&mut buckets, 0, "kean", n), 10);
+        }
+        buckets.unlock(&login("kean"));
+        for n in [1, 2] {
+            assert_eq!(attempts(&mut buckets, 0, "kean", n), 10);
+        }
+    }
+
+    #[test]
+    fn a_flood_of_100_000_names_resets_nothing_and_shuts_nobody_out() {
+        let mut buckets = LoginBuckets::new();
+        let mut rate = Ke1Rate::new();
+        assert_eq!(attempts(&mut buckets, 0, "victim", 1), 10);
+        let (mut names, mut refused) = (0u32, 0u32);
+        for millis in 0..200_000 {
+            let now = Instant::from_millis(millis);
+            while rate.take(now) {
+                names += 1;
+                let debit = buckets.debit(now, &login(&format!("user{names}")), source(66));
+                refused += u32::from(debit.is_none());
+            }
+        }
+        assert_eq!(names, 100_499);
+        assert!(buckets.common.len() <= 65_536);
+        assert!(refused <= 10, "{refused}");
+        let honest = attempts(&mut buckets, 199, "honest", 2);
+        assert!(honest >= 8, "some strangers share its bucket; {honest} of 10 are left");
+        let guesses = attempts(&mut buckets, 199, "victim", 1);
+        assert!(
+            guesses <= 3,
+            "three tokens came back with time, {guesses} are there"
+        );
+    }
+
+    #[test]
+    fn as_many_known_logins_as_may_be_are_kept_and_the_oldest_gives_way() {
+        let mut buckets = LoginBuckets::new();
+        for n in 0..MAX_KNOWN_LOGINS {
+            let now = Instant::from_millis(u64::try_from(n).unwrap());
+            buckets.succeeded(now, &login(&format!("user{n}")), source(1));
+        }
+        buckets.succeeded(Instant::from_secs(100), &login("new"), source(1));
+        assert_eq!(buckets.known.len(), MAX_KNOWN_LOGINS);
+        assert!(!buckets.known.contains_key(&login("user0")));
+        // A month later nobody else is known, and one newcomer clears the table.
+        buckets.succeeded(Instant::from_secs(31 * DAY), &login("newer"), source(1));
+        assert_eq!(buckets.known.len(), 1);
+    }
+}

@@ -1,0 +1,15 @@
+//! The server's limits: what it counts before it spends cryptography on anybody.
+//!
+//! They stand in the order of the protocol's "cheapest first": [`SourceBuckets`] for whoever has the pre-shared key,
+//! [`Ke1Rate`], [`LoginBuckets`] and [`HalfOpenCaps`] for whoever has shown an address by a cookie as well. All are
+//! plain data: time comes in with each call and must not run backwards (the server clamps it), arithmetic is that of
+//! integers, and every table has a bound that no sender can move.
+
+mod bucket;
+mod caps;
+mod login;
+mod source;
+
+pub(crate) use caps::{HalfOpenCaps, Ke1Rate, MAX_HALF_OPEN, MAX_HALF_OPEN_PER_SOURCE};
+pub(crate) use login::{Debit, LoginBuckets, MAX_KNOWN_LOGINS, MAX_KNOWN_SOURCES};
+pub(crate) use source::{MAX_SOURCES, SourceBuckets, SourcePrefix, source_prefix};
