@@ -1,10 +1,14 @@
 //! Work that is too slow for the core: it leaves as a [`Job`], runs where the shell may block, and comes back.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;
 
 use argon2::{Argon2, PasswordHash, PasswordVerifier};
 use zeroize::Zeroizing;
+
+use crate::secure::Suite;
+use crate::secure::opaque::{ClientLogin, Finished};
 
 /// Work that may take a tenth of a second and some MiB of memory, to be run off the thread that carries packets.
 ///
@@ -20,6 +24,15 @@ enum Work {
         hash: String,
         password: Zeroizing<String>,
     },
+    FinishLogin(Box<LoginWork>),
+}
+
+/// Everything that the last step of a login needs.
+struct LoginWork {
+    login: ClientLogin,
+    suite: Suite,
+    context: [u8; 18],
+    ke2: Box<[u8; 320]>,
 }
 
 /// What came out of a [`Job`], to be given to the peer that made the job.
@@ -30,6 +43,8 @@ pub struct JobDone {
 
 pub(crate) enum Outcome {
     PasswordVerified(bool),
+    /// `None`: the password is wrong, or the answer was not the server's.
+    LoginFinished(Option<Finished>),
 }
 
 impl Job {
@@ -41,11 +56,35 @@ impl Job {
         }
     }
 
+    /// The last step of a login by OPAQUE, in which the password is stretched.
+    pub(crate) fn finish_login(
+        id: u64,
+        login: ClientLogin,
+        suite: Suite,
+        context: [u8; 18],
+        ke2: Box<[u8; 320]>,
+    ) -> Self {
+        let work = LoginWork {
+            login,
+            suite,
+            context,
+            ke2,
+        };
+        Self {
+            id,
+            work: Work::FinishLogin(Box::new(work)),
+        }
+    }
+
     /// Does the work. Pure: the result depends on the job alone. May block for a tenth of a second.
     #[must_use]
     pub fn run(self) -> JobDone {
         let outcome = match self.work {
             Work::VerifyPassword { hash, password } => Outcome::PasswordVerified(verify(&hash, &password)),
+            Work::FinishLogin(work) => {
+                let finished = work.login.finish(work.suite, &work.context, &work.ke2);
+                Outcome::LoginFinished(finished.ok())
+            }
         };
         JobDone { id: self.id, outcome }
     }
@@ -63,6 +102,7 @@ impl fmt::Debug for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.work {
             Work::VerifyPassword { .. } => f.write_str("Job(verify password)"),
+            Work::FinishLogin(_) => f.write_str("Job(finish login)"),
         }
     }
 }
@@ -72,6 +112,7 @@ impl fmt::Debug for JobDone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.outcome {
             Outcome::PasswordVerified(_) => f.write_str("JobDone(verify password)"),
+            Outcome::LoginFinished(_) => f.write_str("JobDone(finish login)"),
         }
     }
 }

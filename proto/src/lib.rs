@@ -29,6 +29,7 @@
 extern crate alloc;
 
 pub mod aead;
+mod attempt;
 pub mod classic;
 mod instant;
 mod ip;
@@ -42,5 +43,5 @@ mod tunnel;
 pub use instant::Instant;
 pub use job::{Job, JobDone};
 pub use packet::PacketBuf;
-pub use peer::{Batch, Command, Datagram, Event, EventKind, Peer, Reason};
+pub use peer::{Batch, Command, Datagram, Event, EventKind, Gauges, Peer, Reason};
 pub use tunnel::{ApiMisuse, Counters, DropReason, IpPrefix, NetworkSettings, StartError, TunnelStatus};

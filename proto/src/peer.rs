@@ -53,6 +53,26 @@ pub enum Reason {
     Repeat,
     /// The time for the whole login is up.
     LoginDeadline,
+    /// A login that has failed is given up unless another answer comes.
+    Rejection,
+    /// A failed login is due to be tried again.
+    Reconnect,
+    /// New keys are due.
+    Rekey,
+    /// The other side has heard nothing for as long as the path may forget.
+    Keepalive,
+    /// Something sent has stayed unanswered: the other side is asked whether it lives.
+    Probe,
+    /// Something sent has stayed unanswered for too long.
+    Dead,
+    /// The keys are too old.
+    KeyExpiry,
+    /// The keys before the last change are not needed any more.
+    ForgetKey,
+    /// A session from which nothing comes is ended.
+    Idle,
+    /// A login that was begun and not finished is forgotten.
+    HalfOpen,
     /// The peer's own purpose, in its own words; for protocols that are not ours.
     Other(&'static str),
 }
@@ -64,6 +84,16 @@ impl Reason {
         match self {
             Self::Repeat => "repeat",
             Self::LoginDeadline => "login-deadline",
+            Self::Rejection => "rejection",
+            Self::Reconnect => "reconnect",
+            Self::Rekey => "rekey",
+            Self::Keepalive => "keepalive",
+            Self::Probe => "probe",
+            Self::Dead => "dead",
+            Self::KeyExpiry => "key-expiry",
+            Self::ForgetKey => "forget-key",
+            Self::Idle => "idle",
+            Self::HalfOpen => "half-open",
             Self::Other(name) => name,
         }
     }
@@ -130,6 +160,27 @@ pub enum EventKind {
         /// Where the request came from.
         remote: SocketAddr,
     },
+    /// The other side of a session is somewhere else now; the tag is that of the datagram that showed it.
+    Roamed {
+        /// Where it was.
+        from: SocketAddr,
+        /// Where it is.
+        to: SocketAddr,
+    },
+    /// This side seals under new keys from now on.
+    Rekeyed {
+        /// How often the session has changed its keys.
+        epoch: u32,
+    },
+    /// Logging in again failed; it will be tried again. Time to resolve the server's name anew.
+    Retrying(StartError),
+    /// A server's session is over.
+    SessionEnded {
+        /// The user's name.
+        login: String,
+        /// Why, in kebab case.
+        reason: &'static str,
+    },
     /// A datagram or packet was not taken, and why.
     Dropped(DropReason),
 }
@@ -182,6 +233,20 @@ pub trait Peer {
 
     /// What has been counted so far.
     fn counters(&self) -> Counters;
+
+    /// How much it keeps at present.
+    fn gauges(&self) -> Gauges {
+        Gauges::default()
+    }
+}
+
+/// How much a peer keeps at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gauges {
+    /// Entries of state that nobody stands behind who has proved who they are.
+    pub unauthenticated: usize,
+    /// Sessions.
+    pub sessions: usize,
 }
 
 impl fmt::Display for Reason {

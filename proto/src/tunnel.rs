@@ -124,6 +124,14 @@ pub enum StartError {
     KeyExhausted,
     /// Login or password are longer than the protocol carries; the status is [`TunnelStatus::Invalid`].
     InvalidConfiguration,
+    /// Name and password are right, but the account is disabled.
+    AccountDisabled,
+    /// Name and password are right, but the account's time is over.
+    AccountExpired,
+    /// Name and password are right, but the server has no address left.
+    ServerFull,
+    /// The user's session went to another device.
+    SessionReplaced,
 }
 
 impl StartError {
@@ -136,6 +144,10 @@ impl StartError {
             Self::Stopped => "stopped",
             Self::KeyExhausted => "key-exhausted",
             Self::InvalidConfiguration => "invalid-configuration",
+            Self::AccountDisabled => "account-disabled",
+            Self::AccountExpired => "account-expired",
+            Self::ServerFull => "server-full",
+            Self::SessionReplaced => "session-replaced",
         }
     }
 }
@@ -148,6 +160,10 @@ impl fmt::Display for StartError {
             Self::Stopped => "stopped before the server answered",
             Self::KeyExhausted => "the key has sealed as many messages as is safe",
             Self::InvalidConfiguration => "the login or the password is too long",
+            Self::AccountDisabled => "the account is disabled",
+            Self::AccountExpired => "the account has expired",
+            Self::ServerFull => "the server has no address left",
+            Self::SessionReplaced => "the session went to another device of the same user",
         })
     }
 }
@@ -236,8 +252,22 @@ drop_reasons! {
     TooLarge = "too-large",
     /// As many logins as allowed are being verified.
     Busy = "busy",
-    /// The key has sealed as many messages as is safe.
+    /// The key has sealed as many messages as is safe, or has failed to open too many.
     KeyExhausted = "key-exhausted",
+    /// A control datagram of another length than the one that all of them have.
+    WrongLength = "wrong-length",
+    /// A login in a version of the protocol that this side does not speak.
+    UnsupportedVersion = "unsupported-version",
+    /// For a session or a login that this side does not know.
+    UnknownIndex = "unknown-index",
+    /// Received before, or too old to tell.
+    Replayed = "replayed",
+    /// More from one source than is allowed.
+    RateLimited = "rate-limited",
+    /// More logins of one name without a success than are allowed.
+    LoginLimited = "login-limited",
+    /// Authentic, but under keys that are too old.
+    KeyExpired = "key-expired",
 }
 
 /// What a peer has counted since it was made. Bytes are those of inner packets.

@@ -8,11 +8,11 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use zeroize::Zeroizing;
 
-use super::attempt::Attempt;
 use super::body::{Message, auth_request};
 use super::codec::{Code, Codec, DecodeError, SealError};
 use super::outbox::Outbox;
 use super::{Key, MAX_CREDENTIAL_LEN, stream};
+use crate::attempt::Attempt;
 use crate::ip::IpAddresses;
 use crate::{
     ApiMisuse, Batch, Command, Counters, Datagram, DropReason, Event, EventKind, Instant, NetworkSettings,

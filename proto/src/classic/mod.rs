@@ -13,7 +13,6 @@
 //! A datagram is `code (1) | nonce (12) | ciphertext | tag (16)`, sealed with ChaCha20-Poly1305 without associated
 //! data. [`Codec`] makes and reads them, [`Client`] and [`Server`] are the two sides.
 
-mod attempt;
 mod body;
 mod client;
 mod codec;
@@ -23,8 +22,8 @@ mod password;
 mod server;
 mod users;
 
+pub use crate::attempt::{LOGIN_TIMEOUT, MAX_JITTER, REPEAT_WAITS};
 pub use crate::queues::MAX_EVENTS;
-pub use attempt::{LOGIN_TIMEOUT, MAX_JITTER, REPEAT_WAITS};
 pub use body::{Credentials, Message};
 pub use client::{Client, ClientConfig};
 pub use codec::{Code, Codec, DecodeError, MAX_DATAGRAM_LEN, MAX_MESSAGES, Malformed, OVERHEAD, SealError};

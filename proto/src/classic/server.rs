@@ -346,7 +346,10 @@ impl Peer for Server {
         let JobDone {
             id,
             outcome: Outcome::PasswordVerified(is_right),
-        } = done;
+        } = done
+        else {
+            return Err(ApiMisuse::UnknownJob);
+        };
         let source = self
             .pending
             .iter()

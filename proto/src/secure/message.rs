@@ -163,6 +163,14 @@ impl Control {
         .end()
     }
 
+    /// The code under which it travels.
+    pub(crate) const fn code(&self) -> Code {
+        match self {
+            Self::Login { .. } | Self::Ke3 { .. } => Code::Up,
+            Self::Cookie { .. } | Self::Ke2 { .. } => Code::Down,
+        }
+    }
+
     /// A stable name in kebab case; also the [`Datagram::kind`](crate::Datagram::kind).
     pub(crate) const fn kind(&self) -> &'static str {
         match self {

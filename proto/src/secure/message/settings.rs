@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::ParseError;
 use super::json::{Object, Text};
-use crate::IpPrefix;
+use crate::{IpPrefix, NetworkSettings};
 
 /// Smallest MTU of a tunnel in bytes: what IPv6 needs (RFC 8200, section 5).
 pub const MIN_MTU: u16 = 1280;
@@ -44,6 +44,21 @@ pub struct TunnelSettings {
     pub routes: Vec<IpPrefix>,
     /// After how many seconds of silence the client pings, at most [`MAX_KEEPALIVE`]; 0 is never.
     pub keepalive: u16,
+}
+
+impl TunnelSettings {
+    /// The same in the words of a tunnel device, for a server at `remote`.
+    pub(crate) fn into_network_settings(self, remote: IpAddr) -> NetworkSettings {
+        NetworkSettings {
+            tunnel_remote_address: remote,
+            addresses: self.address4.into_iter().chain(self.address6).collect(),
+            included_routes: self.routes,
+            excluded_routes: Vec::new(),
+            dns_servers: self.dns,
+            search_domains: self.search,
+            mtu: self.mtu,
+        }
+    }
 }
 
 /// Why an authenticated user gets no session.

@@ -22,7 +22,7 @@ pub const MAX_JITTER: Duration = Duration::from_millis(333);
 
 /// The timers of one attempt.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Attempt {
+pub(crate) struct Attempt {
     deadline: Instant,
     repeat: Option<Instant>,
     repeats: usize,
@@ -30,7 +30,7 @@ pub(super) struct Attempt {
 
 impl Attempt {
     /// An attempt that begins now; nothing has been sent yet.
-    pub(super) fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         Self {
             deadline: now.saturating_add(LOGIN_TIMEOUT),
             repeat: None,
@@ -39,7 +39,7 @@ impl Attempt {
     }
 
     /// The same attempt on a new path: as many repeats again, but the old deadline.
-    pub(super) fn restarted(self) -> Self {
+    pub(crate) fn restarted(self) -> Self {
         Self {
             repeat: None,
             repeats: 0,
@@ -48,24 +48,24 @@ impl Attempt {
     }
 
     /// The same attempt while nothing may be sent: only the deadline is left.
-    pub(super) fn paused(self) -> Self {
+    pub(crate) fn paused(self) -> Self {
         Self { repeat: None, ..self }
     }
 
     /// Notes that the request has been sent and sets the timer for its repeat.
-    pub(super) fn sent(&mut self, now: Instant, rng: &mut impl RngCore) {
+    pub(crate) fn sent(&mut self, now: Instant, rng: &mut impl RngCore) {
         let wait = REPEAT_WAITS.get(self.repeats);
-        self.repeat = wait.map(|wait| now.saturating_add(*wait).saturating_add(jitter(rng)));
+        self.repeat = wait.map(|wait| now.saturating_add(*wait).saturating_add(jitter(rng, MAX_JITTER)));
         self.repeats = self.repeats.saturating_add(1);
     }
 
     /// Whether the time for the login was up before `now`.
-    pub(super) fn was_over_before(&self, now: Instant) -> bool {
+    pub(crate) fn was_over_before(&self, now: Instant) -> bool {
         now > self.deadline
     }
 
     /// The timer that is due, if one is.
-    pub(super) fn due(&self, now: Instant) -> Option<Reason> {
+    pub(crate) fn due(&self, now: Instant) -> Option<Reason> {
         if now >= self.deadline {
             return Some(Reason::LoginDeadline);
         }
@@ -75,7 +75,7 @@ impl Attempt {
     }
 
     /// The next timer; at the same instant the deadline wins, as in [`due`](Self::due).
-    pub(super) fn next_timeout(&self) -> (Instant, Reason) {
+    pub(crate) fn next_timeout(&self) -> (Instant, Reason) {
         match self.repeat {
             Some(repeat) if repeat < self.deadline => (repeat, Reason::Repeat),
             _ => (self.deadline, Reason::LoginDeadline),
@@ -83,9 +83,9 @@ impl Attempt {
     }
 }
 
-/// Uniform in whole nanoseconds from 0 to [`MAX_JITTER`]; one draw of 32 bits.
-fn jitter(rng: &mut impl RngCore) -> Duration {
-    let span = MAX_JITTER.as_nanos().saturating_add(1);
+/// Uniform in whole nanoseconds from 0 to `most`; one draw of 32 bits.
+pub(crate) fn jitter(rng: &mut impl RngCore, most: Duration) -> Duration {
+    let span = most.as_nanos().saturating_add(1);
     let scaled = u128::from(rng.next_u32()).saturating_mul(span) >> 32;
     Duration::from_nanos(u64::try_from(scaled).unwrap_or_default())
 }

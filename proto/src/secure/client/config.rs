@@ -1,0 +1,36 @@
+//! What a client has to know.
+
+use alloc::string::String;
+use core::fmt;
+use core::net::SocketAddr;
+
+use zeroize::Zeroizing;
+
+use crate::secure::{Login, Psk, Suite};
+
+/// What a client has to know. Debug shows neither key, password nor seed.
+#[derive(Clone)]
+pub struct ClientConfig {
+    /// The pre-shared key.
+    pub psk: Psk,
+    /// Name of the user.
+    pub login: Login,
+    /// Password of the user. The server never sees it.
+    pub password: Zeroizing<String>,
+    /// What stretches the password; the server's choice for this user.
+    pub suite: Suite,
+    /// The server's outer address.
+    pub server: SocketAddr,
+    /// Where everything random comes from. In earnest it must be fresh entropy for every client and every run.
+    pub seed: [u8; 32],
+}
+
+impl fmt::Debug for ClientConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientConfig")
+            .field("login", &self.login)
+            .field("suite", &self.suite)
+            .field("server", &self.server)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,106 @@
+//! One attempt to log in: from the first knock to the settings that the server hands out.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use rand_core::RngCore;
+
+use crate::attempt::Attempt;
+use crate::secure::epochs::Indices;
+use crate::secure::opaque::ClientLogin;
+use crate::secure::session::Session;
+use crate::{Instant, PacketBuf, Reason};
+
+/// How many different answers one attempt stretches the password for. The second is there because the first may be
+/// forged by someone who holds the pre-shared key.
+pub const MAX_CANDIDATES: usize = 2;
+
+/// How long an attempt whose first candidate has failed waits for another one before it is rejected.
+pub const REJECTION_GRACE: Duration = Duration::from_secs(1);
+
+/// How many cookies one attempt takes.
+pub const MAX_COOKIES: u8 = 3;
+
+/// How far an attempt has got.
+pub(super) enum Stage {
+    /// M0 or M1 is sent; a cookie or KE2 is awaited.
+    Login,
+    /// KE2 is here and the password is being stretched.
+    Stretch { job: u64, indices: Indices },
+    /// M3 is sent, and the settings are awaited, which come under the session's own keys.
+    Confirm(Box<Session>),
+}
+
+/// An attempt.
+pub(super) struct Login {
+    /// Ours: what the server puts into what it sends to us.
+    pub(super) index: u32,
+    pub(super) state: ClientLogin,
+    pub(super) ke1: Box<[u8; 96]>,
+    pub(super) stage: Stage,
+    pub(super) timer: Attempt,
+    /// The datagram that is repeated byte for byte, and what it is.
+    pub(super) sent: (&'static str, PacketBuf),
+    pub(super) cookies: u8,
+    /// The answers that were tried.
+    pub(super) candidates: Vec<Box<[u8; 320]>>,
+    /// Set once a candidate has failed.
+    pub(super) rejected_at: Option<Instant>,
+}
+
+impl Login {
+    /// The datagram to send now, first or again; sets the timer for its repeat.
+    pub(super) fn send(&mut self, now: Instant, rng: &mut impl RngCore) -> (&'static str, PacketBuf) {
+        self.timer.sent(now, rng);
+        let (kind, datagram) = &self.sent;
+        (kind, datagram.clone())
+    }
+
+    /// Whether its time was up before `now`.
+    pub(super) fn was_over_before(&self, now: Instant) -> bool {
+        self.timer.was_over_before(now)
+    }
+
+    /// The timer that is due.
+    pub(super) fn due(&self, now: Instant) -> Option<Reason> {
+        if self.rejected_at.is_some_and(|at| now >= at) && matches!(self.stage, Stage::Login) {
+            return Some(Reason::Rejection);
+        }
+        self.timer.due(now)
+    }
+
+    /// The next timer.
+    pub(super) fn next_timeout(&self) -> (Instant, Reason) {
+        let rejection = self
+            .rejected_at
+            .filter(|_| matches!(self.stage, Stage::Login))
+            .map(|at| (at, Reason::Rejection));
+        let timer = self.timer.next_timeout();
+        rejection.map_or(timer, |rejection| rejection.min(timer))
+    }
+
+    /// The session whose settings are awaited, if it is that far.
+    pub(super) fn session(&mut self) -> Option<&mut Session> {
+        match &mut self.stage {
+            Stage::Confirm(session) => Some(session),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stage = match self.stage {
+            Stage::Login => "login",
+            Stage::Stretch { .. } => "stretch",
+            Stage::Confirm(_) => "confirm",
+        };
+        f.debug_struct("Login")
+            .field("stage", &stage)
+            .field("timer", &self.timer)
+            .field("candidates", &self.candidates.len())
+            .finish_non_exhaustive()
+    }
+}

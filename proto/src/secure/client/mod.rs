@@ -1,0 +1,657 @@
+//! The client's side: logs in, keeps the session alive, logs in again when it dies, and carries packets.
+
+mod config;
+mod login;
+mod retry;
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::{RngCore, SeedableRng};
+
+pub use config::ClientConfig;
+use login::{Login as Attempted, Stage};
+pub use login::{MAX_CANDIDATES, MAX_COOKIES, REJECTION_GRACE};
+use retry::Retry;
+pub use retry::{MAX_RECONNECT_WAIT, MAX_REJECTED_WAIT, MIN_REJECTED_WAIT};
+
+use super::control::ControlKeys;
+use super::epochs::{Indices, Role};
+use super::frame::session_header;
+use super::keys::Chain;
+use super::message::{Control, Message, Refusal, TunnelSettings};
+use super::opaque::{ClientLogin, Finished, context};
+use super::session::{DEAD_AFTER, Input, Session};
+use super::{Code, stream};
+use crate::attempt::Attempt;
+use crate::ip::IpAddresses;
+use crate::job::{Job, JobDone, Outcome};
+use crate::queues::Queues;
+use crate::{
+    ApiMisuse, Batch, Command, Counters, Datagram, DropReason, Event, EventKind, Gauges, Instant,
+    NetworkSettings, PacketBuf, Peer, Reason, StartError, TunnelStatus,
+};
+
+/// A client of the secure profile.
+///
+/// Four families of methods and the order of calls are those of [`classic::Client`](crate::classic::Client); what
+/// differs is what happens behind them:
+///
+/// ```text
+/// Disconnected ── start ──> Connecting ── settings ──> Connected ── nothing authentic for 15 s ──> Reasserting
+///       ^                       │                      │   ^                                          │
+///       └── rejected, 10 s, stop               stop ───┘   └───────────────── settings ───────────────┤
+///       └────────────────────────────────────────────────────────────────── stop, session replaced ───┘
+/// ```
+///
+/// - `start` completes exactly once. A login that fails then is not tried again; a tunnel that had been up logs in
+///   again for ever, at growing intervals, and says so with [`EventKind::Retrying`].
+/// - Stretching the password is a [`Job`]: at most [`MAX_CANDIDATES`] in each attempt, whatever the network brings.
+/// - While it logs in again, the old session still carries packets both ways, if it can.
+/// - Between `sleep` and `wake` nothing is sent and nothing is taken. After a sleep of at least
+///   [`DEAD_AFTER`](super::DEAD_AFTER) it logs in again, after a shorter one it asks whether the session still stands.
+///   `network_changed` asks over the new path, which shows the server where the client is now.
+#[derive(Debug)]
+pub struct Client {
+    config: ClientConfig,
+    keys: ControlKeys,
+    queues: Queues,
+    rng: ChaCha20Rng,
+    status: TunnelStatus,
+    session: Option<Session>,
+    /// The session has been silent for too long; it carries what it can until there is another one.
+    is_session_dead: bool,
+    settings: Option<NetworkSettings>,
+    login: Option<Attempted>,
+    retry: Retry,
+    /// `start` has not completed yet.
+    is_starting: bool,
+    asleep_since: Option<Instant>,
+    jobs: VecDeque<Job>,
+}
+
+impl Client {
+    /// A client that does nothing until [`start`](Self::start).
+    #[must_use]
+    pub fn new(config: ClientConfig) -> Self {
+        let mut rng = ChaCha20Rng::from_seed(config.seed);
+        rng.set_stream(stream::CLIENT);
+        Self {
+            keys: ControlKeys::new(&config.psk),
+            config,
+            queues: Queues::default(),
+            rng,
+            status: TunnelStatus::Disconnected,
+            session: None,
+            is_session_dead: false,
+            settings: None,
+            login: None,
+            retry: Retry::default(),
+            is_starting: false,
+            asleep_since: None,
+            jobs: VecDeque::new(),
+        }
+    }
+
+    /// Where the tunnel is in its life.
+    #[must_use]
+    pub const fn status(&self) -> TunnelStatus {
+        self.status
+    }
+
+    /// The settings that apply while the tunnel is up, `None` while it is not.
+    #[must_use]
+    pub const fn settings(&self) -> Option<&NetworkSettings> {
+        self.settings.as_ref()
+    }
+
+    /// Where the next login goes to, for a server whose name resolves to another address now.
+    pub const fn set_server(&mut self, server: SocketAddr) {
+        self.config.server = server;
+    }
+
+    /// Brings the tunnel up. The first datagram waits to be polled afterwards.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::AlreadyStarted`] if it is up or coming up.
+    pub fn start(&mut self, now: Instant) -> Result<(), ApiMisuse> {
+        let now = self.queues.advance(now);
+        if self.status != TunnelStatus::Disconnected {
+            return Err(ApiMisuse::AlreadyStarted);
+        }
+        (self.is_starting, self.asleep_since) = (true, None);
+        self.retry = Retry::default();
+        self.set_status(TunnelStatus::Connecting, 0);
+        self.log_in(now);
+        Ok(())
+    }
+
+    /// Takes the tunnel down and tells the server.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::NotStarted`] if there is no tunnel.
+    pub fn stop(&mut self, now: Instant) -> Result<(), ApiMisuse> {
+        let now = self.check_started(now)?;
+        self.set_status(TunnelStatus::Disconnecting, 0);
+        if let Some(session) = self.session.as_mut().filter(|_| self.asleep_since.is_none()) {
+            let bye = Message::Bye {
+                why: "stopped".into(),
+            };
+            session.send_message(now, &bye, 0, &mut self.queues);
+        }
+        if self.is_starting {
+            self.is_starting = false;
+            self.queues.event(0, EventKind::Started(Err(StartError::Stopped)));
+        }
+        self.go_down(0);
+        Ok(())
+    }
+
+    /// Sends and takes nothing more until [`wake`](Self::wake). Asleep already: nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::NotStarted`] if there is no tunnel.
+    pub fn sleep(&mut self, now: Instant) -> Result<(), ApiMisuse> {
+        let now = self.check_started(now)?;
+        self.asleep_since.get_or_insert(now);
+        Ok(())
+    }
+
+    /// Ends a sleep: asks whether the session still stands, or logs in again. Not asleep: nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::NotStarted`] if there is no tunnel.
+    pub fn wake(&mut self, now: Instant) -> Result<(), ApiMisuse> {
+        let now = self.check_started(now)?;
+        let Some(since) = self.asleep_since.take() else {
+            return Ok(());
+        };
+        let was_short = now.saturating_duration_since(since) < DEAD_AFTER;
+        match &mut self.session {
+            Some(session) if was_short && self.login.is_none() => session.ping(now, 0, &mut self.queues),
+            _ if self.is_starting => self.log_in(now),
+            _ => self.lose_session(now, 0),
+        }
+        Ok(())
+    }
+
+    /// The way to the server is a new one: asks over it at once, or after the sleep.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::NotStarted`] if there is no tunnel.
+    pub fn network_changed(&mut self, now: Instant) -> Result<(), ApiMisuse> {
+        let now = self.check_started(now)?;
+        if self.asleep_since.is_some() {
+            return Ok(());
+        }
+        if let Some(session) = &mut self.session {
+            session.ping(now, 0, &mut self.queues);
+        }
+        if self.login.is_some() || self.retry.is_waiting() {
+            self.log_in(now);
+        }
+        Ok(())
+    }
+
+    /// Takes one datagram from the outer network.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::NotDrained`]; the datagram is lost then.
+    pub fn handle_datagram(&mut self, now: Instant, datagram: Datagram) -> Result<(), ApiMisuse> {
+        self.queues.check_drained()?;
+        let now = self.queues.advance(now);
+        self.queues.count_datagram_in();
+        if self
+            .login
+            .as_ref()
+            .is_some_and(|login| login.was_over_before(now))
+        {
+            self.fail(now, StartError::ConnectionTimedOut, 0);
+        }
+        let tag = datagram.payload.tag;
+        if let Err(reason) = self.take(now, datagram) {
+            self.queues.drop(reason, tag);
+        }
+        Ok(())
+    }
+
+    /// Takes one IP packet from the inner network, seals it where it lies and queues it for the server.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::NotDrained`]; the packet is lost then.
+    pub fn handle_packet(&mut self, now: Instant, packet: PacketBuf) -> Result<(), ApiMisuse> {
+        self.queues.check_drained()?;
+        let now = self.queues.advance(now);
+        match &mut self.session {
+            Some(session) if self.asleep_since.is_none() => match IpAddresses::read(&packet) {
+                Some(_) => session.send_packet(now, packet, &mut self.queues),
+                None => self.queues.drop(DropReason::NotIp, packet.tag),
+            },
+            _ => self.queues.drop(DropReason::NotConnected, packet.tag),
+        }
+        Ok(())
+    }
+
+    /// Acts on the timers that are due.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::NotDrained`]; the timers stay due then.
+    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), ApiMisuse> {
+        self.queues.check_drained()?;
+        let now = self.queues.advance(now);
+        if self.asleep_since.is_some() {
+            return Ok(());
+        }
+        self.session_timeout(now);
+        if let Some(login) = &mut self.login {
+            match login.due(now) {
+                Some(Reason::LoginDeadline) => self.fail(now, StartError::ConnectionTimedOut, 0),
+                Some(Reason::Rejection) => self.fail(now, StartError::AuthenticationRejected, 0),
+                Some(_) => {
+                    let (kind, datagram) = login.send(now, &mut self.rng);
+                    self.queues.send(kind, self.config.server, datagram);
+                }
+                None => {}
+            }
+        }
+        if self.retry.is_due(now) {
+            self.log_in(now);
+        }
+        Ok(())
+    }
+
+    fn session_timeout(&mut self, now: Instant) {
+        let Some(session) = self.session.as_mut().filter(|_| !self.is_session_dead) else {
+            return;
+        };
+        let used = session.open_indices();
+        let mut new_index = || fresh_index(&mut self.rng, &used);
+        if session
+            .handle_timeout(now, &mut new_index, &mut self.queues)
+            .is_err()
+        {
+            self.lose_session(now, 0);
+        }
+    }
+
+    /// The next datagram to send, `None` when drained.
+    pub fn poll_datagram(&mut self) -> Option<Datagram> {
+        self.queues.poll_datagram()
+    }
+
+    /// The next inner packet for the device, `None` when drained.
+    pub fn poll_packet(&mut self) -> Option<PacketBuf> {
+        self.queues.poll_packet()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout), and why; `None` while there is nothing to wait for.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<(Instant, Reason)> {
+        if self.asleep_since.is_some() {
+            return None;
+        }
+        let session = self.session.as_ref().filter(|_| !self.is_session_dead);
+        let timers = [
+            session.map(Session::poll_timeout),
+            self.login.as_ref().map(Attempted::next_timeout),
+            self.retry.at().map(|at| (at, Reason::Reconnect)),
+        ];
+        timers.into_iter().flatten().min()
+    }
+
+    fn check_started(&mut self, now: Instant) -> Result<Instant, ApiMisuse> {
+        let now = self.queues.advance(now);
+        match self.status {
+            TunnelStatus::Disconnected => Err(ApiMisuse::NotStarted),
+            _ => Ok(now),
+        }
+    }
+
+    fn set_status(&mut self, status: TunnelStatus, tag: u64) {
+        if self.status != status {
+            self.status = status;
+            self.queues.event(tag, EventKind::Status(status));
+        }
+    }
+
+    /// Begins a login afresh, in place of the one that is under way.
+    fn log_in(&mut self, now: Instant) {
+        self.retry.stop();
+        let used = self.used_indices();
+        let index = fresh_index(&mut self.rng, &used);
+        let password = &self.config.password;
+        let Ok((state, ke1)) = ClientLogin::start(&self.config.login, password, &mut self.rng) else {
+            return self.fail(now, StartError::InvalidConfiguration, 0);
+        };
+        let ke1 = Box::new(ke1);
+        let timer = match &self.login {
+            // Waited for by `start`: its deadline stays.
+            Some(login) if self.is_starting => login.timer.restarted(),
+            _ => Attempt::new(now),
+        };
+        self.login = Some(Attempted {
+            index,
+            state,
+            ke1,
+            stage: Stage::Login,
+            timer,
+            sent: ("", PacketBuf::default()),
+            cookies: 0,
+            candidates: Vec::new(),
+            rejected_at: None,
+        });
+        self.knock(now, None, 0);
+    }
+
+    fn used_indices(&self) -> [Option<u32>; 3] {
+        self.session.as_ref().map_or([None; 3], Session::open_indices)
+    }
+
+    /// Sends the first message of a login, with the cookie if there is one.
+    fn knock(&mut self, now: Instant, cookie: Option<[u8; 16]>, tag: u64) {
+        let Some(login) = &mut self.login else { return };
+        let message = Control::Login {
+            index: login.index,
+            login: self.config.login.clone(),
+            ke1: login.ke1.clone(),
+            cookie,
+        };
+        self.send_control(now, &message, tag);
+    }
+
+    /// Sends a message of the login that is under way, and again when it stays unanswered.
+    fn send_control(&mut self, now: Instant, message: &Control, tag: u64) {
+        let Some(login) = &mut self.login else { return };
+        let Some(datagram) = self.keys.seal(message, &mut self.rng, 0) else {
+            return self.fail(now, StartError::InvalidConfiguration, tag);
+        };
+        login.sent = (message.kind(), datagram);
+        login.timer = login.timer.restarted();
+        let (kind, datagram) = login.send(now, &mut self.rng);
+        self.queues.send(kind, self.config.server, datagram.with_tag(tag));
+    }
+
+    fn take(&mut self, now: Instant, datagram: Datagram) -> Result<(), DropReason> {
+        if self.asleep_since.is_some() {
+            return Err(DropReason::NotConnected);
+        }
+        let Datagram { remote, payload, .. } = datagram;
+        match payload.first() {
+            Some(code) if *code == Code::Session.byte() => self.take_session(now, remote, payload),
+            Some(code) if *code == Code::Down.byte() => self.take_control(now, payload),
+            Some(_) => Err(DropReason::InvalidCode),
+            None => Err(DropReason::NotEnoughData),
+        }
+    }
+
+    fn take_control(&mut self, now: Instant, mut payload: PacketBuf) -> Result<(), DropReason> {
+        // Without a login under way nothing is expected, and nothing is decrypted.
+        let Some(login) = &mut self.login else {
+            return Err(DropReason::Unexpected);
+        };
+        let control = self.keys.open(Code::Down, &mut payload)?;
+        let tag = payload.tag;
+        match control {
+            Control::Cookie { to, .. } | Control::Ke2 { to, .. } if to != login.index => {
+                Err(DropReason::UnknownIndex)
+            }
+            _ if !matches!(login.stage, Stage::Login) => Err(DropReason::Unexpected),
+            Control::Cookie { cookie, .. } => {
+                if login.cookies >= MAX_COOKIES {
+                    return Err(DropReason::Unexpected);
+                }
+                login.cookies = login.cookies.saturating_add(1);
+                self.knock(now, Some(cookie), tag);
+                Ok(())
+            }
+            Control::Ke2 { index, ke2, .. } => self.stretch(index, ke2),
+            Control::Login { .. } | Control::Ke3 { .. } => Err(DropReason::Unexpected),
+        }
+    }
+
+    /// Has the password stretched for an answer that was not tried yet.
+    fn stretch(&mut self, server_index: u32, ke2: Box<[u8; 320]>) -> Result<(), DropReason> {
+        // Numbers that nobody can guess, so that a result that was meant for another login fits nothing here.
+        let job = self.rng.next_u64();
+        let Some(login) = &mut self.login else {
+            return Err(DropReason::Unexpected);
+        };
+        if login.candidates.len() >= MAX_CANDIDATES || login.candidates.contains(&ke2) {
+            return Err(DropReason::Unexpected);
+        }
+        let indices = Indices {
+            ours: login.index,
+            theirs: server_index,
+        };
+        let context = context(self.config.suite, indices.ours, indices.theirs);
+        let state = login.state.clone();
+        login.candidates.push(ke2.clone());
+        login.timer = login.timer.paused();
+        login.stage = Stage::Stretch { job, indices };
+        self.jobs
+            .push_back(Job::finish_login(job, state, self.config.suite, context, ke2));
+        Ok(())
+    }
+
+    /// The password is stretched: confirms the login, or waits a little for a better answer.
+    fn stretched(&mut self, now: Instant, finished: Option<Finished>) {
+        let Some(login) = &mut self.login else { return };
+        let Stage::Stretch { indices, .. } = login.stage else {
+            return;
+        };
+        let Some(Finished { ke3, session_key }) = finished else {
+            login.stage = Stage::Login;
+            login.timer = login.timer.restarted();
+            let at = now.saturating_add(REJECTION_GRACE);
+            login.rejected_at.get_or_insert(at);
+            if login.candidates.len() >= MAX_CANDIDATES {
+                self.fail(now, StartError::AuthenticationRejected, 0);
+            }
+            return;
+        };
+        let chain = Chain::first(&self.keys.mix, &session_key);
+        let seed = super::seed_from(&mut self.rng);
+        let session = Session::new(Role::Client, chain, indices, self.config.server, now, seed);
+        login.stage = Stage::Confirm(Box::new(session));
+        let ke3 = Control::Ke3 {
+            to: indices.theirs,
+            ke3,
+        };
+        self.send_control(now, &ke3, 0);
+    }
+
+    fn take_session(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        mut payload: PacketBuf,
+    ) -> Result<(), DropReason> {
+        let (index, _) = session_header(&payload).ok_or(DropReason::NotEnoughData)?;
+        let tag = payload.tag;
+        let used = self.used_indices();
+        if used.contains(&Some(index))
+            && let Some(session) = &mut self.session
+        {
+            let mut new_index = || fresh_index(&mut self.rng, &used);
+            let input = session.open(now, remote, &mut payload, &mut new_index, &mut self.queues)?;
+            return self.act(now, input, payload);
+        }
+        let Some(session) = self
+            .login
+            .as_mut()
+            .filter(|login| login.index == index)
+            .and_then(Attempted::session)
+        else {
+            return Err(DropReason::UnknownIndex);
+        };
+        let mut no_rekey = || 1;
+        match session.open(now, remote, &mut payload, &mut no_rekey, &mut self.queues)? {
+            Input::Message(Message::Settings(settings)) => self.come_up(now, settings, tag),
+            Input::Message(Message::Refused(refusal)) => self.fail(now, refusal.into(), tag),
+            _ => return Err(DropReason::NotConnected),
+        }
+        Ok(())
+    }
+
+    /// Acts on what came through the session that is up.
+    fn act(&mut self, now: Instant, input: Input, payload: PacketBuf) -> Result<(), DropReason> {
+        match input {
+            Input::Packet(_) => self.queues.deliver(payload),
+            Input::Done => {}
+            Input::Message(Message::Bye { why }) if why == super::BYE_REPLACED => {
+                self.queues
+                    .event(payload.tag, EventKind::Cancelled(StartError::SessionReplaced));
+                self.go_down(payload.tag);
+            }
+            Input::Message(Message::Bye { .. }) => {
+                self.session = None;
+                self.lose_session(now, payload.tag);
+            }
+            // The answer to a repeated M3: the settings are known.
+            Input::Message(Message::Settings(_)) => {}
+            Input::Message(_) => return Err(DropReason::Unexpected),
+        }
+        Ok(())
+    }
+
+    /// The server let us in.
+    fn come_up(&mut self, now: Instant, settings: TunnelSettings, tag: u64) {
+        let Some(Attempted {
+            stage: Stage::Confirm(mut session),
+            ..
+        }) = self.login.take()
+        else {
+            return;
+        };
+        session.set_limits(settings.mtu, Duration::from_secs(u64::from(settings.keepalive)));
+        // Shows the server that we have its settings.
+        session.ping(now, tag, &mut self.queues);
+        self.session = Some(*session);
+        (self.is_session_dead, self.retry) = (false, Retry::default());
+        let settings = settings.into_network_settings(self.config.server.ip());
+        self.settings = Some(settings.clone());
+        self.is_starting = false;
+        self.queues.event(tag, EventKind::Started(Ok(settings)));
+        self.set_status(TunnelStatus::Connected, tag);
+    }
+
+    /// The session is of no more use: logs in again while it still stands.
+    fn lose_session(&mut self, now: Instant, tag: u64) {
+        self.is_session_dead = true;
+        self.set_status(TunnelStatus::Reasserting, tag);
+        self.log_in(now);
+    }
+
+    /// A login failed: completes `start`, or has it tried again later.
+    fn fail(&mut self, now: Instant, error: StartError, tag: u64) {
+        self.login = None;
+        if self.is_starting {
+            self.is_starting = false;
+            self.queues.event(tag, EventKind::Started(Err(error)));
+            return self.go_down(tag);
+        }
+        self.queues.event(tag, EventKind::Retrying(error));
+        self.retry.schedule(now, error, &mut self.rng);
+    }
+
+    fn go_down(&mut self, tag: u64) {
+        (self.session, self.login, self.settings) = (None, None, None);
+        self.is_session_dead = false;
+        self.retry.stop();
+        self.set_status(TunnelStatus::Disconnected, tag);
+    }
+}
+
+impl From<Refusal> for StartError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Disabled => Self::AccountDisabled,
+            Refusal::Expired => Self::AccountExpired,
+            Refusal::Full => Self::ServerFull,
+        }
+    }
+}
+
+/// A random receiver index, not 0 and not one of those in use.
+fn fresh_index(rng: &mut ChaCha20Rng, used: &[Option<u32>]) -> u32 {
+    loop {
+        let index = rng.next_u32();
+        if index != 0 && !used.contains(&Some(index)) {
+            return index;
+        }
+    }
+}
+
+impl Peer for Client {
+    fn turn(&mut self, now: Instant, input: &mut Batch, output: &mut Batch) -> Option<(Instant, Reason)> {
+        // Everything is drained before each input, so that none of them is refused.
+        self.queues.drain_into(output);
+        for datagram in input.datagrams.drain(..) {
+            let _ = self.handle_datagram(now, datagram);
+            self.queues.drain_into(output);
+        }
+        for packet in input.packets.drain(..) {
+            let _ = self.handle_packet(now, packet);
+            self.queues.drain_into(output);
+        }
+        let _ = self.handle_timeout(now);
+        self.queues.drain_into(output);
+        self.poll_timeout()
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        self.queues.poll_event()
+    }
+
+    fn command(&mut self, now: Instant, command: Command) -> Result<(), ApiMisuse> {
+        match command {
+            Command::Start => self.start(now),
+            Command::Stop => self.stop(now),
+            Command::Sleep => self.sleep(now),
+            Command::Wake => self.wake(now),
+            Command::NetworkChanged => self.network_changed(now),
+        }
+    }
+
+    fn poll_job(&mut self) -> Option<Job> {
+        self.jobs.pop_front()
+    }
+
+    fn handle_job(&mut self, now: Instant, done: JobDone) -> Result<(), ApiMisuse> {
+        let now = self.queues.advance(now);
+        let awaited = self.login.as_ref().and_then(|login| match login.stage {
+            Stage::Stretch { job, .. } => Some(job),
+            _ => None,
+        });
+        match done.outcome {
+            Outcome::LoginFinished(finished) if awaited == Some(done.id) => {
+                self.stretched(now, finished);
+                Ok(())
+            }
+            _ => Err(ApiMisuse::UnknownJob),
+        }
+    }
+
+    fn counters(&self) -> Counters {
+        self.queues.counters.clone()
+    }
+
+    fn gauges(&self) -> Gauges {
+        Gauges {
+            unauthenticated: usize::from(self.login.is_some()),
+            sessions: usize::from(self.session.is_some()),
+        }
+    }
+}

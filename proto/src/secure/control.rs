@@ -1,0 +1,84 @@
+//! The two control keys: sealing and opening of what is said before there is a session.
+
+use core::fmt;
+
+use rand_core::RngCore;
+use zeroize::Zeroizing;
+
+use super::Code;
+use super::frame::{FrameError, open_control, seal_control};
+use super::message::{Control, ParseError};
+use super::psk::Psk;
+use crate::aead::{Aead, DefaultAead, NONCE_LEN};
+use crate::{DropReason, PacketBuf};
+
+/// What everyone with the pre-shared key has in common.
+pub(super) struct ControlKeys {
+    up: DefaultAead,
+    down: DefaultAead,
+    /// Salt of the first chain key of every session.
+    pub(super) mix: Zeroizing<[u8; 64]>,
+}
+
+impl ControlKeys {
+    pub(super) fn new(psk: &Psk) -> Self {
+        let keys = psk.keys();
+        Self {
+            up: DefaultAead::new(&keys.up),
+            down: DefaultAead::new(&keys.down),
+            mix: keys.mix,
+        }
+    }
+
+    /// A datagram with `message`, under a random nonce.
+    ///
+    /// `None` if it does not fit, which no message of this protocol can bring about.
+    pub(super) fn seal(&self, message: &Control, rng: &mut impl RngCore, tag: u64) -> Option<PacketBuf> {
+        let code = message.code();
+        let mut nonce = [0; NONCE_LEN];
+        rng.fill_bytes(&mut nonce);
+        let sealed = seal_control(self.key(code), code, nonce, &message.to_json())?;
+        Some(sealed.with_tag(tag))
+    }
+
+    /// What a datagram of the other side says, which speaks under `code`.
+    pub(super) fn open(&self, code: Code, buf: &mut PacketBuf) -> Result<Control, DropReason> {
+        open_control(self.key(code), code, buf).map_err(FrameError::reason)?;
+        Control::parse(code, buf).map_err(ParseError::reason)
+    }
+
+    const fn key(&self, code: Code) -> &DefaultAead {
+        match code {
+            Code::Up => &self.up,
+            _ => &self.down,
+        }
+    }
+}
+
+impl FrameError {
+    /// Under which reason the datagram is counted.
+    pub(super) const fn reason(self) -> DropReason {
+        match self {
+            Self::WrongLength => DropReason::WrongLength,
+            Self::WrongCode => DropReason::InvalidCode,
+            Self::AuthenticationFailed => DropReason::AuthenticationFailed,
+        }
+    }
+}
+
+impl ParseError {
+    /// Under which reason the datagram is counted.
+    pub(super) const fn reason(self) -> DropReason {
+        match self {
+            Self::Malformed => DropReason::MalformedBody,
+            Self::UnsupportedVersion => DropReason::UnsupportedVersion,
+            Self::Unexpected => DropReason::Unexpected,
+        }
+    }
+}
+
+impl fmt::Debug for ControlKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ControlKeys([hidden])")
+    }
+}

@@ -1,0 +1,339 @@
+//! The keys of a session, epoch after epoch: which are in use, which are coming, which are going.
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::time::Duration;
+
+use rand_core::{CryptoRng, RngCore};
+
+use super::frame::session_header;
+use super::keys::{Chain, Ephemeral, EpochKeys, Next, transcript};
+use super::message::Message;
+use super::opener::{OpenError, Opened, Opener};
+use super::sealer::{REKEY_AFTER_MESSAGES, Sealer};
+use crate::{DropReason, Instant, PacketBuf};
+
+/// How long the keys of an epoch are good for.
+pub const REJECT_AFTER: Duration = Duration::from_secs(180);
+/// How long what was sealed before a rekey is still opened after it.
+pub const KEEP_PREVIOUS: Duration = Duration::from_secs(10);
+
+/// Which end of the tunnel this is: the client seals with the keys that the server opens with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    Client,
+    Server,
+}
+
+/// The receiver indices of one epoch: what the other side puts into nonces, and what this side does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Indices {
+    /// Chosen by this side, found in what it receives.
+    pub(super) ours: u32,
+    /// Chosen by the other side.
+    pub(super) theirs: u32,
+}
+
+/// The two handles of one epoch.
+struct Epoch {
+    sealer: Sealer,
+    opener: Opener,
+}
+
+impl Epoch {
+    fn new(role: Role, keys: &EpochKeys, indices: Indices) -> Self {
+        let (seal, open) = match role {
+            Role::Client => (&keys.up, &keys.down),
+            Role::Server => (&keys.down, &keys.up),
+        };
+        Self {
+            sealer: Sealer::new(seal, indices.theirs),
+            opener: Opener::new(open, indices.ours),
+        }
+    }
+}
+
+/// A rekey that is under way.
+enum Rekey {
+    /// The client has asked.
+    Asked {
+        index: u32,
+        ephemeral: Ephemeral,
+        json: Vec<u8>,
+    },
+    /// The server has answered, and opens under the next epoch, but does not seal under it before the client has.
+    Answered {
+        index: u32,
+        pk: [u8; 32],
+        json: Vec<u8>,
+        epoch: Epoch,
+        next: Next,
+    },
+}
+
+/// All epochs of a session that still matter.
+pub(super) struct Epochs {
+    role: Role,
+    number: u32,
+    began: Instant,
+    current: Epoch,
+    /// Secret from which the next epoch grows.
+    next: Next,
+    previous: Option<(Opener, Instant)>,
+    rekey: Option<Rekey>,
+}
+
+/// What opening a datagram has shown.
+pub(super) struct OpenedIn {
+    pub(super) opened: Opened,
+    /// Its counter is above every earlier one, in the newest epoch: the peer is where it came from.
+    pub(super) newest: bool,
+    /// It was the first one under the next epoch, which is the current one now.
+    pub(super) switched: bool,
+}
+
+impl Epochs {
+    /// Epoch 0, from the keys of a login.
+    pub(super) fn new(role: Role, chain: Chain, indices: Indices, now: Instant) -> Self {
+        let (keys, next) = chain.epoch(0);
+        Self {
+            role,
+            number: 0,
+            began: now,
+            current: Epoch::new(role, &keys, indices),
+            next,
+            previous: None,
+            rekey: None,
+        }
+    }
+
+    /// The number of the epoch that is sealed under.
+    pub(super) const fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// When the present epoch began.
+    pub(super) const fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// Whether the present keys are too old to be used.
+    pub(super) fn are_expired(&self, now: Instant) -> bool {
+        now >= self.began.saturating_add(REJECT_AFTER)
+    }
+
+    /// Whether the present key has sealed so much that it must be changed.
+    pub(super) fn are_worn(&self) -> bool {
+        self.current.sealer.messages() >= REKEY_AFTER_MESSAGES
+    }
+
+    /// Whether a rekey waits for its answer (client).
+    pub(super) const fn is_asking(&self) -> bool {
+        matches!(self.rekey, Some(Rekey::Asked { .. }))
+    }
+
+    /// The indices under which datagrams are opened: previous, current, next.
+    pub(super) fn open_indices(&self) -> [Option<u32>; 3] {
+        let next = match &self.rekey {
+            Some(Rekey::Answered { epoch, .. }) => Some(epoch.opener.index()),
+            Some(Rekey::Asked { index, .. }) => Some(*index),
+            None => None,
+        };
+        let previous = self.previous.as_ref().map(|(opener, _)| opener.index());
+        [previous, Some(self.current.opener.index()), next]
+    }
+
+    /// When the previous key is forgotten.
+    pub(super) fn previous_until(&self) -> Option<Instant> {
+        self.previous.as_ref().map(|(_, until)| *until)
+    }
+
+    /// Forgets the previous key if its time is over.
+    pub(super) fn forget_previous(&mut self, now: Instant) {
+        if self.previous_until().is_some_and(|until| now >= until) {
+            self.previous = None;
+        }
+    }
+
+    /// The handle to seal with.
+    pub(super) const fn sealer(&self) -> &Sealer {
+        &self.current.sealer
+    }
+
+    /// Opens a datagram where it lies, under whichever of the epochs its index belongs to.
+    pub(super) fn open(&mut self, now: Instant, buf: &mut PacketBuf) -> Result<OpenedIn, DropReason> {
+        self.forget_previous(now);
+        let (index, _) = session_header(buf).ok_or(DropReason::NotEnoughData)?;
+        if let Some((opener, _)) = self
+            .previous
+            .as_ref()
+            .filter(|(opener, _)| opener.index() == index)
+        {
+            let opened = opener.open(buf).map_err(OpenError::reason)?;
+            return Ok(OpenedIn {
+                opened,
+                newest: false,
+                switched: false,
+            });
+        }
+        if let Some(Rekey::Answered { epoch, .. }) = &self.rekey
+            && epoch.opener.index() == index
+        {
+            let opened = epoch.opener.open(buf).map_err(OpenError::reason)?;
+            self.switch(now);
+            return Ok(OpenedIn {
+                opened,
+                newest: true,
+                switched: true,
+            });
+        }
+        if self.are_expired(now) {
+            return Err(DropReason::KeyExpired);
+        }
+        let opened = self.current.opener.open(buf).map_err(OpenError::reason)?;
+        let newest = opened.newest;
+        Ok(OpenedIn {
+            opened,
+            newest,
+            switched: false,
+        })
+    }
+
+    /// The client's request for the next epoch: the same while it is unanswered. `index` is what the server shall put
+    /// into its nonces then.
+    pub(super) fn ask(&mut self, index: u32, rng: &mut (impl RngCore + CryptoRng)) -> &[u8] {
+        if !self.is_asking() {
+            let ephemeral = Ephemeral::new(rng);
+            let json = Message::Rekey {
+                n: self.number.saturating_add(1),
+                index,
+                pk: ephemeral.public(),
+            }
+            .to_json();
+            self.rekey = Some(Rekey::Asked {
+                index,
+                ephemeral,
+                json,
+            });
+        }
+        match &self.rekey {
+            Some(Rekey::Asked { json, .. } | Rekey::Answered { json, .. }) => json,
+            None => &[],
+        }
+    }
+
+    /// Takes the server's answer (client): the next epoch is the current one then.
+    pub(super) fn answered(
+        &mut self,
+        now: Instant,
+        (n, theirs, pk): (u32, u32, &[u8; 32]),
+        json: &[u8],
+    ) -> Result<(), DropReason> {
+        if Some(n) != self.number.checked_add(1) {
+            return Err(DropReason::Unexpected);
+        }
+        let Some(Rekey::Asked {
+            index: ours,
+            ephemeral,
+            json: asked,
+        }) = &self.rekey
+        else {
+            return Err(DropReason::Unexpected);
+        };
+        let indices = Indices { ours: *ours, theirs };
+        let dh = ephemeral.agree(pk).ok_or(DropReason::MalformedBody)?;
+        let (keys, next) = self.next.chain(&dh, &transcript(asked, json)).epoch(n);
+        let epoch = Epoch::new(self.role, &keys, indices);
+        self.enter(now, epoch, next);
+        Ok(())
+    }
+
+    /// Takes the client's request (server) and gives the answer: the same one to the same request.
+    ///
+    /// Another key replaces the rekey that is pending. `new_index` is what the client shall put into its nonces.
+    pub(super) fn answer(
+        &mut self,
+        (n, theirs, pk): (u32, u32, &[u8; 32]),
+        json: &[u8],
+        new_index: u32,
+        rng: &mut (impl RngCore + CryptoRng),
+    ) -> Result<Vec<u8>, DropReason> {
+        if Some(n) != self.number.checked_add(1) {
+            return Err(DropReason::Unexpected);
+        }
+        if let Some(Rekey::Answered {
+            index,
+            pk: asked_pk,
+            json,
+            ..
+        }) = &self.rekey
+            && *index == theirs
+            && asked_pk == pk
+        {
+            return Ok(json.clone());
+        }
+        let ephemeral = Ephemeral::new(rng);
+        let dh = ephemeral.agree(pk).ok_or(DropReason::MalformedBody)?;
+        let answer = Message::Rekeyed {
+            n,
+            index: new_index,
+            pk: ephemeral.public(),
+        }
+        .to_json();
+        let (keys, next) = self.next.chain(&dh, &transcript(json, &answer)).epoch(n);
+        let indices = Indices {
+            ours: new_index,
+            theirs,
+        };
+        self.rekey = Some(Rekey::Answered {
+            index: theirs,
+            pk: *pk,
+            json: answer.clone(),
+            epoch: Epoch::new(self.role, &keys, indices),
+            next,
+        });
+        Ok(answer)
+    }
+
+    /// Makes the answered epoch the current one.
+    fn switch(&mut self, now: Instant) {
+        match self.rekey.take() {
+            Some(Rekey::Answered { epoch, next, .. }) => self.enter(now, epoch, next),
+            other => self.rekey = other,
+        }
+    }
+
+    fn enter(&mut self, now: Instant, epoch: Epoch, next: Next) {
+        let old = core::mem::replace(&mut self.current, epoch);
+        self.previous = Some((old.opener, now.saturating_add(KEEP_PREVIOUS)));
+        self.next = next;
+        self.number = self.number.saturating_add(1);
+        self.began = now;
+        self.rekey = None;
+    }
+}
+
+impl OpenError {
+    /// Under which reason the datagram is counted.
+    const fn reason(self) -> DropReason {
+        match self {
+            Self::Malformed => DropReason::NotEnoughData,
+            Self::WrongIndex => DropReason::UnknownIndex,
+            Self::Replayed => DropReason::Replayed,
+            Self::AuthenticationFailed => DropReason::AuthenticationFailed,
+            Self::Exhausted => DropReason::KeyExhausted,
+            Self::NotIp => DropReason::NotIp,
+        }
+    }
+}
+
+/// Numbers only: the rest is keys.
+impl fmt::Debug for Epochs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Epochs")
+            .field("role", &self.role)
+            .field("number", &self.number)
+            .field("began", &self.began)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,302 @@
+//! How a server lets somebody in: from the first knock to the settings, the cheapest test first.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+
+use super::Server;
+use super::half_open::{HALF_OPEN_FOR, HalfOpen, MAX_BAD_KE3};
+use super::registry::{Owner, SessionId};
+use super::sessions::{ANSWER_INTERVAL, Entry, State, Unconfirmed};
+use crate::secure::epochs::{Indices, Role};
+use crate::secure::guard::{Debit, source_prefix};
+use crate::secure::keys::Chain;
+use crate::secure::message::{Control, Message, Refusal, TunnelSettings};
+use crate::secure::opaque::{context, respond};
+use crate::secure::session::Session;
+use crate::secure::{BYE_REPLACED, Code, Login, User, seed_from};
+use crate::{DropReason, Instant, IpPrefix, PacketBuf};
+
+impl Server {
+    pub(super) fn take_control(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        mut payload: PacketBuf,
+    ) -> Result<(), DropReason> {
+        let control = self.keys.open(Code::Up, &mut payload)?;
+        let tag = payload.tag;
+        if !self.sources.take(now, remote.ip()) {
+            return Err(DropReason::RateLimited);
+        }
+        match control {
+            Control::Login {
+                index,
+                login,
+                ke1,
+                cookie,
+            } => {
+                let is_proved =
+                    cookie.is_some_and(|cookie| self.cookies.accepts(now, remote, index, &cookie));
+                if is_proved {
+                    self.knocked(now, remote, (index, login, ke1), tag)
+                } else {
+                    self.send_cookie(now, remote, index, tag);
+                    Ok(())
+                }
+            }
+            Control::Ke3 { to, ke3 } => self.confirmed(now, remote, to, &ke3, tag),
+            Control::Cookie { .. } | Control::Ke2 { .. } => Err(DropReason::Unexpected),
+        }
+    }
+
+    /// Asks a client to prove where it is. Nothing is kept.
+    fn send_cookie(&mut self, now: Instant, remote: SocketAddr, index: u32, tag: u64) {
+        let cookie = Control::Cookie {
+            to: index,
+            cookie: self.cookies.make(now, remote, index),
+        };
+        self.send_control(remote, &cookie, tag);
+    }
+
+    fn send_control(&mut self, remote: SocketAddr, message: &Control, tag: u64) {
+        match self.keys.seal(message, &mut self.rng, tag) {
+            Some(datagram) => self.queues.send(message.kind(), remote, datagram),
+            None => self.queues.drop(DropReason::TooLarge, tag),
+        }
+    }
+
+    /// A client has proved where it is and wants to log in.
+    fn knocked(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        (client_index, login, ke1): (u32, Login, Box<[u8; 96]>),
+        tag: u64,
+    ) -> Result<(), DropReason> {
+        if let Some(known) = self.half_opens.of_client(remote, client_index) {
+            if known.ke1 != ke1 || known.login != login {
+                return Err(DropReason::Unexpected);
+            }
+            self.queues.send("ke2", remote, known.reply.clone().with_tag(tag));
+            return Ok(());
+        }
+        let debit = self.allow(now, remote, &login)?;
+        let index = self.registry.fresh();
+        let context = context(self.suite, client_index, index);
+        let record = self.users.get(&login).map(|user| &user.record);
+        let Ok((state, ke2)) = respond(&self.setup, record, &login, &ke1, &context, &mut self.rng) else {
+            // The attempt stays counted: no client of ours sends such a thing.
+            self.caps.leave(source_prefix(remote.ip()));
+            return Err(DropReason::MalformedBody);
+        };
+        let message = Control::Ke2 {
+            to: client_index,
+            index,
+            ke2: Box::new(ke2),
+        };
+        let Some(reply) = self.keys.seal(&message, &mut self.rng, 0) else {
+            self.caps.leave(source_prefix(remote.ip()));
+            return Err(DropReason::TooLarge);
+        };
+        self.registry.insert(index, Owner::HalfOpen);
+        self.queues
+            .send(message.kind(), remote, reply.clone().with_tag(tag));
+        let half_open = HalfOpen {
+            index,
+            client_index,
+            source: remote,
+            login,
+            ke1,
+            state,
+            reply,
+            debit,
+            bad_ke3: 0,
+        };
+        self.half_opens.insert(now, half_open);
+        Ok(())
+    }
+
+    /// Whether there is room for one more login, of this source and of this name.
+    fn allow(&mut self, now: Instant, remote: SocketAddr, login: &Login) -> Result<Debit, DropReason> {
+        let source = source_prefix(remote.ip());
+        if !self.caps.enter(source) {
+            return Err(DropReason::Busy);
+        }
+        let allowed = if self.ke1_rate.take(now) {
+            self.logins
+                .debit(now, login, source)
+                .ok_or(DropReason::LoginLimited)
+        } else {
+            Err(DropReason::Busy)
+        };
+        if allowed.is_err() {
+            self.caps.leave(source);
+        }
+        allowed
+    }
+
+    /// Lets go of what a login between KE2 and KE3 has occupied.
+    pub(super) fn forget_half_open(&mut self, half_open: &HalfOpen) {
+        self.caps.leave(source_prefix(half_open.source.ip()));
+        self.registry.remove(half_open.index);
+    }
+
+    /// A KE3 has come: for a login under way, or once more for one that is through.
+    fn confirmed(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        to: u32,
+        ke3: &[u8; 64],
+        tag: u64,
+    ) -> Result<(), DropReason> {
+        match self.registry.owner(to) {
+            Some(Owner::Session(id)) => return self.answer_again(now, id, ke3, tag),
+            Some(Owner::HalfOpen) => {}
+            None => return Err(DropReason::UnknownIndex),
+        }
+        let half_open = self.half_opens.get_mut(to).ok_or(DropReason::UnknownIndex)?;
+        let Some(session_key) = half_open.state.verify(ke3) else {
+            half_open.bad_ke3 = half_open.bad_ke3.saturating_add(1);
+            if half_open.bad_ke3 >= MAX_BAD_KE3
+                && let Some(half_open) = self.half_opens.remove(to)
+            {
+                self.forget_half_open(&half_open);
+            }
+            return Err(DropReason::AuthenticationFailed);
+        };
+        let half_open = self.half_opens.remove(to).ok_or(DropReason::UnknownIndex)?;
+        self.forget_half_open(&half_open);
+        let HalfOpen {
+            login,
+            debit,
+            client_index,
+            ..
+        } = half_open;
+        self.logins.refund(debit);
+        self.logins.succeeded(now, &login, source_prefix(remote.ip()));
+        let indices = Indices {
+            ours: to,
+            theirs: client_index,
+        };
+        let chain = Chain::first(&self.keys.mix, &session_key);
+        let session = Session::new(
+            Role::Server,
+            chain,
+            indices,
+            remote,
+            now,
+            seed_from(&mut self.rng),
+        );
+        self.admit(now, login, session, ke3, tag);
+        Ok(())
+    }
+
+    /// Whoever this is knows the password: hands out settings, or says why not.
+    fn admit(&mut self, now: Instant, login: Login, mut session: Session, ke3: &[u8; 64], tag: u64) {
+        let admitted = self.check_account(now, &login).and_then(|user| {
+            self.make_room(now, &user, tag);
+            self.assign(&user)
+        });
+        let (answer, addresses) = match admitted {
+            Ok(settings) => {
+                let v4 = settings.address4.map(|prefix| prefix.address);
+                let v6 = settings.address6.map(|prefix| prefix.address);
+                (Message::Settings(settings), v4.into_iter().chain(v6).collect())
+            }
+            Err(refusal) => (Message::Refused(refusal), Vec::new()),
+        };
+        session.set_limits(self.settings.mtu, Duration::ZERO);
+        session.send_message(now, &answer, tag, &mut self.queues);
+        let state = State::Unconfirmed(Unconfirmed {
+            ke3: *ke3,
+            answer,
+            answered_at: now,
+            until: now.saturating_add(HALF_OPEN_FOR),
+        });
+        let entry = Entry::new(login, session, state, addresses);
+        self.sessions.insert(entry, &mut self.registry);
+    }
+
+    fn check_account(&self, now: Instant, login: &Login) -> Result<User, Refusal> {
+        // The record was there when KE2 was made; the user may have been removed since.
+        let user = self.users.get(login).ok_or(Refusal::Disabled)?;
+        let seconds = now.as_nanos() / 1_000_000_000;
+        let today = self.unix_origin.map(|origin| origin.saturating_add(seconds));
+        match (user.expires, today) {
+            _ if user.disabled => Err(Refusal::Disabled),
+            (Some(expires), Some(today)) if today >= expires => Err(Refusal::Expired),
+            _ => Ok(user.clone()),
+        }
+    }
+
+    /// Ends the user's oldest sessions until there is room for one more. An address that is the user's for good can be
+    /// in one session only.
+    fn make_room(&mut self, now: Instant, user: &User, tag: u64) {
+        let has_fixed_address = user.address4.is_some() || user.address6.is_some();
+        let most = if has_fixed_address {
+            1
+        } else {
+            usize::from(user.max_sessions).max(1)
+        };
+        let sessions: Vec<SessionId> = self.sessions.of_user(&user.login);
+        let surplus = sessions.len().saturating_add(1).saturating_sub(most);
+        for id in sessions.into_iter().take(surplus) {
+            self.end_with_bye(now, id, BYE_REPLACED, tag);
+        }
+    }
+
+    /// The user's own addresses, or some from the pools.
+    fn assign(&mut self, user: &User) -> Result<TunnelSettings, Refusal> {
+        let device = self.sessions.next_id();
+        let mut assign = |fixed: Option<IpAddr>, is_v4: bool| {
+            let pool = if is_v4 {
+                &mut self.pools.v4
+            } else {
+                &mut self.pools.v6
+            };
+            let Some(pool) = pool else { return Ok(None) };
+            let address = fixed.or_else(|| pool.assign(&user.login, device));
+            let length = pool.prefix().length;
+            match address {
+                Some(address) => Ok(Some(IpPrefix { address, length })),
+                None => Err(Refusal::Full),
+            }
+        };
+        let address4 = assign(user.address4.map(IpAddr::from), true)?;
+        let address6 = assign(user.address6.map(IpAddr::from), false);
+        if let (Err(_), Some(prefix), Some(pool)) = (&address6, address4, &mut self.pools.v4) {
+            pool.release(prefix.address);
+        }
+        Ok(TunnelSettings {
+            address4,
+            address6: address6?,
+            ..self.settings.clone()
+        })
+    }
+
+    /// Repeats the settings to a client that repeats its KE3, as long as it has not shown that it has them.
+    fn answer_again(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        ke3: &[u8; 64],
+        tag: u64,
+    ) -> Result<(), DropReason> {
+        let entry = self.sessions.get_mut(id).ok_or(DropReason::UnknownIndex)?;
+        let State::Unconfirmed(unconfirmed) = &mut entry.state else {
+            return Err(DropReason::Unexpected);
+        };
+        let is_soon = now < unconfirmed.answered_at.saturating_add(ANSWER_INTERVAL);
+        if is_soon || unconfirmed.ke3 != *ke3 {
+            return Err(DropReason::Unexpected);
+        }
+        unconfirmed.answered_at = now;
+        let answer = unconfirmed.answer.clone();
+        entry.session.send_message(now, &answer, tag, &mut self.queues);
+        self.sessions.rearm(id);
+        Ok(())
+    }
+}

@@ -1,0 +1,417 @@
+//! The server's side: lets users in, hands out addresses, and carries packets between sessions and the inner network.
+
+mod admit;
+mod config;
+mod half_open;
+mod registry;
+mod sessions;
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::SocketAddr;
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+
+use config::Pools;
+pub use config::{ConfigError, ServerConfig};
+use half_open::HalfOpens;
+pub use half_open::{HALF_OPEN_FOR, MAX_BAD_KE3};
+use registry::{Owner, Registry, SessionId};
+use sessions::{Sessions, State};
+
+use super::control::ControlKeys;
+use super::cookie::Cookies;
+use super::frame::session_header;
+use super::guard::{HalfOpenCaps, Ke1Rate, LoginBuckets, SourceBuckets};
+use super::message::{Message, TunnelSettings};
+use super::session::Input;
+use super::{Code, Login, ServerSetup, Suite, UserStore, stream};
+use crate::ip::IpAddresses;
+use crate::queues::Queues;
+use crate::{
+    ApiMisuse, Batch, Command, Counters, Datagram, DropReason, Event, EventKind, Gauges, Instant, PacketBuf,
+    Peer, Reason,
+};
+
+/// A server of the secure profile.
+///
+/// Families of methods and order of calls are those of [`classic::Server`](crate::classic::Server); this one has timers.
+///
+/// # The cheapest first
+///
+/// A datagram passes, in this order: its length and code; authentication under the pre-shared key, where outsiders stop,
+/// silently; JSON; a token bucket for its source; a cookie that proves its source, without which it leaves no trace; the
+/// table of logins under way, where repeats are answered without cryptography; a token bucket for the login, for known
+/// and unknown users alike; and only then OPAQUE. No answer is longer than what it answers.
+///
+/// # Bounds
+///
+/// State that nobody stands behind who has proved who they are: at most 1024 logins between KE2 and KE3, 8 of one source
+/// prefix, for 10 s; the tables of the token buckets; and [`MAX_EVENTS`](crate::classic::MAX_EVENTS) that nobody polls.
+pub struct Server {
+    keys: ControlKeys,
+    setup: ServerSetup,
+    users: UserStore,
+    suite: Suite,
+    /// What every client is told, but for its addresses.
+    settings: TunnelSettings,
+    unix_origin: Option<u64>,
+    pools: Pools,
+    queues: Queues,
+    rng: ChaCha20Rng,
+    registry: Registry,
+    cookies: Cookies,
+    sources: SourceBuckets,
+    logins: LoginBuckets,
+    ke1_rate: Ke1Rate,
+    caps: HalfOpenCaps,
+    half_opens: HalfOpens,
+    sessions: Sessions,
+}
+
+impl Server {
+    /// A server without sessions.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] if the configuration contradicts itself.
+    pub fn new(config: ServerConfig) -> Result<Self, ConfigError> {
+        if let Some(user) = config.users.iter().find(|user| user.suite != config.suite) {
+            return Err(ConfigError::Suite(user.login.as_str().into()));
+        }
+        let rng = |stream| {
+            let mut rng = ChaCha20Rng::from_seed(config.seed);
+            rng.set_stream(stream);
+            rng
+        };
+        let cookies = super::seed_from(&mut rng(stream::COOKIES)).get_seed();
+        Ok(Self {
+            keys: ControlKeys::new(&config.psk),
+            pools: config.pools()?,
+            settings: config.settings()?,
+            queues: Queues::default(),
+            rng: rng(stream::SERVER),
+            registry: Registry::new(rng(stream::INDICES)),
+            cookies: Cookies::new(cookies),
+            sources: SourceBuckets::new(),
+            logins: LoginBuckets::new(),
+            ke1_rate: Ke1Rate::new(),
+            caps: HalfOpenCaps::new(),
+            half_opens: HalfOpens::default(),
+            sessions: Sessions::default(),
+            setup: config.setup,
+            users: config.users,
+            suite: config.suite,
+            unix_origin: config.unix_origin,
+        })
+    }
+
+    /// How many sessions there are.
+    #[must_use]
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// How many logins are between KE2 and KE3; never more than 1024.
+    #[must_use]
+    pub fn half_open_count(&self) -> usize {
+        self.half_opens.len()
+    }
+
+    /// Who has a session, and where.
+    pub fn remotes(&self) -> impl Iterator<Item = (&Login, SocketAddr)> {
+        self.sessions.remotes()
+    }
+
+    /// The users, as they are now.
+    #[must_use]
+    pub const fn users(&self) -> &UserStore {
+        &self.users
+    }
+
+    /// Takes another set of users. Sessions of those who are gone or disabled end; all others stay.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Suite`] if a record was made for another suite; nothing has changed then.
+    pub fn set_users(&mut self, now: Instant, users: UserStore) -> Result<(), ConfigError> {
+        if let Some(user) = users.iter().find(|user| user.suite != self.suite) {
+            return Err(ConfigError::Suite(user.login.as_str().into()));
+        }
+        let now = self.queues.advance(now);
+        self.users = users;
+        let is_gone = |login: &Login| self.users.get(login).is_none_or(|user| user.disabled);
+        let gone: Vec<SessionId> = self
+            .sessions
+            .iter()
+            .filter(|(_, entry)| is_gone(&entry.login))
+            .map(|(id, _)| id)
+            .collect();
+        for id in gone {
+            self.end_with_bye(now, id, super::BYE_REMOVED, 0);
+        }
+        Ok(())
+    }
+
+    /// Forgets all failed logins of a user.
+    pub fn unlock(&mut self, login: &Login) {
+        self.logins.unlock(login);
+    }
+
+    /// Tells every client that the server goes away, and ends all sessions. The datagrams wait to be polled.
+    pub fn shut_down(&mut self, now: Instant) {
+        let now = self.queues.advance(now);
+        let all: Vec<SessionId> = self.sessions.iter().map(|(id, _)| id).collect();
+        for id in all {
+            self.end_with_bye(now, id, super::BYE_SHUTDOWN, 0);
+        }
+    }
+
+    /// Takes one datagram from the outer network.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::NotDrained`]; the datagram is lost then.
+    pub fn handle_datagram(&mut self, now: Instant, datagram: Datagram) -> Result<(), ApiMisuse> {
+        self.queues.check_drained()?;
+        let now = self.queues.advance(now);
+        self.queues.count_datagram_in();
+        let tag = datagram.payload.tag;
+        if let Err(reason) = self.take(now, datagram) {
+            self.queues.drop(reason, tag);
+        }
+        Ok(())
+    }
+
+    /// Takes one IP packet from the inner network, seals it where it lies and queues it for the session that owns its
+    /// destination.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::NotDrained`]; the packet is lost then.
+    pub fn handle_packet(&mut self, now: Instant, packet: PacketBuf) -> Result<(), ApiMisuse> {
+        self.queues.check_drained()?;
+        let now = self.queues.advance(now);
+        let Some(addresses) = IpAddresses::read(&packet) else {
+            self.queues.drop(DropReason::NotIp, packet.tag);
+            return Ok(());
+        };
+        match self.sessions.at_address(addresses.destination) {
+            Some((_, entry)) if matches!(entry.state, State::Live) => {
+                entry.session.send_packet(now, packet, &mut self.queues);
+            }
+            Some(_) => self.queues.drop(DropReason::NotConnected, packet.tag),
+            None => self.queues.drop(DropReason::NoRoute, packet.tag),
+        }
+        Ok(())
+    }
+
+    /// Acts on the timers that are due.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiMisuse::NotDrained`]; the timers stay due then.
+    pub fn handle_timeout(&mut self, now: Instant) -> Result<(), ApiMisuse> {
+        self.queues.check_drained()?;
+        let now = self.queues.advance(now);
+        while let Some(ended) = self.half_opens.pop_ended(now) {
+            self.forget_half_open(&ended);
+            let remote = ended.source;
+            self.queues.network_event(0, EventKind::LoginRefused { remote });
+        }
+        while let Some(id) = self.sessions.pop_wake(now) {
+            self.wake(now, id);
+        }
+        Ok(())
+    }
+
+    fn wake(&mut self, now: Instant, id: SessionId) {
+        let Some(entry) = self.sessions.get_mut(id) else {
+            return;
+        };
+        let before = entry.session.open_indices();
+        let registry = &mut self.registry;
+        let end = match &entry.state {
+            State::Unconfirmed(unconfirmed) if now >= unconfirmed.until => Some("unconfirmed"),
+            _ => entry
+                .session
+                .handle_timeout(now, &mut || registry.fresh(), &mut self.queues)
+                .err()
+                .map(super::session::End::name),
+        };
+        let indices = entry.session.open_indices();
+        self.registry.replace(id, &before, &indices);
+        match end {
+            Some(reason) => self.end(id, reason, 0),
+            None => self.sessions.rearm(id),
+        }
+    }
+
+    /// The next datagram to send, `None` when drained.
+    pub fn poll_datagram(&mut self) -> Option<Datagram> {
+        self.queues.poll_datagram()
+    }
+
+    /// The next inner packet for the device, `None` when drained.
+    pub fn poll_packet(&mut self) -> Option<PacketBuf> {
+        self.queues.poll_packet()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout), and why; `None` while there is nothing to wait for. It may
+    /// be sooner than anything is due, never later.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<(Instant, Reason)> {
+        let half_open = self.half_opens.next_end().map(|end| (end, Reason::HalfOpen));
+        half_open.into_iter().chain(self.sessions.next_wake()).min()
+    }
+
+    fn take(&mut self, now: Instant, datagram: Datagram) -> Result<(), DropReason> {
+        let Datagram { remote, payload, .. } = datagram;
+        match payload.first() {
+            Some(code) if *code == Code::Session.byte() => self.take_session(now, remote, payload),
+            Some(code) if *code == Code::Up.byte() => self.take_control(now, remote, payload),
+            Some(_) => Err(DropReason::InvalidCode),
+            None => Err(DropReason::NotEnoughData),
+        }
+    }
+
+    fn take_session(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        mut payload: PacketBuf,
+    ) -> Result<(), DropReason> {
+        let (index, _) = session_header(&payload).ok_or(DropReason::NotEnoughData)?;
+        let Some(Owner::Session(id)) = self.registry.owner(index) else {
+            return Err(DropReason::UnknownIndex);
+        };
+        let entry = self.sessions.get_mut(id).ok_or(DropReason::UnknownIndex)?;
+        let before = entry.session.open_indices();
+        let registry = &mut self.registry;
+        let input = entry.session.open(
+            now,
+            remote,
+            &mut payload,
+            &mut || registry.fresh(),
+            &mut self.queues,
+        );
+        let indices = entry.session.open_indices();
+        if before != indices {
+            self.registry.replace(id, &before, &indices);
+        }
+        let input = input?;
+        let tag = payload.tag;
+        if self.sessions.confirm(id) {
+            self.announce(id, tag);
+        }
+        self.sessions.rearm(id);
+        self.act(id, input, payload)
+    }
+
+    /// Acts on what came through a session.
+    fn act(&mut self, id: SessionId, input: Input, payload: PacketBuf) -> Result<(), DropReason> {
+        match input {
+            Input::Packet(addresses) => {
+                let entry = self.sessions.get(id).ok_or(DropReason::UnknownIndex)?;
+                if !entry.addresses.contains(&addresses.source) {
+                    return Err(DropReason::SourceNotAllowed);
+                }
+                self.queues.deliver(payload);
+                Ok(())
+            }
+            Input::Done => Ok(()),
+            Input::Message(Message::Bye { .. }) => {
+                self.end(id, "bye", payload.tag);
+                Ok(())
+            }
+            Input::Message(_) => Err(DropReason::Unexpected),
+        }
+    }
+
+    /// Says that a login is complete.
+    fn announce(&mut self, id: SessionId, tag: u64) {
+        if let Some(entry) = self.sessions.get(id) {
+            let (login, remote) = (entry.login.as_str().into(), entry.session.remote());
+            self.queues
+                .network_event(tag, EventKind::LoggedIn { login, remote });
+        }
+    }
+
+    /// Ends a session, and tells its client why.
+    fn end_with_bye(&mut self, now: Instant, id: SessionId, why: &'static str, tag: u64) {
+        if let Some(entry) = self.sessions.get_mut(id) {
+            let bye = Message::Bye { why: why.into() };
+            entry.session.send_message(now, &bye, tag, &mut self.queues);
+        }
+        self.end(id, why, tag);
+    }
+
+    fn end(&mut self, id: SessionId, reason: &'static str, tag: u64) {
+        let Some(entry) = self.sessions.remove(id, &mut self.registry) else {
+            return;
+        };
+        for address in &entry.addresses {
+            let pool = if address.is_ipv4() {
+                &mut self.pools.v4
+            } else {
+                &mut self.pools.v6
+            };
+            if let Some(pool) = pool {
+                pool.release(*address);
+            }
+        }
+        if entry.is_accepted() {
+            let login = entry.login.as_str().into();
+            self.queues
+                .network_event(tag, EventKind::SessionEnded { login, reason });
+        }
+    }
+}
+
+impl Peer for Server {
+    fn turn(&mut self, now: Instant, input: &mut Batch, output: &mut Batch) -> Option<(Instant, Reason)> {
+        // Everything is drained before each input, so that none of them is refused.
+        self.queues.drain_into(output);
+        for datagram in input.datagrams.drain(..) {
+            let _ = self.handle_datagram(now, datagram);
+            self.queues.drain_into(output);
+        }
+        for packet in input.packets.drain(..) {
+            let _ = self.handle_packet(now, packet);
+            self.queues.drain_into(output);
+        }
+        let _ = self.handle_timeout(now);
+        self.queues.drain_into(output);
+        self.poll_timeout()
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        self.queues.poll_event()
+    }
+
+    fn command(&mut self, _now: Instant, _command: Command) -> Result<(), ApiMisuse> {
+        Err(ApiMisuse::NotAClient)
+    }
+
+    fn counters(&self) -> Counters {
+        self.queues.counters.clone()
+    }
+
+    fn gauges(&self) -> Gauges {
+        Gauges {
+            unauthenticated: self.half_opens.len(),
+            sessions: self.sessions.len(),
+        }
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("users", &self.users.len())
+            .field("sessions", &self.sessions.len())
+            .field("half_open", &self.half_opens.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,67 @@
+//! Which receiver index belongs to whom.
+
+use alloc::collections::BTreeMap;
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::RngCore;
+
+/// Number of a session, never used twice by one server.
+pub(super) type SessionId = u64;
+
+/// Whom a receiver index belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// A login between KE2 and KE3.
+    HalfOpen,
+    Session(SessionId),
+}
+
+/// All receiver indices of a server.
+#[derive(Debug)]
+pub(super) struct Registry {
+    owners: BTreeMap<u32, Owner>,
+    rng: ChaCha20Rng,
+}
+
+impl Registry {
+    pub(super) const fn new(rng: ChaCha20Rng) -> Self {
+        Self {
+            owners: BTreeMap::new(),
+            rng,
+        }
+    }
+
+    pub(super) fn owner(&self, index: u32) -> Option<Owner> {
+        self.owners.get(&index).copied()
+    }
+
+    /// An index that nobody has: random, so that nobody outside can guess one, and not 0.
+    ///
+    /// It ends after a few rounds: there are 2^32 indices, and a server has memory for some millions of sessions.
+    pub(super) fn fresh(&mut self) -> u32 {
+        loop {
+            let index = self.rng.next_u32();
+            if index != 0 && !self.owners.contains_key(&index) {
+                return index;
+            }
+        }
+    }
+
+    pub(super) fn insert(&mut self, index: u32, owner: Owner) {
+        self.owners.insert(index, owner);
+    }
+
+    pub(super) fn remove(&mut self, index: u32) {
+        self.owners.remove(&index);
+    }
+
+    /// Makes `now` instead of `before` the indices of a session.
+    pub(super) fn replace(&mut self, id: SessionId, before: &[Option<u32>], now: &[Option<u32>]) {
+        for gone in before.iter().filter(|index| !now.contains(index)).flatten() {
+            self.remove(*gone);
+        }
+        for new in now.iter().filter(|index| !before.contains(index)).flatten() {
+            self.insert(*new, Owner::Session(id));
+        }
+    }
+}

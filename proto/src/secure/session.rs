@@ -1,0 +1,338 @@
+//! One session between its login and its end: sealing, opening, and the timers that keep it alive. Both sides have it.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use rand_chacha::ChaCha20Rng;
+
+use super::epochs::{Epochs, Indices, REJECT_AFTER, Role};
+use super::keys::Chain;
+use super::message::{Message, trimmed};
+use super::opener::Body;
+use super::sealer::SealError;
+use crate::attempt::{MAX_JITTER, jitter};
+use crate::ip::IpAddresses;
+use crate::queues::Queues;
+use crate::{DropReason, EventKind, Instant, PacketBuf, Reason};
+
+/// When a client asks for new keys, at the latest; it is sooner by up to [`REKEY_JITTER`].
+pub const REKEY_AFTER: Duration = Duration::from_secs(120);
+/// Most that a client asks for new keys before [`REKEY_AFTER`], so that many do not ask at once.
+pub const REKEY_JITTER: Duration = Duration::from_secs(10);
+/// How long a request for new keys waits for its answer before it is repeated, plus up to
+/// [`MAX_JITTER`](MAX_JITTER).
+pub const REKEY_REPEAT: Duration = Duration::from_secs(5);
+/// How long something sent may stay without anything authentic coming back before the peer is asked each
+/// [`PROBE_INTERVAL`].
+pub const PROBE_AFTER: Duration = Duration::from_secs(10);
+/// How often a silent peer is asked.
+pub const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// How long something sent may stay without anything authentic coming back before the session is dead.
+pub const DEAD_AFTER: Duration = Duration::from_secs(15);
+/// How long a server keeps a session from which nothing authentic comes.
+pub const IDLE_AFTER: Duration = Duration::from_secs(180);
+/// Session messages are padded with spaces to a multiple of this, so that their length does not tell what they are.
+pub const MESSAGE_PADDING: usize = 64;
+
+/// Why a session is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// Nothing came back for too long.
+    Dead,
+    /// The server has heard nothing for too long.
+    Idle,
+    /// The keys are too old and were not changed in time.
+    KeyExpired,
+}
+
+impl End {
+    /// A stable name in kebab case.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Dead => "dead",
+            Self::Idle => "idle",
+            Self::KeyExpired => "key-expired",
+        }
+    }
+}
+
+/// What came in, for the owner of the session to deal with.
+#[derive(Debug)]
+pub(super) enum Input {
+    /// An IP packet, in the buffer.
+    Packet(IpAddresses),
+    /// A message that the session does not deal with itself.
+    Message(Message),
+    /// A message that it has dealt with.
+    Done,
+}
+
+/// An established session.
+#[derive(Debug)]
+pub(super) struct Session {
+    role: Role,
+    epochs: Epochs,
+    remote: SocketAddr,
+    mtu: usize,
+    /// Zero: off. A server has none.
+    keepalive: Duration,
+    last_sent: Instant,
+    last_received: Instant,
+    /// Since when something sent has stayed without anything coming back.
+    unanswered: Option<Instant>,
+    next_probe: Instant,
+    next_rekey: Instant,
+    pings: u64,
+    rng: ChaCha20Rng,
+}
+
+impl Session {
+    /// A session that begins now. `rng` makes ephemeral keys and jitter.
+    pub(super) fn new(
+        role: Role,
+        chain: Chain,
+        indices: Indices,
+        remote: SocketAddr,
+        now: Instant,
+        rng: ChaCha20Rng,
+    ) -> Self {
+        let mut session = Self {
+            role,
+            epochs: Epochs::new(role, chain, indices, now),
+            remote,
+            mtu: usize::from(super::MIN_MTU),
+            keepalive: Duration::ZERO,
+            last_sent: now,
+            last_received: now,
+            unanswered: None,
+            next_probe: now,
+            next_rekey: now,
+            pings: 0,
+            rng,
+        };
+        session.schedule_rekey(now);
+        session
+    }
+
+    /// Applies what the server has handed out: the largest inner packet in bytes, and how long a client may be silent.
+    pub(super) const fn set_limits(&mut self, mtu: u16, keepalive: Duration) {
+        self.mtu = mtu as usize;
+        self.keepalive = keepalive;
+    }
+
+    /// Where the peer is.
+    pub(super) const fn remote(&self) -> SocketAddr {
+        self.remote
+    }
+
+    /// The indices that its datagrams may carry.
+    pub(super) fn open_indices(&self) -> [Option<u32>; 3] {
+        self.epochs.open_indices()
+    }
+
+    /// Seals an IP packet where it lies and queues it, or drops it.
+    pub(super) fn send_packet(&mut self, now: Instant, mut packet: PacketBuf, queues: &mut Queues) {
+        let (tag, len) = (packet.tag, packet.len());
+        if len > self.mtu {
+            return queues.drop(DropReason::TooLarge, tag);
+        }
+        if self.epochs.are_expired(now) {
+            return queues.drop(DropReason::KeyExpired, tag);
+        }
+        match self.epochs.sealer().seal_packet(&mut packet, self.mtu) {
+            Ok(_) => {
+                queues.count_packet_out(len);
+                self.send("data", now, packet, queues);
+            }
+            Err(error) => queues.drop(error.reason(), tag),
+        }
+    }
+
+    /// Seals a message and queues it, or drops it.
+    pub(super) fn send_message(&mut self, now: Instant, message: &Message, tag: u64, queues: &mut Queues) {
+        self.send_json(now, message.kind(), &message.to_json(), tag, queues);
+    }
+
+    fn send_json(&mut self, now: Instant, kind: &'static str, json: &[u8], tag: u64, queues: &mut Queues) {
+        if self.epochs.are_expired(now) {
+            return queues.drop(DropReason::KeyExpired, tag);
+        }
+        let padded = json.len().next_multiple_of(MESSAGE_PADDING);
+        let mut buf = PacketBuf::with_capacity(padded).with_tag(tag);
+        buf.append(json);
+        match self.epochs.sealer().seal_message(&mut buf, padded) {
+            Ok(_) => self.send(kind, now, buf, queues),
+            Err(error) => queues.drop(error.reason(), tag),
+        }
+    }
+
+    fn send(&mut self, kind: &'static str, now: Instant, datagram: PacketBuf, queues: &mut Queues) {
+        self.last_sent = now;
+        if self.unanswered.is_none() {
+            self.unanswered = Some(now);
+            self.next_probe = now.saturating_add(PROBE_AFTER);
+        }
+        queues.send(kind, self.remote, datagram);
+    }
+
+    /// Asks the peer for a sign of life.
+    pub(super) fn ping(&mut self, now: Instant, tag: u64, queues: &mut Queues) {
+        self.pings = self.pings.saturating_add(1);
+        self.send_message(now, &Message::Ping { n: self.pings }, tag, queues);
+    }
+
+    /// Opens a datagram where it lies and deals with what only concerns the session. `new_index` is for a rekey.
+    ///
+    /// Only what is authentic and fresh gets past the first line: it moves the peer's address, and shows that the peer
+    /// is alive.
+    pub(super) fn open(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        buf: &mut PacketBuf,
+        new_index: &mut dyn FnMut() -> u32,
+        queues: &mut Queues,
+    ) -> Result<Input, DropReason> {
+        let opened = self.epochs.open(now, buf)?;
+        let tag = buf.tag;
+        self.last_received = now;
+        self.unanswered = None;
+        if opened.newest && remote != self.remote {
+            let from = core::mem::replace(&mut self.remote, remote);
+            queues.network_event(tag, EventKind::Roamed { from, to: remote });
+        }
+        if opened.switched {
+            self.tell_epoch(tag, queues);
+        }
+        match opened.opened.body {
+            Body::Packet => match IpAddresses::read(buf) {
+                Some(addresses) => Ok(Input::Packet(addresses)),
+                None => Err(DropReason::NotIp),
+            },
+            Body::Message => self.message(now, buf, new_index, queues),
+        }
+    }
+
+    fn message(
+        &mut self,
+        now: Instant,
+        buf: &PacketBuf,
+        new_index: &mut dyn FnMut() -> u32,
+        queues: &mut Queues,
+    ) -> Result<Input, DropReason> {
+        let (tag, json) = (buf.tag, trimmed(buf));
+        match (
+            Message::parse(json).map_err(|_| DropReason::MalformedBody)?,
+            self.role,
+        ) {
+            (Message::Ping { n }, _) => self.send_message(now, &Message::Pong { n }, tag, queues),
+            (Message::Pong { .. }, _) => {}
+            (Message::Rekey { n, index, pk }, Role::Server) => {
+                let asked = (n, index, &pk);
+                let answer = self.epochs.answer(asked, json, new_index(), &mut self.rng)?;
+                self.send_json(now, "rekeyed", &answer, tag, queues);
+            }
+            (Message::Rekeyed { n, index, pk }, Role::Client) => {
+                self.epochs.answered(now, (n, index, &pk), json)?;
+                self.schedule_rekey(now);
+                self.tell_epoch(tag, queues);
+                // The server goes on under the old epoch until it has seen the new one in use.
+                self.ping(now, tag, queues);
+            }
+            (message, _) => return Ok(Input::Message(message)),
+        }
+        Ok(Input::Done)
+    }
+
+    fn tell_epoch(&self, tag: u64, queues: &mut Queues) {
+        let epoch = self.epochs.number();
+        queues.network_event(tag, EventKind::Rekeyed { epoch });
+    }
+
+    /// Acts on every timer that is due; why the session is over, if it is. `new_index` is for a rekey.
+    pub(super) fn handle_timeout(
+        &mut self,
+        now: Instant,
+        new_index: &mut dyn FnMut() -> u32,
+        queues: &mut Queues,
+    ) -> Result<(), End> {
+        self.epochs.forget_previous(now);
+        if self.epochs.are_expired(now) {
+            return Err(End::KeyExpired);
+        }
+        if self.role == Role::Server {
+            return if now >= self.idle_at() {
+                Err(End::Idle)
+            } else {
+                Ok(())
+            };
+        }
+        if self.dead_at().is_some_and(|dead| now >= dead) {
+            return Err(End::Dead);
+        }
+        if now >= self.next_rekey || (self.epochs.are_worn() && !self.epochs.is_asking()) {
+            let json = self.epochs.ask(new_index(), &mut self.rng).to_vec();
+            self.send_json(now, "rekey", &json, 0, queues);
+            let wait = REKEY_REPEAT.saturating_add(jitter(&mut self.rng, MAX_JITTER));
+            self.next_rekey = now.saturating_add(wait);
+        }
+        if self.unanswered.is_some() && now >= self.next_probe {
+            self.ping(now, 0, queues);
+            self.next_probe = now.saturating_add(PROBE_INTERVAL);
+        }
+        if self.keepalive_at().is_some_and(|due| now >= due) {
+            self.ping(now, 0, queues);
+        }
+        Ok(())
+    }
+
+    /// The next timer, and what for.
+    pub(super) fn poll_timeout(&self) -> (Instant, Reason) {
+        let expiry = self.epochs.began().saturating_add(REJECT_AFTER);
+        let common = [
+            Some((expiry, Reason::KeyExpiry)),
+            self.epochs
+                .previous_until()
+                .map(|until| (until, Reason::ForgetKey)),
+        ];
+        let own = match self.role {
+            Role::Server => [Some((self.idle_at(), Reason::Idle)), None, None, None],
+            Role::Client => [
+                self.dead_at().map(|dead| (dead, Reason::Dead)),
+                Some((self.next_rekey, Reason::Rekey)),
+                self.unanswered.map(|_| (self.next_probe, Reason::Probe)),
+                self.keepalive_at().map(|due| (due, Reason::Keepalive)),
+            ],
+        };
+        let timers = own.into_iter().chain(common).flatten();
+        timers.min().unwrap_or((expiry, Reason::KeyExpiry))
+    }
+
+    fn idle_at(&self) -> Instant {
+        self.last_received.saturating_add(IDLE_AFTER)
+    }
+
+    fn dead_at(&self) -> Option<Instant> {
+        self.unanswered.map(|since| since.saturating_add(DEAD_AFTER))
+    }
+
+    fn keepalive_at(&self) -> Option<Instant> {
+        let is_on = self.keepalive > Duration::ZERO;
+        is_on.then(|| self.last_sent.saturating_add(self.keepalive))
+    }
+
+    fn schedule_rekey(&mut self, now: Instant) {
+        let after = REKEY_AFTER.saturating_sub(jitter(&mut self.rng, REKEY_JITTER));
+        self.next_rekey = now.saturating_add(after);
+    }
+}
+
+impl SealError {
+    /// Under which reason the packet is counted.
+    pub(super) const fn reason(self) -> DropReason {
+        match self {
+            Self::Exhausted => DropReason::KeyExhausted,
+            Self::TooLarge => DropReason::TooLarge,
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! A login, and what it takes.
+
+use std::time::Duration;
+
+use sandhog_proto::{EventKind, TunnelStatus};
+
+use crate::support::{Net, packet};
+
+#[test]
+fn a_login_takes_seven_datagrams_and_three_round_trips() {
+    let mut net = Net::pair();
+    net.start(0);
+    net.run_for(Duration::from_secs(1));
+    assert_eq!(
+        net.kinds(),
+        [
+            "login",
+            "cookie",
+            "login-cookie",
+            "ke2",
+            "ke3",
+            "settings",
+            "ping",
+            "pong"
+        ]
+    );
+    let (at, result) = net.started(0).unwrap();
+    assert_eq!((at.as_millis(), result), (120, Ok(())));
+    assert_eq!(net.status(0), TunnelStatus::Connected);
+}
+
+#[test]
+fn packets_travel_both_ways_and_arrive_as_they_were() {
+    let mut net = Net::connected();
+    let inner = net.inner(0);
+    assert_eq!(inner, "10.9.0.2");
+    let there = packet(&inner, "10.9.0.1", b"there");
+    let back = packet("10.9.0.1", &inner, b"and back");
+    net.client_sends(0, there.clone());
+    net.server_sends(back.clone());
+    net.run_for(Duration::from_millis(100));
+    assert_eq!(
+        net.server_packets.iter().map(|p| p.to_vec()).collect::<Vec<_>>(),
+        [there.to_vec()]
+    );
+    assert_eq!(
+        net.clients[0]
+            .packets
+            .iter()
+            .map(|p| p.to_vec())
+            .collect::<Vec<_>>(),
+        [back.to_vec()]
+    );
+}
+
+#[test]
+fn keys_change_every_two_minutes_at_the_latest() {
+    let mut net = Net::connected();
+    net.run_for(Duration::from_secs(1200));
+    let epochs: Vec<u32> = net.clients[0]
+        .events
+        .iter()
+        .filter_map(|(_, kind)| match kind {
+            EventKind::Rekeyed { epoch } => Some(*epoch),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(epochs, (1..=10).collect::<Vec<_>>());
+    assert_eq!(net.status(0), TunnelStatus::Connected);
+}

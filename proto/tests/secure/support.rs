@@ -1,0 +1,358 @@
+//! A server, clients, and a wire between them on which everything is seen and anything can be done.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+use sandhog_proto::secure::{
+    Client, ClientConfig, Login, Psk, Server, ServerConfig, ServerSetup, Suite, User, UserStore, register,
+};
+use sandhog_proto::{Batch, Command, Datagram, EventKind, Instant, PacketBuf, Peer, Reason, TunnelStatus};
+
+pub(crate) const PASSWORD: &str = "correct horse";
+
+pub(crate) fn psk() -> Psk {
+    Psk::new([0x5a; 32]).unwrap()
+}
+
+pub(crate) fn setup() -> ServerSetup {
+    ServerSetup::generate(&mut ChaCha20Rng::from_seed([7; 32]))
+}
+
+pub(crate) fn login(name: &str) -> Login {
+    Login::new(name).unwrap()
+}
+
+pub(crate) fn user(name: &str) -> User {
+    let mut rng = ChaCha20Rng::from_seed([9; 32]);
+    let record = register(&setup(), Suite::Laboratory, &login(name), PASSWORD, &mut rng).unwrap();
+    User {
+        login: login(name),
+        record,
+        suite: Suite::Laboratory,
+        disabled: false,
+        expires: None,
+        address4: None,
+        address6: None,
+        max_sessions: 1,
+    }
+}
+
+pub(crate) fn store(users: impl IntoIterator<Item = User>) -> UserStore {
+    let mut store = UserStore::default();
+    users.into_iter().for_each(|user| store.add(user).unwrap());
+    store
+}
+
+pub(crate) fn server_config() -> ServerConfig {
+    ServerConfig {
+        psk: psk(),
+        setup: setup(),
+        users: store(["kean", "anna"].map(user)),
+        suite: Suite::Laboratory,
+        addresses: vec!["10.9.0.1/24".parse().unwrap(), "fd00::1/64".parse().unwrap()],
+        mtu: 1420,
+        dns: vec![],
+        search: vec![],
+        routes: vec!["10.9.0.0/24".parse().unwrap(), "fd00::/64".parse().unwrap()],
+        keepalive: 25,
+        unix_origin: None,
+        seed: [2; 32],
+    }
+}
+
+pub(crate) fn client_config(name: &str, seed: u8) -> ClientConfig {
+    ClientConfig {
+        psk: psk(),
+        login: login(name),
+        password: PASSWORD.to_owned().into(),
+        suite: Suite::Laboratory,
+        server: server_address(),
+        seed: [seed; 32],
+    }
+}
+
+pub(crate) fn server_address() -> SocketAddr {
+    "203.0.113.1:9999".parse().unwrap()
+}
+
+/// Outer address of the n-th client; each in a /24 of its own.
+pub(crate) fn client_address(n: usize) -> SocketAddr {
+    SocketAddr::from(([198, 51, u8::try_from(n).unwrap(), 2], 50_000))
+}
+
+pub(crate) fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// An IPv4 packet with `payload`; header checksum left out, for no tunnel looks at it.
+pub(crate) fn packet(from: &str, to: &str, payload: &[u8]) -> PacketBuf {
+    let (IpAddr::V4(from), IpAddr::V4(to)) = (ip(from), ip(to)) else {
+        panic!("IPv4 only");
+    };
+    let len = u16::try_from(20 + payload.len()).unwrap();
+    let mut bytes = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0];
+    bytes[2..4].copy_from_slice(&len.to_be_bytes());
+    bytes.extend(from.octets());
+    bytes.extend(to.octets());
+    bytes.extend(payload);
+    PacketBuf::copied_from(&bytes)
+}
+
+/// A datagram as it was put on the wire.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) at: Instant,
+    pub(crate) from: SocketAddr,
+    pub(crate) to: SocketAddr,
+    pub(crate) kind: &'static str,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// What the wire does with a datagram: the copies that arrive, each after a delay.
+pub(crate) type Wire = Box<dyn FnMut(&Seen) -> Vec<(Duration, Seen)>>;
+
+/// One way, unless the wire says otherwise.
+pub(crate) const DELAY: Duration = Duration::from_millis(20);
+
+pub(crate) struct ClientHost {
+    pub(crate) peer: Client,
+    pub(crate) address: SocketAddr,
+    pub(crate) packets: Vec<PacketBuf>,
+    pub(crate) events: Vec<(Instant, EventKind)>,
+    /// How many jobs it has had done.
+    pub(crate) jobs: usize,
+}
+
+/// The whole world of a test.
+pub(crate) struct Net {
+    pub(crate) now: Instant,
+    pub(crate) server: Server,
+    pub(crate) server_packets: Vec<PacketBuf>,
+    pub(crate) server_events: Vec<(Instant, EventKind)>,
+    pub(crate) clients: Vec<ClientHost>,
+    pub(crate) wire: Wire,
+    /// Everything that was sent.
+    pub(crate) log: Vec<Seen>,
+    flying: Vec<(Instant, u64, Seen)>,
+    launched: u64,
+}
+
+impl Net {
+    /// A server and the clients with these configurations, none started.
+    pub(crate) fn new(server: ServerConfig, clients: impl IntoIterator<Item = ClientConfig>) -> Self {
+        let host = |(n, config)| ClientHost {
+            peer: Client::new(config),
+            address: client_address(n),
+            packets: Vec::new(),
+            events: Vec::new(),
+            jobs: 0,
+        };
+        Self {
+            now: Instant::ZERO,
+            server: Server::new(server).unwrap(),
+            server_packets: Vec::new(),
+            server_events: Vec::new(),
+            clients: clients.into_iter().enumerate().map(host).collect(),
+            wire: Box::new(|seen| vec![(DELAY, seen.clone())]),
+            log: Vec::new(),
+            flying: Vec::new(),
+            launched: 0,
+        }
+    }
+
+    /// One client, `kean`, not started.
+    pub(crate) fn pair() -> Self {
+        Self::new(server_config(), [client_config("kean", 1)])
+    }
+
+    /// One client that is up, with a second gone by.
+    pub(crate) fn connected() -> Self {
+        let mut net = Self::pair();
+        net.start(0);
+        net.run_for(Duration::from_secs(1));
+        assert_eq!(net.status(0), TunnelStatus::Connected);
+        net
+    }
+
+    pub(crate) fn start(&mut self, n: usize) {
+        self.command(n, Command::Start);
+    }
+
+    pub(crate) fn command(&mut self, n: usize, command: Command) {
+        let now = self.now;
+        self.clients[n].peer.command(now, command).unwrap();
+        self.client_turn(n, vec![], vec![]);
+    }
+
+    pub(crate) fn status(&self, n: usize) -> TunnelStatus {
+        self.clients[n].peer.status()
+    }
+
+    /// What became of the client's `start`.
+    pub(crate) fn started(&self, n: usize) -> Option<(Instant, Result<(), &'static str>)> {
+        self.clients[n].events.iter().find_map(|(at, kind)| match kind {
+            EventKind::Started(result) => {
+                Some((*at, result.as_ref().map(|_| ()).map_err(|error| error.name())))
+            }
+            _ => None,
+        })
+    }
+
+    /// The client's inner address.
+    pub(crate) fn inner(&self, n: usize) -> String {
+        let settings = self.clients[n].peer.settings().expect("the tunnel is up");
+        settings.addresses[0].address.to_string()
+    }
+
+    /// Puts a packet into the client's end.
+    pub(crate) fn client_sends(&mut self, n: usize, packet: PacketBuf) {
+        self.client_turn(n, vec![], vec![packet]);
+    }
+
+    /// Puts a packet into the server's end.
+    pub(crate) fn server_sends(&mut self, packet: PacketBuf) {
+        self.server_turn(vec![], vec![packet]);
+    }
+
+    /// Has a datagram arrive, whoever sent it.
+    pub(crate) fn inject(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+        let seen = Seen {
+            at: self.now,
+            from,
+            to,
+            kind: "injected",
+            bytes: bytes.to_vec(),
+        };
+        self.arrive(&seen);
+    }
+
+    /// Lets time pass, with everything that happens meanwhile.
+    pub(crate) fn run_for(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while let Some(due) = self.next_due().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            while let Some(next) = self
+                .flying
+                .iter()
+                .position(|(at, _, _)| *at <= self.now)
+                .map(|_| ())
+            {
+                let () = next;
+                self.flying.sort_by_key(|(at, order, _)| (*at, *order));
+                let (_, _, seen) = self.flying.remove(0);
+                self.arrive(&seen);
+            }
+            for n in 0..self.clients.len() {
+                if self.client_due(n).is_some_and(|due| due <= self.now) {
+                    self.client_turn(n, vec![], vec![]);
+                }
+            }
+            if self.server.poll_timeout().is_some_and(|(due, _)| due <= self.now) {
+                self.server_turn(vec![], vec![]);
+            }
+        }
+        self.now = end;
+    }
+
+    fn client_due(&self, n: usize) -> Option<Instant> {
+        self.clients[n].peer.poll_timeout().map(|(due, _)| due)
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        let flying = self.flying.iter().map(|(at, _, _)| *at);
+        let clients = (0..self.clients.len()).filter_map(|n| self.client_due(n));
+        let server = self.server.poll_timeout().map(|(due, _)| due);
+        flying.chain(clients).chain(server).min()
+    }
+
+    fn arrive(&mut self, seen: &Seen) {
+        let datagram = Datagram {
+            remote: seen.from,
+            kind: "",
+            payload: PacketBuf::copied_from(&seen.bytes),
+        };
+        if seen.to == server_address() {
+            self.server_turn(vec![datagram], vec![]);
+        } else if let Some(n) = self.clients.iter().position(|client| client.address == seen.to) {
+            self.client_turn(n, vec![datagram], vec![]);
+        }
+    }
+
+    fn client_turn(&mut self, n: usize, datagrams: Vec<Datagram>, packets: Vec<PacketBuf>) {
+        let now = self.now;
+        let mut input = Batch { datagrams, packets };
+        let client = &mut self.clients[n];
+        let address = client.address;
+        let mut sent = VecDeque::new();
+        loop {
+            let mut output = Batch::default();
+            client.peer.turn(now, &mut input, &mut output);
+            sent.extend(output.datagrams);
+            client.packets.extend(output.packets);
+            while let Some(event) = client.peer.poll_event() {
+                client.events.push((now, event.kind));
+            }
+            let Some(job) = client.peer.poll_job() else {
+                break;
+            };
+            client.jobs += 1;
+            client.peer.handle_job(now, job.run()).unwrap();
+        }
+        self.launch(address, sent);
+    }
+
+    fn server_turn(&mut self, datagrams: Vec<Datagram>, packets: Vec<PacketBuf>) {
+        let now = self.now;
+        let mut input = Batch { datagrams, packets };
+        let mut output = Batch::default();
+        self.server.turn(now, &mut input, &mut output);
+        self.server_packets.extend(output.packets);
+        while let Some(event) = self.server.poll_event() {
+            self.server_events.push((now, event.kind));
+        }
+        self.launch(server_address(), output.datagrams);
+    }
+
+    fn launch(&mut self, from: SocketAddr, datagrams: impl IntoIterator<Item = Datagram>) {
+        for datagram in datagrams {
+            let seen = Seen {
+                at: self.now,
+                from,
+                to: datagram.remote,
+                kind: datagram.kind,
+                bytes: datagram.payload.to_vec(),
+            };
+            self.log.push(seen.clone());
+            for (delay, copy) in (self.wire)(&seen) {
+                self.launched += 1;
+                self.flying.push((self.now + delay, self.launched, copy));
+            }
+        }
+    }
+
+    /// The kinds of all datagrams sent so far.
+    pub(crate) fn kinds(&self) -> Vec<&'static str> {
+        self.log.iter().map(|seen| seen.kind).collect()
+    }
+
+    /// The first datagram of a kind.
+    pub(crate) fn first(&self, kind: &str) -> Seen {
+        let found = self.log.iter().find(|seen| seen.kind == kind);
+        found
+            .unwrap_or_else(|| panic!("no {kind} among {:?}", self.kinds()))
+            .clone()
+    }
+
+    /// How many datagrams of a kind were sent.
+    pub(crate) fn count(&self, kind: &str) -> usize {
+        self.log.iter().filter(|seen| seen.kind == kind).count()
+    }
+
+    /// The client's next timer.
+    pub(crate) fn client_timer(&self, n: usize) -> Option<(Instant, Reason)> {
+        self.clients[n].peer.poll_timeout()
+    }
+}
