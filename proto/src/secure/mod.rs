@@ -65,3 +65,5 @@ impl Suite {
 }
 
 pub use login::{Login, LoginError, MAX_LOGIN_LEN};
+pub use opaque::{BadRecord, BadSetup, RECORD_LEN, Record, RegisterError, SETUP_LEN, ServerSetup, register};
+pub use psk::{Psk, PskError};
