@@ -41,7 +41,7 @@ pub use login::{Login, LoginError, MAX_LOGIN_LEN};
 pub use message::{
     MAX_DNS, MAX_KEEPALIVE, MAX_ROUTES, MAX_SEARCH, MIN_MTU, Refusal, SettingsError, TunnelSettings,
 };
-pub use opaque::{BadRecord, BadSetup, Record, RegisterError, ServerSetup, register};
+pub use opaque::{BadRecord, BadSetup, RECORD_LEN, Record, RegisterError, SETUP_LEN, ServerSetup, register};
 pub use opener::{Body, MAX_FAILED_OPENS, OpenError, Opened, Opener};
 pub use pool::{Pool, PoolError};
 pub use psk::{Psk, PskError};
