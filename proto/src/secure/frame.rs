@@ -154,6 +154,22 @@ mod tests {
         }
     }
 
+    /// What another implementation (Python's `cryptography`, which is OpenSSL) makes of the same.
+    #[test]
+    fn a_control_datagram_is_that_of_another_implementation() {
+        let key = core::array::from_fn(|n| n as u8);
+        let aead = ChaCha20Poly1305::new(&key);
+        let buf = seal_control(&aead, Code::Up, [9; NONCE_LEN], b"{\"v\":2}").unwrap();
+        let (body, tag) = (&buf[13..29], &buf[1184..]);
+        assert_eq!(
+            (body, tag),
+            (
+                &0x4a5d_fd8c_10cc_152b_fff5_2bec_3bd8_93d0_u128.to_be_bytes()[..],
+                &0xd61c_ae38_8a04_1e62_0130_9b4b_58c3_ebf6_u128.to_be_bytes()[..]
+            )
+        );
+    }
+
     #[test]
     fn json_that_does_not_fit_is_not_sealed() {
         let json = [b'x'; CONTROL_BODY_LEN + 1];

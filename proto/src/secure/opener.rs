@@ -178,3 +178,317 @@ impl fmt::Display for OpenError {
 }
 
 impl Error for OpenError {}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::vec;
+    use alloc::vec::Vec;
+
+    use proptest::prelude::*;
+    use proptest::test_runner::{Config, RngSeed};
+
+    use super::super::Sealer;
+    use super::super::frame::{OVERHEAD, seal, session_nonce};
+    use super::*;
+
+    const KEY: [u8; KEY_LEN] = [7; KEY_LEN];
+    const INDEX: u32 = 0x0102_0304;
+    const MTU: usize = 1420;
+
+    fn opener() -> Opener {
+        Opener::new(&KEY, INDEX)
+    }
+
+    /// An IPv4 packet of `len` bytes, recognisable by its end.
+    fn packet4(len: usize) -> Vec<u8> {
+        let mut packet = vec![0xee; len];
+        packet[0] = 0x45;
+        packet[2..4].copy_from_slice(&(len as u16).to_be_bytes());
+        packet
+    }
+
+    fn packet6(len: usize) -> Vec<u8> {
+        let mut packet = vec![0xee; len];
+        packet[0] = 0x60;
+        packet[4..6].copy_from_slice(&(len as u16 - 40).to_be_bytes());
+        packet
+    }
+
+    /// A datagram with this plaintext, whatever it is.
+    fn datagram(counter: u64, plaintext: &[u8]) -> PacketBuf {
+        let mut buf = PacketBuf::copied_from(plaintext);
+        let nonce = session_nonce(INDEX, counter);
+        assert!(seal(&DefaultAead::new(&KEY), Code::Session, nonce, &mut buf));
+        buf
+    }
+
+    fn open_counter(opener: &Opener, counter: u64) -> Result<bool, OpenError> {
+        let mut buf = datagram(counter, &packet4(20));
+        opener.open(&mut buf).map(|opened| opened.newest)
+    }
+
+    #[test]
+    fn packets_of_both_versions_come_out_as_they_went_in() {
+        let (sealer, opener) = (Sealer::<DefaultAead>::new(&KEY, INDEX), opener());
+        for (n, packet) in (20..=MTU).map(packet4).chain((40..=MTU).map(packet6)).enumerate() {
+            let mut buf = PacketBuf::copied_from(&packet);
+            sealer.seal_packet(&mut buf, MTU).unwrap();
+            assert!(buf.len() <= MTU + OVERHEAD);
+            let opened = opener.open(&mut buf).unwrap();
+            let expected = Opened {
+                counter: n as u64,
+                newest: true,
+                body: Body::Packet,
+            };
+            assert_eq!(opened, expected);
+            assert_eq!(buf[..], packet);
+        }
+    }
+
+    #[test]
+    fn messages_come_out_without_their_padding() {
+        let (sealer, opener) = (Sealer::<DefaultAead>::new(&KEY, INDEX), opener());
+        for padded_len in [0, 18, 64, 1420] {
+            let mut buf = PacketBuf::copied_from(b"{\"t\":\"ping\",\"n\":7}");
+            sealer.seal_message(&mut buf, padded_len).unwrap();
+            assert_eq!(opener.open(&mut buf).unwrap().body, Body::Message);
+            assert_eq!(buf[..], *b"{\"t\":\"ping\",\"n\":7}");
+        }
+    }
+
+    #[test]
+    fn a_replay_is_refused_in_every_order() {
+        let opener = opener();
+        assert_eq!(open_counter(&opener, 5), Ok(true));
+        assert_eq!(open_counter(&opener, 3), Ok(false));
+        assert_eq!(open_counter(&opener, 6), Ok(true));
+        for counter in [3, 5, 6] {
+            assert_eq!(open_counter(&opener, counter), Err(OpenError::Replayed));
+        }
+        assert_eq!(open_counter(&opener, 4), Ok(false));
+    }
+
+    #[test]
+    fn the_window_ends_exactly_8192_behind_the_newest() {
+        let opener = opener();
+        assert_eq!(open_counter(&opener, 20_000), Ok(true));
+        assert_eq!(open_counter(&opener, 20_000 - 8192), Ok(false));
+        assert_eq!(open_counter(&opener, 20_000 - 8193), Err(OpenError::Replayed));
+    }
+
+    #[test]
+    fn a_counter_that_no_sender_may_use_is_refused() {
+        let limit = super::super::REJECT_AFTER_MESSAGES;
+        let opener = opener();
+        for counter in [limit, u64::MAX] {
+            assert_eq!(open_counter(&opener, counter), Err(OpenError::Replayed));
+        }
+        assert_eq!(open_counter(&opener, limit - 1), Ok(true));
+    }
+
+    #[test]
+    fn a_forgery_moves_no_window() {
+        let opener = opener();
+        assert_eq!(open_counter(&opener, 0), Ok(true));
+        for counter in [1, 2, 1 << 63] {
+            let mut forged = datagram(counter, &packet4(20));
+            let last = forged.len() - 1;
+            forged[last] ^= 1;
+            assert_eq!(opener.open(&mut forged), Err(OpenError::AuthenticationFailed));
+        }
+        assert_eq!(open_counter(&opener, 1), Ok(true));
+        assert_eq!(open_counter(&opener, 2), Ok(true));
+    }
+
+    #[test]
+    fn every_byte_is_authenticated() {
+        let opener = opener();
+        let mut original = datagram(9, &packet4(20));
+        for n in 0..original.len() {
+            for bit in 0..8 {
+                let mut changed = original.clone();
+                changed[n] ^= 1 << bit;
+                let expected = match n {
+                    0 => OpenError::Malformed,
+                    1..5 => OpenError::WrongIndex,
+                    _ => OpenError::AuthenticationFailed,
+                };
+                assert_eq!(opener.open(&mut changed), Err(expected), "bit {bit} of byte {n}");
+            }
+        }
+        assert!(opener.open(&mut original).is_ok());
+    }
+
+    #[test]
+    fn another_key_or_code_opens_nothing() {
+        let other = Opener::<DefaultAead>::new(&[8; KEY_LEN], INDEX);
+        let mut buf = datagram(0, &packet4(20));
+        assert_eq!(other.open(&mut buf), Err(OpenError::AuthenticationFailed));
+        // Sealed as control, then relabelled: the code is authenticated.
+        let mut buf = PacketBuf::copied_from(&packet4(20));
+        let aead = DefaultAead::new(&KEY);
+        assert!(seal(&aead, Code::Up, session_nonce(INDEX, 0), &mut buf));
+        buf[0] = Code::Session.byte();
+        assert_eq!(opener().open(&mut buf), Err(OpenError::AuthenticationFailed));
+    }
+
+    #[test]
+    fn what_is_no_datagram_of_this_session_is_not_decrypted() {
+        let mut whole = datagram(0, b"");
+        assert_eq!(whole.len(), OVERHEAD);
+        for len in 0..OVERHEAD {
+            let mut buf = whole.clone();
+            buf.truncate(len);
+            assert_eq!(opener().open(&mut buf), Err(OpenError::Malformed));
+        }
+        let other = Opener::<DefaultAead>::new(&KEY, INDEX + 1);
+        assert_eq!(other.open(&mut whole), Err(OpenError::WrongIndex));
+    }
+
+    #[test]
+    fn what_is_neither_packet_nor_message_is_dropped_and_its_counter_used_up() {
+        let with_len = |mut packet: Vec<u8>, place: usize, len: u16| {
+            packet[place..place + 2].copy_from_slice(&len.to_be_bytes());
+            packet
+        };
+        let bodies = [
+            vec![],
+            vec![0x45],
+            packet4(20)[..19].to_vec(),
+            packet6(40)[..39].to_vec(),
+            with_len(packet4(64), 2, 65),
+            with_len(packet4(64), 2, 19),
+            with_len(packet4(64), 2, 0),
+            with_len(packet4(64), 2, u16::MAX),
+            with_len(packet6(64), 4, 25),
+            with_len(packet6(64), 4, u16::MAX),
+            vec![0; 64],
+            b"[{}]".to_vec(),
+            b" {}".to_vec(),
+            b"}".to_vec(),
+        ];
+        let opener = opener();
+        for (n, plaintext) in bodies.iter().enumerate() {
+            let counter = n as u64;
+            let open = || opener.open(&mut datagram(counter, plaintext));
+            assert_eq!(open(), Err(OpenError::NotIp), "{}", plaintext.escape_ascii());
+            assert_eq!(open(), Err(OpenError::Replayed));
+        }
+    }
+
+    #[test]
+    fn a_packet_is_as_long_as_it_says_whatever_lies_behind() {
+        let opener = opener();
+        for (n, packet) in [packet4(20), packet6(40), packet4(100)].into_iter().enumerate() {
+            let mut buf = datagram(n as u64, &[&packet[..], &[0; 300]].concat());
+            opener.open(&mut buf).unwrap();
+            assert_eq!(buf[..], packet);
+        }
+    }
+
+    #[test]
+    fn after_2_to_the_36_forgeries_the_key_opens_nothing_any_more() {
+        let opener = Opener::<DefaultAead>::with_failures(&KEY, INDEX, MAX_FAILED_OPENS - 1);
+        assert_eq!(open_counter(&opener, 0), Ok(true));
+        let forge = || {
+            let mut forged = datagram(1, &packet4(20));
+            forged[20] ^= 1;
+            opener.open(&mut forged)
+        };
+        assert_eq!(forge(), Err(OpenError::AuthenticationFailed));
+        assert_eq!(forge(), Err(OpenError::Exhausted));
+        assert_eq!(open_counter(&opener, 1), Err(OpenError::Exhausted));
+    }
+
+    #[test]
+    fn what_is_not_a_forgery_does_not_count_as_one() {
+        let opener = Opener::<DefaultAead>::with_failures(&KEY, INDEX, MAX_FAILED_OPENS - 1);
+        assert_eq!(open_counter(&opener, 0), Ok(true));
+        assert_eq!(open_counter(&opener, 0), Err(OpenError::Replayed));
+        assert_eq!(opener.open(&mut datagram(1, b"neither")), Err(OpenError::NotIp));
+        assert_eq!(
+            opener.open(&mut PacketBuf::copied_from(&[3; 28])),
+            Err(OpenError::Malformed)
+        );
+        assert_eq!(open_counter(&opener, 2), Ok(true));
+    }
+
+    #[test]
+    fn opening_moves_no_packet() {
+        let (sealer, opener) = (Sealer::<DefaultAead>::new(&KEY, INDEX), opener());
+        let mut buf = PacketBuf::copied_from(&packet4(1419));
+        let place = buf.as_ptr();
+        sealer.seal_packet(&mut buf, MTU).unwrap();
+        opener.open(&mut buf).unwrap();
+        assert_eq!(buf.as_ptr(), place);
+    }
+
+    /// WASI has no threads.
+    #[cfg(not(target_family = "wasm"))]
+    #[test]
+    fn threads_open_each_of_many_copies_once() {
+        extern crate std;
+        let opener = opener();
+        let datagrams: Vec<_> = (0..2_000)
+            .map(|counter| datagram(counter, &packet4(20)))
+            .collect();
+        let opened: usize = std::thread::scope(|scope| {
+            let open_all = || {
+                let copies = datagrams.iter().cloned();
+                copies.filter_map(|mut copy| opener.open(&mut copy).ok()).count()
+            };
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(open_all)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+        });
+        assert_eq!(opened, datagrams.len());
+    }
+
+    #[test]
+    fn an_opener_is_for_threads_and_never_shows_its_key() {
+        const fn for_threads<T: Send + Sync>(_: &T) {}
+        let opener = opener();
+        for_threads(&opener);
+        assert_eq!(opener.index(), INDEX);
+        assert_eq!(format!("{opener:?}"), "Opener { index: 16909060, failed: 0, .. }");
+    }
+
+    proptest! {
+        #![proptest_config(Config {
+            cases: 512,
+            rng_seed: RngSeed::Fixed(0x5a4d_0003),
+            failure_persistence: None,
+            ..Config::default()
+        })]
+
+        #[test]
+        fn whatever_comes_is_refused_without_a_panic(
+            mut bytes in prop::collection::vec(any::<u8>(), 0..200),
+            honest_header in any::<bool>(),
+        ) {
+            if let Some(header) = bytes.first_chunk_mut::<5>().filter(|_| honest_header) {
+                *header = [3, 1, 2, 3, 4];
+            }
+            let opener = opener();
+            prop_assert!(opener.open(&mut PacketBuf::copied_from(&bytes)).is_err());
+            prop_assert_eq!(open_counter(&opener, 0), Ok(true));
+        }
+
+        #[test]
+        fn any_authentic_plaintext_is_a_prefix_of_itself_or_dropped(
+            first in prop_oneof![0x40..=0x6fu8, Just(b'{'), any::<u8>()],
+            rest in prop::collection::vec(prop_oneof![Just(0u8), 0..64u8, any::<u8>()], 0..200),
+        ) {
+            let plaintext = [&[first][..], &rest].concat();
+            let mut buf = datagram(0, &plaintext);
+            match opener().open(&mut buf) {
+                Ok(Opened { body, .. }) => {
+                    prop_assert!(plaintext.starts_with(&buf));
+                    prop_assert_eq!(body == Body::Message, first == b'{');
+                    prop_assert!(body == Body::Message || buf.len() >= 20);
+                }
+                Err(error) => prop_assert_eq!(error, OpenError::NotIp),
+            }
+        }
+    }
+}

@@ -136,3 +136,187 @@ impl fmt::Display for SealError {
 }
 
 impl Error for SealError {}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::vec::Vec;
+
+    use super::*;
+
+    const INDEX: u32 = 0x0102_0304;
+
+    fn key() -> [u8; KEY_LEN] {
+        core::array::from_fn(|n| n as u8)
+    }
+
+    fn sealer(first: u64) -> Sealer {
+        Sealer::with_counter(&key(), INDEX, first)
+    }
+
+    /// What another implementation (Python's `cryptography`, which is OpenSSL) makes of the same.
+    #[test]
+    fn datagrams_are_those_of_another_implementation() {
+        let mut packet =
+            PacketBuf::copied_from(&[0x45, 0, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 10, 9, 0, 2, 10, 9, 0, 1]);
+        let sealer = sealer(5);
+        assert_eq!(sealer.seal_packet(&mut packet, 1420), Ok(5));
+        assert_eq!(
+            hex(&packet),
+            "03010203040000000000000005feb64d2ee55cff73fbf71a52e172b3a961b5be06d4a8bf415cce6e9bded820e3\
+             954e945c5de5a402233cec304fdb425e"
+        );
+        let mut message = PacketBuf::copied_from(b"{\"t\":\"ping\",\"n\":7}");
+        assert_eq!(sealer.seal_message(&mut message, 32), Ok(6));
+        assert_eq!(
+            hex(&message),
+            "03010203040000000000000006d716435bcf4080e7c7baf37109b952746c244ee0539e9cd21b900d8890d80867\
+             173d85b950f1270c46c5d4491e43b7cb"
+        );
+    }
+
+    fn hex(bytes: &[u8]) -> alloc::string::String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    #[test]
+    fn packets_are_padded_to_a_multiple_of_16_but_never_above_the_mtu() {
+        let sealer = sealer(0);
+        for (len, mtu, padded) in [
+            (20, 1420, 32),
+            (32, 1420, 32),
+            (33, 1420, 48),
+            (1408, 1420, 1408),
+            (1409, 1420, 1420),
+            (1420, 1420, 1420),
+            (1280, 1280, 1280),
+            (0, 1420, 0),
+            (20, 20, 20),
+        ] {
+            let mut buf = PacketBuf::default();
+            buf.resize(len);
+            sealer.seal_packet(&mut buf, mtu).unwrap();
+            assert_eq!(buf.len(), padded + 29, "{len} bytes, MTU {mtu}");
+        }
+    }
+
+    #[test]
+    fn messages_are_padded_up_to_the_length_asked_for() {
+        let sealer = sealer(0);
+        for (len, padded_len, padded) in [(18, 0, 18), (18, 18, 18), (18, 64, 64), (18, 1420, 1420)] {
+            let mut buf = PacketBuf::copied_from(&[b'x'; 18]);
+            sealer.seal_message(&mut buf, padded_len).unwrap();
+            assert_eq!(buf.len(), padded + 29, "{len} bytes up to {padded_len}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_large_is_left_alone_and_uses_up_no_counter() {
+        let sealer = sealer(0);
+        let mut buf = PacketBuf::copied_from(&[0x45; 1421]);
+        assert_eq!(sealer.seal_packet(&mut buf, 1420), Err(SealError::TooLarge));
+        assert_eq!(buf[..], [0x45; 1421]);
+        assert_eq!(
+            sealer.seal_message(&mut buf, usize::MAX),
+            Err(SealError::TooLarge)
+        );
+        assert_eq!(buf[..], [0x45; 1421]);
+        buf.resize(65_507 - 28);
+        assert_eq!(sealer.seal_packet(&mut buf, 65_535), Err(SealError::TooLarge));
+        assert_eq!(sealer.messages(), 0);
+        buf.resize(65_507 - 29);
+        assert_eq!(sealer.seal_message(&mut buf, 0), Ok(0));
+        assert_eq!(buf.len(), 65_507);
+    }
+
+    #[test]
+    fn counters_go_up_by_one_and_stand_in_the_datagram() {
+        let sealer = sealer(0);
+        for counter in 0..300u64 {
+            let mut buf = PacketBuf::copied_from(&[0x45; 20]);
+            let sealed = if counter % 2 == 0 {
+                sealer.seal_packet(&mut buf, 1420)
+            } else {
+                sealer.seal_message(&mut buf, 0)
+            };
+            assert_eq!(sealed, Ok(counter));
+            assert_eq!(buf[..5], [3, 1, 2, 3, 4]);
+            assert_eq!(buf[5..13], counter.to_be_bytes());
+        }
+        assert_eq!(sealer.messages(), 300);
+    }
+
+    #[test]
+    fn the_last_counter_is_2_to_the_64_minus_2_to_the_13_minus_2() {
+        let last = u64::MAX - 8193;
+        let sealer = sealer(last - 1);
+        let seal = || sealer.seal_packet(&mut PacketBuf::copied_from(&[0x45; 20]), 1420);
+        assert_eq!(seal(), Ok(last - 1));
+        assert_eq!(seal(), Ok(last));
+        for _ in 0..10 {
+            assert_eq!(seal(), Err(SealError::Exhausted));
+        }
+        assert_eq!(sealer.messages(), REJECT_AFTER_MESSAGES);
+    }
+
+    #[test]
+    fn an_exhausted_key_leaves_the_packet_alone_and_never_wraps() {
+        for first in [REJECT_AFTER_MESSAGES, u64::MAX - 1, u64::MAX] {
+            let sealer = sealer(first);
+            let mut buf = PacketBuf::copied_from(&[0x45; 20]);
+            assert_eq!(sealer.seal_packet(&mut buf, 1420), Err(SealError::Exhausted));
+            assert_eq!(sealer.seal_message(&mut buf, 64), Err(SealError::Exhausted));
+            assert_eq!((sealer.messages(), &buf[..]), (first, &[0x45; 20][..]));
+        }
+    }
+
+    #[test]
+    fn sealing_moves_no_packet_and_asks_for_no_memory() {
+        let sealer = sealer(0);
+        for len in [20, 33, 575, 1409, 1420] {
+            let mut buf = PacketBuf::with_capacity(len);
+            buf.resize(len);
+            let place = buf.as_ptr();
+            sealer.seal_packet(&mut buf, 1420).unwrap();
+            assert_eq!(buf[13..].as_ptr(), place, "{len} bytes");
+        }
+    }
+
+    /// WASI has no threads.
+    #[cfg(not(target_family = "wasm"))]
+    #[test]
+    fn threads_never_get_the_same_counter() {
+        extern crate std;
+        let sealer = sealer(REJECT_AFTER_MESSAGES - 10_000);
+        let mut counters: Vec<u64> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let seal = || sealer.seal_packet(&mut PacketBuf::copied_from(&[0x45; 20]), 20);
+                        core::iter::repeat_with(seal)
+                            .map_while(Result::ok)
+                            .collect::<Vec<_>>()
+                    })
+                })
+                .collect();
+            threads
+                .into_iter()
+                .flat_map(|thread| thread.join().unwrap())
+                .collect()
+        });
+        counters.sort_unstable();
+        let all: Vec<u64> = (REJECT_AFTER_MESSAGES - 10_000..REJECT_AFTER_MESSAGES).collect();
+        assert_eq!(counters, all);
+    }
+
+    #[test]
+    fn a_sealer_is_for_threads_and_never_shows_its_key() {
+        const fn for_threads<T: Send + Sync>(_: &T) {}
+        let sealer = sealer(3);
+        for_threads(&sealer);
+        assert_eq!(
+            format!("{sealer:?}"),
+            "Sealer { receiver_index: 16909060, messages: 3, .. }"
+        );
+    }
+}
