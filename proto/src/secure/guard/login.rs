@@ -330,7 +330,10 @@ mod tests {
         assert!(buckets.common.len() <= 65_536);
         assert!(refused <= 10, "{refused}");
         let honest = attempts(&mut buckets, 199, "honest", 2);
-        assert!(honest >= 8, "some strangers share its bucket; {honest} of 10 are left");
+        assert!(
+            honest >= 8,
+            "some strangers share its bucket; {honest} of 10 are left"
+        );
         let guesses = attempts(&mut buckets, 199, "victim", 1);
         assert!(
             guesses <= 3,
