@@ -41,5 +41,5 @@ mod tunnel;
 pub use instant::Instant;
 pub use job::{Job, JobDone};
 pub use packet::PacketBuf;
-pub use peer::{Batch, Command, Datagram, Event, EventKind, Peer, Reason};
+pub use peer::{Batch, Command, Datagram, Event, EventKind, Gauges, Peer, Reason};
 pub use tunnel::{ApiMisuse, Counters, DropReason, IpPrefix, NetworkSettings, StartError, TunnelStatus};

@@ -132,6 +132,36 @@ pub enum EventKind {
     },
     /// A datagram or packet was not taken, and why.
     Dropped(DropReason),
+    /// The other side of a session has another address now. The event's tag is that of the datagram that moved it.
+    Roamed {
+        /// Where it was.
+        from: SocketAddr,
+        /// Where it is.
+        to: SocketAddr,
+    },
+    /// From now on this side sends under the keys of another epoch.
+    Rekeyed {
+        /// The epoch, counted from 0 for the keys of the login.
+        epoch: u32,
+    },
+    /// A server's session is gone.
+    SessionEnded {
+        /// Whose it was.
+        login: String,
+        /// Why, in kebab case: `idle`, `replaced`.
+        reason: &'static str,
+    },
+}
+
+/// How much a peer keeps at the moment, for whoever wants to see that it stays within bounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gauges {
+    /// Entries of state that no authenticated peer stands behind: half-open logins, buckets of unknown sources.
+    pub unauthenticated: usize,
+    /// Sessions of authenticated peers.
+    pub sessions: usize,
+    /// Bytes of memory behind both, as far as the peer counts them.
+    pub memory: usize,
 }
 
 /// A protocol, as every shell drives it: the simulators, the browser, the program with the real device.
@@ -182,6 +212,11 @@ pub trait Peer {
 
     /// What has been counted so far.
     fn counters(&self) -> Counters;
+
+    /// How much is kept at the moment. All 0 for a peer that does not tell.
+    fn gauges(&self) -> Gauges {
+        Gauges::default()
+    }
 }
 
 impl fmt::Display for Reason {
