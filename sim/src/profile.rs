@@ -13,7 +13,9 @@ use crate::draw::derive_seed;
 use crate::link::LinkConfig;
 use crate::record::HostId;
 use crate::scenario::{Client, Outcome, Profile, Scenario, Server, Step, TimedEvent};
-use crate::setup::{Control, Expected, HostSpec, InnerSpec, MakePeer, Script, ScriptStep, Setup};
+use crate::setup::{
+    Control, Expected, HostSpec, InnerSpec, MakePeer, Nonce, Rules, Script, ScriptStep, Setup,
+};
 
 /// The key of every classic tunnel in the laboratory. Public, and good for nothing else.
 const CLASSIC_KEY: [u8; 32] = *b"laboratory key: known to anyone!";
@@ -60,8 +62,30 @@ impl Setup {
             ends_when_done: true,
             liveness: Some(scenario.liveness.0),
             expectations: expectations(scenario, id),
+            rules: rules(scenario.profile),
         }
     }
+}
+
+/// What each profile promises.
+fn rules(profile: Profile) -> Rules {
+    let Profile::Classic = profile;
+    Rules {
+        nonce_of: Some(classic_nonce),
+        amplification: Some(3),
+        inner_owner: true,
+        ..Rules::default()
+    }
+}
+
+/// One key seals everything.
+fn classic_nonce(datagram: &[u8]) -> Option<Nonce> {
+    let (code, rest) = datagram.split_first()?;
+    (1..=3).contains(code).then_some(Nonce {
+        key: 0,
+        nonce: *rest.first_chunk()?,
+        session: false,
+    })
 }
 
 fn origin(span: std::time::Duration) -> Instant {
@@ -170,6 +194,7 @@ fn server_spec(scenario: &Scenario, server: &Server) -> HostSpec {
         make_peer,
         inner: Some(inner_spec(&server.inner, mtu, services)),
         script: None,
+        hostile: false,
     }
 }
 
@@ -212,6 +237,7 @@ fn client_spec(scenario: &Scenario, client: &Client) -> HostSpec {
         make_peer,
         inner: Some(inner_spec(&client.inner, client.mtu, Vec::new())),
         script: Some(script),
+        hostile: false,
     }
 }
 
