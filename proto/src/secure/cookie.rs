@@ -1,1 +1,211 @@
-//! Skeleton.
+//! Cookies: a client shows that it receives at the address it sends from before the server does any work for it.
+
+use core::fmt;
+use core::net::{IpAddr, SocketAddr};
+
+use hmac::{Hmac, Mac};
+use rand_chacha::ChaCha20Rng;
+use rand_core::{RngCore, SeedableRng};
+use sha2::Sha512;
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use crate::Instant;
+
+/// Length of a cookie in bytes.
+pub(crate) const COOKIE_LEN: usize = 16;
+
+/// How long the secret of cookies lasts.
+const TURN_NANOS: u64 = 15_000_000_000;
+
+type Secret = Zeroizing<[u8; 32]>;
+
+/// Makes and checks cookies; keeps nothing of any client.
+///
+/// The secret turns every 15 s of the caller's clock, whether or not anyone asks, and the last one still counts: a
+/// cookie is good for more than 15 s and useless after 30 s.
+pub(crate) struct Cookies {
+    rng: ChaCha20Rng,
+    current: Secret,
+    previous: Secret,
+    /// Which turn, counted from the origin of time, `current` belongs to.
+    turn: u64,
+}
+
+impl Cookies {
+    /// Takes the seed of all secrets to come.
+    pub(crate) fn new(seed: [u8; 32]) -> Self {
+        let mut rng = ChaCha20Rng::from_seed(seed);
+        let (current, previous) = (secret(&mut rng), secret(&mut rng));
+        Self {
+            rng,
+            current,
+            previous,
+            turn: 0,
+        }
+    }
+
+    /// The cookie of the client that sends from `source` and calls its session `index`.
+    pub(crate) fn make(&mut self, now: Instant, source: SocketAddr, index: u32) -> [u8; COOKIE_LEN] {
+        self.turn(now);
+        cookie(&self.current, source, index)
+    }
+
+    /// Whether `shown` was made for this client lately. Takes the same time whatever `shown` is.
+    pub(crate) fn accepts(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        index: u32,
+        shown: &[u8; COOKIE_LEN],
+    ) -> bool {
+        self.turn(now);
+        let current = cookie(&self.current, source, index).ct_eq(shown);
+        let previous = cookie(&self.previous, source, index).ct_eq(shown);
+        (current | previous).into()
+    }
+
+    /// Brings the secrets up to date. Any step but to the next turn, also one back, makes all cookies useless.
+    fn turn(&mut self, now: Instant) {
+        let turn = now.as_nanos() / TURN_NANOS;
+        if turn == self.turn {
+            return;
+        }
+        let fresh = secret(&mut self.rng);
+        let last = core::mem::replace(&mut self.current, fresh);
+        self.previous = if turn.checked_sub(1) == Some(self.turn) {
+            last
+        } else {
+            secret(&mut self.rng)
+        };
+        self.turn = turn;
+    }
+}
+
+impl fmt::Debug for Cookies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Cookies([hidden])")
+    }
+}
+
+fn secret(rng: &mut ChaCha20Rng) -> Secret {
+    let mut secret = Zeroizing::new([0; 32]);
+    rng.fill_bytes(secret.as_mut());
+    secret
+}
+
+/// HMAC-SHA512 over address, port and index, cut to 16 bytes. An IPv4 address in IPv6 clothes is an IPv4 address.
+fn cookie(secret: &Secret, source: SocketAddr, index: u32) -> [u8; COOKIE_LEN] {
+    let (port, index) = (source.port().to_be_bytes(), index.to_be_bytes());
+    let tag = match source.ip().to_canonical() {
+        IpAddr::V4(ip) => mac(secret.as_ref(), &[&ip.octets(), &port, &index]),
+        IpAddr::V6(ip) => mac(secret.as_ref(), &[&ip.octets(), &port, &index]),
+    };
+    let mut cut = [0; COOKIE_LEN];
+    for (to, from) in cut.iter_mut().zip(tag) {
+        *to = from;
+    }
+    cut
+}
+
+/// HMAC-SHA512 (RFC 2104) of the concatenated `message`.
+#[expect(
+    clippy::expect_used,
+    reason = "HMAC takes keys of any length (RFC 2104, section 2)"
+)]
+fn mac(key: &[u8], message: &[&[u8]]) -> [u8; 64] {
+    let mut mac = Hmac::<Sha512>::new_from_slice(key).expect("a key of any length");
+    for part in message {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::*;
+
+    const NANO: Duration = Duration::from_nanos(1);
+
+    fn source() -> SocketAddr {
+        "192.0.2.1:4433".parse().unwrap()
+    }
+
+    #[test]
+    fn a_cookie_is_good_until_the_second_turn_after_it() {
+        for made_at in [Instant::from_secs(15), Instant::from_secs(30) - NANO] {
+            let mut cookies = Cookies::new([1; 32]);
+            let cookie = cookies.make(made_at, source(), 7);
+            assert!(cookies.accepts(made_at, source(), 7, &cookie));
+            assert!(cookies.accepts(Instant::from_secs(30), source(), 7, &cookie));
+            assert!(cookies.accepts(Instant::from_secs(45) - NANO, source(), 7, &cookie));
+            assert!(!cookies.accepts(Instant::from_secs(45), source(), 7, &cookie));
+        }
+    }
+
+    #[test]
+    fn after_30_s_a_cookie_is_useless_whatever_happens_in_between() {
+        let made_at = Instant::from_secs(44);
+        for questions in 0..40 {
+            let mut cookies = Cookies::new([1; 32]);
+            let cookie = cookies.make(made_at, source(), 7);
+            for question in 1..=questions {
+                let _ = cookies.make(made_at + Duration::from_secs(question), source(), 8);
+            }
+            let now = made_at + Duration::from_secs(questions.max(30));
+            assert!(!cookies.accepts(now, source(), 7, &cookie), "{questions}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_jumps_makes_cookies_useless() {
+        for then in [
+            Instant::from_secs(3_600),
+            Instant::from_secs(40_000),
+            Instant::FAR_FUTURE,
+        ] {
+            let mut cookies = Cookies::new([1; 32]);
+            let cookie = cookies.make(Instant::from_secs(7_200), source(), 7);
+            assert!(!cookies.accepts(then, source(), 7, &cookie));
+            let cookie = cookies.make(then, source(), 7);
+            assert!(cookies.accepts(then, source(), 7, &cookie));
+        }
+    }
+
+    #[test]
+    fn a_cookie_is_useless_from_elsewhere_and_for_another_index() {
+        let now = Instant::ZERO;
+        let mut cookies = Cookies::new([1; 32]);
+        let cookie = cookies.make(now, source(), 7);
+        for elsewhere in ["192.0.2.1:4434", "192.0.2.2:4433", "[2001:db8::1]:4433"] {
+            assert!(!cookies.accepts(now, elsewhere.parse().unwrap(), 7, &cookie));
+        }
+        assert!(!cookies.accepts(now, source(), 8, &cookie));
+        assert!(!Cookies::new([2; 32]).accepts(now, source(), 7, &cookie));
+    }
+
+    #[test]
+    fn every_flipped_bit_of_a_cookie_is_noticed() {
+        let mut cookies = Cookies::new([1; 32]);
+        let cookie = cookies.make(Instant::ZERO, source(), 7);
+        for bit in 0..128 {
+            let mut flipped = cookie;
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(!cookies.accepts(Instant::ZERO, source(), 7, &flipped));
+        }
+    }
+
+    #[test]
+    fn an_ipv4_address_in_ipv6_clothes_is_the_same_address() {
+        let mut cookies = Cookies::new([1; 32]);
+        let cookie = cookies.make(Instant::ZERO, source(), 7);
+        assert!(cookies.accepts(
+            Instant::ZERO,
+            "[::ffff:192.0.2.1]:4433".parse().unwrap(),
+            7,
+            &cookie
+        ));
+    }
+}

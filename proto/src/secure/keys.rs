@@ -1,1 +1,189 @@
-//! Skeleton.
+//! From the session key of a login to the keys of each epoch, and from one epoch to the next.
+//!
+//! All of it is HKDF (RFC 5869) with SHA-512. What leaves this file is erased when dropped; the inner state of the
+//! hash is not, because the crates of this generation do not erase it.
+
+use core::fmt;
+
+use hkdf::{Hkdf, HkdfExtract, InvalidLength};
+use rand_core::{CryptoRng, RngCore};
+use sha2::{Digest, Sha512};
+use subtle::ConstantTimeEq;
+use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use crate::aead::KEY_LEN;
+
+/// Length of what SHA-512 and so HKDF-Extract put out, in bytes.
+const HASH_LEN: usize = 64;
+/// Length of an X25519 secret, a public key and a shared secret in bytes (RFC 7748, section 5).
+const X25519_LEN: usize = 32;
+
+/// HKDF-Extract (RFC 5869, section 2.2) of the concatenated `ikm`.
+pub(super) fn extract(salt: &[u8], ikm: &[&[u8]]) -> Zeroizing<[u8; HASH_LEN]> {
+    let mut hkdf = HkdfExtract::<Sha512>::new(Some(salt));
+    for part in ikm {
+        hkdf.input_ikm(part);
+    }
+    let (mut prk, _) = hkdf.finalize();
+    let out = Zeroizing::new(prk.into());
+    prk.zeroize();
+    out
+}
+
+/// HKDF-Expand (RFC 5869, section 2.3) with the concatenated `info`.
+#[expect(
+    clippy::expect_used,
+    reason = "the lengths are constants, of 255 hashes at the most"
+)]
+pub(super) fn expand<const N: usize>(prk: &[u8; HASH_LEN], info: &[&[u8]]) -> Zeroizing<[u8; N]> {
+    const { assert!(N <= 255 * HASH_LEN) };
+    let mut out = Zeroizing::new([0; N]);
+    fill(prk, info, out.as_mut()).expect("a length within HKDF's limit");
+    out
+}
+
+fn fill(prk: &[u8; HASH_LEN], info: &[&[u8]], out: &mut [u8]) -> Result<(), InvalidLength> {
+    let hkdf = Hkdf::<Sha512>::from_prk(prk).map_err(|_| InvalidLength)?;
+    hkdf.expand_multi_info(info, out)
+}
+
+/// `chain_e`: what the keys of epoch e come from. Gone once they are made.
+pub(crate) struct Chain(Zeroizing<[u8; HASH_LEN]>);
+
+impl Chain {
+    /// `chain_0`, from the `mix` of the pre-shared key and the session key of OPAQUE.
+    pub(crate) fn first(mix: &[u8; HASH_LEN], session_key: &[u8; HASH_LEN]) -> Self {
+        Self(extract(mix, &[session_key]))
+    }
+
+    /// The keys of epoch `e`, and what the chain goes on from. The chain itself is erased.
+    pub(crate) fn epoch(self, e: u32) -> (EpochKeys, Next) {
+        let e = e.to_be_bytes();
+        let keys = EpochKeys {
+            up: expand(&self.0, &[b"up", &e]),
+            down: expand(&self.0, &[b"down", &e]),
+        };
+        (keys, Next(expand(&self.0, &[b"next", &e])))
+    }
+}
+
+impl fmt::Debug for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Chain([hidden])")
+    }
+}
+
+/// The keys of one epoch.
+pub(crate) struct EpochKeys {
+    /// From the client to the server.
+    pub(crate) up: Zeroizing<[u8; KEY_LEN]>,
+    /// From the server to the client.
+    pub(crate) down: Zeroizing<[u8; KEY_LEN]>,
+}
+
+impl fmt::Debug for EpochKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EpochKeys([hidden])")
+    }
+}
+
+/// `next_e`: what epoch e + 1 comes from, together with a Diffie-Hellman secret. Nothing of epoch e follows from it.
+pub(crate) struct Next(Zeroizing<[u8; HASH_LEN]>);
+
+impl Next {
+    /// `chain_{e+1}`. Not consumed: a rekey may be answered and then be replaced by another.
+    pub(crate) fn chain(&self, dh: &[u8; X25519_LEN], transcript: &[u8; HASH_LEN]) -> Chain {
+        Chain(extract(self.0.as_ref(), &[dh, transcript]))
+    }
+}
+
+impl fmt::Debug for Next {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Next([hidden])")
+    }
+}
+
+/// SHA-512 over both messages of a rekey as they were sent, without padding. Both are JSON objects, so that no other
+/// pair has the same concatenation.
+pub(crate) fn transcript(rekey_json: &[u8], rekeyed_json: &[u8]) -> [u8; HASH_LEN] {
+    Sha512::new()
+        .chain_update(rekey_json)
+        .chain_update(rekeyed_json)
+        .finalize()
+        .into()
+}
+
+/// One side's X25519 secret for one rekey (RFC 7748, section 6.1). Erased when dropped.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub(crate) struct Ephemeral([u8; X25519_LEN]);
+
+impl Ephemeral {
+    pub(crate) fn new(rng: &mut (impl RngCore + CryptoRng)) -> Self {
+        let mut secret = Self([0; X25519_LEN]);
+        rng.fill_bytes(&mut secret.0);
+        secret
+    }
+
+    /// What the other side gets.
+    pub(crate) fn public(&self) -> [u8; X25519_LEN] {
+        x25519(self.0, X25519_BASEPOINT_BYTES)
+    }
+
+    /// The shared secret, or `None` if it is all zero: `theirs` is a point of small order then, which would make the
+    /// secret the same for everyone (RFC 7748, section 6.1).
+    pub(crate) fn agree(&self, theirs: &[u8; X25519_LEN]) -> Option<Zeroizing<[u8; X25519_LEN]>> {
+        let shared = Zeroizing::new(x25519(self.0, *theirs));
+        let is_zero: bool = shared.ct_eq(&[0; X25519_LEN]).into();
+        (!is_zero).then_some(shared)
+    }
+}
+
+impl fmt::Debug for Ephemeral {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ephemeral([hidden])")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn both_sides_of_a_rekey_reach_the_same_epoch() {
+        let mut rng = ChaCha20Rng::from_seed([1; 32]);
+        let (client, server) = (Ephemeral::new(&mut rng), Ephemeral::new(&mut rng));
+        let transcript = transcript(b"{\"t\":\"rekey\"}", b"{\"t\":\"rekeyed\"}");
+        let epoch_1 = |ours: &Ephemeral, theirs: &Ephemeral| {
+            let (_, next) = Chain::first(&[2; 64], &[3; 64]).epoch(0);
+            let dh = ours.agree(&theirs.public()).unwrap();
+            next.chain(&dh, &transcript).epoch(1).0
+        };
+        let (ours, theirs) = (epoch_1(&client, &server), epoch_1(&server, &client));
+        assert_eq!(ours.up, theirs.up);
+        assert_eq!(ours.down, theirs.down);
+    }
+
+    #[test]
+    fn every_key_of_every_epoch_is_different() {
+        let (zero, next) = Chain::first(&[2; 64], &[3; 64]).epoch(0);
+        let (one, _) = next.chain(&[4; 32], &[5; 64]).epoch(1);
+        let (other, _) = next.chain(&[6; 32], &[5; 64]).epoch(1);
+        let (bound, _) = next.chain(&[4; 32], &[7; 64]).epoch(1);
+        let keys = [&zero, &one, &other, &bound].map(|epoch| [*epoch.up, *epoch.down]);
+        let mut keys = keys.concat();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), 8);
+    }
+
+    #[test]
+    fn the_first_chain_needs_the_pre_shared_key_and_the_session_key() {
+        let up = |mix: u8, session_key: u8| *Chain::first(&[mix; 64], &[session_key; 64]).epoch(0).0.up;
+        assert_ne!(up(1, 1), up(2, 1));
+        assert_ne!(up(1, 1), up(1, 2));
+    }
+}

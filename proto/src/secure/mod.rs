@@ -65,4 +65,6 @@ impl Suite {
 }
 
 pub use login::{Login, LoginError, MAX_LOGIN_LEN};
+pub use opaque::{BadRecord, BadSetup, RECORD_LEN, Record, RegisterError, SETUP_LEN, ServerSetup, register};
 pub use pool::{Pool, PoolError};
+pub use psk::{Psk, PskError};

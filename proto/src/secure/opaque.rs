@@ -1,1 +1,392 @@
-//! Skeleton.
+//! OPAQUE (RFC 9807): login by a password that the server never sees, neither at login nor at registration.
+//!
+//! This file decides what Sandhog puts into OPAQUE (password input, identities, context, cost) and hides the library
+//! behind bytes. `exchange` is the exchange itself, with all of that as parameters, so that the vectors of the RFC
+//! run through the same code. The curve is ristretto255, the hash SHA-512, the key exchange 3DH, the stretching
+//! Argon2id.
+//!
+//! Every message has one length, [`KE1_LEN`] and so on. A wrong password, an unknown user and a changed byte all
+//! look alike, to both sides.
+
+use alloc::vec::Vec;
+use core::error::Error;
+use core::fmt;
+
+use opaque_ke::Identifiers;
+use rand_chacha::ChaCha20Rng;
+use rand_core::{CryptoRng, RngCore, SeedableRng};
+use unicode_normalization::UnicodeNormalization;
+use zeroize::Zeroizing;
+
+use self::exchange::{KE1_LEN, KE2_LEN, KE3_LEN, REG1_LEN, REG2_LEN, Refused};
+use self::stretch::Stretch;
+use super::{Login, MAX_LOGIN_LEN, Suite};
+
+mod exchange;
+mod stretch;
+#[cfg(test)]
+mod tests;
+
+pub use self::exchange::{RECORD_LEN, SETUP_LEN};
+
+/// Length of the context of a login in bytes.
+pub(crate) const CONTEXT_LEN: usize = 18;
+/// Longest input of the OPRF in bytes (RFC 9497, section 3.3.1). The library looks only when the login is finished.
+const MAX_OPRF_INPUT_LEN: usize = 65_535;
+/// Begins every password input and every context; the number is the version of the protocol.
+const PROTOCOL: &[u8; 9] = b"sandhog/2";
+
+/// What a server needs to register and to log in its users: the OPRF seed, its key pair, and the public key that
+/// stands in for unknown users. Whoever has it and the records can try passwords offline; without it nobody can
+/// log in, so keep a copy. Erased when dropped, never printed.
+#[derive(Clone)]
+pub struct ServerSetup(exchange::Setup);
+
+impl ServerSetup {
+    /// Makes a new one. Users registered with another cannot log in with it.
+    pub fn generate(rng: &mut (impl RngCore + CryptoRng)) -> Self {
+        Self(exchange::Setup::generate(rng))
+    }
+
+    /// OPRF seed (64 bytes), private key (32), public key for unknown users (32).
+    #[must_use]
+    pub fn to_bytes(&self) -> Zeroizing<[u8; SETUP_LEN]> {
+        self.0.to_bytes()
+    }
+
+    /// Reads what [`Self::to_bytes`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`BadSetup`] if the bytes are anything else.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, BadSetup> {
+        let bytes = bytes.try_into().map_err(|_| BadSetup)?;
+        exchange::Setup::from_bytes(bytes)
+            .map(Self)
+            .map_err(|Refused| BadSetup)
+    }
+}
+
+/// Hides it all.
+impl fmt::Debug for ServerSetup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServerSetup([hidden])")
+    }
+}
+
+/// What the server keeps of a user's registration, parsed: RFC 9807's registration record. Erased when dropped.
+///
+/// Parsing has to decompress a point of the curve. It is done here and not at login, where its time would tell who
+/// exists.
+#[derive(Clone)]
+pub struct Record(exchange::Record);
+
+impl Record {
+    /// Reads what [`Self::to_bytes`] wrote, or the last message of a registration.
+    ///
+    /// # Errors
+    ///
+    /// [`BadRecord`] if the bytes are anything else.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, BadRecord> {
+        let bytes = bytes.try_into().map_err(|_| BadRecord)?;
+        exchange::Record::from_bytes(bytes)
+            .map(Self)
+            .map_err(|Refused| BadRecord)
+    }
+
+    /// Public key of the user (32 bytes), masking key (64), envelope (96).
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; RECORD_LEN] {
+        self.0.to_bytes()
+    }
+}
+
+/// Hides it all.
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Record([hidden])")
+    }
+}
+
+/// Registers a user where the server is: both sides of a registration at once.
+///
+/// Blocks for as long as `suite` says. Afterwards nothing knows the password.
+///
+/// # Errors
+///
+/// [`RegisterError::PasswordTooLong`].
+pub fn register(
+    setup: &ServerSetup,
+    suite: Suite,
+    login: &Login,
+    password: &str,
+    rng: &mut (impl RngCore + CryptoRng),
+) -> Result<Record, RegisterError> {
+    let (registration, reg1) = Registration::start(login, password, rng)
+        .map_err(|PasswordTooLong| RegisterError::PasswordTooLong)?;
+    let reg2 = reg_respond(setup, login, &reg1).map_err(|BadMessage| RegisterError::InvalidMessage)?;
+    let mut seed = Zeroizing::new([0; 32]);
+    rng.fill_bytes(seed.as_mut());
+    let record = registration.finish(suite, &reg2, *seed)?;
+    Record::from_bytes(&record).map_err(|BadRecord| RegisterError::InvalidMessage)
+}
+
+/// What both sides bind a login to beside its messages: suite, client's and server's receiver index.
+pub(crate) fn context(suite: Suite, client_index: u32, server_index: u32) -> [u8; CONTEXT_LEN] {
+    let [c0, c1, c2, c3] = client_index.to_be_bytes();
+    let [s0, s1, s2, s3] = server_index.to_be_bytes();
+    let tail = [suite.byte(), c0, c1, c2, c3, s0, s1, s2, s3];
+    let mut context = [0; CONTEXT_LEN];
+    for (to, from) in context.iter_mut().zip(PROTOCOL.iter().chain(&tail)) {
+        *to = *from;
+    }
+    context
+}
+
+/// What the client feeds into the OPRF as its password. The login is in it, so that equal passwords of two users
+/// have nothing in common even for one who holds the server's seed.
+fn password_input(login: &Login, password: &str) -> Result<Zeroizing<Vec<u8>>, PasswordTooLong> {
+    // NFC makes UTF-8 at most three times as long (Unicode Standard Annex 15); room for all of it at once, so that
+    // no shorter buffer with a part of the password stays behind.
+    let room = password
+        .len()
+        .saturating_mul(3)
+        .saturating_add(MAX_LOGIN_LEN)
+        .saturating_add(16);
+    let mut input = Zeroizing::new(Vec::with_capacity(room));
+    for part in [PROTOCOL, b"\0".as_slice(), login.as_str().as_bytes(), b"\0"] {
+        input.extend_from_slice(part);
+    }
+    for char in password.nfc() {
+        input.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
+    }
+    if input.len() > MAX_OPRF_INPUT_LEN {
+        return Err(PasswordTooLong);
+    }
+    Ok(input)
+}
+
+/// The client is known by its login; the server has no name, its public key is in the record's envelope.
+fn identifiers(login: &Login) -> Identifiers<'_> {
+    Identifiers {
+        client: Some(login.as_str().as_bytes()),
+        server: None,
+    }
+}
+
+/// The client between KE1 and KE2. Holds the password, erases it when dropped.
+#[derive(Clone)]
+pub(crate) struct ClientLogin {
+    login: Login,
+    input: Zeroizing<Vec<u8>>,
+    state: exchange::ClientLogin,
+}
+
+impl ClientLogin {
+    /// Begins a login: the state, and KE1 for the server.
+    pub(crate) fn start(
+        login: &Login,
+        password: &str,
+        rng: &mut (impl RngCore + CryptoRng),
+    ) -> Result<(Self, [u8; KE1_LEN]), PasswordTooLong> {
+        let input = password_input(login, password)?;
+        let (state, ke1) = exchange::ClientLogin::start(&input, rng).map_err(|Refused| PasswordTooLong)?;
+        let login = login.clone();
+        Ok((Self { login, input, state }, ke1))
+    }
+
+    /// Checks the server's KE2. Runs Argon2id: blocks for as long as `suite` says.
+    pub(crate) fn finish(
+        self,
+        suite: Suite,
+        context: &[u8; CONTEXT_LEN],
+        ke2: &[u8; KE2_LEN],
+    ) -> Result<Finished, LoginFailed> {
+        let identifiers = identifiers(&self.login);
+        self.state
+            .finish(&self.input, Stretch::Argon2id(suite), identifiers, context, ke2)
+            .map(|(ke3, session_key)| Finished { ke3, session_key })
+            .map_err(|Refused| LoginFailed)
+    }
+}
+
+impl fmt::Debug for ClientLogin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientLogin([hidden])")
+    }
+}
+
+/// A login as the client sees it: the server has shown that it holds the record of this password.
+pub(crate) struct Finished {
+    /// For the server.
+    pub(crate) ke3: [u8; KE3_LEN],
+    /// What both sides now share.
+    pub(crate) session_key: Zeroizing<[u8; 64]>,
+}
+
+impl fmt::Debug for Finished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Finished([hidden])")
+    }
+}
+
+/// The server between KE2 and KE3. Erased when dropped.
+pub(crate) struct ServerLogin(exchange::ServerLogin);
+
+impl ServerLogin {
+    /// The session key if `ke3` is the client's. A wrong one changes nothing.
+    pub(crate) fn verify(&self, ke3: &[u8; KE3_LEN]) -> Option<Zeroizing<[u8; 64]>> {
+        self.0.verify(ke3)
+    }
+}
+
+impl fmt::Debug for ServerLogin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ServerLogin([hidden])")
+    }
+}
+
+/// Answers a KE1. `None` as `record` stands for an unknown user and is answered with a fake (RFC 9807, section 10.9):
+/// same work, same sizes, and equal from one login to the next in the same bytes, those of the OPRF, which depend on
+/// `setup`, `login` and `ke1` alone. All other bytes are masked under a fresh nonce or fresh themselves. That the
+/// masking key of a fake is fresh as well could only be told by one who has it, and nobody has.
+pub(crate) fn respond(
+    setup: &ServerSetup,
+    record: Option<&Record>,
+    login: &Login,
+    ke1: &[u8; KE1_LEN],
+    context: &[u8; CONTEXT_LEN],
+    rng: &mut (impl RngCore + CryptoRng),
+) -> Result<(ServerLogin, [u8; KE2_LEN]), Ke1Invalid> {
+    let record = record.map(|record| &record.0);
+    let credential = login.as_str().as_bytes();
+    exchange::respond(
+        &setup.0,
+        record,
+        credential,
+        identifiers(login),
+        ke1,
+        context,
+        rng,
+    )
+    .map(|(state, ke2)| (ServerLogin(state), ke2))
+    .map_err(|Refused| Ke1Invalid)
+}
+
+/// The client's side of a change of password. Holds the new password, erases it when dropped.
+#[derive(Clone)]
+pub(crate) struct Registration {
+    login: Login,
+    input: Zeroizing<Vec<u8>>,
+    state: exchange::Registration,
+}
+
+impl Registration {
+    /// Begins a registration: the state, and the first message for the server.
+    pub(crate) fn start(
+        login: &Login,
+        password: &str,
+        rng: &mut (impl RngCore + CryptoRng),
+    ) -> Result<(Self, [u8; REG1_LEN]), PasswordTooLong> {
+        let input = password_input(login, password)?;
+        let (state, reg1) = exchange::Registration::start(&input, rng).map_err(|Refused| PasswordTooLong)?;
+        let login = login.clone();
+        Ok((Self { login, input, state }, reg1))
+    }
+
+    /// The record for the server, made with its answer. `seed` is of the randomness that goes into it. Runs Argon2id:
+    /// blocks for as long as `suite` says.
+    pub(crate) fn finish(
+        self,
+        suite: Suite,
+        reg2: &[u8; REG2_LEN],
+        seed: [u8; 32],
+    ) -> Result<[u8; RECORD_LEN], RegisterError> {
+        let identifiers = identifiers(&self.login);
+        let mut rng = ChaCha20Rng::from_seed(seed);
+        self.state
+            .finish(&self.input, Stretch::Argon2id(suite), identifiers, reg2, &mut rng)
+            .map_err(|Refused| RegisterError::InvalidMessage)
+    }
+}
+
+impl fmt::Debug for Registration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Registration([hidden])")
+    }
+}
+
+/// The server's answer to the first message of a registration. Keeps nothing.
+pub(crate) fn reg_respond(
+    setup: &ServerSetup,
+    login: &Login,
+    reg1: &[u8; REG1_LEN],
+) -> Result<[u8; REG2_LEN], BadMessage> {
+    exchange::reg_respond(&setup.0, login.as_str().as_bytes(), reg1).map_err(|Refused| BadMessage)
+}
+
+/// Bytes that are no [`ServerSetup`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadSetup;
+
+impl fmt::Display for BadSetup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the server's setup is damaged: it is not {SETUP_LEN} bytes of seed and keys"
+        )
+    }
+}
+
+impl Error for BadSetup {}
+
+/// Bytes that are no [`Record`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadRecord;
+
+impl fmt::Display for BadRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the registration record is damaged: it is not {RECORD_LEN} bytes of keys and envelope"
+        )
+    }
+}
+
+impl Error for BadRecord {}
+
+/// Why a user could not be registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RegisterError {
+    /// The password is too long: login and password have some 65,000 bytes together at the most.
+    PasswordTooLong,
+    /// A message of the other side is not what RFC 9807 says.
+    InvalidMessage,
+}
+
+impl fmt::Display for RegisterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PasswordTooLong => "the password is too long: use at most 60,000 bytes",
+            Self::InvalidMessage => "the other side's message of the registration is invalid",
+        })
+    }
+}
+
+impl Error for RegisterError {}
+
+/// A password that the OPRF cannot take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PasswordTooLong;
+
+/// A KE2 that does not belong to this login: wrong password, unknown user, another server, a changed byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LoginFailed;
+
+/// A KE1 that is not what RFC 9807 says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ke1Invalid;
+
+/// A message of a registration that is not what RFC 9807 says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BadMessage;

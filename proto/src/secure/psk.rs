@@ -1,1 +1,162 @@
-//! Skeleton.
+//! The key that everyone who may knock holds: outsiders without it get silence.
+
+use core::error::Error;
+use core::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use super::keys;
+use crate::aead::KEY_LEN;
+
+/// The key of the article this protocol descends from, which everyone knows:
+/// `KGiEbfJODclOCzUVfWXBO7Y/ohnEVxf7+RnwaAA1/78=`.
+const PUBLISHED: [u8; KEY_LEN] = [
+    0x28, 0x68, 0x84, 0x6d, 0xf2, 0x4e, 0x0d, 0xc9, 0x4e, 0x0b, 0x35, 0x15, 0x7d, 0x65, 0xc1, 0x3b, 0xb6,
+    0x3f, 0xa2, 0x19, 0xc4, 0x57, 0x17, 0xfb, 0xf9, 0x19, 0xf0, 0x68, 0x00, 0x35, 0xff, 0xbf,
+];
+
+/// The pre-shared key of a secure tunnel: 32 random bytes. Erased when dropped, never printed.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct Psk([u8; KEY_LEN]);
+
+impl Psk {
+    /// Takes the bytes of a key. The caller's copy is the caller's to erase.
+    ///
+    /// # Errors
+    ///
+    /// [`PskError::AllZero`] and [`PskError::Published`] for keys that are no secret.
+    pub fn new(bytes: [u8; KEY_LEN]) -> Result<Self, PskError> {
+        let key = Self(bytes);
+        if key.0.ct_eq(&[0; KEY_LEN]).into() {
+            return Err(PskError::AllZero);
+        }
+        if key.0.ct_eq(&PUBLISHED).into() {
+            return Err(PskError::Published);
+        }
+        Ok(key)
+    }
+
+    /// Takes the bytes of a key whose length nobody has looked at yet.
+    ///
+    /// # Errors
+    ///
+    /// [`PskError`] if they are not 32 or no secret.
+    pub fn from_slice(bytes: &[u8]) -> Result<Self, PskError> {
+        match bytes.try_into() {
+            Ok(bytes) => Self::new(bytes),
+            Err(_) => Err(PskError::WrongLength(bytes.len())),
+        }
+    }
+
+    /// Reads a key as configuration files carry it: standard base64 with padding, 44 characters.
+    ///
+    /// # Errors
+    ///
+    /// [`PskError`] if `text` is no usable key. The error holds nothing of the key.
+    pub fn from_base64(text: &str) -> Result<Self, PskError> {
+        let bytes = Zeroizing::new(STANDARD.decode(text).map_err(|_| PskError::NotBase64)?);
+        Self::from_slice(&bytes)
+    }
+
+    /// What the profile uses instead of the key itself. Each is bound to its purpose.
+    pub(crate) fn keys(&self) -> PskKeys {
+        let prk = keys::extract(b"sandhog/2", &[&self.0]);
+        PskKeys {
+            up: keys::expand(&prk, &[b"ctl up"]),
+            down: keys::expand(&prk, &[b"ctl down"]),
+            mix: keys::expand(&prk, &[b"mix"]),
+        }
+    }
+}
+
+/// Hides the key.
+impl fmt::Debug for Psk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Psk([hidden])")
+    }
+}
+
+/// The keys that come from a [`Psk`].
+pub(crate) struct PskKeys {
+    /// For control datagrams from the client to the server.
+    pub(crate) up: Zeroizing<[u8; KEY_LEN]>,
+    /// For control datagrams from the server to the client.
+    pub(crate) down: Zeroizing<[u8; KEY_LEN]>,
+    /// Goes into the session keys: who breaks OPAQUE some day still needs the pre-shared key.
+    pub(crate) mix: Zeroizing<[u8; 64]>,
+}
+
+/// Why something is no usable pre-shared key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PskError {
+    /// It has this many bytes instead of 32.
+    WrongLength(usize),
+    /// It is not standard base64 with padding.
+    NotBase64,
+    /// All bytes are zero.
+    AllZero,
+    /// It is the example of a public article.
+    Published,
+}
+
+impl fmt::Display for PskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WrongLength(len) => write!(f, "the pre-shared key has {len} bytes instead of {KEY_LEN}"),
+            Self::NotBase64 => f.write_str("the pre-shared key is not standard base64 with padding"),
+            Self::AllZero => f.write_str("the pre-shared key is all zeros"),
+            Self::Published => f.write_str("the pre-shared key is the published example that everyone knows"),
+        }?;
+        f.write_str(": make one with `openssl rand -base64 32`")
+    }
+}
+
+impl Error for PskError {}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+    use alloc::string::ToString;
+
+    use super::*;
+
+    const PUBLISHED_TEXT: &str = "KGiEbfJODclOCzUVfWXBO7Y/ohnEVxf7+RnwaAA1/78=";
+
+    #[test]
+    fn keys_that_are_no_secret_are_refused() {
+        assert_eq!(Psk::new([0; 32]).unwrap_err(), PskError::AllZero);
+        assert_eq!(Psk::from_base64(PUBLISHED_TEXT).unwrap_err(), PskError::Published);
+        assert_eq!(Psk::new(PUBLISHED).unwrap_err(), PskError::Published);
+    }
+
+    #[test]
+    fn other_lengths_and_texts_are_refused() {
+        assert_eq!(Psk::from_slice(&[1; 31]).unwrap_err(), PskError::WrongLength(31));
+        assert_eq!(Psk::from_slice(&[1; 33]).unwrap_err(), PskError::WrongLength(33));
+        assert_eq!(Psk::from_slice(&[]).unwrap_err(), PskError::WrongLength(0));
+        assert_eq!(Psk::from_base64("AQEB").unwrap_err(), PskError::WrongLength(3));
+        let unpadded = PUBLISHED_TEXT.trim_end_matches('=');
+        for text in ["not base64!", unpadded] {
+            assert_eq!(Psk::from_base64(text).unwrap_err(), PskError::NotBase64);
+        }
+    }
+
+    #[test]
+    fn one_bit_beside_a_refused_key_is_accepted() {
+        let mut bytes = PUBLISHED;
+        bytes[31] ^= 1;
+        assert!(Psk::from_slice(&bytes).is_ok());
+        bytes = [0; 32];
+        bytes[0] = 1;
+        assert!(Psk::new(bytes).is_ok());
+    }
+
+    #[test]
+    fn the_key_is_not_printed_and_errors_say_what_to_do() {
+        assert_eq!(format!("{:?}", Psk::new([7; 32]).unwrap()), "Psk([hidden])");
+        assert!(PskError::AllZero.to_string().contains("openssl rand -base64 32"));
+    }
+}

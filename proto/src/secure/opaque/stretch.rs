@@ -1,0 +1,62 @@
+//! What makes each guess of a password dear: Argon2id (RFC 9106) between the OPRF and the keys.
+
+use alloc::vec;
+
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use opaque_ke::errors::InternalError;
+use opaque_ke::generic_array::{ArrayLength, GenericArray};
+use opaque_ke::ksf::Ksf;
+use zeroize::Zeroizing;
+
+use super::super::Suite;
+
+/// The key stretching function (RFC 9807, section 2.1).
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Stretch {
+    /// Argon2id version 19 with a salt of 16 zero bytes, as RFC 9807, section 7, has it: what is stretched comes from
+    /// a secret of the server and is different for each user.
+    Argon2id(Suite),
+    /// Nothing at all, as the vectors of RFC 9807, Appendix C, have it.
+    #[cfg(test)]
+    Identity,
+}
+
+/// The library asks for one; a login without a suite does not exist.
+impl Default for Stretch {
+    fn default() -> Self {
+        Self::Argon2id(Suite::Standard)
+    }
+}
+
+impl Ksf for Stretch {
+    fn hash<L: ArrayLength<u8>>(
+        &self,
+        input: GenericArray<u8, L>,
+    ) -> Result<GenericArray<u8, L>, InternalError> {
+        match self {
+            Self::Argon2id(suite) => {
+                let mut output = GenericArray::default();
+                argon2id(*suite, &input, &mut output).map_err(|_| InternalError::KsfError)?;
+                Ok(output)
+            }
+            #[cfg(test)]
+            Self::Identity => Ok(input),
+        }
+    }
+}
+
+fn argon2id(suite: Suite, input: &[u8], output: &mut [u8]) -> argon2::Result<()> {
+    let (memory_kib, passes, lanes) = match suite {
+        Suite::Laboratory => (8, 1, 1),
+        Suite::Standard => (64 * 1024, 3, 4),
+    };
+    let params = Params::new(memory_kib, passes, lanes, Some(output.len()))?;
+    // The library would not erase the memory; a guess could be checked against it without the server.
+    let mut memory = Zeroizing::new(vec![Block::default(); params.block_count()]);
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into_with_memory(
+        input,
+        &[0; 16],
+        output,
+        &mut *memory,
+    )
+}

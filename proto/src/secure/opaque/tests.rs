@@ -1,0 +1,366 @@
+//! What a login promises. The bytes themselves are held against RFC 9807 in `exchange`.
+
+use alloc::format;
+use alloc::string::String;
+
+use super::*;
+
+const LAB: Suite = Suite::Laboratory;
+
+/// A server that knows `kean` by the password `correct horse`.
+struct World {
+    rng: ChaCha20Rng,
+    setup: ServerSetup,
+    login: Login,
+    record: Record,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut rng = ChaCha20Rng::from_seed([1; 32]);
+        let setup = ServerSetup::generate(&mut rng);
+        let login = Login::new("kean").unwrap();
+        let record = register(&setup, LAB, &login, "correct horse", &mut rng).unwrap();
+        Self {
+            rng,
+            setup,
+            login,
+            record,
+        }
+    }
+
+    fn start(&mut self, password: &str) -> (ClientLogin, [u8; KE1_LEN]) {
+        ClientLogin::start(&self.login, password, &mut self.rng).unwrap()
+    }
+
+    fn respond(&mut self, ke1: &[u8; KE1_LEN], context: &[u8; CONTEXT_LEN]) -> (ServerLogin, [u8; KE2_LEN]) {
+        respond(
+            &self.setup,
+            Some(&self.record),
+            &self.login,
+            ke1,
+            context,
+            &mut self.rng,
+        )
+        .unwrap()
+    }
+
+    /// What both sides get from a whole login.
+    fn log_in(&mut self, password: &str) -> Result<(), LoginFailed> {
+        let context = context(LAB, 1, 2);
+        let (client, ke1) = self.start(password);
+        let (server, ke2) = self.respond(&ke1, &context);
+        let finished = client.finish(LAB, &context, &ke2)?;
+        assert_eq!(server.verify(&finished.ke3).unwrap(), finished.session_key);
+        Ok(())
+    }
+}
+
+#[test]
+fn the_right_password_gives_both_sides_the_same_session_key() {
+    World::new().log_in("correct horse").unwrap();
+}
+
+#[test]
+fn a_wrong_password_fails_at_the_client() {
+    assert_eq!(World::new().log_in("correct house"), Err(LoginFailed));
+    assert_eq!(World::new().log_in(""), Err(LoginFailed));
+}
+
+#[test]
+fn each_login_has_its_own_session_key() {
+    let mut world = World::new();
+    let context = context(LAB, 1, 2);
+    let mut key = || {
+        let (client, ke1) = world.start("correct horse");
+        let (_, ke2) = world.respond(&ke1, &context);
+        client.finish(LAB, &context, &ke2).unwrap().session_key
+    };
+    assert_ne!(key(), key());
+}
+
+#[test]
+fn the_same_password_typed_in_another_form_is_the_same() {
+    let mut world = World::new();
+    world.record = register(&world.setup, LAB, &world.login, "caf\u{e9}", &mut world.rng).unwrap();
+    world.log_in("cafe\u{301}").unwrap();
+    assert_eq!(world.log_in("cafe"), Err(LoginFailed));
+}
+
+#[test]
+fn the_password_input_names_protocol_and_user() {
+    let login = Login::new("kean").unwrap();
+    let input = password_input(&login, "cafe\u{301}").unwrap();
+    assert_eq!(input.as_slice(), "sandhog/2\0kean\0caf\u{e9}".as_bytes());
+}
+
+#[test]
+fn the_password_input_never_moves_in_memory() {
+    let login = Login::new(&"a".repeat(64)).unwrap();
+    // Composition exclusions are what NFC makes longest: U+1D160 has 4 bytes and becomes 12.
+    let password: String = core::iter::repeat_n('\u{1d160}', 500).collect();
+    let input = password_input(&login, &password).unwrap();
+    assert_eq!(input.len(), 9 + 1 + 64 + 1 + 12 * 500);
+    assert!(input.capacity() >= input.len());
+    assert!(
+        input.capacity() <= 3 * password.len() + 64 + 16,
+        "it was allocated once and never grown"
+    );
+}
+
+#[test]
+fn a_password_beyond_the_oprf_is_refused() {
+    let world = World::new();
+    let mut rng = ChaCha20Rng::from_seed([2; 32]);
+    let longest = "x".repeat(usize::from(u16::MAX) - 15);
+    let record = register(&world.setup, LAB, &world.login, &longest, &mut rng);
+    assert!(record.is_ok());
+    let too_long = longest + "x";
+    assert!(ClientLogin::start(&world.login, &too_long, &mut rng).is_err());
+    let refused = register(&world.setup, LAB, &world.login, &too_long, &mut rng);
+    assert_eq!(refused.unwrap_err(), RegisterError::PasswordTooLong);
+}
+
+#[test]
+fn the_context_is_protocol_suite_and_both_indices() {
+    let standard = context(Suite::Standard, 0x0102_0304, 0x0506_0708);
+    assert_eq!(&standard, b"sandhog/2\x01\x01\x02\x03\x04\x05\x06\x07\x08");
+    assert_eq!(context(LAB, 0, 0)[9], 0);
+}
+
+#[test]
+fn a_flipped_bit_of_suite_or_either_index_fails_the_login() {
+    let mut world = World::new();
+    let good = context(LAB, 0x0102_0304, 0x0506_0708);
+    let (client, ke1) = world.start("correct horse");
+    let (_, ke2) = world.respond(&ke1, &good);
+    assert!(client.clone().finish(LAB, &good, &ke2).is_ok());
+    for bit in 0..CONTEXT_LEN * 8 {
+        let mut flipped = good;
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        let finished = client.clone().finish(LAB, &flipped, &ke2);
+        assert_eq!(finished.unwrap_err(), LoginFailed, "bit {bit}");
+    }
+}
+
+#[test]
+fn a_changed_byte_of_any_message_fails_the_login() {
+    let mut world = World::new();
+    let context = context(LAB, 1, 2);
+    let (client, ke1) = world.start("correct horse");
+    for byte in 0..KE1_LEN {
+        let mut changed = ke1;
+        changed[byte] ^= 1;
+        let answer = respond(
+            &world.setup,
+            Some(&world.record),
+            &world.login,
+            &changed,
+            &context,
+            &mut world.rng,
+        );
+        let failed = answer.map_or(true, |(_, ke2)| {
+            client.clone().finish(LAB, &context, &ke2).is_err()
+        });
+        assert!(failed, "KE1, byte {byte}");
+    }
+    let (server, ke2) = world.respond(&ke1, &context);
+    for byte in 0..KE2_LEN {
+        let mut changed = ke2;
+        changed[byte] ^= 1;
+        assert!(
+            client.clone().finish(LAB, &context, &changed).is_err(),
+            "KE2, byte {byte}"
+        );
+    }
+    let ke3 = client.finish(LAB, &context, &ke2).unwrap().ke3;
+    for byte in 0..KE3_LEN {
+        let mut changed = ke3;
+        changed[byte] ^= 1;
+        assert!(server.verify(&changed).is_none(), "KE3, byte {byte}");
+    }
+    assert!(server.verify(&ke3).is_some(), "wrong ones before it do no harm");
+}
+
+#[test]
+fn the_client_stretches_as_the_user_was_registered() {
+    let mut world = World::new();
+    let context = context(LAB, 1, 2);
+    let (client, ke1) = world.start("correct horse");
+    let (_, ke2) = world.respond(&ke1, &context);
+    assert_eq!(
+        client.finish(Suite::Standard, &context, &ke2).unwrap_err(),
+        LoginFailed
+    );
+}
+
+#[test]
+fn another_server_with_the_record_but_not_the_setup_is_found_out() {
+    let mut world = World::new();
+    world.setup = ServerSetup::generate(&mut world.rng);
+    assert_eq!(world.log_in("correct horse"), Err(LoginFailed));
+}
+
+#[test]
+fn a_record_serves_only_the_login_it_was_made_for() {
+    let mut world = World::new();
+    world.login = Login::new("mallory").unwrap();
+    assert_eq!(world.log_in("correct horse"), Err(LoginFailed));
+}
+
+#[test]
+fn an_unknown_user_looks_like_a_wrong_password() {
+    let mut world = World::new();
+    let context = context(LAB, 1, 2);
+    let (client, ke1) = world.start("correct horse");
+    let mut answer =
+        |record| respond(&world.setup, record, &world.login, &ke1, &context, &mut world.rng).unwrap();
+    let known = [answer(Some(&world.record)).1, answer(Some(&world.record)).1];
+    let unknown = [answer(None).1, answer(None).1];
+    for [first, second] in [&known, &unknown] {
+        assert_eq!(
+            first[..32],
+            second[..32],
+            "the OPRF's element depends on the login alone"
+        );
+        for field in [32..64, 64..96, 96..192, 192..224, 224..256, 256..320] {
+            assert_ne!(
+                first[field.clone()],
+                second[field.clone()],
+                "bytes {field:?} are fresh"
+            );
+        }
+    }
+    assert_eq!(
+        known[0][..32],
+        unknown[0][..32],
+        "the element tells nothing of a record"
+    );
+    for ke2 in unknown {
+        assert_eq!(
+            client.clone().finish(LAB, &context, &ke2).unwrap_err(),
+            LoginFailed
+        );
+    }
+}
+
+#[test]
+fn nobody_confirms_a_fake_login() {
+    let mut world = World::new();
+    let context = context(LAB, 1, 2);
+    let (client, ke1) = world.start("correct horse");
+    let (_, ke2) = world.respond(&ke1, &context);
+    let ke3 = client.finish(LAB, &context, &ke2).unwrap().ke3;
+    let (fake, _) = respond(&world.setup, None, &world.login, &ke1, &context, &mut world.rng).unwrap();
+    assert!(fake.verify(&ke3).is_none());
+    assert!(fake.verify(&[0; KE3_LEN]).is_none());
+}
+
+#[test]
+fn a_ke1_without_points_of_the_curve_is_refused() {
+    let mut world = World::new();
+    let (_, ke1) = world.start("correct horse");
+    // The identity, and a field element that is not canonical (RFC 9496, section 4.3.1).
+    for bad in [[0; 32], [0xff; 32]] {
+        for at in [0, 64] {
+            let mut changed = ke1;
+            changed[at..at + 32].copy_from_slice(&bad);
+            for record in [Some(&world.record), None] {
+                let answer = respond(
+                    &world.setup,
+                    record,
+                    &world.login,
+                    &changed,
+                    &context(LAB, 1, 2),
+                    &mut world.rng,
+                );
+                assert_eq!(answer.unwrap_err(), Ke1Invalid);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_changed_password_replaces_the_old_one() {
+    let mut world = World::new();
+    let (client, reg1) = Registration::start(&world.login, "battery staple", &mut world.rng).unwrap();
+    let reg2 = reg_respond(&world.setup, &world.login, &reg1).unwrap();
+    let reg3 = client.finish(LAB, &reg2, [3; 32]).unwrap();
+    world.record = Record::from_bytes(&reg3).unwrap();
+    world.log_in("battery staple").unwrap();
+    assert_eq!(world.log_in("correct horse"), Err(LoginFailed));
+}
+
+#[test]
+fn invalid_messages_of_a_registration_are_refused() {
+    let mut world = World::new();
+    assert_eq!(
+        reg_respond(&world.setup, &world.login, &[0xff; REG1_LEN]),
+        Err(BadMessage)
+    );
+    assert_eq!(
+        reg_respond(&world.setup, &world.login, &[0; REG1_LEN]),
+        Err(BadMessage)
+    );
+    let (client, reg1) = Registration::start(&world.login, "battery staple", &mut world.rng).unwrap();
+    let mut reflected = reg_respond(&world.setup, &world.login, &reg1).unwrap();
+    reflected[..32].copy_from_slice(&reg1);
+    for reg2 in [[0; REG2_LEN], [0xff; REG2_LEN], reflected] {
+        let refused = client.clone().finish(LAB, &reg2, [3; 32]);
+        assert_eq!(refused, Err(RegisterError::InvalidMessage));
+    }
+}
+
+#[test]
+fn setup_and_record_survive_being_stored() {
+    let mut world = World::new();
+    world.setup = ServerSetup::from_bytes(world.setup.to_bytes().as_ref()).unwrap();
+    world.record = Record::from_bytes(&world.record.to_bytes()).unwrap();
+    world.log_in("correct horse").unwrap();
+}
+
+#[test]
+fn damaged_setups_and_records_are_refused() {
+    let world = World::new();
+    let (setup, record) = (world.setup.to_bytes(), world.record.to_bytes());
+    for len in [0, 1, SETUP_LEN - 1] {
+        assert_eq!(ServerSetup::from_bytes(&setup[..len]).unwrap_err(), BadSetup);
+    }
+    for len in [0, 1, RECORD_LEN - 1] {
+        assert_eq!(Record::from_bytes(&record[..len]).unwrap_err(), BadRecord);
+    }
+    assert!(ServerSetup::from_bytes(&[setup.as_slice(), &[0]].concat()).is_err());
+    assert!(Record::from_bytes(&[record.as_slice(), &[0]].concat()).is_err());
+    // A private key of zero, and public keys that are the identity.
+    let mut damaged = setup.clone();
+    damaged[64..96].fill(0);
+    assert!(ServerSetup::from_bytes(damaged.as_ref()).is_err());
+    damaged = setup;
+    damaged[96..].fill(0);
+    assert!(ServerSetup::from_bytes(damaged.as_ref()).is_err());
+    let mut damaged = record;
+    damaged[..32].fill(0);
+    assert!(Record::from_bytes(&damaged).is_err());
+}
+
+#[test]
+fn nothing_secret_is_printed() {
+    let mut world = World::new();
+    let context = context(LAB, 1, 2);
+    let (client, ke1) = world.start("correct horse");
+    let (server, ke2) = world.respond(&ke1, &context);
+    assert_eq!(format!("{:?}", world.setup), "ServerSetup([hidden])");
+    assert_eq!(format!("{:?}", world.record), "Record([hidden])");
+    assert_eq!(format!("{client:?}"), "ClientLogin([hidden])");
+    assert_eq!(format!("{server:?}"), "ServerLogin([hidden])");
+    let finished = client.finish(LAB, &context, &ke2).unwrap();
+    assert_eq!(format!("{finished:?}"), "Finished([hidden])");
+}
+
+#[test]
+fn what_runs_in_a_job_can_leave_the_thread() {
+    const fn is_send<T: Send>() {}
+    const { is_send::<ClientLogin>() };
+    const { is_send::<Registration>() };
+    const { is_send::<Finished>() };
+}
