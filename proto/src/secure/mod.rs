@@ -68,3 +68,6 @@ pub use login::{Login, LoginError, MAX_LOGIN_LEN};
 pub use opaque::{BadRecord, BadSetup, RECORD_LEN, Record, RegisterError, SETUP_LEN, ServerSetup, register};
 pub use pool::{Pool, PoolError};
 pub use psk::{Psk, PskError};
+pub use store::{
+    SetupError, StoreError, StoreErrorKind, StoreOpError, User, UserStore, setup_from_text, setup_to_text,
+};
