@@ -164,6 +164,10 @@ impl Epochs {
     pub(super) fn open(&mut self, now: Instant, buf: &mut PacketBuf) -> Result<OpenedIn, DropReason> {
         self.forget_previous(now);
         let (index, _) = session_header(buf).ok_or(DropReason::NotEnoughData)?;
+        // The session is over, whether or not a timer has said so yet: no other epoch brings it back.
+        if self.are_expired(now) {
+            return Err(DropReason::KeyExpired);
+        }
         if let Some((opener, _)) = self
             .previous
             .as_ref()
@@ -186,9 +190,6 @@ impl Epochs {
                 newest: true,
                 switched: true,
             });
-        }
-        if self.are_expired(now) {
-            return Err(DropReason::KeyExpired);
         }
         let opened = self.current.opener.open(buf).map_err(OpenError::reason)?;
         let newest = opened.newest;

@@ -21,7 +21,7 @@ pub const MAX_CANDIDATES: usize = 2;
 pub const REJECTION_GRACE: Duration = Duration::from_secs(1);
 
 /// How many cookies one attempt takes.
-pub const MAX_COOKIES: u8 = 3;
+pub const MAX_COOKIES: usize = 3;
 
 /// How far an attempt has got.
 pub(super) enum Stage {
@@ -43,7 +43,8 @@ pub(super) struct Login {
     pub(super) timer: Attempt,
     /// The datagram that is repeated byte for byte, and what it is.
     pub(super) sent: (&'static str, PacketBuf),
-    pub(super) cookies: u8,
+    /// The cookies that were taken. One that comes again is a recorded message.
+    pub(super) cookies: Vec<[u8; 16]>,
     /// The answers that were tried.
     pub(super) candidates: Vec<Box<[u8; 320]>>,
     /// Set once a candidate has failed.

@@ -43,7 +43,7 @@ impl Client {
             stage: Stage::Login,
             timer,
             sent: ("", PacketBuf::default()),
-            cookies: 0,
+            cookies: Vec::new(),
             candidates: Vec::new(),
             rejected_at: None,
         });
@@ -91,10 +91,10 @@ impl Client {
             }
             _ if !matches!(login.stage, Stage::Login) => Err(DropReason::Unexpected),
             Control::Cookie { cookie, .. } => {
-                if login.cookies >= MAX_COOKIES {
+                if login.cookies.len() >= MAX_COOKIES || login.cookies.contains(&cookie) {
                     return Err(DropReason::Unexpected);
                 }
-                login.cookies = login.cookies.saturating_add(1);
+                login.cookies.push(cookie);
                 self.knock(now, Some(cookie), tag);
                 Ok(())
             }

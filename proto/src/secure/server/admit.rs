@@ -82,6 +82,9 @@ impl Server {
             self.queues.send("ke2", remote, known.reply.clone().with_tag(tag));
             return Ok(());
         }
+        if self.half_opens.is_spent(now, remote, client_index) {
+            return Err(DropReason::Replayed);
+        }
         let debit = self.allow(now, remote, &login)?;
         let index = self.registry.fresh();
         let context = context(self.suite, client_index, index);
@@ -158,6 +161,10 @@ impl Server {
             None => return Err(DropReason::UnknownIndex),
         }
         let half_open = self.half_opens.get_mut(to).ok_or(DropReason::UnknownIndex)?;
+        // The address that showed the cookie: what follows is sent there, and counts as a place to log in from.
+        if half_open.source != remote {
+            return Err(DropReason::Unexpected);
+        }
         let Some(session_key) = half_open.state.verify(ke3) else {
             half_open.bad_ke3 = half_open.bad_ke3.saturating_add(1);
             if half_open.bad_ke3 >= MAX_BAD_KE3

@@ -7,9 +7,9 @@ use core::fmt;
 use core::net::IpAddr;
 
 use crate::IpPrefix;
-use crate::secure::message::{SettingsError, TunnelSettings};
+use crate::secure::message::{Message, SettingsError, TunnelSettings};
 use crate::secure::pool::{Pool, PoolError};
-use crate::secure::{Psk, ServerSetup, Suite, UserStore};
+use crate::secure::{CONTROL_LEN, MESSAGE_PADDING, OVERHEAD, Psk, ServerSetup, Suite, UserStore};
 
 /// What a server has to know. Debug shows neither keys nor seed.
 #[derive(Clone)]
@@ -63,6 +63,8 @@ pub enum ConfigError {
     Pool(IpPrefix, PoolError),
     /// What the clients would be told does not fit the protocol.
     Settings(SettingsError),
+    /// What the clients would be told is longer than the datagram that it answers.
+    SettingsTooLong,
     /// A user's password is stretched in another way than this server's.
     Suite(String),
 }
@@ -75,6 +77,9 @@ impl fmt::Display for ConfigError {
             ),
             Self::Pool(prefix, error) => write!(f, "{prefix}: {error}"),
             Self::Settings(error) => error.fmt(f),
+            Self::SettingsTooLong => f.write_str(
+                "what every client is told is too long for one datagram: fewer routes, name servers or search domains",
+            ),
             Self::Suite(login) => write!(
                 f,
                 "the record of {login} was made for another suite: set the password again"
@@ -134,6 +139,21 @@ impl ServerConfig {
             keepalive: self.keepalive,
         };
         settings.check().map_err(ConfigError::Settings)?;
+        // The longest that it becomes. It answers a control datagram, from an address that may be forged by then.
+        let longest = |is_v4: bool, address: IpAddr, length| {
+            let mut prefixes = self.addresses.iter();
+            let is_there = prefixes.any(|prefix| prefix.address.is_ipv4() == is_v4);
+            is_there.then_some(IpPrefix { address, length })
+        };
+        let longest = TunnelSettings {
+            address4: longest(true, [255; 4].into(), 32),
+            address6: longest(false, [0xffff; 8].into(), 128),
+            ..settings.clone()
+        };
+        let len = Message::Settings(longest).to_json().len();
+        if len.next_multiple_of(MESSAGE_PADDING).saturating_add(OVERHEAD) > CONTROL_LEN {
+            return Err(ConfigError::SettingsTooLong);
+        }
         Ok(settings)
     }
 }
