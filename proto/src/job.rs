@@ -8,7 +8,7 @@ use argon2::{Argon2, PasswordHash, PasswordVerifier};
 use zeroize::Zeroizing;
 
 use crate::secure::Suite;
-use crate::secure::opaque::{ClientLogin, Finished};
+use crate::secure::opaque::{ClientLogin, Finished, Registration};
 
 /// Work that may take a tenth of a second and some MiB of memory, to be run off the thread that carries packets.
 ///
@@ -25,6 +25,16 @@ enum Work {
         password: Zeroizing<String>,
     },
     FinishLogin(Box<LoginWork>),
+    Register(Box<RegisterWork>),
+    SaveUsers(String),
+}
+
+/// Everything that the last step of a registration needs.
+struct RegisterWork {
+    registration: Registration,
+    suite: Suite,
+    reg2: [u8; 64],
+    seed: Zeroizing<[u8; 32]>,
 }
 
 /// Everything that the last step of a login needs.
@@ -45,6 +55,9 @@ pub(crate) enum Outcome {
     PasswordVerified(bool),
     /// `None`: the password is wrong, or the answer was not the server's.
     LoginFinished(Option<Finished>),
+    /// The new record; `None`: the answer was not the server's.
+    Registered(Option<Box<[u8; 192]>>),
+    UsersSaved(bool),
 }
 
 impl Job {
@@ -76,6 +89,56 @@ impl Job {
         }
     }
 
+    /// The last step of a registration by OPAQUE, in which the new password is stretched.
+    pub(crate) fn register(
+        id: u64,
+        registration: Box<Registration>,
+        suite: Suite,
+        reg2: &[u8; 64],
+        seed: Zeroizing<[u8; 32]>,
+    ) -> Self {
+        let work = RegisterWork {
+            registration: *registration,
+            suite,
+            reg2: *reg2,
+            seed,
+        };
+        Self {
+            id,
+            work: Work::Register(Box::new(work)),
+        }
+    }
+
+    /// A changed user store, to be written before the change counts.
+    pub(crate) const fn save_users(id: u64, text: String) -> Self {
+        Self {
+            id,
+            work: Work::SaveUsers(text),
+        }
+    }
+
+    /// The text of the user store that must be safely on disk before [`run`](Self::run) is called, if this is such a job.
+    /// A shell that cannot write it calls [`fail`](Self::fail) instead.
+    #[must_use]
+    pub fn users_to_save(&self) -> Option<&str> {
+        match &self.work {
+            Work::SaveUsers(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The result of a job that could not be done: the peer goes on as if its cause had not come.
+    #[must_use]
+    pub fn fail(self) -> JobDone {
+        let outcome = match self.work {
+            Work::VerifyPassword { .. } => Outcome::PasswordVerified(false),
+            Work::FinishLogin(_) => Outcome::LoginFinished(None),
+            Work::Register(_) => Outcome::Registered(None),
+            Work::SaveUsers(_) => Outcome::UsersSaved(false),
+        };
+        JobDone { id: self.id, outcome }
+    }
+
     /// Does the work. Pure: the result depends on the job alone. May block for a tenth of a second.
     #[must_use]
     pub fn run(self) -> JobDone {
@@ -85,6 +148,17 @@ impl Job {
                 let finished = work.login.finish(work.suite, &work.context, &work.ke2);
                 Outcome::LoginFinished(finished.ok())
             }
+            Work::Register(work) => {
+                let RegisterWork {
+                    registration,
+                    suite,
+                    reg2,
+                    seed,
+                } = *work;
+                let reg3 = registration.finish(suite, &reg2, *seed);
+                Outcome::Registered(reg3.ok().map(Box::new))
+            }
+            Work::SaveUsers(_) => Outcome::UsersSaved(true),
         };
         JobDone { id: self.id, outcome }
     }
@@ -103,6 +177,8 @@ impl fmt::Debug for Job {
         match self.work {
             Work::VerifyPassword { .. } => f.write_str("Job(verify password)"),
             Work::FinishLogin(_) => f.write_str("Job(finish login)"),
+            Work::Register(_) => f.write_str("Job(register)"),
+            Work::SaveUsers(_) => f.write_str("Job(save users)"),
         }
     }
 }
@@ -113,6 +189,8 @@ impl fmt::Debug for JobDone {
         match self.outcome {
             Outcome::PasswordVerified(_) => f.write_str("JobDone(verify password)"),
             Outcome::LoginFinished(_) => f.write_str("JobDone(finish login)"),
+            Outcome::Registered(_) => f.write_str("JobDone(register)"),
+            Outcome::UsersSaved(_) => f.write_str("JobDone(save users)"),
         }
     }
 }

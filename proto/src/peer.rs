@@ -181,6 +181,13 @@ pub enum EventKind {
         /// Why, in kebab case.
         reason: &'static str,
     },
+    /// A server has a new record of a user, who has changed their password; it is stored.
+    RecordChanged {
+        /// The user's name.
+        login: String,
+    },
+    /// A client's change of its password is over.
+    PasswordChanged(Result<(), StartError>),
     /// A datagram or packet was not taken, and why.
     Dropped(DropReason),
 }

@@ -26,10 +26,16 @@ pub(crate) struct FlightKey {
 }
 
 /// A copy of a datagram on its way.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Flight {
     /// The `Flight` record.
     pub(crate) record: RecordId,
+    /// Who made the bytes; not always who sent them.
+    pub(crate) origin: HostId,
+    /// The source address that is written on it.
+    pub(crate) from: SocketAddr,
+    /// The address that it is sent to.
+    pub(crate) to: SocketAddr,
     /// What its sender meant.
     pub(crate) kind: &'static str,
     /// The first 8 bytes of the payload's SHA-256.
@@ -92,6 +98,12 @@ impl Net {
     /// Who has `address`.
     pub(crate) fn host_at(&self, address: SocketAddr) -> Option<HostId> {
         self.addresses.get(&address).copied()
+    }
+
+    /// Gives `host`, who had the address `from`, another one. Whoever had that has none any more.
+    pub(crate) fn rebind(&mut self, host: HostId, from: SocketAddr, to: SocketAddr) {
+        self.addresses.remove(&from);
+        self.addresses.insert(to, host);
     }
 
     /// Decides the fate of a datagram. Copies set out with [`launch`](Self::launch).

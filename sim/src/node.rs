@@ -1,5 +1,6 @@
 //! One host's turn: the peer, the network stack behind it, and what its user does. The same in both engines.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,8 +38,8 @@ pub(crate) struct Node {
     started: bool,
     /// What causes things that no packet caused: boot, command or timer.
     cause: RecordId,
-    /// Who sent what arrived in this turn, by the record of its arrival.
-    senders: Vec<(RecordId, HostId)>,
+    /// Who made what arrived in this turn, and the address it came from, by the record of its arrival.
+    senders: Vec<(RecordId, HostId, SocketAddr)>,
     input: Batch,
     output: Batch,
     packet: Vec<u8>,
@@ -83,7 +84,7 @@ impl Node {
     pub(crate) fn turn(&mut self, world: &mut World, arrivals: Vec<Arrival>) -> Option<Instant> {
         self.senders.clear();
         for (sender, datagram) in arrivals {
-            self.senders.push((datagram.payload.tag, sender));
+            self.senders.push((datagram.payload.tag, sender, datagram.remote));
             self.input.datagrams.push(datagram);
         }
         self.take_due_timer(world);
@@ -107,6 +108,8 @@ impl Node {
         if let Some(counters) = world.hosts[usize::from(self.id)].counters.last_mut() {
             *counters = self.peer.counters();
         }
+        let latest = world.trace.len();
+        world.checks.see_gauges(latest, self.id, self.peer.gauges());
         self.next_turn(world)
     }
 
@@ -174,16 +177,11 @@ impl Node {
     }
 
     fn peer_event(&mut self, world: &mut World, tag: RecordId, event: EventKind) {
-        let sender = self.sender_of(tag);
+        self.tell_checks(world, tag, &event);
         let (host, now) = (usize::from(self.id), world.now);
         let what = match event {
             EventKind::Status(status) => {
                 world.hosts[host].status = Some(status);
-                if status == TunnelStatus::Connected
-                    && let Some(server) = sender
-                {
-                    world.checks.see_authenticated(self.id, server);
-                }
                 What::Status {
                     status: status.name(),
                 }
@@ -198,22 +196,65 @@ impl Node {
                 world.hosts[host].progress.start_completed(false);
                 What::Started { result: error.name() }
             }
-            EventKind::LoggedIn { login, remote } => {
-                let from = world.net.host_at(remote);
-                if let Some(from) = from {
-                    world.checks.see_authenticated(self.id, from);
-                }
-                What::LoggedIn { login, from }
-            }
+            EventKind::LoggedIn { login, remote } => What::LoggedIn {
+                login,
+                from: world.net.host_at(remote),
+            },
             EventKind::LoginRefused { remote } => What::LoginRefused {
                 from: world.net.host_at(remote),
             },
+            EventKind::Roamed { from, to } => What::Roamed {
+                from: from.to_string(),
+                to: to.to_string(),
+            },
+            EventKind::Rekeyed { epoch } => What::Rekeyed { epoch },
+            EventKind::SessionEnded { login, reason } => What::SessionEnded { login, reason },
             EventKind::Dropped(reason) => What::Dropped {
                 reason: reason.name(),
             },
             _ => return,
         };
         world.record(Some(self.id), self.cause_of(tag), what);
+    }
+
+    /// What an event means to the checks. It is told before its record is written, which will be the next.
+    fn tell_checks(&self, world: &mut World, tag: RecordId, event: &EventKind) {
+        let (now, sender) = (world.now, self.sender_of(tag));
+        let is_client = self.spec.script.is_some();
+        match event {
+            EventKind::Status(TunnelStatus::Connected) => {
+                if let Some(server) = sender {
+                    world.checks.see_authenticated(self.id, server);
+                }
+                world.checks.see_key(self.id, None, now);
+            }
+            EventKind::Started(Ok(settings)) => {
+                let addresses = settings.addresses.iter().map(|prefix| prefix.address);
+                world.checks.see_addresses(self.id, addresses.collect());
+                world.checks.see_key(self.id, None, now);
+            }
+            EventKind::LoggedIn { remote, .. } => {
+                for from in [sender, world.net.host_at(*remote)].into_iter().flatten() {
+                    world.checks.see_authenticated(self.id, from);
+                }
+                world.checks.see_validated(self.id, *remote);
+                world.checks.see_key(self.id, Some(*remote), now);
+            }
+            EventKind::Rekeyed { .. } if is_client => world.checks.see_key(self.id, None, now),
+            EventKind::Rekeyed { .. } => {
+                let remote = self.arrival_of(tag).map(|(_, _, remote)| *remote);
+                if remote.is_some() {
+                    world.checks.see_key(self.id, remote, now);
+                }
+            }
+            EventKind::Roamed { from, to } => {
+                let record = world.trace.len() + 1;
+                world
+                    .checks
+                    .see_roamed(record, self.id, [*from, *to], tag, sender);
+            }
+            _ => {}
+        }
     }
 
     /// Runs the slow work at once: in the laboratory it takes no time.
@@ -238,7 +279,7 @@ impl Node {
                 .add_packet(world.now, Some(self.id), packet.tag, what, &packet);
             world
                 .checks
-                .see_inner_in(id, print, self.id, self.sender_of(packet.tag));
+                .see_inner_in(id, &packet, print, self.id, self.sender_of(packet.tag));
             if let Some(stack) = &mut self.stack {
                 stack.handle_packet(since_origin(world.now), &packet);
                 self.drain_stack(world, Some(id));
@@ -398,10 +439,11 @@ impl Node {
     }
 
     fn sender_of(&self, tag: RecordId) -> Option<HostId> {
-        self.senders
-            .iter()
-            .find(|(record, _)| *record == tag)
-            .map(|(_, sender)| *sender)
+        self.arrival_of(tag).map(|(_, sender, _)| *sender)
+    }
+
+    fn arrival_of(&self, tag: RecordId) -> Option<&(RecordId, HostId, SocketAddr)> {
+        self.senders.iter().find(|(record, ..)| *record == tag)
     }
 }
 

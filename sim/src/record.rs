@@ -70,6 +70,30 @@ pub enum What {
         /// Where it came from.
         from: Option<HostId>,
     },
+    /// A session of the peer is with another address now.
+    Roamed {
+        /// The address before.
+        from: String,
+        /// The address now.
+        to: String,
+    },
+    /// The peer seals with keys of another epoch from now on.
+    Rekeyed {
+        /// The epoch.
+        epoch: u32,
+    },
+    /// A server's session is gone.
+    SessionEnded {
+        /// The user.
+        login: String,
+        /// The name of the reason.
+        reason: &'static str,
+    },
+    /// The laboratory gave the host another address on the outer network.
+    Rebound {
+        /// The new address.
+        to: String,
+    },
     /// The peer did not take a datagram or packet.
     Dropped {
         /// The name of the reason.
@@ -168,6 +192,10 @@ impl What {
             Self::Started { .. } => "started",
             Self::LoggedIn { .. } => "logged-in",
             Self::LoginRefused { .. } => "login-refused",
+            Self::Roamed { .. } => "roamed",
+            Self::Rekeyed { .. } => "rekeyed",
+            Self::SessionEnded { .. } => "session-ended",
+            Self::Rebound { .. } => "rebound",
             Self::Dropped { .. } => "dropped",
             Self::Sent { .. } => "sent",
             Self::Lost { .. } => "lost",
@@ -194,6 +222,16 @@ impl What {
                 see("from", Host(*from));
             }
             Self::LoginRefused { from } => see("from", Host(*from)),
+            Self::Roamed { from, to } => {
+                see("from", Text(from));
+                see("to", Text(to));
+            }
+            Self::Rekeyed { epoch } => see("epoch", Number(u64::from(*epoch))),
+            Self::SessionEnded { login, reason } => {
+                see("login", Text(login));
+                see("reason", Text(reason));
+            }
+            Self::Rebound { to } => see("to", Text(to)),
             Self::Dropped { reason } => see("reason", Text(reason)),
             Self::Sent {
                 to,

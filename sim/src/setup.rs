@@ -33,6 +33,63 @@ pub struct Setup {
     pub liveness: Option<Duration>,
     /// What must come out for each client.
     pub expectations: Vec<Expected>,
+    /// What the protocol is held to.
+    pub rules: Rules,
+}
+
+impl Default for Setup {
+    /// Nobody and nothing, on a grid of 1 ms: for the fields that somebody's own setup does not care about.
+    fn default() -> Self {
+        Self {
+            hosts: Vec::new(),
+            links: Vec::new(),
+            controls: Vec::new(),
+            resolution: Duration::from_millis(1),
+            duration: Duration::ZERO,
+            ends_when_done: true,
+            liveness: None,
+            expectations: Vec::new(),
+            rules: Rules::default(),
+        }
+    }
+}
+
+/// What a protocol promises beyond what every run is held to. The default promises nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    /// P2: finds the nonce of a datagram and the key that it belongs to.
+    pub nonce_of: Option<NonceOf>,
+    /// P3: whether an inner packet comes out at most as often as it went in.
+    pub at_most_once: bool,
+    /// P4: how many bytes a host without a script may send to an address for each byte it has received from there,
+    /// until a login or a move validates the address.
+    pub amplification: Option<u64>,
+    /// P5: the largest [`unauthenticated`](sandhog_proto::Gauges::unauthenticated) gauge after any turn.
+    pub unauthenticated: Option<usize>,
+    /// P6: whether a session follows only datagrams that an authenticated host made and that had not arrived before.
+    pub fresh_roaming: bool,
+    /// P7: how old a key may be when a session datagram is sealed with it. A client's key is as old as the last time
+    /// that it became connected or its last `Rekeyed` event, a server's as its `LoggedIn` event from that address or
+    /// the `Rekeyed` event that a datagram from there caused. Who has never told of a key is not judged.
+    pub key_age: Option<Duration>,
+    /// P11: whether what comes out at a host without a script must bear an inner address of the host that sent it:
+    /// one of its [`InnerSpec`], or of the last two settings that it was given.
+    pub inner_owner: bool,
+}
+
+/// Finds the nonce in a datagram, `None` if there is none to be judged.
+pub type NonceOf = fn(&[u8]) -> Option<Nonce>;
+
+/// The nonce of a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nonce {
+    /// Which key it belongs to, as far as the wire tells: nonces of different keys are never compared.
+    pub key: u64,
+    /// Its bytes.
+    pub nonce: [u8; 12],
+    /// Whether the key is a session's: then not even the same datagram may be sent again, and the key has an age.
+    /// The same for all nonces of a key.
+    pub session: bool,
 }
 
 /// What must come out for one client.
@@ -71,6 +128,8 @@ pub struct HostSpec {
     pub inner: Option<InnerSpec>,
     /// What a client does; `None` for a server.
     pub script: Option<Script>,
+    /// Whether it does not mean to keep to the protocol, so that what it sends is not judged.
+    pub hostile: bool,
 }
 
 impl std::fmt::Debug for HostSpec {
@@ -145,4 +204,7 @@ pub enum Control {
     Repair(HostId, HostId),
     /// The host's user asks for something.
     Command(HostId, Command),
+    /// The host has another address on the outer network, as when a NAT binds it anew; it does not notice. Nothing
+    /// that is sent to the old address reaches it any more, not even what is on its way.
+    Rebind(HostId, SocketAddr),
 }

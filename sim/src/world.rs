@@ -5,28 +5,31 @@
 //! lets the hosts take their turns; everything that a trace can show is decided here.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sandhog_proto::{Command, Counters, Datagram, Instant, TunnelStatus};
 
-use crate::checks::Checks;
+use crate::checks::{Checks, Outgoing};
 use crate::draw::derive_seed;
 use crate::link::{Fate, LossReason};
-use crate::net::{Flight, FlightKey, Net, round_up};
+use crate::net::{Flight, FlightKey, Net, Sending, round_up};
 use crate::node::Node;
 use crate::progress::Progress;
 use crate::record::{HostId, RecordId, What};
 use crate::setup::{Boot, Control, HostSpec, Setup};
 use crate::trace::{Detail, Trace, print_of};
 
-/// A datagram that arrived: the record of its arrival is written, its tag set.
+/// Who made a datagram that arrived, and the datagram: the record of its arrival is written, its tag set.
 pub(crate) type Arrival = (HostId, Datagram);
 
 /// A host as the laboratory sees it from outside.
 #[derive(Debug)]
 pub(crate) struct HostState {
     pub(crate) spec: Arc<HostSpec>,
+    /// Where it is on the outer network at present.
+    pub(crate) address: SocketAddr,
     /// What the client has done so far; survives a crash, for it is the laboratory's knowledge.
     pub(crate) progress: Progress,
     pub(crate) status: Option<TunnelStatus>,
@@ -106,7 +109,7 @@ impl World {
             resolution: setup.resolution,
             hosts: setup.hosts.iter().map(HostState::new).collect(),
             trace: Trace::new(detail),
-            checks: Checks::new(&secrets),
+            checks: Checks::new(&setup.rules, &setup.hosts, &secrets),
             net: Net::new(setup, seed),
             losses: BTreeMap::new(),
             canary,
@@ -178,6 +181,10 @@ impl World {
     }
 
     fn control(&mut self, control: &Control) -> Option<Power> {
+        if let Control::Rebind(host, to) = control {
+            self.rebind(*host, *to);
+            return None;
+        }
         let name = |id: &HostId| self.hosts[usize::from(*id)].spec.name.clone();
         let (text, power) = match control {
             Control::Crash(host) => (format!("{} crashes", name(host)), Some(Power::Crash(*host))),
@@ -191,6 +198,7 @@ impl World {
                 None,
             ),
             Control::Command(host, command) => (format!("{}'s user: {}", name(host), command.name()), None),
+            Control::Rebind(..) => return None, // by now
         };
         let record = self.record(None, 0, What::Fault { text });
         match control {
@@ -203,8 +211,16 @@ impl World {
                 state.poked = true;
                 state.commands.push_back((command.clone(), record));
             }
+            Control::Rebind(..) => {}
         }
         power
+    }
+
+    fn rebind(&mut self, host: HostId, to: SocketAddr) {
+        let state = &mut self.hosts[usize::from(host)];
+        let from = std::mem::replace(&mut state.address, to);
+        self.net.rebind(host, from, to);
+        self.record(Some(host), 0, What::Rebound { to: to.to_string() });
     }
 
     /// Ends the tick: what every client has done so far decides how the run goes on.
@@ -276,6 +292,7 @@ impl World {
         state.counters.push(Counters::default());
         let spec = Arc::clone(&state.spec);
         let record = self.record(Some(host), 0, What::Boot { boot: number });
+        self.checks.see_boot(host);
         let numbers = [u64::from(host), u64::from(number)];
         let boot = Boot {
             seed: derive_seed(self.seed, "peer", &numbers),
@@ -302,37 +319,39 @@ impl World {
     /// Takes what arrives at `host` now, in order of sender and link sequence, and records it.
     pub(crate) fn take_arrivals(&mut self, host: HostId) -> Vec<Arrival> {
         let mut arrivals = Vec::new();
-        while let Some((key, flight)) = self.net.take_due(self.now, host) {
-            let Flight {
-                record,
-                kind,
-                print,
-                mut payload,
-            } = flight;
-            let what = What::Received {
-                from: key.source,
-                kind,
-                len: payload.len() as u64,
-                print,
+        while let Some((key, mut flight)) = self.net.take_due(self.now, host) {
+            if flight.to != self.hosts[usize::from(host)].address {
+                self.lose(Some(host), Some(host), flight.record, LossReason::NoHost);
+                continue;
+            }
+            flight.payload.tag = self.receive(host, key.source, &flight);
+            let datagram = Datagram {
+                remote: flight.from,
+                kind: "",
+                payload: flight.payload,
             };
-            let id = self
-                .trace
-                .add_packet(self.now, Some(host), record, what, &payload);
-            self.net.counts.delivered += 1;
-            self.checks
-                .see_conservation(id, self.net.counts, self.net.in_flight());
-            payload.tag = id;
-            let remote = self.hosts[usize::from(key.source)].spec.address;
-            arrivals.push((
-                key.source,
-                Datagram {
-                    remote,
-                    kind: "",
-                    payload,
-                },
-            ));
+            arrivals.push((flight.origin, datagram));
         }
         arrivals
+    }
+
+    /// Records the arrival of a datagram that `source` had sent.
+    fn receive(&mut self, host: HostId, source: HostId, flight: &Flight) -> RecordId {
+        let (len, print) = (flight.payload.len() as u64, flight.print);
+        let what = What::Received {
+            from: source,
+            kind: flight.kind,
+            len,
+            print,
+        };
+        let id = self
+            .trace
+            .add_packet(self.now, Some(host), flight.record, what, &flight.payload);
+        self.net.counts.delivered += 1;
+        self.checks.see_received(id, host, flight.from, len, print);
+        self.checks
+            .see_conservation(id, self.net.counts, self.net.in_flight());
+        id
     }
 
     /// Puts a host's datagram on the network.
@@ -352,36 +371,46 @@ impl World {
             print,
         };
         let sent = self.trace.add_packet(self.now, Some(host), cause, what, &payload);
-        self.checks.see_public_bytes(sent, &payload);
+        self.checks.see_sent(Outgoing {
+            record: sent,
+            now: self.now,
+            host,
+            remote,
+            payload: &payload,
+            print,
+        });
         self.net.counts.made += 1;
+        let flight = Flight {
+            record: 0,
+            origin: host,
+            from: self.hosts[usize::from(host)].address,
+            to: remote,
+            kind,
+            print,
+            payload,
+        };
+        self.set_out(host, sent, &sending, flight);
+        self.checks
+            .see_conservation(sent, self.net.counts, self.net.in_flight());
+    }
+
+    /// Lets the copies of a datagram set out, or loses it, as its fate is.
+    fn set_out(&mut self, source: HostId, sent: RecordId, sending: &Sending, flight: Flight) {
         match (sending.fate, sending.target) {
             (Fate::Copies([first, second]), Some(target)) => {
                 self.net.counts.made += u64::from(second.is_some());
-                let second = second.map(|copy| (1, copy, payload.clone()));
-                let first = first.map(|copy| (0, copy, payload));
-                for (number, copy, payload) in first.into_iter().chain(second) {
+                let second = second.map(|copy| (1, copy, flight.clone()));
+                let first = first.map(|copy| (0, copy, flight));
+                for (number, copy, flight) in first.into_iter().chain(second) {
                     match copy {
-                        Ok(copy) => self.launch(
-                            host,
-                            target,
-                            sent,
-                            (number, copy),
-                            Flight {
-                                record: 0,
-                                kind,
-                                print,
-                                payload,
-                            },
-                        ),
-                        Err(reason) => self.lose(Some(host), Some(target), sent, reason),
+                        Ok(copy) => self.launch(source, target, sent, (number, copy), flight),
+                        Err(reason) => self.lose(Some(source), Some(target), sent, reason),
                     }
                 }
             }
-            (Fate::Lost(reason), target) => self.lose(Some(host), target, sent, reason),
-            (Fate::Copies(_), None) => self.lose(Some(host), None, sent, LossReason::NoHost),
+            (Fate::Lost(reason), target) => self.lose(Some(source), target, sent, reason),
+            (Fate::Copies(_), None) => self.lose(Some(source), None, sent, LossReason::NoHost),
         }
-        self.checks
-            .see_conservation(sent, self.net.counts, self.net.in_flight());
     }
 
     fn launch(
@@ -424,7 +453,8 @@ impl World {
         let mut text = String::new();
         if let What::Fault { text: words }
         | What::Task { text: words, .. }
-        | What::LoggedIn { login: words, .. } = &what
+        | What::LoggedIn { login: words, .. }
+        | What::SessionEnded { login: words, .. } = &what
         {
             text.clone_from(words);
         }
@@ -440,6 +470,7 @@ impl HostState {
     fn new(spec: &HostSpec) -> Self {
         Self {
             spec: Arc::new(spec.clone()),
+            address: spec.address,
             progress: Progress::new(spec.script.as_ref()),
             status: None,
             started: None,

@@ -107,6 +107,7 @@ fn mallory(address: &str, victims: &[SocketAddr], models: &[Vec<u8>]) -> HostSpe
         }),
         inner: None,
         script: None,
+        hostile: true,
     }
 }
 

@@ -320,3 +320,20 @@ fn tshark_reads_a_capture_with_inner_tcp_and_nothing_malformed() {
         assert_eq!(count("frame.comment contains \"lost\"") as u64, lost, "{name}");
     }
 }
+
+#[test]
+fn an_eavesdropper_beside_a_host_sees_times_directions_and_sizes_of_its_datagrams() {
+    let (_, run) = run("clean-login");
+    let server = report::sightings(&run, 0);
+    let sent = server.iter().filter(|sighting| sighting.outgoing);
+    let counted = |wanted: fn(&What) -> bool| {
+        let own = run.records.iter().filter(|record| record.host == Some(0));
+        own.filter(|record| wanted(&record.what)).count()
+    };
+    assert_eq!(sent.count(), counted(|what| matches!(what, What::Sent { .. })));
+    assert_eq!(
+        server.len(),
+        counted(|what| matches!(what, What::Sent { .. } | What::Received { .. }))
+    );
+    assert!(server.is_sorted_by_key(|sighting| sighting.at) && !server[0].outgoing);
+}

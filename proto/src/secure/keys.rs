@@ -146,6 +146,9 @@ impl fmt::Debug for Ephemeral {
 }
 
 #[cfg(test)]
+pub(super) mod vectors;
+
+#[cfg(test)]
 mod tests {
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;

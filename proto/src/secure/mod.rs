@@ -51,7 +51,9 @@ pub use session::{
     DEAD_AFTER, IDLE_AFTER, MESSAGE_PADDING, PROBE_AFTER, PROBE_INTERVAL, REKEY_AFTER, REKEY_JITTER,
     REKEY_REPEAT,
 };
-pub use store::{User, UserStore};
+pub use store::{
+    SetupError, StoreError, StoreErrorKind, StoreOpError, User, UserStore, setup_from_text, setup_to_text,
+};
 
 pub use crate::attempt::{LOGIN_TIMEOUT, MAX_JITTER, REPEAT_WAITS};
 

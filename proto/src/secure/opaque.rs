@@ -26,6 +26,8 @@ mod exchange;
 mod stretch;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;
 
 pub use self::exchange::{RECORD_LEN, SETUP_LEN};
 

@@ -7,7 +7,7 @@ use sandhog_proto::{EventKind, TunnelStatus};
 use crate::support::{Net, packet};
 
 #[test]
-fn a_login_takes_seven_datagrams_and_three_round_trips() {
+fn a_login_takes_six_datagrams_and_three_round_trips() {
     let mut net = Net::pair();
     net.start(0);
     net.run_for(Duration::from_secs(1));

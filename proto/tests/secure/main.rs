@@ -3,5 +3,6 @@
 
 mod attack_flood;
 mod attacker;
+mod life;
 mod login;
 mod support;

@@ -1,6 +1,6 @@
 //! A server, clients, and a wire between them on which everything is seen and anything can be done.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -132,11 +132,14 @@ pub(crate) struct Net {
     pub(crate) server: Server,
     pub(crate) server_packets: Vec<PacketBuf>,
     pub(crate) server_events: Vec<(Instant, EventKind)>,
+    /// What the server had written.
+    pub(crate) saved: Vec<String>,
+    pub(crate) disk_is_full: bool,
     pub(crate) clients: Vec<ClientHost>,
     pub(crate) wire: Wire,
     /// Everything that was sent.
     pub(crate) log: Vec<Seen>,
-    flying: Vec<(Instant, u64, Seen)>,
+    flying: BTreeMap<(Instant, u64), Seen>,
     launched: u64,
 }
 
@@ -155,10 +158,12 @@ impl Net {
             server: Server::new(server).unwrap(),
             server_packets: Vec::new(),
             server_events: Vec::new(),
+            saved: Vec::new(),
+            disk_is_full: false,
             clients: clients.into_iter().enumerate().map(host).collect(),
             wire: Box::new(|seen| vec![(DELAY, seen.clone())]),
             log: Vec::new(),
-            flying: Vec::new(),
+            flying: BTreeMap::new(),
             launched: 0,
         }
     }
@@ -234,15 +239,8 @@ impl Net {
         let end = self.now + duration;
         while let Some(due) = self.next_due().filter(|due| *due <= end) {
             self.now = self.now.max(due);
-            while let Some(next) = self
-                .flying
-                .iter()
-                .position(|(at, _, _)| *at <= self.now)
-                .map(|_| ())
-            {
-                let () = next;
-                self.flying.sort_by_key(|(at, order, _)| (*at, *order));
-                let (_, _, seen) = self.flying.remove(0);
+            while let Some(next) = self.flying.first_entry().filter(|next| next.key().0 <= self.now) {
+                let seen = next.remove();
                 self.arrive(&seen);
             }
             for n in 0..self.clients.len() {
@@ -262,7 +260,7 @@ impl Net {
     }
 
     fn next_due(&self) -> Option<Instant> {
-        let flying = self.flying.iter().map(|(at, _, _)| *at);
+        let flying = self.flying.keys().map(|(at, _)| *at);
         let clients = (0..self.clients.len()).filter_map(|n| self.client_due(n));
         let server = self.server.poll_timeout().map(|(due, _)| due);
         flying.chain(clients).chain(server).min()
@@ -307,13 +305,25 @@ impl Net {
     fn server_turn(&mut self, datagrams: Vec<Datagram>, packets: Vec<PacketBuf>) {
         let now = self.now;
         let mut input = Batch { datagrams, packets };
-        let mut output = Batch::default();
-        self.server.turn(now, &mut input, &mut output);
-        self.server_packets.extend(output.packets);
-        while let Some(event) = self.server.poll_event() {
-            self.server_events.push((now, event.kind));
+        loop {
+            let mut output = Batch::default();
+            self.server.turn(now, &mut input, &mut output);
+            self.server_packets.extend(output.packets);
+            while let Some(event) = self.server.poll_event() {
+                self.server_events.push((now, event.kind));
+            }
+            self.launch(server_address(), output.datagrams);
+            let Some(job) = self.server.poll_job() else {
+                break;
+            };
+            let done = if self.disk_is_full {
+                job.fail()
+            } else {
+                self.saved.extend(job.users_to_save().map(str::to_owned));
+                job.run()
+            };
+            self.server.handle_job(now, done).unwrap();
         }
-        self.launch(server_address(), output.datagrams);
     }
 
     fn launch(&mut self, from: SocketAddr, datagrams: impl IntoIterator<Item = Datagram>) {
@@ -328,7 +338,7 @@ impl Net {
             self.log.push(seen.clone());
             for (delay, copy) in (self.wire)(&seen) {
                 self.launched += 1;
-                self.flying.push((self.now + delay, self.launched, copy));
+                self.flying.insert((self.now + delay, self.launched), copy);
             }
         }
     }

@@ -5,11 +5,13 @@ mod inner;
 mod json;
 mod sequence;
 mod story;
+mod wire;
 
 pub use capture::capture;
 pub use json::{page_json, summary_json, trace_jsonl};
 pub use sequence::{mermaid, svg};
 pub use story::{StoryLine, story, story_lines};
+pub use wire::{Sighting, sightings};
 
 use crate::record::{HostId, Record, RecordId};
 use crate::run::Run;

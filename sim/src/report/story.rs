@@ -138,8 +138,12 @@ fn sentence(run: &Run, record: &Record) -> Option<String> {
         What::Status { status } => format!("status: {status}"),
         What::Started { result: "connected" } => "is connected".into(),
         What::Started { result } => format!("has no tunnel: {result}"),
-        What::LoggedIn { login, from } => format!("accepts \"{login}\" from {}", run.host_name(*from)),
-        What::LoginRefused { from } => format!("refuses the login from {}", run.host_name(*from)),
+        What::LoggedIn { login, from } => format!("accepts \"{login}\" from {}", somebody(run, *from)),
+        What::LoginRefused { from } => format!("refuses the login from {}", somebody(run, *from)),
+        What::Roamed { from, to } => format!("finds the session of {from} at {to} now"),
+        What::Rekeyed { epoch } => format!("seals with the keys of epoch {epoch}"),
+        What::SessionEnded { login, reason } => format!("ends the session of \"{login}\": {reason}"),
+        What::Rebound { to } => format!("has another address and does not know: {to}"),
         What::Dropped { reason } => {
             let What::Received { kind, .. } = &run.record(record.cause)?.what else {
                 return Some(format!("drops an inner packet: {reason}"));
@@ -178,6 +182,11 @@ fn sentence(run: &Run, record: &Record) -> Option<String> {
             )
         }
     })
+}
+
+/// A host, or whoever has an address that no host has.
+fn somebody(run: &Run, host: Option<HostId>) -> &str {
+    host.map_or("an address that nobody has", |host| run.host_name(Some(host)))
 }
 
 /// Kind and number of the datagram that a fate belongs to.

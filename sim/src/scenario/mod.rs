@@ -31,6 +31,7 @@ pub struct Scenario {
     #[serde(default)]
     pub about: String,
     /// The protocol that clients and servers speak.
+    #[serde(default)]
     pub profile: Profile,
     /// The seed of a run that names none.
     #[serde(default = "default_seed")]
@@ -80,11 +81,14 @@ fn default_mtu() -> u16 {
 }
 
 /// A protocol profile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Profile {
     /// The article's: one pre-shared key, insecure by design.
     Classic,
+    /// Login by OPAQUE, keys that change, replays that fail.
+    #[default]
+    Secure,
 }
 
 /// A server and the host behind it.
@@ -333,7 +337,8 @@ pub struct Direction {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Nth {
-    /// What it means: `auth-request`, `auth-response`, `data`.
+    /// What it means: `data`; in the classic profile `auth-request` and `auth-response`; in the secure one `login`,
+    /// `cookie`, `login-cookie`, `ke2`, `ke3`, `settings`, `rekey` and so on.
     pub kind: String,
     /// Which one, counted from 1.
     pub nth: u64,

@@ -7,7 +7,7 @@ use sandhog_proto::IpPrefix;
 
 use super::error::suggestion;
 use super::source::Step as At;
-use super::{Client, Link, Nth, Scenario, Server, Step, TimedEvent};
+use super::{Client, Link, Nth, Profile, Scenario, Server, Step, TimedEvent};
 
 /// A mistake and the way to the value that made it.
 pub(super) struct Mistake<'a> {
@@ -23,9 +23,6 @@ fn mistake<'a>(path: &[At<'a>], message: impl Into<String>) -> Mistake<'a> {
         message: message.into(),
     }
 }
-
-/// The kinds of datagrams that scripted faults can name, for each profile.
-const CLASSIC_KINDS: [&str; 3] = ["auth-request", "auth-response", "data"];
 
 /// Twice this, in nanoseconds, is a number that JSON's readers keep exactly (RFC 8259, section 6).
 const LONGEST: Duration = Duration::from_secs(50 * 24 * 3600);
@@ -136,8 +133,12 @@ fn validate_hosts(scenario: &Scenario) -> Checked<'_> {
         validate_inner(&host, inner)?;
     }
     for (index, server) in scenario.servers.iter().enumerate() {
-        validate_users(index, server)?;
+        validate_users(scenario.profile, index, server)?;
         validate_files(index, server)?;
+        scenario
+            .profile
+            .check_server(server)
+            .map_err(|message| mistake(&[At::Key("server"), At::Index(index), At::Key("inner")], message))?;
     }
     Ok(())
 }
@@ -181,7 +182,7 @@ fn validate_files(index: usize, server: &Server) -> Checked<'_> {
 }
 
 /// What a server would not start with.
-fn validate_users(index: usize, server: &Server) -> Checked<'_> {
+fn validate_users(profile: Profile, index: usize, server: &Server) -> Checked<'_> {
     let (mut logins, mut addresses) = (BTreeSet::new(), BTreeSet::new());
     for (number, user) in server.users.iter().enumerate() {
         let table = [
@@ -190,6 +191,9 @@ fn validate_users(index: usize, server: &Server) -> Checked<'_> {
             At::Key("user"),
             At::Index(number),
         ];
+        if let Err(message) = profile.check_login(&user.login) {
+            return Err(mistake(&[&table[..], &[At::Key("login")]].concat(), message));
+        }
         if !logins.insert(&user.login) {
             let path = [&table[..], &[At::Key("login")]].concat();
             return Err(mistake(
@@ -213,6 +217,10 @@ fn validate_client<'a>(scenario: &'a Scenario, index: usize, client: &'a Client)
         .iter()
         .map(|server| server.name.as_str())
         .collect();
+    if let Err(message) = scenario.profile.check_login(&client.login) {
+        let path = [At::Key("client"), At::Index(index), At::Key("login")];
+        return Err(mistake(&path, message));
+    }
     known(
         "server",
         &client.server,
@@ -321,7 +329,7 @@ fn validate_link<'a>(
             known(
                 "kind of datagram",
                 kind,
-                &CLASSIC_KINDS,
+                scenario.profile.kinds(),
                 &[&drop[..], &[At::Key("kind")]].concat(),
             )?;
             if *nth == 0 {

@@ -70,6 +70,7 @@ fn mesh((loss, delay, duplicate): (&str, &str, &str), fault_seed: u64) -> Setup 
             make_peer: Arc::new(move |boot| Box::new(MeshPeer::new(others.clone(), boot.seed))),
             inner: None,
             script: None,
+            hostile: false,
         }
     };
     let pairs = (0..HOSTS).flat_map(|a| (0..HOSTS).filter(move |b| a != *b).map(move |b| (a, b)));
@@ -77,11 +78,9 @@ fn mesh((loss, delay, duplicate): (&str, &str, &str), fault_seed: u64) -> Setup 
         hosts: (0..HOSTS).map(host).collect(),
         links: pairs.map(|(a, b)| (a, b, config.clone())).collect(),
         controls: faults(fault_seed),
-        resolution: Duration::from_millis(1),
         duration: DURATION,
         ends_when_done: false,
-        liveness: None,
-        expectations: Vec::new(),
+        ..Setup::default()
     }
 }
 

@@ -60,3 +60,35 @@ fn argon2id(suite: Suite, input: &[u8], output: &mut [u8]) -> argon2::Result<()>
         &mut *memory,
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::keys::vectors::hex;
+    use super::*;
+
+    /// The numbers are OpenSSL's, with an input of 0 to 63.
+    #[test]
+    fn both_suites_are_those_of_the_specification() {
+        let input: [u8; 64] = core::array::from_fn(|at| u8::try_from(at).unwrap());
+        for (suite, expected) in [
+            (
+                Suite::Laboratory,
+                "d57e96a0e76960a08d51b88fc0aab6e0bbb055d82626904333cf8163a06c36de\
+                 278f8cf3f15d0a6e7752dcca01ef89b635e6f86618b77299da33ba4dbdd1b35c",
+            ),
+            (
+                Suite::Standard,
+                "763c05e205e6d06f9d49921578c5fc314590d8016bd8ccc98049f3da265fad5d\
+                 4a27e85aaac6ac1de7cf2aeda7b8c767de0ff4e5db3ff8421d9bb3e8effb279b",
+            ),
+        ] {
+            let output = Stretch::Argon2id(suite).hash(GenericArray::from(input)).unwrap();
+            assert_eq!(output.as_slice(), hex(expected), "{suite:?}");
+        }
+    }
+
+    #[test]
+    fn without_being_told_the_cost_is_the_one_for_people() {
+        assert!(matches!(Stretch::default(), Stretch::Argon2id(Suite::Standard)));
+    }
+}

@@ -3,9 +3,12 @@
 mod admit;
 mod config;
 mod half_open;
+mod password;
 mod registry;
 mod sessions;
 
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
@@ -17,6 +20,7 @@ use config::Pools;
 pub use config::{ConfigError, ServerConfig};
 use half_open::HalfOpens;
 pub use half_open::{HALF_OPEN_FOR, MAX_BAD_KE3};
+use password::Saving;
 use registry::{Owner, Registry, SessionId};
 use sessions::{Sessions, State};
 
@@ -28,6 +32,7 @@ use super::message::{Message, TunnelSettings};
 use super::session::Input;
 use super::{Code, Login, ServerSetup, Suite, UserStore, stream};
 use crate::ip::IpAddresses;
+use crate::job::{Job, JobDone, Outcome};
 use crate::queues::Queues;
 use crate::{
     ApiMisuse, Batch, Command, Counters, Datagram, DropReason, Event, EventKind, Gauges, Instant, PacketBuf,
@@ -68,6 +73,9 @@ pub struct Server {
     caps: HalfOpenCaps,
     half_opens: HalfOpens,
     sessions: Sessions,
+    jobs: VecDeque<Job>,
+    /// The change of a password that is being stored.
+    saving: Option<Box<Saving>>,
 }
 
 impl Server {
@@ -100,6 +108,8 @@ impl Server {
             caps: HalfOpenCaps::new(),
             half_opens: HalfOpens::default(),
             sessions: Sessions::default(),
+            jobs: VecDeque::new(),
+            saving: None,
             setup: config.setup,
             users: config.users,
             suite: config.suite,
@@ -306,11 +316,17 @@ impl Server {
             self.announce(id, tag);
         }
         self.sessions.rearm(id);
-        self.act(id, input, payload)
+        self.act(now, id, input, payload)
     }
 
     /// Acts on what came through a session.
-    fn act(&mut self, id: SessionId, input: Input, payload: PacketBuf) -> Result<(), DropReason> {
+    fn act(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        input: Input,
+        payload: PacketBuf,
+    ) -> Result<(), DropReason> {
         match input {
             Input::Packet(addresses) => {
                 let entry = self.sessions.get(id).ok_or(DropReason::UnknownIndex)?;
@@ -325,6 +341,8 @@ impl Server {
                 self.end(id, "bye", payload.tag);
                 Ok(())
             }
+            Input::Message(Message::Reg1(reg1)) => self.change_asked(now, id, &reg1, payload.tag),
+            Input::Message(Message::Reg3(reg3)) => self.change_made(now, id, &reg3, payload.tag),
             Input::Message(_) => Err(DropReason::Unexpected),
         }
     }
@@ -392,6 +410,18 @@ impl Peer for Server {
 
     fn command(&mut self, _now: Instant, _command: Command) -> Result<(), ApiMisuse> {
         Err(ApiMisuse::NotAClient)
+    }
+
+    fn poll_job(&mut self) -> Option<Job> {
+        self.jobs.pop_front()
+    }
+
+    fn handle_job(&mut self, now: Instant, done: JobDone) -> Result<(), ApiMisuse> {
+        let now = self.queues.advance(now);
+        match done.outcome {
+            Outcome::UsersSaved(is_saved) => self.saved(now, done.id, is_saved),
+            _ => Err(ApiMisuse::UnknownJob),
+        }
     }
 
     fn counters(&self) -> Counters {

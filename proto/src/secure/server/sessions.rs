@@ -79,18 +79,12 @@ pub(super) struct Sessions {
     /// In the order in which they were made: numbers only grow.
     by_user: BTreeSet<(Login, SessionId)>,
     wakes: BTreeSet<(Instant, SessionId)>,
-    unconfirmed: usize,
     last_id: SessionId,
 }
 
 impl Sessions {
     pub(super) fn len(&self) -> usize {
         self.entries.len()
-    }
-
-    /// How many have shown nothing but a right KE3.
-    pub(super) const fn unconfirmed(&self) -> usize {
-        self.unconfirmed
     }
 
     /// The number of the session that is inserted next.
@@ -132,9 +126,6 @@ impl Sessions {
         if entry.is_accepted() {
             self.by_user.insert((entry.login.clone(), id));
         }
-        if matches!(entry.state, State::Unconfirmed(_)) {
-            self.unconfirmed = self.unconfirmed.saturating_add(1);
-        }
         registry.replace(id, &[], &entry.session.open_indices());
         self.entries.insert(id, entry);
         self.rearm(id);
@@ -150,9 +141,6 @@ impl Sessions {
         }
         self.by_user.remove(&(entry.login.clone(), id));
         self.wakes.remove(&(entry.wake, id));
-        if matches!(entry.state, State::Unconfirmed(_)) {
-            self.unconfirmed = self.unconfirmed.saturating_sub(1);
-        }
         Some(entry)
     }
 
@@ -165,7 +153,6 @@ impl Sessions {
             return false;
         }
         entry.state = State::Live;
-        self.unconfirmed = self.unconfirmed.saturating_sub(1);
         true
     }
 

@@ -1,22 +1,19 @@
 //! From a scenario to a setup: the only place of the laboratory that knows a protocol by name.
 
+mod classic;
+mod secure;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 
 use sandhog_netstack::{Service, Task};
-use sandhog_proto::{Command, Instant, IpPrefix, NetworkSettings, classic};
-use zeroize::Zeroizing;
+use sandhog_proto::{Command, Instant, IpPrefix};
 
-use crate::draw::derive_seed;
 use crate::link::LinkConfig;
 use crate::record::HostId;
 use crate::scenario::{Client, Outcome, Profile, Scenario, Server, Step, TimedEvent};
-use crate::setup::{Control, Expected, HostSpec, InnerSpec, MakePeer, Script, ScriptStep, Setup};
-
-/// The key of every classic tunnel in the laboratory. Public, and good for nothing else.
-const CLASSIC_KEY: [u8; 32] = *b"laboratory key: known to anyone!";
+use crate::setup::{Control, Expected, HostSpec, InnerSpec, Rules, Script, ScriptStep, Setup};
 
 impl Setup {
     /// The setup of a valid scenario.
@@ -60,6 +57,41 @@ impl Setup {
             ends_when_done: true,
             liveness: Some(scenario.liveness.0),
             expectations: expectations(scenario, id),
+            rules: scenario.profile.rules(),
+        }
+    }
+}
+
+impl Profile {
+    /// The kinds of datagrams that scripted faults can name.
+    pub(crate) const fn kinds(self) -> &'static [&'static str] {
+        match self {
+            Self::Classic => classic::KINDS,
+            Self::Secure => secure::KINDS,
+        }
+    }
+
+    /// Whether a server can be made of what the scenario says.
+    pub(crate) fn check_server(self, server: &Server) -> Result<(), String> {
+        match self {
+            Self::Classic => Ok(()),
+            Self::Secure => secure::check(server),
+        }
+    }
+
+    /// Whether somebody can be called that.
+    pub(crate) fn check_login(self, login: &str) -> Result<(), String> {
+        match self {
+            Self::Classic => Ok(()),
+            Self::Secure => secure::check_login(login),
+        }
+    }
+
+    /// What the profile promises.
+    fn rules(self) -> Rules {
+        match self {
+            Self::Classic => classic::rules(),
+            Self::Secure => secure::rules(),
         }
     }
 }
@@ -135,28 +167,10 @@ fn inner_spec(inner: &[String], mtu: u16, services: Vec<Service>) -> InnerSpec {
 }
 
 fn server_spec(scenario: &Scenario, server: &Server) -> HostSpec {
-    let Profile::Classic = scenario.profile;
-    let user = |user: &crate::scenario::User| {
-        let mut salt = [0; 16];
-        salt.copy_from_slice(&derive_seed(0, &user.login, &[])[..16]);
-        classic::User {
-            login: user.login.clone(),
-            password_hash: classic::hash_password(&user.password, salt, classic::HashCost::LABORATORY),
-            addresses: user.addresses.clone(),
-        }
+    let make_peer = match scenario.profile {
+        Profile::Classic => classic::server(server),
+        Profile::Secure => secure::server(server),
     };
-    let users: Vec<classic::User> = server.users.iter().map(user).collect();
-    let mtu = server.mtu;
-    let make_peer: MakePeer = Arc::new(move |boot| {
-        let key = classic::Key::new(CLASSIC_KEY);
-        let config = classic::ServerConfig {
-            key,
-            users: users.clone(),
-            mtu,
-            seed: boot.seed,
-        };
-        Box::new(classic::Server::new(config).expect("the scenario was validated"))
-    });
     let serve = &server.serve;
     let mut services: Vec<Service> = Vec::new();
     services.extend(serve.udp_echo.map(|port| Service::UdpEcho { port }));
@@ -168,8 +182,9 @@ fn server_spec(scenario: &Scenario, server: &Server) -> HostSpec {
         name: server.name.clone(),
         address: server.address,
         make_peer,
-        inner: Some(inner_spec(&server.inner, mtu, services)),
+        inner: Some(inner_spec(&server.inner, server.mtu, services)),
         script: None,
+        hostile: false,
     }
 }
 
@@ -179,27 +194,10 @@ fn client_spec(scenario: &Scenario, client: &Client) -> HostSpec {
         .iter()
         .find(|server| server.name == client.server);
     let server_address = server.map_or(client.address, |server| server.address);
-    let own = prefixes(&client.inner);
-    let settings = NetworkSettings {
-        tunnel_remote_address: server_address.ip(),
-        included_routes: own.clone(),
-        addresses: own,
-        excluded_routes: Vec::new(),
-        dns_servers: Vec::new(),
-        search_domains: Vec::new(),
-        mtu: client.mtu,
+    let make_peer = match scenario.profile {
+        Profile::Classic => classic::client(client, server_address),
+        Profile::Secure => secure::client(client, server_address),
     };
-    let (login, password) = (client.login.clone(), client.password.clone());
-    let make_peer: MakePeer = Arc::new(move |boot| {
-        Box::new(classic::Client::new(classic::ClientConfig {
-            key: classic::Key::new(CLASSIC_KEY),
-            login: login.clone(),
-            password: Zeroizing::new(password.clone()),
-            server: server_address,
-            settings: settings.clone(),
-            seed: boot.seed,
-        }))
-    });
     let script = Script {
         start: origin(client.start.0),
         steps: client.steps.iter().map(script_step).collect(),
@@ -212,6 +210,7 @@ fn client_spec(scenario: &Scenario, client: &Client) -> HostSpec {
         make_peer,
         inner: Some(inner_spec(&client.inner, client.mtu, Vec::new())),
         script: Some(script),
+        hostile: false,
     }
 }
 

