@@ -378,6 +378,8 @@ impl Client {
         match input {
             Input::Packet(_) => self.queues.deliver(payload),
             Input::Done => {}
+            // By our own login, which the server has just let in.
+            Input::Message(Message::Bye { .. }) if self.is_confirming() => self.session = None,
             Input::Message(Message::Bye { why }) if why == super::BYE_REPLACED => {
                 self.queues
                     .event(payload.tag, EventKind::Cancelled(StartError::SessionReplaced));
@@ -394,6 +396,12 @@ impl Client {
             Input::Message(_) => return Err(DropReason::Unexpected),
         }
         Ok(())
+    }
+
+    /// Whether the server has what it needs to let us in.
+    fn is_confirming(&mut self) -> bool {
+        let login = self.login.as_mut();
+        login.and_then(Attempted::session).is_some()
     }
 
     /// The session is of no more use: logs in again while it still stands.
