@@ -34,6 +34,7 @@ pub mod classic;
 mod instant;
 mod ip;
 mod job;
+mod mutant;
 mod packet;
 mod peer;
 mod queues;
