@@ -11,6 +11,7 @@ use core::net::SocketAddr;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
+use zeroize::Zeroize;
 
 use attempt::{Login as Attempted, Stage};
 pub use attempt::{MAX_CANDIDATES, MAX_COOKIES, REJECTION_GRACE, REPEAT_AFTER, REPEAT_JITTER};
@@ -75,9 +76,10 @@ pub struct Client {
 impl Client {
     /// A client that does nothing until [`start`](Self::start).
     #[must_use]
-    pub fn new(config: ClientConfig) -> Self {
+    pub fn new(mut config: ClientConfig) -> Self {
         let mut rng = ChaCha20Rng::from_seed(config.seed);
         rng.set_stream(stream::CLIENT);
+        config.seed.zeroize();
         Self {
             keys: ControlKeys::new(&config.psk),
             config,
