@@ -2,6 +2,7 @@
 //! packets and events, as a shell or an eavesdropper would see them.
 
 mod attack_flood;
+mod attack_input;
 mod attack_keys;
 mod attack_login;
 mod attack_replay;
