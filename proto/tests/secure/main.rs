@@ -12,3 +12,4 @@ mod audit;
 mod life;
 mod login;
 mod support;
+mod table;
