@@ -370,7 +370,7 @@ fn take(net: &mut Net, insider: &mut Insider, sessions: &mut [crate::attacker::S
                 to_both(net, &session.seal(&body));
             }
         }
-        Step::Pass(millis) => net.run_for(Duration::from_millis(millis).min(Duration::from_secs(600))),
+        Step::Pass(millis) => net.run_for(Duration::from_millis(millis)),
         Step::Command(command) => {
             let now = net.now;
             // Not every command makes sense in every state; that is said and changes nothing.
