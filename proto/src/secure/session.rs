@@ -339,3 +339,6 @@ impl SealError {
         }
     }
 }
+
+#[cfg(test)]
+mod theft;

@@ -264,7 +264,7 @@ fn a_hundred_thousand_replays_cost_no_opaque_no_guess_and_no_memory() {
     let replays = std::iter::repeat_with(|| {
         n = n.wrapping_add(1);
         // From where they were recorded, and from everywhere else.
-        let from = if n % 4 == 0 {
+        let from = if n.is_multiple_of(4) {
             client_address(0)
         } else {
             elsewhere(n)

@@ -2,9 +2,14 @@
 //! packets and events, as a shell or an eavesdropper would see them.
 
 mod attack_flood;
+mod attack_input;
+mod attack_keys;
 mod attack_login;
+mod attack_nonces;
 mod attack_replay;
 mod attacker;
+mod audit;
 mod life;
 mod login;
 mod support;
+mod table;

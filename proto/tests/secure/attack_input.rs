@@ -1,0 +1,434 @@
+//! Attacks by what is inside: forged inner addresses, garbage, JSON bombs, another profile's datagrams. Rows 17 to 19
+//! and 22 of the table in `SECURITY.md`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngSeed};
+use sandhog_proto::{Batch, Command, DropReason, EventKind, Instant, PacketBuf, Peer, TunnelStatus, classic};
+
+use crate::attack_replay::by_hand_server;
+use crate::attacker::{Attempt, CONTROL_LEN, Insider, PSK, ask, b64, elsewhere, index, logged_in};
+use crate::support::{Net, PASSWORD, client_address, client_config, packet, server_address, server_config};
+
+/// An IPv6 packet without payload.
+fn packet6(from: &str, to: &str) -> PacketBuf {
+    let octets = |text: &str| text.parse::<std::net::Ipv6Addr>().unwrap().octets();
+    let header = [0x60, 0, 0, 0, 0, 0, 59, 64];
+    PacketBuf::copied_from(&[&header[..], &octets(from), &octets(to)].concat())
+}
+
+/// Attack 17: inner source addresses that are somebody else's.
+#[test]
+fn a_packet_from_an_inner_address_that_is_not_the_sessions_is_dropped_and_counted() {
+    let mut net = Net::new(
+        server_config(),
+        [client_config("kean", 1), client_config("anna", 2)],
+    );
+    net.start(0);
+    net.start(1);
+    net.run_for(Duration::from_secs(1));
+    let (own, other) = (net.inner(0), net.inner(1));
+    let own6 = net.clients[0].peer.settings().unwrap().addresses[1]
+        .address
+        .to_string();
+    let other6 = net.clients[1].peer.settings().unwrap().addresses[1]
+        .address
+        .to_string();
+    let forged4 = [
+        &other,
+        "10.9.0.1",
+        "10.9.0.77",
+        "0.0.0.0",
+        "127.0.0.1",
+        "255.255.255.255",
+        "192.0.2.1",
+    ];
+    let forged6 = [
+        &other6,
+        "fd00::1",
+        "fd00::77",
+        "::",
+        "::1",
+        "fe80::1",
+        "::ffff:10.9.0.2",
+        "::10.9.0.2",
+    ];
+    for from in forged4 {
+        net.client_sends(0, packet(from, "10.9.0.1", b"trust me"));
+        net.client_sends(0, packet(from, &other, b"trust me"));
+    }
+    for from in forged6 {
+        net.client_sends(0, packet6(from, "fd00::1"));
+        net.client_sends(0, packet6(from, &other6));
+    }
+    net.run_for(Duration::from_secs(1));
+    assert!(net.server_packets.is_empty() && net.clients[1].packets.is_empty());
+    assert_eq!(net.server.counters().dropped(DropReason::SourceNotAllowed), 30);
+    let told = |kind: &EventKind| *kind == EventKind::Dropped(DropReason::SourceNotAllowed);
+    assert_eq!(
+        net.server_events.iter().filter(|(_, kind)| told(kind)).count(),
+        30
+    );
+    net.client_sends(0, packet(&own, "10.9.0.1", b"truly"));
+    net.client_sends(0, packet6(&own6, "fd00::1"));
+    net.run_for(Duration::from_secs(1));
+    assert_eq!(net.server_packets.len(), 2, "its own addresses are its own");
+}
+
+/// Texts that are no message, each with what is wrong about it.
+fn bombs(valid: &str) -> Vec<(&'static str, String)> {
+    let inside = valid.strip_prefix('{').unwrap();
+    let with = |extra: &str| format!("{{{extra},{inside}");
+    let nested = |depth: usize| format!(r#""x":{}{}"#, "[".repeat(depth), "]".repeat(depth));
+    let objects = |depth: usize| format!(r#""x":{}1{}"#, r#"{"x":"#.repeat(depth), "}".repeat(depth));
+    vec![
+        ("nested arrays", with(&nested(4))),
+        ("nested arrays, as many as fit", with(&nested(300))),
+        ("nested objects", with(&objects(4))),
+        ("nested objects, as many as fit", with(&objects(150))),
+        ("the same key twice", with(r#""x":1,"x":2"#)),
+        ("a known key twice", with(r#""t":"ping""#)),
+        ("a known key twice, escaped", with(r#""\u0074":"ping""#)),
+        ("the same key twice, further in", with(r#""x":{"y":1,"y":1}"#)),
+        ("something behind it", format!("{valid}{valid}")),
+        ("a zero byte behind it", format!("{valid}\0")),
+        ("cut", valid[..valid.len() - 1].to_owned()),
+        ("never closed", format!("{{{}", nested(600).replace(']', ""))),
+        (
+            "a number that never ends",
+            with(&format!(r#""x":1{}"#, "0".repeat(400))),
+        ),
+        ("an exponent", with(r#""x":1e999999999"#)),
+        ("no UTF-8 escape", with(r#""x":"\ud800""#)),
+        ("an array", "[1,2,3]".to_owned()),
+        ("nothing", String::new()),
+        ("a key without a value", with(r#""x""#)),
+    ]
+}
+
+/// Attack 19: JSON bombs in control datagrams, from somebody who holds the pre-shared key.
+#[test]
+fn no_json_bomb_before_the_session_is_answered_or_leaves_anything() {
+    let mut net = Net::pair();
+    let mut insider = Insider::new(3);
+    let ke3 = format!(r#"{{"v":2,"t":"ke3","to":9,"ke3":"{}"}}"#, b64(&[7; 64]));
+    let ke1 = b64(&[7; 96]);
+    let login = format!(r#"{{"v":2,"t":"login","idx":9,"login":"kean","ke1":"{ke1}"}}"#);
+    let mut sent = 0;
+    for (n, (what, bomb)) in bombs(&login).into_iter().chain(bombs(&ke3)).enumerate() {
+        let datagram = insider.seal(1, &bomb);
+        assert!(ask(&mut net, elsewhere(n as u16), &datagram).is_empty(), "{what}");
+        sent += 1;
+    }
+    // Nor logins that are none, nor other types, versions and sizes.
+    let long = "a".repeat(65);
+    for name in ["", "Kean", "ke an", "kean\\u0000", "k\\u00e9an", "../kean", &long] {
+        let json = format!(r#"{{"v":2,"t":"login","idx":9,"login":"{name}","ke1":"{ke1}"}}"#);
+        let datagram = insider.seal(1, &json);
+        assert!(
+            ask(&mut net, elsewhere(1000 + sent), &datagram).is_empty(),
+            "{name}"
+        );
+        sent += 1;
+    }
+    let counters = net.server.counters();
+    assert_eq!(counters.dropped(DropReason::MalformedBody), u64::from(sent));
+    assert_eq!((net.server.half_open_count(), net.server.session_count()), (0, 0));
+    let datagram = insider.seal(1, &login);
+    assert_eq!(
+        ask(&mut net, elsewhere(9999), &datagram).len(),
+        1,
+        "what they were made of is a message"
+    );
+}
+
+/// Attack 19: the same inside a session, in both directions, where a message may be longer.
+#[test]
+fn no_json_bomb_inside_a_session_is_answered_or_ends_it() {
+    let mut net = Net::pair();
+    let mut insider = Insider::new(3);
+    let (mut session, _) = logged_in(&mut net, &mut insider, "kean");
+    let ping = r#"{"t":"ping","n":7}"#;
+    let large = |len: usize| format!(r#"{{"x":"{}",{}"#, "y".repeat(len), &ping[1..]);
+    let many: String = (0..2000).map(|n| format!(r#""k{n}":{n},"#)).collect();
+    let mut all = bombs(ping);
+    all.push(("too long", large(8192)));
+    all.push(("as long as UDP carries", large(65_000)));
+    all.push(("as many keys as fit UDP", format!("{{{many}{}", &ping[1..])));
+    for (what, bomb) in &all {
+        let datagram = session.seal(bomb.as_bytes());
+        assert!(ask(&mut net, elsewhere(1), &datagram).is_empty(), "{what}");
+    }
+    let dropped = |peer: &dyn Peer| {
+        let counters = peer.counters();
+        counters.dropped(DropReason::MalformedBody) + counters.dropped(DropReason::NotIp)
+    };
+    assert_eq!(dropped(&net.server), all.len() as u64);
+    let datagram = session.seal(ping.as_bytes());
+    assert_eq!(
+        ask(&mut net, elsewhere(1), &datagram).len(),
+        1,
+        "the session has not noticed"
+    );
+
+    let mut net = Net::pair();
+    let mut session = by_hand_server(&mut net, &mut insider);
+    let before = net.log.len();
+    for (_, bomb) in &all {
+        let datagram = session.seal(bomb.as_bytes());
+        net.inject(server_address(), client_address(0), &datagram);
+    }
+    assert_eq!(
+        (net.log.len(), dropped(&net.clients[0].peer)),
+        (before, all.len() as u64)
+    );
+    assert_eq!(net.status(0), TunnelStatus::Connected);
+}
+
+/// Attack 22: downgrade to the classic profile.
+#[test]
+fn classic_datagrams_under_the_same_key_and_older_versions_meet_silence_at_the_secure_port() {
+    let mut net = Net::connected();
+    net.log.clear();
+    let mut old = classic::Client::new(classic_config());
+    old.command(Instant::ZERO, Command::Start).unwrap();
+    let mut sent = 0;
+    for n in 0..100 {
+        let mut output = Batch::default();
+        old.turn(Instant::from_millis(100 * n), &mut Batch::default(), &mut output);
+        for datagram in output.datagrams {
+            net.inject(elsewhere(1), server_address(), &datagram.payload);
+            sent += 1;
+        }
+    }
+    assert!(sent >= 3);
+    // Every classic code, as long as a control datagram of this profile or not, under every key there is.
+    let mut insider = Insider::new(3);
+    let body = format!(r#"{{"login":"kean","password":"{PASSWORD}"}}"#);
+    for code in [1, 2, 3] {
+        for len in [body.len(), CONTROL_LEN - 29] {
+            let padded = format!("{body:len$}");
+            let classic = crate::attacker::seal(&PSK, code, [7; 12], padded.as_bytes());
+            let sealed = insider.seal_bytes(code, padded.as_bytes());
+            for bytes in [classic, sealed] {
+                net.inject(elsewhere(2), server_address(), &bytes);
+                net.inject(server_address(), client_address(0), &bytes);
+                sent += 1;
+            }
+        }
+    }
+    for version in ["1", "3", "0", "\"2\"", "2.0", "null"] {
+        let ke1 = b64(&[7; 96]);
+        let json = format!(r#"{{"v":{version},"t":"login","idx":9,"login":"kean","ke1":"{ke1}"}}"#);
+        let bytes = insider.seal(1, &json);
+        net.inject(elsewhere(3), server_address(), &bytes);
+        sent += 1;
+    }
+    assert!(net.log.is_empty(), "{:?}", net.kinds());
+    let drops: u64 = net.server.counters().drops().map(|(_, count)| count).sum();
+    assert_eq!(drops, sent);
+    assert_eq!(net.server.counters().dropped(DropReason::UnsupportedVersion), 3);
+}
+
+fn classic_config() -> classic::ClientConfig {
+    classic::ClientConfig {
+        key: classic::Key::new(PSK),
+        login: "kean".to_owned(),
+        password: PASSWORD.to_owned().into(),
+        server: server_address(),
+        settings: sandhog_proto::NetworkSettings {
+            tunnel_remote_address: server_address().ip(),
+            addresses: vec![],
+            included_routes: vec![],
+            excluded_routes: vec![],
+            dns_servers: vec![],
+            search_domains: vec![],
+            mtu: 1420,
+        },
+        seed: [4; 32],
+    }
+}
+
+/// One thing that somebody does who has the pre-shared key and, for sessions, a session of their own.
+#[derive(Clone, Debug)]
+enum Step {
+    /// Any bytes.
+    Raw(Vec<u8>),
+    /// A control datagram from the client (1) or the server (2) with any bytes in it.
+    Control(u8, Vec<u8>),
+    /// One with a message that has been changed a little.
+    Message(u8, usize, prop::sample::Index, u8),
+    /// A session datagram with any body.
+    Session(u64, Vec<u8>),
+    /// One with a message that has been changed a little.
+    SessionMessage(usize, prop::sample::Index, u8),
+    /// Time passes.
+    Pass(u64),
+    Command(Command),
+}
+
+/// What is said before a session, `{c}` and `{s}` being the indices of client and server.
+const CONTROL: [&str; 5] = [
+    r#"{"v":2,"t":"login","idx":{c},"login":"kean","ke1":"{96}"}"#,
+    r#"{"v":2,"t":"login","idx":{c},"login":"kean","ke1":"{96}","cookie":"{16}"}"#,
+    r#"{"v":2,"t":"ke3","to":{s},"ke3":"{64}"}"#,
+    r#"{"v":2,"t":"cookie","to":{c},"cookie":"{16}"}"#,
+    r#"{"v":2,"t":"ke2","to":{c},"idx":{s},"ke2":"{320}"}"#,
+];
+
+/// What is said inside of one.
+const INSIDE: [&str; 11] = [
+    r#"{"t":"ping","n":1}"#,
+    r#"{"t":"pong","n":1}"#,
+    r#"{"t":"rekey","n":1,"idx":{c},"pk":"{32}"}"#,
+    r#"{"t":"rekeyed","n":1,"idx":{s},"pk":"{32}"}"#,
+    r#"{"isOK":true,"addr4":"10.9.0.2/24","mtu":1420,"dns":[],"search":[],"routes":[],"keepalive":25}"#,
+    r#"{"isOK":false,"error":"disabled"}"#,
+    r#"{"t":"reg1","reg1":"{32}"}"#,
+    r#"{"t":"reg2","reg2":"{64}"}"#,
+    r#"{"t":"reg3","reg3":"{192}"}"#,
+    r#"{"t":"regOk"}"#,
+    r#"{"t":"bye","why":"replaced"}"#,
+];
+
+fn filled(template: &str, client: u32, server: u32) -> String {
+    let mut text = template
+        .replace("{c}", &client.to_string())
+        .replace("{s}", &server.to_string());
+    for len in [16, 32, 64, 96, 192, 320] {
+        text = text.replace(&format!("{{{len}}}"), &b64(&vec![9; len]));
+    }
+    text
+}
+
+/// Replaces one byte; 0 leaves the text as it is.
+fn changed(text: String, place: prop::sample::Index, by: u8) -> Vec<u8> {
+    let mut bytes = text.into_bytes();
+    let place = place.index(bytes.len());
+    bytes[place] ^= by;
+    bytes
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let bytes = || prop::collection::vec(any::<u8>(), 0..200);
+    let coded = (0..=4u8, bytes()).prop_map(|(code, rest)| Step::Raw([&[code], &rest[..]].concat()));
+    let body = prop_oneof![
+        bytes(),
+        "[{}\\[\\]:,\"a-z0-9\\\\]{0,60}".prop_map(String::into_bytes)
+    ];
+    let counter = prop_oneof![4 => 0..200u64, 1 => any::<u64>()];
+    let change = prop_oneof![2 => Just(0u8), 1 => any::<u8>()];
+    let place = any::<prop::sample::Index>();
+    let pass = prop_oneof![4 => 0..2_000u64, 1 => Just(20_000u64), 1 => Just(200_000u64), 1 => Just(u64::MAX / 2_000_000)];
+    let command = prop_oneof![
+        4 => Just(Command::Start), 1 => Just(Command::Stop), 1 => Just(Command::Sleep),
+        1 => Just(Command::Wake), 1 => Just(Command::NetworkChanged),
+    ];
+    prop_oneof![
+        1 => coded,
+        2 => (1..=2u8, body.clone()).prop_map(|(code, body)| Step::Control(code, body)),
+        6 => (1..=2u8, 0..CONTROL.len(), place.clone(), change.clone())
+            .prop_map(|(code, which, place, by)| Step::Message(code, which, place, by)),
+        3 => (counter, body).prop_map(|(counter, body)| Step::Session(counter, body)),
+        6 => (0..INSIDE.len(), place, change).prop_map(|(which, place, by)| Step::SessionMessage(which, place, by)),
+        2 => pass.prop_map(Step::Pass),
+        2 => command.prop_map(Step::Command),
+    ]
+}
+
+/// Applies a step to both sides; `session` seals what the server opens, `to_client` what the client opens.
+fn take(net: &mut Net, insider: &mut Insider, sessions: &mut [crate::attacker::Session; 2], step: Step) {
+    let knock = net.log.iter().rev().find(|seen| seen.kind == "login");
+    let client = knock.map_or(1, |seen| index(&insider.read(&seen.bytes)["idx"]));
+    let to_both = |net: &mut Net, bytes: &[u8]| {
+        for from in [elsewhere(1), elsewhere(bytes.len() as u16)] {
+            net.inject(from, server_address(), bytes);
+            net.inject(from, client_address(0), bytes);
+        }
+    };
+    match step {
+        Step::Raw(bytes) => to_both(net, &bytes),
+        Step::Control(code, mut body) => {
+            body.resize(CONTROL_LEN - 29, b' ');
+            to_both(net, &insider.seal_bytes(code, &body));
+        }
+        Step::Message(code, which, place, by) => {
+            let mut body = changed(filled(CONTROL[which], client, sessions[0].theirs), place, by);
+            body.resize(CONTROL_LEN - 29, b' ');
+            to_both(net, &insider.seal_bytes(code, &body));
+        }
+        Step::Session(counter, body) => {
+            for session in sessions {
+                to_both(net, &session.seal_at(counter, &body));
+            }
+        }
+        Step::SessionMessage(which, place, by) => {
+            let body = changed(filled(INSIDE[which], client, sessions[0].theirs), place, by);
+            for session in sessions {
+                to_both(net, &session.seal(&body));
+            }
+        }
+        Step::Pass(millis) => net.run_for(Duration::from_millis(millis)),
+        Step::Command(command) => {
+            let now = net.now;
+            // Not every command makes sense in every state; that is said and changes nothing.
+            let _ = net.clients[0].peer.command(now, command);
+        }
+    }
+}
+
+/// Attack 18: short, long, garbage.
+#[test]
+fn every_length_from_nothing_to_the_longest_datagram_is_dropped_by_both_sides() {
+    let mut net = Net::connected();
+    net.log.clear();
+    let stranger: SocketAddr = elsewhere(1);
+    let mut sent = 0;
+    for len in (0..1600).chain((1600..=65_507).step_by(997)) {
+        for code in [0, 1, 2, 3, 4, 255] {
+            let mut bytes = vec![0xa5; len];
+            if let Some(first) = bytes.first_mut() {
+                *first = code;
+            }
+            net.inject(stranger, server_address(), &bytes);
+            net.inject(stranger, client_address(0), &bytes);
+            sent += 1;
+        }
+    }
+    assert!(net.log.is_empty());
+    for peer in [&net.server as &dyn Peer, &net.clients[0].peer] {
+        assert_eq!(peer.counters().drops().map(|(_, count)| count).sum::<u64>(), sent);
+    }
+}
+
+proptest! {
+    #![proptest_config(Config {
+        cases: 128,
+        rng_seed: RngSeed::Fixed(0x5a4d_0409),
+        failure_persistence: None,
+        ..Config::default()
+    })]
+
+    /// Attack 18: garbage of somebody who can seal it, to both sides in every state, with no panic and no growth.
+    #[test]
+    fn whatever_a_holder_of_the_key_sends_neither_side_panics_or_grows(steps in prop::collection::vec(step(), 1..80)) {
+        let mut net = Net::pair();
+        let mut insider = Insider::new(3);
+        let to_client = by_hand_server(&mut net, &mut insider);
+        net.wire = Box::new(|seen| vec![(crate::support::DELAY, seen.clone())]);
+        // A second user's session, for what goes to the server.
+        let attempt = Attempt::new(&mut insider, "anna", PASSWORD);
+        let m2 = attempt.begin(&mut insider, &mut net, elsewhere(1)).unwrap();
+        let (m3, to_server) = attempt.confirm(&mut insider, &m2);
+        net.inject(elsewhere(1), server_address(), &m3);
+        let mut sessions = [to_server, to_client];
+        for step in steps {
+            take(&mut net, &mut insider, &mut sessions, step);
+            let (server, client) = (net.server.gauges(), net.clients[0].peer.gauges());
+            prop_assert!(server.unauthenticated <= 1024 && server.sessions <= 2, "{server:?}");
+            prop_assert!(client.unauthenticated <= 1 && client.sessions <= 1, "{client:?}");
+        }
+    }
+}

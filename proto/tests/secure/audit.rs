@@ -1,0 +1,121 @@
+//! An auditor of nonces: reads the header of everything that is on the wire, and knows what was there before.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use sandhog_proto::{Command, TunnelStatus};
+
+use crate::support::{DELAY, Net, Seen, client_config, packet, server_address, server_config};
+
+/// What has been seen, by direction: keys are different for the two.
+#[derive(Default)]
+pub(crate) struct Audit {
+    /// For each receiver index the lowest counter that is still unused. An index that came twice, under two keys, would
+    /// have to go on where it had stopped, so this asks for more than is needed.
+    sessions: BTreeMap<(bool, u32), u64>,
+    /// Nonces of control datagrams, and what was sent under them: a repeat is the same datagram.
+    control: BTreeMap<(u8, [u8; 12]), Vec<u8>>,
+    /// Session datagrams so far.
+    pub(crate) datagrams: u64,
+    /// Control datagrams that were sent again byte for byte.
+    pub(crate) repeats: u64,
+}
+
+impl Audit {
+    /// Looks at one datagram.
+    ///
+    /// # Panics
+    ///
+    /// If its nonce was used before, for anything else.
+    pub(crate) fn look(&mut self, seen: &Seen) {
+        let [code, nonce @ ..] = *seen.bytes.first_chunk::<13>().unwrap();
+        if code == 3 {
+            let [i0, i1, i2, i3, counter @ ..] = nonce;
+            let index = u32::from_be_bytes([i0, i1, i2, i3]);
+            let counter = u64::from_be_bytes(counter);
+            let next = self
+                .sessions
+                .entry((seen.from == server_address(), index))
+                .or_default();
+            assert!(
+                counter >= *next,
+                "{index:08x} {counter} was there before: {} at {}",
+                seen.kind,
+                seen.at
+            );
+            *next = counter + 1;
+            self.datagrams += 1;
+        } else if let Some(before) = self.control.insert((code, nonce), seen.bytes.clone()) {
+            assert_eq!(
+                before, seen.bytes,
+                "two datagrams under one nonce: {} at {}",
+                seen.kind, seen.at
+            );
+            self.repeats += 1;
+        }
+    }
+
+    /// How many keys have been used in both directions together.
+    pub(crate) fn keys(&self) -> usize {
+        self.sessions.len()
+    }
+}
+
+/// How long the life is that is audited, whatever the number of packets.
+const LIFE: Duration = Duration::from_secs(1200);
+
+/// A life of 20 minutes with `packets` packets, half of them each way: a wire that loses, doubles and reorders, a client
+/// that moves, sleeps, stops and starts, and keys that are changed every two minutes.
+pub(crate) fn audited(packets: u64) -> Audit {
+    let mut net = Net::new(server_config(), [client_config("kean", 1)]);
+    let (mut count, mut logins) = (0u64, 0u64);
+    net.wire = Box::new(move |seen: &Seen| {
+        count += 1;
+        logins += u64::from(seen.bytes[0] != 3);
+        if seen.bytes[0] != 3 && logins % 3 == 1 {
+            return vec![];
+        }
+        let late = DELAY + Duration::from_millis(count % 7);
+        match count % 23 {
+            0 => vec![],
+            1 => vec![(late, seen.clone()), (2 * late, seen.clone())],
+            _ => vec![(late, seen.clone())],
+        }
+    });
+    let mut audit = Audit::default();
+    let rounds = packets / 2;
+    let step = LIFE / u32::try_from(rounds).unwrap();
+    let at = |percent: u64| rounds * percent / 100;
+    net.start(0);
+    net.run_for(Duration::from_secs(10));
+    for round in 0..rounds {
+        if round % (rounds / 20) == 0 {
+            let port = 50_000 + u16::try_from(round / (rounds / 20)).unwrap();
+            net.clients[0].address = SocketAddr::new(net.clients[0].address.ip(), port);
+        }
+        // Time to come up again is given where it is needed: the packets meanwhile are dropped by the client.
+        match round {
+            _ if round == at(30) => net.command(0, Command::Stop),
+            _ if round == at(30) + 1 => net.command(0, Command::Start),
+            _ if round == at(60) => net.command(0, Command::Sleep),
+            _ if round == at(65) => net.command(0, Command::Wake),
+            _ if round == at(80) => net.command(0, Command::NetworkChanged),
+            _ => {}
+        }
+        if net.status(0) == TunnelStatus::Connected {
+            let inner = net.inner(0);
+            net.client_sends(0, packet(&inner, "10.9.0.1", b"there"));
+            net.server_sends(packet("10.9.0.1", &inner, b"and back"));
+        }
+        net.run_for(step);
+        net.log.drain(..).for_each(|seen| audit.look(&seen));
+        // What is kept of a run has to stay small, however long it is.
+        net.server_packets.clear();
+        net.server_events.clear();
+        net.clients[0].packets.clear();
+        net.clients[0].events.clear();
+    }
+    assert_eq!(net.status(0), TunnelStatus::Connected);
+    audit
+}
