@@ -3,6 +3,7 @@
 mod bench;
 mod equality;
 mod golden;
+mod mutants;
 mod page;
 mod readme;
 mod shell;
@@ -59,6 +60,14 @@ enum Command {
         #[arg(long, value_name = "COLUMN")]
         without: Vec<String>,
     },
+    /// Plant each known bug of the protocol in turn, and name the tests that find it.
+    ///
+    /// Exit status 0: all are found. 1: one survives.
+    Mutants {
+        /// Only this bug; may be given several times.
+        #[arg(long, value_name = "BUG")]
+        only: Vec<String>,
+    },
     /// Rewrite `tests/golden/digests.txt` from the native event engine. Read the diff before committing it.
     Bless,
 }
@@ -80,6 +89,7 @@ fn main() -> ExitCode {
             scenario,
             without,
         } => equality::run(seeds, &scenario, &without),
+        Command::Mutants { only } => mutants::run(&only),
         Command::Bless => golden::bless().map(|()| true),
     };
     match outcome {

@@ -1,6 +1,6 @@
 //! Plain text tables: columns as wide as their widest cell, two blanks between them.
 
-/// Renders rows of cells; the first column is flush left, the others flush right.
+/// Renders rows of cells, the first of them headings. Columns of numbers are flush right, the others flush left.
 pub(crate) fn render(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
@@ -11,14 +11,18 @@ pub(crate) fn render(rows: &[Vec<String>]) -> String {
             .unwrap_or(0)
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
+    let is_number = |cell: &String| cell.starts_with(|first: char| first.is_ascii_digit()) || cell.is_empty();
+    let is_numeric: Vec<bool> = (0..columns)
+        .map(|column| rows.iter().skip(1).filter_map(|row| row.get(column)).all(is_number))
+        .collect();
     let line = |row: &Vec<String>| {
         let cells = row
             .iter()
             .zip(&widths)
-            .enumerate()
-            .map(|(column, (cell, &width))| match column {
-                0 => format!("{cell:<width$}"),
-                _ => format!("{cell:>width$}"),
+            .zip(&is_numeric)
+            .map(|((cell, &width), is_numeric)| match is_numeric {
+                true => format!("{cell:>width$}"),
+                false => format!("{cell:<width$}"),
             });
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
     };
@@ -30,11 +34,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_as_wide_as_their_widest_cell() {
+    fn columns_are_as_wide_as_their_widest_cell_and_numbers_end_below_each_other() {
         let rows = [
-            vec!["step".to_owned(), "s".to_owned()],
-            vec!["a".to_owned(), "12".to_owned()],
+            ["step", "s", "result"].map(str::to_owned).to_vec(),
+            ["a", "12", "passed"].map(str::to_owned).to_vec(),
+            ["b", "7", "no"].map(str::to_owned).to_vec(),
         ];
-        assert_eq!(render(&rows), "step   s\na     12\n");
+        assert_eq!(
+            render(&rows),
+            "step   s  result\na     12  passed\nb      7  no\n"
+        );
     }
 }
