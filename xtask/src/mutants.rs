@@ -83,7 +83,10 @@ fn build() -> Result<Vec<Module>> {
                 --message-format=json";
     println!("$ cargo {line}");
     let mut modules = Vec::new();
-    for binary in shell::read(&mut shell::cargo(line))?.lines().filter_map(executable) {
+    for binary in shell::read(&mut shell::cargo(line))?
+        .lines()
+        .filter_map(executable)
+    {
         let mut listing = Command::new(&binary);
         let listing = shell::read(listing.args(["--list", "--format=terse"]))?;
         let prefixes: BTreeSet<_> = listing.lines().filter_map(prefix).collect();
@@ -116,12 +119,19 @@ fn without_bugs(modules: Vec<Module>) -> Result<Vec<Module>> {
     let times = side_by_side(&modules, |module| {
         let started = Instant::now();
         let failed = listen(module, None, usize::MAX)?;
-        ensure!(failed.is_empty(), "without any bug there fails {}", failed.join(", "));
+        ensure!(
+            failed.is_empty(),
+            "without any bug there fails {}",
+            failed.join(", ")
+        );
         Ok(started.elapsed())
     })?;
     let mut timed: Vec<_> = times.into_iter().zip(modules).collect();
     timed.sort_by_key(|(time, _)| *time);
-    println!("without any bug all tests pass, {:.0} s", started.elapsed().as_secs_f64());
+    println!(
+        "without any bug all tests pass, {:.0} s",
+        started.elapsed().as_secs_f64()
+    );
     let settle = |(time, module): (Duration, Module)| Module {
         patience: Duration::from_secs(10) + 10 * time,
         ..module
@@ -229,7 +239,10 @@ fn rows(fates: &[Fate]) -> Vec<Vec<String>> {
     let row = |cells: [&str; 4]| cells.map(str::to_owned).to_vec();
     let mut rows = vec![row(["bug", "it would mean that", "seconds", "found by"])];
     for fate in fates {
-        let mut tests = fate.found_by.iter().map(|name| name.trim_start_matches("secure::"));
+        let mut tests = fate
+            .found_by
+            .iter()
+            .map(|name| name.trim_start_matches("secure::"));
         let seconds = format!("{:.1}", fate.elapsed.as_secs_f64());
         let first = tests.next().unwrap_or("NOBODY: it survived");
         rows.push(row([fate.mutant.name(), fate.mutant.meaning(), &seconds, first]));
@@ -248,13 +261,19 @@ mod tests {
         assert_eq!(names.len(), Mutant::ALL.len());
         let error = choose(&["accept-relpay".to_owned()]).unwrap_err().to_string();
         assert!(error.contains("`accept-relpay`") && error.contains("accept-replay"));
-        assert_eq!(choose(&["accept-replay".to_owned()]).unwrap(), [Mutant::AcceptReplay]);
+        assert_eq!(
+            choose(&["accept-replay".to_owned()]).unwrap(),
+            [Mutant::AcceptReplay]
+        );
     }
 
     #[test]
     fn a_test_that_fails_or_never_ends_is_named() {
         assert_eq!(failed_test("test a::b ... FAILED").as_deref(), Some("a::b"));
-        assert_eq!(failed_test("test a::b ... ").as_deref(), Some("a::b (has no end)"));
+        assert_eq!(
+            failed_test("test a::b ... ").as_deref(),
+            Some("a::b (has no end)")
+        );
         assert_eq!(failed_test("test a::b ... ok"), None);
         assert_eq!(failed_test("test result: FAILED. 1 passed; 1 failed"), None);
     }

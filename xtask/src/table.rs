@@ -13,7 +13,12 @@ pub(crate) fn render(rows: &[Vec<String>]) -> String {
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let is_number = |cell: &String| cell.starts_with(|first: char| first.is_ascii_digit()) || cell.is_empty();
     let is_numeric: Vec<bool> = (0..columns)
-        .map(|column| rows.iter().skip(1).filter_map(|row| row.get(column)).all(is_number))
+        .map(|column| {
+            rows.iter()
+                .skip(1)
+                .filter_map(|row| row.get(column))
+                .all(is_number)
+        })
         .collect();
     let line = |row: &Vec<String>| {
         let cells = row

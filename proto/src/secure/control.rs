@@ -10,6 +10,7 @@ use super::frame::{FrameError, open_control, seal_control};
 use super::message::{Control, ParseError};
 use super::psk::Psk;
 use crate::aead::{Aead, DefaultAead, NONCE_LEN};
+use crate::mutant::{Mutant, planted};
 use crate::{DropReason, PacketBuf};
 
 /// What everyone with the pre-shared key has in common.
@@ -36,7 +37,9 @@ impl ControlKeys {
     pub(super) fn seal(&self, message: &Control, rng: &mut impl RngCore, tag: u64) -> Option<PacketBuf> {
         let code = message.code();
         let mut nonce = [0; NONCE_LEN];
-        rng.fill_bytes(&mut nonce);
+        if !planted(Mutant::ControlNonceFixed) {
+            rng.fill_bytes(&mut nonce);
+        }
         let sealed = seal_control(self.key(code), code, nonce, &message.to_json())?;
         Some(sealed.with_tag(tag))
     }

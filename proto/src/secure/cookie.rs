@@ -11,6 +11,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::Instant;
+use crate::mutant::{Mutant, planted};
 
 /// Length of a cookie in bytes.
 pub(crate) const COOKIE_LEN: usize = 16;
@@ -68,7 +69,7 @@ impl Cookies {
     /// Brings the secrets up to date. Any step but to the next turn, also one back, makes all cookies useless.
     fn turn(&mut self, now: Instant) {
         let turn = now.as_nanos() / TURN_NANOS;
-        if turn == self.turn {
+        if turn == self.turn || planted(Mutant::CookieForEver) {
             return;
         }
         let fresh = secret(&mut self.rng);
@@ -96,8 +97,17 @@ fn secret(rng: &mut ChaCha20Rng) -> Secret {
 
 /// HMAC-SHA512 over address, port and index, cut to 16 bytes. An IPv4 address in IPv6 clothes is an IPv4 address.
 fn cookie(secret: &Secret, source: SocketAddr, index: u32) -> [u8; COOKIE_LEN] {
-    let (port, index) = (source.port().to_be_bytes(), index.to_be_bytes());
-    let tag = match source.ip().to_canonical() {
+    let (mut port, mut index, mut ip) = (source.port().to_be_bytes(), index.to_be_bytes(), source.ip());
+    if planted(Mutant::CookieWithoutAddress) {
+        ip = IpAddr::from([0; 4]);
+    }
+    if planted(Mutant::CookieWithoutPort) {
+        port = [0; 2];
+    }
+    if planted(Mutant::CookieWithoutIndex) {
+        index = [0; 4];
+    }
+    let tag = match ip.to_canonical() {
         IpAddr::V4(ip) => mac(secret.as_ref(), &[&ip.octets(), &port, &index]),
         IpAddr::V6(ip) => mac(secret.as_ref(), &[&ip.octets(), &port, &index]),
     };

@@ -12,6 +12,7 @@ use super::keys::{Chain, Ephemeral, EpochKeys, Next, transcript};
 use super::message::Message;
 use super::opener::{OpenError, Opened, Opener};
 use super::sealer::{REKEY_AFTER_MESSAGES, Sealer};
+use crate::mutant::{Mutant, planted};
 use crate::{DropReason, Instant, PacketBuf};
 
 /// How long the keys of an epoch are good for.
@@ -113,14 +114,19 @@ impl Epochs {
         self.number
     }
 
-    /// When the present epoch began.
-    pub(super) const fn began(&self) -> Instant {
-        self.began
+    /// When the present keys become too old to be used.
+    pub(super) fn expiry(&self) -> Instant {
+        let after = if planted(Mutant::KeysForEver) {
+            Duration::MAX
+        } else {
+            REJECT_AFTER
+        };
+        self.began.saturating_add(after)
     }
 
     /// Whether the present keys are too old to be used.
     pub(super) fn are_expired(&self, now: Instant) -> bool {
-        now >= self.began.saturating_add(REJECT_AFTER)
+        now >= self.expiry()
     }
 
     /// Whether the present key has sealed so much that it must be changed.
@@ -177,7 +183,7 @@ impl Epochs {
             let opened = opener.open(buf).map_err(OpenError::reason)?;
             return Ok(OpenedIn {
                 opened,
-                newest: false,
+                newest: opened.newest && planted(Mutant::RoamByOldEpoch),
                 switched: false,
             });
         }
@@ -260,7 +266,7 @@ impl Epochs {
         new_index: u32,
         rng: &mut (impl RngCore + CryptoRng),
     ) -> Result<Vec<u8>, DropReason> {
-        if Some(n) != self.number.checked_add(1) {
+        if Some(n) != self.number.checked_add(1) && !planted(Mutant::RekeyOfAnyNumber) {
             return Err(DropReason::Unexpected);
         }
         if let Some(Rekey::Answered {
@@ -271,6 +277,7 @@ impl Epochs {
         }) = &self.rekey
             && *index == theirs
             && asked_pk == pk
+            && !planted(Mutant::RekeyAnsweredAnew)
         {
             return Ok(json.clone());
         }
@@ -298,7 +305,7 @@ impl Epochs {
     }
 
     /// Makes the answered epoch the current one.
-    fn switch(&mut self, now: Instant) {
+    pub(super) fn switch(&mut self, now: Instant) {
         match self.rekey.take() {
             Some(Rekey::Answered { epoch, next, .. }) => self.enter(now, *epoch, next),
             other => self.rekey = other,
@@ -307,7 +314,12 @@ impl Epochs {
 
     fn enter(&mut self, now: Instant, epoch: Epoch, next: Next) {
         let old = core::mem::replace(&mut self.current, epoch);
-        self.previous = Some((old.opener, now.saturating_add(KEEP_PREVIOUS)));
+        let keep = if planted(Mutant::PreviousKeyForEver) {
+            Duration::MAX
+        } else {
+            KEEP_PREVIOUS
+        };
+        self.previous = Some((old.opener, now.saturating_add(keep)));
         self.next = next;
         self.number = self.number.saturating_add(1);
         self.began = now;

@@ -6,6 +6,7 @@
 use super::Code;
 use crate::PacketBuf;
 use crate::aead::{Aead, NONCE_LEN, TAG_LEN};
+use crate::mutant::{Mutant, planted};
 
 /// Length of every control datagram in bytes. Fits IPv6's smallest MTU of 1280 with its headers (40 and 8).
 pub const CONTROL_LEN: usize = 1200;
@@ -51,7 +52,7 @@ pub(crate) fn seal_control<A: Aead>(
 ///
 /// [`FrameError`]; the bytes in `buf` are unspecified then.
 pub(crate) fn open_control<A: Aead>(aead: &A, code: Code, buf: &mut PacketBuf) -> Result<(), FrameError> {
-    if buf.len() != CONTROL_LEN {
+    if buf.len() != CONTROL_LEN && !planted(Mutant::ControlLengthUnchecked) {
         return Err(FrameError::WrongLength);
     }
     if buf.first() != Some(&code.byte()) {
@@ -85,6 +86,15 @@ pub(super) const fn session_nonce(index: u32, counter: u64) -> [u8; NONCE_LEN] {
     [i0, i1, i2, i3, c0, c1, c2, c3, c4, c5, c6, c7]
 }
 
+/// What is authenticated beside the body: the code.
+fn associated(code: &[u8; 1]) -> &[u8] {
+    if planted(Mutant::HeaderUnauthenticated) {
+        &[]
+    } else {
+        code
+    }
+}
+
 /// Makes `buf` at least `len` bytes long; the new ones are `filler`.
 pub(super) fn pad(buf: &mut PacketBuf, len: usize, filler: u8) {
     let before = buf.len();
@@ -98,7 +108,7 @@ pub(super) fn pad(buf: &mut PacketBuf, len: usize, filler: u8) {
 
 /// Seals the body in `buf` where it lies: afterwards `buf` is the datagram. Whether it could be.
 pub(super) fn seal<A: Aead>(aead: &A, code: Code, nonce: [u8; NONCE_LEN], buf: &mut PacketBuf) -> bool {
-    let Ok(tag) = aead.seal(&nonce, &[code.byte()], buf) else {
+    let Ok(tag) = aead.seal(&nonce, associated(&[code.byte()]), buf) else {
         return false;
     };
     buf.append(&tag);
@@ -121,7 +131,7 @@ pub(super) fn open<A: Aead>(aead: &A, code: Code, buf: &mut PacketBuf) -> bool {
     let Some((body, tag)) = buf.split_last_chunk_mut::<TAG_LEN>() else {
         return false;
     };
-    if aead.open(&nonce, &[code.byte()], body, tag).is_err() {
+    if aead.open(&nonce, associated(&[code.byte()]), body, tag).is_err() {
         return false;
     }
     let body_len = body.len();

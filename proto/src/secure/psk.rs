@@ -10,6 +10,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::keys;
 use crate::aead::KEY_LEN;
+use crate::mutant::{Mutant, planted};
 
 /// The key of the article this protocol descends from, which everyone knows:
 /// `KGiEbfJODclOCzUVfWXBO7Y/ohnEVxf7+RnwaAA1/78=`.
@@ -33,7 +34,7 @@ impl Psk {
         if key.0.ct_eq(&[0; KEY_LEN]).into() {
             return Err(PskError::AllZero);
         }
-        if key.0.ct_eq(&PUBLISHED).into() {
+        if bool::from(key.0.ct_eq(&PUBLISHED)) && !planted(Mutant::PublishedKeyTaken) {
             return Err(PskError::Published);
         }
         Ok(key)
@@ -66,7 +67,14 @@ impl Psk {
         let prk = keys::extract(b"sandhog/2", &[&self.0]);
         PskKeys {
             up: keys::expand(&prk, &[b"ctl up"]),
-            down: keys::expand(&prk, &[b"ctl down"]),
+            down: keys::expand(
+                &prk,
+                if planted(Mutant::OneControlKey) {
+                    &[b"ctl up"]
+                } else {
+                    &[b"ctl down"]
+                },
+            ),
             mix: keys::expand(&prk, &[b"mix"]),
         }
     }

@@ -102,7 +102,16 @@ impl<A: Aead> Sealer<A> {
     /// A number that nobody else gets. Relaxed is enough: only the number itself is shared, and its changes have
     /// one order for all threads.
     fn take_counter(&self) -> Result<u64, SealError> {
-        let step = |counter: u64| (counter < REJECT_AFTER_MESSAGES).then(|| counter.saturating_add(1));
+        let step = |counter: u64| {
+            (counter < REJECT_AFTER_MESSAGES || planted(Mutant::SealWithoutLimit)).then(|| {
+                let mask = if planted(Mutant::CounterWraps) {
+                    0xff
+                } else {
+                    u64::MAX
+                };
+                counter.saturating_add(1) & mask
+            })
+        };
         self.next
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, step)
             .map_err(|_| SealError::Exhausted)

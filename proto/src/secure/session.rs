@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
 
-use super::epochs::{Epochs, Indices, REJECT_AFTER, Role};
+use super::epochs::{Epochs, Indices, Role};
 use super::forget;
 use super::keys::Chain;
 use super::message::{Message, trimmed};
@@ -13,6 +13,7 @@ use super::opener::Body;
 use super::sealer::SealError;
 use crate::attempt::{MAX_JITTER, jitter};
 use crate::ip::IpAddresses;
+use crate::mutant::{Mutant, planted};
 use crate::queues::Queues;
 use crate::{DropReason, EventKind, Instant, PacketBuf, Reason};
 
@@ -158,7 +159,12 @@ impl Session {
         if self.epochs.are_expired(now) {
             return queues.drop(DropReason::KeyExpired, tag);
         }
-        let padded = json.len().next_multiple_of(MESSAGE_PADDING);
+        let padding = if planted(Mutant::MessagePaddingOff) {
+            1
+        } else {
+            MESSAGE_PADDING
+        };
+        let padded = json.len().next_multiple_of(padding);
         let mut buf = PacketBuf::with_capacity(padded).with_tag(tag);
         buf.append(json);
         match self.epochs.sealer().seal_message(&mut buf, padded) {
@@ -194,11 +200,17 @@ impl Session {
         new_index: &mut dyn FnMut() -> u32,
         queues: &mut Queues,
     ) -> Result<Input, DropReason> {
+        if planted(Mutant::RoamBeforeAuthentication) {
+            self.remote = remote;
+        }
+        if planted(Mutant::AliveByForgery) {
+            (self.last_received, self.unanswered) = (now, None);
+        }
         let opened = self.epochs.open(now, buf)?;
         let tag = buf.tag;
         self.last_received = now;
         self.unanswered = None;
-        if opened.newest && remote != self.remote {
+        if (opened.newest || planted(Mutant::RoamByLatePacket)) && remote != self.remote {
             let from = core::mem::replace(&mut self.remote, remote);
             queues.network_event(tag, EventKind::Roamed { from, to: remote });
         }
@@ -233,6 +245,9 @@ impl Session {
                 let answer = self.epochs.answer(asked, json, new_index(), &mut self.rng)?;
                 forget(&mut self.rng);
                 self.send_json(now, "rekeyed", &answer, tag, queues);
+                if planted(Mutant::ServerSwitchesEarly) {
+                    self.epochs.switch(now);
+                }
             }
             (Message::Rekeyed { n, index, pk }, Role::Client) => {
                 self.epochs.answered(now, (n, index, &pk), json)?;
@@ -291,7 +306,7 @@ impl Session {
 
     /// The next timer, and what for.
     pub(super) fn poll_timeout(&self) -> (Instant, Reason) {
-        let expiry = self.epochs.began().saturating_add(REJECT_AFTER);
+        let expiry = self.epochs.expiry();
         let common = [
             Some((expiry, Reason::KeyExpiry)),
             self.epochs
@@ -312,11 +327,21 @@ impl Session {
     }
 
     fn idle_at(&self) -> Instant {
-        self.last_received.saturating_add(IDLE_AFTER)
+        let after = if planted(Mutant::NeverIdle) {
+            Duration::MAX
+        } else {
+            IDLE_AFTER
+        };
+        self.last_received.saturating_add(after)
     }
 
     fn dead_at(&self) -> Option<Instant> {
-        self.unanswered.map(|since| since.saturating_add(DEAD_AFTER))
+        let after = if planted(Mutant::NeverDead) {
+            Duration::MAX
+        } else {
+            DEAD_AFTER
+        };
+        self.unanswered.map(|since| since.saturating_add(after))
     }
 
     fn keepalive_at(&self) -> Option<Instant> {
@@ -325,7 +350,12 @@ impl Session {
     }
 
     fn schedule_rekey(&mut self, now: Instant) {
-        let after = REKEY_AFTER.saturating_sub(jitter(&mut self.rng, REKEY_JITTER));
+        let most = if planted(Mutant::NeverRekey) {
+            Duration::MAX
+        } else {
+            REKEY_AFTER
+        };
+        let after = most.saturating_sub(jitter(&mut self.rng, REKEY_JITTER));
         self.next_rekey = now.saturating_add(after);
     }
 }

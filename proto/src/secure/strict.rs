@@ -11,6 +11,7 @@ use core::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::message::trimmed;
+use crate::mutant::{Mutant, planted};
 
 /// Deepest nesting of objects and arrays; the object at the top is 1.
 pub(crate) const MAX_DEPTH: usize = 4;
@@ -62,7 +63,7 @@ struct Nested {
 impl Nested {
     /// One level further in, if that is not too deep.
     fn deeper<E: Error>(self) -> Result<Self, E> {
-        if self.depth < MAX_DEPTH {
+        if self.depth < MAX_DEPTH || planted(Mutant::DepthUnlimited) {
             Ok(Self {
                 depth: self.depth.saturating_add(1),
             })
@@ -122,7 +123,7 @@ impl<'de> Visitor<'de> for Nested {
         let inside = self.deeper()?;
         let mut keys = BTreeSet::new();
         while let Some(key) = map.next_key::<String>()? {
-            if !keys.insert(key) {
+            if !keys.insert(key) && !planted(Mutant::DuplicateKeysTaken) {
                 return Err(M::Error::custom("a key twice"));
             }
             map.next_value_seed(inside)?;

@@ -54,7 +54,7 @@ impl Window {
             // The newest is `next - 1`: as far behind it as `behind - 1`.
             Some(behind) => {
                 let is_new = self.word(counter) & Self::bit(counter) == 0 || planted(Mutant::AcceptReplay);
-                behind <= WINDOW.saturating_add(1) && is_new
+                behind <= WINDOW.saturating_add(if planted(Mutant::WindowTooWide) { 2 } else { 1 }) && is_new
             }
         }
     }

@@ -129,7 +129,8 @@ fn every_recorded_datagram_replayed_in_every_later_state_changes_nothing() {
 
 /// Attack 4: M3 from the address it belongs to, while the settings are on their way and afterwards.
 #[test]
-fn a_repeated_m3_brings_the_settings_again_four_times_a_second_and_nothing_once_the_client_has_shown_itself() {
+fn a_repeated_m3_brings_the_settings_again_four_times_a_second_and_nothing_once_the_client_has_shown_itself()
+{
     let mut net = Net::pair();
     // The settings get lost, so that the session stays unconfirmed.
     net.wire = Box::new(|seen: &Seen| match seen.kind {

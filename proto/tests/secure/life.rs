@@ -5,7 +5,7 @@ use std::time::Duration;
 use sandhog_proto::{Command, EventKind, TunnelStatus};
 
 use crate::support::{
-    DELAY, Net, Seen, client_address, client_config, packet, server_address, server_config, store, user,
+    DELAY, Net, Wire, client_address, client_config, packet, server_address, server_config, store, user,
 };
 
 fn secs(seconds: u64) -> Duration {
@@ -13,7 +13,7 @@ fn secs(seconds: u64) -> Duration {
 }
 
 /// A wire on which everything of these kinds is lost.
-fn losing(kinds: &'static [&'static str]) -> Box<dyn FnMut(&Seen) -> Vec<(Duration, Seen)>> {
+fn losing(kinds: &'static [&'static str]) -> Wire {
     Box::new(move |seen| {
         if kinds.contains(&seen.kind) {
             vec![]

@@ -8,6 +8,7 @@ use core::time::Duration;
 use rand_core::RngCore;
 
 use crate::attempt::{Attempt, Schedule};
+use crate::mutant::{Mutant, planted};
 use crate::secure::epochs::Indices;
 use crate::secure::opaque::ClientLogin;
 use crate::secure::session::Session;
@@ -72,6 +73,11 @@ impl Login {
         self.timer.sent(now, rng);
         let (kind, datagram) = &self.sent;
         (kind, datagram.clone())
+    }
+
+    /// Whether no further answer is tried.
+    pub(super) fn has_tried_enough(&self) -> bool {
+        self.candidates.len() >= MAX_CANDIDATES && !planted(Mutant::CandidatesUnlimited)
     }
 
     /// Whether its time was up before `now`.

@@ -6,11 +6,12 @@ use core::time::Duration;
 
 use rand_core::RngCore;
 
-use super::attempt::{Login as Attempted, MAX_CANDIDATES, MAX_COOKIES, REJECTION_GRACE, Stage};
+use super::attempt::{Login as Attempted, MAX_COOKIES, REJECTION_GRACE, Stage};
 use super::retry::Retry;
 use super::{Client, fresh_index};
 use crate::attempt::Attempt;
 use crate::job::Job;
+use crate::mutant::{Mutant, planted};
 use crate::secure::Code;
 use crate::secure::client::attempt::REPEAT;
 use crate::secure::epochs::{Indices, Role};
@@ -88,12 +89,15 @@ impl Client {
         let control = self.keys.open(Code::Down, &mut payload)?;
         let tag = payload.tag;
         match control {
-            Control::Cookie { to, .. } | Control::Ke2 { to, .. } if to != login.index => {
+            Control::Cookie { to, .. } | Control::Ke2 { to, .. }
+                if to != login.index && !planted(Mutant::Ke2ForAnybody) =>
+            {
                 Err(DropReason::UnknownIndex)
             }
             _ if !matches!(login.stage, Stage::Login) => Err(DropReason::Unexpected),
             Control::Cookie { cookie, .. } => {
-                if login.cookies.len() >= MAX_COOKIES || login.cookies.contains(&cookie) {
+                let is_known = login.cookies.contains(&cookie) && !planted(Mutant::CookieTakenAgain);
+                if login.cookies.len() >= MAX_COOKIES || is_known {
                     return Err(DropReason::Unexpected);
                 }
                 login.cookies.push(cookie);
@@ -112,7 +116,8 @@ impl Client {
         let Some(login) = &mut self.login else {
             return Err(DropReason::Unexpected);
         };
-        if login.candidates.len() >= MAX_CANDIDATES || login.candidates.contains(&*ke2) {
+        let is_tried = login.candidates.contains(&*ke2) && !planted(Mutant::CandidateTriedAgain);
+        if login.has_tried_enough() || is_tried {
             return Err(DropReason::Unexpected);
         }
         let indices = Indices {
@@ -138,9 +143,14 @@ impl Client {
         let Some(Finished { ke3, session_key }) = finished else {
             login.stage = Stage::Login;
             login.timer = login.timer.restarted();
-            let at = now.saturating_add(REJECTION_GRACE);
+            let grace = if planted(Mutant::RejectedAtOnce) {
+                Duration::ZERO
+            } else {
+                REJECTION_GRACE
+            };
+            let at = now.saturating_add(grace);
             login.rejected_at.get_or_insert(at);
-            if login.candidates.len() >= MAX_CANDIDATES {
+            if login.has_tried_enough() {
                 self.fail(now, StartError::AuthenticationRejected, 0);
             }
             return;

@@ -27,6 +27,7 @@ use super::session::{DEAD_AFTER, Input, Session};
 use super::{Code, stream};
 use crate::ip::IpAddresses;
 use crate::job::{Job, JobDone, Outcome};
+use crate::mutant::{Mutant, planted};
 use crate::queues::Queues;
 use crate::{
     ApiMisuse, Batch, Command, Counters, Datagram, DropReason, Event, EventKind, Gauges, Instant,
@@ -175,7 +176,7 @@ impl Client {
         let Some(since) = self.asleep_since.take() else {
             return Ok(());
         };
-        let was_short = now.saturating_duration_since(since) < DEAD_AFTER;
+        let was_short = now.saturating_duration_since(since) < DEAD_AFTER || planted(Mutant::SleepForgiven);
         match &mut self.session {
             Some(session) if was_short && self.login.is_none() => session.ping(now, 0, &mut self.queues),
             _ if self.is_starting => self.log_in(now),
@@ -330,7 +331,7 @@ impl Client {
     }
 
     fn take(&mut self, now: Instant, datagram: Datagram) -> Result<(), DropReason> {
-        if self.asleep_since.is_some() {
+        if self.asleep_since.is_some() && !planted(Mutant::AsleepAwake) {
             return Err(DropReason::NotConnected);
         }
         let Datagram { remote, payload, .. } = datagram;

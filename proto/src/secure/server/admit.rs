@@ -28,7 +28,7 @@ impl Server {
     ) -> Result<(), DropReason> {
         let control = self.keys.open(Code::Up, &mut payload)?;
         let tag = payload.tag;
-        if !self.sources.take(now, remote.ip()) {
+        if !self.sources.take(now, remote.ip()) && !planted(Mutant::SourcesUnlimited) {
             return Err(DropReason::RateLimited);
         }
         match control {
@@ -76,20 +76,37 @@ impl Server {
         (client_index, login, ke1): (u32, Login, Box<[u8; 96]>),
         tag: u64,
     ) -> Result<(), DropReason> {
-        if let Some(known) = self.half_opens.of_client(remote, client_index) {
+        if let Some(known) = self.half_opens.of_client(remote, client_index)
+            && !planted(Mutant::Ke1AnsweredAnew)
+        {
             if known.ke1 != ke1 || known.login != login {
                 return Err(DropReason::Unexpected);
             }
             self.queues.send("ke2", remote, known.reply.clone().with_tag(tag));
             return Ok(());
         }
-        if self.half_opens.is_spent(now, remote, client_index) {
+        let is_spent = self.half_opens.is_spent(now, remote, client_index);
+        if is_spent && !planted(Mutant::SpentCookieTaken) && !planted(Mutant::Ke1AnsweredAnew) {
             return Err(DropReason::Replayed);
         }
         let debit = self.allow(now, remote, &login)?;
+        if planted(Mutant::DebitAtKe3) {
+            self.logins.unlock(&login);
+        }
+        if planted(Mutant::ReplacedBeforeProof)
+            && let Some(user) = self.users.get(&login).cloned()
+        {
+            self.make_room(now, &user, tag);
+        }
         let index = self.registry.fresh();
         let context = context(self.suite, client_index, index);
         let record = self.users.get(&login).map(|user| &user.record);
+        if planted(Mutant::UnknownRefusedEarly) && record.is_none() {
+            return Err(DropReason::Unexpected);
+        }
+        if planted(Mutant::DisabledRefusedEarly) && self.users.get(&login).is_some_and(|user| user.disabled) {
+            return Err(DropReason::Unexpected);
+        }
         let Ok((state, ke2)) = respond(&self.setup, record, &login, &ke1, &context, &mut self.rng) else {
             // The attempt stays counted: no client of ours sends such a thing.
             self.caps.leave(source_prefix(remote.ip()));
@@ -164,12 +181,13 @@ impl Server {
         }
         let half_open = self.half_opens.get_mut(to).ok_or(DropReason::UnknownIndex)?;
         // The address that showed the cookie: what follows is sent there, and counts as a place to log in from.
-        if half_open.source != remote {
+        if half_open.source != remote && !planted(Mutant::Ke3FromAnywhere) {
             return Err(DropReason::Unexpected);
         }
         let Some(session_key) = half_open.state.verify(ke3) else {
             half_open.bad_ke3 = half_open.bad_ke3.saturating_add(1);
             if half_open.bad_ke3 >= MAX_BAD_KE3
+                && !planted(Mutant::BadKe3Unlimited)
                 && let Some(half_open) = self.half_opens.remove(to)
             {
                 self.forget_half_open(&half_open);
@@ -184,7 +202,9 @@ impl Server {
             client_index,
             ..
         } = half_open;
-        self.logins.refund(debit);
+        if !planted(Mutant::NoRefund) {
+            self.logins.refund(debit);
+        }
         self.logins.succeeded(now, &login, source_prefix(remote.ip()));
         let indices = Indices {
             ours: to,
@@ -236,8 +256,10 @@ impl Server {
         let seconds = now.as_nanos() / 1_000_000_000;
         let today = self.unix_origin.map(|origin| origin.saturating_add(seconds));
         match (user.expires, today) {
-            _ if user.disabled => Err(Refusal::Disabled),
-            (Some(expires), Some(today)) if today >= expires => Err(Refusal::Expired),
+            _ if user.disabled && !planted(Mutant::DisabledLetIn) => Err(Refusal::Disabled),
+            (Some(expires), Some(today)) if today >= expires && !planted(Mutant::ExpiredLetIn) => {
+                Err(Refusal::Expired)
+            }
             _ => Ok(user.clone()),
         }
     }
@@ -253,6 +275,11 @@ impl Server {
         };
         let sessions: Vec<SessionId> = self.sessions.of_user(&user.login);
         let surplus = sessions.len().saturating_add(1).saturating_sub(most);
+        let surplus = if planted(Mutant::MaxSessionsIgnored) {
+            0
+        } else {
+            surplus
+        };
         for id in sessions.into_iter().take(surplus) {
             self.end_with_bye(now, id, BYE_REPLACED, tag);
         }
@@ -300,7 +327,9 @@ impl Server {
             return Err(DropReason::Unexpected);
         };
         let is_soon = now < unconfirmed.answered_at.saturating_add(ANSWER_INTERVAL);
-        if is_soon || unconfirmed.ke3 != *ke3 {
+        if (is_soon && !planted(Mutant::SettingsUnlimited))
+            || (unconfirmed.ke3 != *ke3 && !planted(Mutant::AnyKe3AnsweredAgain))
+        {
             return Err(DropReason::Unexpected);
         }
         unconfirmed.answered_at = now;

@@ -33,6 +33,7 @@ use super::session::Input;
 use super::{Code, Login, ServerSetup, Suite, UserStore, stream};
 use crate::ip::IpAddresses;
 use crate::job::{Job, JobDone, Outcome};
+use crate::mutant::{Mutant, planted};
 use crate::queues::Queues;
 use crate::{
     ApiMisuse, Batch, Command, Counters, Datagram, DropReason, Event, EventKind, Gauges, Instant, PacketBuf,
@@ -210,7 +211,9 @@ impl Server {
             return Ok(());
         };
         match self.sessions.at_address(addresses.destination) {
-            Some((_, entry)) if matches!(entry.state, State::Live) => {
+            Some((_, entry))
+                if matches!(entry.state, State::Live) || planted(Mutant::DataBeforeConfirmation) =>
+            {
                 entry.session.send_packet(now, packet, &mut self.queues);
             }
             Some(_) => self.queues.drop(DropReason::NotConnected, packet.tag),
@@ -316,6 +319,9 @@ impl Server {
         if before != indices {
             self.registry.replace(id, &before, &indices);
         }
+        if planted(Mutant::ByeUnauthenticated) && input.is_err() {
+            self.end(id, "bye", 0);
+        }
         let input = input?;
         let tag = payload.tag;
         if self.sessions.confirm(id) {
@@ -336,7 +342,7 @@ impl Server {
         match input {
             Input::Packet(addresses) => {
                 let entry = self.sessions.get(id).ok_or(DropReason::UnknownIndex)?;
-                if !entry.addresses.contains(&addresses.source) {
+                if !entry.addresses.contains(&addresses.source) && !planted(Mutant::SourceFilterOff) {
                     return Err(DropReason::SourceNotAllowed);
                 }
                 self.queues.deliver(payload);
