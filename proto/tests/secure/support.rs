@@ -117,6 +117,9 @@ pub(crate) type Wire = Box<dyn FnMut(&Seen) -> Vec<(Duration, Seen)>>;
 /// One way, unless the wire says otherwise.
 pub(crate) const DELAY: Duration = Duration::from_millis(20);
 
+/// So many datagrams no test has sent; two peers that answer each other for ever have.
+const ENDLESS: usize = 500_000;
+
 pub(crate) struct ClientHost {
     pub(crate) peer: Client,
     pub(crate) address: SocketAddr,
@@ -336,6 +339,11 @@ impl Net {
                 bytes: datagram.payload.to_vec(),
             };
             self.log.push(seen.clone());
+            assert!(
+                self.log.len() < ENDLESS,
+                "this has no end: {:?}",
+                self.kinds().split_off(ENDLESS - 20)
+            );
             for (delay, copy) in (self.wire)(&seen) {
                 self.launched += 1;
                 self.flying.insert((self.now + delay, self.launched), copy);
