@@ -52,11 +52,7 @@ impl Setup {
         Self {
             hosts,
             links,
-            controls: scenario
-                .events
-                .iter()
-                .map(|event| (origin(event.at.0), control(event, id)))
-                .collect(),
+            controls: controls(scenario, id),
             resolution: scenario.resolution.0,
             duration: scenario.duration.0,
             ends_when_done: true,
@@ -117,7 +113,21 @@ fn expectations(scenario: &Scenario, id: impl Fn(&str) -> HostId) -> Vec<Expecte
     scenario.clients.iter().map(expected).collect()
 }
 
-fn control(event: &TimedEvent, id: impl Fn(&str) -> HostId) -> Control {
+/// Every event, each time that it happens.
+fn controls(scenario: &Scenario, id: impl Fn(&str) -> HostId + Copy) -> Vec<(Instant, Control)> {
+    let times = |event: &TimedEvent| {
+        let times = event.occurrences(scenario.duration);
+        times
+            .map(|(number, at)| (origin(at), control(event, number, id)))
+            .collect::<Vec<_>>()
+    };
+    scenario.events.iter().flat_map(times).collect()
+}
+
+fn control(event: &TimedEvent, number: u16, id: impl Fn(&str) -> HostId) -> Control {
+    if let (Some(name), Some(to)) = (&event.rebind, event.rebound_to(number)) {
+        return Control::Rebind(id(name), to);
+    }
     let commands = [
         (&event.stop, Command::Stop),
         (&event.start, Command::Start),

@@ -210,9 +210,15 @@ fn expectation(world: &World, expected: &Expected) -> Vec<CheckResult> {
         passed,
         detail,
     };
+    let mut checks = vec![outcome];
+    checks.extend(host.misgiven.as_ref().map(|detail| CheckResult {
+        name: format!("{name}: is given its inner addresses"),
+        passed: false,
+        detail: detail.clone(),
+    }));
     let steps = host.progress.steps();
     if host.started.is_none_or(|(result, _)| result != "connected") || steps.is_empty() {
-        return vec![outcome];
+        return checks;
     }
     let failed = steps.iter().zip(1..).find_map(|(step, number)| match step {
         StepState::Ended { succeeded: true, .. } => None,
@@ -229,7 +235,8 @@ fn expectation(world: &World, expected: &Expected) -> Vec<CheckResult> {
         passed: failed.is_none(),
         detail: failed.unwrap_or_else(|| "all succeeded".into()),
     };
-    vec![outcome, done]
+    checks.push(done);
+    checks
 }
 
 /// P9: after all faults have healed, a ping passes in time.

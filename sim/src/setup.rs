@@ -142,9 +142,10 @@ impl std::fmt::Debug for HostSpec {
 }
 
 /// The host inside the tunnel.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InnerSpec {
-    /// Addresses with prefix lengths.
+    /// Addresses with prefix lengths. Without any, the host comes to be when the peer's `start` completes, with the
+    /// addresses and the MTU of the settings.
     pub addresses: Vec<(IpAddr, u8)>,
     /// Largest inner packet in bytes.
     pub mtu: u16,

@@ -35,6 +35,8 @@ pub(crate) struct HostState {
     pub(crate) status: Option<TunnelStatus>,
     /// The first completion of `start`: its result and when.
     pub(crate) started: Option<(&'static str, Instant)>,
+    /// What is wrong with the inner addresses that a client was given.
+    pub(crate) misgiven: Option<String>,
     /// Counters of the boots that have ended, and of the present one.
     pub(crate) counters: Vec<Counters>,
     /// What the user asks for at the next turn.
@@ -474,6 +476,7 @@ impl HostState {
             progress: Progress::new(spec.script.as_ref()),
             status: None,
             started: None,
+            misgiven: None,
             counters: Vec::new(),
             commands: VecDeque::new(),
             poked: false,

@@ -143,7 +143,9 @@ pub struct Client {
     pub name: String,
     /// Its UDP socket on the outer network.
     pub address: SocketAddr,
-    /// Its addresses inside the tunnel, with prefix lengths.
+    /// Its addresses inside the tunnel, with prefix lengths. Without them it takes those that the server gives it,
+    /// and the MTU with them.
+    #[serde(default)]
     pub inner: Vec<String>,
     /// Largest inner packet in bytes.
     #[serde(default = "default_mtu")]
@@ -339,12 +341,16 @@ pub struct Nth {
     pub nth: u64,
 }
 
-/// Something that happens at a given time. Exactly one of the keys beside `at`.
+/// Something that happens at a given time. Exactly one of the keys beside `at`, `every`, `times` and `to`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TimedEvent {
     /// When, rounded up to the resolution.
     pub at: Span,
+    /// It happens again and again, this long after the time before.
+    pub every: Option<Span>,
+    /// How often in all, with `every`; without it until the run is over.
+    pub times: Option<u32>,
     /// This host dies at once and loses its state.
     pub crash: Option<String>,
     /// This host starts afresh (also if it had not crashed).
@@ -363,6 +369,31 @@ pub struct TimedEvent {
     pub wake: Option<String>,
     /// This client's network is another one.
     pub network_changed: Option<String>,
+    /// This client has another address outside (`to`) and does not notice: its NAT has bound it anew.
+    pub rebind: Option<String>,
+    /// The new address of `rebind`. With `every`, the port is one higher each time.
+    pub to: Option<SocketAddr>,
+}
+
+impl TimedEvent {
+    /// When it happens in a run of this `duration`, each time with its number from 0.
+    pub(crate) fn occurrences(&self, duration: Span) -> impl Iterator<Item = (u16, Duration)> {
+        let (at, every) = (self.at.0, self.every.unwrap_or_default().0);
+        let times = match self.every {
+            Some(_) => self.times.unwrap_or(u32::MAX),
+            None => 1,
+        };
+        (0..=u16::MAX)
+            .zip(0..times)
+            .map(move |(number, _)| (number, at.saturating_add(every.saturating_mul(u32::from(number)))))
+            .take_while(move |(_, at)| *at < duration.0)
+    }
+
+    /// The address of a `rebind` when it happens for this time.
+    pub(crate) fn rebound_to(&self, number: u16) -> Option<SocketAddr> {
+        let to = self.to?;
+        Some(SocketAddr::new(to.ip(), to.port().checked_add(number)?))
+    }
 }
 
 /// What must come out for one client.

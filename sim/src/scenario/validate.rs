@@ -1,5 +1,7 @@
 //! What a scenario's types cannot say: names that must exist, addresses that must differ, keys that exclude others.
 
+mod events;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -7,7 +9,7 @@ use sandhog_proto::IpPrefix;
 
 use super::error::suggestion;
 use super::source::Step as At;
-use super::{Client, Link, Nth, Scenario, Server, Step, TimedEvent};
+use super::{Client, Link, Nth, Profile, Scenario, Server, Step};
 
 /// A mistake and the way to the value that made it.
 pub(super) struct Mistake<'a> {
@@ -59,9 +61,7 @@ pub(super) fn validate(scenario: &Scenario) -> Checked<'_> {
     for (index, link) in scenario.links.iter().enumerate() {
         validate_link(scenario, index, link, &mut pairs)?;
     }
-    for (index, event) in scenario.events.iter().enumerate() {
-        validate_event(scenario, index, event)?;
-    }
+    events::validate(scenario)?;
     let clients: Vec<&str> = scenario
         .clients
         .iter()
@@ -133,7 +133,10 @@ fn validate_hosts(scenario: &Scenario) -> Checked<'_> {
         if !(576..=9000).contains(&mtu) {
             return Err(mistake(&at("mtu"), "the tunnel's MTU lies between 576 and 9000"));
         }
-        validate_inner(&host, inner)?;
+        let given_by_server = table == "client" && inner.is_empty();
+        if !given_by_server {
+            validate_inner(&host, inner)?;
+        }
     }
     for (index, server) in scenario.servers.iter().enumerate() {
         validate_users(index, server)?;
@@ -219,6 +222,13 @@ fn validate_client<'a>(scenario: &'a Scenario, index: usize, client: &'a Client)
         &servers,
         &[At::Key("client"), At::Index(index), At::Key("server")],
     )?;
+    let Profile::Classic = scenario.profile;
+    if client.inner.is_empty() {
+        return Err(mistake(
+            &[At::Key("client"), At::Index(index), At::Key("inner")],
+            "missing key `inner`; the classic profile gives its clients no addresses",
+        ));
+    }
     for (number, step) in client.steps.iter().enumerate() {
         let path = [
             At::Key("client"),
@@ -333,49 +343,6 @@ fn validate_link<'a>(
         }
     }
     Ok(())
-}
-
-fn validate_event<'a>(scenario: &'a Scenario, index: usize, event: &'a TimedEvent) -> Checked<'a> {
-    let at = |key| [At::Key("event"), At::Index(index), At::Key(key)];
-    let hosts = host_names(scenario);
-    let clients: Vec<&str> = scenario
-        .clients
-        .iter()
-        .map(|client| client.name.as_str())
-        .collect();
-    let mut count = 0;
-    for (key, what, name, valid) in [
-        ("crash", "host", &event.crash, &hosts),
-        ("restart", "host", &event.restart, &hosts),
-        ("stop", "client", &event.stop, &clients),
-        ("start", "client", &event.start, &clients),
-        ("sleep", "client", &event.sleep, &clients),
-        ("wake", "client", &event.wake, &clients),
-        ("network-changed", "client", &event.network_changed, &clients),
-    ] {
-        let Some(name) = name else { continue };
-        count += 1;
-        known(what, name, valid, &at(key))?;
-    }
-    for (key, pair) in [("partition", &event.partition), ("repair", &event.repair)] {
-        let Some(pair) = pair else { continue };
-        count += 1;
-        validate_pair(scenario, pair, &at(key))?;
-    }
-    match count {
-        1 if event.at.0 >= scenario.duration.0 => Err(mistake(
-            &at("at"),
-            format!(
-                "this event never happens: the run is over after {}",
-                scenario.duration
-            ),
-        )),
-        1 => Ok(()),
-        _ => Err(mistake(
-            &at("at"),
-            "an event is exactly one of crash, restart, partition, repair, stop, start, sleep, wake, network-changed",
-        )),
-    }
 }
 
 fn validate_pair<'a>(scenario: &'a Scenario, pair: &'a [String; 2], path: &[At<'a>]) -> Checked<'a> {
