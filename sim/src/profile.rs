@@ -9,6 +9,7 @@ use sandhog_netstack::{Service, Task};
 use sandhog_proto::{Command, Instant, IpPrefix, NetworkSettings, classic};
 use zeroize::Zeroizing;
 
+use crate::adversary;
 use crate::draw::derive_seed;
 use crate::link::LinkConfig;
 use crate::record::HostId;
@@ -59,7 +60,19 @@ impl Setup {
             liveness: Some(scenario.liveness.0),
             expectations: expectations(scenario, id),
             rules: rules(scenario.profile),
+            adversaries: scenario
+                .adversaries
+                .iter()
+                .map(|said| adversary::spec_of(said, header_len(scenario.profile), &id))
+                .collect(),
         }
+    }
+}
+
+/// How many bytes of a datagram are not encrypted: code and nonce, in both profiles.
+const fn header_len(profile: Profile) -> usize {
+    match profile {
+        Profile::Classic => 13,
     }
 }
 
@@ -92,6 +105,12 @@ fn names(scenario: &Scenario) -> Vec<&str> {
     let servers = scenario.servers.iter().map(|server| server.name.as_str());
     servers
         .chain(scenario.clients.iter().map(|client| client.name.as_str()))
+        .chain(
+            scenario
+                .adversaries
+                .iter()
+                .map(|adversary| adversary.name.as_str()),
+        )
         .collect()
 }
 

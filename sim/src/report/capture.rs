@@ -36,7 +36,9 @@ struct Addresses {
 impl Addresses {
     fn of(scenario: &Scenario) -> Self {
         let servers = scenario.servers.iter().map(|server| server.address);
-        let hosts = servers.chain(scenario.clients.iter().map(|client| client.address));
+        let hosts = servers
+            .chain(scenario.clients.iter().map(|client| client.address))
+            .chain(scenario.adversaries.iter().map(|adversary| adversary.address));
         Self {
             hosts: hosts.collect(),
             sources: BTreeMap::new(),
@@ -48,7 +50,7 @@ impl Addresses {
     }
 
     /// Takes note of what a record says of addresses.
-    fn see(&mut self, record: &Record) {
+    fn see(&mut self, run: &Run, record: &Record) {
         let Some(host) = record.host else { return };
         match &record.what {
             What::Rebound { to } => {
@@ -58,7 +60,11 @@ impl Addresses {
                 }
             }
             What::Sent { .. } => {
-                if let Some(source) = self.host(host) {
+                let forged = run.record(record.cause).and_then(|cause| match &cause.what {
+                    What::Attack { source, .. } => source.parse().ok(),
+                    _ => None,
+                });
+                if let Some(source) = forged.or_else(|| self.host(host)) {
                     self.sources.insert(record.id, source);
                 }
             }
@@ -93,7 +99,7 @@ fn write(run: &Run, mut addresses: Addresses) -> PcapResult<Vec<u8>> {
     }
     let comments = comments(run);
     for record in &run.records {
-        addresses.see(record);
+        addresses.see(run, record);
         if let Some(block) = block(run, &addresses, record, comments.get(&record.id)) {
             writer.write_pcapng_block(block)?;
         }

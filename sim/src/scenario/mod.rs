@@ -1,5 +1,6 @@
 //! Scenarios: who takes part, over which links, what happens, and what is expected. The types mirror the file.
 
+pub mod adversary;
 mod error;
 mod phrase;
 mod source;
@@ -13,8 +14,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use error::ScenarioError;
+pub(crate) use error::nearest;
 #[cfg(feature = "cli")]
-pub(crate) use error::{nearest, suggestion as suggest};
+pub(crate) use error::suggestion as suggest;
 pub use source::{Files, ReadFile};
 use values::{Chance, Delay, Rate, Size, Span};
 
@@ -55,12 +57,26 @@ pub struct Scenario {
     /// What happens at a given time.
     #[serde(default, rename = "event")]
     pub events: Vec<TimedEvent>,
+    /// Who is after the others.
+    #[serde(default, rename = "adversary")]
+    pub adversaries: Vec<adversary::Adversary>,
     /// What must come out. A client that is not named here must connect, and finish everything it does.
     #[serde(default, rename = "expect")]
     pub expect: Vec<Expectation>,
     /// Files beside the scenario that its servers serve, by the name used in the scenario. Not a key of the file.
     #[serde(skip)]
     pub files: Files,
+}
+
+impl Scenario {
+    /// The address of a server or client at the beginning.
+    pub(crate) fn address_of(&self, name: &str) -> Option<SocketAddr> {
+        let servers = self.servers.iter().map(|host| (&host.name, host.address));
+        let mut hosts = servers.chain(self.clients.iter().map(|host| (&host.name, host.address)));
+        hosts
+            .find(|(other, _)| *other == name)
+            .map(|(_, address)| address)
+    }
 }
 
 fn default_seed() -> u64 {

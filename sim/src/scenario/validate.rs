@@ -1,5 +1,6 @@
 //! What a scenario's types cannot say: names that must exist, addresses that must differ, keys that exclude others.
 
+mod adversaries;
 mod events;
 
 use std::collections::BTreeSet;
@@ -62,6 +63,7 @@ pub(super) fn validate(scenario: &Scenario) -> Checked<'_> {
         validate_link(scenario, index, link, &mut pairs)?;
     }
     events::validate(scenario)?;
+    adversaries::validate(scenario)?;
     let clients: Vec<&str> = scenario
         .clients
         .iter()
@@ -111,8 +113,7 @@ fn validate_hosts(scenario: &Scenario) -> Checked<'_> {
         };
         let host = [At::Key(table), At::Index(index)];
         let at = |key| [host[0], host[1], At::Key(key)];
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        if name.is_empty() || name.len() > 32 || !name.chars().all(plain) {
+        if !is_plain_name(name) {
             return Err(mistake(
                 &at("name"),
                 "a name is 1 to 32 letters, digits, `-` and `_`",
@@ -143,6 +144,11 @@ fn validate_hosts(scenario: &Scenario) -> Checked<'_> {
         validate_files(index, server)?;
     }
     Ok(())
+}
+
+fn is_plain_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    !name.is_empty() && name.len() <= 32 && name.chars().all(plain)
 }
 
 /// The addresses of a host inside the tunnel.
@@ -303,7 +309,9 @@ fn validate_link<'a>(
     pairs: &mut BTreeSet<[&'a str; 2]>,
 ) -> Checked<'a> {
     let at = |key| [At::Key("link"), At::Index(index), At::Key(key)];
-    validate_pair(scenario, &link.between, &at("between"))?;
+    let adversaries = scenario.adversaries.iter().map(|host| host.name.as_str());
+    let hosts: Vec<&str> = host_names(scenario).into_iter().chain(adversaries).collect();
+    validate_pair(&hosts, &link.between, &at("between"))?;
     let mut pair = [link.between[0].as_str(), link.between[1].as_str()];
     pair.sort_unstable();
     if !pairs.insert(pair) {
@@ -345,10 +353,9 @@ fn validate_link<'a>(
     Ok(())
 }
 
-fn validate_pair<'a>(scenario: &'a Scenario, pair: &'a [String; 2], path: &[At<'a>]) -> Checked<'a> {
-    let hosts = host_names(scenario);
+fn validate_pair<'a>(hosts: &[&str], pair: &'a [String; 2], path: &[At<'a>]) -> Checked<'a> {
     for (which, name) in pair.iter().enumerate() {
-        known("host", name, &hosts, &[path, &[At::Index(which)]].concat())?;
+        known("host", name, hosts, &[path, &[At::Index(which)]].concat())?;
     }
     if pair[0] == pair[1] {
         return Err(mistake(path, "expected two different hosts"));

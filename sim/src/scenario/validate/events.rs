@@ -18,7 +18,11 @@ pub(super) fn validate(scenario: &Scenario) -> Checked<'_> {
         .clients
         .iter()
         .map(|host| (host.address, host.name.as_str()));
-    let mut addresses: BTreeMap<SocketAddr, &str> = servers.chain(clients).collect();
+    let adversaries = scenario
+        .adversaries
+        .iter()
+        .map(|host| (host.address, host.name.as_str()));
+    let mut addresses: BTreeMap<SocketAddr, &str> = servers.chain(clients).chain(adversaries).collect();
     for (index, event) in scenario.events.iter().enumerate() {
         validate_event(scenario, index, event)?;
         validate_times(scenario, index, event)?;
@@ -53,7 +57,7 @@ fn validate_event<'a>(scenario: &'a Scenario, index: usize, event: &'a TimedEven
     for (key, pair) in [("partition", &event.partition), ("repair", &event.repair)] {
         let Some(pair) = pair else { continue };
         count += 1;
-        validate_pair(scenario, pair, &at(key))?;
+        validate_pair(&hosts, pair, &at(key))?;
     }
     match count {
         1 if event.at.0 >= scenario.duration.0 => Err(mistake(
