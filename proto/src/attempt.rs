@@ -20,9 +20,34 @@ pub const REPEAT_WAITS: [Duration; 3] = [
 /// Most that a wait is longer than [`REPEAT_WAITS`] says, so that clients that started together drift apart.
 pub const MAX_JITTER: Duration = Duration::from_millis(333);
 
+/// When an unanswered message is repeated.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Schedule {
+    /// Three times, after [`REPEAT_WAITS`] and up to [`MAX_JITTER`] each.
+    Backoff,
+    /// Until the attempt is over, each time after this long and up to a jitter.
+    Steady {
+        /// The wait.
+        wait: Duration,
+        /// Most that it is longer.
+        jitter: Duration,
+    },
+}
+
+impl Schedule {
+    /// The wait after `repeats` repeats, and the most that it is longer.
+    fn wait(self, repeats: usize) -> Option<(Duration, Duration)> {
+        match self {
+            Self::Backoff => REPEAT_WAITS.get(repeats).map(|wait| (*wait, MAX_JITTER)),
+            Self::Steady { wait, jitter } => Some((wait, jitter)),
+        }
+    }
+}
+
 /// The timers of one attempt.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attempt {
+    schedule: Schedule,
     deadline: Instant,
     repeat: Option<Instant>,
     repeats: usize,
@@ -30,8 +55,9 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     /// An attempt that begins now; nothing has been sent yet.
-    pub(crate) fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant, schedule: Schedule) -> Self {
         Self {
+            schedule,
             deadline: now.saturating_add(LOGIN_TIMEOUT),
             repeat: None,
             repeats: 0,
@@ -54,8 +80,8 @@ impl Attempt {
 
     /// Notes that the request has been sent and sets the timer for its repeat.
     pub(crate) fn sent(&mut self, now: Instant, rng: &mut impl RngCore) {
-        let wait = REPEAT_WAITS.get(self.repeats);
-        self.repeat = wait.map(|wait| now.saturating_add(*wait).saturating_add(jitter(rng, MAX_JITTER)));
+        let wait = self.schedule.wait(self.repeats);
+        self.repeat = wait.map(|(wait, most)| now.saturating_add(wait).saturating_add(jitter(rng, most)));
         self.repeats = self.repeats.saturating_add(1);
     }
 

@@ -153,6 +153,8 @@ pub enum EventKind {
         /// Where the session is.
         remote: SocketAddr,
     },
+    /// A tunnel that was up has logged in again and got other settings: they are to be applied in place of the old ones.
+    SettingsChanged(NetworkSettings),
     /// A tunnel that was up went down by itself (`cancelTunnelWithError`): logging in again failed.
     Cancelled(StartError),
     /// A server refused a login. The name is not given: it may be a password typed into the wrong field.

@@ -12,7 +12,7 @@ use super::body::{Message, auth_request};
 use super::codec::{Code, Codec, DecodeError, SealError};
 use super::outbox::Outbox;
 use super::{Key, MAX_CREDENTIAL_LEN, stream};
-use crate::attempt::Attempt;
+use crate::attempt::{Attempt, Schedule};
 use crate::ip::IpAddresses;
 use crate::{
     ApiMisuse, Batch, Command, Counters, Datagram, DropReason, Event, EventKind, Instant, NetworkSettings,
@@ -158,7 +158,7 @@ impl Client {
             TunnelStatus::Disconnected => {
                 (self.is_starting, self.is_asleep) = (true, false);
                 self.set_status(TunnelStatus::Connecting, 0);
-                self.log_in(now, Attempt::new(now));
+                self.log_in(now, Attempt::new(now, Schedule::Backoff));
             }
             TunnelStatus::Invalid => {
                 self.outbox
@@ -326,7 +326,7 @@ impl Client {
     fn log_in_again(&mut self, now: Instant) {
         let attempt = match self.attempt {
             Some(attempt) if self.is_starting => attempt.restarted(),
-            _ => Attempt::new(now),
+            _ => Attempt::new(now, Schedule::Backoff),
         };
         if self.status == TunnelStatus::Connected {
             self.set_status(TunnelStatus::Reasserting, 0);

@@ -1,5 +1,6 @@
 //! The keys of a session, epoch after epoch: which are in use, which are coming, which are going.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
@@ -66,7 +67,7 @@ enum Rekey {
         index: u32,
         pk: [u8; 32],
         json: Vec<u8>,
-        epoch: Epoch,
+        epoch: Box<Epoch>,
         next: Next,
     },
 }
@@ -290,7 +291,7 @@ impl Epochs {
             index: theirs,
             pk: *pk,
             json: answer.clone(),
-            epoch: Epoch::new(self.role, &keys, indices),
+            epoch: Box::new(Epoch::new(self.role, &keys, indices)),
             next,
         });
         Ok(answer)
@@ -299,7 +300,7 @@ impl Epochs {
     /// Makes the answered epoch the current one.
     fn switch(&mut self, now: Instant) {
         match self.rekey.take() {
-            Some(Rekey::Answered { epoch, next, .. }) => self.enter(now, epoch, next),
+            Some(Rekey::Answered { epoch, next, .. }) => self.enter(now, *epoch, next),
             other => self.rekey = other,
         }
     }

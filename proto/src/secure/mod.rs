@@ -33,7 +33,7 @@ mod window;
 
 pub use client::{
     Client, ClientConfig, MAX_CANDIDATES, MAX_COOKIES, MAX_RECONNECT_WAIT, MAX_REJECTED_WAIT,
-    MIN_REJECTED_WAIT, REJECTION_GRACE,
+    MIN_REJECTED_WAIT, REJECTION_GRACE, REPEAT_AFTER, REPEAT_JITTER,
 };
 pub use epochs::{KEEP_PREVIOUS, REJECT_AFTER};
 pub use frame::{CONTROL_LEN, OVERHEAD};
@@ -55,7 +55,7 @@ pub use store::{
     SetupError, StoreError, StoreErrorKind, StoreOpError, User, UserStore, setup_from_text, setup_to_text,
 };
 
-pub use crate::attempt::{LOGIN_TIMEOUT, MAX_JITTER, REPEAT_WAITS};
+pub use crate::attempt::{LOGIN_TIMEOUT, MAX_JITTER};
 
 /// Why a server says bye: the user's session went to another device.
 pub const BYE_REPLACED: &str = "replaced";

@@ -33,7 +33,7 @@ pub use self::exchange::{RECORD_LEN, SETUP_LEN};
 
 /// Length of the context of a login in bytes.
 pub(crate) const CONTEXT_LEN: usize = 18;
-/// Longest input of the OPRF in bytes (RFC 9497, section 3.3.1). The library looks only when the login is finished.
+/// Longest input of the OPRF in bytes (RFC 9497: below 2^16). The library looks only when the login is finished.
 const MAX_OPRF_INPUT_LEN: usize = 65_535;
 /// Begins every password input and every context; the number is the version of the protocol.
 const PROTOCOL: &[u8; 9] = b"sandhog/2";
@@ -146,9 +146,9 @@ pub(crate) fn context(suite: Suite, client_index: u32, server_index: u32) -> [u8
 }
 
 /// What the client feeds into the OPRF as its password. The login is in it, so that equal passwords of two users
-/// have nothing in common even for one who holds the server's seed.
+/// have nothing in common whatever a server does with its keys.
 fn password_input(login: &Login, password: &str) -> Result<Zeroizing<Vec<u8>>, PasswordTooLong> {
-    // NFC makes UTF-8 at most three times as long (Unicode Standard Annex 15); room for all of it at once, so that
+    // NFC makes UTF-8 at most three times as long (its worst character is a test); room for all of it at once, so that
     // no shorter buffer with a part of the password stays behind.
     let room = password
         .len()

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use rand_chacha::ChaCha8Rng;
+use rand_core::{RngCore, SeedableRng};
 use sandhog_proto::{EventKind, TunnelStatus};
 
-use crate::support::{Net, packet};
+use crate::support::{DELAY, Net, client_config, packet, server_config};
 
 #[test]
 fn a_login_takes_six_datagrams_and_three_round_trips() {
@@ -67,4 +69,30 @@ fn keys_change_every_two_minutes_at_the_latest() {
         .collect();
     assert_eq!(epochs, (1..=10).collect::<Vec<_>>());
     assert_eq!(net.status(0), TunnelStatus::Connected);
+}
+
+#[test]
+fn of_two_thousand_logins_over_a_link_that_loses_30_percent_each_way_at_most_two_fail() {
+    let mut failed = 0;
+    for seed in 0..2000u64 {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut burst = 0;
+        let mut config = client_config("kean", 1);
+        config.seed[..8].copy_from_slice(&seed.to_be_bytes());
+        let mut net = Net::new(server_config(), [config]);
+        net.wire = Box::new(move |seen| {
+            // Three out of ten, but never more than three in a row.
+            let is_lost = rng.next_u32() % 10 < 3 && burst < 3;
+            burst = if is_lost { burst + 1 } else { 0 };
+            if is_lost {
+                vec![]
+            } else {
+                vec![(DELAY, seen.clone())]
+            }
+        });
+        net.start(0);
+        net.run_for(Duration::from_secs(10));
+        failed += usize::from(net.status(0) != TunnelStatus::Connected);
+    }
+    assert!(failed <= 2, "{failed} of 2000 logins failed");
 }

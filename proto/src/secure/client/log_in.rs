@@ -12,6 +12,7 @@ use super::{Client, fresh_index};
 use crate::attempt::Attempt;
 use crate::job::Job;
 use crate::secure::Code;
+use crate::secure::client::attempt::REPEAT;
 use crate::secure::epochs::{Indices, Role};
 use crate::secure::keys::Chain;
 use crate::secure::message::{Control, Refusal, TunnelSettings};
@@ -35,7 +36,7 @@ impl Client {
         let timer = match &self.login {
             // Waited for by `start`: its deadline stays.
             Some(login) if self.is_starting => login.timer.restarted(),
-            _ => Attempt::new(now),
+            _ => Attempt::new(now, REPEAT),
         };
         self.login = Some(Attempted {
             index,
@@ -111,7 +112,7 @@ impl Client {
         let Some(login) = &mut self.login else {
             return Err(DropReason::Unexpected);
         };
-        if login.candidates.len() >= MAX_CANDIDATES || login.candidates.contains(&ke2) {
+        if login.candidates.len() >= MAX_CANDIDATES || login.candidates.contains(&*ke2) {
             return Err(DropReason::Unexpected);
         }
         let indices = Indices {
@@ -120,7 +121,7 @@ impl Client {
         };
         let context = context(self.config.suite, indices.ours, indices.theirs);
         let state = login.state.clone();
-        login.candidates.push(ke2.clone());
+        login.candidates.push(*ke2);
         login.timer = login.timer.paused();
         login.stage = Stage::Stretch { job, indices };
         self.jobs
@@ -171,9 +172,14 @@ impl Client {
         self.session = Some(*session);
         (self.is_session_dead, self.retry) = (false, Retry::default());
         let settings = settings.into_network_settings(self.config.server.ip());
-        self.settings = Some(settings.clone());
-        self.is_starting = false;
-        self.queues.event(tag, EventKind::Started(Ok(settings)));
+        if self.is_starting {
+            self.is_starting = false;
+            self.queues.event(tag, EventKind::Started(Ok(settings.clone())));
+        } else if self.settings.as_ref() != Some(&settings) {
+            self.queues
+                .event(tag, EventKind::SettingsChanged(settings.clone()));
+        }
+        self.settings = Some(settings);
         self.set_status(TunnelStatus::Connected, tag);
     }
 

@@ -14,7 +14,7 @@ use rand_core::{RngCore, SeedableRng};
 use zeroize::Zeroize;
 
 use attempt::{Login as Attempted, Stage};
-pub use attempt::{MAX_CANDIDATES, MAX_COOKIES, REJECTION_GRACE};
+pub use attempt::{MAX_CANDIDATES, MAX_COOKIES, REJECTION_GRACE, REPEAT_AFTER, REPEAT_JITTER};
 pub use config::ClientConfig;
 use password::Change;
 use retry::Retry;

@@ -8,6 +8,7 @@ use rand_core::RngCore;
 use zeroize::Zeroizing;
 
 use super::Client;
+use super::attempt::REPEAT;
 use crate::attempt::Attempt;
 use crate::job::Job;
 use crate::secure::forget;
@@ -86,7 +87,7 @@ impl Client {
                 registration: Box::new(registration),
                 message: Message::Reg1(reg1),
             },
-            timer: Attempt::new(now),
+            timer: Attempt::new(now, REPEAT),
         });
         self.send_change(now);
         Ok(())

@@ -79,6 +79,7 @@ impl HalfOpenCaps {
     }
 
     /// How many are half open, at most [`MAX_HALF_OPEN`].
+    #[cfg(test)]
     pub(crate) const fn total(&self) -> usize {
         self.total
     }

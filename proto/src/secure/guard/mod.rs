@@ -10,6 +10,6 @@ mod caps;
 mod login;
 mod source;
 
-pub(crate) use caps::{HalfOpenCaps, Ke1Rate, MAX_HALF_OPEN, MAX_HALF_OPEN_PER_SOURCE};
-pub(crate) use login::{Debit, LoginBuckets, MAX_KNOWN_LOGINS, MAX_KNOWN_SOURCES};
-pub(crate) use source::{MAX_SOURCES, SourceBuckets, SourcePrefix, source_prefix};
+pub(crate) use caps::{HalfOpenCaps, Ke1Rate};
+pub(crate) use login::{Debit, LoginBuckets};
+pub(crate) use source::{SourceBuckets, SourcePrefix, source_prefix};

@@ -98,6 +98,7 @@ impl SourceBuckets {
     }
 
     /// How many prefixes are counted, at most [`MAX_SOURCES`].
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.buckets.len()
     }

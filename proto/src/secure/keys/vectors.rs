@@ -1,4 +1,4 @@
-//! The functions of this file held against RFC 7748, Wycheproof, and an independent implementation of the schedule.
+//! The key schedule held against RFC 7748, Wycheproof, and an independent implementation.
 
 use alloc::vec::Vec;
 

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::super::Suite;
 
-/// The key stretching function (RFC 9807, section 2.1).
+/// The key stretching function (RFC 9807, section 2).
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Stretch {
     /// Argon2id version 19 with a salt of 16 zero bytes, as RFC 9807, section 7, has it: what is stretched comes from

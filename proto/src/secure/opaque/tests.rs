@@ -1,4 +1,4 @@
-//! What a login promises. The bytes themselves are held against RFC 9807 in `exchange`.
+//! What a login promises. The bytes themselves are held against RFC 9807 in `vectors`.
 
 use alloc::format;
 use alloc::string::String;
@@ -106,6 +106,14 @@ fn the_password_input_never_moves_in_memory() {
         input.capacity() <= 3 * password.len() + 64 + 16,
         "it was allocated once and never grown"
     );
+}
+
+#[test]
+fn normalisation_makes_no_character_more_than_three_times_as_long() {
+    for char in char::MIN..=char::MAX {
+        let normal: usize = core::iter::once(char).nfc().map(char::len_utf8).sum();
+        assert!(normal <= 3 * char.len_utf8(), "{char:?}");
+    }
 }
 
 #[test]

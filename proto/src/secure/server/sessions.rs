@@ -31,7 +31,7 @@ pub(super) struct Unconfirmed {
 }
 
 /// How often a repeated M3 is answered.
-pub(super) const ANSWER_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const ANSWER_INTERVAL: Duration = Duration::from_millis(250);
 
 /// A session and what the server knows of it.
 #[derive(Debug)]

@@ -204,30 +204,44 @@ impl Error for StoreOpError {}
 mod samples {
     //! Users to test with. Their records are genuine.
 
+    extern crate std;
+
+    use std::sync::OnceLock;
+
     use rand_chacha::ChaCha20Rng;
     use rand_core::SeedableRng;
 
     use super::super::opaque::{ServerSetup, register};
     use super::*;
 
+    // The curve is slow in a debug build, so that what needs it is made once.
+
     pub(super) fn setup() -> ServerSetup {
-        ServerSetup::generate(&mut ChaCha20Rng::from_seed([7; 32]))
+        static SETUP: OnceLock<ServerSetup> = OnceLock::new();
+        let make = || ServerSetup::generate(&mut ChaCha20Rng::from_seed([7; 32]));
+        SETUP.get_or_init(make).clone()
     }
 
     pub(super) fn login(name: &str) -> Login {
         Login::new(name).unwrap()
     }
 
-    /// A record that belongs to `seed`, whatever the login.
-    pub(super) fn record(seed: u8) -> Record {
-        let mut rng = ChaCha20Rng::from_seed([seed; 32]);
-        register(&setup(), Suite::Laboratory, &login("kean"), "secret", &mut rng).unwrap()
+    /// One of three different records, 0 to 2.
+    pub(super) fn record(index: usize) -> Record {
+        static RECORDS: OnceLock<[Record; 3]> = OnceLock::new();
+        let records = RECORDS.get_or_init(|| {
+            let mut rng = ChaCha20Rng::from_seed([1; 32]);
+            ["a", "b", "c"].map(|password| {
+                register(&setup(), Suite::Laboratory, &login("kean"), password, &mut rng).unwrap()
+            })
+        });
+        records[index].clone()
     }
 
     pub(super) fn user(name: &str) -> User {
         User {
             login: login(name),
-            record: record(1),
+            record: record(0),
             suite: Suite::Laboratory,
             disabled: false,
             expires: None,
@@ -250,7 +264,7 @@ mod samples {
             User {
                 disabled: true,
                 suite: Suite::Standard,
-                record: record(2),
+                record: record(1),
                 address6: Some("fd00::7".parse().unwrap()),
                 ..user("alice")
             },
@@ -343,16 +357,16 @@ mod tests {
     fn a_changed_password_changes_the_record_and_nothing_else() {
         let mut store = store();
         let before = store.get(&login("kean")).unwrap().clone();
-        assert_eq!(store.change(&login("kean"), record(9)), Ok(()));
+        assert_eq!(store.change(&login("kean"), record(2)), Ok(()));
         let after = store.get(&login("kean")).unwrap();
         assert_ne!(after.record.to_bytes(), before.record.to_bytes());
-        assert_eq!(after.record.to_bytes(), record(9).to_bytes());
+        assert_eq!(after.record.to_bytes(), record(2).to_bytes());
         assert_eq!((after.address4, after.expires), (before.address4, before.expires));
     }
 
     #[test]
     fn debug_shows_no_record() {
-        let record = record(1).to_bytes();
+        let record = record(0).to_bytes();
         let shown = format!("{:?}", store());
         assert!(shown.contains("kean"));
         for bytes in record.chunks(4) {
@@ -377,7 +391,7 @@ mod tests {
         assert_eq!(store.remove(&nobody).map(drop), missing);
         assert_eq!(store.disable(&nobody), missing);
         assert_eq!(store.enable(&nobody), missing);
-        assert_eq!(store.change(&nobody, record(9)), missing);
+        assert_eq!(store.change(&nobody, record(2)), missing);
         assert_eq!(store.len(), 3);
     }
 }

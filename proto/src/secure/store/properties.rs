@@ -25,11 +25,11 @@ fn any_user() -> impl Strategy<Value = User> {
     let name = "[a-z0-9._@-]{1,64}".prop_map(|name| Login::new(&name).unwrap());
     let switches = (any::<bool>(), any::<bool>(), any::<Option<u64>>(), 1..=u16::MAX);
     let addresses = (any::<Option<u32>>(), any::<Option<u128>>());
-    (name, 1..=3u8, switches, addresses).prop_map(|(login, seed, switches, (address4, address6))| {
+    (name, 0..3usize, switches, addresses).prop_map(|(login, index, switches, (address4, address6))| {
         let (is_standard, disabled, expires, max_sessions) = switches;
         User {
             login,
-            record: record(seed),
+            record: record(index),
             suite: if is_standard {
                 Suite::Standard
             } else {

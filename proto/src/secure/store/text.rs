@@ -267,7 +267,7 @@ mod tests {
     /// A line with the keys and values of `kean`, one of them another: `("suite", "7")`. An empty value leaves the
     /// key out.
     fn line_with(changes: &[(&str, &str)]) -> String {
-        let record = format!("{:?}", BASE64.encode(record(1).to_bytes()));
+        let record = format!("{:?}", BASE64.encode(record(0).to_bytes()));
         let mut pairs = Vec::from([
             ("login", r#""kean""#),
             ("record", &record),
@@ -327,7 +327,7 @@ mod tests {
         };
         users.add(kean).unwrap();
         users.add(user("alice")).unwrap();
-        let record = BASE64.encode(record(1).to_bytes());
+        let record = BASE64.encode(record(0).to_bytes());
         let alice =
             format!(r#"{{"login":"alice","record":"{record}","suite":0,"disabled":false,"max_sessions":1}}"#);
         let kean = format!(
@@ -483,7 +483,7 @@ mod tests {
 
     #[test]
     fn a_damaged_record_is_refused_when_the_store_is_loaded() {
-        let good = record(1).to_bytes();
+        let good = record(0).to_bytes();
         let zeros = [0u8; 192];
         for bad in [
             BASE64.encode(zeros),
