@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::scenario::{Scenario, ScenarioError};
+use crate::scenario::{Profile, Scenario, ScenarioError};
 
 /// A scenario that comes with the laboratory.
 #[derive(Clone, Copy, Debug)]
@@ -13,19 +13,26 @@ pub struct Builtin {
     pub source: &'static str,
     /// The files that it serves.
     pub files: &'static [(&'static str, &'static [u8])],
+    /// The profile it runs with, whatever its TOML says: some scenarios come with both.
+    pub profile: Option<Profile>,
 }
 
 macro_rules! builtins {
-    ($($name:literal $([$($file:literal),*])?,)*) => {
+    ($($name:literal $(is classic $source:literal)? $([$($file:literal),*])?,)*) => {
         /// Every built-in scenario, in the order in which to read them.
         pub const ALL: &[Builtin] = &[$(
             Builtin {
                 name: $name,
-                source: include_str!(concat!("../scenarios/", $name, ".toml")),
+                source: include_str!(concat!("../scenarios/", builtins!(@source $name $($source)?), ".toml")),
+                profile: builtins!(@profile $($source)?),
                 files: &[$($(($file, include_bytes!(concat!("../scenarios/", $file)))),*)?],
             },
         )*];
     };
+    (@source $name:literal) => { $name };
+    (@source $name:literal $source:literal) => { $source };
+    (@profile) => { None };
+    (@profile $source:literal) => { Some(Profile::Classic) };
 }
 
 builtins! {
@@ -39,6 +46,10 @@ builtins! {
     "wrong-password",
     "bulk",
     "ipv6-inside" ["tunnel.txt"],
+    "classic-first-light" is classic "first-light" ["tunnel.txt"],
+    "classic-clean-login" is classic "clean-login",
+    "classic-auth-timeout" is classic "auth-timeout",
+    "classic-wrong-password" is classic "wrong-password",
 }
 
 impl Builtin {
@@ -53,7 +64,12 @@ impl Builtin {
             file.map(|(_, content)| Cow::Borrowed(*content))
                 .ok_or_else(|| "it is not built in".to_owned())
         };
-        Scenario::parse(&format!("{}.toml", self.name), self.source, &read)
+        let mut scenario = Scenario::parse(&format!("{}.toml", self.name), self.source, &read)?;
+        if let Some(profile) = self.profile {
+            scenario.profile = profile;
+            scenario.title = format!("{} (classic profile)", scenario.title);
+        }
+        Ok(scenario)
     }
 }
 

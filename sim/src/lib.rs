@@ -13,6 +13,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod adversary;
 pub mod builtin;
 mod checks;
 #[cfg(feature = "cli")]

@@ -115,6 +115,8 @@ pub enum LossReason {
     HostDown,
     /// Nobody has the address it was sent to.
     NoHost,
+    /// An adversary held it back.
+    Intercepted,
 }
 
 impl LossReason {
@@ -129,6 +131,7 @@ impl LossReason {
             Self::Partition => "partition",
             Self::HostDown => "host-down",
             Self::NoHost => "no-host",
+            Self::Intercepted => "intercepted",
         }
     }
 }

@@ -86,6 +86,9 @@ impl Net {
         for (id, host) in setup.hosts.iter().enumerate() {
             net.addresses.insert(host.address, id as HostId);
         }
+        for (id, adversary) in (setup.hosts.len()..).zip(&setup.adversaries) {
+            net.addresses.insert(adversary.address, id as HostId);
+        }
         for (source, target, config) in &setup.links {
             net.directions.insert(
                 (*source, *target),

@@ -1,16 +1,18 @@
 //! One host's turn: the peer, the network stack behind it, and what its user does. The same in both engines.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use sandhog_netstack::{EventKind as StackEvent, Host as Stack, Task, TaskId};
-use sandhog_proto::{Batch, Command, EventKind, Instant, PacketBuf, Peer, Reason, TunnelStatus};
+use sandhog_proto::{
+    Batch, Command, EventKind, Instant, NetworkSettings, PacketBuf, Peer, Reason, TunnelStatus,
+};
 
 use crate::net::round_up;
 use crate::progress::{Liveness, StepState};
 use crate::record::{HostId, RecordId, What, in_words};
-use crate::setup::{Boot, HostSpec};
+use crate::setup::{Boot, HostSpec, InnerSpec};
 use crate::story::{task_begins, task_ended};
 use crate::trace::print_of;
 use crate::world::{Arrival, World};
@@ -30,6 +32,10 @@ pub(crate) struct Node {
     spec: Arc<HostSpec>,
     peer: Box<dyn Peer>,
     stack: Option<Stack>,
+    /// What the stack was made of.
+    inner: Option<InnerSpec>,
+    stack_seed: u64,
+    canary: [u8; 16],
     /// The peer's deadline as of its last turn.
     deadline: Option<(Instant, Reason)>,
     /// The tasks under way: their step, counted from 0, or `None` for the laboratory's ping.
@@ -55,19 +61,14 @@ impl Node {
         record: RecordId,
     ) -> Self {
         let peer = (spec.make_peer)(boot);
-        let stack = spec.inner.as_ref().map(|inner| {
-            let mut stack = Stack::new(inner.config(stack_seed, canary));
-            inner
-                .services
-                .iter()
-                .for_each(|service| stack.serve(service.clone()));
-            stack
-        });
-        Self {
+        let mut node = Self {
             id,
-            spec,
+            spec: Arc::clone(&spec),
             peer,
-            stack,
+            stack: None,
+            inner: None,
+            stack_seed,
+            canary,
             deadline: None,
             tasks: Vec::new(),
             started: false,
@@ -76,6 +77,47 @@ impl Node {
             input: Batch::default(),
             output: Batch::default(),
             packet: Vec::new(),
+        };
+        if let Some(inner) = spec.inner.as_ref().filter(|inner| !inner.addresses.is_empty()) {
+            node.put_stack(inner.clone());
+        }
+        node
+    }
+
+    /// Puts a host inside the tunnel.
+    fn put_stack(&mut self, inner: InnerSpec) {
+        let mut stack = Stack::new(inner.config(self.stack_seed, self.canary));
+        inner
+            .services
+            .iter()
+            .for_each(|service| stack.serve(service.clone()));
+        self.stack = Some(stack);
+        self.inner = Some(inner);
+    }
+
+    /// The peer has settings for its device. An inner host that the scenario describes must be what they describe;
+    /// else there is one from now on with these addresses, and another one when they change.
+    fn take_settings(&mut self, world: &mut World, settings: &NetworkSettings) {
+        let Some(described) = &self.spec.inner else { return };
+        let given = settings.addresses.iter();
+        let given: Vec<(IpAddr, u8)> = given.map(|prefix| (prefix.address, prefix.length)).collect();
+        if !described.addresses.is_empty() {
+            if described.addresses != given {
+                let detail = format!("{given:?} were given, not {:?}", described.addresses);
+                world.hosts[usize::from(self.id)].misgiven.get_or_insert(detail);
+            }
+            return;
+        }
+        let inner = InnerSpec {
+            addresses: given,
+            mtu: settings.mtu,
+            services: described.services.clone(),
+        };
+        if self.inner.as_ref() != Some(&inner) {
+            // What the host before was doing ends with it, and begins again.
+            self.tasks.clear();
+            world.hosts[usize::from(self.id)].progress.reboot();
+            self.put_stack(inner);
         }
     }
 
@@ -187,6 +229,9 @@ impl Node {
                 }
             }
             EventKind::Started(result) => {
+                if let Ok(settings) = &result {
+                    self.take_settings(world, settings);
+                }
                 let result = result.map_or_else(|error| error.name(), |_| "connected");
                 world.hosts[host].started.get_or_insert((result, now));
                 world.hosts[host].progress.start_completed(result == "connected");

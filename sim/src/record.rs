@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sandhog_proto::Instant;
 
-/// The number of a host: servers first, then clients, in the scenario's order.
+/// The number of a host: servers first, then clients, then adversaries, in the scenario's order.
 pub type HostId = u16;
 
 /// The number of a record, from 1. 0 means "no record".
@@ -93,6 +93,13 @@ pub enum What {
     Rebound {
         /// The new address.
         to: String,
+    },
+    /// An adversary acts. Causes a `Sent`; caused by that of the datagram that it has seen, if any.
+    Attack {
+        /// What it does: `inject`, `flood`, `replay`, `alter`, `reflect`.
+        act: &'static str,
+        /// The source address that it writes on the datagram.
+        source: String,
     },
     /// The peer did not take a datagram or packet.
     Dropped {
@@ -196,6 +203,7 @@ impl What {
             Self::Rekeyed { .. } => "rekeyed",
             Self::SessionEnded { .. } => "session-ended",
             Self::Rebound { .. } => "rebound",
+            Self::Attack { .. } => "attack",
             Self::Dropped { .. } => "dropped",
             Self::Sent { .. } => "sent",
             Self::Lost { .. } => "lost",
@@ -217,21 +225,6 @@ impl What {
             Self::Timer { reason } => see("reason", Text(reason)),
             Self::Status { status } => see("status", Text(status)),
             Self::Started { result } => see("result", Text(result)),
-            Self::LoggedIn { login, from } => {
-                see("login", Text(login));
-                see("from", Host(*from));
-            }
-            Self::LoginRefused { from } => see("from", Host(*from)),
-            Self::Roamed { from, to } => {
-                see("from", Text(from));
-                see("to", Text(to));
-            }
-            Self::Rekeyed { epoch } => see("epoch", Number(u64::from(*epoch))),
-            Self::SessionEnded { login, reason } => {
-                see("login", Text(login));
-                see("reason", Text(reason));
-            }
-            Self::Rebound { to } => see("to", Text(to)),
             Self::Dropped { reason } => see("reason", Text(reason)),
             Self::Sent {
                 to,
@@ -280,6 +273,40 @@ impl What {
                 see("step", Number(u64::from(*step)));
                 see("text", Text(text));
             }
+            Self::LoggedIn { .. }
+            | Self::LoginRefused { .. }
+            | Self::Roamed { .. }
+            | Self::Rekeyed { .. }
+            | Self::SessionEnded { .. }
+            | Self::Rebound { .. }
+            | Self::Attack { .. } => self.fields_of_sessions(see),
+        }
+    }
+
+    /// The same for what becomes of sessions and addresses.
+    fn fields_of_sessions(&self, mut see: impl FnMut(&'static str, Value<'_>)) {
+        use Value::{Host, Number, Text};
+        match self {
+            Self::LoggedIn { login, from } => {
+                see("login", Text(login));
+                see("from", Host(*from));
+            }
+            Self::LoginRefused { from } => see("from", Host(*from)),
+            Self::Roamed { from, to } => {
+                see("from", Text(from));
+                see("to", Text(to));
+            }
+            Self::Rekeyed { epoch } => see("epoch", Number(u64::from(*epoch))),
+            Self::SessionEnded { login, reason } => {
+                see("login", Text(login));
+                see("reason", Text(reason));
+            }
+            Self::Rebound { to } => see("to", Text(to)),
+            Self::Attack { act, source } => {
+                see("act", Text(act));
+                see("source", Text(source));
+            }
+            _ => {}
         }
     }
 }

@@ -91,7 +91,7 @@ pub struct Run {
     pub checks: Vec<CheckResult>,
     /// What was counted: datagrams, losses by reason, drops by reason.
     pub counters: BTreeMap<String, u64>,
-    /// Names of the hosts by number.
+    /// Names of the hosts and adversaries by number.
     pub host_names: Vec<String>,
     /// How many records the trace has.
     pub record_count: u64,
@@ -130,7 +130,11 @@ pub fn run_setup(setup: &Setup, options: &RunOptions) -> Result<Run, RunError> {
     checks.extend(setup.liveness.map(|within| liveness(&world, within)));
     let (outcome, counters) = (outcome(&world), counters(&world));
     let (end, record_count) = (world.now, world.trace.len());
-    let host_names = world.hosts.iter().map(|host| host.spec.name.clone()).collect();
+    let hosts = world.hosts.iter().map(|host| host.spec.name.as_str());
+    let host_names = hosts
+        .chain(world.adversaries.names())
+        .map(str::to_owned)
+        .collect();
     let (digest, records, packets) = world.trace.finish();
     Ok(Run {
         seed: options.seed,
@@ -210,9 +214,15 @@ fn expectation(world: &World, expected: &Expected) -> Vec<CheckResult> {
         passed,
         detail,
     };
+    let mut checks = vec![outcome];
+    checks.extend(host.misgiven.as_ref().map(|detail| CheckResult {
+        name: format!("{name}: is given its inner addresses"),
+        passed: false,
+        detail: detail.clone(),
+    }));
     let steps = host.progress.steps();
     if host.started.is_none_or(|(result, _)| result != "connected") || steps.is_empty() {
-        return vec![outcome];
+        return checks;
     }
     let failed = steps.iter().zip(1..).find_map(|(step, number)| match step {
         StepState::Ended { succeeded: true, .. } => None,
@@ -229,7 +239,8 @@ fn expectation(world: &World, expected: &Expected) -> Vec<CheckResult> {
         passed: failed.is_none(),
         detail: failed.unwrap_or_else(|| "all succeeded".into()),
     };
-    vec![outcome, done]
+    checks.push(done);
+    checks
 }
 
 /// P9: after all faults have healed, a ping passes in time.
@@ -298,6 +309,9 @@ fn counters(world: &World) -> BTreeMap<String, u64> {
     ]);
     for (reason, count) in &world.losses {
         counters.insert(format!("lost.{reason}"), *count);
+    }
+    for (name, sent) in world.adversaries.sent() {
+        counters.insert(format!("{name}.sent"), sent);
     }
     for host in &world.hosts {
         for boot in &host.counters {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use sandhog_netstack::{Config as StackConfig, Service, Task};
 use sandhog_proto::{Command, Instant, Peer};
 
+use crate::adversary::AdversarySpec;
 use crate::link::LinkConfig;
 use crate::record::HostId;
 use crate::scenario::Outcome;
@@ -35,6 +36,8 @@ pub struct Setup {
     pub expectations: Vec<Expected>,
     /// What the protocol is held to.
     pub rules: Rules,
+    /// Who is after them.
+    pub adversaries: Vec<AdversarySpec>,
 }
 
 impl Default for Setup {
@@ -50,6 +53,7 @@ impl Default for Setup {
             liveness: None,
             expectations: Vec::new(),
             rules: Rules::default(),
+            adversaries: Vec::new(),
         }
     }
 }
@@ -142,9 +146,10 @@ impl std::fmt::Debug for HostSpec {
 }
 
 /// The host inside the tunnel.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InnerSpec {
-    /// Addresses with prefix lengths.
+    /// Addresses with prefix lengths. Without any, the host comes to be when the peer's `start` completes, with the
+    /// addresses and the MTU of the settings.
     pub addresses: Vec<(IpAddr, u8)>,
     /// Largest inner packet in bytes.
     pub mtu: u16,

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use sandhog_proto::{Command, Counters, Datagram, Instant, TunnelStatus};
 
+use crate::adversary::{Adversaries, Captured};
 use crate::checks::{Checks, Outgoing};
 use crate::draw::derive_seed;
 use crate::link::{Fate, LossReason};
@@ -35,6 +36,8 @@ pub(crate) struct HostState {
     pub(crate) status: Option<TunnelStatus>,
     /// The first completion of `start`: its result and when.
     pub(crate) started: Option<(&'static str, Instant)>,
+    /// What is wrong with the inner addresses that a client was given.
+    pub(crate) misgiven: Option<String>,
     /// Counters of the boots that have ended, and of the present one.
     pub(crate) counters: Vec<Counters>,
     /// What the user asks for at the next turn.
@@ -82,6 +85,7 @@ pub(crate) struct World {
     pub(crate) trace: Trace,
     pub(crate) checks: Checks,
     pub(crate) net: Net,
+    pub(crate) adversaries: Adversaries,
     pub(crate) losses: BTreeMap<&'static str, u64>,
     pub(crate) canary: [u8; 16],
     pub(crate) healed_at: Option<Instant>,
@@ -111,6 +115,7 @@ impl World {
             trace: Trace::new(detail),
             checks: Checks::new(&setup.rules, &setup.hosts, &secrets),
             net: Net::new(setup, seed),
+            adversaries: Adversaries::new(&setup.adversaries, seed, setup.resolution),
             losses: BTreeMap::new(),
             canary,
             healed_at: None,
@@ -137,7 +142,10 @@ impl World {
     /// When the laboratory or the network next does something, hosts aside.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         let own = self.due.first_key_value().map(|((at, _), _)| *at);
-        own.into_iter().chain(self.net.next_due()).min()
+        own.into_iter()
+            .chain(self.net.next_due())
+            .chain(self.adversaries.next_due())
+            .min()
     }
 
     /// Whether the run is over.
@@ -160,12 +168,20 @@ impl World {
                 Due::EndOfLiveness => self.phase = Phase::Over,
             }
         }
+        self.play_adversaries();
         for target in self.net.targets_due(now) {
-            if !self.receives(target) {
+            if !self.is_host(target) {
+                self.take_answers(target);
+            } else if !self.receives(target) {
                 self.lose_arrivals(target);
             }
         }
         power
+    }
+
+    /// Whether this is the number of a host, not of an adversary.
+    pub(crate) fn is_host(&self, id: HostId) -> bool {
+        usize::from(id) < self.hosts.len()
     }
 
     /// A host that starts in this very tick does not yet receive; neither does one that is down.
@@ -226,7 +242,7 @@ impl World {
     /// Ends the tick: what every client has done so far decides how the run goes on.
     pub(crate) fn end_tick(&mut self) {
         match self.phase {
-            Phase::Work if self.ends_when_done && self.controls_left == 0 && self.all_done() => {
+            Phase::Work if self.ends_when_done && !self.has_plans() && self.all_done() => {
                 self.end_work();
             }
             Phase::Liveness { .. } if self.healed_at.is_some() && self.all_alive() => {
@@ -234,6 +250,11 @@ impl World {
             }
             _ => {}
         }
+    }
+
+    /// Whether the scenario or an adversary will still do something.
+    fn has_plans(&self) -> bool {
+        self.controls_left > 0 || self.adversaries.next_due().is_some()
     }
 
     fn all_done(&self) -> bool {
@@ -263,6 +284,7 @@ impl World {
 
     fn heal(&mut self) {
         self.net.heal();
+        self.adversaries.rest();
         self.healed_at = Some(self.now);
         self.record(
             None,
@@ -336,7 +358,7 @@ impl World {
     }
 
     /// Records the arrival of a datagram that `source` had sent.
-    fn receive(&mut self, host: HostId, source: HostId, flight: &Flight) -> RecordId {
+    pub(crate) fn receive(&mut self, host: HostId, source: HostId, flight: &Flight) -> RecordId {
         let (len, print) = (flight.payload.len() as u64, flight.print);
         let what = What::Received {
             from: source,
@@ -389,13 +411,45 @@ impl World {
             print,
             payload,
         };
-        self.set_out(host, sent, &sending, flight);
+        match self.seen_by_adversaries(host, sent, &sending, &flight) {
+            Some(seen) => {
+                let (alterations, hold) = self.alterations(&seen, sending.fate);
+                match hold {
+                    true => self.hold_back(&seen, &sending),
+                    false => self.set_out(host, sent, &sending, flight),
+                }
+                self.show_adversaries(&seen, &sending, alterations);
+            }
+            None => self.set_out(host, sent, &sending, flight),
+        }
         self.checks
             .see_conservation(sent, self.net.counts, self.net.in_flight());
     }
 
+    /// The datagram as an adversary sees it, if one does.
+    fn seen_by_adversaries(
+        &self,
+        sender: HostId,
+        record: RecordId,
+        sending: &Sending,
+        flight: &Flight,
+    ) -> Option<Captured> {
+        let target = sending.target?;
+        let seen = !self.adversaries.watching(sender, target).is_empty();
+        seen.then(|| Captured {
+            record,
+            sender,
+            target,
+            nth: sending.nth,
+            kind: flight.kind,
+            from: flight.from,
+            to: flight.to,
+            payload: flight.payload.clone(),
+        })
+    }
+
     /// Lets the copies of a datagram set out, or loses it, as its fate is.
-    fn set_out(&mut self, source: HostId, sent: RecordId, sending: &Sending, flight: Flight) {
+    pub(crate) fn set_out(&mut self, source: HostId, sent: RecordId, sending: &Sending, flight: Flight) {
         match (sending.fate, sending.target) {
             (Fate::Copies([first, second]), Some(target)) => {
                 self.net.counts.made += u64::from(second.is_some());
@@ -434,7 +488,13 @@ impl World {
         self.launched.push(key);
     }
 
-    fn lose(&mut self, host: Option<HostId>, to: Option<HostId>, cause: RecordId, reason: LossReason) {
+    pub(crate) fn lose(
+        &mut self,
+        host: Option<HostId>,
+        to: Option<HostId>,
+        cause: RecordId,
+        reason: LossReason,
+    ) {
         self.net.counts.lost += 1;
         *self.losses.entry(reason.name()).or_default() += 1;
         self.trace.add(
@@ -474,6 +534,7 @@ impl HostState {
             progress: Progress::new(spec.script.as_ref()),
             status: None,
             started: None,
+            misgiven: None,
             counters: Vec::new(),
             commands: VecDeque::new(),
             poked: false,

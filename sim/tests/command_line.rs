@@ -295,9 +295,9 @@ fn a_report_that_cannot_be_written_leaves_none_of_the_others() {
 fn a_missing_key_is_refused_at_its_table() {
     refuses_changed(
         "missing-key",
-        ["profile = \"classic\"\n", ""],
+        ["duration = \"60s\"\n", ""],
         "",
-        "missing key `profile`; add it to this table",
+        "missing key `duration`; add it to this table",
     );
     refuses_changed(
         "missing-login",
@@ -307,9 +307,9 @@ fn a_missing_key_is_refused_at_its_table() {
     );
     refuses_changed_json(
         "missing-key-json",
-        [",\n  \"profile\": \"classic\"", ""],
+        ["\"duration\": \"60s\",\n  ", ""],
         "",
-        "missing key `profile`; add it to this table",
+        "missing key `duration`; add it to this table",
     );
 }
 
@@ -366,19 +366,19 @@ fn a_duplicated_key_is_refused() {
     refuses_changed(
         "duplicate",
         [
-            "profile = \"classic\"\n",
-            "profile = \"classic\"\nprofile = \"classic\"\n",
+            "profile = \"secure\"\n",
+            "profile = \"secure\"\nprofile = \"secure\"\n",
         ],
-        "profile = \"classic\"\nseed",
+        "profile = \"secure\"\nseed",
         message,
     );
     refuses_changed_json(
         "duplicate-json",
         [
-            "  \"profile\": \"classic\"",
-            "  \"profile\": \"classic\",\n  \"profile\": \"classic\"",
+            "  \"profile\": \"secure\"",
+            "  \"profile\": \"secure\",\n  \"profile\": \"secure\"",
         ],
-        "\"profile\": \"classic\",\n  \"seed",
+        "\"profile\": \"secure\",\n  \"seed",
         message,
     );
 }
@@ -421,7 +421,7 @@ fn an_event_after_the_end_is_refused() {
 #[test]
 fn the_turmoil_engine_refuses_another_resolution() {
     let folder = folder("resolution");
-    let text = source("clean-login").replacen("profile", "resolution = \"500us\"\nprofile", 1);
+    let text = source("clean-login").replacen("profile =", "resolution = \"500us\"\nprofile =", 1);
     fs::write(folder.join("fine.toml"), text).unwrap();
     refuses(
         &folder,
@@ -521,7 +521,7 @@ fn quiet_says_nothing_of_a_success_and_everything_of_a_failure() {
     let text = source("wrong-password").split("[[expect]]").next().unwrap();
     fs::write(folder.join("fails.toml"), text).unwrap();
     let failure = sim(&folder, &["run", "fails.toml", "--quiet"]);
-    assert!(stdout(&failure).contains("refuses the login from alice"));
+    assert!(stdout(&failure).contains("alice   has no tunnel: authentication-rejected"));
     assert!(stdout(&failure).contains("✗ alice: connected: authentication-rejected"));
 }
 

@@ -112,7 +112,7 @@ fn mallory(address: &str, victims: &[SocketAddr], models: &[Vec<u8>]) -> HostSpe
 }
 
 fn honest() -> Setup {
-    Setup::of(&Scenario::builtin("clean-login").unwrap())
+    Setup::of(&Scenario::builtin("classic-clean-login").unwrap())
 }
 
 fn run(setup: &Setup) -> Run {
@@ -125,8 +125,8 @@ fn run(setup: &Setup) -> Run {
 }
 
 /// Every datagram of an honest run: what an eavesdropper could have recorded the day before.
-fn recorded() -> Vec<Vec<u8>> {
-    let run = run(&honest());
+fn recorded(setup: &Setup) -> Vec<Vec<u8>> {
+    let run = run(setup);
     let sent = run
         .records
         .iter()
@@ -158,9 +158,10 @@ fn refused(run: &Run, host: HostId, source: HostId) -> u64 {
 fn ten_thousand_hostile_datagrams_are_each_counted_and_an_honest_login_still_works() {
     let mut setup = honest();
     let (server, alice) = (setup.hosts[0].address, setup.hosts[1].address);
+    let recorded = recorded(&setup);
     setup
         .hosts
-        .push(mallory("203.0.113.66:666", &[server, alice], &recorded()));
+        .push(mallory("203.0.113.66:666", &[server, alice], &recorded));
     // The attack is well under way when Alice comes, and is not over when she is done.
     setup.hosts[1].script.as_mut().unwrap().start = Instant::from_millis(1000);
     setup.ends_when_done = false;
@@ -196,10 +197,47 @@ fn ten_thousand_hostile_datagrams_are_each_counted_and_an_honest_login_still_wor
 }
 
 #[test]
+fn of_ten_thousand_hostile_datagrams_a_secure_server_answers_only_recorded_logins_with_a_cookie() {
+    let mut setup = Setup::of(&Scenario::builtin("clean-login").unwrap());
+    let (server, alice) = (setup.hosts[0].address, setup.hosts[1].address);
+    let recorded = recorded(&setup);
+    setup
+        .hosts
+        .push(mallory("203.0.113.66:666", &[server, alice], &recorded));
+    setup.hosts[1].script.as_mut().unwrap().start = Instant::from_millis(1000);
+    setup.ends_when_done = false;
+    setup.duration = Duration::from_secs(3);
+    let run = run(&setup);
+    for check in &run.checks {
+        assert!(check.passed, "{}: {}", check.name, check.detail);
+    }
+    assert_eq!(run.outcome, "connected");
+    let answers: Vec<_> = run
+        .records
+        .iter()
+        .filter_map(|record| match record.what {
+            What::Sent {
+                to: Some(2), kind, ..
+            } if record.host == Some(0) => Some(kind),
+            _ => None,
+        })
+        .collect();
+    assert!(answers.iter().all(|kind| *kind == "cookie"), "{answers:?}");
+    assert!(
+        answers.len() < 100,
+        "{} cookies in three seconds: 20 a second, and 5",
+        answers.len()
+    );
+    assert_eq!(refused(&run, 1, 2), u64::from(DATAGRAMS));
+    assert_eq!(refused(&run, 0, 2) + answers.len() as u64, u64::from(DATAGRAMS));
+}
+
+#[test]
 fn a_server_that_only_sends_garbage_is_a_timeout_after_exactly_ten_seconds() {
     let mut setup = honest();
     let (server, alice) = (setup.hosts[0].address.to_string(), setup.hosts[1].address);
-    setup.hosts[0] = mallory(&server, &[alice], &recorded());
+    let recorded = recorded(&setup);
+    setup.hosts[0] = mallory(&server, &[alice], &recorded);
     setup.expectations[0].outcomes = vec![Outcome::ConnectionTimedOut];
     setup.expectations[0].at = Some(Instant::from_secs(10));
     setup.duration = Duration::from_secs(11);

@@ -143,7 +143,7 @@ fn list(json: bool) -> Result<bool, BadInput> {
     } else {
         let lines: String = rows
             .iter()
-            .map(|(name, title, _)| format!("{name:16}{title}\n"))
+            .map(|(name, title, _)| format!("{name:24}{title}\n"))
             .collect();
         print(&lines);
     }

@@ -45,6 +45,8 @@ struct Shared {
     world: RefCell<World>,
     /// One for each host: the laboratory wants it to take a turn.
     pokes: Vec<Notify>,
+    /// Something set out before any host's turn, for the wire to take.
+    wire_poke: Notify,
     /// A disagreement between turmoil and the laboratory. It must never happen and ends the run.
     fault: RefCell<Option<String>>,
 }
@@ -59,6 +61,7 @@ pub(crate) fn run(world: World) -> Result<World, String> {
     let shared = Rc::new(Shared {
         world: RefCell::new(world),
         pokes,
+        wire_poke: Notify::new(),
         fault: RefCell::new(None),
     });
     simulate(&shared).map_err(|error| error.to_string())?;
@@ -89,6 +92,9 @@ fn simulate(shared: &Rc<Shared>) -> Result<(), Failure> {
         }
         if shared.world.borrow().is_over() {
             break;
+        }
+        if !shared.world.borrow().launched.is_empty() {
+            shared.wire_poke.notify_one();
         }
         sim.step()?;
         if let Some(fault) = shared.fault.take() {
@@ -192,13 +198,15 @@ fn take_from_wire(socket: &UdpSocket, world: &mut World, buffer: &mut [u8]) -> R
     Ok(())
 }
 
-/// The messages to the wire for everything launched since the last call.
+/// The messages to the wire for everything launched since the last call. What goes to an adversary stays with the
+/// laboratory, for it is no host of turmoil's.
 fn take_launched(world: &mut World) -> Vec<Vec<u8>> {
     let launched = std::mem::take(&mut world.launched);
-    launched
-        .into_iter()
-        .filter_map(|key| Some(encode(key, &world.net.lend_payload(key)?)))
-        .collect()
+    let carried = launched.into_iter().filter_map(|key| {
+        let payload = world.is_host(key.target).then(|| world.net.lend_payload(key))?;
+        Some(encode(key, &payload?))
+    });
+    carried.collect()
 }
 
 /// Holds every copy until one tick before it is due, so that its receiver finds it in the tick that it is due in.
@@ -217,6 +225,11 @@ async fn wire_task(shared: Rc<Shared>) -> Result<(), Failure> {
                 held.insert(key, message.to_vec());
             }
         }
+        for message in take_launched(&mut shared.world.borrow_mut()) {
+            if let Some((key, _)) = decode(&message) {
+                held.insert(key, message);
+            }
+        }
         let now = present().unwrap_or_default();
         while let Some(first) = held.first_entry().filter(|entry| entry.key().due <= now + TICK) {
             let (key, message) = first.remove_entry();
@@ -228,6 +241,7 @@ async fn wire_task(shared: Rc<Shared>) -> Result<(), Failure> {
         tokio::select! {
             biased;
             ready = socket.readable() => ready?,
+            () = shared.wire_poke.notified() => {}
             () = wait_until(next) => {}
         }
     }

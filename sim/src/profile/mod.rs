@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use sandhog_netstack::{Service, Task};
 use sandhog_proto::{Command, Instant, IpPrefix};
 
+use crate::adversary;
 use crate::link::LinkConfig;
 use crate::record::HostId;
 use crate::scenario::{Client, Outcome, Profile, Scenario, Server, Step, TimedEvent};
@@ -47,20 +48,24 @@ impl Setup {
         Self {
             hosts,
             links,
-            controls: scenario
-                .events
-                .iter()
-                .map(|event| (origin(event.at.0), control(event, id)))
-                .collect(),
+            controls: controls(scenario, id),
             resolution: scenario.resolution.0,
             duration: scenario.duration.0,
             ends_when_done: true,
             liveness: Some(scenario.liveness.0),
             expectations: expectations(scenario, id),
             rules: scenario.profile.rules(),
+            adversaries: scenario
+                .adversaries
+                .iter()
+                .map(|said| adversary::spec_of(said, HEADER_LEN, &id))
+                .collect(),
         }
     }
 }
+
+/// How many bytes of a datagram are not encrypted: code and nonce, in both profiles.
+const HEADER_LEN: usize = 13;
 
 impl Profile {
     /// The kinds of datagrams that scripted faults can name.
@@ -104,6 +109,12 @@ fn names(scenario: &Scenario) -> Vec<&str> {
     let servers = scenario.servers.iter().map(|server| server.name.as_str());
     servers
         .chain(scenario.clients.iter().map(|client| client.name.as_str()))
+        .chain(
+            scenario
+                .adversaries
+                .iter()
+                .map(|adversary| adversary.name.as_str()),
+        )
         .collect()
 }
 
@@ -125,7 +136,21 @@ fn expectations(scenario: &Scenario, id: impl Fn(&str) -> HostId) -> Vec<Expecte
     scenario.clients.iter().map(expected).collect()
 }
 
-fn control(event: &TimedEvent, id: impl Fn(&str) -> HostId) -> Control {
+/// Every event, each time that it happens.
+fn controls(scenario: &Scenario, id: impl Fn(&str) -> HostId + Copy) -> Vec<(Instant, Control)> {
+    let times = |event: &TimedEvent| {
+        let times = event.occurrences(scenario.duration);
+        times
+            .map(|(number, at)| (origin(at), control(event, number, id)))
+            .collect::<Vec<_>>()
+    };
+    scenario.events.iter().flat_map(times).collect()
+}
+
+fn control(event: &TimedEvent, number: u16, id: impl Fn(&str) -> HostId) -> Control {
+    if let (Some(name), Some(to)) = (&event.rebind, event.rebound_to(number)) {
+        return Control::Rebind(id(name), to);
+    }
     let commands = [
         (&event.stop, Command::Stop),
         (&event.start, Command::Start),

@@ -25,8 +25,53 @@ const NANOSECONDS: u8 = 9;
 const INBOUND: u32 = 1;
 const OUTBOUND: u32 = 2;
 
-/// What a host is reachable at from outside.
-type Addresses = Vec<SocketAddr>;
+/// Where datagrams come from and go to.
+struct Addresses {
+    /// The present address of each host.
+    hosts: Vec<SocketAddr>,
+    /// The source address of each datagram, by its `Sent` record.
+    sources: BTreeMap<RecordId, SocketAddr>,
+}
+
+impl Addresses {
+    fn of(scenario: &Scenario) -> Self {
+        let servers = scenario.servers.iter().map(|server| server.address);
+        let hosts = servers
+            .chain(scenario.clients.iter().map(|client| client.address))
+            .chain(scenario.adversaries.iter().map(|adversary| adversary.address));
+        Self {
+            hosts: hosts.collect(),
+            sources: BTreeMap::new(),
+        }
+    }
+
+    fn host(&self, host: HostId) -> Option<SocketAddr> {
+        self.hosts.get(usize::from(host)).copied()
+    }
+
+    /// Takes note of what a record says of addresses.
+    fn see(&mut self, run: &Run, record: &Record) {
+        let Some(host) = record.host else { return };
+        match &record.what {
+            What::Rebound { to } => {
+                let place = self.hosts.get_mut(usize::from(host));
+                if let (Some(place), Ok(to)) = (place, to.parse()) {
+                    *place = to;
+                }
+            }
+            What::Sent { .. } => {
+                let forged = run.record(record.cause).and_then(|cause| match &cause.what {
+                    What::Attack { source, .. } => source.parse().ok(),
+                    _ => None,
+                });
+                if let Some(source) = forged.or_else(|| self.host(host)) {
+                    self.sources.insert(record.id, source);
+                }
+            }
+            _ => {}
+        }
+    }
+}
 
 /// The capture of a run that kept its records, as the bytes of a pcapng file.
 ///
@@ -35,14 +80,10 @@ type Addresses = Vec<SocketAddr>;
 /// Never: writing to memory does not fail.
 #[must_use]
 pub fn capture(scenario: &Scenario, run: &Run) -> Vec<u8> {
-    let servers = scenario.servers.iter().map(|server| server.address);
-    let addresses: Addresses = servers
-        .chain(scenario.clients.iter().map(|client| client.address))
-        .collect();
-    write(run, &addresses).expect("invariant: writing to memory does not fail")
+    write(run, Addresses::of(scenario)).expect("invariant: writing to memory does not fail")
 }
 
-fn write(run: &Run, addresses: &Addresses) -> PcapResult<Vec<u8>> {
+fn write(run: &Run, mut addresses: Addresses) -> PcapResult<Vec<u8>> {
     let mut writer = PcapNgWriter::new(Vec::new())?;
     for name in &run.host_names {
         for side in ["outer", "inner"] {
@@ -58,7 +99,8 @@ fn write(run: &Run, addresses: &Addresses) -> PcapResult<Vec<u8>> {
     }
     let comments = comments(run);
     for record in &run.records {
-        if let Some(block) = block(run, addresses, record, comments.get(&record.id)) {
+        addresses.see(run, record);
+        if let Some(block) = block(run, &addresses, record, comments.get(&record.id)) {
             writer.write_pcapng_block(block)?;
         }
     }
@@ -105,19 +147,23 @@ fn block<'a>(
 ) -> Option<EnhancedPacketBlock<'a>> {
     let host = record.host?;
     let packet = run.packet(record.id)?;
-    let address = |host: HostId| addresses.get(usize::from(host)).copied();
+    let address = |host: HostId| addresses.host(host);
+    let source = |sent: RecordId| addresses.sources.get(&sent).copied();
     let (inner, flags, data) = match &record.what {
         What::Sent { to, .. } => {
-            let source = address(host)?;
+            let source = source(record.id)?;
             let nobody = SocketAddr::new(source.ip(), 0);
             let target = to.and_then(address).unwrap_or(nobody);
             (false, OUTBOUND, Cow::Owned(outer_packet(source, target, packet)?))
         }
-        What::Received { from, .. } => (
-            false,
-            INBOUND,
-            Cow::Owned(outer_packet(address(*from)?, address(host)?, packet)?),
-        ),
+        What::Received { .. } => {
+            let source = source(sent_behind(run, record.cause))?;
+            (
+                false,
+                INBOUND,
+                Cow::Owned(outer_packet(source, address(host)?, packet)?),
+            )
+        }
         What::InnerOut { .. } => (true, OUTBOUND, Cow::Borrowed(packet)),
         What::InnerIn { .. } => (true, INBOUND, Cow::Borrowed(packet)),
         _ => return None,

@@ -63,8 +63,14 @@ pub fn page_json(scenario: &Scenario, run: &Run) -> String {
         .clients
         .iter()
         .map(|host| (&host.name, "client", host.address, &host.inner));
+    let nowhere = Vec::new();
+    let adversaries = scenario
+        .adversaries
+        .iter()
+        .map(|host| (&host.name, "adversary", host.address, &nowhere));
     let hosts: Vec<Json> = servers
         .chain(clients)
+        .chain(adversaries)
         .map(|(name, role, address, inner)| json!({ "name": name, "role": role, "address": address, "inner": inner }))
         .collect();
     let story: Vec<Json> = story_lines(run)

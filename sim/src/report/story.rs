@@ -1,6 +1,6 @@
 //! The story of a run: the records that a person wants to hear of, in sentences; the bulk of the data in numbers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use sandhog_proto::Instant;
@@ -24,10 +24,11 @@ pub struct StoryLine {
     pub text: String,
 }
 
-/// Data datagrams since the last sentence.
+/// Data datagrams since the last sentence, and those of a busy adversary.
 #[derive(Default)]
 struct Quiet {
     sent: u64,
+    forged: u64,
     fates: BTreeMap<String, u64>,
     last: Option<(RecordId, Instant)>,
 }
@@ -35,13 +36,21 @@ struct Quiet {
 /// Fewer unremarkable data datagrams than this are not worth a sentence.
 const WORTH_TELLING: u64 = 20;
 
+/// More attacks than this are told of in numbers, with all that comes of them on the wire.
+const FEW_ATTACKS: usize = 20;
+
 /// The story as lines. Empty unless the run kept its records.
 #[must_use]
 pub fn story_lines(run: &Run) -> Vec<StoryLine> {
     let mut lines = Vec::new();
     let mut quiet = Quiet::default();
+    let unremarkable = of_many_attacks(run);
     for record in &run.records {
-        if let Some(text) = sentence(run, record) {
+        let text = match unremarkable.contains(&record.id) {
+            true => None,
+            false => sentence(run, record),
+        };
+        if let Some(text) = text {
             lines.extend(std::mem::take(&mut quiet).line());
             lines.push(StoryLine {
                 record: record.id,
@@ -55,6 +64,30 @@ pub fn story_lines(run: &Run) -> Vec<StoryLine> {
     }
     lines.extend(quiet.line());
     lines
+}
+
+/// If there are many attacks: they, and what became of their datagrams and of the answers to them.
+fn of_many_attacks(run: &Run) -> BTreeSet<RecordId> {
+    let mut found = BTreeSet::new();
+    let is_attack = |record: &&Record| matches!(record.what, What::Attack { .. });
+    if run.records.iter().filter(is_attack).count() <= FEW_ATTACKS {
+        return found;
+    }
+    for record in &run.records {
+        let on_the_wire = matches!(
+            record.what,
+            What::Sent { .. }
+                | What::Flight { .. }
+                | What::Lost { .. }
+                | What::Received { .. }
+                | What::Dropped { .. }
+                | What::LoginRefused { .. }
+        );
+        if is_attack(&record) || on_the_wire && found.contains(&record.cause) {
+            found.insert(record.id);
+        }
+    }
+    found
 }
 
 /// The story as text: time, host, sentence; one line each.
@@ -79,10 +112,19 @@ pub fn story(run: &Run) -> String {
 impl Quiet {
     fn see(&mut self, run: &Run, record: &Record) {
         let fate = match &record.what {
+            What::Attack { .. } => {
+                self.forged += 1;
+                None
+            }
+            What::Sent { .. } if is_forged(run, record) => None,
+            What::Sent { kind, .. } if *kind != BULK_KIND => {
+                Some(format!("answered by {} ({kind})", run.host_name(record.host)))
+            }
             What::Sent { .. } => {
                 self.sent += 1;
                 None
             }
+            What::LoginRefused { .. } => Some(format!("refused as logins by {}", run.host_name(record.host))),
             What::Lost { reason, .. } => Some(format!("lost ({reason})")),
             What::Flight { copy: 1, .. } => Some("duplicated".into()),
             What::Flight { corrupted: true, .. } => Some("damaged".into()),
@@ -97,11 +139,15 @@ impl Quiet {
 
     fn line(self) -> Option<StoryLine> {
         let (record, at) = self.last?;
-        if self.fates.is_empty() && self.sent < WORTH_TELLING {
+        if self.fates.is_empty() && self.forged == 0 && self.sent < WORTH_TELLING {
             return None;
         }
-        let plural = if self.sent == 1 { "" } else { "s" };
-        let mut text = format!("{} data datagram{plural}", self.sent);
+        let plural = |count: u64| if count == 1 { "" } else { "s" };
+        let mut text = match (self.sent, self.forged) {
+            (sent, 0) => format!("{sent} data datagram{}", plural(sent)),
+            (0, forged) => format!("{forged} forged datagram{}", plural(forged)),
+            (sent, forged) => format!("{sent} data datagram{} and {forged} forged ones", plural(sent)),
+        };
         for (fate, count) in &self.fates {
             let _ = write!(text, ", {count} {fate}");
         }
@@ -153,6 +199,8 @@ fn sentence(run: &Run, record: &Record) -> Option<String> {
             }
             format!("drops {kind}: {reason}")
         }
+        What::Attack { .. } => return attack(run, record),
+        What::Sent { .. } if is_forged(run, record) => return None,
         What::Sent { kind, .. } if *kind == BULK_KIND => return None,
         What::Sent {
             to, kind, nth, len, ..
@@ -187,6 +235,28 @@ fn sentence(run: &Run, record: &Record) -> Option<String> {
 /// A host, or whoever has an address that no host has.
 fn somebody(run: &Run, host: Option<HostId>) -> &str {
     host.map_or("an address that nobody has", |host| run.host_name(Some(host)))
+}
+
+/// Whether a `Sent` record is an adversary's: then the attack before it has told everything.
+fn is_forged(run: &Run, sent: &Record) -> bool {
+    let cause = run.record(sent.cause);
+    cause.is_some_and(|cause| matches!(cause.what, What::Attack { .. }))
+}
+
+/// What an adversary does, with the datagram that it has seen and the one that it sends.
+fn attack(run: &Run, record: &Record) -> Option<String> {
+    let What::Attack { act, source } = &record.what else {
+        return None;
+    };
+    let What::Sent { to, kind, len, .. } = &run.record(record.id + 1)?.what else {
+        return None;
+    };
+    let to = somebody(run, *to);
+    let nth = match run.record(record.cause).map(|seen| &seen.what) {
+        Some(What::Sent { nth, .. }) => format!(" {nth}"),
+        _ => String::new(),
+    };
+    Some(format!("{act}s {kind}{nth} to {to} as {source} ({len} bytes)"))
 }
 
 /// Kind and number of the datagram that a fate belongs to.

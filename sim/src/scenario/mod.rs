@@ -1,5 +1,6 @@
 //! Scenarios: who takes part, over which links, what happens, and what is expected. The types mirror the file.
 
+pub mod adversary;
 mod error;
 mod phrase;
 mod source;
@@ -13,8 +14,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use error::ScenarioError;
+pub(crate) use error::nearest;
 #[cfg(feature = "cli")]
-pub(crate) use error::{nearest, suggestion as suggest};
+pub(crate) use error::suggestion as suggest;
 pub use source::{Files, ReadFile};
 use values::{Chance, Delay, Rate, Size, Span};
 
@@ -56,12 +58,26 @@ pub struct Scenario {
     /// What happens at a given time.
     #[serde(default, rename = "event")]
     pub events: Vec<TimedEvent>,
+    /// Who is after the others.
+    #[serde(default, rename = "adversary")]
+    pub adversaries: Vec<adversary::Adversary>,
     /// What must come out. A client that is not named here must connect, and finish everything it does.
     #[serde(default, rename = "expect")]
     pub expect: Vec<Expectation>,
     /// Files beside the scenario that its servers serve, by the name used in the scenario. Not a key of the file.
     #[serde(skip)]
     pub files: Files,
+}
+
+impl Scenario {
+    /// The address of a server or client at the beginning.
+    pub(crate) fn address_of(&self, name: &str) -> Option<SocketAddr> {
+        let servers = self.servers.iter().map(|host| (&host.name, host.address));
+        let mut hosts = servers.chain(self.clients.iter().map(|host| (&host.name, host.address)));
+        hosts
+            .find(|(other, _)| *other == name)
+            .map(|(_, address)| address)
+    }
 }
 
 fn default_seed() -> u64 {
@@ -147,7 +163,9 @@ pub struct Client {
     pub name: String,
     /// Its UDP socket on the outer network.
     pub address: SocketAddr,
-    /// Its addresses inside the tunnel, with prefix lengths.
+    /// Its addresses inside the tunnel, with prefix lengths. Without them it takes those that the server gives it,
+    /// and the MTU with them.
+    #[serde(default)]
     pub inner: Vec<String>,
     /// Largest inner packet in bytes.
     #[serde(default = "default_mtu")]
@@ -344,12 +362,16 @@ pub struct Nth {
     pub nth: u64,
 }
 
-/// Something that happens at a given time. Exactly one of the keys beside `at`.
+/// Something that happens at a given time. Exactly one of the keys beside `at`, `every`, `times` and `to`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TimedEvent {
     /// When, rounded up to the resolution.
     pub at: Span,
+    /// It happens again and again, this long after the time before.
+    pub every: Option<Span>,
+    /// How often in all, with `every`; without it until the run is over.
+    pub times: Option<u32>,
     /// This host dies at once and loses its state.
     pub crash: Option<String>,
     /// This host starts afresh (also if it had not crashed).
@@ -368,6 +390,31 @@ pub struct TimedEvent {
     pub wake: Option<String>,
     /// This client's network is another one.
     pub network_changed: Option<String>,
+    /// This client has another address outside (`to`) and does not notice: its NAT has bound it anew.
+    pub rebind: Option<String>,
+    /// The new address of `rebind`. With `every`, the port is one higher each time.
+    pub to: Option<SocketAddr>,
+}
+
+impl TimedEvent {
+    /// When it happens in a run of this `duration`, each time with its number from 0.
+    pub(crate) fn occurrences(&self, duration: Span) -> impl Iterator<Item = (u16, Duration)> {
+        let (at, every) = (self.at.0, self.every.unwrap_or_default().0);
+        let times = match self.every {
+            Some(_) => self.times.unwrap_or(u32::MAX),
+            None => 1,
+        };
+        (0..=u16::MAX)
+            .zip(0..times)
+            .map(move |(number, _)| (number, at.saturating_add(every.saturating_mul(u32::from(number)))))
+            .take_while(move |(_, at)| *at < duration.0)
+    }
+
+    /// The address of a `rebind` when it happens for this time.
+    pub(crate) fn rebound_to(&self, number: u16) -> Option<SocketAddr> {
+        let to = self.to?;
+        Some(SocketAddr::new(to.ip(), to.port().checked_add(number)?))
+    }
 }
 
 /// What must come out for one client.

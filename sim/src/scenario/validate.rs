@@ -1,5 +1,8 @@
 //! What a scenario's types cannot say: names that must exist, addresses that must differ, keys that exclude others.
 
+mod adversaries;
+mod events;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -7,7 +10,7 @@ use sandhog_proto::IpPrefix;
 
 use super::error::suggestion;
 use super::source::Step as At;
-use super::{Client, Link, Nth, Profile, Scenario, Server, Step, TimedEvent};
+use super::{Client, Link, Nth, Profile, Scenario, Server, Step};
 
 /// A mistake and the way to the value that made it.
 pub(super) struct Mistake<'a> {
@@ -56,9 +59,8 @@ pub(super) fn validate(scenario: &Scenario) -> Checked<'_> {
     for (index, link) in scenario.links.iter().enumerate() {
         validate_link(scenario, index, link, &mut pairs)?;
     }
-    for (index, event) in scenario.events.iter().enumerate() {
-        validate_event(scenario, index, event)?;
-    }
+    events::validate(scenario)?;
+    adversaries::validate(scenario)?;
     let clients: Vec<&str> = scenario
         .clients
         .iter()
@@ -108,8 +110,7 @@ fn validate_hosts(scenario: &Scenario) -> Checked<'_> {
         };
         let host = [At::Key(table), At::Index(index)];
         let at = |key| [host[0], host[1], At::Key(key)];
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        if name.is_empty() || name.len() > 32 || !name.chars().all(plain) {
+        if !is_plain_name(name) {
             return Err(mistake(
                 &at("name"),
                 "a name is 1 to 32 letters, digits, `-` and `_`",
@@ -130,7 +131,10 @@ fn validate_hosts(scenario: &Scenario) -> Checked<'_> {
         if !(576..=9000).contains(&mtu) {
             return Err(mistake(&at("mtu"), "the tunnel's MTU lies between 576 and 9000"));
         }
-        validate_inner(&host, inner)?;
+        let given_by_server = table == "client" && inner.is_empty();
+        if !given_by_server {
+            validate_inner(&host, inner)?;
+        }
     }
     for (index, server) in scenario.servers.iter().enumerate() {
         validate_users(scenario.profile, index, server)?;
@@ -141,6 +145,11 @@ fn validate_hosts(scenario: &Scenario) -> Checked<'_> {
             .map_err(|message| mistake(&[At::Key("server"), At::Index(index), At::Key("inner")], message))?;
     }
     Ok(())
+}
+
+fn is_plain_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    !name.is_empty() && name.len() <= 32 && name.chars().all(plain)
 }
 
 /// The addresses of a host inside the tunnel.
@@ -227,6 +236,12 @@ fn validate_client<'a>(scenario: &'a Scenario, index: usize, client: &'a Client)
         &servers,
         &[At::Key("client"), At::Index(index), At::Key("server")],
     )?;
+    if scenario.profile == Profile::Classic && client.inner.is_empty() {
+        return Err(mistake(
+            &[At::Key("client"), At::Index(index), At::Key("inner")],
+            "missing key `inner`; the classic profile gives its clients no addresses",
+        ));
+    }
     for (number, step) in client.steps.iter().enumerate() {
         let path = [
             At::Key("client"),
@@ -301,7 +316,9 @@ fn validate_link<'a>(
     pairs: &mut BTreeSet<[&'a str; 2]>,
 ) -> Checked<'a> {
     let at = |key| [At::Key("link"), At::Index(index), At::Key(key)];
-    validate_pair(scenario, &link.between, &at("between"))?;
+    let adversaries = scenario.adversaries.iter().map(|host| host.name.as_str());
+    let hosts: Vec<&str> = host_names(scenario).into_iter().chain(adversaries).collect();
+    validate_pair(&hosts, &link.between, &at("between"))?;
     let mut pair = [link.between[0].as_str(), link.between[1].as_str()];
     pair.sort_unstable();
     if !pairs.insert(pair) {
@@ -343,53 +360,9 @@ fn validate_link<'a>(
     Ok(())
 }
 
-fn validate_event<'a>(scenario: &'a Scenario, index: usize, event: &'a TimedEvent) -> Checked<'a> {
-    let at = |key| [At::Key("event"), At::Index(index), At::Key(key)];
-    let hosts = host_names(scenario);
-    let clients: Vec<&str> = scenario
-        .clients
-        .iter()
-        .map(|client| client.name.as_str())
-        .collect();
-    let mut count = 0;
-    for (key, what, name, valid) in [
-        ("crash", "host", &event.crash, &hosts),
-        ("restart", "host", &event.restart, &hosts),
-        ("stop", "client", &event.stop, &clients),
-        ("start", "client", &event.start, &clients),
-        ("sleep", "client", &event.sleep, &clients),
-        ("wake", "client", &event.wake, &clients),
-        ("network-changed", "client", &event.network_changed, &clients),
-    ] {
-        let Some(name) = name else { continue };
-        count += 1;
-        known(what, name, valid, &at(key))?;
-    }
-    for (key, pair) in [("partition", &event.partition), ("repair", &event.repair)] {
-        let Some(pair) = pair else { continue };
-        count += 1;
-        validate_pair(scenario, pair, &at(key))?;
-    }
-    match count {
-        1 if event.at.0 >= scenario.duration.0 => Err(mistake(
-            &at("at"),
-            format!(
-                "this event never happens: the run is over after {}",
-                scenario.duration
-            ),
-        )),
-        1 => Ok(()),
-        _ => Err(mistake(
-            &at("at"),
-            "an event is exactly one of crash, restart, partition, repair, stop, start, sleep, wake, network-changed",
-        )),
-    }
-}
-
-fn validate_pair<'a>(scenario: &'a Scenario, pair: &'a [String; 2], path: &[At<'a>]) -> Checked<'a> {
-    let hosts = host_names(scenario);
+fn validate_pair<'a>(hosts: &[&str], pair: &'a [String; 2], path: &[At<'a>]) -> Checked<'a> {
     for (which, name) in pair.iter().enumerate() {
-        known("host", name, &hosts, &[path, &[At::Index(which)]].concat())?;
+        known("host", name, hosts, &[path, &[At::Index(which)]].concat())?;
     }
     if pair[0] == pair[1] {
         return Err(mistake(path, "expected two different hosts"));

@@ -1,0 +1,325 @@
+//! What can be wrong with the adversaries of a scenario.
+
+use std::net::SocketAddr;
+
+use super::{At, Checked, host_names, is_plain_name, known, mistake, suggestion, validate_pair};
+use crate::scenario::Scenario;
+use crate::scenario::adversary::{Act, Adversary, Flood, Inject, Replay, unhex};
+use crate::scenario::values::{Chance, Span};
+
+/// The largest datagram that an adversary makes up.
+const MOST_BYTES: u16 = 9000;
+
+pub(super) fn validate(scenario: &Scenario) -> Checked<'_> {
+    for (index, adversary) in scenario.adversaries.iter().enumerate() {
+        let table = [At::Key("adversary"), At::Index(index)];
+        validate_one(scenario, index, adversary)?;
+        for (number, act) in adversary.acts.iter().enumerate() {
+            let path = [table[0], table[1], At::Key("do"), At::Index(number)];
+            validate_act(scenario, adversary, act, &path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Name, address and place of an adversary.
+fn validate_one<'a>(scenario: &'a Scenario, index: usize, adversary: &'a Adversary) -> Checked<'a> {
+    let at = |key| [At::Key("adversary"), At::Index(index), At::Key(key)];
+    let name = &adversary.name;
+    if !is_plain_name(name) {
+        return Err(mistake(
+            &at("name"),
+            "a name is 1 to 32 letters, digits, `-` and `_`",
+        ));
+    }
+    let earlier = &scenario.adversaries[..index];
+    if host_names(scenario).contains(&name.as_str()) || earlier.iter().any(|other| other.name == *name) {
+        return Err(mistake(&at("name"), format!("there is already a host `{name}`")));
+    }
+    let address = adversary.address;
+    if address.port() == 0 {
+        return Err(mistake(&at("address"), "port 0 is no port"));
+    }
+    let hosts = scenario.servers.iter().map(|host| host.address);
+    let mut taken = hosts
+        .chain(scenario.clients.iter().map(|host| host.address))
+        .chain(earlier.iter().map(|other| other.address));
+    if taken.any(|other| other == address) {
+        return Err(mistake(
+            &at("address"),
+            format!("another host already has {address}"),
+        ));
+    }
+    match &adversary.on_path {
+        Some(pair) => validate_pair(&host_names(scenario), pair, &at("on-path")),
+        None => Ok(()),
+    }
+}
+
+fn validate_act<'a>(
+    scenario: &'a Scenario,
+    adversary: &'a Adversary,
+    act: &'a Act,
+    path: &[At<'a>],
+) -> Checked<'a> {
+    let acts = [
+        act.inject.is_some(),
+        act.replay.is_some(),
+        act.alter.is_some(),
+        act.reflect.is_some(),
+        act.flood.is_some(),
+    ];
+    match acts.iter().filter(|act| **act).count() {
+        1 => {}
+        0 => {
+            return Err(mistake(
+                path,
+                "an adversary does one of inject, replay, alter, reflect and flood",
+            ));
+        }
+        _ => {
+            return Err(mistake(
+                path,
+                "an adversary does one thing at a time; make an [[adversary.do]] of each",
+            ));
+        }
+    }
+    let within = |key| [path, &[At::Key(key)]].concat();
+    let pick = |key, kind, nth, by, chance| {
+        let picked = Picked {
+            kind,
+            nth,
+            by,
+            chance,
+        };
+        validate_pick(scenario, adversary, &picked, &within(key))
+    };
+    if let Some(inject) = &act.inject {
+        validate_inject(scenario, adversary, inject, &within("inject"))?;
+    }
+    if let Some(replay) = &act.replay {
+        pick("replay", &replay.kind, replay.nth, &replay.by, None)?;
+        validate_replay(scenario, replay, &within("replay"))?;
+    }
+    if let Some(alter) = &act.alter {
+        pick("alter", &alter.kind, alter.nth, &alter.by, alter.chance)?;
+    }
+    if let Some(reflect) = &act.reflect {
+        pick("reflect", &reflect.kind, reflect.nth, &reflect.by, reflect.chance)?;
+    }
+    if let Some(flood) = &act.flood {
+        validate_flood(scenario, adversary, flood, &within("flood"))?;
+    }
+    Ok(())
+}
+
+/// What an act says of the datagrams that it picks.
+struct Picked<'a> {
+    kind: &'a str,
+    nth: Option<u64>,
+    by: &'a Option<String>,
+    chance: Option<Chance>,
+}
+
+fn validate_pick<'a>(
+    scenario: &'a Scenario,
+    adversary: &'a Adversary,
+    picked: &Picked<'a>,
+    path: &[At<'a>],
+) -> Checked<'a> {
+    let at = |key| [path, &[At::Key(key)]].concat();
+    seen_kind(scenario, adversary, picked.kind, path)?;
+    if picked.nth == Some(0) {
+        return Err(mistake(&at("nth"), "datagrams are counted from 1"));
+    }
+    if picked.nth.is_some() && picked.chance.is_some() {
+        return Err(mistake(
+            &at("chance"),
+            "either the n-th or by `chance`, not both; take one of the two away",
+        ));
+    }
+    match (picked.by, &adversary.on_path) {
+        (Some(by), Some(pair)) => known("host on its link", by, &[&pair[0], &pair[1]], &at("by")),
+        _ => Ok(()),
+    }
+}
+
+/// A kind of datagram that there is, and an adversary who can see it.
+fn seen_kind<'a>(
+    scenario: &'a Scenario,
+    adversary: &'a Adversary,
+    kind: &str,
+    path: &[At<'a>],
+) -> Checked<'a> {
+    known(
+        "kind of datagram",
+        kind,
+        scenario.profile.kinds(),
+        &[path, &[At::Key("kind")]].concat(),
+    )?;
+    match adversary.on_path {
+        Some(_) => Ok(()),
+        None => Err(mistake(
+            path,
+            format!(
+                "`{}` sees no datagrams; put it on a link with `on-path`",
+                adversary.name
+            ),
+        )),
+    }
+}
+
+fn validate_replay<'a>(scenario: &'a Scenario, replay: &'a Replay, path: &[At<'a>]) -> Checked<'a> {
+    if let Some(to) = &replay.to {
+        known(
+            "host",
+            to,
+            &host_names(scenario),
+            &[path, &[At::Key("to")]].concat(),
+        )?;
+    }
+    if let Some(from) = &replay.from {
+        let to = replay.to.as_deref();
+        validate_source(scenario, from, to, &[path, &[At::Key("from")]].concat())?;
+    }
+    validate_count(scenario, replay.count, replay.every, path)
+}
+
+fn validate_inject<'a>(
+    scenario: &'a Scenario,
+    adversary: &'a Adversary,
+    inject: &'a Inject,
+    path: &[At<'a>],
+) -> Checked<'a> {
+    let at = |key| [path, &[At::Key(key)]].concat();
+    validate_shot(
+        scenario,
+        (&inject.to, &inject.from),
+        (inject.at, inject.size),
+        path,
+    )?;
+    validate_count(scenario, inject.count, inject.every, path)?;
+    match inject.bytes.as_str() {
+        "random" => Ok(()),
+        "copied-header" if adversary.on_path.is_none() => Err(mistake(
+            &at("bytes"),
+            format!(
+                "`{}` sees no headers; put it on a link with `on-path`",
+                adversary.name
+            ),
+        )),
+        "copied-header" => Ok(()),
+        hex => match unhex(hex) {
+            Some(_) if inject.size.is_some() => {
+                Err(mistake(&at("size"), "the bytes already say how many they are"))
+            }
+            Some(bytes) if bytes.len() > usize::from(MOST_BYTES) => {
+                Err(mistake(&at("bytes"), format!("at most {MOST_BYTES} bytes")))
+            }
+            Some(_) => Ok(()),
+            None => Err(mistake(
+                &at("bytes"),
+                format!(
+                    "`{hex}`: expected `random`, `copied-header` or pairs of hex digits{}",
+                    match crate::scenario::nearest(hex, ["random", "copied-header"]) {
+                        Some(word) => format!("; did you mean `{word}`?"),
+                        None => String::new(),
+                    }
+                ),
+            )),
+        },
+    }
+}
+
+fn validate_flood<'a>(
+    scenario: &'a Scenario,
+    adversary: &'a Adversary,
+    flood: &'a Flood,
+    path: &[At<'a>],
+) -> Checked<'a> {
+    let at = |key| [path, &[At::Key(key)]].concat();
+    validate_shot(scenario, (&flood.to, &flood.from), (flood.at, flood.size), path)?;
+    if let Some(kind) = &flood.kind {
+        seen_kind(scenario, adversary, kind, path)?;
+        if flood.size.is_some() {
+            return Err(mistake(
+                &at("size"),
+                "copies are as large as what they are copies of",
+            ));
+        }
+    }
+    if flood.rate == 0 {
+        return Err(mistake(
+            &at("rate"),
+            "a flood has at least 1 datagram each second",
+        ));
+    }
+    if flood.lasts.0.is_zero() {
+        return Err(mistake(&at("for"), "a flood of no time is none"));
+    }
+    Ok(())
+}
+
+/// Victim, source, time and size of datagrams that an adversary makes.
+fn validate_shot<'a>(
+    scenario: &'a Scenario,
+    (to, from): (&'a str, &'a str),
+    (begin, size): (Span, Option<u16>),
+    path: &[At<'a>],
+) -> Checked<'a> {
+    let at = |key| [path, &[At::Key(key)]].concat();
+    known("host", to, &host_names(scenario), &at("to"))?;
+    validate_source(scenario, from, Some(to), &at("from"))?;
+    if begin.0 >= scenario.duration.0 {
+        return Err(mistake(
+            &at("at"),
+            format!("this never happens: the run is over after {}", scenario.duration),
+        ));
+    }
+    match size {
+        Some(size) if size > MOST_BYTES => Err(mistake(&at("size"), format!("at most {MOST_BYTES} bytes"))),
+        _ => Ok(()),
+    }
+}
+
+fn validate_count<'a>(scenario: &'a Scenario, count: u64, every: Span, path: &[At<'a>]) -> Checked<'a> {
+    let at = |key| [path, &[At::Key(key)]].concat();
+    if count == 0 {
+        return Err(mistake(&at("count"), "at least one datagram"));
+    }
+    if every.0 < scenario.resolution.0 {
+        return Err(mistake(&at("every"), "`every` is at least the resolution"));
+    }
+    Ok(())
+}
+
+/// `own`, `random`, a host or an address that a datagram to `to` can bear.
+fn validate_source<'a>(
+    scenario: &'a Scenario,
+    from: &'a str,
+    to: Option<&str>,
+    path: &[At<'a>],
+) -> Checked<'a> {
+    let hosts = host_names(scenario);
+    if let Ok(address) = from.parse::<SocketAddr>() {
+        let victim = to.and_then(|to| scenario.address_of(to));
+        return match victim {
+            Some(victim) if victim.is_ipv4() != address.is_ipv4() => Err(mistake(
+                path,
+                format!("a datagram to {victim} cannot come from {address}, the other IP version"),
+            )),
+            _ => Ok(()),
+        };
+    }
+    let words: Vec<&str> = ["own", "random"].into_iter().chain(hosts).collect();
+    if words.contains(&from) {
+        return Ok(());
+    }
+    Err(mistake(
+        path,
+        format!(
+            "`{from}` is neither an address with a port nor one of the words{}",
+            suggestion(from, &words)
+        ),
+    ))
+}

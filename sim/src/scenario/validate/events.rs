@@ -1,0 +1,143 @@
+//! What can be wrong with the events of a scenario.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use super::{At, Checked, Mistake, host_names, known, mistake, validate_pair};
+use crate::scenario::{Scenario, TimedEvent};
+
+/// More repeats than this, and a scenario is a mistake.
+const MOST_TIMES: u16 = 10_000;
+
+pub(super) fn validate(scenario: &Scenario) -> Checked<'_> {
+    let servers = scenario
+        .servers
+        .iter()
+        .map(|host| (host.address, host.name.as_str()));
+    let clients = scenario
+        .clients
+        .iter()
+        .map(|host| (host.address, host.name.as_str()));
+    let adversaries = scenario
+        .adversaries
+        .iter()
+        .map(|host| (host.address, host.name.as_str()));
+    let mut addresses: BTreeMap<SocketAddr, &str> = servers.chain(clients).chain(adversaries).collect();
+    for (index, event) in scenario.events.iter().enumerate() {
+        validate_event(scenario, index, event)?;
+        validate_times(scenario, index, event)?;
+        validate_rebind(scenario, index, event, &mut addresses)?;
+    }
+    Ok(())
+}
+
+fn validate_event<'a>(scenario: &'a Scenario, index: usize, event: &'a TimedEvent) -> Checked<'a> {
+    let at = |key| [At::Key("event"), At::Index(index), At::Key(key)];
+    let hosts = host_names(scenario);
+    let clients: Vec<&str> = scenario
+        .clients
+        .iter()
+        .map(|client| client.name.as_str())
+        .collect();
+    let mut count = 0;
+    for (key, what, name, valid) in [
+        ("crash", "host", &event.crash, &hosts),
+        ("restart", "host", &event.restart, &hosts),
+        ("stop", "client", &event.stop, &clients),
+        ("start", "client", &event.start, &clients),
+        ("sleep", "client", &event.sleep, &clients),
+        ("wake", "client", &event.wake, &clients),
+        ("network-changed", "client", &event.network_changed, &clients),
+        ("rebind", "client", &event.rebind, &clients),
+    ] {
+        let Some(name) = name else { continue };
+        count += 1;
+        known(what, name, valid, &at(key))?;
+    }
+    for (key, pair) in [("partition", &event.partition), ("repair", &event.repair)] {
+        let Some(pair) = pair else { continue };
+        count += 1;
+        validate_pair(&hosts, pair, &at(key))?;
+    }
+    match count {
+        1 if event.at.0 >= scenario.duration.0 => Err(mistake(
+            &at("at"),
+            format!(
+                "this event never happens: the run is over after {}",
+                scenario.duration
+            ),
+        )),
+        1 => Ok(()),
+        _ => Err(mistake(
+            &at("at"),
+            "an event is exactly one of crash, restart, partition, repair, stop, start, sleep, wake, network-changed, \
+             rebind",
+        )),
+    }
+}
+
+/// `every` and `times`.
+fn validate_times<'a>(scenario: &'a Scenario, index: usize, event: &'a TimedEvent) -> Checked<'a> {
+    let at = |key| [At::Key("event"), At::Index(index), At::Key(key)];
+    if event.times.is_some() && event.every.is_none() {
+        return Err(mistake(
+            &at("times"),
+            "`times` needs `every`, the time from one to the next",
+        ));
+    }
+    if event.times == Some(0) {
+        return Err(mistake(&at("times"), "an event happens at least once"));
+    }
+    if event.every.is_some_and(|every| every.0 < scenario.resolution.0) {
+        return Err(mistake(&at("every"), "`every` is at least the resolution"));
+    }
+    if event
+        .occurrences(scenario.duration)
+        .nth(usize::from(MOST_TIMES))
+        .is_some()
+    {
+        return Err(mistake(
+            &at("every"),
+            format!("this happens more than {MOST_TIMES} times; use a longer `every`, or `times`"),
+        ));
+    }
+    Ok(())
+}
+
+/// `rebind` and `to`: an address of the client's family that belongs to nobody else, each time.
+fn validate_rebind<'a>(
+    scenario: &'a Scenario,
+    index: usize,
+    event: &'a TimedEvent,
+    addresses: &mut BTreeMap<SocketAddr, &'a str>,
+) -> Checked<'a> {
+    let at = |key| [At::Key("event"), At::Index(index), At::Key(key)];
+    let (name, to) = match (&event.rebind, event.to) {
+        (None, None) => return Ok(()),
+        (None, Some(_)) => return Err(mistake(&at("to"), "`to` belongs to `rebind`")),
+        (Some(_), None) => return Err(mistake(&at("rebind"), "`rebind` needs `to`, the new address")),
+        (Some(name), Some(to)) => (name, to),
+    };
+    let wrong = |message: String| -> Mistake<'a> { mistake(&at("to"), message) };
+    if to.port() == 0 {
+        return Err(wrong("port 0 is no port".into()));
+    }
+    let client = scenario.clients.iter().find(|client| client.name == *name);
+    if client.is_some_and(|client| client.address.is_ipv4() != to.is_ipv4()) {
+        return Err(wrong(format!(
+            "`{name}` has an address of the other IP version; it could not reach its server from this one"
+        )));
+    }
+    for (number, _) in event.occurrences(scenario.duration) {
+        let Some(address) = event.rebound_to(number) else {
+            return Err(wrong(format!(
+                "the port is one higher each time and goes beyond 65535 at repeat {number}"
+            )));
+        };
+        let owner = addresses.entry(address).or_insert(name);
+        if *owner != name {
+            return Err(wrong(format!("{address} is an address of `{owner}`")));
+        }
+    }
+    Ok(())
+}
