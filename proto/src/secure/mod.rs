@@ -82,6 +82,12 @@ fn seed_from(rng: &mut ChaCha20Rng) -> ChaCha20Rng {
     ChaCha20Rng::from_seed(*seed)
 }
 
+/// Replaces a generator that secrets have come from by one that does not lead back to them: whoever gets hold of it later
+/// cannot make them again. It leads forward, though: what comes next follows from it.
+fn forget(rng: &mut ChaCha20Rng) {
+    *rng = seed_from(rng);
+}
+
 /// The first byte of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Code {

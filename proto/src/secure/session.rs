@@ -6,6 +6,7 @@ use core::time::Duration;
 use rand_chacha::ChaCha20Rng;
 
 use super::epochs::{Epochs, Indices, REJECT_AFTER, Role};
+use super::forget;
 use super::keys::Chain;
 use super::message::{Message, trimmed};
 use super::opener::Body;
@@ -230,6 +231,7 @@ impl Session {
             (Message::Rekey { n, index, pk }, Role::Server) => {
                 let asked = (n, index, &pk);
                 let answer = self.epochs.answer(asked, json, new_index(), &mut self.rng)?;
+                forget(&mut self.rng);
                 self.send_json(now, "rekeyed", &answer, tag, queues);
             }
             (Message::Rekeyed { n, index, pk }, Role::Client) => {
@@ -272,6 +274,7 @@ impl Session {
         }
         if now >= self.next_rekey || (self.epochs.are_worn() && !self.epochs.is_asking()) {
             let json = self.epochs.ask(new_index(), &mut self.rng).to_vec();
+            forget(&mut self.rng);
             self.send_json(now, "rekey", &json, 0, queues);
             let wait = REKEY_REPEAT.saturating_add(jitter(&mut self.rng, MAX_JITTER));
             self.next_rekey = now.saturating_add(wait);
@@ -336,3 +339,6 @@ impl SealError {
         }
     }
 }
+
+#[cfg(test)]
+mod theft;

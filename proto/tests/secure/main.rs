@@ -2,6 +2,9 @@
 //! packets and events, as a shell or an eavesdropper would see them.
 
 mod attack_flood;
+mod attack_keys;
+mod attack_login;
+mod attack_replay;
 mod attacker;
 mod life;
 mod login;

@@ -17,8 +17,8 @@ use crate::secure::epochs::{Indices, Role};
 use crate::secure::keys::Chain;
 use crate::secure::message::{Control, Refusal, TunnelSettings};
 use crate::secure::opaque::{ClientLogin, Finished, context};
-use crate::secure::seed_from;
 use crate::secure::session::Session;
+use crate::secure::{forget, seed_from};
 use crate::{DropReason, EventKind, Instant, PacketBuf, StartError, TunnelStatus};
 
 impl Client {
@@ -31,6 +31,7 @@ impl Client {
         let Ok((state, ke1)) = ClientLogin::start(&self.config.login, password, &mut self.rng) else {
             return self.fail(now, StartError::InvalidConfiguration, 0);
         };
+        forget(&mut self.rng);
         let ke1 = Box::new(ke1);
         let timer = match &self.login {
             // Waited for by `start`: its deadline stays.
@@ -146,6 +147,7 @@ impl Client {
         };
         let chain = Chain::first(&self.keys.mix, &session_key);
         let seed = seed_from(&mut self.rng);
+        forget(&mut self.rng);
         let session = Session::new(Role::Client, chain, indices, self.config.server, now, seed);
         login.stage = Stage::Confirm(Box::new(session));
         let ke3 = Control::Ke3 {

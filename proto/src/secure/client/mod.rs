@@ -11,6 +11,7 @@ use core::net::SocketAddr;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
+use zeroize::Zeroize;
 
 use attempt::{Login as Attempted, Stage};
 pub use attempt::{MAX_CANDIDATES, MAX_COOKIES, REJECTION_GRACE, REPEAT_AFTER, REPEAT_JITTER};
@@ -75,9 +76,10 @@ pub struct Client {
 impl Client {
     /// A client that does nothing until [`start`](Self::start).
     #[must_use]
-    pub fn new(config: ClientConfig) -> Self {
+    pub fn new(mut config: ClientConfig) -> Self {
         let mut rng = ChaCha20Rng::from_seed(config.seed);
         rng.set_stream(stream::CLIENT);
+        config.seed.zeroize();
         Self {
             keys: ControlKeys::new(&config.psk),
             config,
@@ -378,6 +380,8 @@ impl Client {
         match input {
             Input::Packet(_) => self.queues.deliver(payload),
             Input::Done => {}
+            // By our own login, which the server has just let in.
+            Input::Message(Message::Bye { .. }) if self.is_confirming() => self.session = None,
             Input::Message(Message::Bye { why }) if why == super::BYE_REPLACED => {
                 self.queues
                     .event(payload.tag, EventKind::Cancelled(StartError::SessionReplaced));
@@ -394,6 +398,12 @@ impl Client {
             Input::Message(_) => return Err(DropReason::Unexpected),
         }
         Ok(())
+    }
+
+    /// Whether the server has what it needs to let us in.
+    fn is_confirming(&mut self) -> bool {
+        let login = self.login.as_mut();
+        login.and_then(Attempted::session).is_some()
     }
 
     /// The session is of no more use: logs in again while it still stands.

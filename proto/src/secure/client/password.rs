@@ -11,6 +11,7 @@ use super::Client;
 use super::attempt::REPEAT;
 use crate::attempt::Attempt;
 use crate::job::Job;
+use crate::secure::forget;
 use crate::secure::message::Message;
 use crate::secure::opaque::Registration;
 use crate::{ApiMisuse, DropReason, EventKind, Instant, Reason, StartError};
@@ -79,6 +80,7 @@ impl Client {
             self.queues.event(0, failed);
             return Ok(());
         };
+        forget(&mut self.rng);
         self.change = Some(Change {
             password,
             step: Step::Asked {
@@ -114,6 +116,7 @@ impl Client {
         let job = self.rng.next_u64();
         let mut seed = Zeroizing::new([0; 32]);
         self.rng.fill_bytes(&mut *seed);
+        forget(&mut self.rng);
         let change = self.change.as_mut().ok_or(DropReason::Unexpected)?;
         let Step::Asked { .. } = &change.step else {
             return Err(DropReason::Unexpected);

@@ -15,7 +15,7 @@ use crate::secure::keys::Chain;
 use crate::secure::message::{Control, Message, Refusal, TunnelSettings};
 use crate::secure::opaque::{context, respond};
 use crate::secure::session::Session;
-use crate::secure::{BYE_REPLACED, Code, Login, User, seed_from};
+use crate::secure::{BYE_REPLACED, Code, Login, User, forget, seed_from};
 use crate::{DropReason, Instant, IpPrefix, PacketBuf};
 
 impl Server {
@@ -94,6 +94,7 @@ impl Server {
             self.caps.leave(source_prefix(remote.ip()));
             return Err(DropReason::MalformedBody);
         };
+        forget(&mut self.rng);
         let message = Control::Ke2 {
             to: client_index,
             index,
@@ -197,6 +198,7 @@ impl Server {
             now,
             seed_from(&mut self.rng),
         );
+        forget(&mut self.rng);
         self.admit(now, login, session, ke3, tag);
         Ok(())
     }

@@ -187,6 +187,8 @@ impl Server {
         self.queues.check_drained()?;
         let now = self.queues.advance(now);
         self.queues.count_datagram_in();
+        // After a sleep of the machine a datagram may come before the timers: what is over is over.
+        self.end_what_is_due(now);
         let tag = datagram.payload.tag;
         if let Err(reason) = self.take(now, datagram) {
             self.queues.drop(reason, tag);
@@ -225,6 +227,11 @@ impl Server {
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), ApiMisuse> {
         self.queues.check_drained()?;
         let now = self.queues.advance(now);
+        self.end_what_is_due(now);
+        Ok(())
+    }
+
+    fn end_what_is_due(&mut self, now: Instant) {
         while let Some(ended) = self.half_opens.pop_ended(now) {
             self.forget_half_open(&ended);
             let remote = ended.source;
@@ -233,7 +240,6 @@ impl Server {
         while let Some(id) = self.sessions.pop_wake(now) {
             self.wake(now, id);
         }
-        Ok(())
     }
 
     fn wake(&mut self, now: Instant, id: SessionId) {

@@ -1,0 +1,93 @@
+//! What somebody finds who gets hold of a session in memory: row 14 of the table in `SECURITY.md`, as far as it is about
+//! what no wire shows.
+
+use alloc::vec::Vec;
+
+use rand_core::{RngCore, SeedableRng};
+use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
+
+use super::*;
+
+const INDICES: Indices = Indices { ours: 1, theirs: 2 };
+
+fn session(role: Role) -> Session {
+    let chain = Chain::first(&[1; 64], &[2; 64]);
+    let remote = SocketAddr::from(([203, 0, 113, 1], 9999));
+    Session::new(
+        role,
+        chain,
+        INDICES,
+        remote,
+        Instant::ZERO,
+        ChaCha20Rng::from_seed([3; 32]),
+    )
+}
+
+/// Whether a generator that began with this seed has ever given the secret of `public`, in its first 4 KiB.
+fn has_given(seed: [u8; 32], public: &[u8; 32]) -> bool {
+    let mut given = [0; 4096];
+    ChaCha20Rng::from_seed(seed).fill_bytes(&mut given);
+    let secrets = given.windows(32).step_by(4);
+    let mut publics =
+        secrets.filter_map(|secret| Some(x25519(secret.try_into().ok()?, X25519_BASEPOINT_BYTES)));
+    publics.any(|of_secret| of_secret == *public)
+}
+
+/// Attack 14: later theft of a session's generator.
+#[test]
+fn the_generator_of_a_session_does_not_lead_back_to_the_secrets_it_has_given() {
+    let mut queues = Queues::default();
+    let mut client = session(Role::Client);
+    let before = client.rng.get_seed();
+    client
+        .handle_timeout(Instant::from_secs(120), &mut || 5, &mut queues)
+        .unwrap();
+    let asked = client.epochs.ask(5, &mut client.rng).to_vec();
+    let Ok(Message::Rekey { n, index, pk }) = Message::parse(&asked) else {
+        panic!("not a rekey");
+    };
+    assert!(has_given(before, &pk), "the search finds what is there");
+    assert!(!has_given(client.rng.get_seed(), &pk));
+
+    let mut server = session(Role::Server);
+    let before = server.rng.get_seed();
+    let json = Message::Rekey { n, index, pk }.to_json();
+    let buf = PacketBuf::copied_from(&json);
+    server
+        .message(Instant::from_secs(120), &buf, &mut || 6, &mut queues)
+        .unwrap();
+    let answer = server
+        .epochs
+        .answer((n, index, &pk), &json, 6, &mut server.rng)
+        .unwrap();
+    let Ok(Message::Rekeyed { pk, .. }) = Message::parse(&answer) else {
+        panic!("not rekeyed");
+    };
+    assert!(has_given(before, &pk), "the search finds what is there");
+    assert!(!has_given(server.rng.get_seed(), &pk));
+}
+
+/// Attack 14: what is left of an epoch after its 10 s.
+#[test]
+fn an_epoch_that_is_over_leaves_no_index_and_no_key_behind() {
+    let mut queues = Queues::default();
+    let now = Instant::from_secs(115);
+    let mut client = session(Role::Client);
+    let mut server = session(Role::Server);
+    let asked = client.epochs.ask(5, &mut client.rng).to_vec();
+    let Ok(Message::Rekey { n, index, pk }) = Message::parse(&asked) else {
+        panic!("not a rekey");
+    };
+    let answer = server
+        .epochs
+        .answer((n, index, &pk), &asked, 6, &mut server.rng)
+        .unwrap();
+    let buf = PacketBuf::copied_from(&answer);
+    client.message(now, &buf, &mut || 7, &mut queues).unwrap();
+    let indices = |session: &Session| session.open_indices().into_iter().flatten().collect::<Vec<_>>();
+    assert_eq!(indices(&client), [INDICES.ours, 5]);
+    client
+        .handle_timeout(now + super::super::KEEP_PREVIOUS, &mut || 7, &mut queues)
+        .unwrap();
+    assert_eq!(indices(&client), [5]);
+}

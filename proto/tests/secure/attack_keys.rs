@@ -1,0 +1,472 @@
+//! Attacks on keys: stolen ones, weak ones, old ones, those in memory. Rows 14, 15, 21 and 23 of the table in
+//! `SECURITY.md`; what no wire shows of row 14 is in `proto/src/secure/session/theft.rs`.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use sandhog_proto::secure::{Client, ClientConfig, Psk, Server, ServerConfig, Suite, User, register};
+use sandhog_proto::{Command, Datagram, DropReason, EventKind, Instant, PacketBuf, Peer, TunnelStatus};
+use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
+use zeroize::ZeroizeOnDrop;
+
+use crate::attack_replay::by_hand_server;
+use crate::attacker::{Insider, Parts, Session, ask, b64, elsewhere, from_b64, index, logged_in};
+use crate::support::{
+    DELAY, Net, Seen, client_address, client_config, login, packet, server_address, server_config, setup,
+    store, user,
+};
+
+/// All that a thief of epoch e can make of what is in memory and on the wire, without the Diffie-Hellman secret.
+fn derived(stolen: &Session, rekey: &[u8], rekeyed: &[u8], receiver: u32) -> Vec<Session> {
+    let public = |json: &[u8]| -> [u8; 32] {
+        let json: serde_json::Value = serde_json::from_slice(json).unwrap();
+        from_b64(&json["pk"]).try_into().unwrap()
+    };
+    let (ours, theirs) = (public(rekey), public(rekeyed));
+    let guesses = [
+        [0; 32],
+        ours,
+        theirs,
+        x25519(ours, theirs),
+        x25519(theirs, ours),
+        stolen.up,
+        stolen.down,
+    ];
+    guesses
+        .iter()
+        .map(|dh| stolen.after(dh, rekey, rekeyed, receiver))
+        .collect()
+}
+
+/// Attack 14: later theft of live keys.
+#[test]
+fn the_keys_of_an_epoch_open_nothing_of_the_one_before_and_after_one_rekey_nothing_of_the_one_after() {
+    let mut net = Net::pair();
+    let mut insider = Insider::new(3);
+    let (mut session, _) = logged_in(&mut net, &mut insider, "kean");
+    let from = elsewhere(1);
+    // Epochs 0, 1 and 2, each with its traffic both ways.
+    let mut traffic: Vec<(Session, Vec<Vec<u8>>)> = Vec::new();
+    let mut rekeys = Vec::new();
+    for epoch in 0..3 {
+        let mut seen = Vec::new();
+        for n in 0..20 {
+            let ping = session.seal(format!(r#"{{"t":"ping","n":{n}}}"#).as_bytes());
+            seen.extend(ask(&mut net, from, &ping).into_iter().map(|seen| seen.bytes));
+            seen.push(ping);
+        }
+        traffic.push((session.clone(), seen));
+        if epoch < 2 {
+            rekeys.push(session.rekey(&mut insider, &mut net, from));
+        }
+    }
+    let opened = |by: &Session, of: &[Vec<u8>]| {
+        let keys = [
+            &by.up,
+            &by.down,
+            by.next.first_chunk().unwrap(),
+            by.next.last_chunk().unwrap(),
+        ];
+        of.iter()
+            .filter(|bytes| keys.iter().any(|key| crate::attacker::open(key, bytes).is_some()))
+            .count()
+    };
+    let (before, stolen, after) = (&traffic[0], &traffic[1].0, &traffic[2]);
+    assert_eq!(
+        opened(stolen, &traffic[1].1),
+        40,
+        "what is stolen is the right thing"
+    );
+    assert_eq!(opened(stolen, &before.1), 0);
+    assert_eq!(opened(stolen, &after.1), 0);
+    // With all that was said in both rekeys, forwards and backwards.
+    for (rekey, of) in [(&rekeys[0], &before.1), (&rekeys[1], &after.1)] {
+        for guess in derived(stolen, &rekey.rekey, &rekey.rekeyed, after.0.theirs) {
+            assert_eq!(opened(&guess, of), 0);
+        }
+    }
+    // The secret of the second rekey is what is missing, and it is the only thing that is.
+    let complete = stolen.after(
+        &rekeys[1].dh,
+        &rekeys[1].rekey,
+        &rekeys[1].rekeyed,
+        after.0.theirs,
+    );
+    assert_eq!(opened(&complete, &after.1), 40);
+    // That of the first rekey leads back nowhere: what it was mixed with is gone.
+    let backwards = stolen.after(&rekeys[0].dh, &rekeys[0].rekey, &rekeys[0].rekeyed, stolen.theirs);
+    assert_eq!(opened(&backwards, &before.1), 0);
+}
+
+/// The points of small order on Curve25519 and its twist (cr.yp.to/ecdh.html). Bit 255 does not count (RFC 7748, section
+/// 5), so each has two encodings; the five others of the list of twelve are ordinary points for who masks that bit.
+const SMALL_ORDER: [&str; 7] = [
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "0100000000000000000000000000000000000000000000000000000000000000",
+    "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+    "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+];
+
+/// All fourteen encodings.
+fn small_order() -> impl Iterator<Item = [u8; 32]> {
+    SMALL_ORDER.into_iter().flat_map(|hex| {
+        let point: [u8; 32] =
+            core::array::from_fn(|n| u8::from_str_radix(&hex[2 * n..2 * n + 2], 16).unwrap());
+        let mut other = point;
+        other[31] ^= 0x80;
+        [point, other]
+    })
+}
+
+/// Attack 15: points of small order, from a client.
+#[test]
+fn a_server_answers_no_rekey_with_a_point_of_small_order_in_any_encoding() {
+    let mut net = Net::pair();
+    let mut insider = Insider::new(3);
+    let (mut session, _) = logged_in(&mut net, &mut insider, "kean");
+    for point in small_order() {
+        assert_eq!(x25519([0x42; 32], point), [0; 32], "{point:x?} is one");
+        let rekey = session.rekey_json(77, &point);
+        let sealed = session.seal(rekey.as_bytes());
+        assert!(ask(&mut net, elsewhere(1), &sealed).is_empty(), "{point:x?}");
+    }
+    assert_eq!(net.server.counters().dropped(DropReason::MalformedBody), 14);
+    session.rekey(&mut insider, &mut net, elsewhere(1));
+    let ping = session.seal(br#"{"t":"ping","n":2}"#);
+    let pong = ask(&mut net, elsewhere(1), &ping);
+    assert_eq!(
+        session.read(&pong[0].bytes)["n"],
+        2,
+        "an honest rekey is answered as before"
+    );
+}
+
+/// Attack 15: points of small order, from a server.
+#[test]
+fn a_client_takes_no_rekey_with_a_point_of_small_order_in_any_encoding() {
+    let mut net = Net::pair();
+    let mut insider = Insider::new(3);
+    let mut session = by_hand_server(&mut net, &mut insider);
+    // The server answers pings, so that the session lives until the client asks for new keys.
+    for _ in 0..120 {
+        net.run_for(Duration::from_secs(1));
+        let pong = session.seal(br#"{"t":"pong","n":1}"#);
+        net.inject(server_address(), client_address(0), &pong);
+    }
+    let asked = net.first("rekey");
+    let ask = session.read(&asked.bytes);
+    let rekeyed = |pk: &[u8; 32]| format!(r#"{{"t":"rekeyed","n":1,"idx":88,"pk":"{}"}}"#, b64(pk));
+    for point in small_order() {
+        let answer = session.seal(rekeyed(&point).as_bytes());
+        net.inject(server_address(), client_address(0), &answer);
+    }
+    let is_rekeyed = |kind: &EventKind| matches!(kind, EventKind::Rekeyed { .. });
+    assert!(!net.clients[0].events.iter().any(|(_, kind)| is_rekeyed(kind)));
+    assert_eq!(
+        net.clients[0].peer.counters().dropped(DropReason::MalformedBody),
+        14
+    );
+    // An honest answer is taken as before, and the first ping comes under the new key.
+    let (secret, theirs) = ([0x42; 32], from_b64(&ask["pk"]).try_into().unwrap());
+    let honest = rekeyed(&x25519(secret, X25519_BASEPOINT_BYTES));
+    let answer = session.seal(honest.as_bytes());
+    net.inject(server_address(), client_address(0), &answer);
+    let rekey = session.open(&asked.bytes).unwrap().trim_ascii_end().to_vec();
+    let next = session.after(
+        &x25519(secret, theirs),
+        &rekey,
+        honest.as_bytes(),
+        index(&ask["idx"]),
+    );
+    let ping = net.log.last().unwrap();
+    assert_eq!(
+        (next.read(&ping.bytes)["t"].as_str(), index_of(ping)),
+        (Some("ping"), 88)
+    );
+}
+
+/// The receiver index of a session datagram.
+fn index_of(seen: &Seen) -> u32 {
+    u32::from_be_bytes(*seen.bytes[1..].first_chunk().unwrap())
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Attack 21: the clock jumps an hour ahead, or the machine slept without anybody saying so.
+#[test]
+fn after_an_hour_that_nobody_announced_no_old_key_is_used_and_the_client_logs_in_again() {
+    for announced in [false, true] {
+        let mut net = Net::connected();
+        let inner = net.inner(0);
+        let (there, back) = (packet(&inner, "10.9.0.1", b"x"), packet("10.9.0.1", &inner, b"x"));
+        // On their way when it happens: they arrive an hour late, before any timer has been looked at.
+        net.wire = Box::new(|_| vec![]);
+        net.client_sends(0, there.clone());
+        net.server_sends(back.clone());
+        let held_back = net.log[net.log.len() - 2..].to_vec();
+        let old: Vec<u32> = net
+            .log
+            .iter()
+            .filter(|seen| seen.bytes[0] == 3)
+            .map(index_of)
+            .collect();
+        net.wire = Box::new(|seen: &Seen| vec![(DELAY, seen.clone())]);
+        if announced {
+            net.command(0, Command::Sleep);
+        }
+        net.now = net.now + HOUR;
+        let before = net.log.len();
+        for seen in &held_back {
+            net.inject(seen.from, seen.to, &seen.bytes);
+        }
+        net.client_sends(0, there.clone());
+        net.server_sends(back.clone());
+        if announced {
+            net.command(0, Command::Wake);
+        }
+        net.run_for(Duration::from_secs(2));
+        assert_eq!(net.status(0), TunnelStatus::Connected);
+        assert_eq!((net.server_packets.len(), net.clients[0].packets.len()), (0, 0));
+        let sealed = net.log[before..].iter().filter(|seen| seen.bytes[0] == 3);
+        assert_eq!(sealed.filter(|seen| old.contains(&index_of(seen))).count(), 0);
+        assert_eq!(net.log[before].kind, "login");
+        net.client_sends(0, there);
+        net.server_sends(back);
+        net.run_for(Duration::from_secs(1));
+        assert_eq!((net.server_packets.len(), net.clients[0].packets.len()), (1, 1));
+    }
+}
+
+/// Attack 21: the same in every state that has a deadline.
+#[test]
+fn what_was_held_back_for_an_hour_completes_no_login_and_no_rekey() {
+    for kind in [
+        "cookie",
+        "login-cookie",
+        "ke2",
+        "ke3",
+        "settings",
+        "rekeyed",
+        "rekey",
+    ] {
+        let mut net = Net::pair();
+        net.wire = Box::new(move |seen: &Seen| match seen.kind == kind {
+            true => vec![],
+            false => vec![(DELAY, seen.clone())],
+        });
+        net.start(0);
+        while !net.kinds().contains(&kind) {
+            net.run_for(Duration::from_millis(10));
+        }
+        let held_back = net.first(kind);
+        let (logins, started) = (net.count("settings"), net.started(0).is_some());
+        net.now = net.now + HOUR;
+        net.inject(held_back.from, held_back.to, &held_back.bytes);
+        assert_eq!(net.count("settings"), logins, "{kind}");
+        assert_eq!(
+            net.started(0).is_some_and(|(_, result)| result.is_ok()),
+            started,
+            "{kind}"
+        );
+        let is_rekeyed = |kind: &EventKind| matches!(kind, EventKind::Rekeyed { .. });
+        assert!(
+            !net.clients[0].events.iter().any(|(_, kind)| is_rekeyed(kind)),
+            "{kind}"
+        );
+        if held_back.to == server_address() {
+            assert_eq!(net.server.half_open_count(), 0, "{kind}");
+        }
+    }
+}
+
+/// Attack 21: a ping under an answered rekey does not bring a session back that is over.
+#[test]
+fn a_rekey_that_was_answered_an_hour_ago_revives_nothing() {
+    let mut net = Net::pair();
+    // The first ping under the new keys is held back: the server has answered, and waits for it.
+    net.wire = Box::new(
+        |seen: &Seen| match seen.at > Instant::from_secs(100) && seen.kind == "ping" {
+            true => vec![],
+            false => vec![(DELAY, seen.clone())],
+        },
+    );
+    net.start(0);
+    while net.count("rekeyed") == 0 {
+        net.run_for(Duration::from_millis(10));
+    }
+    net.run_for(Duration::from_millis(30));
+    let ping = net.log.last().unwrap().clone();
+    assert_eq!(ping.kind, "ping");
+    net.now = net.now + HOUR;
+    let before = net.log.len();
+    net.inject(ping.from, ping.to, &ping.bytes);
+    assert_eq!((net.log.len(), net.server.session_count()), (before, 0));
+}
+
+/// Attack 21: the clock jumps an hour back, which it must not: then time stands still, and everything else goes on.
+#[test]
+fn a_clock_that_runs_back_an_hour_breaks_nothing_and_makes_nothing_old_good_again() {
+    let mut net = Net::pair();
+    net.now = Instant::from_secs(7200);
+    net.start(0);
+    net.run_for(Duration::from_secs(300));
+    let recorded = std::mem::take(&mut net.log);
+    net.now = net.now - HOUR;
+    let inner = net.inner(0);
+    for seen in recorded
+        .iter()
+        .filter(|seen| seen.bytes[0] == 3 || seen.kind == "ke2")
+    {
+        net.inject(seen.from, seen.to, &seen.bytes);
+    }
+    assert!(net.log.is_empty(), "{:?}", net.kinds());
+    net.client_sends(0, packet(&inner, "10.9.0.1", b"there"));
+    net.server_sends(packet("10.9.0.1", &inner, b"and back"));
+    net.run_for(Duration::from_secs(1));
+    assert_eq!((net.server_packets.len(), net.clients[0].packets.len()), (1, 1));
+    net.command(0, Command::Stop);
+    net.start(0);
+    net.run_for(Duration::from_secs(1));
+    assert_eq!(
+        net.status(0),
+        TunnelStatus::Connected,
+        "a login works without time"
+    );
+    // When the clock has caught up, keys age again.
+    net.log.clear();
+    net.run_for(HOUR + HOUR);
+    assert_eq!(net.status(0), TunnelStatus::Connected);
+    assert!(net.count("rekeyed") >= 25, "{}", net.count("rekeyed"));
+}
+
+const CANARY: &str = "canary-password-8f1c";
+const NEW_CANARY: &str = "canary-password-again";
+
+fn printed(what: &impl Debug) -> String {
+    format!("{what:?}\n{what:#?}\n")
+}
+
+/// Everything that can be printed of a client, a server, and what passes between them and their shells, through a
+/// login, a change of the password and its rejection.
+fn everything_printed(client: ClientConfig, server: ServerConfig) -> String {
+    let mut text = printed(&client) + &printed(&server);
+    let (mut client, mut server) = (Client::new(client), Server::new(server).unwrap());
+    client.start(Instant::ZERO).unwrap();
+    let mut asked = false;
+    for n in 0..200 {
+        let now = Instant::from_millis(50 * n);
+        if client.status() == TunnelStatus::Connected && !asked {
+            asked = true;
+            client.change_password(now, NEW_CANARY.to_owned().into()).unwrap();
+        }
+        text += &(printed(&client) + &printed(&server));
+        while let Some(sent) = client.poll_datagram() {
+            text += &printed(&sent);
+            let remote = client_address(0);
+            let _ = server.handle_datagram(now, Datagram { remote, ..sent });
+            while let Some(answer) = server.poll_datagram() {
+                text += &printed(&answer);
+                let remote = server_address();
+                let _ = client.handle_datagram(now, Datagram { remote, ..answer });
+                text += &printed(&client);
+                finish_jobs(&mut client, now, &mut text);
+            }
+            text += &printed(&server);
+            finish_jobs(&mut server, now, &mut text);
+        }
+        let _ = (client.handle_timeout(now), server.handle_timeout(now));
+        for peer in [&mut client as &mut dyn Peer, &mut server] {
+            while let Some(event) = peer.poll_event() {
+                text += &printed(&event);
+            }
+            text += &printed(&peer.counters());
+        }
+    }
+    text
+}
+
+fn finish_jobs(peer: &mut dyn Peer, now: Instant, text: &mut String) {
+    while let Some(job) = peer.poll_job() {
+        *text += &printed(&job);
+        let done = job.run();
+        *text += &printed(&done);
+        peer.handle_job(now, done).unwrap();
+    }
+}
+
+/// Attack 23: secrets in logs, errors and traces.
+#[test]
+fn a_canary_password_appears_in_nothing_that_can_be_printed() {
+    let mut rng = <rand_chacha::ChaCha20Rng as rand_core::SeedableRng>::from_seed([9; 32]);
+    let record = register(&setup(), Suite::Laboratory, &login("kean"), CANARY, &mut rng).unwrap();
+    let psk = *b"canary-key-canary-key-canary-key";
+    let client = ClientConfig {
+        password: CANARY.to_owned().into(),
+        psk: Psk::new(psk).unwrap(),
+        ..client_config("kean", 0x77)
+    };
+    let server = ServerConfig {
+        users: store([User {
+            record: record.clone(),
+            ..user("kean")
+        }]),
+        psk: Psk::new(psk).unwrap(),
+        seed: [0x77; 32],
+        ..server_config()
+    };
+    let text = everything_printed(client.clone(), server.clone());
+    for reached in ["LoggedIn", "Connected", "PasswordChanged", "Job(finish login)"] {
+        assert!(text.contains(reached), "the run went as meant: no {reached}");
+    }
+    let wrong = ClientConfig {
+        password: NEW_CANARY.to_owned().into(),
+        ..client
+    };
+    let text = text + &everything_printed(wrong, server) + &printed(&record) + &printed(&setup());
+    assert!(
+        text.contains("AuthenticationRejected"),
+        "the second run went as meant"
+    );
+    let list = |bytes: &[u8]| bytes.iter().map(u8::to_string).collect::<Vec<_>>().join(", ");
+    for secret in [
+        "canary".to_owned(),
+        list(b"canary"),
+        list(&[0x77; 4]),
+        b64(CANARY.as_bytes())[..12].to_owned(),
+        b64(&record.to_bytes())[..12].to_owned(),
+        list(&record.to_bytes()[..6]),
+        list(&setup().to_bytes()[..6]),
+    ] {
+        assert!(!text.contains(&secret), "{secret} was printed");
+    }
+    // Errors, too, say nothing of what they were made from.
+    let key = printed(&Psk::from_base64(CANARY).unwrap_err())
+        + &Psk::from_slice(b"canary").unwrap_err().to_string();
+    assert!(!key.contains("canary"), "{key}");
+}
+
+/// Attack 23: secrets in memory. This compiles, and that is the proof.
+#[test]
+fn keys_passwords_and_the_states_of_a_login_are_erased_when_dropped() {
+    fn zeroized<T: ZeroizeOnDrop>() {}
+    fn zeroized_value<T: ZeroizeOnDrop>(_: &T) {}
+    zeroized::<Psk>();
+    let config = client_config("kean", 1);
+    zeroized_value(&config.psk);
+    zeroized_value(&config.password);
+    zeroized_value(&setup().to_bytes());
+    zeroized::<chacha20poly1305::ChaCha20Poly1305>();
+    // What the crate keeps of OPAQUE is these types of the library.
+    zeroized::<opaque_ke::ClientLogin<Parts>>();
+    zeroized::<opaque_ke::ServerLogin<Parts>>();
+    zeroized::<opaque_ke::ClientRegistration<Parts>>();
+    zeroized::<opaque_ke::ServerRegistration<Parts>>();
+    // A request to log in is not left in the buffer that it came in.
+    assert_eq!(
+        printed(&PacketBuf::copied_from(CANARY.as_bytes())),
+        printed(&PacketBuf::copied_from(&[0; 20]))
+    );
+}

@@ -1,0 +1,428 @@
+//! Attacks on the login: guessing, locking out, finding out names, rogue servers, stolen cookies. Rows 8 to 12, 20
+//! and 24 of the table in `SECURITY.md`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+use sandhog_proto::secure::{ServerConfig, ServerSetup, Suite, User, register};
+use sandhog_proto::{Command, DropReason, EventKind, Instant, Peer, TunnelStatus};
+use serde_json::Value;
+
+use crate::attacker::{Attempt, Insider, ask, context, elsewhere, from_b64, index};
+use crate::support::{
+    DELAY, Net, PASSWORD, Seen, client_address, client_config, login, server_address, server_config, setup,
+    store, user,
+};
+
+/// Asks for KE2 from the n-th stranger's address and leaves; whether it came.
+fn guess(net: &mut Net, insider: &mut Insider, name: &str, n: u16) -> bool {
+    let attempt = Attempt::new(insider, name, "a guess");
+    let Some(m2) = attempt.begin(insider, net, elsewhere(n)) else {
+        return false;
+    };
+    let context = context(attempt.index, index(&m2["idx"]));
+    assert!(
+        attempt.finish(&context, &from_b64(&m2["ke2"])).is_none(),
+        "guessed"
+    );
+    true
+}
+
+/// Attack 8: stopping before KE3, so that a guess is tested and leaves no trace.
+#[test]
+fn the_eleventh_ke1_without_ke3_gets_no_ke2_whoever_sends_it_and_whether_or_not_the_name_exists() {
+    for name in ["kean", "nobody"] {
+        let mut net = Net::pair();
+        let mut insider = Insider::new(3);
+        let answered: Vec<bool> = (0..11).map(|n| guess(&mut net, &mut insider, name, n)).collect();
+        assert_eq!(answered, [[true; 10].as_slice(), &[false]].concat(), "{name}");
+        assert_eq!(net.server.counters().dropped(DropReason::LoginLimited), 1);
+        // They come back one a minute, and waiting longer than ten minutes gives no more than ten.
+        for (n, (wait, expected)) in [(59, 0), (1, 1), (60, 1), (3600, 10)].into_iter().enumerate() {
+            net.run_for(Duration::from_secs(wait));
+            let base = 100 * (n as u16 + 1);
+            let more = (0..12)
+                .filter(|m| guess(&mut net, &mut insider, name, base + m))
+                .count();
+            assert_eq!(more, expected, "{name}, after {wait} s");
+        }
+    }
+}
+
+/// Attack 9: locking a user out.
+#[test]
+fn a_user_whose_guesses_a_stranger_has_used_up_still_logs_in_from_where_they_logged_in_before() {
+    let mut net = Net::new(
+        server_config(),
+        [client_config("kean", 1), client_config("kean", 2)],
+    );
+    net.start(0);
+    net.run_for(Duration::from_secs(1));
+    net.command(0, Command::Stop);
+    let mut insider = Insider::new(3);
+    // An hour of it, so that no guess that comes back is left either.
+    for n in 0..3600 {
+        guess(&mut net, &mut insider, "kean", n);
+        net.run_for(Duration::from_secs(1));
+    }
+    assert!(net.server.counters().dropped(DropReason::LoginLimited) > 3500);
+    guess(&mut net, &mut insider, "kean", 3600);
+    net.start(1);
+    net.run_for(Duration::from_secs(11));
+    assert_eq!(
+        net.started(1).unwrap().1,
+        Err("connection-timed-out"),
+        "from somewhere new"
+    );
+    net.clients[0].events.clear();
+    let begun = net.now;
+    net.start(0);
+    net.run_for(Duration::from_secs(3));
+    let (at, result) = net.started(0).expect("in less than 3 s");
+    assert_eq!((result, at < begun + Duration::from_secs(3)), (Ok(()), true));
+}
+
+/// What an observer who reads every control datagram has of one: when, which way, how long, what is in it.
+type Line = (
+    Instant,
+    SocketAddr,
+    SocketAddr,
+    usize,
+    usize,
+    Vec<(String, usize)>,
+);
+
+/// A dozen logins as `name` with a wrong password, as everybody sees them: the client, the wire, the server's owner.
+fn rejected(
+    name: &str,
+) -> (
+    Vec<Line>,
+    Vec<(Instant, EventKind)>,
+    Vec<(Instant, EventKind)>,
+    Vec<u64>,
+) {
+    let disabled = User {
+        disabled: true,
+        ..user("anna")
+    };
+    let mut client = client_config(name, 1);
+    client.password = "wrong".to_owned().into();
+    let config = ServerConfig {
+        users: store([user("kean"), disabled]),
+        ..server_config()
+    };
+    let mut net = Net::new(config, [client]);
+    for _ in 0..12 {
+        net.start(0);
+        while net.status(0) != TunnelStatus::Disconnected {
+            net.run_for(Duration::from_secs(1));
+        }
+    }
+    assert!(net.now < Instant::from_secs(60), "no guess has come back");
+    let insider = Insider::new(3);
+    let line = |seen: &Seen| {
+        let json = insider.read(&seen.bytes);
+        let fields = json.as_object().unwrap().iter();
+        let fields = fields
+            .map(|(key, value)| (key.clone(), value.to_string().len()))
+            .collect();
+        (
+            seen.at,
+            seen.from,
+            seen.to,
+            seen.bytes.len(),
+            json.to_string().len(),
+            fields,
+        )
+    };
+    let lines = net.log.iter().map(line).collect();
+    let drops = DropReason::ALL
+        .iter()
+        .map(|reason| net.server.counters().dropped(*reason))
+        .collect();
+    let client = std::mem::take(&mut net.clients[0].events);
+    (lines, client, net.server_events, drops)
+}
+
+/// Attack 10: finding out who exists.
+#[test]
+fn a_wrong_password_an_unknown_name_and_a_disabled_account_look_the_same_to_the_byte_and_the_nanosecond() {
+    let known = rejected("kean");
+    let told = |events: &[(Instant, EventKind)]| {
+        let started = events
+            .iter()
+            .filter(|(_, kind)| matches!(kind, EventKind::Started(Err(_))));
+        started.count()
+    };
+    assert_eq!(told(&known.1), 12);
+    // Each of ten: M0, M0r, M1, M2, and of the two that were refused M1 four times.
+    let from_server = known.0.iter().filter(|line| line.1 == server_address()).count();
+    assert_eq!(from_server, 10 * 2 + 2);
+    assert!(known.0.iter().all(|line| line.3 == 1200));
+    for name in ["nobd", "anna"] {
+        let other = rejected(name);
+        assert_eq!(other.0, known.0, "{name}: the wire");
+        assert_eq!(other.1, known.1, "{name}: the client's events");
+        assert_eq!(other.2, known.2, "{name}: the server's events");
+        assert_eq!(other.3, known.3, "{name}: the server's counters");
+    }
+}
+
+/// Attack 10: what stays the same in two answers to the same question.
+#[test]
+fn two_answers_to_one_ke1_have_the_same_bytes_in_common_for_known_and_unknown_names() {
+    for name in ["kean", "nobody"] {
+        let mut net = Net::pair();
+        let mut insider = Insider::new(3);
+        let mut attempt = Attempt::new(&mut insider, name, "a guess");
+        let mut answer = |net: &mut Net, n| {
+            attempt.index += 1;
+            from_b64(&attempt.begin(&mut insider, net, elsewhere(n)).unwrap()["ke2"])
+        };
+        let (one, other) = (answer(&mut net, 1), answer(&mut net, 2));
+        assert_eq!(one.len(), 320);
+        let common: Vec<usize> = (0..10)
+            .filter(|n| one[32 * n..][..32] == other[32 * n..][..32])
+            .collect();
+        assert_eq!(common, [0], "{name}: the evaluated element and nothing else");
+    }
+}
+
+/// A server of somebody who has the pre-shared key and would like to have the password.
+fn rogue(password: Option<&str>) -> ServerConfig {
+    let mut rng = ChaCha20Rng::from_seed([66; 32]);
+    let setup = ServerSetup::generate(&mut rng);
+    let users = password.map(|password| User {
+        record: register(&setup, Suite::Laboratory, &login("kean"), password, &mut rng).unwrap(),
+        ..user("kean")
+    });
+    ServerConfig {
+        setup,
+        users: store(users),
+        seed: [66; 32],
+        ..server_config()
+    }
+}
+
+/// Attack 11: a rogue server with the pre-shared key.
+#[test]
+fn a_server_that_does_not_know_the_password_gets_no_ke3_and_no_tunnel() {
+    // The honest server's record of another setup, a wrong guess, no idea at all.
+    let stolen = ServerConfig {
+        users: store([user("kean")]),
+        ..rogue(None)
+    };
+    for config in [stolen, rogue(Some("a guess")), rogue(None)] {
+        let mut net = Net::new(config, [client_config("kean", 1)]);
+        net.start(0);
+        net.run_for(Duration::from_secs(60));
+        assert_eq!(net.started(0).unwrap().1, Err("authentication-rejected"));
+        assert_eq!((net.count("ke2") > 0, net.count("ke3")), (true, 0));
+        assert_eq!(net.status(0), TunnelStatus::Disconnected);
+        assert!(net.clients[0].jobs <= 2);
+    }
+}
+
+/// Attack 11: a tunnel that had been up does not come up at a rogue server either.
+#[test]
+fn a_tunnel_that_had_been_up_is_not_taken_over_by_a_server_that_does_not_know_the_password() {
+    let mut net = Net::connected();
+    net.log.clear();
+    net.server = sandhog_proto::secure::Server::new(rogue(Some("a guess"))).unwrap();
+    net.run_for(Duration::from_secs(600));
+    assert_eq!(net.status(0), TunnelStatus::Reasserting);
+    assert_eq!(
+        (net.count("ke2") > 0, net.count("ke3"), net.count("data")),
+        (true, 0, 0)
+    );
+}
+
+/// A login through somebody in the middle who holds the pre-shared key and applies `tamper` to each control message.
+fn login_through(tamper: impl Fn(&'static str, &mut Value) + 'static) -> Net {
+    let mut net = Net::pair();
+    let mut insider = Insider::new(3);
+    net.wire = Box::new(move |seen: &Seen| {
+        let mut seen = seen.clone();
+        if seen.bytes[0] != 3 {
+            seen.bytes = insider.changed(&seen.bytes, |json| tamper(seen.kind, json));
+        }
+        vec![(DELAY, seen)]
+    });
+    net.start(0);
+    net.run_for(Duration::from_secs(12));
+    net
+}
+
+fn flip(json: &mut Value, key: &str, bit: u32) {
+    json[key] = Value::from(index(&json[key]) ^ 1 << bit);
+}
+
+/// Attack 12: tampering with the indices, consistently, so that each side sees what it sent.
+#[test]
+fn each_flipped_bit_of_either_index_fails_the_login_before_ke3() {
+    assert_eq!(login_through(|_, _| {}).status(0), TunnelStatus::Connected);
+    for bit in 0..32 {
+        let of_client = login_through(move |kind, json| match kind {
+            "login" | "login-cookie" => flip(json, "idx", bit),
+            "cookie" | "ke2" => flip(json, "to", bit),
+            _ => {}
+        });
+        let of_server = login_through(move |kind, json| match kind {
+            "ke2" => flip(json, "idx", bit),
+            "ke3" => flip(json, "to", bit),
+            _ => {}
+        });
+        for net in [of_client, of_server] {
+            assert_eq!(
+                net.started(0).unwrap().1,
+                Err("authentication-rejected"),
+                "bit {bit}"
+            );
+            assert_eq!((net.count("ke2") > 0, net.count("ke3")), (true, 0));
+            assert_eq!(net.server.session_count(), 0);
+        }
+    }
+}
+
+/// Attack 12: the same for the number of the suite, which is on no wire, and the rest of what a login is bound to.
+#[test]
+fn each_flipped_bit_of_version_suite_and_indices_in_the_context_fails_the_login() {
+    let mut net = Net::pair();
+    let mut insider = Insider::new(3);
+    let attempt = Attempt::new(&mut insider, "kean", PASSWORD);
+    let m2 = attempt.begin(&mut insider, &mut net, elsewhere(1)).unwrap();
+    let (context, ke2) = (context(attempt.index, index(&m2["idx"])), from_b64(&m2["ke2"]));
+    assert_eq!((context.len(), context[9]), (18, Suite::Laboratory.byte()));
+    assert!(attempt.finish(&context, &ke2).is_some());
+    for bit in 0..8 * context.len() {
+        let mut flipped = context.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        assert!(attempt.finish(&flipped, &ke2).is_none(), "bit {bit}");
+    }
+}
+
+/// Attack 12: the same for every byte that OPAQUE sends, and for the name.
+#[test]
+fn each_changed_byte_of_the_opaque_messages_and_of_the_name_fails_the_login() {
+    let change = |json: &mut Value, key: &str, place: usize| {
+        let mut bytes = from_b64(&json[key]);
+        bytes[place] ^= 1;
+        json[key] = Value::from(crate::attacker::b64(&bytes));
+    };
+    let ke1 = (0..96).step_by(5).map(|place| ("login", "ke1", place));
+    let ke2 = (0..320).step_by(5).map(|place| ("ke2", "ke2", place));
+    let ke3 = (0..64).step_by(5).map(|place| ("ke3", "ke3", place));
+    for (which, key, place) in ke1.chain(ke2).chain(ke3) {
+        let net = login_through(move |kind, json| {
+            if kind.starts_with(which) {
+                change(json, key, place);
+            }
+        });
+        assert!(net.started(0).unwrap().1.is_err(), "byte {place} of {key}");
+        assert_eq!(net.server.session_count(), 0);
+    }
+    let net = login_through(|_, json| {
+        if json["t"] == "login" {
+            json["login"] = Value::from("anna");
+        }
+    });
+    assert_eq!(
+        (net.started(0).unwrap().1, net.count("ke3")),
+        (Err("authentication-rejected"), 0)
+    );
+}
+
+/// Attack 20: a stolen cookie.
+#[test]
+fn a_cookie_is_useless_from_another_address_or_port_for_another_index_and_after_30_s() {
+    let home = elsewhere(1);
+    let port = SocketAddr::new(home.ip(), home.port() + 1);
+    for (from, other_index, wait, expected) in [
+        (home, false, 0, "ke2"),
+        (home, false, 15_000, "ke2"),
+        (elsewhere(2), false, 0, "cookie"),
+        (client_address(0), false, 0, "cookie"),
+        (port, false, 0, "cookie"),
+        (home, true, 0, "cookie"),
+        (home, false, 30_000, "cookie"),
+        (home, false, 3_600_000, "cookie"),
+    ] {
+        // Whenever in the life of the secret the cookie is made.
+        for offset in [0, 1, 7_500, 14_999] {
+            let mut net = Net::pair();
+            let mut insider = Insider::new(3);
+            net.run_for(Duration::from_millis(45_000 + offset));
+            let mut attempt = Attempt::new(&mut insider, "kean", PASSWORD);
+            let cookie = attempt.cookie(&mut insider, &mut net, home);
+            net.run_for(Duration::from_millis(wait));
+            attempt.index ^= u32::from(other_index) << 7;
+            let m1 = attempt.knock(&mut insider, Some(&cookie));
+            let answers = ask(&mut net, from, &m1);
+            let kinds: Vec<_> = answers.iter().map(|seen| seen.kind).collect();
+            assert_eq!(
+                kinds,
+                [expected],
+                "{from}, {other_index}, {wait} ms after {offset}"
+            );
+            assert_eq!(net.server.half_open_count(), usize::from(expected == "ke2"));
+        }
+    }
+}
+
+/// Attack 24: making the client stretch its password again and again.
+#[test]
+fn a_hundred_forged_ke2_cost_the_client_two_runs_of_argon2_at_most() {
+    for spread in [0, 5, 100] {
+        let mut net = Net::new(server_config(), [client_config("kean", 1)]);
+        let mut insider = Insider::new(3);
+        net.wire = Box::new(|_| vec![]);
+        net.start(0);
+        let to = index(&insider.read(&net.first("login").bytes)["idx"]);
+        for _ in 0..100 {
+            let forged = insider.forged_ke2(to);
+            net.inject(server_address(), client_address(0), &forged);
+            net.run_for(Duration::from_millis(spread));
+        }
+        net.run_for(Duration::from_secs(10));
+        assert_eq!(net.clients[0].jobs, 2, "{spread} ms apart");
+        assert_eq!(net.count("ke3"), 0);
+        assert!(net.started(0).unwrap().1.is_err());
+    }
+}
+
+/// Attack 24: the same against a tunnel that had been up, which tries again for ever.
+#[test]
+fn forged_ke2_in_every_attempt_cost_two_runs_of_argon2_each_and_the_attempts_become_rare() {
+    let mut net = Net::connected();
+    let mut insider = Insider::new(3);
+    net.clients[0].jobs = 0;
+    net.wire = Box::new(|_| vec![]);
+    let (mut heard, mut attempts) = (net.log.len(), 0);
+    for _ in 0..36_000 {
+        net.run_for(Duration::from_millis(100));
+        let knocks: Vec<Seen> = net.log[heard..]
+            .iter()
+            .filter(|seen| seen.kind == "login")
+            .cloned()
+            .collect();
+        heard = net.log.len();
+        for knock in knocks {
+            attempts += 1;
+            for _ in 0..20 {
+                let forged = insider.forged_ke2(index(&insider.read(&knock.bytes)["idx"]));
+                net.inject(server_address(), client_address(0), &forged);
+            }
+        }
+    }
+    assert!(net.clients[0].jobs <= 2 * attempts);
+    assert!(attempts < 20, "{attempts} in an hour");
+    assert_eq!(net.count("ke3"), 1, "that of the first login");
+}
+
+/// The two setups of these tests are different; otherwise rogue servers would prove nothing.
+#[test]
+fn the_rogue_setup_is_not_the_honest_one() {
+    assert_ne!(*rogue(None).setup.to_bytes(), *setup().to_bytes());
+}
