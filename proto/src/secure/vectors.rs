@@ -27,7 +27,7 @@ use super::frame::OVERHEAD;
 use super::keys::{Chain, Ephemeral, expand, extract, transcript};
 use super::message::{Control, Message};
 use super::opaque::{ClientLogin, Registration, context, reg_respond, respond};
-use super::{Login, Psk, Record, ServerSetup, Suite, seed_from, stream};
+use super::{Login, Psk, Record, ServerSetup, Suite, forget, seed_from, stream};
 use crate::Instant;
 use crate::attempt::{MAX_JITTER, jitter};
 
@@ -183,6 +183,7 @@ fn login_values(pair: &Pair, record: &Record) -> (LoginValues, [[u8; 32]; 2]) {
     let client_index = client.rng.next_u32();
     let (_, ke1) = ClientLogin::start(&login(), PASSWORD, &mut client).unwrap();
     let [blind, client_keyshare_seed, client_nonce] = client.take();
+    forget(&mut client.rng);
     let Control::Login { index, ke1: sent, .. } = pair.control("login", &keys.up) else {
         panic!("M0");
     };
@@ -208,6 +209,7 @@ fn login_values(pair: &Pair, record: &Record) -> (LoginValues, [[u8; 32]; 2]) {
     let (state, ke2) = respond(&setup(), Some(record), &login(), &ke1, &context, &mut server).unwrap();
     assert_eq!(*sent, ke2);
     let [_, masking_nonce, server_keyshare_seed, server_nonce] = server.take();
+    forget(&mut server.rng);
     server.nonce();
     let Control::Ke3 { ke3, .. } = pair.control("ke3", &keys.up) else {
         panic!("M3");
