@@ -6,7 +6,10 @@
 //!
 //! - [`Peer`] is the one interface that every shell drives: a batch of datagrams and packets in, a batch out, and
 //!   the next deadline with its reason.
+//! - [`secure`] is the profile that people should run: login by OPAQUE, keys that change, replays that fail.
 //! - [`classic`] is the profile of the article this protocol descends from. It is insecure by design and says so.
+//!
+//! `docs/protocol.md` specifies both.
 //!
 //! The crate is `no_std` and needs `alloc`.
 

@@ -29,6 +29,8 @@ mod server;
 mod session;
 mod store;
 mod strict;
+#[cfg(test)]
+mod vectors;
 mod window;
 
 pub use client::{

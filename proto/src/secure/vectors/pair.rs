@@ -1,0 +1,218 @@
+//! A client and a server that log in, carry ten packets each way, and change their keys, with nothing between them.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use zeroize::Zeroizing;
+
+use super::{CLIENT_SEED, PASSWORD, PSK, SERVER_SEED, client_address, login, server_address, setup};
+use crate::aead::{Aead, DefaultAead};
+use crate::job::Outcome;
+use crate::secure::frame::open;
+use crate::secure::message::Control;
+use crate::secure::{Client, ClientConfig, Code, Psk, Record, Server, ServerConfig, Suite, User, UserStore};
+use crate::{Batch, Command, Datagram, EventKind, Instant, PacketBuf, Peer};
+
+/// IP version and length in bytes of the inner packets, each way.
+const PACKETS: [(u8, usize); 10] = [
+    (4, 20),
+    (4, 21),
+    (4, 31),
+    (4, 32),
+    (4, 33),
+    (4, 100),
+    (6, 40),
+    (6, 57),
+    (6, 64),
+    // To the next multiple of 16 it would be longer than the MTU.
+    (4, 1409),
+];
+const MTU: u16 = 1420;
+
+/// A client and a server with nothing between them.
+pub(super) struct Pair {
+    client: Client,
+    server: Server,
+    now: Instant,
+    pub(super) seen: Vec<(&'static str, Vec<u8>)>,
+    pub(super) session_key: Option<Zeroizing<[u8; 64]>>,
+    rekeyed: usize,
+    delivered: Vec<Vec<u8>>,
+}
+
+impl Pair {
+    pub(super) fn new(record: Record) -> Self {
+        let mut users = UserStore::new();
+        let user = User {
+            login: login(),
+            record,
+            suite: Suite::Laboratory,
+            disabled: false,
+            expires: None,
+            address4: None,
+            address6: None,
+            max_sessions: 1,
+        };
+        users.add(user).unwrap();
+        let server = Server::new(ServerConfig {
+            psk: Psk::new(PSK).unwrap(),
+            setup: setup(),
+            users,
+            suite: Suite::Laboratory,
+            addresses: ["10.9.0.1/24", "fd00::1/64"]
+                .map(|text| text.parse().unwrap())
+                .to_vec(),
+            mtu: MTU,
+            dns: vec!["10.9.0.1".parse().unwrap()],
+            search: vec!["example.org".into()],
+            routes: ["10.9.0.0/24", "fd00::/64"]
+                .map(|text| text.parse().unwrap())
+                .to_vec(),
+            // So long that nobody pings before the rekey.
+            keepalive: 600,
+            unix_origin: None,
+            seed: SERVER_SEED,
+        });
+        let client = Client::new(ClientConfig {
+            psk: Psk::new(PSK).unwrap(),
+            login: login(),
+            password: Zeroizing::new(PASSWORD.into()),
+            suite: Suite::Laboratory,
+            server: server_address(),
+            seed: CLIENT_SEED,
+        });
+        Self {
+            client,
+            server: server.unwrap(),
+            now: Instant::from_secs(1),
+            seen: vec![],
+            session_key: None,
+            rekeyed: 0,
+            delivered: vec![],
+        }
+    }
+
+    /// Gives each side its packets, then lets them talk until both are silent.
+    fn talk(&mut self, up: &[Vec<u8>], down: &[Vec<u8>]) {
+        let batch = |packets: &[Vec<u8>]| Batch {
+            datagrams: vec![],
+            packets: packets
+                .iter()
+                .map(|bytes| PacketBuf::copied_from(bytes))
+                .collect(),
+        };
+        let (mut to_client, mut to_server) = (batch(up), batch(down));
+        loop {
+            let mut sent = Batch::default();
+            self.client.turn(self.now, &mut to_client, &mut sent);
+            self.take_jobs();
+            self.client.turn(self.now, &mut Batch::default(), &mut sent);
+            self.carry(client_address(), sent, &mut to_server);
+            let mut sent = Batch::default();
+            self.server.turn(self.now, &mut to_server, &mut sent);
+            self.carry(server_address(), sent, &mut to_client);
+            self.take_events();
+            if to_client.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// Has what was sent from `source` on the wire, and at the other side.
+    fn carry(&mut self, source: SocketAddr, sent: Batch, to: &mut Batch) {
+        self.delivered
+            .extend(sent.packets.iter().map(|packet| packet.to_vec()));
+        for datagram in sent.datagrams {
+            self.seen.push((datagram.kind, datagram.payload.to_vec()));
+            to.datagrams.push(Datagram {
+                remote: source,
+                ..datagram
+            });
+        }
+    }
+
+    fn take_jobs(&mut self) {
+        while let Some(job) = self.client.poll_job() {
+            let done = job.run();
+            if let Outcome::LoginFinished(Some(finished)) = &done.outcome {
+                self.session_key = Some(finished.session_key.clone());
+            }
+            self.client.handle_job(self.now, done).unwrap();
+        }
+    }
+
+    fn take_events(&mut self) {
+        for peer in [&mut self.client as &mut dyn Peer, &mut self.server] {
+            while let Some(event) = peer.poll_event() {
+                assert!(!matches!(event.kind, EventKind::Dropped(_)), "{event:?}");
+                self.rekeyed += usize::from(matches!(event.kind, EventKind::Rekeyed { .. }));
+            }
+        }
+    }
+
+    /// A login, ten packets each way, a rekey.
+    pub(super) fn run(&mut self) {
+        self.client.command(self.now, Command::Start).unwrap();
+        self.talk(&[], &[]);
+        self.now = Instant::from_secs(2);
+        let up = PACKETS.map(|(version, len)| packet(version, len, true));
+        self.talk(&up, &[]);
+        self.now = Instant::from_secs(3);
+        let down = PACKETS.map(|(version, len)| packet(version, len, false));
+        self.talk(&[], &down);
+        assert_eq!(self.delivered, [up, down].concat());
+        while self.rekeyed == 0 {
+            let (client, server) = (self.client.poll_timeout(), self.server.poll_timeout());
+            (self.now, _) = client.into_iter().chain(server).min().unwrap();
+            self.talk(&[], &[]);
+        }
+        assert_eq!(self.rekeyed, 2, "both sides");
+    }
+
+    /// What was on the wire as the `nth` of its kind, counted from 0.
+    pub(super) fn nth(&self, kind: &str, nth: usize) -> &[u8] {
+        let mut all = self.seen.iter().filter(|(seen, _)| *seen == kind);
+        &all.nth(nth).expect(kind).1
+    }
+
+    /// What a control datagram says.
+    pub(super) fn control(&self, kind: &str, key: &[u8; 32]) -> Control {
+        let datagram = self.nth(kind, 0);
+        let code = if datagram[0] == 1 { Code::Up } else { Code::Down };
+        Control::parse(code, &opened(key, datagram)).unwrap()
+    }
+}
+
+/// An inner packet between the client and the server; header checksums are left out, for no tunnel looks at them.
+fn packet(version: u8, len: usize, is_up: bool) -> Vec<u8> {
+    let mut bytes: Vec<u8> = (0..=255).cycle().take(len).collect();
+    let ends = if is_up { [2, 1] } else { [1, 2] };
+    if version == 4 {
+        let [high, low] = u16::try_from(len).unwrap().to_be_bytes();
+        bytes[..12].copy_from_slice(&[0x45, 0, high, low, 0, 0, 0, 0, 64, 17, 0, 0]);
+        for (place, end) in bytes[12..20].chunks_mut(4).zip(ends) {
+            place.copy_from_slice(&[10, 9, 0, end]);
+        }
+    } else {
+        let payload_len = u8::try_from(len - 40).unwrap();
+        bytes[..8].copy_from_slice(&[0x60, 0, 0, 0, 0, payload_len, 59, 64]);
+        for (place, end) in bytes[8..40].chunks_mut(16).zip(ends) {
+            place.fill(0);
+            (place[0], place[15]) = (0xfd, end);
+        }
+    }
+    bytes
+}
+
+/// The body of a datagram, with its padding.
+pub(super) fn opened(key: &[u8; 32], datagram: &[u8]) -> Vec<u8> {
+    let code = match datagram[0] {
+        1 => Code::Up,
+        2 => Code::Down,
+        _ => Code::Session,
+    };
+    let mut buf = PacketBuf::copied_from(datagram);
+    assert!(open(&DefaultAead::new(key), code, &mut buf), "another key");
+    buf.to_vec()
+}
