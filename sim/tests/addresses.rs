@@ -279,3 +279,13 @@ fn mistakes_in_repeated_events_and_rebindings_are_told() {
         assert_eq!(event(keys), message);
     }
 }
+
+#[test]
+fn a_client_whose_addresses_come_from_the_server_is_asked_for_life_by_the_servers_first_address() {
+    let mut scenario = scenario("");
+    scenario.clients[0].inner.clear();
+    let setup = Setup::of(&scenario);
+    assert!(setup.hosts[1].inner.as_ref().unwrap().addresses.is_empty());
+    let target = setup.hosts[1].script.as_ref().unwrap().liveness_target;
+    assert_eq!(target, std::net::IpAddr::from([10, 9, 0, 1]));
+}

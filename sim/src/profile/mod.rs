@@ -239,13 +239,16 @@ fn client_spec(scenario: &Scenario, client: &Client) -> HostSpec {
     }
 }
 
-/// The server's first inner address of a family that the client has too.
+/// The server's first inner address of a family that the client has too; its first for a client whose addresses
+/// come from the server.
 fn liveness_target(client: &Client, server: Option<&Server>) -> IpAddr {
     let own = prefixes(&client.inner);
     let theirs = server.map(|server| prefixes(&server.inner)).unwrap_or_default();
     let reachable = |prefix: &&IpPrefix| {
-        own.iter()
-            .any(|own| own.address.is_ipv4() == prefix.address.is_ipv4())
+        own.is_empty()
+            || own
+                .iter()
+                .any(|own| own.address.is_ipv4() == prefix.address.is_ipv4())
     };
     theirs
         .iter()
