@@ -237,6 +237,10 @@ impl Node {
                 world.hosts[host].progress.start_completed(result == "connected");
                 What::Started { result }
             }
+            EventKind::SettingsChanged(settings) => {
+                self.take_settings(world, &settings);
+                What::SettingsChanged
+            }
             EventKind::Cancelled(error) => {
                 world.hosts[host].progress.start_completed(false);
                 What::Started { result: error.name() }
@@ -277,6 +281,10 @@ impl Node {
                 let addresses = settings.addresses.iter().map(|prefix| prefix.address);
                 world.checks.see_addresses(self.id, addresses.collect());
                 world.checks.see_key(self.id, None, now);
+            }
+            EventKind::SettingsChanged(settings) => {
+                let addresses = settings.addresses.iter().map(|prefix| prefix.address);
+                world.checks.see_addresses(self.id, addresses.collect());
             }
             EventKind::LoggedIn { remote, .. } => {
                 for from in [sender, world.net.host_at(*remote)].into_iter().flatten() {

@@ -77,6 +77,8 @@ pub enum What {
         /// The address now.
         to: String,
     },
+    /// A tunnel that was up has other settings than before.
+    SettingsChanged,
     /// The peer seals with keys of another epoch from now on.
     Rekeyed {
         /// The epoch.
@@ -200,6 +202,7 @@ impl What {
             Self::LoggedIn { .. } => "logged-in",
             Self::LoginRefused { .. } => "login-refused",
             Self::Roamed { .. } => "roamed",
+            Self::SettingsChanged => "settings-changed",
             Self::Rekeyed { .. } => "rekeyed",
             Self::SessionEnded { .. } => "session-ended",
             Self::Rebound { .. } => "rebound",
@@ -276,6 +279,7 @@ impl What {
             Self::LoggedIn { .. }
             | Self::LoginRefused { .. }
             | Self::Roamed { .. }
+            | Self::SettingsChanged
             | Self::Rekeyed { .. }
             | Self::SessionEnded { .. }
             | Self::Rebound { .. }

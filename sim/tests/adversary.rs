@@ -13,10 +13,14 @@ const MALLORY: HostId = 2;
 
 /// A server, Alice 10 ms away who pings it four times, and what `rest` says.
 fn parse(rest: &str) -> Result<Scenario, ScenarioError> {
+    parse_with("classic", rest)
+}
+
+fn parse_with(profile: &str, rest: &str) -> Result<Scenario, ScenarioError> {
     let text = format!(
         r#"
 title = "a test"
-profile = "classic"
+profile = "{profile}"
 duration = "4s"
 
 [[server]]
@@ -554,7 +558,7 @@ fn the_adversary_of_the_documentation_does_what_the_page_says() {
         .split("```")
         .next()
         .unwrap();
-    let run = run(&parse(example).unwrap_or_else(|error| panic!("{error}")));
+    let run = run(&parse_with("secure", example).unwrap_or_else(|error| panic!("{error}")));
     let count = |wanted: &str| {
         let of_name = |(attack, _): &&(&Record, &Record)| matches!(attack.what, What::Attack { act, .. } if act == wanted);
         attacks(&run).iter().filter(of_name).count()

@@ -491,6 +491,10 @@ fn the_scenario_of_the_documentation_passes_after_every_step_of_it() {
         .map(|piece| piece.split("```").next().unwrap());
     let mut text = String::new();
     for piece in pieces {
+        if piece.contains("[[expect]]") {
+            // The page has just told the reader to give the server's user another password.
+            text = text.replacen("password = \"correct horse\"", "password = \"another one\"", 1);
+        }
         text += piece;
         text += "\n";
         let scenario = Scenario::parse("mine.toml", &text, &|_| Err("no files here".into())).unwrap();

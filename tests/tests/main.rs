@@ -14,6 +14,10 @@ macro_rules! for_every_scenario {
             wrong_password "wrong-password",
             bulk "bulk",
             ipv6_inside "ipv6-inside",
+            classic_first_light "classic-first-light",
+            classic_clean_login "classic-clean-login",
+            classic_auth_timeout "classic-auth-timeout",
+            classic_wrong_password "classic-wrong-password",
         }
     };
     ($check:path: $($test:ident $name:literal,)*) => {

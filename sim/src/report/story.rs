@@ -187,6 +187,7 @@ fn sentence(run: &Run, record: &Record) -> Option<String> {
         What::LoggedIn { login, from } => format!("accepts \"{login}\" from {}", somebody(run, *from)),
         What::LoginRefused { from } => format!("refuses the login from {}", somebody(run, *from)),
         What::Roamed { from, to } => format!("finds the session of {from} at {to} now"),
+        What::SettingsChanged => "is given other settings".into(),
         What::Rekeyed { epoch } => format!("seals with the keys of epoch {epoch}"),
         What::SessionEnded { login, reason } => format!("ends the session of \"{login}\": {reason}"),
         What::Rebound { to } => format!("has another address and does not know: {to}"),
