@@ -26,6 +26,9 @@ use list::Mutant;
 /// So many failed tests prove the point; what else would fail is not waited for.
 const ENOUGH: usize = 3;
 
+/// Tests of a module that take longer are for bugs that no other test has found.
+const DEAR: Duration = Duration::from_secs(1);
+
 /// How long the tests of a module may take without any bug.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -35,6 +38,8 @@ struct Module {
     binary: String,
     /// What the names of all of them begin with.
     prefix: String,
+    /// How long they take without any bug.
+    time: Duration,
     /// How long they may take. Not to come to an end is a way to fail.
     patience: Duration,
 }
@@ -93,6 +98,7 @@ fn build() -> Result<Vec<Module>> {
         modules.extend(prefixes.into_iter().map(|prefix| Module {
             binary: binary.clone(),
             prefix,
+            time: Duration::ZERO,
             patience: PATIENCE,
         }));
     }
@@ -133,6 +139,7 @@ fn without_bugs(modules: Vec<Module>) -> Result<Vec<Module>> {
         started.elapsed().as_secs_f64()
     );
     let settle = |(time, module): (Duration, Module)| Module {
+        time,
         patience: Duration::from_secs(10) + 10 * time,
         ..module
     };
@@ -169,6 +176,9 @@ fn fate(mutant: Mutant, modules: &[Module]) -> Result<Fate> {
     let started = Instant::now();
     let mut found_by = Vec::new();
     for module in modules {
+        if !found_by.is_empty() && module.time > DEAR {
+            break;
+        }
         found_by.extend(listen(module, Some(mutant), ENOUGH - found_by.len())?);
         if found_by.len() >= ENOUGH {
             break;

@@ -91,7 +91,6 @@ mutants! {
     RoamByLatePacket "roam-by-late-packet" "a packet held back diverts a session";
     RoamByOldEpoch "roam-by-old-epoch" "a packet of an earlier epoch diverts a session";
     NeverDead "never-dead" "a client stays with a server that is gone";
-    NeverIdle "never-idle" "sessions of clients that are gone stay for ever";
     AliveByForgery "alive-by-forgery" "forged datagrams keep a dead session";
     ByeUnauthenticated "bye-unauthenticated" "anybody who sees a session can end it";
     DataBeforeConfirmation "data-before-confirmation" "packets are sent to who has only repeated a login";

@@ -327,12 +327,7 @@ impl Session {
     }
 
     fn idle_at(&self) -> Instant {
-        let after = if planted(Mutant::NeverIdle) {
-            Duration::MAX
-        } else {
-            IDLE_AFTER
-        };
-        self.last_received.saturating_add(after)
+        self.last_received.saturating_add(IDLE_AFTER)
     }
 
     fn dead_at(&self) -> Option<Instant> {

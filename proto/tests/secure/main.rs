@@ -11,5 +11,6 @@ mod attacker;
 mod audit;
 mod life;
 mod login;
+mod mutation_gaps;
 mod support;
 mod table;

@@ -101,10 +101,7 @@ impl Server {
         let index = self.registry.fresh();
         let context = context(self.suite, client_index, index);
         let record = self.users.get(&login).map(|user| &user.record);
-        if planted(Mutant::UnknownRefusedEarly) && record.is_none() {
-            return Err(DropReason::Unexpected);
-        }
-        if planted(Mutant::DisabledRefusedEarly) && self.users.get(&login).is_some_and(|user| user.disabled) {
+        if self.is_refused_early(&login) {
             return Err(DropReason::Unexpected);
         }
         let Ok((state, ke2)) = respond(&self.setup, record, &login, &ke1, &context, &mut self.rng) else {
@@ -138,6 +135,14 @@ impl Server {
         };
         self.half_opens.insert(now, half_open);
         Ok(())
+    }
+
+    /// Never, but for planted bugs: who has an account, and whether it may be used, shows to whoever knows the password.
+    fn is_refused_early(&self, login: &Login) -> bool {
+        match self.users.get(login) {
+            None => planted(Mutant::UnknownRefusedEarly),
+            Some(user) => user.disabled && planted(Mutant::DisabledRefusedEarly),
+        }
     }
 
     /// Whether there is room for one more login, of this source and of this name.

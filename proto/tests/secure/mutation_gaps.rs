@@ -1,0 +1,198 @@
+//! Promises that a planted bug once broke without any other test's noticing (`cargo xtask mutants`).
+
+use std::time::Duration;
+
+use sandhog_proto::{Command, DropReason, Peer, TunnelStatus};
+use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
+
+use crate::attacker::{Attempt, HandServer, Insider, ask, b64, elsewhere, index, logged_in};
+use crate::support::{
+    DELAY, Net, PASSWORD, Seen, client_address, client_config, packet, server_address, server_config, store,
+    user,
+};
+
+#[test]
+fn the_length_of_a_message_inside_a_session_is_a_multiple_of_64_whatever_it_says() {
+    let mut net = Net::connected();
+    net.run_for(Duration::from_secs(140));
+    net.command(0, Command::Stop);
+    for kind in ["settings", "ping", "pong", "rekey", "rekeyed", "bye"] {
+        let len = net.first(kind).bytes.len() - 29;
+        assert_eq!(len % 64, 0, "{kind} has {len} bytes");
+    }
+}
+
+#[test]
+fn a_request_for_the_keys_of_any_epoch_but_the_next_is_not_answered() {
+    let mut net = Net::pair();
+    let mut insider = Insider::new(3);
+    let (mut session, _) = logged_in(&mut net, &mut insider, "kean");
+    let pk = x25519(insider.random(), X25519_BASEPOINT_BYTES);
+    for epoch in [1, 2, 1000, u32::MAX - 1] {
+        let mut ahead = session.clone();
+        ahead.epoch = epoch;
+        let datagram = session.seal(ahead.rekey_json(7, &pk).as_bytes());
+        assert!(ask(&mut net, elsewhere(1), &datagram).is_empty(), "after {epoch}");
+    }
+    session.rekey(&mut insider, &mut net, elsewhere(1));
+    net.inject(
+        elsewhere(1),
+        server_address(),
+        &session.seal(br#"{"t":"ping","n":2}"#),
+    );
+    // That of the present epoch, once more.
+    let mut present = session.clone();
+    present.epoch = 0;
+    let datagram = session.seal(present.rekey_json(8, &pk).as_bytes());
+    assert!(ask(&mut net, elsewhere(1), &datagram).is_empty());
+    assert_eq!(net.server.counters().dropped(DropReason::Unexpected), 5);
+}
+
+#[test]
+fn a_source_that_holds_the_key_gets_five_answers_at_once_and_then_twenty_a_second() {
+    let mut net = Net::pair();
+    let mut insider = Insider::new(3);
+    let knock = Attempt::new(&mut insider, "kean", PASSWORD).knock(&mut insider, None);
+    let answers = |net: &mut Net, asked: usize| {
+        let answered = (0..asked).filter(|_| !ask(net, elsewhere(1), &knock).is_empty());
+        answered.count()
+    };
+    assert_eq!(answers(&mut net, 100), 5);
+    let mut in_a_second = 0;
+    for _ in 0..100 {
+        net.run_for(Duration::from_millis(10));
+        in_a_second += answers(&mut net, 5);
+    }
+    assert_eq!(in_a_second, 20);
+    assert_eq!(
+        ask(&mut net, elsewhere(2), &knock).len(),
+        1,
+        "others are not touched"
+    );
+}
+
+/// What the server says to M3 with another proof in it.
+fn answer_to_wrong_ke3(net: &mut Net, insider: &mut Insider, m3: &[u8]) -> Vec<Seen> {
+    let wrong = b64(&insider.random::<64>());
+    let changed = insider.changed(m3, |json| json["ke3"] = wrong.into());
+    ask(net, elsewhere(1), &changed)
+}
+
+#[test]
+fn after_three_wrong_proofs_the_right_one_comes_too_late() {
+    for (wrong, is_answered) in [(2, true), (3, false)] {
+        let mut net = Net::pair();
+        let mut insider = Insider::new(3);
+        let attempt = Attempt::new(&mut insider, "kean", PASSWORD);
+        let m2 = attempt.begin(&mut insider, &mut net, elsewhere(1)).unwrap();
+        let (m3, _) = attempt.confirm(&mut insider, &m2);
+        net.run_for(Duration::from_secs(1));
+        for _ in 0..wrong {
+            assert!(answer_to_wrong_ke3(&mut net, &mut insider, &m3).is_empty());
+        }
+        assert_eq!(
+            !ask(&mut net, elsewhere(1), &m3).is_empty(),
+            is_answered,
+            "{wrong} wrong ones"
+        );
+        assert_eq!(net.server.half_open_count(), 0);
+    }
+}
+
+#[test]
+fn settings_are_repeated_for_the_right_proof_only() {
+    let mut net = Net::pair();
+    let mut insider = Insider::new(3);
+    let attempt = Attempt::new(&mut insider, "kean", PASSWORD);
+    let m2 = attempt.begin(&mut insider, &mut net, elsewhere(1)).unwrap();
+    let (m3, _) = attempt.confirm(&mut insider, &m2);
+    assert_eq!(ask(&mut net, elsewhere(1), &m3).len(), 1);
+    net.run_for(Duration::from_secs(1));
+    assert!(answer_to_wrong_ke3(&mut net, &mut insider, &m3).is_empty());
+    assert_eq!(ask(&mut net, elsewhere(1), &m3).len(), 1);
+}
+
+#[test]
+fn an_account_is_good_until_its_last_second_and_not_in_the_next() {
+    const ORIGIN: u64 = 1_800_000_000;
+    for (expires, result) in [(ORIGIN + 10, Err("account-expired")), (ORIGIN + 11, Ok(()))] {
+        let mut config = server_config();
+        config.unix_origin = Some(ORIGIN);
+        let mut kean = user("kean");
+        kean.expires = Some(expires);
+        config.users = store([kean]);
+        let mut net = Net::new(config, [client_config("kean", 1)]);
+        net.run_for(Duration::from_secs(10));
+        net.start(0);
+        net.run_for(Duration::from_millis(500));
+        assert_eq!(net.started(0).unwrap().1, result);
+        assert_eq!(net.status(0) == TunnelStatus::Connected, result.is_ok());
+    }
+}
+
+#[test]
+fn a_forged_answer_that_comes_again_is_not_tried_again_and_the_honest_one_still_is() {
+    let mut net = Net::pair();
+    net.wire = Box::new(|_| vec![]);
+    net.start(0);
+    let knock = net.first("login").bytes;
+    let mut insider = Insider::new(3);
+    let to = index(&insider.read(&knock)["idx"]);
+    let forged = insider.forged_ke2(to);
+    for _ in 0..5 {
+        net.inject(server_address(), client_address(0), &forged);
+    }
+    assert_eq!(net.clients[0].jobs, 1);
+    let mut honest = HandServer::honest();
+    let ke2 = honest.ke2(&mut insider, &knock);
+    net.inject(server_address(), client_address(0), &ke2);
+    let m3 = net.first("ke3").bytes;
+    assert!(honest.finish(&insider, &m3).is_some());
+}
+
+#[test]
+fn no_packet_goes_to_a_client_that_has_not_shown_that_it_has_its_settings() {
+    let mut net = Net::pair();
+    net.wire = Box::new(|seen: &Seen| match seen.kind {
+        "settings" => vec![],
+        _ => vec![(DELAY, seen.clone())],
+    });
+    net.start(0);
+    net.run_for(Duration::from_secs(1));
+    assert!(net.count("settings") >= 1);
+    net.server_sends(packet("10.9.0.1", "10.9.0.2", b"is anybody there"));
+    assert_eq!(net.count("data"), 0);
+    assert_eq!(net.server.counters().dropped(DropReason::NotConnected), 1);
+    net.wire = Box::new(|seen: &Seen| vec![(DELAY, seen.clone())]);
+    net.run_for(Duration::from_secs(2));
+    net.server_sends(packet("10.9.0.1", "10.9.0.2", b"now there is"));
+    assert_eq!(net.count("data"), 1);
+}
+
+#[test]
+fn a_client_that_sleeps_takes_nothing() {
+    let mut net = Net::connected();
+    let inner = net.inner(0);
+    net.command(0, Command::Sleep);
+    net.server_sends(packet("10.9.0.1", &inner, b"good night"));
+    net.run_for(Duration::from_secs(5));
+    assert!(net.clients[0].packets.is_empty());
+    assert_eq!(
+        net.clients[0].peer.counters().dropped(DropReason::NotConnected),
+        1
+    );
+}
+
+#[test]
+fn after_15_s_of_sleep_it_logs_in_again_although_the_keys_would_still_be_good() {
+    for (slept, first) in [(14_999, "ping"), (15_000, "login")] {
+        let mut net = Net::connected();
+        net.command(0, Command::Sleep);
+        net.run_for(Duration::from_millis(slept));
+        let before = net.log.len();
+        net.command(0, Command::Wake);
+        assert_eq!(net.kinds()[before..], [first], "{slept} ms");
+        net.run_for(Duration::from_secs(1));
+        assert_eq!(net.status(0), TunnelStatus::Connected);
+    }
+}
