@@ -25,7 +25,7 @@ pub struct ServerConfig {
     /// The server's own inner addresses with the prefixes of the networks that clients get theirs from, `10.9.0.1/24`: at
     /// most one of each family, and at least one.
     pub addresses: Vec<IpPrefix>,
-    /// Largest inner IP packet in bytes, at least [`MIN_MTU`](super::MIN_MTU).
+    /// Largest inner IP packet in bytes, at least [`MIN_MTU`](crate::secure::MIN_MTU).
     pub mtu: u16,
     /// Name servers for the clients.
     pub dns: Vec<IpAddr>,
