@@ -10,7 +10,7 @@ use sandhog_proto::secure::{ServerConfig, ServerSetup, Suite, User, register};
 use sandhog_proto::{Command, DropReason, EventKind, Instant, Peer, TunnelStatus};
 use serde_json::Value;
 
-use crate::attacker::{Attempt, Insider, ask, context, elsewhere, from_b64, index};
+use crate::attacker::{Attempt, HandServer, Insider, ask, context, elsewhere, from_b64, index};
 use crate::support::{
     DELAY, Net, PASSWORD, Seen, client_address, client_config, login, server_address, server_config, setup,
     store, user,
@@ -419,4 +419,38 @@ fn forged_ke2_in_every_attempt_cost_two_runs_of_argon2_each_and_the_attempts_bec
     assert!(net.clients[0].jobs <= 2 * attempts);
     assert!(attempts < 20, "{attempts} in an hour");
     assert_eq!(net.count("ke3"), 1, "that of the first login");
+}
+
+/// Attack 24: the honest answer is there while the client stretches for a forged one.
+#[test]
+fn an_honest_ke2_that_comes_while_a_forged_one_is_stretched_is_tried_next() {
+    for (forged_before, is_in_time) in [(1, true), (2, false)] {
+        let mut net = Net::pair();
+        net.wire = Box::new(|_| vec![]);
+        net.clients[0].is_busy = true;
+        net.start(0);
+        let knock = net.first("login").bytes;
+        let mut insider = Insider::new(3);
+        let to = index(&insider.read(&knock)["idx"]);
+        for _ in 0..forged_before {
+            let forged = insider.forged_ke2(to);
+            net.inject(server_address(), client_address(0), &forged);
+        }
+        let mut honest = HandServer::honest();
+        let ke2 = honest.ke2(&mut insider, &knock);
+        for _ in 0..10 {
+            net.inject(server_address(), client_address(0), &ke2);
+        }
+        net.run_for(Duration::from_millis(700));
+        assert_eq!(net.count("login"), 1, "nothing is repeated meanwhile");
+        net.finish_jobs(0);
+        assert_eq!(net.clients[0].jobs, 2);
+        if is_in_time {
+            let m3 = net.first("ke3").bytes;
+            assert!(honest.finish(&insider, &m3).is_some());
+        } else {
+            assert_eq!(net.count("ke3"), 0, "two candidates were forged");
+            assert_eq!(net.started(0).unwrap().1, Err("authentication-rejected"));
+        }
+    }
 }

@@ -127,6 +127,8 @@ pub(crate) struct ClientHost {
     pub(crate) events: Vec<(Instant, EventKind)>,
     /// How many jobs it has had done.
     pub(crate) jobs: usize,
+    /// Its jobs take until this is false again.
+    pub(crate) is_busy: bool,
 }
 
 /// The whole world of a test.
@@ -155,6 +157,7 @@ impl Net {
             packets: Vec::new(),
             events: Vec::new(),
             jobs: 0,
+            is_busy: false,
         };
         Self {
             now: Instant::ZERO,
@@ -213,6 +216,12 @@ impl Net {
     pub(crate) fn inner(&self, n: usize) -> String {
         let settings = self.clients[n].peer.settings().expect("the tunnel is up");
         settings.addresses[0].address.to_string()
+    }
+
+    /// Lets the client's jobs come to an end.
+    pub(crate) fn finish_jobs(&mut self, n: usize) {
+        self.clients[n].is_busy = false;
+        self.client_turn(n, vec![], vec![]);
     }
 
     /// Puts a packet into the client's end.
@@ -295,6 +304,9 @@ impl Net {
             client.packets.extend(output.packets);
             while let Some(event) = client.peer.poll_event() {
                 client.events.push((now, event.kind));
+            }
+            if client.is_busy {
+                break;
             }
             let Some(job) = client.peer.poll_job() else {
                 break;
