@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sandhog_proto::{Command, DropReason, Peer, TunnelStatus};
+use sandhog_proto::{Command, DropReason, EventKind, Peer, TunnelStatus};
 use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
 
 use crate::attacker::{Attempt, HandServer, Insider, ask, b64, elsewhere, index, logged_in};
@@ -96,6 +96,14 @@ fn after_three_wrong_proofs_the_right_one_comes_too_late() {
             "{wrong} wrong ones"
         );
         assert_eq!(net.server.half_open_count(), 0);
+        net.run_for(Duration::from_secs(20));
+        let refused = EventKind::LoginRefused { remote: elsewhere(1) };
+        let told = net.server_events.iter().filter(|(_, kind)| *kind == refused);
+        assert_eq!(
+            told.count(),
+            usize::from(!is_answered),
+            "the operator hears of it once"
+        );
     }
 }
 

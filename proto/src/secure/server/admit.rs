@@ -17,7 +17,7 @@ use crate::secure::message::{Control, Message, Refusal, TunnelSettings};
 use crate::secure::opaque::{context, respond};
 use crate::secure::session::Session;
 use crate::secure::{BYE_REPLACED, Code, Login, User, forget, seed_from};
-use crate::{DropReason, Instant, IpPrefix, PacketBuf};
+use crate::{DropReason, EventKind, Instant, IpPrefix, PacketBuf};
 
 impl Server {
     pub(super) fn take_control(
@@ -196,6 +196,7 @@ impl Server {
                 && let Some(half_open) = self.half_opens.remove(to)
             {
                 self.forget_half_open(&half_open);
+                self.queues.network_event(tag, EventKind::LoginRefused { remote });
             }
             return Err(DropReason::AuthenticationFailed);
         };
