@@ -135,7 +135,8 @@ fn rounds(mut round: impl FnMut(&mut Batch, &mut Batch) -> u64) -> [u64; 3] {
     let (mut batch, mut spare) = (Batch::default(), Batch::default());
     let mut next = || {
         let count = round(&mut batch, &mut spare);
-        (batch.clear(), spare.clear());
+        batch.clear();
+        spare.clear();
         count
     };
     next();

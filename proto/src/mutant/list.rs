@@ -46,6 +46,7 @@ mutants! {
     OneControlKey "one-control-key" "control datagrams can be reflected to their sender";
     OneSessionKey "one-session-key" "both directions share key and nonces";
     MixUnused "mix-unused" "the pre-shared key protects nothing if OPAQUE is broken";
+    SeedKept "seed-kept" "who reads the memory of a peer can draw all its past secrets once more";
     TranscriptUnused "transcript-unused" "a rekey can be altered without being noticed";
     ChainBroken "chain-broken" "whoever has one rekey secret has the keys, without those before";
     SecretUnused "secret-unused" "who has stolen one epoch has all later ones";
@@ -84,6 +85,7 @@ mutants! {
     ExpiredLetIn "expired-let-in" "an account is good beyond its last day";
     Ke2ForAnybody "ke2-for-anybody" "recorded answers to other logins make the client stretch";
     CandidatesUnlimited "candidates-unlimited" "forged answers exhaust the client with Argon2";
+    CandidateForgotten "candidate-forgotten" "a forged answer makes a login fail if the honest one is quick";
     CandidateTriedAgain "candidate-tried-again" "one forged answer sent twice makes a login fail";
     CookieTakenAgain "cookie-taken-again" "recorded cookies make a login fail";
     RejectedAtOnce "rejected-at-once" "one forged answer makes a login fail";

@@ -123,6 +123,7 @@ impl Client {
         }
         login.candidates.push(*candidate.1);
         match &mut login.stage {
+            Stage::Stretch { .. } if planted(Mutant::CandidateForgotten) => {}
             Stage::Stretch { waiting, .. } => *waiting = Some(candidate),
             _ => self.stretch(candidate),
         }

@@ -14,7 +14,7 @@ use core::fmt;
 use core::net::SocketAddr;
 
 use rand_chacha::ChaCha20Rng;
-use rand_core::SeedableRng;
+use zeroize::Zeroize;
 
 use config::Pools;
 pub use config::{ConfigError, ServerConfig};
@@ -30,7 +30,7 @@ use super::frame::session_header;
 use super::guard::{HalfOpenCaps, Ke1Rate, LoginBuckets, SourceBuckets};
 use super::message::{Message, TunnelSettings};
 use super::session::Input;
-use super::{Code, Login, ServerSetup, Suite, UserStore, stream};
+use super::{Code, Login, ServerSetup, Suite, UserStore, generator, stream};
 use crate::ip::IpAddresses;
 use crate::job::{Job, JobDone, Outcome};
 use crate::mutant::{Mutant, planted};
@@ -80,29 +80,25 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server without sessions.
+    /// A server without sessions. It keeps neither the seed nor the pre-shared key, only what comes from them.
     ///
     /// # Errors
     ///
     /// [`ConfigError`] if the configuration contradicts itself.
-    pub fn new(config: ServerConfig) -> Result<Self, ConfigError> {
+    pub fn new(mut config: ServerConfig) -> Result<Self, ConfigError> {
         if let Some(user) = config.users.iter().find(|user| user.suite != config.suite) {
             return Err(ConfigError::Suite(user.login.as_str().into()));
         }
-        let rng = |stream| {
-            let mut rng = ChaCha20Rng::from_seed(config.seed);
-            rng.set_stream(stream);
-            rng
-        };
-        let cookies = super::seed_from(&mut rng(stream::COOKIES)).get_seed();
-        Ok(Self {
+        let (pools, settings) = (config.pools()?, config.settings()?);
+        let rng = |stream| generator(&config.seed, stream);
+        let server = Self {
             keys: ControlKeys::new(&config.psk),
-            pools: config.pools()?,
-            settings: config.settings()?,
+            pools,
+            settings,
             queues: Queues::default(),
             rng: rng(stream::SERVER),
             registry: Registry::new(rng(stream::INDICES)),
-            cookies: Cookies::new(cookies),
+            cookies: Cookies::new(rng(stream::COOKIES)),
             sources: SourceBuckets::new(),
             logins: LoginBuckets::new(),
             ke1_rate: Ke1Rate::new(),
@@ -115,7 +111,15 @@ impl Server {
             users: config.users,
             suite: config.suite,
             unix_origin: config.unix_origin,
-        })
+        };
+        config.seed.zeroize();
+        Ok(server)
+    }
+
+    /// What its secrets, indices and cookies are drawn from.
+    #[cfg(test)]
+    pub(super) const fn generators(&self) -> [&ChaCha20Rng; 3] {
+        [&self.rng, self.registry.generator(), self.cookies.generator()]
     }
 
     /// How many sessions there are.
