@@ -81,6 +81,8 @@ mutants! {
     AnyKe3AnsweredAgain "any-ke3-answered-again" "settings are sent again to who has not shown the password";
     ReplacedBeforeProof "replaced-before-proof" "anybody with the key ends the sessions of any user";
     MaxSessionsIgnored "max-sessions-ignored" "one account serves any number of people";
+    ReservationsKept "reservations-kept" "an address that became somebody's for good is given to others";
+    OldUsersSaved "old-users-saved" "a password stored at the wrong time undoes what an administrator changed";
     DisabledLetIn "disabled-let-in" "who has been shut out still gets in";
     ExpiredLetIn "expired-let-in" "an account is good beyond its last day";
     Ke2ForAnybody "ke2-for-anybody" "recorded answers to other logins make the client stretch";

@@ -65,8 +65,10 @@ pub use crate::attempt::{LOGIN_TIMEOUT, MAX_JITTER};
 
 /// Why a server says bye: the user's session went to another device.
 pub const BYE_REPLACED: &str = "replaced";
-/// Why a server says bye: the user was removed or disabled.
+/// Why a server says bye: the user was removed or disabled, or got another password from an administrator.
 pub const BYE_REMOVED: &str = "removed";
+/// Why a server says bye: an address of the session is not its user's any more. The next login gives another one.
+pub const BYE_READDRESSED: &str = "readdressed";
 /// Why a server says bye: it goes away.
 pub const BYE_SHUTDOWN: &str = "shutdown";
 

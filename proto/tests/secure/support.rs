@@ -140,6 +140,8 @@ pub(crate) struct Net {
     /// What the server had written.
     pub(crate) saved: Vec<String>,
     pub(crate) disk_is_full: bool,
+    /// What the server has written takes until [`finish_saves`](Self::finish_saves).
+    pub(crate) disk_is_slow: bool,
     pub(crate) clients: Vec<ClientHost>,
     pub(crate) wire: Wire,
     /// Everything that was sent.
@@ -166,6 +168,7 @@ impl Net {
             server_events: Vec::new(),
             saved: Vec::new(),
             disk_is_full: false,
+            disk_is_slow: false,
             clients: clients.into_iter().enumerate().map(host).collect(),
             wire: Box::new(|seen| vec![(DELAY, seen.clone())]),
             log: Vec::new(),
@@ -222,6 +225,12 @@ impl Net {
     pub(crate) fn finish_jobs(&mut self, n: usize) {
         self.clients[n].is_busy = false;
         self.client_turn(n, vec![], vec![]);
+    }
+
+    /// Lets what the server has written come to an end.
+    pub(crate) fn finish_saves(&mut self) {
+        self.disk_is_slow = false;
+        self.server_turn(vec![], vec![]);
     }
 
     /// Puts a packet into the client's end.
@@ -328,6 +337,9 @@ impl Net {
                 self.server_events.push((now, event.kind));
             }
             self.launch(server_address(), output.datagrams);
+            if self.disk_is_slow {
+                break;
+            }
             let Some(job) = self.server.poll_job() else {
                 break;
             };

@@ -6,6 +6,7 @@ mod half_open;
 mod password;
 mod registry;
 mod sessions;
+mod users;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -86,10 +87,8 @@ impl Server {
     ///
     /// [`ConfigError`] if the configuration contradicts itself.
     pub fn new(mut config: ServerConfig) -> Result<Self, ConfigError> {
-        if let Some(user) = config.users.iter().find(|user| user.suite != config.suite) {
-            return Err(ConfigError::Suite(user.login.as_str().into()));
-        }
         let (pools, settings) = (config.pools()?, config.settings()?);
+        users::check(&config.users, config.suite, &pools)?;
         let rng = |stream| generator(&config.seed, stream);
         let server = Self {
             keys: ControlKeys::new(&config.psk),
@@ -137,36 +136,6 @@ impl Server {
     /// Who has a session, and where.
     pub fn remotes(&self) -> impl Iterator<Item = (&Login, SocketAddr)> {
         self.sessions.remotes()
-    }
-
-    /// The users, as they are now.
-    #[must_use]
-    pub const fn users(&self) -> &UserStore {
-        &self.users
-    }
-
-    /// Takes another set of users. Sessions of those who are gone or disabled end; all others stay.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError::Suite`] if a record was made for another suite; nothing has changed then.
-    pub fn set_users(&mut self, now: Instant, users: UserStore) -> Result<(), ConfigError> {
-        if let Some(user) = users.iter().find(|user| user.suite != self.suite) {
-            return Err(ConfigError::Suite(user.login.as_str().into()));
-        }
-        let now = self.queues.advance(now);
-        self.users = users;
-        let is_gone = |login: &Login| self.users.get(login).is_none_or(|user| user.disabled);
-        let gone: Vec<SessionId> = self
-            .sessions
-            .iter()
-            .filter(|(_, entry)| is_gone(&entry.login))
-            .map(|(id, _)| id)
-            .collect();
-        for id in gone {
-            self.end_with_bye(now, id, super::BYE_REMOVED, 0);
-        }
-        Ok(())
     }
 
     /// Forgets all failed logins of a user.
@@ -386,12 +355,7 @@ impl Server {
             return;
         };
         for address in &entry.addresses {
-            let pool = if address.is_ipv4() {
-                &mut self.pools.v4
-            } else {
-                &mut self.pools.v6
-            };
-            if let Some(pool) = pool {
+            if let Some(pool) = self.pools.of_mut(*address) {
                 pool.release(*address);
             }
         }
