@@ -67,6 +67,7 @@ mutants! {
     Ke1AnsweredAnew "ke1-answered-anew" "a recorded login costs the server OPAQUE each time it is replayed";
     SpentCookieTaken "spent-cookie-taken" "a login that is over begins once more when it is replayed";
     SourcesUnlimited "sources-unlimited" "one sender with the key keeps the server busy";
+    SourceSpentByAnybody "source-spent-by-anybody" "who forges an address keeps its owner from logging in";
     Ke1Unlimited "ke1-unlimited" "many senders with the key keep the server busy";
     HalfOpenUnlimited "half-open-unlimited" "logins that are never finished fill the memory";
     HalfOpenForEver "half-open-for-ever" "logins that are never finished lock a source out";

@@ -84,6 +84,27 @@ fn a_user_whose_guesses_a_stranger_has_used_up_still_logs_in_from_where_they_log
     assert_eq!((result, at < begun + Duration::from_secs(3)), (Ok(()), true));
 }
 
+/// Attack 9: keeping an address off by using up in its name what it may ask for.
+#[test]
+fn whoever_forges_an_address_and_repeats_recorded_logins_does_not_keep_its_owner_from_logging_in() {
+    let mut net = Net::connected();
+    let recorded = ["login", "login-cookie", "ke3"].map(|kind| net.first(kind).bytes);
+    net.command(0, Command::Stop);
+    net.run_for(Duration::from_secs(1));
+    net.log.clear();
+    net.start(0);
+    for n in 0..3000 {
+        net.inject(client_address(0), server_address(), &recorded[n % 3]);
+        net.run_for(Duration::from_millis(1));
+        if net.status(0) == TunnelStatus::Connected {
+            break;
+        }
+    }
+    assert_eq!(net.status(0), TunnelStatus::Connected);
+    assert_eq!(net.count("ke2"), 1, "the honest one");
+    assert_eq!(net.count("login"), 1, "it did not even have to repeat");
+}
+
 /// What an observer who reads every control datagram has of one: when, which way, how long, what is in it.
 type Line = (
     Instant,

@@ -28,7 +28,7 @@ impl Server {
     ) -> Result<(), DropReason> {
         let control = self.keys.open(Code::Up, &mut payload)?;
         let tag = payload.tag;
-        if !self.sources.take(now, remote.ip()) && !planted(Mutant::SourcesUnlimited) {
+        if planted(Mutant::SourceSpentByAnybody) && !self.sources.take(now, remote.ip()) {
             return Err(DropReason::RateLimited);
         }
         match control {
@@ -52,7 +52,8 @@ impl Server {
         }
     }
 
-    /// Asks a client to prove where it is. Nothing is kept.
+    /// Asks a client to prove where it is. Nothing is kept, and nothing is counted: whoever forges an address would use
+    /// up what its owner may ask for.
     fn send_cookie(&mut self, now: Instant, remote: SocketAddr, index: u32, tag: u64) {
         let cookie = Control::Cookie {
             to: index,
@@ -88,6 +89,9 @@ impl Server {
         let is_spent = self.half_opens.is_spent(now, remote, client_index);
         if is_spent && !planted(Mutant::SpentCookieTaken) && !planted(Mutant::Ke1AnsweredAnew) {
             return Err(DropReason::Replayed);
+        }
+        if !self.sources.take(now, remote.ip()) && !planted(Mutant::SourcesUnlimited) {
+            return Err(DropReason::RateLimited);
         }
         let debit = self.allow(now, remote, &login)?;
         if planted(Mutant::DebitAtKe3) {

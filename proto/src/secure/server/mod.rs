@@ -48,9 +48,10 @@ use crate::{
 /// # The cheapest first
 ///
 /// A datagram passes, in this order: its length and code; authentication under the pre-shared key, where outsiders stop,
-/// silently; JSON; a token bucket for its source; a cookie that proves its source, without which it leaves no trace; the
-/// table of logins under way, where repeats are answered without cryptography; a token bucket for the login, for known
-/// and unknown users alike; and only then OPAQUE. No answer is longer than what it answers.
+/// silently; JSON; a cookie that proves its source, without which it leaves no trace; the table of logins under way, where
+/// repeats are answered without cryptography; a token bucket for its source; room and rate for all sources together; a
+/// token bucket for the login, for known and unknown users alike; and only then OPAQUE. No answer is longer than what it
+/// answers.
 ///
 /// # Bounds
 ///
