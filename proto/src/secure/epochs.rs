@@ -36,10 +36,10 @@ pub(super) struct Indices {
     pub(super) theirs: u32,
 }
 
-/// The two handles of one epoch.
+/// The two handles of one epoch. The opener has a window of 1 KiB: it stays where it is when the epoch moves on.
 struct Epoch {
     sealer: Sealer,
-    opener: Opener,
+    opener: Box<Opener>,
 }
 
 impl Epoch {
@@ -50,7 +50,7 @@ impl Epoch {
         };
         Self {
             sealer: Sealer::new(seal, indices.theirs),
-            opener: Opener::new(open, indices.ours),
+            opener: Box::new(Opener::new(open, indices.ours)),
         }
     }
 }
@@ -68,7 +68,7 @@ enum Rekey {
         index: u32,
         pk: [u8; 32],
         json: Vec<u8>,
-        epoch: Box<Epoch>,
+        epoch: Epoch,
         next: Next,
     },
 }
@@ -81,8 +81,8 @@ pub(super) struct Epochs {
     current: Epoch,
     /// Secret from which the next epoch grows.
     next: Next,
-    previous: Option<(Opener, Instant)>,
-    rekey: Option<Rekey>,
+    previous: Option<(Box<Opener>, Instant)>,
+    rekey: Option<Box<Rekey>>,
 }
 
 /// What opening a datagram has shown.
@@ -135,13 +135,13 @@ impl Epochs {
     }
 
     /// Whether a rekey waits for its answer (client).
-    pub(super) const fn is_asking(&self) -> bool {
-        matches!(self.rekey, Some(Rekey::Asked { .. }))
+    pub(super) fn is_asking(&self) -> bool {
+        matches!(self.rekey.as_deref(), Some(Rekey::Asked { .. }))
     }
 
     /// The indices under which datagrams are opened: previous, current, next.
     pub(super) fn open_indices(&self) -> [Option<u32>; 3] {
-        let next = match &self.rekey {
+        let next = match self.rekey.as_deref() {
             Some(Rekey::Answered { epoch, .. }) => Some(epoch.opener.index()),
             Some(Rekey::Asked { index, .. }) => Some(*index),
             None => None,
@@ -187,7 +187,7 @@ impl Epochs {
                 switched: false,
             });
         }
-        if let Some(Rekey::Answered { epoch, .. }) = &self.rekey
+        if let Some(Rekey::Answered { epoch, .. }) = self.rekey.as_deref()
             && epoch.opener.index() == index
         {
             let opened = epoch.opener.open(buf).map_err(OpenError::reason)?;
@@ -218,13 +218,13 @@ impl Epochs {
                 pk: ephemeral.public(),
             }
             .to_json();
-            self.rekey = Some(Rekey::Asked {
+            self.rekey = Some(Box::new(Rekey::Asked {
                 index,
                 ephemeral,
                 json,
-            });
+            }));
         }
-        match &self.rekey {
+        match self.rekey.as_deref() {
             Some(Rekey::Asked { json, .. } | Rekey::Answered { json, .. }) => json,
             None => &[],
         }
@@ -244,7 +244,7 @@ impl Epochs {
             index: ours,
             ephemeral,
             json: asked,
-        }) = &self.rekey
+        }) = self.rekey.as_deref()
         else {
             return Err(DropReason::Unexpected);
         };
@@ -274,7 +274,7 @@ impl Epochs {
             pk: asked_pk,
             json,
             ..
-        }) = &self.rekey
+        }) = self.rekey.as_deref()
             && *index == theirs
             && asked_pk == pk
             && !planted(Mutant::RekeyAnsweredAnew)
@@ -294,21 +294,22 @@ impl Epochs {
             ours: new_index,
             theirs,
         };
-        self.rekey = Some(Rekey::Answered {
+        self.rekey = Some(Box::new(Rekey::Answered {
             index: theirs,
             pk: *pk,
             json: answer.clone(),
-            epoch: Box::new(Epoch::new(self.role, &keys, indices)),
+            epoch: Epoch::new(self.role, &keys, indices),
             next,
-        });
+        }));
         Ok(answer)
     }
 
     /// Makes the answered epoch the current one.
     pub(super) fn switch(&mut self, now: Instant) {
-        match self.rekey.take() {
-            Some(Rekey::Answered { epoch, next, .. }) => self.enter(now, *epoch, next),
-            other => self.rekey = other,
+        let is_answered = |rekey: &mut Box<Rekey>| matches!(**rekey, Rekey::Answered { .. });
+        if let Some(Rekey::Answered { epoch, next, .. }) = self.rekey.take_if(is_answered).map(|rekey| *rekey)
+        {
+            self.enter(now, epoch, next);
         }
     }
 

@@ -250,12 +250,12 @@ impl Server {
         };
         session.set_limits(self.settings.mtu, Duration::ZERO);
         session.send_message(now, &answer, tag, &mut self.queues);
-        let state = State::Unconfirmed(Unconfirmed {
+        let state = State::Unconfirmed(Box::new(Unconfirmed {
             ke3: *ke3,
             answer,
             answered_at: now,
             until: now.saturating_add(HALF_OPEN_FOR),
-        });
+        }));
         let entry = Entry::new(login, session, state, addresses);
         self.sessions.insert(entry, &mut self.registry);
     }
