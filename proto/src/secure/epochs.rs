@@ -68,7 +68,7 @@ enum Rekey {
         index: u32,
         pk: [u8; 32],
         json: Vec<u8>,
-        epoch: Epoch,
+        epoch: Box<Epoch>,
         next: Next,
     },
 }
@@ -82,7 +82,7 @@ pub(super) struct Epochs {
     /// Secret from which the next epoch grows.
     next: Next,
     previous: Option<(Box<Opener>, Instant)>,
-    rekey: Option<Box<Rekey>>,
+    rekey: Option<Rekey>,
 }
 
 /// What opening a datagram has shown.
@@ -135,13 +135,13 @@ impl Epochs {
     }
 
     /// Whether a rekey waits for its answer (client).
-    pub(super) fn is_asking(&self) -> bool {
-        matches!(self.rekey.as_deref(), Some(Rekey::Asked { .. }))
+    pub(super) const fn is_asking(&self) -> bool {
+        matches!(self.rekey, Some(Rekey::Asked { .. }))
     }
 
     /// The indices under which datagrams are opened: previous, current, next.
     pub(super) fn open_indices(&self) -> [Option<u32>; 3] {
-        let next = match self.rekey.as_deref() {
+        let next = match &self.rekey {
             Some(Rekey::Answered { epoch, .. }) => Some(epoch.opener.index()),
             Some(Rekey::Asked { index, .. }) => Some(*index),
             None => None,
@@ -187,7 +187,7 @@ impl Epochs {
                 switched: false,
             });
         }
-        if let Some(Rekey::Answered { epoch, .. }) = self.rekey.as_deref()
+        if let Some(Rekey::Answered { epoch, .. }) = &self.rekey
             && epoch.opener.index() == index
         {
             let opened = epoch.opener.open(buf).map_err(OpenError::reason)?;
@@ -218,13 +218,13 @@ impl Epochs {
                 pk: ephemeral.public(),
             }
             .to_json();
-            self.rekey = Some(Box::new(Rekey::Asked {
+            self.rekey = Some(Rekey::Asked {
                 index,
                 ephemeral,
                 json,
-            }));
+            });
         }
-        match self.rekey.as_deref() {
+        match &self.rekey {
             Some(Rekey::Asked { json, .. } | Rekey::Answered { json, .. }) => json,
             None => &[],
         }
@@ -244,7 +244,7 @@ impl Epochs {
             index: ours,
             ephemeral,
             json: asked,
-        }) = self.rekey.as_deref()
+        }) = &self.rekey
         else {
             return Err(DropReason::Unexpected);
         };
@@ -274,7 +274,7 @@ impl Epochs {
             pk: asked_pk,
             json,
             ..
-        }) = self.rekey.as_deref()
+        }) = &self.rekey
             && *index == theirs
             && asked_pk == pk
             && !planted(Mutant::RekeyAnsweredAnew)
@@ -294,22 +294,21 @@ impl Epochs {
             ours: new_index,
             theirs,
         };
-        self.rekey = Some(Box::new(Rekey::Answered {
+        self.rekey = Some(Rekey::Answered {
             index: theirs,
             pk: *pk,
             json: answer.clone(),
-            epoch: Epoch::new(self.role, &keys, indices),
+            epoch: Box::new(Epoch::new(self.role, &keys, indices)),
             next,
-        }));
+        });
         Ok(answer)
     }
 
     /// Makes the answered epoch the current one.
     pub(super) fn switch(&mut self, now: Instant) {
-        let is_answered = |rekey: &mut Box<Rekey>| matches!(**rekey, Rekey::Answered { .. });
-        if let Some(Rekey::Answered { epoch, next, .. }) = self.rekey.take_if(is_answered).map(|rekey| *rekey)
-        {
-            self.enter(now, epoch, next);
+        match self.rekey.take() {
+            Some(Rekey::Answered { epoch, next, .. }) => self.enter(now, *epoch, next),
+            other => self.rekey = other,
         }
     }
 
