@@ -29,7 +29,10 @@ fn help_documents_the_exit_codes_and_the_insecurity() {
         let help = text(&output.stdout);
         assert_eq!(output.status.code(), Some(0));
         assert!(help.contains("  4  the server did not answer in time"), "{help}");
-        assert!(help.contains("classic, is INSECURE"), "{help}");
+        assert!(
+            help.contains("`classic`, which a file has to name, is INSECURE"),
+            "{help}"
+        );
     }
 }
 
@@ -37,7 +40,7 @@ fn help_documents_the_exit_codes_and_the_insecurity() {
 fn a_bad_command_line_ends_with_code_2_and_the_nearest_word() {
     let output = sandhog(&["sever", "--config", "x"], "");
     assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("a similar subcommand exists: 'server'"));
+    assert!(text(&output.stderr).contains("similar subcommands exist: 'user', 'server'"));
 }
 
 #[test]

@@ -3,6 +3,6 @@
 
 #![cfg(target_os = "linux")]
 
+mod classic_configuration;
 mod command_line;
-mod configuration;
 mod shell;
