@@ -5,4 +5,9 @@
 
 mod classic_configuration;
 mod command_line;
+mod init;
+mod secure_configuration;
+mod secure_shell;
 mod shell;
+mod support;
+mod users;
