@@ -126,7 +126,7 @@ addresses = [\"10.9.0.1/24\", \"fd00:9::1/64\"]
 # routes = [\"192.0.2.0/24\"]        # networks that they reach through the tunnel
 # dns = [\"10.9.0.1\"]
 # search = [\"example.com\"]
-# keepalive = 25                   # a client that hears nothing for so many seconds pings; 0: never
+# keepalive = 25                   # a client that has sent nothing for so many seconds pings; 0: never
 ";
 
 /// The client's configuration file.

@@ -7,6 +7,7 @@ mod classic_configuration;
 mod command_line;
 mod init;
 mod secure_configuration;
+mod secure_server;
 mod secure_shell;
 mod shell;
 mod support;

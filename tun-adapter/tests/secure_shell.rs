@@ -25,13 +25,15 @@ fn kean() -> Login {
 }
 
 /// A folder with the users of the server, and its shell.
-async fn server() -> (Folder, Shell<Server, Wire>, SocketAddr) {
+pub(crate) async fn server(logins: &[&str]) -> (Folder, Shell<Server, Wire>, SocketAddr) {
     let mut users = UserStore::new();
-    let laboratory = User {
-        suite: Suite::Laboratory,
-        ..user("kean")
-    };
-    users.add(laboratory).expect("a first user");
+    for login in logins {
+        let laboratory = User {
+            suite: Suite::Laboratory,
+            ..user(login)
+        };
+        users.add(laboratory).expect("different names");
+    }
     let folder = Folder::new();
     folder.write("users", &users.to_text());
     let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
@@ -58,7 +60,7 @@ async fn server() -> (Folder, Shell<Server, Wire>, SocketAddr) {
 }
 
 /// A client that has been told to start, with the kernel's end of its device.
-async fn client(server: SocketAddr, password: &str) -> (Shell<Client, Wire>, UnixDatagram) {
+pub(crate) async fn client(server: SocketAddr, password: &str) -> (Shell<Client, Wire>, UnixDatagram) {
     let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
     let config = ClientConfig {
         psk: psk(),
@@ -75,7 +77,7 @@ async fn client(server: SocketAddr, password: &str) -> (Shell<Client, Wire>, Uni
 }
 
 /// The same, logged in.
-async fn logged_in(
+pub(crate) async fn logged_in(
     server: &mut Shell<Server, Wire>,
     address: SocketAddr,
 ) -> (Shell<Client, Wire>, UnixDatagram) {
@@ -84,11 +86,11 @@ async fn logged_in(
     (client, kernel)
 }
 
-fn is_up(event: &EventKind) -> bool {
+pub(crate) fn is_up(event: &EventKind) -> bool {
     matches!(event, EventKind::Status(TunnelStatus::Connected))
 }
 
-fn is_changed(event: &EventKind) -> bool {
+pub(crate) fn is_changed(event: &EventKind) -> bool {
     matches!(event, EventKind::PasswordChanged(_))
 }
 
@@ -101,7 +103,7 @@ fn saver(folder: &Folder) -> impl Fn(&Server, &str) -> SaveTask + use<> {
     }
 }
 
-fn ask_for_change(client: &mut Shell<Client, Wire>) {
+pub(crate) fn ask_for_change(client: &mut Shell<Client, Wire>) {
     client
         .with_peer(|client, now| client.change_password(now, "battery staple".to_owned().into()))
         .expect("a session");
@@ -109,7 +111,7 @@ fn ask_for_change(client: &mut Shell<Client, Wire>) {
 
 #[tokio::test]
 async fn a_new_password_is_stored_and_from_then_on_the_only_one() {
-    let (folder, mut server, address) = server().await;
+    let (folder, mut server, address) = server(&["kean"]).await;
     server.save_users_by(saver(&folder));
     let (mut first, _kernel) = logged_in(&mut server, address).await;
     let before = folder.read("users");
@@ -136,7 +138,7 @@ async fn a_new_password_is_stored_and_from_then_on_the_only_one() {
 
 #[tokio::test]
 async fn a_password_that_cannot_be_stored_is_not_taken_until_it_can() {
-    let (folder, mut server, address) = server().await;
+    let (folder, mut server, address) = server(&["kean"]).await;
     server.save_users_by(saver(&folder));
     let (mut client, _kernel) = logged_in(&mut server, address).await;
     let before = folder.read("users");
@@ -158,7 +160,7 @@ async fn a_password_that_cannot_be_stored_is_not_taken_until_it_can() {
 
 #[tokio::test]
 async fn a_task_that_panics_stores_nothing_and_keeps_nothing_waiting() {
-    let (_folder, mut server, address) = server().await;
+    let (_folder, mut server, address) = server(&["kean"]).await;
     server.save_users_by(|_: &Server, _| Box::new(|| -> Result<(), Failure> { panic!("on purpose") }));
     let (mut client, _kernel) = logged_in(&mut server, address).await;
     let before = server.with_peer(|server, _| server.users().to_text());

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::ping_three_times;
 use super::transfer::transfer_both_ways;
-use super::tunnel::{CLIENT_INNER, Outer, SERVER_INNER, Tunnel, USER, World};
+use super::tunnel::{CLIENT_INNER, Outer, PASSWORD, SERVER_INNER, Tunnel, USER, World};
 
 #[test]
 fn pings_of_both_families_cross_between_addresses_that_the_server_hands_out() {
@@ -89,6 +89,66 @@ fn a_disabled_user_loses_the_session_on_sighup_and_is_let_in_when_enabled() {
     server.wait_for("users: 1");
     let _client = world.start_client();
     ping_three_times(&world.client, SERVER_INNER[0]);
+}
+
+#[test]
+fn an_expired_user_is_refused_with_code_3_and_the_reason() {
+    let world = world_or_skip!(World::secure(Outer::V4));
+    world.user(&["remove", USER], "");
+    world.user(
+        &["add", "--password-stdin", "--expires", "2020-01-01", USER],
+        PASSWORD,
+    );
+    let _server = world.start_server();
+    let (code, log) = world.spawn_client().wait();
+    assert_eq!(code, Some(3), "{log}");
+    assert!(log.contains("error: the account has expired\nhelp: "), "{log}");
+}
+
+#[test]
+fn a_fixed_address_comes_with_the_user_and_an_unlock_with_sighup() {
+    let world = world_or_skip!(World::secure(Outer::V4));
+    let Tunnel {
+        mut server,
+        mut client,
+    } = world.tunnel();
+    world.user(
+        &["add", "--password-stdin", "--address", "10.9.0.77", "alice"],
+        PASSWORD,
+    );
+    world.user(&["unlock", USER], "");
+    server.hang_up();
+    server.wait_for("kean is unlocked");
+    server.wait_for("users: 2");
+    assert!(!world.path("users.unlock").exists());
+    let (code, _) = client.terminate();
+    assert_eq!(code, Some(0));
+    world.edit("client.toml", "\"kean\"", "\"alice\"");
+    client = world.start_client();
+    ping_three_times(&world.server, "10.9.0.77".parse().expect("an address"));
+    let (_, log) = client.terminate();
+    assert!(log.contains("addresses: 10.9.0.77/24, fd00:9::"), "{log}");
+}
+
+#[test]
+fn a_route_that_would_lead_the_tunnel_into_itself_ends_the_client_with_code_2() {
+    let world = world_or_skip!(World::secure(Outer::V4));
+    world.edit("server.toml", "# [clients] ", "[clients] ");
+    world.edit(
+        "server.toml",
+        "# routes = [\"192.0.2.0/24\"]",
+        "routes = [\"198.18.0.0/16\"]",
+    );
+    let mut server = world.start_server();
+    let (code, log) = world.spawn_client().wait();
+    assert_eq!(code, Some(2), "{log}");
+    assert!(
+        log.contains(
+            "error: 198.18.0.0/16 would lead the datagrams for the server 198.18.0.1 into the tunnel itself"
+        ),
+        "{log}"
+    );
+    server.wait_for("a session of kean has ended: bye");
 }
 
 #[test]

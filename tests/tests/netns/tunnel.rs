@@ -23,7 +23,8 @@ pub(super) const CLIENT_INNER: [IpAddr; 2] = [
 const KEY: &str = "c2FuZGhvZyB0ZXN0cyBpbiBuYW1lc3BhY2VzIG9ubHk=";
 /// The one user.
 pub(super) const USER: &str = "kean";
-const PASSWORD: &str = "correct horse battery staple";
+/// The user's password.
+pub(super) const PASSWORD: &str = "correct horse battery staple";
 
 /// What the outer network speaks.
 #[derive(Clone, Copy, Debug)]

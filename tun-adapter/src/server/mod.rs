@@ -1,7 +1,7 @@
 //! The life of `sandhog server`: device, socket, then events until a signal.
 
 mod classic;
-mod secure;
+pub mod secure;
 
 use std::io;
 use std::net::SocketAddr;

@@ -23,7 +23,7 @@ const TAKEN_UP: &str = "a running server takes that up on SIGHUP";
 pub enum UserCommand {
     /// Add a user; asks for the password twice
     Add(Add),
-    /// Set a user's password; asks for it twice. The user's sessions stay
+    /// Set a user's password; asks for it twice
     Passwd(Passwd),
     /// List all users
     List {

@@ -133,6 +133,9 @@ impl UsersFile {
     ///
     /// When the list cannot be read or removed.
     pub fn take_unlocks(&self) -> Result<Vec<Login>, Failure> {
+        if self.unlocks()?.is_empty() {
+            return Ok(Vec::new());
+        }
         let folder = self.lock()?;
         let logins = self.unlocks()?;
         folder.remove(&self.unlocks_name()).map_err(|error| {

@@ -17,8 +17,8 @@ use crate::config::{Device, Profile, networks};
 use crate::failure::Failure;
 use crate::users::UsersFile;
 
-/// After how many seconds of silence a client pings where the file does not say: often enough for the 30 s after which
-/// the most forgetful home routers forget a mapping.
+/// After how many seconds without sending a client pings where the file does not say: often enough for the 30 s after
+/// which the most forgetful home routers forget a mapping.
 const KEEPALIVE: u16 = 25;
 
 /// A server's configuration, found good.
@@ -51,7 +51,7 @@ pub struct Offer {
     pub search: Vec<String>,
     /// What the clients reach through the tunnel besides the device's networks.
     pub routes: Vec<IpPrefix>,
-    /// After how many seconds of silence a client pings.
+    /// After how many seconds without sending a client pings.
     pub keepalive: u16,
 }
 
