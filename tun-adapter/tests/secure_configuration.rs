@@ -219,7 +219,7 @@ fn a_setup_that_is_none_is_refused_and_not_shown() {
 fn networks_that_leave_no_place_for_clients_are_refused() {
     check_server(
         ("10.9.0.1/24", "10.9.0.1/32"),
-        "error: server.toml:6:1: 10.9.0.1/32: 10.9.0.1/32: no address is left for clients; make the prefix shorter",
+        "error: server.toml:6:1: 10.9.0.1/32: no address is left for clients; make the prefix shorter",
     );
     check_server(
         ("fd00:9::1/64", "10.8.0.1/24"),

@@ -62,6 +62,22 @@ fn a_wrong_password_ends_with_code_3_and_is_in_no_log() {
 }
 
 #[test]
+fn a_client_with_another_key_gets_no_answer_and_ends_with_code_4() {
+    let world = world_or_skip!(World::secure(Outer::V4));
+    let mut server = world.start_server();
+    world.write("other.key", "c2FuZGhvZyB0ZXN0cyBpbiBuYW1lc3BhY2VzIG9ubHk=\n");
+    world.edit("client.toml", "\"sandhog.key\"", "\"other.key\"");
+    let (code, log) = world.spawn_client().wait();
+    assert_eq!(code, Some(4), "{log}");
+    server.wait_for("dropped a packet: authentication-failed");
+    let (_, log) = server.terminate();
+    assert!(
+        log.contains("datagrams in: ") && log.contains(", out: 0;"),
+        "{log}"
+    );
+}
+
+#[test]
 fn a_disabled_user_loses_the_session_on_sighup_and_is_let_in_when_enabled() {
     let world = world_or_skip!(World::secure(Outer::V4));
     let Tunnel {
@@ -113,7 +129,15 @@ fn a_fixed_address_comes_with_the_user_and_an_unlock_with_sighup() {
         mut client,
     } = world.tunnel();
     world.user(
-        &["add", "--password-stdin", "--address", "10.9.0.77", "alice"],
+        &[
+            "add",
+            "--password-stdin",
+            "--address",
+            "10.9.0.77",
+            "--expires",
+            "9999-12-31",
+            "alice",
+        ],
         PASSWORD,
     );
     world.user(&["unlock", USER], "");
@@ -196,6 +220,7 @@ fn another_device_of_the_same_user_ends_the_first_with_code_5() {
 fn a_client_finds_back_to_a_restarted_server_and_takes_its_new_settings() {
     let world = world_or_skip!(World::secure(Outer::V4));
     world.edit("server.toml", "# [clients] ", "[clients] ");
+    world.edit("server.toml", "# dns = ", "dns = ");
     world.edit(
         "server.toml",
         "# routes = [\"192.0.2.0/24\"]",
@@ -232,6 +257,11 @@ fn a_client_finds_back_to_a_restarted_server_and_takes_its_new_settings() {
     );
     assert!(!v4.contains("10.9.0.0/24"), "{v4}");
     assert!(v6.contains("2001:db8:2::/48"), "{v6}");
+    let (_, log) = client.terminate();
+    assert!(
+        log.contains("this program does not apply them yet: [10.9.0.1]"),
+        "{log}"
+    );
 }
 
 /// A file system of 32 KiB in memory on a folder, for as long as a test runs.

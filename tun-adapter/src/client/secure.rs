@@ -169,23 +169,30 @@ impl Life {
                 return;
             }
         };
-        if addresses.contains(&self.server) {
-            return;
-        }
-        // The socket is of one family.
-        let is_usable = |address: &&SocketAddr| {
-            let is_loop = self
-                .applied
-                .as_ref()
-                .is_some_and(|settings| find_loop(settings, address.ip()).is_some());
-            address.is_ipv4() == self.server.is_ipv4() && !is_loop
-        };
-        if let Some(address) = addresses.iter().find(is_usable) {
+        if let Some(address) = next_server(self.server, &addresses, self.applied.as_ref()) {
             info!("the server's name leads to {address} now");
-            self.server = *address;
-            self.shell.with_peer(|client, _| client.set_server(*address));
+            self.server = address;
+            self.shell.with_peer(|client, _| client.set_server(address));
         }
     }
+}
+
+/// Where to log in next, if the server's name leads to `found` and no longer to `now`: the first address that the socket,
+/// which is of one family, can reach, and not through the tunnel itself.
+fn next_server(
+    now: SocketAddr,
+    found: &[SocketAddr],
+    applied: Option<&NetworkSettings>,
+) -> Option<SocketAddr> {
+    if found.contains(&now) {
+        return None;
+    }
+    let leads_into_tunnel =
+        |address: SocketAddr| applied.is_some_and(|settings| find_loop(settings, address.ip()).is_some());
+    found
+        .iter()
+        .copied()
+        .find(|address| address.is_ipv4() == now.is_ipv4() && !leads_into_tunnel(*address))
 }
 
 /// Waits for the answer if there was a question, and for ever if not. May be dropped and called again.
@@ -200,4 +207,47 @@ async fn answer<T>(question: &mut Option<JoinHandle<T>>) -> Result<T, JoinError>
 fn is_ipv6_off(device: &DeviceName) -> bool {
     fs::read_to_string(format!("/proc/sys/net/ipv6/conf/{device}/disable_ipv6"))
         .map_or(true, |switch| switch.trim() != "0")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(list: &[&str]) -> Vec<SocketAddr> {
+        list.iter()
+            .map(|address| address.parse().expect("an address"))
+            .collect()
+    }
+
+    #[test]
+    fn a_server_is_followed_to_the_first_address_that_can_be_reached_outside_the_tunnel() {
+        let now: SocketAddr = "198.18.0.1:4000".parse().expect("an address");
+        let settings = NetworkSettings {
+            tunnel_remote_address: now.ip(),
+            addresses: vec!["10.9.0.2/24".parse().expect("a prefix")],
+            included_routes: vec!["192.0.2.0/24".parse().expect("a prefix")],
+            excluded_routes: Vec::new(),
+            dns_servers: Vec::new(),
+            search_domains: Vec::new(),
+            mtu: 1420,
+        };
+        let next = |found: &[&str]| next_server(now, &addresses(found), Some(&settings));
+        let there = Some("203.0.113.1:4000".parse().expect("an address"));
+        assert_eq!(
+            next(&[
+                "[2001:db8::1]:4000",
+                "192.0.2.1:4000",
+                "10.9.0.1:4000",
+                "203.0.113.1:4000"
+            ]),
+            there
+        );
+        assert_eq!(
+            next(&["203.0.113.1:4000", "198.18.0.1:4000"]),
+            None,
+            "it is still there"
+        );
+        assert_eq!(next(&["[2001:db8::1]:4000"]), None);
+        assert_eq!(next(&[]), None);
+    }
 }
