@@ -1,26 +1,9 @@
 //! The program from outside: exit codes, messages, and what needs no root.
 
 use std::fs;
-use std::io::Write;
 use std::net::UdpSocket;
-use std::process::{Command, Output, Stdio};
 
-fn sandhog(arguments: &[&str], input: &str) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_sandhog"))
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    // A program that ends without reading closes the pipe; that is its right.
-    let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
-    child.wait_with_output().expect("the program ends")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).expect("UTF-8")
-}
+use crate::support::{sandhog, text};
 
 #[test]
 fn help_documents_the_exit_codes_and_the_insecurity() {
@@ -29,7 +12,10 @@ fn help_documents_the_exit_codes_and_the_insecurity() {
         let help = text(&output.stdout);
         assert_eq!(output.status.code(), Some(0));
         assert!(help.contains("  4  the server did not answer in time"), "{help}");
-        assert!(help.contains("classic, is INSECURE"), "{help}");
+        assert!(
+            help.contains("`classic`, which a file has to name, is INSECURE"),
+            "{help}"
+        );
     }
 }
 
@@ -37,7 +23,7 @@ fn help_documents_the_exit_codes_and_the_insecurity() {
 fn a_bad_command_line_ends_with_code_2_and_the_nearest_word() {
     let output = sandhog(&["sever", "--config", "x"], "");
     assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("a similar subcommand exists: 'server'"));
+    assert!(text(&output.stderr).contains("similar subcommands exist: 'user', 'server'"));
 }
 
 #[test]

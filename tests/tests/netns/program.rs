@@ -92,9 +92,18 @@ impl Program {
     /// Sends SIGTERM, then as [`wait`](Self::wait).
     #[track_caller]
     pub(super) fn terminate(self) -> (Option<i32>, String) {
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, Signal::TERM).expect("a child that has not been waited for");
+        self.send(Signal::TERM);
         self.wait()
+    }
+
+    /// Sends SIGHUP.
+    pub(super) fn hang_up(&self) {
+        self.send(Signal::HUP);
+    }
+
+    fn send(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).expect("a child that has not been waited for");
     }
 
     fn note(&mut self, line: &str) {

@@ -79,7 +79,8 @@ impl fmt::Display for ConfigError {
             Self::Addresses => f.write_str(
                 "a server needs one inner address of its own, or one of each family: 10.9.0.1/24, fd00::1/64",
             ),
-            Self::Pool(prefix, error) => write!(f, "{prefix}: {error}"),
+            // It names the network itself.
+            Self::Pool(_, error) => error.fmt(f),
             Self::Settings(error) => error.fmt(f),
             Self::SettingsTooLong => f.write_str(
                 "what every client is told is too long for one datagram: fewer routes, name servers or search domains",
