@@ -67,6 +67,18 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Change one's own password, as a user: logs in and has the server take a new one
+    ///
+    /// Needs no root. A tunnel of the same user that is up on another device ends, unless the user may have several.
+    #[command(after_help = EXIT_CODES)]
+    Passwd {
+        /// The client's configuration file (TOML)
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Read the new password from standard input, one line, instead of asking on the terminal
+        #[arg(long)]
+        password_stdin: bool,
+    },
     /// Read a password and print what belongs into `password-hash` in a server's configuration (classic profile)
     ///
     /// Asks twice on a terminal, without echo. Otherwise reads one line from standard input.

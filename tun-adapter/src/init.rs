@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 use crate::config::Endpoint;
 use crate::failure::Failure;
 use crate::random;
-use crate::users::whole::write_new;
+use crate::users::whole::{sync_folder, write_new};
 
 const SERVER_FILE: &str = "server.toml";
 const CLIENT_FILE: &str = "client.toml";
@@ -54,6 +54,8 @@ pub fn run(folder: &Path, server: Option<&Endpoint>) -> Result<String, Failure> 
     for (name, text) in names.into_iter().zip(texts) {
         made.write(folder.join(name), text)?;
     }
+    sync_folder(folder)
+        .map_err(|error| Failure::runtime(format_args!("write the folder {}", folder.display()), error))?;
     made.keep();
     Ok(format!(
         "made in {}: {}\n\n\
@@ -80,12 +82,7 @@ impl Made {
             }
             // Somebody was quicker.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(refuse(&path)),
-            Err(error) => {
-                let failure = Failure::runtime(format_args!("write {}", path.display()), error);
-                // What there is of it is ours: nothing else would have been opened.
-                self.0.push(path);
-                Err(failure)
-            }
+            Err(error) => Err(Failure::runtime(format_args!("write {}", path.display()), error)),
         }
     }
 

@@ -46,6 +46,17 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         }
         Command::Server { config } => service::block_on(server::run(config::Server::load(&config)?)),
         Command::Client { config } => service::block_on(client::run(config::Client::load(&config)?)),
+        Command::Passwd {
+            config,
+            password_stdin,
+        } => {
+            let config = config::Client::load(&config)?;
+            println!(
+                "{}",
+                service::block_on(client::passwd::run(config, password_stdin))?
+            );
+            Ok(())
+        }
         Command::HashPassword => {
             println!("{}", password::hash()?);
             Ok(())

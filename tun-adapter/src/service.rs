@@ -22,7 +22,7 @@ const BLOCKING_THREADS: usize = 4;
 /// # Errors
 ///
 /// Those of `life`, and when there is no runtime to be had.
-pub fn block_on(life: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+pub fn block_on<T>(life: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .max_blocking_threads(BLOCKING_THREADS)

@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::UdpSocket;
 
-use crate::support::{sandhog, text};
+use crate::support::{Folder, KEY, sandhog, text};
 
 #[test]
 fn help_documents_the_exit_codes_and_the_insecurity() {
@@ -79,4 +79,46 @@ fn hash_password_refuses_an_empty_password() {
     let output = sandhog(&["hash-password"], "\n");
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(text(&output.stderr), "error: the password is empty\n");
+}
+
+#[test]
+fn passwd_needs_the_secure_profile_and_a_new_password() {
+    let folder = Folder::new();
+    folder.write("key", KEY);
+    folder.write("password", "correct horse\n");
+    let client =
+        "server = \"127.0.0.1:9\"\nkey-file = \"key\"\nlogin = \"kean\"\npassword-file = \"password\"\n";
+    folder.write("client.toml", client);
+    folder.write(
+        "classic.toml",
+        &format!("profile = \"classic\"\n{client}[device]\naddresses = [\"10.9.0.2/24\"]\n"),
+    );
+    let refuse = |arguments: &[&str], expected: &str| {
+        let output = sandhog(arguments, "\n");
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert_eq!(text(&output.stderr), expected, "{arguments:?}");
+    };
+    refuse(
+        &[
+            "passwd",
+            "--config",
+            &folder.name("classic.toml"),
+            "--password-stdin",
+        ],
+        "error: the classic profile cannot change a password\n\
+         help: have the operator put a new `password-hash` into the server's configuration\n",
+    );
+    refuse(
+        &[
+            "passwd",
+            "--config",
+            &folder.name("client.toml"),
+            "--password-stdin",
+        ],
+        "error: the password is empty\n",
+    );
+    refuse(
+        &["passwd", "--config", &folder.name("client.toml")],
+        "error: there is no terminal to ask for the password on\nhelp: `--password-stdin` reads it from a pipe\n",
+    );
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Longest wait for the next line of a log. A login may take 10 s.
-const PATIENCE: Duration = Duration::from_secs(13);
+/// Longest wait for the next line of a log. A client notices after 15 s that its server is gone.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Killed when dropped.
 #[derive(Debug)]

@@ -108,6 +108,42 @@ fn a_disabled_user_loses_the_session_on_sighup_and_is_let_in_when_enabled() {
 }
 
 #[test]
+fn a_user_changes_the_password_and_the_old_one_is_of_no_more_use() {
+    let world = world_or_skip!(World::secure(Outer::V4));
+    let mut server = world.start_server();
+    let before = fs::read_to_string(world.path("users")).expect("the users");
+    let config = world.path("client.toml").display().to_string();
+    let passwd = ["passwd", "--config", &config, "--password-stdin"];
+    let (code, said) = world
+        .client
+        .enter(|| world.try_sandhog(&passwd, "battery staple\n"));
+    assert_eq!(code, Some(0), "{said}");
+    server.wait_for("kean has a new password");
+    let after = fs::read_to_string(world.path("users")).expect("the users");
+    assert_ne!(after, before);
+
+    let (code, log) = world.spawn_client().wait();
+    assert_eq!(code, Some(3), "{log}");
+    world.write("password", "battery staple\n");
+    let _client = world.start_client();
+    ping_three_times(&world.client, SERVER_INNER[0]);
+}
+
+#[test]
+fn a_client_notices_that_its_server_was_killed_and_finds_back() {
+    let world = world_or_skip!(World::secure(Outer::V4));
+    let Tunnel { server, mut client } = world.tunnel();
+    drop(server);
+    let _server = world.start_server();
+    // A packet that stays unanswered is how it notices.
+    let to = SERVER_INNER[0].to_string();
+    world.client.run_to_failure("ping", &["-c", "1", "-W", "1", &to]);
+    client.wait_for("status: reasserting");
+    client.wait_for("status: connected");
+    ping_three_times(&world.client, SERVER_INNER[0]);
+}
+
+#[test]
 fn an_expired_user_is_refused_with_code_3_and_the_reason() {
     let world = world_or_skip!(World::secure(Outer::V4));
     world.user(&["remove", USER], "");

@@ -1,6 +1,7 @@
 //! The life of `sandhog client`: device, login, addresses and routes, then packets until a signal.
 
 mod classic;
+pub mod passwd;
 mod secure;
 
 use std::io;

@@ -68,12 +68,12 @@ impl LockedFolder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        let result = write(&temporary, text, old.as_ref()).and_then(|()| fs::rename(&temporary, &target));
-        if result.is_err() {
+        write(&temporary, text, old.as_ref())?;
+        if let Err(error) = fs::rename(&temporary, &target) {
             // What stays behind all the same goes with the next write.
             let _ = fs::remove_file(&temporary);
+            return Err(error);
         }
-        result?;
         self.handle.sync_all()
     }
 
@@ -91,17 +91,29 @@ impl LockedFolder {
     }
 }
 
-/// Makes a new file with `text` in it, down on the disk.
+/// Makes a new file with `text` in it, down on the disk. If that fails, there is no such file, or it is not ours.
 pub(crate) fn write_new(path: &Path, text: &str) -> io::Result<()> {
     write(path, text, None)
 }
 
+/// Has the folder's entries down on the disk.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
 fn write(path: &Path, text: &str, old: Option<&Metadata>) -> io::Result<()> {
-    let mut file = OpenOptions::new()
+    let file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(MODE)
         .open(path)?;
+    fill(file, text, old).inspect_err(|_| {
+        // The error that is told is the first one.
+        let _ = fs::remove_file(path);
+    })
+}
+
+fn fill(mut file: File, text: &str, old: Option<&Metadata>) -> io::Result<()> {
     if let Some(old) = old {
         let new = file.metadata()?;
         if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
