@@ -154,12 +154,14 @@ fn a_cookie_that_is_old_or_of_another_address_brings_another_cookie_and_nothing_
         );
         scenario("60s", &pings(10, "5s", 10), "delay = \"20ms\"", &mallory(&act))
     };
-    let elsewhere = ", from = \"203.0.113.77:7\"";
+    let elsewhere = ", from = \"203.0.113.77:50000\"";
+    let other_port = ", from = \"198.51.100.2:50001\"";
     for (after, from, answers) in [
         ("100ms", "", false), // the same KE1 under the same cookie has had its answer
         ("31s", "", true),
         ("50s", "", true),
         ("100ms", elsewhere, true),
+        ("100ms", other_port, true),
         ("31s", elsewhere, true),
     ] {
         let run = run_both(&scenario(after, from), 7);
