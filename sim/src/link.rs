@@ -1,7 +1,7 @@
 //! One direction of a link: a netem of our own, sans-IO, in integers only.
 //!
 //! A datagram passes, in this order: partition, the scripted drops, the MTU, random loss, duplication, corruption of
-//! each copy, the queue of the rate limit, and the delay. `tc netem` does the same things; where Linux decides them
+//! each copy, the queue of the rate limit, the delay, and what else the scenario does to this one. `tc netem` does the same things; where Linux decides them
 //! differently from one kernel to the next, this order is the definition.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -10,8 +10,8 @@ use std::time::Duration;
 use sandhog_proto::Instant;
 
 use crate::draw::{Stream, derive_seed};
-use crate::scenario::values::{Chance, Delay, Rate};
-use crate::scenario::{Direction, Link, Nth};
+use crate::scenario::values::{Chance, Delay, Rate, Span};
+use crate::scenario::{Direction, Link, Pick};
 
 /// What one direction of a link does. The default is a perfect link.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,8 +30,14 @@ pub struct LinkConfig {
     pub limit: Option<u32>,
     /// Largest outer IP packet in bytes.
     pub mtu: Option<u16>,
-    /// Datagrams to drop, by what they mean.
-    pub drop: Vec<Nth>,
+    /// Datagrams to drop.
+    pub drop: Vec<Pick>,
+    /// Datagrams that take longer, by their `by`.
+    pub late: Vec<Pick>,
+    /// Datagrams of which a second copy arrives together with the first.
+    pub double: Vec<Pick>,
+    /// Datagrams of which one bit is flipped.
+    pub damage: Vec<Pick>,
 }
 
 impl LinkConfig {
@@ -49,6 +55,9 @@ impl LinkConfig {
                 limit,
                 mtu,
                 drop,
+                late,
+                double,
+                damage,
             } = over;
             Self {
                 delay: delay.or(link.delay).unwrap_or_default(),
@@ -59,6 +68,9 @@ impl LinkConfig {
                 limit: limit.or(link.limit),
                 mtu: mtu.or(link.mtu),
                 drop,
+                late,
+                double,
+                damage,
             }
         })
     }
@@ -88,8 +100,13 @@ impl LinkConfig {
         if let Some(mtu) = self.mtu {
             words.push(format!("mtu {mtu}"));
         }
-        for Nth { kind, nth } in &self.drop {
-            words.push(format!("drop {kind} {nth}"));
+        for (name, picks) in [
+            ("drop", &self.drop),
+            ("late", &self.late),
+            ("double", &self.double),
+            ("damage", &self.damage),
+        ] {
+            words.extend(picks.iter().map(|pick| format!("{name} {pick}")));
         }
         words.join(", ")
     }
@@ -160,6 +177,7 @@ mod concern {
     pub(super) const DUPLICATE: u64 = 1;
     pub(super) const CORRUPT: u64 = 2;
     pub(super) const DELAY: u64 = 4; // and 5 for the duplicate, as corruption has 2 and 3
+    pub(super) const DAMAGE: u64 = 6;
 }
 
 /// One direction of a link, with its streams, queue and counts.
@@ -170,7 +188,33 @@ pub struct LinkDirection {
     streams: BTreeMap<u64, Stream>,
     partitioned: bool,
     counts: BTreeMap<&'static str, u64>,
+    total: u64,
     departures: VecDeque<Instant>,
+}
+
+/// What a [`Pick`] can ask of a datagram.
+#[derive(Clone, Copy)]
+struct Which {
+    now: Instant,
+    kind: &'static str,
+    nth: u64,
+    /// Which one of all in this direction.
+    total: u64,
+}
+
+impl Which {
+    fn is_in(self, picks: &[Pick]) -> bool {
+        picks.iter().any(|pick| self.fits(pick))
+    }
+
+    fn fits(self, pick: &Pick) -> bool {
+        let number = if pick.kind.is_some() { self.nth } else { self.total };
+        let at = |span: Span| Instant::ZERO + span.0;
+        pick.kind.as_ref().is_none_or(|kind| kind == self.kind)
+            && pick.nth.is_none_or(|nth| nth == number)
+            && pick.from.is_none_or(|from| self.now >= at(from))
+            && pick.until.is_none_or(|until| self.now < at(until))
+    }
 }
 
 impl LinkDirection {
@@ -183,6 +227,7 @@ impl LinkDirection {
             streams: BTreeMap::new(),
             partitioned: false,
             counts: BTreeMap::new(),
+            total: 0,
             departures: VecDeque::new(),
         }
     }
@@ -198,7 +243,16 @@ impl LinkDirection {
         self.config.loss = Chance::default();
         self.config.duplicate = Chance::default();
         self.config.corrupt = Chance::default();
-        self.config.drop.clear();
+        let LinkConfig {
+            drop,
+            late,
+            double,
+            damage,
+            ..
+        } = &mut self.config;
+        for picks in [drop, late, double, damage] {
+            picks.clear();
+        }
     }
 
     /// Decides what becomes of a datagram of `kind` with `ip_len` bytes of outer IP packet and `payload_len` bytes
@@ -209,22 +263,25 @@ impl LinkDirection {
             *count += 1;
             *count
         };
-        (nth, self.fate(now, kind, nth, ip_len, payload_len))
+        self.total += 1;
+        let which = Which {
+            now,
+            kind,
+            nth,
+            total: self.total,
+        };
+        (nth, self.fate(which, ip_len, payload_len))
     }
 
-    fn fate(&mut self, now: Instant, kind: &str, nth: u64, ip_len: u64, payload_len: u64) -> Fate {
+    fn fate(&mut self, which: Which, ip_len: u64, payload_len: u64) -> Fate {
+        let now = which.now;
         // Drawn first and always, so that a scripted drop or a partition does not shift the random ones.
         let lost = self.happens(concern::LOSS, self.config.loss);
         let doubled = self.happens(concern::DUPLICATE, self.config.duplicate);
         if self.partitioned {
             return Fate::Lost(LossReason::Partition);
         }
-        if self
-            .config
-            .drop
-            .iter()
-            .any(|picked| picked.kind == kind && picked.nth == nth)
-        {
+        if which.is_in(&self.config.drop) {
             return Fate::Lost(LossReason::Scripted);
         }
         if self.config.mtu.is_some_and(|mtu| ip_len > u64::from(mtu)) {
@@ -235,7 +292,29 @@ impl LinkDirection {
         }
         let first = self.copy(now, 0, ip_len, payload_len);
         let second = doubled.then(|| self.copy(now, 1, ip_len, payload_len));
-        Fate::Copies([Some(first), second])
+        self.scripted(which, payload_len, [first, second.unwrap_or(first)], doubled)
+    }
+
+    /// What the scenario does to the copies of one datagram. Nothing of it draws from the streams of chance.
+    fn scripted(
+        &mut self,
+        which: Which,
+        payload_len: u64,
+        copies: [Result<Copy, LossReason>; 2],
+        doubled: bool,
+    ) -> Fate {
+        let late = self.config.late.iter().filter(|pick| which.fits(pick));
+        let late: Duration = late.filter_map(|pick| Some(pick.by?.0)).sum();
+        let damaged = payload_len > 0 && which.is_in(&self.config.damage);
+        let bit = damaged.then(|| self.stream(concern::DAMAGE).below(payload_len.saturating_mul(8)));
+        let doubled = doubled || which.is_in(&self.config.double);
+        let [first, second] = copies.map(|copy| {
+            copy.map(|copy| Copy {
+                after: copy.after + late,
+                flipped_bit: bit.or(copy.flipped_bit),
+            })
+        });
+        Fate::Copies([Some(first), doubled.then_some(second)])
     }
 
     fn copy(&mut self, now: Instant, which: u64, ip_len: u64, payload_len: u64) -> Result<Copy, LossReason> {
@@ -368,9 +447,10 @@ mod tests {
 
     #[test]
     fn a_scripted_drop_hits_the_nth_of_its_kind_and_nothing_else() {
-        let drop = vec![Nth {
-            kind: "auth-request".into(),
-            nth: 2,
+        let drop = vec![Pick {
+            kind: Some("auth-request".into()),
+            nth: Some(2),
+            ..Pick::default()
         }];
         let mut link = direction(LinkConfig {
             drop,

@@ -257,6 +257,7 @@ impl Node {
                 from: from.to_string(),
                 to: to.to_string(),
             },
+            EventKind::Retrying(error) => What::Retrying { error: error.name() },
             EventKind::Rekeyed { epoch } => What::Rekeyed { epoch },
             EventKind::SessionEnded { login, reason } => What::SessionEnded { login, reason },
             EventKind::Dropped(reason) => What::Dropped {
@@ -287,13 +288,15 @@ impl Node {
                 let addresses = settings.addresses.iter().map(|prefix| prefix.address);
                 world.checks.see_addresses(self.id, addresses.collect());
             }
-            EventKind::LoggedIn { remote, .. } => {
+            EventKind::LoggedIn { login, remote } => {
                 for from in [sender, world.net.host_at(*remote)].into_iter().flatten() {
                     world.checks.see_authenticated(self.id, from);
                 }
                 world.checks.see_validated(self.id, *remote);
+                world.checks.see_session(self.id, login, *remote);
                 world.checks.see_key(self.id, Some(*remote), now);
             }
+            EventKind::SessionEnded { login, .. } => world.checks.see_session_ended(self.id, login),
             EventKind::Rekeyed { .. } if is_client => world.checks.see_key(self.id, None, now),
             EventKind::Rekeyed { .. } => {
                 let remote = self.arrival_of(tag).map(|(_, _, remote)| *remote);

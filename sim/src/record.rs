@@ -79,6 +79,11 @@ pub enum What {
     },
     /// A tunnel that was up has other settings than before.
     SettingsChanged,
+    /// A tunnel that was up could not log in again, and will try once more.
+    Retrying {
+        /// The name of the error.
+        error: &'static str,
+    },
     /// The peer seals with keys of another epoch from now on.
     Rekeyed {
         /// The epoch.
@@ -203,6 +208,7 @@ impl What {
             Self::LoginRefused { .. } => "login-refused",
             Self::Roamed { .. } => "roamed",
             Self::SettingsChanged => "settings-changed",
+            Self::Retrying { .. } => "retrying",
             Self::Rekeyed { .. } => "rekeyed",
             Self::SessionEnded { .. } => "session-ended",
             Self::Rebound { .. } => "rebound",
@@ -280,6 +286,7 @@ impl What {
             | Self::LoginRefused { .. }
             | Self::Roamed { .. }
             | Self::SettingsChanged
+            | Self::Retrying { .. }
             | Self::Rekeyed { .. }
             | Self::SessionEnded { .. }
             | Self::Rebound { .. }
@@ -300,6 +307,7 @@ impl What {
                 see("from", Text(from));
                 see("to", Text(to));
             }
+            Self::Retrying { error } => see("error", Text(error)),
             Self::Rekeyed { epoch } => see("epoch", Number(u64::from(*epoch))),
             Self::SessionEnded { login, reason } => {
                 see("login", Text(login));

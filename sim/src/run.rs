@@ -215,6 +215,11 @@ fn expectation(world: &World, expected: &Expected) -> Vec<CheckResult> {
         detail,
     };
     let mut checks = vec![outcome];
+    checks.extend(expected.finally.map(|wanted| CheckResult {
+        name: format!("{name}: finally {}", wanted.name()),
+        passed: host.finally == Some(wanted.name()),
+        detail: host.finally.unwrap_or("the work has not ended").into(),
+    }));
     checks.extend(host.misgiven.as_ref().map(|detail| CheckResult {
         name: format!("{name}: is given its inner addresses"),
         passed: false,

@@ -13,7 +13,7 @@ use sandhog_proto::{Command, Instant, Peer};
 use crate::adversary::AdversarySpec;
 use crate::link::LinkConfig;
 use crate::record::HostId;
-use crate::scenario::Outcome;
+use crate::scenario::{Finally, Outcome};
 
 /// Everything that a run is made of, but for its seed.
 #[derive(Clone, Debug)]
@@ -74,7 +74,8 @@ pub struct Rules {
     pub fresh_roaming: bool,
     /// P7: how old a key may be when a session datagram is sealed with it. A client's key is as old as the last time
     /// that it became connected or its last `Rekeyed` event, a server's as its `LoggedIn` event from that address or
-    /// the `Rekeyed` event that a datagram from there caused. Who has never told of a key is not judged.
+    /// the `Rekeyed` event that a datagram from there caused, until its `SessionEnded`. Who has never told of a key is not
+    /// judged.
     pub key_age: Option<Duration>,
     /// P11: whether what comes out at a host without a script must bear an inner address of the host that sent it:
     /// one of its [`InnerSpec`], or of the last two settings that it was given.
@@ -105,6 +106,8 @@ pub struct Expected {
     pub outcomes: Vec<Outcome>,
     /// Exactly when.
     pub at: Option<Instant>,
+    /// The status of its tunnel at the end of the work.
+    pub finally: Option<Finally>,
 }
 
 /// How a host gets its protocol: a fresh peer for each boot.
@@ -212,4 +215,6 @@ pub enum Control {
     /// The host has another address on the outer network, as when a NAT binds it anew; it does not notice. Nothing
     /// that is sent to the old address reaches it any more, not even what is on its way.
     Rebind(HostId, SocketAddr),
+    /// Nothing but this sentence: for what a peer does by itself at that time.
+    Tell(String),
 }

@@ -36,6 +36,8 @@ pub(crate) struct HostState {
     pub(crate) status: Option<TunnelStatus>,
     /// The first completion of `start`: its result and when.
     pub(crate) started: Option<(&'static str, Instant)>,
+    /// The name of its status at the end of the work.
+    pub(crate) finally: Option<&'static str>,
     /// What is wrong with the inner addresses that a client was given.
     pub(crate) misgiven: Option<String>,
     /// Counters of the boots that have ended, and of the present one.
@@ -214,6 +216,7 @@ impl World {
                 None,
             ),
             Control::Command(host, command) => (format!("{}'s user: {}", name(host), command.name()), None),
+            Control::Tell(text) => (text.clone(), None),
             Control::Rebind(..) => return None, // by now
         };
         let record = self.record(None, 0, What::Fault { text });
@@ -227,7 +230,7 @@ impl World {
                 state.poked = true;
                 state.commands.push_back((command.clone(), record));
             }
-            Control::Rebind(..) => {}
+            Control::Rebind(..) | Control::Tell(_) => {}
         }
         power
     }
@@ -268,6 +271,13 @@ impl World {
     fn end_work(&mut self) {
         if self.phase != Phase::Work {
             return;
+        }
+        for host in &mut self.hosts {
+            let status = host
+                .status
+                .filter(|_| host.up)
+                .unwrap_or(TunnelStatus::Disconnected);
+            host.finally = Some(status.name());
         }
         let connected = |host: &HostState| host.up && host.status == Some(TunnelStatus::Connected);
         match self.liveness {
@@ -534,6 +544,7 @@ impl HostState {
             progress: Progress::new(spec.script.as_ref()),
             status: None,
             started: None,
+            finally: None,
             misgiven: None,
             counters: Vec::new(),
             commands: VecDeque::new(),

@@ -21,7 +21,11 @@ mod passes_with_every_committed_seed {
         for seed in 0..50 {
             let run = sandhog_tests::run(name, seed, Engine::Event, Detail::Digest);
             for check in &run.checks {
-                assert!(check.passed, "{name}, seed {seed}, {}: {}", check.name, check.detail);
+                assert!(
+                    check.passed,
+                    "{name}, seed {seed}, {}: {}",
+                    check.name, check.detail
+                );
             }
         }
     }

@@ -367,3 +367,6 @@ impl SealError {
 
 #[cfg(test)]
 mod theft;
+
+#[cfg(test)]
+mod worn;

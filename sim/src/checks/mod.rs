@@ -256,6 +256,16 @@ impl Checks {
         self.keys.see_new(host, remote, now);
     }
 
+    /// The server `host` has let `login` in, who is at `remote`.
+    pub(crate) fn see_session(&mut self, host: HostId, login: &str, remote: SocketAddr) {
+        self.keys.see_session(host, login, remote);
+    }
+
+    /// The session of `login` at the server `host` is over.
+    pub(crate) fn see_session_ended(&mut self, host: HostId, login: &str) {
+        self.keys.see_session_ended(host, login);
+    }
+
     /// The client `host` was given these inner addresses.
     pub(crate) fn see_addresses(&mut self, host: HostId, addresses: Vec<IpAddr>) {
         self.inner.see_addresses(host, addresses);

@@ -85,6 +85,8 @@ pub(super) struct Keys {
     clients: BTreeMap<HostId, Instant>,
     /// A server has one for each session, which stands at an address.
     servers: BTreeMap<(HostId, SocketAddr), Instant>,
+    /// Where the last session of a server's user stands.
+    users: BTreeMap<(HostId, String), SocketAddr>,
 }
 
 impl Keys {
@@ -101,12 +103,30 @@ impl Keys {
         if let Some(since) = self.servers.remove(&(host, from)) {
             self.servers.insert((host, to), since);
         }
+        for ((other, _), at) in &mut self.users {
+            if (*other, *at) == (host, from) {
+                *at = to;
+            }
+        }
+    }
+
+    /// The server `host` has let a user in, who is at `remote`.
+    pub(super) fn see_session(&mut self, host: HostId, login: &str, remote: SocketAddr) {
+        self.users.insert((host, login.to_owned()), remote);
+    }
+
+    /// The session of that user is over, and its key with it. The next one tells of its own only after it has sent.
+    pub(super) fn see_session_ended(&mut self, host: HostId, login: &str) {
+        if let Some(remote) = self.users.remove(&(host, login.to_owned())) {
+            self.servers.remove(&(host, remote));
+        }
     }
 
     /// `host` starts afresh, with no key.
     pub(super) fn see_boot(&mut self, host: HostId) {
         self.clients.remove(&host);
         self.servers.retain(|(other, _), _| *other != host);
+        self.users.retain(|(other, _), _| *other != host);
     }
 
     /// How old the key is with which `host` seals for `remote`; `None` if it never told of one.

@@ -141,9 +141,10 @@ fn list(json: bool) -> Result<bool, BadInput> {
             .collect();
         print(&format!("{array:#}\n"));
     } else {
+        let width = rows.iter().map(|(name, ..)| name.len()).max().unwrap_or_default();
         let lines: String = rows
             .iter()
-            .map(|(name, title, _)| format!("{name:24}{title}\n"))
+            .map(|(name, title, _)| format!("{name:width$}  {title}\n"))
             .collect();
         print(&lines);
     }

@@ -1,6 +1,7 @@
 //! From a scenario to a setup: the only place of the laboratory that knows a protocol by name.
 
 mod classic;
+mod operator;
 mod secure;
 
 use std::borrow::Cow;
@@ -51,7 +52,7 @@ impl Setup {
             controls: controls(scenario, id),
             resolution: scenario.resolution.0,
             duration: scenario.duration.0,
-            ends_when_done: true,
+            ends_when_done: scenario.ends_early,
             liveness: Some(scenario.liveness.0),
             expectations: expectations(scenario, id),
             rules: scenario.profile.rules(),
@@ -131,6 +132,7 @@ fn expectations(scenario: &Scenario, id: impl Fn(&str) -> HostId) -> Vec<Expecte
                 |said| [said.outcome].into_iter().chain(said.or).collect(),
             ),
             at: said.and_then(|expectation| expectation.at).map(|at| origin(at.0)),
+            finally: said.and_then(|expectation| expectation.finally),
         }
     };
     scenario.clients.iter().map(expected).collect()
@@ -150,6 +152,9 @@ fn controls(scenario: &Scenario, id: impl Fn(&str) -> HostId + Copy) -> Vec<(Ins
 fn control(event: &TimedEvent, number: u16, id: impl Fn(&str) -> HostId) -> Control {
     if let (Some(name), Some(to)) = (&event.rebind, event.rebound_to(number)) {
         return Control::Rebind(id(name), to);
+    }
+    if let Some(change) = &event.account {
+        return Control::Tell(change.to_string());
     }
     let commands = [
         (&event.stop, Command::Stop),
@@ -194,7 +199,7 @@ fn inner_spec(inner: &[String], mtu: u16, services: Vec<Service>) -> InnerSpec {
 fn server_spec(scenario: &Scenario, server: &Server) -> HostSpec {
     let make_peer = match scenario.profile {
         Profile::Classic => classic::server(server),
-        Profile::Secure => secure::server(server),
+        Profile::Secure => secure::server(server, secure::changes(scenario, server)),
     };
     let serve = &server.serve;
     let mut services: Vec<Service> = Vec::new();

@@ -1,16 +1,19 @@
 //! Clients and servers of the secure profile, as a scenario describes them.
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, LazyLock};
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
+use sandhog_proto::Instant;
 use sandhog_proto::secure::{self, Login, Psk, ServerSetup, Suite, UserStore, register};
 use zeroize::Zeroizing;
 
-use super::prefixes;
+use super::operator::{Change, Operated};
+use super::{origin, prefixes};
 use crate::draw::derive_seed;
-use crate::scenario::{Client, Server, User};
+use crate::scenario::{Client, Scenario, Server, TimedEvent, User};
 use crate::setup::{MakePeer, Nonce, Rules};
 
 /// The kinds of datagrams that scripted faults can name.
@@ -137,12 +140,39 @@ fn config(server: &Server, users: &UserStore, seed: [u8; 32]) -> secure::ServerC
     }
 }
 
-pub(super) fn server(server: &Server) -> MakePeer {
+/// What the operator of `server` does to its accounts, in the order of time.
+pub(super) fn changes(scenario: &Scenario, server: &Server) -> VecDeque<(Instant, Change)> {
+    let of_server = |event: &TimedEvent| {
+        let account = event
+            .account
+            .clone()
+            .filter(|account| account.server == server.name)?;
+        let login = Login::new(&account.login).ok()?;
+        let change = match (account.becomes, account.password) {
+            (Some(state), _) => Change::Becomes(login, state),
+            (None, password) => {
+                let mut rng = ChaCha20Rng::from_seed(derive_seed(0, "operator", &[]));
+                let record = register(&SETUP, SUITE, &login, &password?, &mut rng).ok()?;
+                Change::Record(login, Box::new(record))
+            }
+        };
+        Some((origin(event.at.0), change))
+    };
+    let mut changes: Vec<_> = scenario.events.iter().filter_map(of_server).collect();
+    changes.sort_by_key(|(at, _)| *at);
+    changes.into()
+}
+
+pub(super) fn server(server: &Server, changes: VecDeque<(Instant, Change)>) -> MakePeer {
     let users = store(server.users.iter().filter_map(|one| user(one).ok()).collect());
     let server = server.clone();
     Arc::new(move |boot| {
         let config = config(&server, &users, boot.seed);
-        Box::new(secure::Server::new(config).expect("the scenario was validated"))
+        let peer = secure::Server::new(config).expect("the scenario was validated");
+        match changes.is_empty() {
+            true => Box::new(peer),
+            false => Box::new(Operated::new(peer, users.clone(), changes.clone())),
+        }
     })
 }
 

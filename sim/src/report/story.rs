@@ -144,6 +144,7 @@ impl Quiet {
         }
         let plural = |count: u64| if count == 1 { "" } else { "s" };
         let mut text = match (self.sent, self.forged) {
+            (0, 0) => "no new data".into(),
             (sent, 0) => format!("{sent} data datagram{}", plural(sent)),
             (0, forged) => format!("{forged} forged datagram{}", plural(forged)),
             (sent, forged) => format!("{sent} data datagram{} and {forged} forged ones", plural(sent)),
@@ -184,22 +185,15 @@ fn sentence(run: &Run, record: &Record) -> Option<String> {
         What::Status { status } => format!("status: {status}"),
         What::Started { result: "connected" } => "is connected".into(),
         What::Started { result } => format!("has no tunnel: {result}"),
-        What::LoggedIn { login, from } => format!("accepts \"{login}\" from {}", somebody(run, *from)),
-        What::LoginRefused { from } => format!("refuses the login from {}", somebody(run, *from)),
-        What::Roamed { from, to } => format!("finds the session of {from} at {to} now"),
-        What::SettingsChanged => "is given other settings".into(),
-        What::Rekeyed { epoch } => format!("seals with the keys of epoch {epoch}"),
-        What::SessionEnded { login, reason } => format!("ends the session of \"{login}\": {reason}"),
-        What::Rebound { to } => format!("has another address and does not know: {to}"),
-        What::Dropped { reason } => {
-            let What::Received { kind, .. } = &run.record(record.cause)?.what else {
-                return Some(format!("drops an inner packet: {reason}"));
-            };
-            if *kind == BULK_KIND {
-                return None;
-            }
-            format!("drops {kind}: {reason}")
-        }
+        What::LoggedIn { .. }
+        | What::LoginRefused { .. }
+        | What::Roamed { .. }
+        | What::SettingsChanged
+        | What::Retrying { .. }
+        | What::Rekeyed { .. }
+        | What::SessionEnded { .. }
+        | What::Rebound { .. } => return of_sessions(run, record),
+        What::Dropped { reason } => return dropped(run, record, reason),
         What::Attack { .. } => return attack(run, record),
         What::Sent { .. } if is_forged(run, record) => return None,
         What::Sent { kind, .. } if *kind == BULK_KIND => return None,
@@ -219,6 +213,28 @@ fn sentence(run: &Run, record: &Record) -> Option<String> {
 fn on_the_way(run: &Run, record: &Record, what: &str) -> Option<String> {
     let (kind, nth) = datagram_of(run, record)?;
     (kind != BULK_KIND).then(|| format!("{kind} {nth} {what}"))
+}
+
+fn dropped(run: &Run, record: &Record, reason: &str) -> Option<String> {
+    let What::Received { kind, .. } = &run.record(record.cause)?.what else {
+        return Some(format!("drops an inner packet: {reason}"));
+    };
+    (*kind != BULK_KIND).then(|| format!("drops {kind}: {reason}"))
+}
+
+/// The same for what becomes of sessions and addresses.
+fn of_sessions(run: &Run, record: &Record) -> Option<String> {
+    Some(match &record.what {
+        What::LoggedIn { login, from } => format!("accepts \"{login}\" from {}", somebody(run, *from)),
+        What::LoginRefused { from } => format!("refuses the login from {}", somebody(run, *from)),
+        What::Roamed { from, to } => format!("finds the session of {from} at {to} now"),
+        What::SettingsChanged => "is given other settings".into(),
+        What::Retrying { error } => format!("could not log in again ({error}), and will try once more"),
+        What::Rekeyed { epoch } => format!("seals with the keys of epoch {epoch}"),
+        What::SessionEnded { login, reason } => format!("ends the session of \"{login}\": {reason}"),
+        What::Rebound { to } => format!("has another address and does not know: {to}"),
+        _ => return None,
+    })
 }
 
 /// A host, or whoever has an address that no host has.

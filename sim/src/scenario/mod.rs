@@ -3,6 +3,7 @@
 pub mod adversary;
 mod error;
 mod phrase;
+mod pick;
 mod source;
 mod validate;
 pub mod values;
@@ -17,6 +18,7 @@ pub use error::ScenarioError;
 pub(crate) use error::nearest;
 #[cfg(feature = "cli")]
 pub(crate) use error::suggestion as suggest;
+pub use pick::Pick;
 pub use source::{Files, ReadFile};
 use values::{Chance, Delay, Rate, Size, Span};
 
@@ -43,6 +45,9 @@ pub struct Scenario {
     pub resolution: Span,
     /// When the work ends at the latest. It ends sooner when everybody is done and no event is left.
     pub duration: Span,
+    /// Whether it may end sooner.
+    #[serde(default = "default_ends_early")]
+    pub ends_early: bool,
     /// How soon after all faults have healed a ping must pass (property P9).
     #[serde(default = "default_liveness")]
     pub liveness: Span,
@@ -86,6 +91,10 @@ fn default_seed() -> u64 {
 
 fn default_resolution() -> Span {
     Span(Duration::from_millis(1))
+}
+
+fn default_ends_early() -> bool {
+    true
 }
 
 fn default_liveness() -> Span {
@@ -346,20 +355,18 @@ pub struct Direction {
     pub limit: Option<u32>,
     /// Largest outer IP packet in bytes.
     pub mtu: Option<u16>,
-    /// Datagrams to drop, by kind and count.
+    /// Datagrams that never arrive.
     #[serde(default)]
-    pub drop: Vec<Nth>,
-}
-
-/// The n-th datagram of a kind in this direction.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Nth {
-    /// What it means: `data`; in the classic profile `auth-request` and `auth-response`; in the secure one `login`,
-    /// `cookie`, `login-cookie`, `ke2`, `ke3`, `settings`, `rekey` and so on.
-    pub kind: String,
-    /// Which one, counted from 1.
-    pub nth: u64,
+    pub drop: Vec<Pick>,
+    /// Datagrams that take longer than the others, by `by`.
+    #[serde(default)]
+    pub late: Vec<Pick>,
+    /// Datagrams that arrive twice.
+    #[serde(default)]
+    pub double: Vec<Pick>,
+    /// Datagrams that arrive with one bit flipped.
+    #[serde(default)]
+    pub damage: Vec<Pick>,
 }
 
 /// Something that happens at a given time. Exactly one of the keys beside `at`, `every`, `times` and `to`.
@@ -394,6 +401,34 @@ pub struct TimedEvent {
     pub rebind: Option<String>,
     /// The new address of `rebind`. With `every`, the port is one higher each time.
     pub to: Option<SocketAddr>,
+    /// A server's operator changes a user's account. It outlives the server's crashes.
+    pub account: Option<AccountChange>,
+}
+
+/// What an operator does to an account. Exactly one of `becomes` and `password`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct AccountChange {
+    /// The server whose user it is.
+    pub server: String,
+    /// The user's login.
+    pub login: String,
+    /// What becomes of the account.
+    pub becomes: Option<AccountState>,
+    /// The password that it has from now on.
+    pub password: Option<String>,
+}
+
+/// What becomes of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum AccountState {
+    /// It is still there, and lets nobody in.
+    Disabled,
+    /// It lets its user in again.
+    Enabled,
+    /// It is gone.
+    Removed,
 }
 
 impl TimedEvent {
@@ -429,6 +464,22 @@ pub struct Expectation {
     pub or: Option<Outcome>,
     /// Exactly when.
     pub at: Option<Span>,
+    /// The status of its tunnel when the work is done, before the faults heal.
+    pub finally: Option<Finally>,
+}
+
+/// Where a tunnel is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Finally {
+    /// It is down.
+    Disconnected,
+    /// It is coming up for the first time.
+    Connecting,
+    /// It is up.
+    Connected,
+    /// It was up, and logs in again.
+    Reasserting,
 }
 
 /// How `start` completes.
@@ -441,6 +492,19 @@ pub enum Outcome {
     ConnectionTimedOut,
     /// Name or password are wrong.
     AuthenticationRejected,
+}
+
+impl Finally {
+    /// Its name in a scenario and in a trace.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Disconnected => "disconnected",
+            Self::Connecting => "connecting",
+            Self::Connected => "connected",
+            Self::Reasserting => "reasserting",
+        }
+    }
 }
 
 impl Outcome {

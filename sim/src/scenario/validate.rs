@@ -2,6 +2,7 @@
 
 mod adversaries;
 mod events;
+mod picks;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use sandhog_proto::IpPrefix;
 
 use super::error::suggestion;
 use super::source::Step as At;
-use super::{Client, Link, Nth, Profile, Scenario, Server, Step};
+use super::{Client, Link, Profile, Scenario, Server, Step};
 
 /// A mistake and the way to the value that made it.
 pub(super) struct Mistake<'a> {
@@ -335,27 +336,7 @@ fn validate_link<'a>(
         if direction.limit == Some(0) {
             return Err(mistake(&at(key), "a queue of 0 datagrams lets nothing through"));
         }
-        for (number, Nth { kind, nth }) in direction.drop.iter().enumerate() {
-            let drop = [
-                At::Key("link"),
-                At::Index(index),
-                At::Key(key),
-                At::Key("drop"),
-                At::Index(number),
-            ];
-            known(
-                "kind of datagram",
-                kind,
-                scenario.profile.kinds(),
-                &[&drop[..], &[At::Key("kind")]].concat(),
-            )?;
-            if *nth == 0 {
-                return Err(mistake(
-                    &[&drop[..], &[At::Key("nth")]].concat(),
-                    "datagrams are counted from 1",
-                ));
-            }
-        }
+        picks::validate(scenario, index, key, direction)?;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ mod determinism;
 mod links;
 mod manifests;
 mod shape;
+mod survival;
 
 use std::{fs, path::Path, process::Command};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::{At, Checked, Mistake, host_names, known, mistake, validate_pair};
-use crate::scenario::{Scenario, TimedEvent};
+use crate::scenario::{AccountChange, AccountState, Profile, Scenario, TimedEvent};
 
 /// More repeats than this, and a scenario is a mistake.
 const MOST_TIMES: u16 = 10_000;
@@ -59,6 +59,10 @@ fn validate_event<'a>(scenario: &'a Scenario, index: usize, event: &'a TimedEven
         count += 1;
         validate_pair(&hosts, pair, &at(key))?;
     }
+    if let Some(change) = &event.account {
+        count += 1;
+        validate_account(scenario, index, event, change)?;
+    }
     match count {
         1 if event.at.0 >= scenario.duration.0 => Err(mistake(
             &at("at"),
@@ -71,7 +75,72 @@ fn validate_event<'a>(scenario: &'a Scenario, index: usize, event: &'a TimedEven
         _ => Err(mistake(
             &at("at"),
             "an event is exactly one of crash, restart, partition, repair, stop, start, sleep, wake, network-changed, \
-             rebind",
+             rebind, account",
+        )),
+    }
+}
+
+/// `account`: a user whom the server has at that time.
+fn validate_account<'a>(
+    scenario: &'a Scenario,
+    index: usize,
+    event: &'a TimedEvent,
+    change: &'a AccountChange,
+) -> Checked<'a> {
+    let at = |key| {
+        [
+            At::Key("event"),
+            At::Index(index),
+            At::Key("account"),
+            At::Key(key),
+        ]
+    };
+    let table = &at("server")[..3];
+    if scenario.profile == Profile::Classic {
+        return Err(mistake(
+            table,
+            "a classic server has its users for as long as it runs",
+        ));
+    }
+    let servers: Vec<&str> = scenario
+        .servers
+        .iter()
+        .map(|server| server.name.as_str())
+        .collect();
+    known("server", &change.server, &servers, &at("server"))?;
+    let server = scenario
+        .servers
+        .iter()
+        .filter(|server| server.name == change.server);
+    let users: Vec<&str> = server
+        .flat_map(|server| &server.users)
+        .map(|user| user.login.as_str())
+        .collect();
+    known("user", &change.login, &users, &at("login"))?;
+    let removed = |other: &TimedEvent| {
+        let change = other.account.as_ref().map(|other| {
+            (&other.server, &other.login) == (&change.server, &change.login)
+                && other.becomes == Some(AccountState::Removed)
+        });
+        change == Some(true) && !std::ptr::eq(other, event) && other.at <= event.at
+    };
+    if let Some(earlier) = scenario.events.iter().find(|other| removed(other)) {
+        return Err(mistake(
+            &at("login"),
+            format!("`{}` is removed at {} already", change.login, earlier.at),
+        ));
+    }
+    if event.every.is_some() {
+        return Err(mistake(
+            table,
+            "an account is changed once for each [[event]]; `every` is not for it",
+        ));
+    }
+    match (change.becomes, &change.password) {
+        (Some(_), None) | (None, Some(_)) => Ok(()),
+        _ => Err(mistake(
+            table,
+            "`account` needs exactly one of becomes and password",
         )),
     }
 }

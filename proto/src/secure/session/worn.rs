@@ -1,0 +1,69 @@
+//! What a session does when its key has sealed nearly all that a key may seal. No wire gets that far in a test.
+
+use core::net::SocketAddr;
+
+use rand_core::SeedableRng;
+
+use super::super::sealer::{REJECT_AFTER_MESSAGES, REKEY_AFTER_MESSAGES};
+use super::*;
+
+/// A client's session that has sealed so many messages, and its queues.
+fn after(messages: u64) -> (Session, Queues) {
+    let session = Session::new(
+        Role::Client,
+        Chain::first(&[1; 64], &[2; 64]),
+        Indices { ours: 1, theirs: 2 },
+        SocketAddr::from(([203, 0, 113, 1], 9999)),
+        Instant::ZERO,
+        ChaCha20Rng::from_seed([3; 32]),
+    );
+    session.epochs.sealer().skip_to(messages);
+    (session, Queues::default())
+}
+
+fn packet() -> PacketBuf {
+    let mut header = [0; 20];
+    (header[0], header[3]) = (0x45, 20);
+    PacketBuf::copied_from(&header)
+}
+
+/// The kinds of what waits to be sent.
+fn sent(queues: &mut Queues) -> alloc::vec::Vec<&'static str> {
+    core::iter::from_fn(|| queues.poll_datagram())
+        .map(|datagram| datagram.kind)
+        .collect()
+}
+
+#[test]
+fn new_keys_are_asked_for_when_a_key_has_sealed_2_to_the_60_messages_and_not_before() {
+    let (mut session, mut queues) = after(REKEY_AFTER_MESSAGES - 2);
+    let now = Instant::from_secs(1);
+    let wake = |session: &mut Session, queues: &mut Queues| {
+        session.handle_timeout(now, &mut || 5, queues).unwrap();
+        sent(queues)
+    };
+    session.send_packet(now, packet(), &mut queues);
+    assert_eq!(wake(&mut session, &mut queues), ["data"]);
+    session.send_packet(now, packet(), &mut queues);
+    assert_eq!(wake(&mut session, &mut queues), ["data", "rekey"]);
+    session.send_packet(now, packet(), &mut queues);
+    assert_eq!(wake(&mut session, &mut queues), ["data"], "it has been asked");
+}
+
+#[test]
+fn a_session_whose_key_is_used_up_drops_and_counts_what_it_cannot_seal() {
+    let (mut session, mut queues) = after(REJECT_AFTER_MESSAGES - 1);
+    let now = Instant::from_secs(1);
+    for _ in 0..3 {
+        session.send_packet(now, packet(), &mut queues);
+    }
+    session.ping(now, 0, &mut queues);
+    assert_eq!(sent(&mut queues), ["data"], "the last counter is good for one");
+    let dropped: u64 = queues.counters.drops().map(|(_, count)| count).sum();
+    assert_eq!(dropped, 3);
+    assert_eq!(
+        session.epochs.sealer().messages(),
+        REJECT_AFTER_MESSAGES,
+        "and never wraps"
+    );
+}

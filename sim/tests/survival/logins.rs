@@ -1,0 +1,265 @@
+//! Logins over links that are slow or silent: rows 1 to 3, 8 to 11 and 25.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use sandhog_sim::record::What;
+use sandhog_sim::setup::Setup;
+use sandhog_sim::{Run, Scenario};
+
+use crate::support::{
+    ALICE, SERVER, between, consequences, ends, healed, logins, ms, pings, records, retries, run, run_any,
+    run_both, run_builtin, scenario, sent, started, statuses,
+};
+
+/// Kind, sender and time of each datagram until the faults healed.
+fn wire(run: &Run) -> Vec<(&'static str, Option<u16>, u64)> {
+    let until = healed(run);
+    let datagrams = run.records.iter().filter_map(|record| match record.what {
+        What::Sent { kind, .. } if record.at < until => Some((kind, record.host, record.at.as_millis())),
+        _ => None,
+    });
+    datagrams.collect()
+}
+
+#[test]
+fn a_login_is_six_datagrams_in_three_round_trips_whichever_ip_version_is_outside() {
+    let v4 = scenario("1s", "", "delay = \"20ms\"", "");
+    let mut v6 = v4.clone();
+    v6.servers[0].address = "[2001:db8::1]:4000".parse().unwrap();
+    v6.clients[0].address = "[2001:db8:2::2]:50000".parse().unwrap();
+    for scenario in [v4, v6] {
+        let run = run_both(&scenario, 7);
+        let (alice, server) = (Some(ALICE), Some(SERVER));
+        let expected = [
+            ("login", alice, 0),
+            ("cookie", server, 20),
+            ("login-cookie", alice, 40),
+            ("ke2", server, 60),
+            ("ke3", alice, 80),
+            ("settings", server, 100),
+            ("ping", alice, 120),
+            ("pong", server, 140),
+        ];
+        assert_eq!(wire(&run), expected);
+        assert_eq!(started(&run, ALICE), Some((ms(120), "connected")));
+        assert_eq!(logins(&run), [ms(140)]);
+    }
+}
+
+#[test]
+fn over_750_ms_each_way_each_message_goes_four_times_at_most_and_one_session_comes_of_it() {
+    for seed in 0..10 {
+        let run = run_builtin("long-rtt", seed);
+        assert_eq!(started(&run, ALICE), Some((ms(4500), "connected")), "seed {seed}");
+        assert_eq!(logins(&run), [ms(5250)], "seed {seed}");
+        for (host, kind) in [
+            (ALICE, "login"),
+            (SERVER, "cookie"),
+            (ALICE, "login-cookie"),
+            (SERVER, "ke2"),
+            (ALICE, "ke3"),
+            (SERVER, "settings"),
+        ] {
+            let count = sent(&run, host, kind).len();
+            assert!((3..=4).contains(&count), "seed {seed}: {count} times {kind}");
+        }
+    }
+}
+
+#[test]
+fn answers_that_take_fourteen_weeks_find_nobody_and_leave_nothing() {
+    const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+    let scenario = scenario(
+        "1s",
+        "",
+        "delay = \"2352h\"",
+        "[[expect]]\nclient = \"alice\"\noutcome = \"connection-timed-out\"\nat = \"10s\"\nfinally = \"disconnected\"\n",
+    );
+    let mut setup = Setup::of(&scenario);
+    setup.duration = WEEK * 30;
+    for seed in 0..10 {
+        let run = run(&setup, seed);
+        let asked = sent(&run, ALICE, "login");
+        let answered = sent(&run, SERVER, "cookie");
+        let after: Vec<_> = asked
+            .iter()
+            .zip(&answered)
+            .map(|(asked, answered)| between(*asked, *answered))
+            .collect();
+        assert_eq!(
+            after,
+            vec![WEEK * 14; asked.len()],
+            "each is answered once, whenever it comes"
+        );
+        assert_eq!(run.counters["alice.dropped.unexpected"], answered.len() as u64);
+        assert_eq!(run.counters["datagrams.made"], 2 * asked.len() as u64);
+        assert_eq!(run.counters["datagrams.in-flight"], 0);
+    }
+}
+
+#[test]
+fn of_five_copies_of_every_message_one_session_comes_with_one_proof() {
+    for seed in 0..10 {
+        let run = run_builtin("handshake-dup", seed);
+        assert_eq!(logins(&run).len(), 1, "seed {seed}");
+        assert_eq!(ends(&run), [], "seed {seed}");
+        let proofs = records(&run, ALICE, |what| matches!(what, What::Sent { kind: "ke3", .. }));
+        let proofs: BTreeSet<_> = proofs.map(|record| run.packet(record.id).unwrap()).collect();
+        assert_eq!(proofs.len(), 1, "seed {seed}: a repeat is the same datagram");
+        let ended = |what: &What| matches!(what, What::Task { text, .. } if text == "ping: 4 of 4 answered");
+        assert_eq!(records(&run, ALICE, ended).count(), 1);
+    }
+}
+
+#[test]
+fn a_packet_that_overtakes_the_ping_makes_the_session_live_as_well() {
+    for seed in 0..10 {
+        let run = run_builtin("handshake-reorder", seed);
+        let login = records(&run, SERVER, |what| matches!(what, What::LoggedIn { .. }))
+            .next()
+            .unwrap();
+        let cause = &run.record(login.cause).unwrap().what;
+        assert!(
+            matches!(cause, What::Received { kind: "data", .. }),
+            "seed {seed}: {cause:?}"
+        );
+        assert_eq!(sent(&run, SERVER, "settings").len(), 2, "seed {seed}");
+        let dropped = |what: &What| matches!(what, What::Dropped { .. });
+        let by_server = records(&run, SERVER, dropped).count();
+        assert_eq!(by_server, 0, "seed {seed}: the late ping is still good");
+    }
+}
+
+#[test]
+fn packets_from_before_the_tunnel_is_up_are_dropped_and_each_is_counted() {
+    let steps = pings(60, "100ms", 1);
+    let events = "[[event]]\nat = \"1s\"\nstop = \"alice\"\n[[event]]\nat = \"2s\"\nstart = \"alice\"\n";
+    for seed in 0..5 {
+        let run = run_both(&scenario("8s", &steps, "delay = \"100ms\"", events), seed);
+        let up = statuses(&run, ALICE)
+            .into_iter()
+            .filter(|(_, status)| *status == "connected");
+        let [first, second] = up.map(|(at, _)| at).collect::<Vec<_>>()[..] else {
+            panic!("seed {seed}: {:?}", statuses(&run, ALICE))
+        };
+        assert_eq!([first, second], [ms(600), ms(2600)], "seed {seed}");
+        let down = |at| at >= ms(1000) && at < second;
+        let early = records(&run, ALICE, |what| matches!(what, What::InnerOut { .. }));
+        let early = early.filter(|record| down(record.at)).count();
+        assert_eq!(early, 16, "seed {seed}: one each 100 ms");
+        assert_eq!(
+            run.counters["alice.dropped.not-connected"], early as u64,
+            "seed {seed}"
+        );
+        let data = sent(&run, ALICE, "data");
+        assert!(data.iter().all(|at| *at >= first && !down(*at)), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_silent_server_is_asked_every_400_to_500_ms_for_exactly_ten_seconds() {
+    let scenario = Scenario::builtin("auth-timeout").unwrap();
+    for seed in 0..20 {
+        let run = run_both(&scenario, seed);
+        assert_eq!(started(&run, ALICE), Some((ms(10_000), "connection-timed-out")));
+        let asked = sent(&run, ALICE, "login");
+        assert_eq!(asked[0], ms(0));
+        assert!(asked.last().unwrap() < &ms(10_000));
+        for pair in asked.windows(2) {
+            let gap = between(pair[0], pair[1]).as_millis();
+            // One more for the grid.
+            assert!((400..=501).contains(&gap), "seed {seed}: {gap} ms");
+        }
+        assert!(between(*asked.last().unwrap(), ms(10_000)) <= Duration::from_millis(501));
+        let prints: BTreeSet<_> = records(&run, ALICE, |what| matches!(what, What::Sent { .. }))
+            .map(|record| run.packet(record.id).unwrap())
+            .collect();
+        assert_eq!(prints.len(), 1, "a repeat is the same datagram");
+    }
+}
+
+#[test]
+fn a_tunnel_that_was_up_waits_up_to_1_2_4_and_at_last_60_s_between_its_logins() {
+    let scenario = scenario(
+        "30min",
+        "",
+        "delay = \"20ms\"",
+        "[[event]]\nat = \"5s\"\ncrash = \"server\"\n[[expect]]\nclient = \"alice\"\noutcome = \"connected\"\n\
+         finally = \"reasserting\"\n",
+    );
+    for seed in 0..10 {
+        let run = run(&Setup::of(&scenario), seed);
+        let asked = sent(&run, ALICE, "login");
+        let mut begun = asked.iter().filter(|at| **at > ms(1000));
+        // Her keepalive at 25.12 s stays unanswered for 15 s.
+        let mut attempt = *begun.next().unwrap();
+        assert_eq!(attempt, ms(40_120));
+        let retries = retries(&run, ALICE);
+        assert!(retries.len() > 20, "seed {seed}: {}", retries.len());
+        for (number, (failed, error)) in retries.iter().enumerate() {
+            assert_eq!(*error, "connection-timed-out");
+            assert_eq!(between(attempt, *failed), Duration::from_secs(10), "seed {seed}");
+            let Some(next) = asked.iter().find(|at| *at > failed) else {
+                break;
+            };
+            let most = Duration::from_secs(60.min(1 << number.min(10))) + Duration::from_millis(1);
+            assert!(between(*failed, *next) <= most, "seed {seed}: wait {number}");
+            attempt = *next;
+        }
+        let longest = retries
+            .windows(2)
+            .map(|pair| between(pair[0].0, pair[1].0))
+            .max()
+            .unwrap();
+        assert!(
+            longest > Duration::from_secs(30),
+            "seed {seed}: the waits do grow"
+        );
+    }
+}
+
+#[test]
+fn data_both_ways_right_after_the_login_makes_nobody_log_in_again() {
+    for seed in 0..10 {
+        let run = run_builtin("handshake-ping-pong", seed);
+        assert_eq!(
+            (logins(&run).len(), sent(&run, ALICE, "login").len()),
+            (1, 1),
+            "seed {seed}"
+        );
+        let first = |host| sent(&run, host, "data")[0];
+        assert!(between(logins(&run)[0], first(SERVER)) < Duration::from_millis(100));
+        assert_eq!(
+            first(ALICE),
+            started(&run, ALICE).unwrap().0,
+            "not a millisecond later"
+        );
+    }
+}
+
+#[test]
+fn nothing_that_was_damaged_on_the_way_is_taken_in_three_hundred_logins() {
+    let setup = Setup::of(&Scenario::builtin("handshake-corrupt-30").unwrap());
+    let (mut damaged, mut failed) = (0, 0);
+    for seed in 0..300 {
+        // A run in which no ping gets through is no failure here.
+        let run = run_any(&setup, seed);
+        for flight in run
+            .records
+            .iter()
+            .filter(|record| matches!(record.what, What::Flight { corrupted: true, .. }))
+        {
+            let received = run.records.iter().find(|record| record.cause == flight.id);
+            let Some(received) = received else { continue };
+            let came: Vec<_> = consequences(&run, received.id).collect();
+            let [What::Dropped { .. }] = came[..] else {
+                panic!("seed {seed}: {came:?}")
+            };
+            damaged += 1;
+        }
+        failed += usize::from(started(&run, ALICE).is_none_or(|(_, result)| result != "connected"));
+    }
+    assert!(damaged > 1000, "{damaged}");
+    assert_eq!(failed, 0, "of 300");
+}
