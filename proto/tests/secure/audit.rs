@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sandhog_proto::{Command, TunnelStatus};
+use sandhog_proto::{Command, EventKind, TunnelStatus};
 
 use crate::support::{DELAY, Net, Seen, client_config, packet, server_address, server_config};
 
@@ -20,6 +20,8 @@ pub(crate) struct Audit {
     pub(crate) datagrams: u64,
     /// Control datagrams that were sent again byte for byte.
     pub(crate) repeats: u64,
+    /// How often the client has changed its keys, without the logins.
+    pub(crate) rekeys: usize,
 }
 
 impl Audit {
@@ -62,12 +64,9 @@ impl Audit {
     }
 }
 
-/// How long the life is that is audited, whatever the number of packets.
-const LIFE: Duration = Duration::from_secs(1200);
-
-/// A life of 20 minutes with `packets` packets, half of them each way: a wire that loses, doubles and reorders, a client
+/// A life of this length with `packets` packets, half of them each way: a wire that loses, doubles and reorders, a client
 /// that moves, sleeps, stops and starts, and keys that are changed every two minutes.
-pub(crate) fn audited(packets: u64) -> Audit {
+pub(crate) fn audited(packets: u64, life: Duration) -> Audit {
     let mut net = Net::new(server_config(), [client_config("kean", 1)]);
     let (mut count, mut logins) = (0u64, 0u64);
     net.wire = Box::new(move |seen: &Seen| {
@@ -85,7 +84,7 @@ pub(crate) fn audited(packets: u64) -> Audit {
     });
     let mut audit = Audit::default();
     let rounds = packets / 2;
-    let step = LIFE / u32::try_from(rounds).unwrap();
+    let step = life / u32::try_from(rounds).unwrap();
     let at = |percent: u64| rounds * percent / 100;
     net.start(0);
     net.run_for(Duration::from_secs(10));
@@ -110,6 +109,8 @@ pub(crate) fn audited(packets: u64) -> Audit {
         }
         net.run_for(step);
         net.log.drain(..).for_each(|seen| audit.look(&seen));
+        let is_rekey = |(_, kind): &&(_, EventKind)| matches!(kind, EventKind::Rekeyed { .. });
+        audit.rekeys += net.clients[0].events.iter().filter(is_rekey).count();
         // What is kept of a run has to stay small, however long it is.
         net.server_packets.clear();
         net.server_events.clear();
