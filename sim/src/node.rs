@@ -102,7 +102,11 @@ impl Node {
         let given = settings.addresses.iter();
         let given: Vec<(IpAddr, u8)> = given.map(|prefix| (prefix.address, prefix.length)).collect();
         if !described.addresses.is_empty() {
-            if described.addresses != given {
+            let sorted = |mut addresses: Vec<(IpAddr, u8)>| {
+                addresses.sort_unstable();
+                addresses
+            };
+            if sorted(described.addresses.clone()) != sorted(given.clone()) {
                 let detail = format!("{given:?} were given, not {:?}", described.addresses);
                 world.hosts[usize::from(self.id)].misgiven.get_or_insert(detail);
             }
