@@ -7,7 +7,7 @@ use sandhog_sim::record::What;
 use sandhog_sim::setup::Setup;
 
 use crate::support::{
-    ALICE, SERVER, between, ends, logins, records, run, run_both, run_builtin, scenario, sent,
+    ALICE, SERVER, between, ends, logins, pings, records, run, run_both, run_builtin, scenario, sent,
 };
 
 /// When the client was bound anew and where to.
@@ -87,6 +87,26 @@ fn a_download_waits_for_the_clients_next_word_and_completes() {
                 "seed {seed}: {after:?}"
             );
         }
+    }
+}
+
+#[test]
+fn packets_from_the_old_address_that_come_late_do_not_lead_the_session_back() {
+    // What Alice sends in the last 100 ms at the old address takes half a second longer.
+    let link =
+        "delay = \"20ms\"\nforward = { late = [{ from = \"900ms\", until = \"1s\", by = \"500ms\" }] }";
+    let rebind = "[[event]]\nat = \"1s\"\nrebind = \"alice\"\nto = \"203.0.113.80:61000\"\n";
+    for seed in 0..3 {
+        let run = run_both(&scenario("3s", &pings(100, "20ms", 90), link, rebind), seed);
+        let late = records(&run, SERVER, |what| {
+            matches!(what, What::Received { kind: "data", .. })
+        });
+        let late = late.filter(|record| {
+            let flight = run.record(record.cause).unwrap();
+            between(flight.at, record.at) > Duration::from_millis(500)
+        });
+        assert_eq!(late.count(), 5, "seed {seed}");
+        is_followed(&run);
     }
 }
 
