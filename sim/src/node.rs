@@ -102,12 +102,9 @@ impl Node {
         let given = settings.addresses.iter();
         let given: Vec<(IpAddr, u8)> = given.map(|prefix| (prefix.address, prefix.length)).collect();
         if !described.addresses.is_empty() {
-            let sorted = |mut addresses: Vec<(IpAddr, u8)>| {
-                addresses.sort_unstable();
-                addresses
-            };
-            if sorted(described.addresses.clone()) != sorted(given.clone()) {
-                let detail = format!("{given:?} were given, not {:?}", described.addresses);
+            let [described, given] = [&described.addresses, &given].map(|addresses| listed(addresses));
+            if described != given {
+                let detail = format!("{given} given, not {described}");
                 world.hosts[usize::from(self.id)].misgiven.get_or_insert(detail);
             }
             return;
@@ -509,4 +506,15 @@ impl Node {
 
 fn since_origin(now: Instant) -> Duration {
     now.saturating_duration_since(Instant::ZERO)
+}
+
+/// Addresses in an order and a form of their own, to compare and to show.
+fn listed(addresses: &[(IpAddr, u8)]) -> String {
+    let mut addresses: Vec<_> = addresses.to_vec();
+    addresses.sort_unstable();
+    let addresses: Vec<_> = addresses
+        .iter()
+        .map(|(address, length)| format!("{address}/{length}"))
+        .collect();
+    addresses.join(", ")
 }

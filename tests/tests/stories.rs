@@ -1,4 +1,5 @@
-//! The story of every built-in scenario as a snapshot: a change of behaviour shows in a diff that reads like prose.
+//! The story of every built-in scenario as a snapshot: a change of behaviour shows in a diff that reads like prose. And
+//! whatever the seed, every check of it holds.
 
 use sandhog_sim::{Detail, Engine, report};
 
@@ -11,3 +12,22 @@ fn check(name: &str) {
     settings.bind(|| insta::assert_snapshot!(format!("story@{name}"), report::story(&run)));
 }
 crate::for_every_scenario!(check);
+
+mod passes_with_every_committed_seed {
+    use super::{Detail, Engine};
+
+    #[track_caller]
+    fn check(name: &str) {
+        for seed in 0..50 {
+            let run = sandhog_tests::run(name, seed, Engine::Event, Detail::Digest);
+            for check in &run.checks {
+                assert!(
+                    check.passed,
+                    "{name}, seed {seed}, {}: {}",
+                    check.name, check.detail
+                );
+            }
+        }
+    }
+    crate::for_every_scenario!(check);
+}

@@ -4,16 +4,20 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use crate::config::Endpoint;
+use crate::users::command::UserCommand;
+
 /// What stands below `--help`.
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done; also after a stop by SIGTERM or SIGINT
-  1  something on this machine stood in the way: rights, a port, a device, a route
-  2  bad command line or configuration, or a file that cannot be read
-  3  the server rejected the login
+  1  something on this machine stood in the way: rights, a port, a device, a route, a full disk
+  2  bad command line, configuration or user, or a file that cannot be read
+  3  the server rejected the login, or has no place for the user
   4  the server did not answer in time
+  5  the session went to another device of the same user
 
-The only profile so far, classic, is INSECURE: everyone with the key can read every password and all traffic.";
+The profile `classic`, which a file has to name, is INSECURE: everyone with the key can read every password and all traffic.";
 
 /// A VPN tunnel by name and password over UDP.
 #[derive(Debug, Parser)]
@@ -30,7 +34,26 @@ pub struct Cli {
 /// What the program can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Make everything that a new server needs: key, setup, an empty list of users, configuration files
+    ///
+    /// Never overwrites a file.
+    Init {
+        /// Where to make it; made if it is not there
+        #[arg(long, value_name = "FOLDER", default_value = ".")]
+        folder: PathBuf,
+        /// Where clients will find the server, for their configuration file
+        #[arg(long, value_name = "HOST:PORT", value_parser = endpoint)]
+        server: Option<Endpoint>,
+    },
+    /// Add, change, list and remove the users of a server
+    User {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: UserCommand,
+    },
     /// Let users log in and carry their packets, until SIGTERM or SIGINT
+    ///
+    /// SIGHUP has it read the file with the users again.
     #[command(after_help = EXIT_CODES)]
     Server {
         /// The server's configuration file (TOML)
@@ -44,8 +67,24 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
-    /// Read a password and print what belongs into `password-hash` in a server's configuration
+    /// Change one's own password, as a user: logs in and has the server take a new one
+    ///
+    /// Needs no root. A tunnel of the same user that is up on another device ends, unless the user may have several.
+    #[command(after_help = EXIT_CODES)]
+    Passwd {
+        /// The client's configuration file (TOML)
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Read the new password from standard input, one line, instead of asking on the terminal
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Read a password and print what belongs into `password-hash` in a server's configuration (classic profile)
     ///
     /// Asks twice on a terminal, without echo. Otherwise reads one line from standard input.
     HashPassword,
+}
+
+fn endpoint(text: &str) -> Result<Endpoint, String> {
+    text.parse().map_err(|()| format!("expected {}", Endpoint::FORM))
 }

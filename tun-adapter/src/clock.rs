@@ -23,6 +23,14 @@ pub fn now() -> Instant {
     Instant::from_nanos(secs.saturating_mul(1_000_000_000).saturating_add(nanos))
 }
 
+/// What the clock of the world showed at the origin of [`now`]'s clock, in seconds since 1970-01-01 00:00 UTC. It follows
+/// no later correction of that clock.
+#[must_use]
+pub fn unix_origin() -> u64 {
+    let seconds = clock_gettime(ClockId::Realtime).tv_sec.max(0).unsigned_abs();
+    seconds.saturating_sub(now().as_nanos() / 1_000_000_000)
+}
+
 /// Wakes one waiter at a time of [`now`]'s clock, with the kernel's precision.
 #[derive(Debug)]
 pub struct Timer {

@@ -9,14 +9,16 @@ use sandhog_proto::StartError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// Something on this machine stood in the way: rights, a port, a device, a route.
+    /// Something on this machine stood in the way: rights, a port, a device, a route, a full disk.
     Runtime = 1,
-    /// The command line, a configuration file or a file named in it is wrong or cannot be read.
+    /// The command line, a configuration file or a file named in it is wrong or cannot be read, or there is no such user.
     Input = 2,
-    /// The server answered that name or password are wrong.
+    /// The server answered that name or password are wrong, or that it has no place for the user.
     Rejected = 3,
     /// The server did not answer in time.
     TimedOut = 4,
+    /// The session went to another device of the same user.
+    Replaced = 5,
 }
 
 /// An error for a person. Prints as `error: …`, with a line `help: …` below it where there is something to do.
@@ -71,9 +73,27 @@ impl From<StartError> for Failure {
             ),
             StartError::AuthenticationRejected => (
                 Exit::Rejected,
-                "check `login` and the password; on the server, the user's `password-hash` is made by \
-                 `sandhog hash-password`",
+                "check `login` and the password; on the server, `sandhog user passwd` sets a new one (in the classic \
+                 profile, `sandhog hash-password` makes the user's `password-hash`)",
             ),
+            StartError::AccountDisabled => (
+                Exit::Rejected,
+                "the password is right; on the server, `sandhog user enable` and SIGHUP let the user in again",
+            ),
+            StartError::AccountExpired => (
+                Exit::Rejected,
+                "the password is right; on the server, `sandhog user list` shows until when the user was let in",
+            ),
+            StartError::ServerFull => (
+                Exit::Rejected,
+                "the password is right; the server's networks under [device] need shorter prefixes",
+            ),
+            StartError::SessionReplaced => (
+                Exit::Replaced,
+                "start it again to get the session back, or have the user added with more than one session on the \
+                 server (`--max-sessions`)",
+            ),
+            StartError::InvalidConfiguration => (Exit::Input, "choose a shorter password"),
             StartError::KeyExhausted => (Exit::Runtime, "make a new key and give it to both sides"),
             _ => {
                 return Self {

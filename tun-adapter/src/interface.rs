@@ -6,7 +6,7 @@ use std::os::unix::net::UnixDatagram;
 
 use rtnetlink::packet_route::link::{AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute};
 use rtnetlink::packet_route::route::{RouteMessage, RouteScope};
-use rtnetlink::{Handle, LinkUnspec, RouteMessageBuilder};
+use rtnetlink::{AddressMessageBuilder, Handle, LinkUnspec, RouteMessageBuilder};
 use sandhog_proto::{IpPrefix, NetworkSettings};
 use tracing::debug;
 
@@ -19,69 +19,175 @@ use crate::failure::Failure;
 ///
 /// When the kernel refuses one of the steps; the message says which.
 pub async fn apply(name: &DeviceName, settings: &NetworkSettings) -> Result<(), Failure> {
+    with_netlink(async |handle| {
+        let device = Interface::find(handle, name)?;
+        device.silence().await;
+        device.add_addresses(&settings.addresses).await?;
+        device.bring_up(settings.mtu).await?;
+        for route in own_routes(settings) {
+            device.add_route(*route).await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Gives a device that has the settings `old` the settings `new` in their place. What is in both stays, but for the
+/// moment between the old addresses and the new ones.
+///
+/// # Errors
+///
+/// When the kernel refuses one of the steps; the message says which.
+pub async fn change(name: &DeviceName, old: &NetworkSettings, new: &NetworkSettings) -> Result<(), Failure> {
+    with_netlink(async |handle| {
+        let device = Interface::find(handle, name)?;
+        let (old_routes, new_routes): (Vec<_>, Vec<_>) =
+            (own_routes(old).collect(), own_routes(new).collect());
+        for route in old_routes.iter().filter(|route| !new_routes.contains(route)) {
+            device.remove_route(**route).await;
+        }
+        // First the old ones go: an address that comes to a network in which the device has one already would be a
+        // secondary one, and go together with the first.
+        for address in old
+            .addresses
+            .iter()
+            .filter(|address| !new.addresses.contains(address))
+        {
+            device.remove_address(*address).await;
+        }
+        let added = new
+            .addresses
+            .iter()
+            .filter(|address| !old.addresses.contains(address));
+        device.add_addresses(added).await?;
+        device.bring_up(new.mtu).await?;
+        for route in new_routes {
+            if old_routes.contains(&route) {
+                // With the last address of a family the kernel drops its routes.
+                device.put_route_back(*route).await?;
+            } else {
+                device.add_route(*route).await?;
+            }
+        }
+        Ok(())
+    })
+    .await
+}
+
+async fn with_netlink(work: impl AsyncFnOnce(&Handle) -> Result<(), Failure>) -> Result<(), Failure> {
     let (connection, handle, _) =
         rtnetlink::new_connection().map_err(|error| Failure::runtime("open a netlink socket", error))?;
     let connection = tokio::spawn(connection);
-    let result = apply_through(&handle, name, settings).await;
+    let result = work(&handle).await;
     connection.abort();
     result
 }
 
-async fn apply_through(
-    handle: &Handle,
-    name: &DeviceName,
-    settings: &NetworkSettings,
-) -> Result<(), Failure> {
-    // Interfaces are looked up through a socket, whichever.
-    let index = UnixDatagram::unbound()
-        .and_then(|socket| Ok(rustix::net::netdevice::name_to_index(socket, name.as_str())?))
-        .map_err(|error| Failure::runtime(format_args!("find the device `{name}`"), error))?;
-
-    // A link-local address would make the kernel send router solicitations into the tunnel, which the other side
-    // can only drop. A kernel without IPv6 refuses the attribute and sends none either.
-    let no_link_local = AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]);
-    let quiet = LinkUnspec::new_with_index(index)
-        .append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![no_link_local]))
-        .build();
-    if let Err(error) = handle.link().set(quiet).execute().await {
-        debug!("no switch for link-local addresses on {name}: {error}");
-    }
-
-    for prefix in &settings.addresses {
-        handle
-            .address()
-            .add(index, prefix.address, prefix.length)
-            .execute()
-            .await
-            .map_err(|error| explain_address(name, *prefix, error))?;
-    }
-    let up = LinkUnspec::new_with_index(index)
-        .mtu(settings.mtu.into())
-        .up()
-        .build();
-    handle
-        .link()
-        .set(up)
-        .execute()
-        .await
-        .map_err(|error| Failure::runtime(format_args!("bring `{name}` up"), cause(error)))?;
-
-    for route in &settings.included_routes {
-        if settings
+/// The routes that do not come with an address by themselves.
+fn own_routes(settings: &NetworkSettings) -> impl Iterator<Item = &IpPrefix> {
+    settings.included_routes.iter().filter(|route| {
+        !settings
             .addresses
             .iter()
-            .any(|address| is_network_of(*route, *address))
-        {
-            continue; // came with the address
+            .any(|address| is_network_of(**route, *address))
+    })
+}
+
+/// A device, as netlink knows it.
+struct Interface<'a> {
+    handle: &'a Handle,
+    name: &'a DeviceName,
+    index: u32,
+}
+
+impl<'a> Interface<'a> {
+    fn find(handle: &'a Handle, name: &'a DeviceName) -> Result<Self, Failure> {
+        // Interfaces are looked up through a socket, whichever.
+        let index = UnixDatagram::unbound()
+            .and_then(|socket| Ok(rustix::net::netdevice::name_to_index(socket, name.as_str())?))
+            .map_err(|error| Failure::runtime(format_args!("find the device `{name}`"), error))?;
+        Ok(Self { handle, name, index })
+    }
+
+    /// A link-local address would make the kernel send router solicitations into the tunnel, which the other side can
+    /// only drop. A kernel without IPv6 refuses the attribute and sends none either.
+    async fn silence(&self) {
+        let no_link_local = AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]);
+        let quiet = LinkUnspec::new_with_index(self.index)
+            .append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![no_link_local]))
+            .build();
+        if let Err(error) = self.handle.link().set(quiet).execute().await {
+            debug!("no switch for link-local addresses on {}: {error}", self.name);
         }
-        handle
-            .route()
-            .add(route_message(index, *route))
+    }
+
+    async fn add_addresses(&self, addresses: impl IntoIterator<Item = &IpPrefix>) -> Result<(), Failure> {
+        for prefix in addresses {
+            self.handle
+                .address()
+                .add(self.index, prefix.address, prefix.length)
+                .execute()
+                .await
+                .map_err(|error| explain_address(self.name, *prefix, error))?;
+        }
+        Ok(())
+    }
+
+    /// Who has removed it before us has done our work.
+    async fn remove_address(&self, prefix: IpPrefix) {
+        let message = match prefix.address {
+            IpAddr::V4(address) => AddressMessageBuilder::<Ipv4Addr>::new()
+                .index(self.index)
+                .address(address, prefix.length)
+                .build(),
+            IpAddr::V6(address) => AddressMessageBuilder::<Ipv6Addr>::new()
+                .index(self.index)
+                .address(address, prefix.length)
+                .build(),
+        };
+        if let Err(error) = self.handle.address().del(message).execute().await {
+            debug!("cannot remove the address {prefix} of {}: {error}", self.name);
+        }
+    }
+
+    async fn bring_up(&self, mtu: u16) -> Result<(), Failure> {
+        let up = LinkUnspec::new_with_index(self.index)
+            .mtu(mtu.into())
+            .up()
+            .build();
+        self.handle
+            .link()
+            .set(up)
             .execute()
             .await
-            .map_err(|error| explain_route(name, *route, error))?;
+            .map_err(|error| Failure::runtime(format_args!("bring `{}` up", self.name), cause(error)))
     }
-    Ok(())
+
+    async fn add_route(&self, route: IpPrefix) -> Result<(), Failure> {
+        let request = self.handle.route().add(route_message(self.index, route));
+        request
+            .execute()
+            .await
+            .map_err(|error| explain_route(self.name, route, error))
+    }
+
+    /// Adds a route that may be there.
+    async fn put_route_back(&self, route: IpPrefix) -> Result<(), Failure> {
+        let request = self.handle.route().add(route_message(self.index, route));
+        request
+            .replace()
+            .execute()
+            .await
+            .map_err(|error| explain_route(self.name, route, error))
+    }
+
+    /// Who has removed it before us has done our work.
+    async fn remove_route(&self, route: IpPrefix) {
+        let request = self.handle.route().del(route_message(self.index, route));
+        if let Err(error) = request.execute().await {
+            debug!("cannot remove the route {route} through {}: {error}", self.name);
+        }
+    }
 }
 
 /// Whether `route` is the network that `address` lies in.

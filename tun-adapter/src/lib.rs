@@ -14,14 +14,16 @@ pub mod clock;
 pub mod config;
 pub mod failure;
 mod fd;
-pub mod hash_password;
+pub mod init;
 pub mod interface;
 pub mod logging;
+pub mod password;
 pub mod random;
 pub mod server;
 pub mod service;
 pub mod shell;
 pub mod tun;
+pub mod users;
 
 use cli::{Cli, Command};
 use failure::Failure;
@@ -34,10 +36,29 @@ use failure::Failure;
 pub fn run(cli: Cli) -> Result<(), Failure> {
     logging::init(cli.verbose);
     match cli.command {
+        Command::Init { folder, server } => {
+            println!("{}", init::run(&folder, server.as_ref())?);
+            Ok(())
+        }
+        Command::User { command } => {
+            println!("{}", users::command::run(command)?);
+            Ok(())
+        }
         Command::Server { config } => service::block_on(server::run(config::Server::load(&config)?)),
         Command::Client { config } => service::block_on(client::run(config::Client::load(&config)?)),
+        Command::Passwd {
+            config,
+            password_stdin,
+        } => {
+            let config = config::Client::load(&config)?;
+            println!(
+                "{}",
+                service::block_on(client::passwd::run(config, password_stdin))?
+            );
+            Ok(())
+        }
         Command::HashPassword => {
-            println!("{}", hash_password::run()?);
+            println!("{}", password::hash()?);
             Ok(())
         }
     }

@@ -14,40 +14,47 @@ use crate::failure::Failure;
 const INSECURE: &str = "the classic profile is INSECURE: everyone with the key can read every password and all \
                         traffic, now and later, and can replay or forge it; see docs/running.md";
 
+/// Most jobs that are worked on at a time; others wait. Stretching a password takes 64 MiB and all of a processor.
+const BLOCKING_THREADS: usize = 4;
+
 /// Runs a program's whole life on this thread.
 ///
 /// # Errors
 ///
 /// Those of `life`, and when there is no runtime to be had.
-pub fn block_on(life: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+pub fn block_on<T>(life: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
+        .max_blocking_threads(BLOCKING_THREADS)
         .build()
         .map_err(|error| Failure::runtime("start", error))?;
     let result = runtime.block_on(life);
-    // A password that is just being verified interests nobody any more.
+    // A password that is just being stretched interests nobody any more.
     runtime.shutdown_background();
     result
 }
 
-/// Says what has to be said before anything else.
-pub(crate) fn warn_at_start(warnings: &[String]) {
+/// Says what has to be said of the classic profile before anything else.
+pub(crate) fn warn_of_classic() {
     warn!("{INSECURE}");
+}
+
+/// Says what is wrong with configuration files that work all the same.
+pub(crate) fn warn_of_files(warnings: &[String]) {
     for warning in warnings {
         warn!("{warning}");
     }
 }
 
 /// The two signals that mean "stop, please".
-pub(crate) struct StopSignals {
+pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
-impl StopSignals {
+impl Signals {
     /// From now on these signals no longer kill the process.
     pub(crate) fn catch() -> Result<Self, Failure> {
-        let catch = |kind| signal(kind).map_err(|error: io::Error| Failure::runtime("catch signals", error));
         Ok(Self {
             terminate: catch(SignalKind::terminate())?,
             interrupt: catch(SignalKind::interrupt())?,
@@ -55,12 +62,31 @@ impl StopSignals {
     }
 
     /// Waits for one of them and gives its name. May be dropped and called again.
-    pub(crate) async fn next(&mut self) -> &'static str {
+    pub(crate) async fn stop(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
         }
     }
+}
+
+/// SIGHUP, which asks a server to look at its users again.
+pub(crate) struct Hangup(Signal);
+
+impl Hangup {
+    /// From now on SIGHUP no longer kills the process.
+    pub(crate) fn catch() -> Result<Self, Failure> {
+        catch(SignalKind::hangup()).map(Self)
+    }
+
+    /// Waits for one. May be dropped and called again.
+    pub(crate) async fn next(&mut self) {
+        self.0.recv().await;
+    }
+}
+
+fn catch(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error: io::Error| Failure::runtime("catch signals", error))
 }
 
 /// Tells of dropped packets: of each reason the first, the others only to those who asked for details.

@@ -10,14 +10,16 @@
 //! - One packet's error never ends the loop. Only the loss of the device does.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::future::Future;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use sandhog_proto::{
-    Batch, Command, Counters, Datagram, Event, EventKind, Instant, JobDone, PacketBuf, Peer,
+    Batch, Command, Counters, Datagram, Event, EventKind, Instant, Job, JobDone, PacketBuf, Peer,
 };
 use tokio::net::UdpSocket;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tracing::{debug, error, warn};
 
 use crate::clock::{self, Timer};
@@ -62,8 +64,33 @@ pub struct Shell<P, D> {
     input: Batch,
     output: Batch,
     scratch: Vec<u8>,
-    jobs: JoinSet<JobDone>,
+    jobs: JoinSet<Finished>,
+    saver: Option<Saver<P>>,
+    saves_begun: u64,
+    saves_ended: u64,
     troubles: Troubles,
+}
+
+/// A job that has been worked on.
+#[derive(Debug)]
+struct Finished {
+    done: JobDone,
+    /// Whether it was to store users.
+    is_save: bool,
+}
+
+/// Stores users, where blocking does no harm. Nothing has been stored if it fails.
+pub type SaveTask = Box<dyn FnOnce() -> Result<(), Failure> + Send>;
+
+/// Makes the task that stores the users of a peer as the text wants them.
+type MakeSaveTask<P> = dyn Fn(&P, &str) -> SaveTask;
+
+struct Saver<P>(Box<MakeSaveTask<P>>);
+
+impl<P> fmt::Debug for Saver<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Saver")
+    }
 }
 
 impl<P: Peer, D: Device> Shell<P, D> {
@@ -72,17 +99,20 @@ impl<P: Peer, D: Device> Shell<P, D> {
     /// # Errors
     ///
     /// When there is no file descriptor left for the timer.
-    pub fn new(peer: P, socket: UdpSocket, device: D) -> io::Result<Self> {
+    pub fn new(peer: P, socket: UdpSocket, device: D) -> Result<Self, Failure> {
         Ok(Self {
             peer,
             socket,
             device,
-            timer: Timer::new()?,
+            timer: Timer::new().map_err(|error| Failure::runtime("make a timer", error))?,
             deadline: None,
             input: Batch::default(),
             output: Batch::default(),
             scratch: vec![0; LONGEST],
             jobs: JoinSet::new(),
+            saver: None,
+            saves_begun: 0,
+            saves_ended: 0,
             troubles: Troubles::default(),
         })
     }
@@ -126,9 +156,47 @@ impl<P: Peer, D: Device> Shell<P, D> {
         }
     }
 
-    /// Stops the peer, sends what it still wants to say as far as that goes at once, and gives what happened.
+    /// Lets the peer itself be asked or told something. What follows from it comes with the next event.
+    pub fn with_peer<T>(&mut self, work: impl FnOnce(&mut P, Instant) -> T) -> T {
+        work(&mut self.peer, clock::now())
+    }
+
+    /// Has the peer's users stored by the tasks that `saver` makes. It gets the peer as it is before the change, and the
+    /// text of all its users as they shall be. A peer whose users nobody stores cannot change them.
+    pub fn save_users_by(&mut self, saver: impl Fn(&P, &str) -> SaveTask + 'static) {
+        self.saver = Some(Saver(Box::new(saver)));
+    }
+
+    /// How often users have begun and ended to be stored. As long as this stays, nothing has been.
+    #[must_use]
+    pub const fn saves(&self) -> u64 {
+        self.saves_begun + self.saves_ended
+    }
+
+    /// Whether users are being stored.
+    #[must_use]
+    pub const fn is_saving(&self) -> bool {
+        self.saves_begun > self.saves_ended
+    }
+
+    /// Waits until nothing is being stored any more, and tells the peer.
+    pub async fn finish_saving(&mut self) {
+        while self.is_saving() {
+            match self.jobs.join_next().await {
+                Some(job) => self.take_back(job),
+                None => return,
+            }
+        }
+    }
+
+    /// Stops the peer, then as [`end`](Self::end).
     pub fn stop(&mut self) -> Vec<EventKind> {
         self.command(Command::Stop);
+        self.end()
+    }
+
+    /// Sends what the peer still wants to say as far as that goes at once, and gives what happened.
+    pub fn end(&mut self) -> Vec<EventKind> {
         self.turn();
         std::iter::from_fn(|| self.peer.poll_event())
             .map(|event| event.kind)
@@ -194,7 +262,52 @@ impl<P: Peer, D: Device> Shell<P, D> {
         self.deadline = deadline.map(|(at, _reason)| at);
         self.flush();
         while let Some(job) = self.peer.poll_job() {
-            self.jobs.spawn_blocking(move || job.run());
+            self.begin(job);
+        }
+    }
+
+    /// Has a job worked on off this thread.
+    fn begin(&mut self, job: Job) {
+        let Some(text) = job.users_to_save() else {
+            self.jobs.spawn_blocking(move || Finished {
+                done: job.run(),
+                is_save: false,
+            });
+            return;
+        };
+        let task = self.saver.as_ref().map(|saver| saver.0(&self.peer, text));
+        self.saves_begun += 1;
+        self.jobs.spawn_blocking(move || {
+            let result = match task {
+                // A task that panics has stored nothing, and the peer has to hear of that as well.
+                Some(task) => catch_unwind(AssertUnwindSafe(task))
+                    .unwrap_or_else(|_| Err(Failure::runtime("store the users", "a bug; please report it"))),
+                None => Err(Failure::input("there is no file to store users in")),
+            };
+            let done = match result {
+                Ok(()) => job.run(),
+                Err(failure) => {
+                    error!(
+                        "a new password is not taken, the old one stays: {}",
+                        failure.message()
+                    );
+                    job.fail()
+                }
+            };
+            Finished { done, is_save: true }
+        });
+    }
+
+    /// Gives a job's result to the peer.
+    fn take_back(&mut self, job: Result<Finished, JoinError>) {
+        match job {
+            Ok(Finished { done, is_save }) => {
+                self.saves_ended += u64::from(is_save);
+                if let Err(misuse) = self.peer.handle_job(clock::now(), done) {
+                    debug!("a job came back too late: {misuse}");
+                }
+            }
+            Err(failure) => error!("a job failed: {failure}"),
         }
     }
 
@@ -241,14 +354,7 @@ impl<P: Peer, D: Device> Shell<P, D> {
             ready = self.device.writable(), if !self.output.packets.is_empty() => ready,
             expired = self.timer.expired(), if self.deadline.is_some() => expired,
             Some(job) = self.jobs.join_next() => {
-                match job {
-                    Ok(done) => {
-                        if let Err(misuse) = self.peer.handle_job(clock::now(), done) {
-                            debug!("a job came back too late: {misuse}");
-                        }
-                    }
-                    Err(failure) => error!("a job failed: {failure}"),
-                }
+                self.take_back(job);
                 Ok(())
             }
         }

@@ -1,26 +1,9 @@
 //! The program from outside: exit codes, messages, and what needs no root.
 
 use std::fs;
-use std::io::Write;
 use std::net::UdpSocket;
-use std::process::{Command, Output, Stdio};
 
-fn sandhog(arguments: &[&str], input: &str) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_sandhog"))
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program starts");
-    // A program that ends without reading closes the pipe; that is its right.
-    let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
-    child.wait_with_output().expect("the program ends")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).expect("UTF-8")
-}
+use crate::support::{Folder, KEY, sandhog, text};
 
 #[test]
 fn help_documents_the_exit_codes_and_the_insecurity() {
@@ -29,7 +12,10 @@ fn help_documents_the_exit_codes_and_the_insecurity() {
         let help = text(&output.stdout);
         assert_eq!(output.status.code(), Some(0));
         assert!(help.contains("  4  the server did not answer in time"), "{help}");
-        assert!(help.contains("classic, is INSECURE"), "{help}");
+        assert!(
+            help.contains("`classic`, which a file has to name, is INSECURE"),
+            "{help}"
+        );
     }
 }
 
@@ -37,7 +23,7 @@ fn help_documents_the_exit_codes_and_the_insecurity() {
 fn a_bad_command_line_ends_with_code_2_and_the_nearest_word() {
     let output = sandhog(&["sever", "--config", "x"], "");
     assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("a similar subcommand exists: 'server'"));
+    assert!(text(&output.stderr).contains("similar subcommands exist: 'user', 'server'"));
 }
 
 #[test]
@@ -93,4 +79,46 @@ fn hash_password_refuses_an_empty_password() {
     let output = sandhog(&["hash-password"], "\n");
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(text(&output.stderr), "error: the password is empty\n");
+}
+
+#[test]
+fn passwd_needs_the_secure_profile_and_a_new_password() {
+    let folder = Folder::new();
+    folder.write("key", KEY);
+    folder.write("password", "correct horse\n");
+    let client =
+        "server = \"127.0.0.1:9\"\nkey-file = \"key\"\nlogin = \"kean\"\npassword-file = \"password\"\n";
+    folder.write("client.toml", client);
+    folder.write(
+        "classic.toml",
+        &format!("profile = \"classic\"\n{client}[device]\naddresses = [\"10.9.0.2/24\"]\n"),
+    );
+    let refuse = |arguments: &[&str], expected: &str| {
+        let output = sandhog(arguments, "\n");
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert_eq!(text(&output.stderr), expected, "{arguments:?}");
+    };
+    refuse(
+        &[
+            "passwd",
+            "--config",
+            &folder.name("classic.toml"),
+            "--password-stdin",
+        ],
+        "error: the classic profile cannot change a password\n\
+         help: have the operator put a new `password-hash` into the server's configuration\n",
+    );
+    refuse(
+        &[
+            "passwd",
+            "--config",
+            &folder.name("client.toml"),
+            "--password-stdin",
+        ],
+        "error: the password is empty\n",
+    );
+    refuse(
+        &["passwd", "--config", &folder.name("client.toml")],
+        "error: there is no terminal to ask for the password on\nhelp: `--password-stdin` reads it from a pipe\n",
+    );
 }

@@ -3,6 +3,12 @@
 
 #![cfg(target_os = "linux")]
 
+mod classic_configuration;
 mod command_line;
-mod configuration;
+mod init;
+mod secure_configuration;
+mod secure_server;
+mod secure_shell;
 mod shell;
+mod support;
+mod users;

@@ -14,26 +14,7 @@ use sandhog_proto::{Command, DropReason, EventKind, NetworkSettings, Peer, Start
 use tokio::net::{UdpSocket, UnixDatagram};
 use tokio::time::timeout;
 
-/// One end of a wire that carries whole packets.
-struct Wire(UnixDatagram);
-
-impl Device for Wire {
-    async fn readable(&self) -> io::Result<()> {
-        self.0.readable().await
-    }
-
-    async fn writable(&self) -> io::Result<()> {
-        self.0.writable().await
-    }
-
-    fn try_read(&self, packet: &mut [u8]) -> io::Result<usize> {
-        self.0.try_recv(packet)
-    }
-
-    fn try_write(&self, packet: &[u8]) -> io::Result<usize> {
-        self.0.try_send(packet)
-    }
-}
+use crate::support::Wire;
 
 /// A device that was taken away.
 struct Removed;
@@ -110,7 +91,10 @@ async fn client(server: SocketAddr, password: &str) -> (Shell<Client, Wire>, Uni
 }
 
 /// Runs a shell until it tells of what is looked for, and gives all it told.
-async fn until<P: Peer>(shell: &mut Shell<P, Wire>, wanted: impl Fn(&EventKind) -> bool) -> Vec<EventKind> {
+pub(crate) async fn until<P: Peer>(
+    shell: &mut Shell<P, Wire>,
+    wanted: impl Fn(&EventKind) -> bool,
+) -> Vec<EventKind> {
     let mut told = Vec::new();
     loop {
         told.push(shell.next_event().await.expect("the device stays").kind);
@@ -121,7 +105,10 @@ async fn until<P: Peer>(shell: &mut Shell<P, Wire>, wanted: impl Fn(&EventKind) 
 }
 
 /// Runs a shell for as long as `work` takes.
-async fn while_running<P: Peer, T>(shell: &mut Shell<P, Wire>, work: impl Future<Output = T>) -> T {
+pub(crate) async fn while_running<P: Peer, T>(
+    shell: &mut Shell<P, Wire>,
+    work: impl Future<Output = T>,
+) -> T {
     tokio::select! {
         _ = until(shell, |_| false) => unreachable!("it never ends by itself"),
         result = timeout(Duration::from_secs(5), work) => result.expect("done in time"),

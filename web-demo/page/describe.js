@@ -15,6 +15,7 @@ export const REASONS = {
   partition: 'link cut',
   'host-down': 'host is down',
   'no-host': 'nobody has this address',
+  intercepted: 'taken away by an adversary',
 };
 
 /** @type {Record<string, (record: Entry) => string>} */
@@ -29,6 +30,13 @@ const SENTENCES = {
   'inner-in': (r) => `takes an inner packet out of the tunnel${inner(r)}`,
   boot: (r) => (r.boot > 0 ? `starts again, for the ${r.boot + 1}. time` : 'starts'),
   'logged-in': (r) => `accepts the login of ${r.login}${r.from ? ` from ${r.from}` : ''}`,
+  roamed: (r) => `finds the session of ${r.from} at ${r.to} now`,
+  'settings-changed': () => 'is given other settings',
+  retrying: (r) => `could not log in again (${r.error}), and will try once more`,
+  rekeyed: (r) => `seals with the keys of epoch ${r.epoch}`,
+  'session-ended': (r) => `ends the session of ${r.login}: ${r.reason}`,
+  rebound: (r) => `has another address and does not know: ${r.to}`,
+  attack: (r) => `attacks: ${r.act}, as from ${r.source}`,
   'login-refused': (r) => `refuses a login${r.from ? ` from ${r.from}` : ''}`,
   status: (r) => `is now ${r.status}`,
   started: (r) => `start completed: ${r.result}`,
@@ -42,7 +50,7 @@ const SENTENCES = {
 
 /** Fields that the sentence of a record says already. */
 const PLAIN = ['id', 'at_ns', 'host', 'cause', 'what', 'to', 'from', 'kind', 'nth', 'len', 'reason', 'status', 'result', 'command', 'text',
-  'summary', 'login', 'boot'];
+  'summary', 'login', 'boot', 'epoch', 'act', 'source', 'error'];
 
 /**
  * What happened, with the host that it happened at.
@@ -52,7 +60,7 @@ export function describe(record) {
   const sentence = SENTENCES[record.what];
   const text = sentence ? sentence(record) : record.what;
   if (record.host === null || record.what === 'flight' || record.what === 'lost') return capital(text);
-  return `${record.host} ${/^(sends|receives|puts|takes|is|drops|starts|accepts|refuses)\b/.test(text) ? '' : '· '}${text}`;
+  return `${record.host} ${/^(sends|receives|puts|takes|is|drops|starts|accepts|refuses|finds|seals|ends|has|attacks|could)\b/.test(text) ? '' : '· '}${text}`;
 }
 
 /**

@@ -3,15 +3,44 @@
 
 /** @typedef {'square' | 'diamond' | 'circle' | 'triangle' | 'hexagon'} Shape */
 
-/** @type {Shape[]} */
+/** How many colours the style sheet has. */
+const COLOURS = 5;
+/** For kinds that are not in the table. @type {Shape[]} */
 const SHAPES = ['diamond', 'square', 'circle', 'triangle', 'hexagon'];
-/** The kinds of the classic profile keep their looks in every run; others take what is free, in order of appearance. */
-const KNOWN = ['auth-request', 'auth-response', 'data'];
 
-/** @param {string[]} kinds of the run */
+/**
+ * The kinds of the profiles keep their looks in every run. A question and its answer share a colour; the shape tells who asks and who
+ * answers. The circle is for what the tunnel carries.
+ * @type {Record<string, [Shape, number]>}
+ */
+const KNOWN = {
+  data: ['circle', 2],
+  'auth-request': ['diamond', 0],
+  'auth-response': ['square', 1],
+  login: ['diamond', 0],
+  cookie: ['square', 0],
+  'login-cookie': ['diamond', 1],
+  ke2: ['square', 1],
+  ke3: ['diamond', 3],
+  settings: ['square', 3],
+  refused: ['square', 4],
+  ping: ['triangle', 4],
+  pong: ['hexagon', 4],
+  rekey: ['triangle', 0],
+  rekeyed: ['hexagon', 0],
+  bye: ['diamond', 4],
+  reg1: ['triangle', 1],
+  reg2: ['hexagon', 1],
+  reg3: ['triangle', 3],
+  'reg-ok': ['hexagon', 3],
+};
+
+/** @param {string[]} kinds of the run; those that no profile has take looks in order of appearance */
 export function looksFor(kinds) {
-  const all = [...KNOWN, ...kinds.filter((kind) => !KNOWN.includes(kind))];
-  return new Map(all.map((kind, i) => [kind, { shape: SHAPES[i % SHAPES.length], colour: i % SHAPES.length }]));
+  const others = kinds.filter((kind) => !(kind in KNOWN));
+  const known = Object.entries(KNOWN).map(([kind, [shape, colour]]) => /** @type {const} */ ([kind, { shape, colour }]));
+  const look = (/** @type {number} */ i) => ({ shape: SHAPES[(i + Math.floor(i / COLOURS)) % SHAPES.length], colour: i % COLOURS });
+  return new Map([...known, ...others.map((kind, i) => /** @type {const} */ ([kind, look(i)]))]);
 }
 
 /** The style sheet's colours, for the canvas. */
@@ -19,7 +48,7 @@ export function readColours() {
   const style = getComputedStyle(document.documentElement);
   const colour = (/** @type {string} */ name) => style.getPropertyValue(name).trim();
   return {
-    kinds: SHAPES.map((_, i) => colour(`--kind-${i}`)),
+    kinds: Array.from({ length: COLOURS }, (_, i) => colour(`--kind-${i}`)),
     ink: colour('--ink'),
     soft: colour('--soft'),
     line: colour('--line'),

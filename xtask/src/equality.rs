@@ -108,12 +108,18 @@ fn browser(seeds: Seeds) -> Command {
     page::script(&["--digests", &seeds.start.to_string(), &seeds.end.to_string()])
 }
 
-/// The step of `cargo xtask test`: every column, all committed seeds.
+/// Seeds that every column runs in `cargo xtask test`, so that CI stays below 20 minutes on two cores.
+const SEEDS_OF_THE_STEP: Seeds = Seeds { start: 0, end: 16 };
+
+/// The step of `cargo xtask test`: a part of the seeds in every column, all committed ones in the native event engine.
 ///
 /// # Errors
 /// A build or a run fails, or two digests differ.
 pub(crate) fn check(_: &Session) -> Result<()> {
-    ensure!(run(golden::SEEDS, &[], &[])?, "two digests differ");
+    let all_but_event: Vec<_> = COLUMNS[1..].iter().map(|column| column.name.to_owned()).collect();
+    let committed = run(golden::SEEDS, &[], &all_but_event)?;
+    let everywhere = run(SEEDS_OF_THE_STEP, &[], &[])?;
+    ensure!(committed && everywhere, "two digests differ");
     Ok(())
 }
 

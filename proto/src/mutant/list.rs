@@ -46,6 +46,7 @@ mutants! {
     OneControlKey "one-control-key" "control datagrams can be reflected to their sender";
     OneSessionKey "one-session-key" "both directions share key and nonces";
     MixUnused "mix-unused" "the pre-shared key protects nothing if OPAQUE is broken";
+    SeedKept "seed-kept" "who reads the memory of a peer can draw all its past secrets once more";
     TranscriptUnused "transcript-unused" "a rekey can be altered without being noticed";
     ChainBroken "chain-broken" "whoever has one rekey secret has the keys, without those before";
     SecretUnused "secret-unused" "who has stolen one epoch has all later ones";
@@ -66,6 +67,7 @@ mutants! {
     Ke1AnsweredAnew "ke1-answered-anew" "a recorded login costs the server OPAQUE each time it is replayed";
     SpentCookieTaken "spent-cookie-taken" "a login that is over begins once more when it is replayed";
     SourcesUnlimited "sources-unlimited" "one sender with the key keeps the server busy";
+    SourceSpentByAnybody "source-spent-by-anybody" "who forges an address keeps its owner from logging in";
     Ke1Unlimited "ke1-unlimited" "many senders with the key keep the server busy";
     HalfOpenUnlimited "half-open-unlimited" "logins that are never finished fill the memory";
     HalfOpenForEver "half-open-for-ever" "logins that are never finished lock a source out";
@@ -80,10 +82,13 @@ mutants! {
     AnyKe3AnsweredAgain "any-ke3-answered-again" "settings are sent again to who has not shown the password";
     ReplacedBeforeProof "replaced-before-proof" "anybody with the key ends the sessions of any user";
     MaxSessionsIgnored "max-sessions-ignored" "one account serves any number of people";
+    ReservationsKept "reservations-kept" "an address that became somebody's for good is given to others";
+    OldUsersSaved "old-users-saved" "a password stored at the wrong time undoes what an administrator changed";
     DisabledLetIn "disabled-let-in" "who has been shut out still gets in";
     ExpiredLetIn "expired-let-in" "an account is good beyond its last day";
     Ke2ForAnybody "ke2-for-anybody" "recorded answers to other logins make the client stretch";
     CandidatesUnlimited "candidates-unlimited" "forged answers exhaust the client with Argon2";
+    CandidateForgotten "candidate-forgotten" "a forged answer makes a login fail if the honest one is quick";
     CandidateTriedAgain "candidate-tried-again" "one forged answer sent twice makes a login fail";
     CookieTakenAgain "cookie-taken-again" "recorded cookies make a login fail";
     RejectedAtOnce "rejected-at-once" "one forged answer makes a login fail";

@@ -5,11 +5,12 @@ use core::net::{IpAddr, SocketAddr};
 
 use hmac::{Hmac, Mac};
 use rand_chacha::ChaCha20Rng;
-use rand_core::{RngCore, SeedableRng};
+use rand_core::RngCore;
 use sha2::Sha512;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use super::forget;
 use crate::Instant;
 use crate::mutant::{Mutant, planted};
 
@@ -34,16 +35,21 @@ pub(crate) struct Cookies {
 }
 
 impl Cookies {
-    /// Takes the seed of all secrets to come.
-    pub(crate) fn new(seed: [u8; 32]) -> Self {
-        let mut rng = ChaCha20Rng::from_seed(seed);
+    /// Takes the generator of all secrets to come.
+    pub(crate) fn new(mut rng: ChaCha20Rng) -> Self {
         let (current, previous) = (secret(&mut rng), secret(&mut rng));
+        forget(&mut rng);
         Self {
             rng,
             current,
             previous,
             turn: 0,
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn generator(&self) -> &ChaCha20Rng {
+        &self.rng
     }
 
     /// The cookie of the client that sends from `source` and calls its session `index`.
@@ -79,6 +85,7 @@ impl Cookies {
         } else {
             secret(&mut self.rng)
         };
+        forget(&mut self.rng);
         self.turn = turn;
     }
 }
@@ -135,9 +142,15 @@ fn mac(key: &[u8], message: &[&[u8]]) -> [u8; 64] {
 mod tests {
     use core::time::Duration;
 
+    use rand_core::SeedableRng;
+
     use super::*;
 
     const NANO: Duration = Duration::from_nanos(1);
+
+    fn cookies(seed: u8) -> Cookies {
+        Cookies::new(ChaCha20Rng::from_seed([seed; 32]))
+    }
 
     fn source() -> SocketAddr {
         "192.0.2.1:4433".parse().unwrap()
@@ -146,7 +159,7 @@ mod tests {
     #[test]
     fn a_cookie_is_good_until_the_second_turn_after_it() {
         for made_at in [Instant::from_secs(15), Instant::from_secs(30) - NANO] {
-            let mut cookies = Cookies::new([1; 32]);
+            let mut cookies = cookies(1);
             let cookie = cookies.make(made_at, source(), 7);
             assert!(cookies.accepts(made_at, source(), 7, &cookie));
             assert!(cookies.accepts(Instant::from_secs(30), source(), 7, &cookie));
@@ -159,7 +172,7 @@ mod tests {
     fn after_30_s_a_cookie_is_useless_whatever_happens_in_between() {
         let made_at = Instant::from_secs(44);
         for questions in 0..40 {
-            let mut cookies = Cookies::new([1; 32]);
+            let mut cookies = cookies(1);
             let cookie = cookies.make(made_at, source(), 7);
             for question in 1..=questions {
                 let _ = cookies.make(made_at + Duration::from_secs(question), source(), 8);
@@ -176,7 +189,7 @@ mod tests {
             Instant::from_secs(40_000),
             Instant::FAR_FUTURE,
         ] {
-            let mut cookies = Cookies::new([1; 32]);
+            let mut cookies = cookies(1);
             let cookie = cookies.make(Instant::from_secs(7_200), source(), 7);
             assert!(!cookies.accepts(then, source(), 7, &cookie));
             let cookie = cookies.make(then, source(), 7);
@@ -187,18 +200,19 @@ mod tests {
     #[test]
     fn a_cookie_is_useless_from_elsewhere_and_for_another_index() {
         let now = Instant::ZERO;
-        let mut cookies = Cookies::new([1; 32]);
+        let mut cookies = cookies(1);
         let cookie = cookies.make(now, source(), 7);
         for elsewhere in ["192.0.2.1:4434", "192.0.2.2:4433", "[2001:db8::1]:4433"] {
             assert!(!cookies.accepts(now, elsewhere.parse().unwrap(), 7, &cookie));
         }
         assert!(!cookies.accepts(now, source(), 8, &cookie));
-        assert!(!Cookies::new([2; 32]).accepts(now, source(), 7, &cookie));
+        let mut others = Cookies::new(ChaCha20Rng::from_seed([2; 32]));
+        assert!(!others.accepts(now, source(), 7, &cookie));
     }
 
     #[test]
     fn every_flipped_bit_of_a_cookie_is_noticed() {
-        let mut cookies = Cookies::new([1; 32]);
+        let mut cookies = cookies(1);
         let cookie = cookies.make(Instant::ZERO, source(), 7);
         for bit in 0..128 {
             let mut flipped = cookie;
@@ -209,7 +223,7 @@ mod tests {
 
     #[test]
     fn an_ipv4_address_in_ipv6_clothes_is_the_same_address() {
-        let mut cookies = Cookies::new([1; 32]);
+        let mut cookies = cookies(1);
         let cookie = cookies.make(Instant::ZERO, source(), 7);
         assert!(cookies.accepts(
             Instant::ZERO,

@@ -36,10 +36,10 @@ pub(super) struct Indices {
     pub(super) theirs: u32,
 }
 
-/// The two handles of one epoch.
+/// The two handles of one epoch. The opener has a window of 1 KiB: it stays where it is when the epoch moves on.
 struct Epoch {
     sealer: Sealer,
-    opener: Opener,
+    opener: Box<Opener>,
 }
 
 impl Epoch {
@@ -50,7 +50,7 @@ impl Epoch {
         };
         Self {
             sealer: Sealer::new(seal, indices.theirs),
-            opener: Opener::new(open, indices.ours),
+            opener: Box::new(Opener::new(open, indices.ours)),
         }
     }
 }
@@ -81,7 +81,7 @@ pub(super) struct Epochs {
     current: Epoch,
     /// Secret from which the next epoch grows.
     next: Next,
-    previous: Option<(Opener, Instant)>,
+    previous: Option<(Box<Opener>, Instant)>,
     rekey: Option<Rekey>,
 }
 

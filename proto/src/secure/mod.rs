@@ -11,6 +11,8 @@
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 
+use crate::mutant::{Mutant, planted};
+
 mod client;
 mod control;
 mod cookie;
@@ -19,6 +21,8 @@ mod frame;
 mod guard;
 mod keys;
 mod login;
+#[cfg(test)]
+mod memory;
 mod message;
 pub(crate) mod opaque;
 mod opener;
@@ -61,8 +65,10 @@ pub use crate::attempt::{LOGIN_TIMEOUT, MAX_JITTER};
 
 /// Why a server says bye: the user's session went to another device.
 pub const BYE_REPLACED: &str = "replaced";
-/// Why a server says bye: the user was removed or disabled.
+/// Why a server says bye: the user was removed or disabled, or got another password from an administrator.
 pub const BYE_REMOVED: &str = "removed";
+/// Why a server says bye: an address of the session is not its user's any more. The next login gives another one.
+pub const BYE_READDRESSED: &str = "readdressed";
 /// Why a server says bye: it goes away.
 pub const BYE_SHUTDOWN: &str = "shutdown";
 
@@ -73,6 +79,16 @@ mod stream {
     pub(super) const SERVER: u64 = 17;
     pub(super) const INDICES: u64 = 18;
     pub(super) const COOKIES: u64 = 19;
+}
+
+/// The generator for one use of a peer's seed. It does not lead back to the seed, nor to the generators of other uses.
+fn generator(seed: &[u8; 32], stream: u64) -> ChaCha20Rng {
+    let mut rng = ChaCha20Rng::from_seed(*seed);
+    rng.set_stream(stream);
+    if planted(Mutant::SeedKept) {
+        return rng;
+    }
+    seed_from(&mut rng)
 }
 
 /// A generator of its own for one session.

@@ -92,20 +92,46 @@ impl Pool {
         if first == last {
             return Err(PoolError::NoRoom(prefix));
         }
-        let reserved = reserved.filter(|address| prefix.contains(*address)).map(to_bits);
-        let uses = reserved
-            .chain([own])
-            .map(|address| (address, Use::Reserved))
-            .collect();
-        Ok(Self {
+        let mut pool = Self {
             prefix,
             first,
             last,
-            uses,
+            uses: BTreeMap::new(),
             sessions: BTreeMap::new(),
             remembered: BTreeMap::new(),
             releases: 0,
-        })
+        };
+        pool.reserve(reserved);
+        Ok(pool)
+    }
+
+    /// Keeps off `reserved` from now on, in place of what it kept off before; those that are not of this network do not
+    /// matter. A session that has one of them keeps it until [`release`](Self::release).
+    pub fn reserve(&mut self, reserved: impl Iterator<Item = IpAddr>) {
+        self.uses.retain(|_, used| !matches!(used, Use::Reserved));
+        let prefix = self.prefix;
+        let reserved = reserved.filter(|address| prefix.contains(*address)).map(to_bits);
+        for address in reserved.chain([to_bits(prefix.address)]) {
+            match self.uses.get(&address) {
+                Some(Use::Assigned(..)) => continue,
+                Some(Use::Remembered(release)) => _ = self.remembered.remove(release),
+                Some(Use::Reserved) | None => {}
+            }
+            self.uses.insert(address, Use::Reserved);
+        }
+    }
+
+    /// Whether a client could have this address: one of a host in this network.
+    #[must_use]
+    pub fn has_host(&self, address: IpAddr) -> bool {
+        self.prefix.contains(address) && (self.first..=self.last).contains(&to_bits(address))
+    }
+
+    /// Whether a session has this address of the pool.
+    #[must_use]
+    pub fn is_assigned(&self, address: IpAddr) -> bool {
+        let used = self.uses.get(&to_bits(address));
+        self.prefix.contains(address) && matches!(used, Some(Use::Assigned(..)))
     }
 
     /// The server's own address and the length of the network's prefix.

@@ -27,7 +27,7 @@ use super::frame::OVERHEAD;
 use super::keys::{Chain, Ephemeral, expand, extract, transcript};
 use super::message::{Control, Message};
 use super::opaque::{ClientLogin, Registration, context, reg_respond, respond};
-use super::{Login, Psk, Record, ServerSetup, Suite, forget, seed_from, stream};
+use super::{Login, Psk, Record, ServerSetup, Suite, forget, generator, seed_from, stream};
 use crate::Instant;
 use crate::attempt::{MAX_JITTER, jitter};
 
@@ -60,9 +60,8 @@ impl Recorder {
     }
 
     fn of_stream(seed: [u8; 32], stream: u64) -> Self {
-        let mut recorder = Self::new(seed);
-        recorder.rng.set_stream(stream);
-        recorder
+        let rng = generator(&seed, stream);
+        Self { rng, drawn: vec![] }
     }
 
     /// In hex what was drawn since the last call.
@@ -236,10 +235,10 @@ fn login_values(pair: &Pair, record: &Record) -> (LoginValues, [[u8; 32]; 2]) {
 
 /// The cookie's secret is the first of its generator: the login is over before it turns.
 fn cookie_values(pair: &Pair, client_index: u32) -> CookieValues {
-    let seed = seed_from(&mut Recorder::of_stream(SERVER_SEED, stream::COOKIES).rng).get_seed();
+    let rng = generator(&SERVER_SEED, stream::COOKIES);
     let mut secret = [0; 32];
-    ChaCha20Rng::from_seed(seed).fill_bytes(&mut secret);
-    let cookie = Cookies::new(seed).make(Instant::from_secs(1), client_address(), client_index);
+    rng.clone().fill_bytes(&mut secret);
+    let cookie = Cookies::new(rng).make(Instant::from_secs(1), client_address(), client_index);
     let keys = Psk::new(PSK).unwrap().keys();
     let Control::Cookie { cookie: sent, .. } = pair.control("cookie", &keys.down) else {
         panic!("M0r");

@@ -10,7 +10,7 @@ use sandhog_proto::secure::{ServerConfig, ServerSetup, Suite, User, register};
 use sandhog_proto::{Command, DropReason, EventKind, Instant, Peer, TunnelStatus};
 use serde_json::Value;
 
-use crate::attacker::{Attempt, Insider, ask, context, elsewhere, from_b64, index};
+use crate::attacker::{Attempt, HandServer, Insider, ask, context, elsewhere, from_b64, index};
 use crate::support::{
     DELAY, Net, PASSWORD, Seen, client_address, client_config, login, server_address, server_config, setup,
     store, user,
@@ -82,6 +82,27 @@ fn a_user_whose_guesses_a_stranger_has_used_up_still_logs_in_from_where_they_log
     net.run_for(Duration::from_secs(3));
     let (at, result) = net.started(0).expect("in less than 3 s");
     assert_eq!((result, at < begun + Duration::from_secs(3)), (Ok(()), true));
+}
+
+/// Attack 9: keeping an address off by using up in its name what it may ask for.
+#[test]
+fn whoever_forges_an_address_and_repeats_recorded_logins_does_not_keep_its_owner_from_logging_in() {
+    let mut net = Net::connected();
+    let recorded = ["login", "login-cookie", "ke3"].map(|kind| net.first(kind).bytes);
+    net.command(0, Command::Stop);
+    net.run_for(Duration::from_secs(1));
+    net.log.clear();
+    net.start(0);
+    for n in 0..3000 {
+        net.inject(client_address(0), server_address(), &recorded[n % 3]);
+        net.run_for(Duration::from_millis(1));
+        if net.status(0) == TunnelStatus::Connected {
+            break;
+        }
+    }
+    assert_eq!(net.status(0), TunnelStatus::Connected);
+    assert_eq!(net.count("ke2"), 1, "the honest one");
+    assert_eq!(net.count("login"), 1, "it did not even have to repeat");
 }
 
 /// What an observer who reads every control datagram has of one: when, which way, how long, what is in it.
@@ -419,4 +440,38 @@ fn forged_ke2_in_every_attempt_cost_two_runs_of_argon2_each_and_the_attempts_bec
     assert!(net.clients[0].jobs <= 2 * attempts);
     assert!(attempts < 20, "{attempts} in an hour");
     assert_eq!(net.count("ke3"), 1, "that of the first login");
+}
+
+/// Attack 24: the honest answer is there while the client stretches for a forged one.
+#[test]
+fn an_honest_ke2_that_comes_while_a_forged_one_is_stretched_is_tried_next() {
+    for (forged_before, is_in_time) in [(1, true), (2, false)] {
+        let mut net = Net::pair();
+        net.wire = Box::new(|_| vec![]);
+        net.clients[0].is_busy = true;
+        net.start(0);
+        let knock = net.first("login").bytes;
+        let mut insider = Insider::new(3);
+        let to = index(&insider.read(&knock)["idx"]);
+        for _ in 0..forged_before {
+            let forged = insider.forged_ke2(to);
+            net.inject(server_address(), client_address(0), &forged);
+        }
+        let mut honest = HandServer::honest();
+        let ke2 = honest.ke2(&mut insider, &knock);
+        for _ in 0..10 {
+            net.inject(server_address(), client_address(0), &ke2);
+        }
+        net.run_for(Duration::from_millis(700));
+        assert_eq!(net.count("login"), 1, "nothing is repeated meanwhile");
+        net.finish_jobs(0);
+        assert_eq!(net.clients[0].jobs, 2);
+        if is_in_time {
+            let m3 = net.first("ke3").bytes;
+            assert!(honest.finish(&insider, &m3).is_some());
+        } else {
+            assert_eq!(net.count("ke3"), 0, "two candidates were forged");
+            assert_eq!(net.started(0).unwrap().1, Err("authentication-rejected"));
+        }
+    }
 }

@@ -62,11 +62,28 @@ fn a_day_of_silence_costs_exactly_the_pings_and_the_rekeys() {
     let after = &net.log[before..];
     let count = |kind: &str| after.iter().filter(|seen| seen.kind == kind).count();
     let rekeys = count("rekey");
-    // A rekey comes 110 to 120 s after the one before, and each is one exchange and a ping under the new keys.
+    // New keys come 110 to 120 s after the ones before, and each time it is one exchange and a ping under the new keys.
     assert!((720..=785).contains(&rekeys), "{rekeys} rekeys");
     assert_eq!(count("rekeyed"), rekeys);
     assert_eq!(count("ping"), count("pong"));
     assert_eq!(after.len(), 2 * rekeys + 2 * count("ping"));
+    let own: Vec<_> = after
+        .iter()
+        .filter(|seen| seen.from != server_address())
+        .collect();
+    for (last, next) in own.iter().zip(&own[1..]) {
+        let gap = next.at.saturating_duration_since(last.at);
+        match (last.kind, next.kind) {
+            ("rekey", "ping") => assert_eq!(gap, DELAY + DELAY, "at {}", next.at),
+            (_, "ping") => assert_eq!(gap, secs(25), "at {}", next.at),
+            (_, kind) => assert!(kind == "rekey" && gap <= secs(25), "{kind} at {}", next.at),
+        }
+    }
+    let asked: Vec<_> = own.iter().filter(|seen| seen.kind == "rekey").collect();
+    for (last, next) in asked.iter().zip(&asked[1..]) {
+        let age = next.at.saturating_duration_since(last.at + DELAY + DELAY);
+        assert!((secs(110)..=secs(120)).contains(&age), "{age:?}");
+    }
     assert_eq!(
         statuses(&net),
         [TunnelStatus::Connecting, TunnelStatus::Connected]

@@ -14,3 +14,4 @@ mod login;
 mod mutation_gaps;
 mod support;
 mod table;
+mod users;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sandhog_proto::{Command, DropReason, Peer, TunnelStatus};
+use sandhog_proto::{Command, DropReason, EventKind, Peer, TunnelStatus};
 use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
 
 use crate::attacker::{Attempt, HandServer, Insider, ask, b64, elsewhere, index, logged_in};
@@ -49,26 +49,23 @@ fn a_request_for_the_keys_of_any_epoch_but_the_next_is_not_answered() {
 }
 
 #[test]
-fn a_source_that_holds_the_key_gets_five_answers_at_once_and_then_twenty_a_second() {
+fn a_source_begins_five_logins_at_once_and_then_one_each_50_ms() {
     let mut net = Net::pair();
     let mut insider = Insider::new(3);
-    let knock = Attempt::new(&mut insider, "kean", PASSWORD).knock(&mut insider, None);
-    let answers = |net: &mut Net, asked: usize| {
-        let answered = (0..asked).filter(|_| !ask(net, elsewhere(1), &knock).is_empty());
-        answered.count()
+    let mut begun = |net: &mut Net, from: u16, tries: usize| {
+        let is_begun = |_: &usize| {
+            let attempt = Attempt::new(&mut insider, "kean", PASSWORD);
+            attempt.begin(&mut insider, net, elsewhere(from)).is_some()
+        };
+        (0..tries).filter(is_begun).count()
     };
-    assert_eq!(answers(&mut net, 100), 5);
-    let mut in_a_second = 0;
-    for _ in 0..100 {
-        net.run_for(Duration::from_millis(10));
-        in_a_second += answers(&mut net, 5);
-    }
-    assert_eq!(in_a_second, 20);
-    assert_eq!(
-        ask(&mut net, elsewhere(2), &knock).len(),
-        1,
-        "others are not touched"
-    );
+    assert_eq!(begun(&mut net, 1, 8), 5);
+    assert_eq!(net.server.counters().dropped(DropReason::RateLimited), 3);
+    net.run_for(Duration::from_millis(49));
+    assert_eq!(begun(&mut net, 1, 1), 0);
+    net.run_for(Duration::from_millis(1));
+    assert_eq!(begun(&mut net, 1, 3), 1);
+    assert_eq!(begun(&mut net, 2, 1), 1, "others are not touched");
 }
 
 /// What the server says to M3 with another proof in it.
@@ -96,6 +93,14 @@ fn after_three_wrong_proofs_the_right_one_comes_too_late() {
             "{wrong} wrong ones"
         );
         assert_eq!(net.server.half_open_count(), 0);
+        net.run_for(Duration::from_secs(20));
+        let refused = EventKind::LoginRefused { remote: elsewhere(1) };
+        let told = net.server_events.iter().filter(|(_, kind)| *kind == refused);
+        assert_eq!(
+            told.count(),
+            usize::from(!is_answered),
+            "the operator hears of it once"
+        );
     }
 }
 

@@ -127,6 +127,8 @@ pub(crate) struct ClientHost {
     pub(crate) events: Vec<(Instant, EventKind)>,
     /// How many jobs it has had done.
     pub(crate) jobs: usize,
+    /// Its jobs take until this is false again.
+    pub(crate) is_busy: bool,
 }
 
 /// The whole world of a test.
@@ -138,6 +140,8 @@ pub(crate) struct Net {
     /// What the server had written.
     pub(crate) saved: Vec<String>,
     pub(crate) disk_is_full: bool,
+    /// What the server has written takes until [`finish_saves`](Self::finish_saves).
+    pub(crate) disk_is_slow: bool,
     pub(crate) clients: Vec<ClientHost>,
     pub(crate) wire: Wire,
     /// Everything that was sent.
@@ -155,6 +159,7 @@ impl Net {
             packets: Vec::new(),
             events: Vec::new(),
             jobs: 0,
+            is_busy: false,
         };
         Self {
             now: Instant::ZERO,
@@ -163,6 +168,7 @@ impl Net {
             server_events: Vec::new(),
             saved: Vec::new(),
             disk_is_full: false,
+            disk_is_slow: false,
             clients: clients.into_iter().enumerate().map(host).collect(),
             wire: Box::new(|seen| vec![(DELAY, seen.clone())]),
             log: Vec::new(),
@@ -213,6 +219,18 @@ impl Net {
     pub(crate) fn inner(&self, n: usize) -> String {
         let settings = self.clients[n].peer.settings().expect("the tunnel is up");
         settings.addresses[0].address.to_string()
+    }
+
+    /// Lets the client's jobs come to an end.
+    pub(crate) fn finish_jobs(&mut self, n: usize) {
+        self.clients[n].is_busy = false;
+        self.client_turn(n, vec![], vec![]);
+    }
+
+    /// Lets what the server has written come to an end.
+    pub(crate) fn finish_saves(&mut self) {
+        self.disk_is_slow = false;
+        self.server_turn(vec![], vec![]);
     }
 
     /// Puts a packet into the client's end.
@@ -296,6 +314,9 @@ impl Net {
             while let Some(event) = client.peer.poll_event() {
                 client.events.push((now, event.kind));
             }
+            if client.is_busy {
+                break;
+            }
             let Some(job) = client.peer.poll_job() else {
                 break;
             };
@@ -316,6 +337,9 @@ impl Net {
                 self.server_events.push((now, event.kind));
             }
             self.launch(server_address(), output.datagrams);
+            if self.disk_is_slow {
+                break;
+            }
             let Some(job) = self.server.poll_job() else {
                 break;
             };

@@ -203,28 +203,16 @@ fn sentence(run: &Run, record: &Record) -> Option<String> {
             let to = to.map_or("nobody", |to| run.host_name(Some(to)));
             format!("sends {kind} {nth} to {to} ({len} bytes)")
         }
-        What::Lost { reason, .. } => {
-            let (kind, nth) = datagram_of(run, record)?;
-            if kind == BULK_KIND {
-                return None;
-            }
-            format!("{kind} {nth} is lost ({reason})")
-        }
-        What::Flight { corrupted, .. } => {
-            let (kind, nth) = datagram_of(run, record)?;
-            if kind == BULK_KIND {
-                return None;
-            }
-            format!(
-                "{kind} {nth} {}",
-                if *corrupted {
-                    "is damaged on the way"
-                } else {
-                    "is duplicated"
-                }
-            )
-        }
+        What::Lost { reason, .. } => on_the_way(run, record, &format!("is lost ({reason})"))?,
+        What::Flight { corrupted: true, .. } => on_the_way(run, record, "is damaged on the way")?,
+        What::Flight { .. } => on_the_way(run, record, "is duplicated")?,
     })
+}
+
+/// What befell the datagram of this record, unless it is one of the many.
+fn on_the_way(run: &Run, record: &Record, what: &str) -> Option<String> {
+    let (kind, nth) = datagram_of(run, record)?;
+    (kind != BULK_KIND).then(|| format!("{kind} {nth} {what}"))
 }
 
 fn dropped(run: &Run, record: &Record, reason: &str) -> Option<String> {

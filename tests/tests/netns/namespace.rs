@@ -60,6 +60,15 @@ impl Namespace {
             .unwrap_or_else(|error| panic!("{error}"))
     }
 
+    /// The same for a program that must fail; gives what it printed on both outputs.
+    #[track_caller]
+    pub(super) fn run_to_failure(&self, program: &str, arguments: &[&str]) -> String {
+        match self.try_run(program, arguments) {
+            Ok(text) => panic!("{program} has succeeded: {text}"),
+            Err(text) => text,
+        }
+    }
+
     fn try_run(&self, program: &str, arguments: &[&str]) -> Result<String, String> {
         self.enter(|| run(program, arguments))
     }

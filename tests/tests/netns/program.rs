@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Longest wait for the next line of a log. A login may take 10 s.
-const PATIENCE: Duration = Duration::from_secs(13);
+/// Longest wait for the next line of a log. A client notices after 15 s that its server is gone.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Killed when dropped.
 #[derive(Debug)]
@@ -92,9 +92,18 @@ impl Program {
     /// Sends SIGTERM, then as [`wait`](Self::wait).
     #[track_caller]
     pub(super) fn terminate(self) -> (Option<i32>, String) {
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, Signal::TERM).expect("a child that has not been waited for");
+        self.send(Signal::TERM);
         self.wait()
+    }
+
+    /// Sends SIGHUP.
+    pub(super) fn hang_up(&self) {
+        self.send(Signal::HUP);
+    }
+
+    fn send(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).expect("a child that has not been waited for");
     }
 
     fn note(&mut self, line: &str) {

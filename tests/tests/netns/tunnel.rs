@@ -1,6 +1,7 @@
 //! The world of a test: two namespaces, configuration files, and the two programs.
 
 use std::fs;
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -20,7 +21,10 @@ pub(super) const CLIENT_INNER: [IpAddr; 2] = [
 ];
 
 const KEY: &str = "c2FuZGhvZyB0ZXN0cyBpbiBuYW1lc3BhY2VzIG9ubHk=";
-const PASSWORD: &str = "correct horse battery staple";
+/// The one user.
+pub(super) const USER: &str = "kean";
+/// The user's password.
+pub(super) const PASSWORD: &str = "correct horse battery staple";
 
 /// What the outer network speaks.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +40,23 @@ impl Outer {
         match self {
             Self::V4 => ["198.18.0.1", "198.18.0.2"],
             Self::V6 => ["2001:db8::1", "2001:db8::2"],
+        }
+    }
+
+    /// Where the server is, as a client names it.
+    fn server(self) -> String {
+        let [address, _] = self.addresses();
+        match self {
+            Self::V4 => format!("{address}:40404"),
+            Self::V6 => format!("[{address}]:40404"),
+        }
+    }
+
+    /// All addresses of the server.
+    const fn any(self) -> &'static str {
+        match self {
+            Self::V4 => "0.0.0.0",
+            Self::V6 => "[::]",
         }
     }
 }
@@ -54,13 +75,38 @@ pub(super) struct World {
 /// A server and a client that is logged in.
 #[derive(Debug)]
 pub(super) struct Tunnel {
-    server: Program,
-    client: Program,
+    /// The server.
+    pub(super) server: Program,
+    /// The client.
+    pub(super) client: Program,
 }
 
 impl World {
-    /// Makes everything up to the start of the programs, or says what is missing for it.
-    pub(super) fn new(outer: Outer) -> Result<Self, String> {
+    /// Makes everything up to the start of programs of the classic profile, or says what is missing for it.
+    pub(super) fn classic(outer: Outer) -> Result<Self, String> {
+        let world = Self::bare(outer)?;
+        world.write("key", &format!("{KEY}\n"));
+        world.write("password", &format!("{PASSWORD}\n"));
+        let server = outer.server();
+        world.write("server.toml", &world.server_configuration(&server));
+        world.write("client.toml", &client_configuration(&server));
+        Ok(world)
+    }
+
+    /// The same for the secure profile, with what the program itself makes, and one user.
+    pub(super) fn secure(outer: Outer) -> Result<Self, String> {
+        let world = Self::bare(outer)?;
+        let folder = world.path("").display().to_string();
+        world.sandhog(&["init", "--folder", &folder, "--server", &outer.server()], "");
+        world.write("password", &format!("{PASSWORD}\n"));
+        world.edit("client.toml", "# password-file", "password-file");
+        world.edit("server.toml", "0.0.0.0", outer.any());
+        world.user(&["add", "--password-stdin", USER], PASSWORD);
+        Ok(world)
+    }
+
+    /// Two joined namespaces and an empty folder.
+    fn bare(outer: Outer) -> Result<Self, String> {
         if !rustix::process::geteuid().is_root() {
             return Err("needs root".to_owned());
         }
@@ -84,21 +130,57 @@ impl World {
             namespace.run("ip", &["link", "set", "outer", "up"]);
         }
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let world = Self {
+        Ok(Self {
             server,
             client,
             program,
             folder,
-        };
-        world.write("key", &format!("{KEY}\n"));
-        world.write("password", &format!("{PASSWORD}\n"));
-        let server_address = match outer {
-            Outer::V4 => format!("{server_address}:40404"),
-            Outer::V6 => format!("[{server_address}]:40404"),
-        };
-        world.write("server.toml", &world.server_configuration(&server_address));
-        world.write("client.toml", &client_configuration(&server_address));
-        Ok(world)
+        })
+    }
+
+    /// Where a file of this world is.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Replaces what stands once in a file.
+    #[track_caller]
+    pub(super) fn edit(&self, name: &str, old: &str, new: &str) {
+        let text = fs::read_to_string(self.path(name)).expect("a file of ours");
+        assert_eq!(text.matches(old).count(), 1, "{old:?} in {text}");
+        self.write(name, &text.replace(old, new));
+    }
+
+    /// Runs `sandhog user` on the server's users, which must go well.
+    #[track_caller]
+    pub(super) fn user(&self, arguments: &[&str], input: &str) {
+        let (command, rest) = arguments.split_first().expect("a command");
+        let config = self.path("server.toml").display().to_string();
+        let start = ["user", command, "--config", &config];
+        self.sandhog(&[&start, rest].concat(), input);
+    }
+
+    /// Runs the program to its end, which must be a good one.
+    #[track_caller]
+    fn sandhog(&self, arguments: &[&str], input: &str) {
+        let (code, text) = self.try_sandhog(arguments, input);
+        assert_eq!(code, Some(0), "{arguments:?}: {text}");
+    }
+
+    /// Runs the program to its end and gives its exit code and what it said on standard error.
+    pub(super) fn try_sandhog(&self, arguments: &[&str], input: &str) -> (Option<i32>, String) {
+        let mut child = Command::new(&self.program)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("a program that starts");
+        // A program that does not read closes the pipe; that is its right.
+        let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+        let output = child.wait_with_output().expect("a program that ends");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), text)
     }
 
     fn server_configuration(&self, address: &str) -> String {
@@ -113,7 +195,7 @@ impl World {
 
     /// Asks the program itself, through a pipe, as a script would.
     fn hash_password(&self) -> String {
-        let password = fs::File::open(self.folder.path().join("password")).expect("a file of ours");
+        let password = fs::File::open(self.path("password")).expect("a file of ours");
         let output = Command::new(&self.program)
             .arg("hash-password")
             .stdin(password)
@@ -128,27 +210,25 @@ impl World {
 
     /// Writes a file beside the configuration.
     pub(super) fn write(&self, name: &str, text: &str) {
-        fs::write(self.folder.path().join(name), text).expect("a folder of ours");
+        fs::write(self.path(name), text).expect("a folder of ours");
     }
 
-    fn spawn(&self, namespace: &Namespace, role: &str) -> Program {
+    /// Starts the program in a namespace with a configuration file of this world.
+    pub(super) fn spawn(&self, namespace: &Namespace, role: &str, file: &str) -> Program {
         let mut command = Command::new(&self.program);
-        command
-            .arg(role)
-            .arg("--config")
-            .arg(self.folder.path().join(role).with_extension("toml"));
+        command.arg(role).arg("--config").arg(self.path(file));
         namespace.enter(|| Program::spawn(command))
     }
 
     /// Starts a client and does not wait for anything.
     pub(super) fn spawn_client(&self) -> Program {
-        self.spawn(&self.client, "client")
+        self.spawn(&self.client, "client", "client.toml")
     }
 
     /// Starts a server and waits until it listens.
     #[track_caller]
     pub(super) fn start_server(&self) -> Program {
-        let mut server = self.spawn(&self.server, "server");
+        let mut server = self.spawn(&self.server, "server", "server.toml");
         server.wait_for("ready: ");
         server
     }

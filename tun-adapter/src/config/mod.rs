@@ -1,115 +1,141 @@
-//! The two configuration files: what may stand in them, and what is left of them once they are found good.
+//! The configuration files: what may stand in them, and what is left of them once they are found good.
 //!
 //! Files are read into private structures that mirror them and turned at once into [`Server`] and [`Client`], which
 //! hold only what is valid. Unknown keys, bad values and contradictions are errors with file, line and column.
 
-mod client;
+pub mod classic;
+mod device;
 mod secret;
-mod server;
+pub mod secure;
 mod source;
 mod text;
 
-use std::fmt;
+use std::path::Path;
 
 use sandhog_proto::IpPrefix;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, Unexpected, Visitor};
+use toml::Spanned;
 
-pub use client::Client;
-pub use server::Server;
+pub use device::Device;
 pub use text::{DeviceName, Endpoint};
 
+use crate::failure::Failure;
+use source::Source;
 use text::Text;
 
-/// Which protocol to speak. Has to be named, because it is insecure.
-#[derive(Deserialize)]
+/// A server's configuration, found good.
+#[derive(Debug)]
+pub enum Server {
+    /// For the secure profile.
+    Secure(Box<secure::Server>),
+    /// For the classic profile.
+    Classic(Box<classic::Server>),
+}
+
+/// A client's configuration, found good.
+#[derive(Debug)]
+pub enum Client {
+    /// For the secure profile.
+    Secure(Box<secure::Client>),
+    /// For the classic profile.
+    Classic(Box<classic::Client>),
+}
+
+impl Server {
+    /// Reads and checks the file at `path` and those that it names.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong, with its place.
+    pub fn load(path: &Path) -> Result<Self, Failure> {
+        let source = Source::read(path)?;
+        match profile_of(&source)? {
+            Some(Profile::Classic) => Ok(Self::Classic(classic::Server::read(&source)?.into())),
+            named => secure::Server::read(&source)
+                .map(|server| Self::Secure(server.into()))
+                .map_err(|failure| explain(failure, named, || classic::Server::has_form(&source))),
+        }
+    }
+}
+
+impl Client {
+    /// Reads and checks the file at `path` and those that it names.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong, with its place.
+    pub fn load(path: &Path) -> Result<Self, Failure> {
+        let source = Source::read(path)?;
+        match profile_of(&source)? {
+            Some(Profile::Classic) => Ok(Self::Classic(classic::Client::read(&source)?.into())),
+            named => secure::Client::read(&source)
+                .map(|client| Self::Secure(client.into()))
+                .map_err(|failure| explain(failure, named, || classic::Client::has_form(&source))),
+        }
+    }
+}
+
+/// Which protocol to speak. A file that does not say gets the secure one; the other has to be named.
+#[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Profile {
+    Secure,
     Classic,
 }
 
-/// The tunnel's device on this machine.
-#[derive(Debug)]
-pub struct Device {
-    /// Its name.
-    pub name: DeviceName,
-    /// Its addresses, at least one.
-    pub addresses: Vec<IpPrefix>,
-    /// Largest inner IP packet in bytes.
-    pub mtu: u16,
-}
-
-/// The table `[device]` of both files.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DeviceTable {
-    name: Option<Text<DeviceName>>,
-    addresses: OneOrMore<Text<IpPrefix>>,
-    #[serde(default)]
-    mtu: Mtu,
-}
-
-impl From<DeviceTable> for Device {
-    fn from(table: DeviceTable) -> Self {
-        Self {
-            name: table.name.map(|name| name.0).unwrap_or_default(),
-            addresses: table.addresses.0.into_iter().map(|prefix| prefix.0).collect(),
-            mtu: table.mtu.0,
-        }
+/// The profile that a file names.
+fn profile_of(source: &Source) -> Result<Option<Profile>, Failure> {
+    #[derive(Deserialize)]
+    struct Named {
+        profile: Option<Profile>,
     }
+
+    source.parse::<Named>().map(|named| named.profile)
 }
 
-/// A list with something in it.
-struct OneOrMore<T>(Vec<T>);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMore<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let list = Vec::deserialize(deserializer)?;
-        if list.is_empty() {
-            return Err(D::Error::custom("expected at least one entry"));
-        }
-        Ok(Self(list))
+/// Adds the advice that a file of the classic profile needs which does not say that it is one.
+fn explain(failure: Failure, named: Option<Profile>, is_classic: impl FnOnce() -> bool) -> Failure {
+    if named.is_none() && is_classic() {
+        return failure.with_help(
+            "this is a file of the classic profile, which is insecure and has to be named: `profile = \"classic\"`",
+        );
     }
+    failure
 }
 
-/// Largest inner packet in bytes: at least what IPv6 demands of every link (RFC 8200, section 5), at most what fits
-/// into one UDP datagram.
-struct Mtu(u16);
-
-impl Mtu {
-    const MIN: u16 = 1280;
-    /// 65,535 less the headers of IPv4 and UDP, code, nonce and tag.
-    const MAX: u16 = 65_535 - 20 - 8 - 29;
-}
-
-impl Default for Mtu {
-    /// An outer MTU of 1500 less the headers of IPv6 and UDP, code, nonce and tag, rounded down to what WireGuard
-    /// uses as well.
-    fn default() -> Self {
-        Self(1420)
-    }
-}
-
-impl<'de> Deserialize<'de> for Mtu {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MtuVisitor;
-
-        impl Visitor<'_> for MtuVisitor {
-            type Value = Mtu;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "a number of bytes from {} to {}", Mtu::MIN, Mtu::MAX)
+/// Networks to be reached through the tunnel, each without bits behind its prefix.
+fn networks(source: &Source, list: Vec<Spanned<Text<IpPrefix>>>) -> Result<Vec<IpPrefix>, Failure> {
+    list.into_iter()
+        .map(|route| {
+            let place = route.span();
+            let route = route.into_inner().0;
+            let network = network_of(route);
+            if network == route {
+                return Ok(route);
             }
+            Err(source
+                .error(
+                    place,
+                    &format!("{route} is an address in a network, not a network"),
+                )
+                .with_help(format!("did you mean `{network}`?")))
+        })
+        .collect()
+}
 
-            fn visit_i64<E: Error>(self, bytes: i64) -> Result<Mtu, E> {
-                u16::try_from(bytes)
-                    .ok()
-                    .filter(|bytes| (Mtu::MIN..=Mtu::MAX).contains(bytes))
-                    .map(Mtu)
-                    .ok_or_else(|| E::invalid_value(Unexpected::Signed(bytes), &self))
-            }
+/// The network that an address lies in: no bit set behind the prefix.
+fn network_of(prefix: IpPrefix) -> IpPrefix {
+    let IpPrefix { address, length } = prefix;
+    let host_bits = |width: u32| width - u32::from(length);
+    let address = match address {
+        std::net::IpAddr::V4(address) => {
+            let mask = u32::MAX.checked_shl(host_bits(32)).unwrap_or(0);
+            std::net::Ipv4Addr::from_bits(address.to_bits() & mask).into()
         }
-
-        deserializer.deserialize_i64(MtuVisitor)
-    }
+        std::net::IpAddr::V6(address) => {
+            let mask = u128::MAX.checked_shl(host_bits(128)).unwrap_or(0);
+            std::net::Ipv6Addr::from_bits(address.to_bits() & mask).into()
+        }
+    };
+    IpPrefix { address, length }
 }

@@ -1,8 +1,11 @@
 //! Keys and passwords: in the file itself or in a file of their own, and the warnings that go with either.
 
-use std::path::PathBuf;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use sandhog_proto::classic::{Key, MAX_CREDENTIAL_LEN};
+use sandhog_proto::secure::Psk;
 use toml::Spanned;
 use zeroize::Zeroizing;
 
@@ -33,29 +36,19 @@ enum Place {
 }
 
 impl SecretSetting {
-    /// Finds the secret. A file's first line is the secret, as `echo` writes it.
+    /// Finds the secret.
     pub(super) fn find(self, source: &Source, warnings: &mut Vec<String>) -> Result<Found, Failure> {
         let name = self.name;
         match (self.inline, self.file) {
             (Some(inline), None) => {
-                warn_if_world_readable(source, warnings);
+                warn_if_world_readable(source.path(), warnings);
                 let place = Place::Inline(inline.span());
                 Ok(Found {
                     value: inline.into_inner().0.0,
                     place,
                 })
             }
-            (None, Some(file)) => {
-                let place = file.span();
-                let file = Source::read(&source.resolve(file.get_ref()))
-                    .map_err(|failure| source.error(place, &format!("{name}-file: {}", failure.message())))?;
-                warn_if_world_readable(&file, warnings);
-                let line = file.text().lines().next().unwrap_or_default();
-                Ok(Found {
-                    value: Zeroizing::new(line.to_owned()),
-                    place: Place::File(file),
-                })
-            }
+            (None, Some(file)) => read_secret(&format!("{name}-file"), &file, source, warnings),
             (Some(_), Some(file)) => Err(source.error(
                 file.span(),
                 &format!("`{name}` and `{name}-file` exclude each other"),
@@ -65,7 +58,36 @@ impl SecretSetting {
     }
 }
 
+/// Reads the secret file that `source` names under `name`. Its first line is the secret, as `echo` writes it.
+pub(super) fn read_secret(
+    name: &str,
+    path: &Spanned<PathBuf>,
+    source: &Source,
+    warnings: &mut Vec<String>,
+) -> Result<Found, Failure> {
+    let file = source.open(name, path)?;
+    warn_if_world_readable(file.path(), warnings);
+    let line = file.text().lines().next().unwrap_or_default();
+    Ok(Found {
+        value: Zeroizing::new(line.to_owned()),
+        place: Place::File(file),
+    })
+}
+
 impl Found {
+    /// The secret as a key of the secure profile, which takes none that is no secret.
+    pub(super) fn into_psk(self, source: &Source) -> Result<Psk, Failure> {
+        Psk::from_base64(self.value.trim()).map_err(|error| self.error(source, &error.to_string()))
+    }
+
+    /// The secret as a password of the secure profile.
+    pub(super) fn into_new_password(self, source: &Source) -> Result<Zeroizing<String>, Failure> {
+        if self.value.is_empty() {
+            return Err(self.error(source, "the password is empty"));
+        }
+        Ok(self.value)
+    }
+
     /// The secret as a key.
     pub(super) fn into_key(self, source: &Source, warnings: &mut Vec<String>) -> Result<Key, Failure> {
         let text = self.value.trim();
@@ -100,10 +122,12 @@ impl Found {
     }
 }
 
-/// Warns once for each file.
-pub(super) fn warn_if_world_readable(source: &Source, warnings: &mut Vec<String>) {
-    if source.world_readable {
-        let path = source.path().display();
+/// Warns once for each file that holds secrets and that every user of the machine may read.
+pub(super) fn warn_if_world_readable(path: &Path, warnings: &mut Vec<String>) {
+    // One that cannot be looked at cannot be read either.
+    let is_readable = fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0);
+    if is_readable {
+        let path = path.display();
         let warning =
             format!("{path} holds secrets and every user of this machine may read it: `chmod 600 {path}`");
         if !warnings.contains(&warning) {

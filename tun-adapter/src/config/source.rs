@@ -1,11 +1,11 @@
 //! A configuration file as text: where in it an error is, and what the writer probably meant.
 
-use std::fs;
 use std::ops::Range;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use serde::de::DeserializeOwned;
+use toml::Spanned;
 use zeroize::Zeroizing;
 
 use crate::failure::Failure;
@@ -15,8 +15,6 @@ use crate::failure::Failure;
 pub(super) struct Source {
     path: PathBuf,
     text: Zeroizing<String>,
-    /// Whether every user of the machine may read the file.
-    pub(super) world_readable: bool,
 }
 
 impl Source {
@@ -24,12 +22,23 @@ impl Source {
     pub(super) fn read(path: &Path) -> Result<Self, Failure> {
         let explain = |error| Failure::input(format!("cannot read {}: {error}", path.display()));
         let text = Zeroizing::new(fs::read_to_string(path).map_err(explain)?);
-        let mode = fs::metadata(path).map_err(explain)?.permissions().mode();
         Ok(Self {
             path: path.to_owned(),
             text,
-            world_readable: mode & 0o004 != 0,
         })
+    }
+
+    /// Reads another file, which this one names under `name`.
+    pub(super) fn open(&self, name: &str, path: &Spanned<PathBuf>) -> Result<Self, Failure> {
+        Self::read(&self.resolve(path.get_ref()))
+            .map_err(|failure| self.error(path.span(), &format!("{name}: {}", failure.message())))
+    }
+
+    /// The error of a file that this one names under `name` and that cannot be read.
+    pub(super) fn unreadable(&self, name: &str, path: &Spanned<PathBuf>, error: &io::Error) -> Failure {
+        let file = self.resolve(path.get_ref());
+        let message = format!("{name}: cannot read {}: {error}", file.display());
+        self.error(path.span(), &message)
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -130,8 +130,13 @@ impl FromStr for Endpoint {
     }
 }
 
+impl Endpoint {
+    /// How one is written.
+    pub(crate) const FORM: &str = "a host and a port such as vpn.example.com:40404 or [2001:db8::1]:40404";
+}
+
 impl Expected for Endpoint {
-    const EXPECTED: &str = "a host and a port such as vpn.example.com:40404 or [2001:db8::1]:40404";
+    const EXPECTED: &str = Self::FORM;
 }
 
 /// A string that is erased when dropped.

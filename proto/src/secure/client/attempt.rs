@@ -44,10 +44,18 @@ pub(super) enum Stage {
     /// M0 or M1 is sent; a cookie or KE2 is awaited.
     Login,
     /// KE2 is here and the password is being stretched.
-    Stretch { job: u64, indices: Indices },
+    Stretch {
+        job: u64,
+        indices: Indices,
+        /// Another answer that came meanwhile: it is tried if this one fails.
+        waiting: Option<Candidate>,
+    },
     /// M3 is sent, and the settings are awaited, which come under the session's own keys.
     Confirm(Box<Session>),
 }
+
+/// An answer: the server's index and KE2.
+pub(super) type Candidate = (u32, Box<[u8; 320]>);
 
 /// An attempt.
 pub(super) struct Login {
@@ -61,7 +69,7 @@ pub(super) struct Login {
     pub(super) sent: (&'static str, PacketBuf),
     /// The cookies that were taken. One that comes again is a recorded message.
     pub(super) cookies: Vec<[u8; 16]>,
-    /// The answers that were tried.
+    /// The answers that were tried, or wait for it.
     pub(super) candidates: Vec<[u8; 320]>,
     /// Set once a candidate has failed.
     pub(super) rejected_at: Option<Instant>,
@@ -75,8 +83,8 @@ impl Login {
         (kind, datagram.clone())
     }
 
-    /// Whether no further answer is tried.
-    pub(super) fn has_tried_enough(&self) -> bool {
+    /// Whether no further answer is taken.
+    pub(super) fn has_candidates_enough(&self) -> bool {
         self.candidates.len() >= MAX_CANDIDATES && !planted(Mutant::CandidatesUnlimited)
     }
 

@@ -34,3 +34,22 @@ impl fmt::Debug for ClientConfig {
             .finish_non_exhaustive()
     }
 }
+
+/// What a client keeps of its configuration.
+pub(super) struct Account {
+    pub(super) login: Login,
+    /// Needed to log in again.
+    pub(super) password: Zeroizing<String>,
+    pub(super) suite: Suite,
+    pub(super) server: SocketAddr,
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Account")
+            .field("login", &self.login)
+            .field("suite", &self.suite)
+            .field("server", &self.server)
+            .finish_non_exhaustive()
+    }
+}

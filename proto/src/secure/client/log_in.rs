@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use rand_core::RngCore;
 
-use super::attempt::{Login as Attempted, MAX_COOKIES, REJECTION_GRACE, Stage};
+use super::attempt::{Candidate, Login as Attempted, MAX_COOKIES, REJECTION_GRACE, Stage};
 use super::retry::Retry;
 use super::{Client, fresh_index};
 use crate::attempt::Attempt;
@@ -94,6 +94,9 @@ impl Client {
             {
                 Err(DropReason::UnknownIndex)
             }
+            Control::Ke2 { index, ke2, .. } if !matches!(login.stage, Stage::Confirm(_)) => {
+                self.answered((index, ke2))
+            }
             _ if !matches!(login.stage, Stage::Login) => Err(DropReason::Unexpected),
             Control::Cookie { cookie, .. } => {
                 let is_known = login.cookies.contains(&cookie) && !planted(Mutant::CookieTakenAgain);
@@ -104,56 +107,58 @@ impl Client {
                 self.knock(now, Some(cookie), tag);
                 Ok(())
             }
-            Control::Ke2 { index, ke2, .. } => self.stretch(index, ke2),
-            Control::Login { .. } | Control::Ke3 { .. } => Err(DropReason::Unexpected),
+            Control::Ke2 { .. } | Control::Login { .. } | Control::Ke3 { .. } => Err(DropReason::Unexpected),
         }
     }
 
-    /// Has the password stretched for an answer that was not tried yet.
-    fn stretch(&mut self, server_index: u32, ke2: Box<[u8; 320]>) -> Result<(), DropReason> {
-        // Numbers that nobody can guess, so that a result that was meant for another login fits nothing here.
-        let job = self.rng.next_u64();
+    /// Tries an answer that was not tried yet: at once, or after the one that the password is being stretched for. That
+    /// one may be forged, and a server does not repeat its answer to a client that has fallen silent.
+    fn answered(&mut self, candidate: Candidate) -> Result<(), DropReason> {
         let Some(login) = &mut self.login else {
             return Err(DropReason::Unexpected);
         };
-        let is_tried = login.candidates.contains(&*ke2) && !planted(Mutant::CandidateTriedAgain);
-        if login.has_tried_enough() || is_tried {
+        let is_tried = login.candidates.contains(&*candidate.1) && !planted(Mutant::CandidateTriedAgain);
+        if login.has_candidates_enough() || is_tried {
             return Err(DropReason::Unexpected);
         }
+        login.candidates.push(*candidate.1);
+        match &mut login.stage {
+            Stage::Stretch { .. } if planted(Mutant::CandidateForgotten) => {}
+            Stage::Stretch { waiting, .. } => *waiting = Some(candidate),
+            _ => self.stretch(candidate),
+        }
+        Ok(())
+    }
+
+    /// Has the password stretched for an answer.
+    fn stretch(&mut self, (server_index, ke2): Candidate) {
+        // Numbers that nobody can guess, so that a result that was meant for another login fits nothing here.
+        let job = self.rng.next_u64();
+        let Some(login) = &mut self.login else { return };
         let indices = Indices {
             ours: login.index,
             theirs: server_index,
         };
         let context = context(self.config.suite, indices.ours, indices.theirs);
         let state = login.state.clone();
-        login.candidates.push(*ke2);
         login.timer = login.timer.paused();
-        login.stage = Stage::Stretch { job, indices };
+        login.stage = Stage::Stretch {
+            job,
+            indices,
+            waiting: None,
+        };
         self.jobs
             .push_back(Job::finish_login(job, state, self.config.suite, context, ke2));
-        Ok(())
     }
 
-    /// The password is stretched: confirms the login, or waits a little for a better answer.
+    /// The password is stretched: confirms the login, or tries the next answer.
     pub(super) fn stretched(&mut self, now: Instant, finished: Option<Finished>) {
         let Some(login) = &mut self.login else { return };
         let Stage::Stretch { indices, .. } = login.stage else {
             return;
         };
         let Some(Finished { ke3, session_key }) = finished else {
-            login.stage = Stage::Login;
-            login.timer = login.timer.restarted();
-            let grace = if planted(Mutant::RejectedAtOnce) {
-                Duration::ZERO
-            } else {
-                REJECTION_GRACE
-            };
-            let at = now.saturating_add(grace);
-            login.rejected_at.get_or_insert(at);
-            if login.has_tried_enough() {
-                self.fail(now, StartError::AuthenticationRejected, 0);
-            }
-            return;
+            return self.candidate_failed(now);
         };
         let chain = Chain::first(&self.keys.mix, &session_key);
         let seed = seed_from(&mut self.rng);
@@ -165,6 +170,29 @@ impl Client {
             ke3,
         };
         self.send_control(now, &ke3, 0);
+    }
+
+    /// Goes on with the answer that has come meanwhile, or waits a little for a better one.
+    fn candidate_failed(&mut self, now: Instant) {
+        let Some(login) = &mut self.login else { return };
+        let stage = core::mem::replace(&mut login.stage, Stage::Login);
+        login.timer = login.timer.restarted();
+        let grace = if planted(Mutant::RejectedAtOnce) {
+            Duration::ZERO
+        } else {
+            REJECTION_GRACE
+        };
+        let at = now.saturating_add(grace);
+        login.rejected_at.get_or_insert(at);
+        if let Stage::Stretch {
+            waiting: Some(waiting),
+            ..
+        } = stage
+        {
+            self.stretch(waiting);
+        } else if login.has_candidates_enough() {
+            self.fail(now, StartError::AuthenticationRejected, 0);
+        }
     }
 
     /// The server let us in.

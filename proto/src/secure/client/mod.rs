@@ -10,11 +10,12 @@ use alloc::collections::VecDeque;
 use core::net::SocketAddr;
 
 use rand_chacha::ChaCha20Rng;
-use rand_core::{RngCore, SeedableRng};
+use rand_core::RngCore;
 use zeroize::Zeroize;
 
 use attempt::{Login as Attempted, Stage};
 pub use attempt::{MAX_CANDIDATES, MAX_COOKIES, REJECTION_GRACE, REPEAT_AFTER, REPEAT_JITTER};
+use config::Account;
 pub use config::ClientConfig;
 use password::Change;
 use retry::Retry;
@@ -24,7 +25,7 @@ use super::control::ControlKeys;
 use super::frame::session_header;
 use super::message::Message;
 use super::session::{DEAD_AFTER, Input, Session};
-use super::{Code, stream};
+use super::{Code, generator, stream};
 use crate::ip::IpAddresses;
 use crate::job::{Job, JobDone, Outcome};
 use crate::mutant::{Mutant, planted};
@@ -55,7 +56,7 @@ use crate::{
 ///   `network_changed` asks over the new path, which shows the server where the client is now.
 #[derive(Debug)]
 pub struct Client {
-    config: ClientConfig,
+    config: Account,
     keys: ControlKeys,
     queues: Queues,
     rng: ChaCha20Rng,
@@ -75,15 +76,20 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that does nothing until [`start`](Self::start).
+    /// A client that does nothing until [`start`](Self::start). It keeps neither the seed nor the pre-shared key, only
+    /// what comes from them.
     #[must_use]
     pub fn new(mut config: ClientConfig) -> Self {
-        let mut rng = ChaCha20Rng::from_seed(config.seed);
-        rng.set_stream(stream::CLIENT);
+        let rng = generator(&config.seed, stream::CLIENT);
         config.seed.zeroize();
         Self {
             keys: ControlKeys::new(&config.psk),
-            config,
+            config: Account {
+                login: config.login,
+                password: config.password,
+                suite: config.suite,
+                server: config.server,
+            },
             queues: Queues::default(),
             rng,
             status: TunnelStatus::Disconnected,
@@ -313,6 +319,12 @@ impl Client {
             self.change.as_ref().map(Change::next_timeout),
         ];
         timers.into_iter().flatten().min()
+    }
+
+    /// What its secrets are drawn from.
+    #[cfg(test)]
+    pub(super) const fn generator(&self) -> &ChaCha20Rng {
+        &self.rng
     }
 
     fn check_started(&mut self, now: Instant) -> Result<Instant, ApiMisuse> {

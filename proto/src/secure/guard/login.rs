@@ -127,6 +127,8 @@ impl LoginBuckets {
         {
             sources.swap_remove(oldest);
         }
+        // Most users have one or two places: room for no more than there are.
+        sources.reserve_exact(1);
         sources.push(KnownSource {
             prefix: source,
             last_success: now,

@@ -1,7 +1,7 @@
 //! The server's limits: what it counts before it spends cryptography on anybody.
 //!
-//! They stand in the order of the protocol's "cheapest first": [`SourceBuckets`] for whoever has the pre-shared key,
-//! [`Ke1Rate`], [`LoginBuckets`] and [`HalfOpenCaps`] for whoever has shown an address by a cookie as well. All are
+//! They stand in the order of the protocol's "cheapest first", all of them behind the cookie: [`SourceBuckets`],
+//! [`HalfOpenCaps`], [`Ke1Rate`], [`LoginBuckets`]. So what is counted against an address comes from there. All are
 //! plain data: time comes in with each call and must not run backwards (the server clamps it), arithmetic is that of
 //! integers, and every table has a bound that no sender can move.
 

@@ -1,4 +1,4 @@
-//! How many datagrams each source may have opened: the first limit behind the pre-shared key.
+//! How many logins each source may begin: the first limit behind the cookie.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::fmt;
@@ -8,7 +8,7 @@ use core::time::Duration;
 use super::bucket::{Bucket, Limit};
 use crate::Instant;
 
-/// 20 datagrams a second from one prefix, five at once.
+/// 20 logins a second from one prefix, five at once.
 const LIMIT: Limit = Limit {
     burst: 5,
     refill: Duration::from_millis(50),
@@ -51,7 +51,8 @@ impl fmt::Debug for SourcePrefix {
     }
 }
 
-/// A bucket for each source prefix: 20 a second, 5 at once.
+/// A bucket for each source prefix: 20 a second, 5 at once. It stands behind the cookie, so that only who receives at an
+/// address can use up its bucket.
 ///
 /// # A full table
 ///
@@ -76,7 +77,7 @@ impl SourceBuckets {
         }
     }
 
-    /// Whether a datagram from `source` is taken; it is counted then.
+    /// Whether a login from `source` may begin; it is counted then.
     pub(crate) fn take(&mut self, now: Instant, source: IpAddr) -> bool {
         self.forget_full(now);
         let prefix = source_prefix(source);

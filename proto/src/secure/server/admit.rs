@@ -17,7 +17,7 @@ use crate::secure::message::{Control, Message, Refusal, TunnelSettings};
 use crate::secure::opaque::{context, respond};
 use crate::secure::session::Session;
 use crate::secure::{BYE_REPLACED, Code, Login, User, forget, seed_from};
-use crate::{DropReason, Instant, IpPrefix, PacketBuf};
+use crate::{DropReason, EventKind, Instant, IpPrefix, PacketBuf};
 
 impl Server {
     pub(super) fn take_control(
@@ -28,7 +28,7 @@ impl Server {
     ) -> Result<(), DropReason> {
         let control = self.keys.open(Code::Up, &mut payload)?;
         let tag = payload.tag;
-        if !self.sources.take(now, remote.ip()) && !planted(Mutant::SourcesUnlimited) {
+        if planted(Mutant::SourceSpentByAnybody) && !self.sources.take(now, remote.ip()) {
             return Err(DropReason::RateLimited);
         }
         match control {
@@ -52,7 +52,8 @@ impl Server {
         }
     }
 
-    /// Asks a client to prove where it is. Nothing is kept.
+    /// Asks a client to prove where it is. Nothing is kept, and nothing is counted: whoever forges an address would use
+    /// up what its owner may ask for.
     fn send_cookie(&mut self, now: Instant, remote: SocketAddr, index: u32, tag: u64) {
         let cookie = Control::Cookie {
             to: index,
@@ -88,6 +89,9 @@ impl Server {
         let is_spent = self.half_opens.is_spent(now, remote, client_index);
         if is_spent && !planted(Mutant::SpentCookieTaken) && !planted(Mutant::Ke1AnsweredAnew) {
             return Err(DropReason::Replayed);
+        }
+        if !self.sources.take(now, remote.ip()) && !planted(Mutant::SourcesUnlimited) {
+            return Err(DropReason::RateLimited);
         }
         let debit = self.allow(now, remote, &login)?;
         if planted(Mutant::DebitAtKe3) {
@@ -196,6 +200,7 @@ impl Server {
                 && let Some(half_open) = self.half_opens.remove(to)
             {
                 self.forget_half_open(&half_open);
+                self.queues.network_event(tag, EventKind::LoginRefused { remote });
             }
             return Err(DropReason::AuthenticationFailed);
         };
@@ -245,12 +250,12 @@ impl Server {
         };
         session.set_limits(self.settings.mtu, Duration::ZERO);
         session.send_message(now, &answer, tag, &mut self.queues);
-        let state = State::Unconfirmed(Unconfirmed {
+        let state = State::Unconfirmed(Box::new(Unconfirmed {
             ke3: *ke3,
             answer,
             answered_at: now,
             until: now.saturating_add(HALF_OPEN_FOR),
-        });
+        }));
         let entry = Entry::new(login, session, state, addresses);
         self.sessions.insert(entry, &mut self.registry);
     }

@@ -25,7 +25,7 @@ pub struct ServerConfig {
     /// The server's own inner addresses with the prefixes of the networks that clients get theirs from, `10.9.0.1/24`: at
     /// most one of each family, and at least one.
     pub addresses: Vec<IpPrefix>,
-    /// Largest inner IP packet in bytes, at least [`MIN_MTU`](super::MIN_MTU).
+    /// Largest inner IP packet in bytes, at least [`MIN_MTU`](crate::secure::MIN_MTU).
     pub mtu: u16,
     /// Name servers for the clients.
     pub dns: Vec<IpAddr>,
@@ -67,6 +67,10 @@ pub enum ConfigError {
     SettingsTooLong,
     /// A user's password is stretched in another way than this server's.
     Suite(String),
+    /// A user's fixed address is none that a client can have in the server's inner networks.
+    FixedAddressOutside(String, IpAddr),
+    /// A user's fixed address is the server's own.
+    FixedAddressOfServer(String, IpAddr),
 }
 
 impl fmt::Display for ConfigError {
@@ -75,7 +79,8 @@ impl fmt::Display for ConfigError {
             Self::Addresses => f.write_str(
                 "a server needs one inner address of its own, or one of each family: 10.9.0.1/24, fd00::1/64",
             ),
-            Self::Pool(prefix, error) => write!(f, "{prefix}: {error}"),
+            // It names the network itself.
+            Self::Pool(_, error) => error.fmt(f),
             Self::Settings(error) => error.fmt(f),
             Self::SettingsTooLong => f.write_str(
                 "what every client is told is too long for one datagram: fewer routes, name servers or search domains",
@@ -83,6 +88,15 @@ impl fmt::Display for ConfigError {
             Self::Suite(login) => write!(
                 f,
                 "the record of {login} was made for another suite: set the password again"
+            ),
+            Self::FixedAddressOutside(login, address) => write!(
+                f,
+                "the fixed address {address} of {login} is none that a client can have in the networks of this server: \
+                 give another one, or none"
+            ),
+            Self::FixedAddressOfServer(login, address) => write!(
+                f,
+                "the fixed address {address} of {login} is the server's own: give another one, or none"
             ),
         }
     }
@@ -97,13 +111,26 @@ pub(super) struct Pools {
     pub(super) v6: Option<Pool>,
 }
 
+impl Pools {
+    /// The pool for addresses of the family of `address`.
+    pub(super) const fn of(&self, address: IpAddr) -> Option<&Pool> {
+        match address {
+            IpAddr::V4(_) => self.v4.as_ref(),
+            IpAddr::V6(_) => self.v6.as_ref(),
+        }
+    }
+
+    pub(super) const fn of_mut(&mut self, address: IpAddr) -> Option<&mut Pool> {
+        match address {
+            IpAddr::V4(_) => self.v4.as_mut(),
+            IpAddr::V6(_) => self.v6.as_mut(),
+        }
+    }
+}
+
 impl ServerConfig {
     /// The pools of the inner networks, without the addresses that belong to users for good.
     pub(super) fn pools(&self) -> Result<Pools, ConfigError> {
-        let fixed = |user: &crate::secure::User| {
-            let v4 = user.address4.map(IpAddr::from);
-            v4.into_iter().chain(user.address6.map(IpAddr::from))
-        };
         let pool = |is_v4: bool| {
             let mut prefixes = self
                 .addresses
@@ -112,7 +139,7 @@ impl ServerConfig {
             match (prefixes.next(), prefixes.next()) {
                 (None, _) => Ok(None),
                 (Some(_), Some(_)) => Err(ConfigError::Addresses),
-                (Some(prefix), None) => Pool::new(*prefix, self.users.iter().flat_map(fixed))
+                (Some(prefix), None) => Pool::new(*prefix, self.users.fixed_addresses())
                     .map(Some)
                     .map_err(|error| ConfigError::Pool(*prefix, error)),
             }

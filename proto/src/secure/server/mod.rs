@@ -6,6 +6,7 @@ mod half_open;
 mod password;
 mod registry;
 mod sessions;
+mod users;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -14,7 +15,7 @@ use core::fmt;
 use core::net::SocketAddr;
 
 use rand_chacha::ChaCha20Rng;
-use rand_core::SeedableRng;
+use zeroize::Zeroize;
 
 use config::Pools;
 pub use config::{ConfigError, ServerConfig};
@@ -30,7 +31,7 @@ use super::frame::session_header;
 use super::guard::{HalfOpenCaps, Ke1Rate, LoginBuckets, SourceBuckets};
 use super::message::{Message, TunnelSettings};
 use super::session::Input;
-use super::{Code, Login, ServerSetup, Suite, UserStore, stream};
+use super::{Code, Login, ServerSetup, Suite, UserStore, generator, stream};
 use crate::ip::IpAddresses;
 use crate::job::{Job, JobDone, Outcome};
 use crate::mutant::{Mutant, planted};
@@ -47,9 +48,10 @@ use crate::{
 /// # The cheapest first
 ///
 /// A datagram passes, in this order: its length and code; authentication under the pre-shared key, where outsiders stop,
-/// silently; JSON; a token bucket for its source; a cookie that proves its source, without which it leaves no trace; the
-/// table of logins under way, where repeats are answered without cryptography; a token bucket for the login, for known
-/// and unknown users alike; and only then OPAQUE. No answer is longer than what it answers.
+/// silently; JSON; a cookie that proves its source, without which it leaves no trace; the table of logins under way, where
+/// repeats are answered without cryptography; a token bucket for its source; room and rate for all sources together; a
+/// token bucket for the login, for known and unknown users alike; and only then OPAQUE. No answer is longer than what it
+/// answers.
 ///
 /// # Bounds
 ///
@@ -80,29 +82,23 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server without sessions.
+    /// A server without sessions. It keeps neither the seed nor the pre-shared key, only what comes from them.
     ///
     /// # Errors
     ///
     /// [`ConfigError`] if the configuration contradicts itself.
-    pub fn new(config: ServerConfig) -> Result<Self, ConfigError> {
-        if let Some(user) = config.users.iter().find(|user| user.suite != config.suite) {
-            return Err(ConfigError::Suite(user.login.as_str().into()));
-        }
-        let rng = |stream| {
-            let mut rng = ChaCha20Rng::from_seed(config.seed);
-            rng.set_stream(stream);
-            rng
-        };
-        let cookies = super::seed_from(&mut rng(stream::COOKIES)).get_seed();
-        Ok(Self {
+    pub fn new(mut config: ServerConfig) -> Result<Self, ConfigError> {
+        let (pools, settings) = (config.pools()?, config.settings()?);
+        users::check(&config.users, config.suite, &pools)?;
+        let rng = |stream| generator(&config.seed, stream);
+        let server = Self {
             keys: ControlKeys::new(&config.psk),
-            pools: config.pools()?,
-            settings: config.settings()?,
+            pools,
+            settings,
             queues: Queues::default(),
             rng: rng(stream::SERVER),
             registry: Registry::new(rng(stream::INDICES)),
-            cookies: Cookies::new(cookies),
+            cookies: Cookies::new(rng(stream::COOKIES)),
             sources: SourceBuckets::new(),
             logins: LoginBuckets::new(),
             ke1_rate: Ke1Rate::new(),
@@ -115,7 +111,15 @@ impl Server {
             users: config.users,
             suite: config.suite,
             unix_origin: config.unix_origin,
-        })
+        };
+        config.seed.zeroize();
+        Ok(server)
+    }
+
+    /// What its secrets, indices and cookies are drawn from.
+    #[cfg(test)]
+    pub(super) const fn generators(&self) -> [&ChaCha20Rng; 3] {
+        [&self.rng, self.registry.generator(), self.cookies.generator()]
     }
 
     /// How many sessions there are.
@@ -133,36 +137,6 @@ impl Server {
     /// Who has a session, and where.
     pub fn remotes(&self) -> impl Iterator<Item = (&Login, SocketAddr)> {
         self.sessions.remotes()
-    }
-
-    /// The users, as they are now.
-    #[must_use]
-    pub const fn users(&self) -> &UserStore {
-        &self.users
-    }
-
-    /// Takes another set of users. Sessions of those who are gone or disabled end; all others stay.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError::Suite`] if a record was made for another suite; nothing has changed then.
-    pub fn set_users(&mut self, now: Instant, users: UserStore) -> Result<(), ConfigError> {
-        if let Some(user) = users.iter().find(|user| user.suite != self.suite) {
-            return Err(ConfigError::Suite(user.login.as_str().into()));
-        }
-        let now = self.queues.advance(now);
-        self.users = users;
-        let is_gone = |login: &Login| self.users.get(login).is_none_or(|user| user.disabled);
-        let gone: Vec<SessionId> = self
-            .sessions
-            .iter()
-            .filter(|(_, entry)| is_gone(&entry.login))
-            .map(|(id, _)| id)
-            .collect();
-        for id in gone {
-            self.end_with_bye(now, id, super::BYE_REMOVED, 0);
-        }
-        Ok(())
     }
 
     /// Forgets all failed logins of a user.
@@ -382,12 +356,7 @@ impl Server {
             return;
         };
         for address in &entry.addresses {
-            let pool = if address.is_ipv4() {
-                &mut self.pools.v4
-            } else {
-                &mut self.pools.v6
-            };
-            if let Some(pool) = pool {
+            if let Some(pool) = self.pools.of_mut(*address) {
                 pool.release(*address);
             }
         }

@@ -31,6 +31,11 @@ impl Registry {
         }
     }
 
+    #[cfg(test)]
+    pub(super) const fn generator(&self) -> &ChaCha20Rng {
+        &self.rng
+    }
+
     pub(super) fn owner(&self, index: u32) -> Option<Owner> {
         self.owners.get(&index).copied()
     }

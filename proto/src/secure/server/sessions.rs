@@ -1,5 +1,6 @@
 //! The sessions of a server: found by number, by user and by inner address, and woken when their time comes.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
@@ -15,7 +16,7 @@ use crate::{Instant, Reason};
 #[derive(Debug)]
 pub(super) enum State {
     /// KE3 was right, and nothing has come under the session's keys yet.
-    Unconfirmed(Unconfirmed),
+    Unconfirmed(Box<Unconfirmed>),
     Live,
 }
 
@@ -74,7 +75,8 @@ impl Entry {
 /// All sessions.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
-    entries: BTreeMap<SessionId, Entry>,
+    /// In boxes, for a tree has room for nearly twice as many as it holds.
+    entries: BTreeMap<SessionId, Box<Entry>>,
     by_address: BTreeMap<IpAddr, SessionId>,
     /// In the order in which they were made: numbers only grow.
     by_user: BTreeSet<(Login, SessionId)>,
@@ -93,17 +95,17 @@ impl Sessions {
     }
 
     pub(super) fn get(&self, id: SessionId) -> Option<&Entry> {
-        self.entries.get(&id)
+        self.entries.get(&id).map(Box::as_ref)
     }
 
     pub(super) fn get_mut(&mut self, id: SessionId) -> Option<&mut Entry> {
-        self.entries.get_mut(&id)
+        self.entries.get_mut(&id).map(Box::as_mut)
     }
 
     /// The session that owns an inner address.
     pub(super) fn at_address(&mut self, address: IpAddr) -> Option<(SessionId, &mut Entry)> {
         let id = *self.by_address.get(&address)?;
-        Some((id, self.entries.get_mut(&id)?))
+        Some((id, self.entries.get_mut(&id).map(Box::as_mut)?))
     }
 
     /// The sessions of a user, oldest first.
@@ -114,7 +116,7 @@ impl Sessions {
 
     /// Every session with its user.
     pub(super) fn iter(&self) -> impl Iterator<Item = (SessionId, &Entry)> {
-        self.entries.iter().map(|(id, entry)| (*id, entry))
+        self.entries.iter().map(|(id, entry)| (*id, &**entry))
     }
 
     pub(super) fn insert(&mut self, entry: Entry, registry: &mut Registry) -> SessionId {
@@ -127,7 +129,7 @@ impl Sessions {
             self.by_user.insert((entry.login.clone(), id));
         }
         registry.replace(id, &[], &entry.session.open_indices());
-        self.entries.insert(id, entry);
+        self.entries.insert(id, Box::new(entry));
         self.rearm(id);
         id
     }
@@ -141,7 +143,7 @@ impl Sessions {
         }
         self.by_user.remove(&(entry.login.clone(), id));
         self.wakes.remove(&(entry.wake, id));
-        Some(entry)
+        Some(*entry)
     }
 
     /// Notes that the client has shown itself under the session's keys; whether that is new.

@@ -44,7 +44,7 @@ pub struct User {
 
 impl User {
     /// The addresses that are always this user's.
-    fn fixed_addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
+    pub(super) fn fixed_addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
         let v4 = self.address4.map(IpAddr::V4);
         v4.into_iter().chain(self.address6.map(IpAddr::V6))
     }
@@ -164,6 +164,11 @@ impl UserStore {
     /// All addresses that are always some user's: those that a [`Pool`](super::Pool) keeps off.
     pub fn fixed_addresses(&self) -> impl Iterator<Item = IpAddr> {
         self.owners.keys().copied()
+    }
+
+    /// Whose fixed address this is.
+    pub(super) fn owner(&self, address: IpAddr) -> Option<&Login> {
+        self.owners.get(&address)
     }
 
     fn get_mut(&mut self, login: &Login) -> Result<&mut User, StoreOpError> {

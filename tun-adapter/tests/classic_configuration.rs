@@ -1,9 +1,11 @@
-//! What the configuration files mean, and what is said about bad ones: file, line, column, what was expected, advice.
+//! What the configuration files of the classic profile mean, and what is said about bad ones: file, line, column, what was
+//! expected, advice.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
-use sandhog::config::{Client, Server};
+use sandhog::config;
+use sandhog::config::classic::{Client, Server};
 use sandhog::failure::{Exit, Failure};
 use tempfile::TempDir;
 
@@ -49,12 +51,22 @@ fn write(folder: &TempDir, name: &str, text: &str) {
 
 fn load_server(folder: &TempDir, text: &str) -> Result<Server, Failure> {
     write(folder, "server.toml", text);
-    Server::load(&folder.path().join("server.toml"))
+    match config::Server::load(&folder.path().join("server.toml"))? {
+        config::Server::Classic(server) => Ok(*server),
+        config::Server::Secure(server) => panic!("of the wrong profile: {server:?}"),
+    }
 }
 
 fn load_client(folder: &TempDir, text: &str) -> Result<Client, Failure> {
     write(folder, "client.toml", text);
-    Client::load(&folder.path().join("client.toml"))
+    read_client(folder)
+}
+
+fn read_client(folder: &TempDir) -> Result<Client, Failure> {
+    match config::Client::load(&folder.path().join("client.toml"))? {
+        config::Client::Classic(client) => Ok(*client),
+        config::Client::Secure(client) => panic!("of the wrong profile: {client:?}"),
+    }
 }
 
 /// What is printed, without the folder.
@@ -139,11 +151,19 @@ fn a_word_that_is_like_nothing_gets_no_advice() {
 fn the_insecure_profile_has_to_be_named() {
     check_server(
         ("profile = \"classic\"\n", ""),
-        "error: server.toml:1:1: missing field `profile`",
+        "error: server.toml:9:3: unknown field `users`, expected one of `profile`, `listen`, `key-file`, `setup-file`, \
+         `users-file`, `device`, `clients`\n\
+         help: this is a file of the classic profile, which is insecure and has to be named: `profile = \"classic\"`",
+    );
+    check_client(
+        ("profile = \"classic\"\n", ""),
+        "error: client.toml:8:1: unknown field `addresses`, expected `name`\n\
+         help: this is a file of the classic profile, which is insecure and has to be named: `profile = \"classic\"`",
     );
     check_server(
         ("classic", "clasic"),
-        "error: server.toml:1:11: unknown variant `clasic`, expected `classic`\nhelp: did you mean `classic`?",
+        "error: server.toml:1:11: unknown variant `clasic`, expected `secure` or `classic`\n\
+         help: did you mean `classic`?",
     );
 }
 
@@ -290,7 +310,7 @@ fn secrets_that_everybody_may_read_bring_one_warning_for_each_file() {
     for name in ["client.toml", "key"] {
         fs::set_permissions(folder.path().join(name), Permissions::from_mode(0o644)).expect("a file of ours");
     }
-    let client = Client::load(&folder.path().join("client.toml")).expect("a usable file");
+    let client = read_client(&folder).expect("a usable file");
     let warned: Vec<_> = client
         .warnings
         .iter()

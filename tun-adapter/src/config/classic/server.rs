@@ -1,17 +1,18 @@
-//! The server's configuration file.
+//! The server's configuration file in the classic profile.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use sandhog_proto::classic::{self, Key, ServerConfig, User};
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::secret::{SecretSetting, warn_if_world_readable};
-use super::source::Source;
-use super::text::{Secret, Text};
-use super::{Device, DeviceTable, OneOrMore, Profile};
+use crate::config::device::{DeviceTable, OneOrMore};
+use crate::config::secret::{SecretSetting, warn_if_world_readable};
+use crate::config::source::Source;
+use crate::config::text::{Secret, Text};
+use crate::config::{Device, Profile};
 use crate::failure::Failure;
 
 /// A server's configuration, found good.
@@ -33,7 +34,7 @@ pub struct Server {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct ServerFile {
     #[serde(rename = "profile")]
-    _profile: Profile,
+    _profile: Option<Profile>,
     listen: Text<SocketAddr>,
     key: Option<Spanned<Text<Secret>>>,
     key_file: Option<Spanned<PathBuf>>,
@@ -50,26 +51,30 @@ struct UserTable {
 }
 
 impl Server {
-    /// Reads and checks the file at `path`.
+    /// Whether the file has the form of this profile, whatever its values.
+    pub(in crate::config) fn has_form(source: &Source) -> bool {
+        source.parse::<ServerFile>().is_ok()
+    }
+
+    /// Checks the file.
     ///
     /// # Errors
     ///
     /// The first thing that is wrong, with its place.
-    pub fn load(path: &Path) -> Result<Self, Failure> {
-        let source = Source::read(path)?;
+    pub(in crate::config) fn read(source: &Source) -> Result<Self, Failure> {
         let file: ServerFile = source.parse()?;
         let mut warnings = Vec::new();
         // Somebody who reads a hash can guess the password at leisure.
-        warn_if_world_readable(&source, &mut warnings);
+        warn_if_world_readable(source.path(), &mut warnings);
         let key = SecretSetting {
             name: "key",
             inline: file.key,
             file: file.key_file,
         }
-        .find(&source, &mut warnings)?
-        .into_key(&source, &mut warnings)?;
+        .find(source, &mut warnings)?
+        .into_key(source, &mut warnings)?;
         let device = Device::from(file.device);
-        let users = check_users(&source, &device, file.users.0)?;
+        let users = check_users(source, &device, file.users.0)?;
         Ok(Self {
             listen: file.listen.0,
             key,

@@ -1,6 +1,6 @@
-//! The client's configuration file.
+//! The client's configuration file in the classic profile.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use sandhog_proto::IpPrefix;
 use sandhog_proto::classic::{Key, MAX_CREDENTIAL_LEN};
@@ -8,10 +8,11 @@ use serde::Deserialize;
 use toml::Spanned;
 use zeroize::Zeroizing;
 
-use super::secret::SecretSetting;
-use super::source::Source;
-use super::text::{Endpoint, Secret, Text};
-use super::{Device, DeviceTable, Profile};
+use crate::config::device::DeviceTable;
+use crate::config::secret::SecretSetting;
+use crate::config::source::Source;
+use crate::config::text::{Endpoint, Secret, Text};
+use crate::config::{Device, Profile, networks};
 use crate::failure::Failure;
 
 /// A client's configuration, found good.
@@ -37,7 +38,7 @@ pub struct Client {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct ClientFile {
     #[serde(rename = "profile")]
-    _profile: Profile,
+    _profile: Option<Profile>,
     server: Text<Endpoint>,
     key: Option<Spanned<Text<Secret>>>,
     key_file: Option<Spanned<PathBuf>>,
@@ -50,13 +51,17 @@ struct ClientFile {
 }
 
 impl Client {
-    /// Reads and checks the file at `path`.
+    /// Whether the file has the form of this profile, whatever its values.
+    pub(in crate::config) fn has_form(source: &Source) -> bool {
+        source.parse::<ClientFile>().is_ok()
+    }
+
+    /// Checks the file.
     ///
     /// # Errors
     ///
     /// The first thing that is wrong, with its place.
-    pub fn load(path: &Path) -> Result<Self, Failure> {
-        let source = Source::read(path)?;
+    pub(in crate::config) fn read(source: &Source) -> Result<Self, Failure> {
         let file: ClientFile = source.parse()?;
         let mut warnings = Vec::new();
         if !(1..=MAX_CREDENTIAL_LEN).contains(&file.login.get_ref().len()) {
@@ -68,33 +73,16 @@ impl Client {
             inline: file.key,
             file: file.key_file,
         }
-        .find(&source, &mut warnings)?
-        .into_key(&source, &mut warnings)?;
+        .find(source, &mut warnings)?
+        .into_key(source, &mut warnings)?;
         let password = SecretSetting {
             name: "password",
             inline: file.password,
             file: file.password_file,
         }
-        .find(&source, &mut warnings)?
-        .into_password(&source)?;
-        let included_routes = file
-            .included_routes
-            .into_iter()
-            .map(|route| {
-                let place = route.span();
-                let route = route.into_inner().0;
-                let network = network_of(route);
-                if network == route {
-                    return Ok(route);
-                }
-                Err(source
-                    .error(
-                        place,
-                        &format!("{route} is an address in a network, not a network"),
-                    )
-                    .with_help(format!("did you mean `{network}`?")))
-            })
-            .collect::<Result<_, _>>()?;
+        .find(source, &mut warnings)?
+        .into_password(source)?;
+        let included_routes = networks(source, file.included_routes)?;
         Ok(Self {
             server: file.server.0,
             key,
@@ -105,21 +93,4 @@ impl Client {
             warnings,
         })
     }
-}
-
-/// The network that an address lies in: no bit set behind the prefix.
-fn network_of(prefix: IpPrefix) -> IpPrefix {
-    let IpPrefix { address, length } = prefix;
-    let host_bits = |width: u32| width - u32::from(length);
-    let address = match address {
-        std::net::IpAddr::V4(address) => {
-            let mask = u32::MAX.checked_shl(host_bits(32)).unwrap_or(0);
-            std::net::Ipv4Addr::from_bits(address.to_bits() & mask).into()
-        }
-        std::net::IpAddr::V6(address) => {
-            let mask = u128::MAX.checked_shl(host_bits(128)).unwrap_or(0);
-            std::net::Ipv6Addr::from_bits(address.to_bits() & mask).into()
-        }
-    };
-    IpPrefix { address, length }
 }

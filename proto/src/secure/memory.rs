@@ -1,0 +1,61 @@
+//! What somebody finds who gets hold of a whole peer in memory: row 14 of the table in `SECURITY.md`, as far as it is
+//! about what no wire shows.
+
+use alloc::string::ToString;
+use alloc::vec;
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+
+use super::{Client, ClientConfig, Login, Psk, Server, ServerConfig, ServerSetup, Suite, UserStore, stream};
+
+const SEED: [u8; 32] = [0xa5; 32];
+
+fn client() -> Client {
+    Client::new(ClientConfig {
+        psk: Psk::new([1; 32]).unwrap(),
+        login: Login::new("kean").unwrap(),
+        password: "123456".to_string().into(),
+        suite: Suite::Laboratory,
+        server: "203.0.113.1:9999".parse().unwrap(),
+        seed: SEED,
+    })
+}
+
+fn server() -> Server {
+    Server::new(ServerConfig {
+        psk: Psk::new([1; 32]).unwrap(),
+        setup: ServerSetup::generate(&mut ChaCha20Rng::from_seed([2; 32])),
+        users: UserStore::new(),
+        suite: Suite::Laboratory,
+        addresses: vec!["10.9.0.1/24".parse().unwrap()],
+        mtu: 1420,
+        dns: vec![],
+        search: vec![],
+        routes: vec![],
+        keepalive: 25,
+        unix_origin: None,
+        seed: SEED,
+    })
+    .unwrap()
+}
+
+/// Attack 14: later theft of a peer's generators. Each begins where only the seed leads, and says nothing of the seed:
+/// whoever had that could draw all secrets of the past once more, whatever else was erased.
+#[test]
+fn no_generator_of_a_peer_leads_back_to_its_seed_or_to_another_generator() {
+    let (client, server) = (client(), server());
+    let [own, indices, cookies] = server.generators();
+    let generators = [client.generator(), own, indices, cookies];
+    for (n, generator) in generators.iter().enumerate() {
+        assert_ne!(generator.get_seed(), SEED, "generator {n}");
+        for other in generators.iter().skip(n + 1) {
+            assert_ne!(generator.get_seed(), other.get_seed());
+        }
+    }
+    assert_eq!(
+        client.generator().get_seed(),
+        super::generator(&SEED, stream::CLIENT).get_seed(),
+        "it is a function of the seed"
+    );
+}

@@ -1,0 +1,82 @@
+//! The life of `sandhog client`: device, login, addresses and routes, then packets until a signal.
+
+mod classic;
+pub mod passwd;
+mod secure;
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use sandhog_proto::{EventKind, NetworkSettings, Peer};
+use tokio::net::UdpSocket;
+use tracing::info;
+
+use crate::config::{Client, Endpoint};
+use crate::failure::Failure;
+use crate::service::tell_counters;
+use crate::shell::{Device, Shell};
+
+/// Logs in and carries packets until SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// When socket or device cannot be had, the server cannot be found, does not answer or rejects the login, or the
+/// device is lost.
+pub async fn run(config: Client) -> Result<(), Failure> {
+    match config {
+        Client::Secure(config) => secure::run(*config).await,
+        Client::Classic(config) => classic::run(*config).await,
+    }
+}
+
+/// Takes the tunnel down and says how it was.
+fn stop<P: Peer, D: Device>(shell: &mut Shell<P, D>) {
+    for event in shell.stop() {
+        if let EventKind::Status(status) = event {
+            info!("status: {}", status.name());
+        }
+    }
+    tell_counters(&shell.counters());
+}
+
+/// All addresses of the server's name, in the order of this machine's preference.
+async fn look_up(endpoint: Endpoint) -> io::Result<Vec<SocketAddr>> {
+    let addresses = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port)).await?;
+    Ok(addresses.collect())
+}
+
+/// The first address of the server's name.
+async fn resolve(endpoint: &Endpoint) -> Result<SocketAddr, Failure> {
+    let action = format!("find the server {endpoint}");
+    let addresses = look_up(endpoint.clone()).await.map_err(|error| {
+        Failure::runtime(&action, error).with_help("check `server` and this machine's DNS")
+    })?;
+    addresses
+        .first()
+        .copied()
+        .ok_or_else(|| Failure::runtime(&action, "the name has no address"))
+}
+
+/// A socket from which `server` can be reached.
+async fn bind(server: SocketAddr) -> Result<UdpSocket, Failure> {
+    let any: IpAddr = if server.is_ipv4() {
+        Ipv4Addr::UNSPECIFIED.into()
+    } else {
+        Ipv6Addr::UNSPECIFIED.into()
+    };
+    UdpSocket::bind((any, 0))
+        .await
+        .map_err(|error| Failure::runtime("open a UDP socket", error))
+}
+
+/// The first route that would lead the tunnel's own datagrams into the tunnel and cut it off from the server.
+fn find_loop(settings: &NetworkSettings, server: IpAddr) -> Option<String> {
+    settings
+        .included_routes
+        .iter()
+        .chain(&settings.addresses)
+        .find(|route| route.contains(server))
+        .map(|route| {
+            format!("{route} would lead the datagrams for the server {server} into the tunnel itself")
+        })
+}

@@ -1,0 +1,223 @@
+//! The server's configuration file in the secure profile.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use sandhog_proto::IpPrefix;
+use sandhog_proto::secure::{self, ConfigError, Psk, ServerConfig, ServerSetup, Suite, UserStore};
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::config::device::DeviceTable;
+use crate::config::secret::{read_secret, warn_if_world_readable};
+use crate::config::source::Source;
+use crate::config::text::Text;
+use crate::config::{Device, Profile, networks};
+use crate::failure::Failure;
+use crate::users::UsersFile;
+
+/// After how many seconds without sending a client pings where the file does not say: often enough for the 30 s after
+/// which the most forgetful home routers forget a mapping.
+const KEEPALIVE: u16 = 25;
+
+/// A server's configuration, found good.
+#[derive(Debug)]
+pub struct Server {
+    /// The UDP address to listen on.
+    pub listen: SocketAddr,
+    /// The key that everyone who may knock holds.
+    pub psk: Psk,
+    /// The server's part of all passwords.
+    pub setup: ServerSetup,
+    /// Who may log in.
+    pub users: UserStore,
+    /// The file that the users are kept in.
+    pub users_file: UsersFile,
+    /// The tunnel's device on this machine. Clients get their addresses from its networks.
+    pub device: Device,
+    /// What the clients are told besides.
+    pub clients: Offer,
+    /// What the person who starts the server should know.
+    pub warnings: Vec<String>,
+}
+
+/// What every client is told.
+#[derive(Debug)]
+pub struct Offer {
+    /// Name servers.
+    pub dns: Vec<IpAddr>,
+    /// Search domains.
+    pub search: Vec<String>,
+    /// What the clients reach through the tunnel besides the device's networks.
+    pub routes: Vec<IpPrefix>,
+    /// After how many seconds without sending a client pings.
+    pub keepalive: u16,
+}
+
+/// What the commands on users need of the file.
+#[derive(Debug)]
+pub struct UserFiles {
+    /// The server's part of all passwords.
+    pub setup: ServerSetup,
+    /// The file that the users are kept in.
+    pub users: UsersFile,
+    /// The server's own addresses with the prefixes of the networks that users can have addresses of.
+    pub networks: Vec<IpPrefix>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct ServerFile {
+    #[serde(rename = "profile")]
+    _profile: Option<Profile>,
+    listen: Text<SocketAddr>,
+    key_file: Spanned<PathBuf>,
+    setup_file: Spanned<PathBuf>,
+    users_file: Spanned<PathBuf>,
+    device: Spanned<DeviceTable>,
+    clients: Option<Spanned<ClientsTable>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct ClientsTable {
+    #[serde(default)]
+    dns: Vec<Text<IpAddr>>,
+    #[serde(default)]
+    search: Vec<String>,
+    #[serde(default)]
+    routes: Vec<Spanned<Text<IpPrefix>>>,
+    keepalive: Option<u16>,
+}
+
+impl Offer {
+    fn read(source: &Source, table: Option<ClientsTable>) -> Result<Self, Failure> {
+        let table = table.unwrap_or(ClientsTable {
+            dns: Vec::new(),
+            search: Vec::new(),
+            routes: Vec::new(),
+            keepalive: None,
+        });
+        Ok(Self {
+            dns: table.dns.into_iter().map(|address| address.0).collect(),
+            search: table.search,
+            routes: networks(source, table.routes)?,
+            keepalive: table.keepalive.unwrap_or(KEEPALIVE),
+        })
+    }
+}
+
+impl Server {
+    /// Checks the file and those that it names.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong, with its place.
+    pub(in crate::config) fn read(source: &Source) -> Result<Self, Failure> {
+        let file: ServerFile = source.parse()?;
+        let mut warnings = Vec::new();
+        let psk = read_secret("key-file", &file.key_file, source, &mut warnings)?.into_psk(source)?;
+        let setup = read_setup(source, &file.setup_file, &mut warnings)?;
+        let users_file = users_file(source, &file.users_file)?;
+        let users = users_file.load()?;
+        warn_if_world_readable(users_file.path(), &mut warnings);
+        let device_place = file.device.span();
+        let clients_place = file.clients.as_ref().map_or(0..0, Spanned::span);
+        let server = Self {
+            listen: file.listen.0,
+            psk,
+            setup,
+            users,
+            users_file,
+            device: file.device.into_inner().into(),
+            clients: Offer::read(source, file.clients.map(Spanned::into_inner))?,
+            warnings,
+        };
+        server.check_with_the_protocol(source, device_place, clients_place)?;
+        Ok(server)
+    }
+
+    /// Whether the protocol takes all this. The server made here never runs.
+    fn check_with_the_protocol(
+        &self,
+        source: &Source,
+        device: Range<usize>,
+        clients: Range<usize>,
+    ) -> Result<(), Failure> {
+        secure::Server::new(self.protocol([0; 32], None))
+            .map(drop)
+            .map_err(|error| match &error {
+                ConfigError::Addresses | ConfigError::Pool(..) => source.error(device, &error.to_string()),
+                ConfigError::Settings(_) | ConfigError::SettingsTooLong => {
+                    source.error(clients, &error.to_string())
+                }
+                _ => self.users_file.explain(&error),
+            })
+    }
+
+    /// The same for the protocol. `unix_origin` is what the clock of the world showed at the origin of the protocol's.
+    #[must_use]
+    pub fn protocol(&self, seed: [u8; 32], unix_origin: Option<u64>) -> ServerConfig {
+        ServerConfig {
+            psk: self.psk.clone(),
+            setup: self.setup.clone(),
+            users: self.users.clone(),
+            suite: Suite::Standard,
+            addresses: self.device.addresses.clone(),
+            mtu: self.device.mtu,
+            dns: self.clients.dns.clone(),
+            search: self.clients.search.clone(),
+            routes: self.clients.routes.clone(),
+            keepalive: self.clients.keepalive,
+            unix_origin,
+            seed,
+        }
+    }
+}
+
+impl UserFiles {
+    /// Reads the server's file at `path` for what the commands on users need, and the setup. The users are not read.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong, with its place.
+    pub fn load(path: &Path) -> Result<Self, Failure> {
+        let source = Source::read(path)?;
+        if let Some(Profile::Classic) = crate::config::profile_of(&source)? {
+            let message = format!("{} is of the classic profile", path.display());
+            return Err(Failure::input(message).with_help(
+                "its users stand in that file itself, under [[users]]; `sandhog hash-password` makes a `password-hash`",
+            ));
+        }
+        let file: ServerFile = source.parse()?;
+        Ok(Self {
+            setup: read_setup(&source, &file.setup_file, &mut Vec::new())?,
+            users: users_file(&source, &file.users_file)?,
+            networks: Device::from(file.device.into_inner()).addresses,
+        })
+    }
+}
+
+fn read_setup(
+    source: &Source,
+    path: &Spanned<PathBuf>,
+    warnings: &mut Vec<String>,
+) -> Result<ServerSetup, Failure> {
+    let file = source.open("setup-file", path).map_err(|failure| {
+        failure.with_help(
+            "restore it from a backup; `sandhog init` makes a new one for a new server, and with a new one \
+             no old user can log in",
+        )
+    })?;
+    warn_if_world_readable(file.path(), warnings);
+    secure::setup_from_text(file.text()).map_err(|error| file.error(0..0, &error.to_string()))
+}
+
+fn users_file(source: &Source, path: &Spanned<PathBuf>) -> Result<UsersFile, Failure> {
+    UsersFile::at(&source.resolve(path.get_ref())).map_err(|error| {
+        source
+            .unreadable("users-file", path, &error)
+            .with_help("restore it from a backup; `sandhog init` makes an empty one for a new server")
+    })
+}

@@ -1,0 +1,88 @@
+//! Passwords from people: asked for on a terminal, or read from standard input; and `sandhog hash-password`.
+
+use std::io::{self, BufRead, IsTerminal};
+
+use sandhog_proto::classic::{self, HashCost, MAX_CREDENTIAL_LEN};
+use zeroize::Zeroizing;
+
+use crate::failure::Failure;
+use crate::random;
+
+/// Reads a new password and gives its hash in PHC string format, for the classic profile.
+///
+/// # Errors
+///
+/// When there is no password, an empty one, or two that differ.
+pub fn hash() -> Result<String, Failure> {
+    let password = new(!io::stdin().is_terminal())?;
+    if password.len() > MAX_CREDENTIAL_LEN {
+        return Err(Failure::input(format!(
+            "the password is longer than {MAX_CREDENTIAL_LEN} bytes"
+        )));
+    }
+    Ok(classic::hash_password(
+        &password,
+        random::bytes()?,
+        HashCost::INTERACTIVE,
+    ))
+}
+
+/// A password that somebody chooses: one line of standard input, or asked for twice on the terminal.
+///
+/// # Errors
+///
+/// When there is no password, an empty one, or two that differ.
+pub fn new(from_stdin: bool) -> Result<Zeroizing<String>, Failure> {
+    let password = if from_stdin {
+        read_line()?
+    } else {
+        check_terminal("`--password-stdin` reads it from a pipe")?;
+        let password = prompt("Password: ")?;
+        if password != prompt("The same again: ")? {
+            return Err(Failure::input("the two passwords differ"));
+        }
+        password
+    };
+    not_empty(password)
+}
+
+/// A password that somebody knows, asked for on the terminal. `whose` says which: "kean at vpn.example.com:40404".
+///
+/// # Errors
+///
+/// When there is no terminal, or the password is empty.
+pub fn ask(whose: &str) -> Result<Zeroizing<String>, Failure> {
+    check_terminal("put it into a file, and that file's name into `password-file`")?;
+    not_empty(prompt(&format!("Password of {whose}: "))?)
+}
+
+fn check_terminal(help: &str) -> Result<(), Failure> {
+    if io::stdin().is_terminal() {
+        return Ok(());
+    }
+    Err(Failure::input("there is no terminal to ask for the password on").with_help(help))
+}
+
+fn not_empty(password: Zeroizing<String>) -> Result<Zeroizing<String>, Failure> {
+    if password.is_empty() {
+        return Err(Failure::input("the password is empty"));
+    }
+    Ok(password)
+}
+
+fn prompt(text: &str) -> Result<Zeroizing<String>, Failure> {
+    rpassword::prompt_password(text)
+        .map(Zeroizing::new)
+        .map_err(|error| Failure::input(format!("cannot read the password: {error}")))
+}
+
+fn read_line() -> Result<Zeroizing<String>, Failure> {
+    let mut line = Zeroizing::new(String::new());
+    io::stdin()
+        .lock()
+        .read_line(&mut line)
+        .map_err(|error| Failure::input(format!("cannot read the password: {error}")))?;
+    let len = line.trim_end_matches(['\r', '\n']).len();
+    line.truncate(len);
+    Ok(line)
+}

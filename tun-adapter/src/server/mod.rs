@@ -1,0 +1,59 @@
+//! The life of `sandhog server`: device, socket, then events until a signal.
+
+mod classic;
+pub mod secure;
+
+use std::io;
+use std::net::SocketAddr;
+
+use sandhog_proto::NetworkSettings;
+use tokio::net::UdpSocket;
+
+use crate::config::{Device, Server};
+use crate::failure::Failure;
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// When socket or device cannot be had, or the device is lost.
+pub async fn run(config: Server) -> Result<(), Failure> {
+    match config {
+        Server::Secure(config) => secure::run(*config).await,
+        Server::Classic(config) => classic::run(*config).await,
+    }
+}
+
+async fn bind(listen: SocketAddr) -> Result<UdpSocket, Failure> {
+    UdpSocket::bind(listen)
+        .await
+        .map_err(|error| explain_bind(listen, &error))
+}
+
+/// What the server's own device gets.
+fn own_settings(listen: SocketAddr, device: &Device) -> NetworkSettings {
+    NetworkSettings {
+        tunnel_remote_address: listen.ip(),
+        addresses: device.addresses.clone(),
+        included_routes: Vec::new(),
+        excluded_routes: Vec::new(),
+        dns_servers: Vec::new(),
+        search_domains: Vec::new(),
+        mtu: device.mtu,
+    }
+}
+
+fn explain_bind(listen: SocketAddr, error: &io::Error) -> Failure {
+    let failure = Failure::runtime(format_args!("listen on UDP {listen}"), error);
+    match error.kind() {
+        io::ErrorKind::AddrInUse => failure.with_help(format!(
+            "another program has this port; `ss -ulpn 'sport = :{}'` tells which. End it, or choose another `listen`",
+            listen.port()
+        )),
+        io::ErrorKind::AddrNotAvailable => {
+            failure.with_help("this machine does not have that address; 0.0.0.0 or [::] stands for all it has")
+        }
+        io::ErrorKind::PermissionDenied => failure.with_help("ports below 1024 need root or CAP_NET_BIND_SERVICE"),
+        _ => failure,
+    }
+}

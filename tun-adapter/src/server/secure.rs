@@ -1,0 +1,247 @@
+//! A server of the secure profile: its users stand in a file that changes while it runs, by its own hand and by others.
+
+use sandhog_proto::EventKind;
+use sandhog_proto::secure::{self, Login, UserStore};
+use tokio::task::JoinHandle;
+use tracing::{debug, error, info, warn};
+
+use super::{bind, own_settings};
+use crate::config::secure::Server;
+use crate::failure::Failure;
+use crate::service::{DropLog, Hangup, Signals, tell_counters, warn_of_files};
+use crate::shell::{Device, Shell};
+use crate::tun::Tun;
+use crate::users::UsersFile;
+use crate::{clock, interface, random};
+
+pub(super) async fn run(config: Server) -> Result<(), Failure> {
+    warn_of_files(&config.warnings);
+    let protocol = config.protocol(random::bytes()?, Some(clock::unix_origin()));
+    let server = secure::Server::new(protocol).map_err(|error| config.users_file.explain(&error))?;
+    if config.users.is_empty() {
+        warn!("nobody can log in yet: `sandhog user add` adds users, and SIGHUP has them taken up");
+    }
+    let Server {
+        listen,
+        users_file,
+        device,
+        ..
+    } = config;
+    let (mut signals, mut hangup) = (Signals::catch()?, Hangup::catch()?);
+    let socket = bind(listen).await?;
+    let tun = Tun::create(&device.name)?;
+    interface::apply(&device.name, &own_settings(listen, &device)).await?;
+    // A new server remembers no failed logins.
+    if let Err(failure) = users_file.take_unlocks() {
+        warn!("{}", failure.message());
+    }
+    let mut life = Life::new(Shell::new(server, socket, tun)?, users_file);
+    info!(
+        "ready: listening on {listen}, device {}; users: {}",
+        device.name,
+        life.count_users()
+    );
+    let result = life.run(&mut signals, &mut hangup).await;
+    life.end().await;
+    result
+}
+
+/// A server at work.
+#[derive(Debug)]
+pub struct Life<D> {
+    shell: Shell<secure::Server, D>,
+    users: Users,
+    drops: DropLog,
+}
+
+/// The file with the users, as the server sees it.
+#[derive(Debug)]
+struct Users {
+    file: UsersFile,
+    /// The file is being read.
+    reading: Option<Reading>,
+    /// The file has changed again since it began to be read.
+    is_outdated: bool,
+    /// A password was being stored when the users were last taken from the file: once that is done, the file is read
+    /// again, so that neither is lost.
+    is_stale: bool,
+}
+
+#[derive(Debug)]
+struct Reading {
+    task: JoinHandle<Found>,
+    /// How often the shell had begun or ended to store users by then.
+    saves: u64,
+}
+
+impl<D: Device> Life<D> {
+    /// A server whose users are those of `file`, as they were read from there.
+    pub fn new(mut shell: Shell<secure::Server, D>, file: UsersFile) -> Self {
+        let stored = file.clone();
+        shell.save_users_by(move |server: &secure::Server, text| {
+            let (file, before, after) = (stored.clone(), server.users().clone(), text.to_owned());
+            Box::new(move || file.save_changes(&before, &after))
+        });
+        Self {
+            shell,
+            users: Users {
+                file,
+                reading: None,
+                is_outdated: false,
+                is_stale: false,
+            },
+            drops: DropLog::default(),
+        }
+    }
+
+    /// Serves until a signal to stop.
+    async fn run(&mut self, signals: &mut Signals, hangup: &mut Hangup) -> Result<(), Failure> {
+        loop {
+            tokio::select! {
+                biased;
+                name = signals.stop() => {
+                    info!("{name}: stopping");
+                    return Ok(());
+                }
+                () = hangup.next() => {
+                    info!("SIGHUP: reading {}", self.users.file.path().display());
+                    self.read_users();
+                }
+                step = self.step() => step?,
+            }
+        }
+    }
+
+    /// Serves until there is something to tell, and tells it.
+    ///
+    /// # Errors
+    ///
+    /// When the device is gone.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any time and called again; nothing is lost.
+    pub async fn step(&mut self) -> Result<(), Failure> {
+        let event = tokio::select! {
+            biased;
+            read = self.users.next_read() => {
+                self.take_users(read);
+                return Ok(());
+            }
+            event = self.shell.next_event() => event?,
+        };
+        match event.kind {
+            EventKind::LoggedIn { login, remote } => info!("{login} logged in from {remote}"),
+            EventKind::LoginRefused { remote } => info!("refused a login from {remote}"),
+            EventKind::SessionEnded { login, reason } => {
+                info!("a session of {login} has ended: {reason}");
+            }
+            EventKind::RecordChanged { login } => {
+                info!("{login} has a new password");
+                if std::mem::take(&mut self.users.is_stale) {
+                    self.read_users();
+                }
+            }
+            EventKind::Dropped(reason) => self.drops.tell(reason),
+            other => debug!("{other:?}"),
+        }
+        Ok(())
+    }
+
+    /// Finishes what must not be left half done, and tells the clients that the server goes away.
+    async fn end(&mut self) {
+        self.shell.finish_saving().await;
+        self.shell.with_peer(|server, now| server.shut_down(now));
+        self.shell.end();
+        tell_counters(&self.shell.counters());
+    }
+
+    /// The loop that it is built round.
+    pub const fn shell(&mut self) -> &mut Shell<secure::Server, D> {
+        &mut self.shell
+    }
+
+    fn count_users(&mut self) -> usize {
+        self.shell.with_peer(|server, _| server.users().len())
+    }
+
+    /// Begins to read the users again, off this thread: every record is checked, and somebody may hold the lock.
+    pub fn read_users(&mut self) {
+        if self.users.reading.is_some() {
+            self.users.is_outdated = true;
+            return;
+        }
+        let file = self.users.file.clone();
+        self.users.reading = Some(Reading {
+            task: tokio::task::spawn_blocking(move || (file.load(), file.take_unlocks())),
+            saves: self.shell.saves(),
+        });
+    }
+
+    /// The users are read: the server takes them, unless something is wrong with them. Then it keeps the old ones.
+    fn take_users(&mut self, read: Read) {
+        self.unlock(read.unlocks);
+        let is_outdated = std::mem::take(&mut self.users.is_outdated);
+        if is_outdated || self.shell.saves() != read.saves {
+            // What was read may be older than what has been written since.
+            self.read_users();
+            return;
+        }
+        let taken = read.users.and_then(|users| {
+            self.shell
+                .with_peer(|server, now| server.set_users(now, users))
+                .map_err(|error| self.users.file.explain(&error))
+        });
+        match taken {
+            Ok(()) => {
+                self.users.is_stale = self.shell.is_saving();
+                info!("users: {}", self.count_users());
+            }
+            Err(failure) => error!("keeping the old users: {}", failure.message()),
+        }
+    }
+
+    /// Forgets the failed logins of those for whom somebody has asked.
+    fn unlock(&mut self, logins: Result<Vec<Login>, Failure>) {
+        match logins {
+            Ok(logins) => {
+                for login in &logins {
+                    self.shell.with_peer(|server, _| server.unlock(login));
+                    info!("{login} is unlocked");
+                }
+            }
+            Err(failure) => error!("cannot unlock: {}", failure.message()),
+        }
+    }
+}
+
+/// What is in the files: all users, and those who are to be unlocked.
+type Found = (Result<UserStore, Failure>, Result<Vec<Login>, Failure>);
+
+/// What came out of reading.
+struct Read {
+    users: Result<UserStore, Failure>,
+    unlocks: Result<Vec<Login>, Failure>,
+    /// As in [`Reading`].
+    saves: u64,
+}
+
+impl Users {
+    /// Waits for the end of the reading that is under way; for ever, if none is. May be dropped and called again.
+    async fn next_read(&mut self) -> Read {
+        let Some(reading) = &mut self.reading else {
+            return std::future::pending().await;
+        };
+        let (users, unlocks) = (&mut reading.task).await.unwrap_or_else(|error| {
+            let failure = Failure::runtime("read the users", error);
+            (Err(failure), Ok(Vec::new()))
+        });
+        let saves = reading.saves;
+        self.reading = None;
+        Read {
+            users,
+            unlocks,
+            saves,
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! What the configuration files of the secure profile mean, and what is said about bad ones and the files that they name.
+
+use std::fs;
+
+use sandhog::config::secure::{Client, Server};
+use sandhog::config::{self};
+use sandhog::failure::Failure;
+use sandhog_proto::secure::{Suite, User, UserStore};
+
+use crate::support::{Folder, KEY, SERVER, store, user};
+
+const CLIENT: &str = r#"server = "vpn.example.com:40404"
+key-file = "key"
+login = "kean"
+password-file = "password"
+included-routes = ["198.51.100.0/24"]
+"#;
+
+/// Everything that a good server and a good client need.
+fn folder() -> Folder {
+    let folder = Folder::with_users(&["alice", "kean"]);
+    folder.write("client.toml", CLIENT);
+    folder.write("password", "correct horse\n");
+    folder
+}
+
+fn load_server(folder: &Folder) -> Result<Server, Failure> {
+    match config::Server::load(&folder.path("server.toml"))? {
+        config::Server::Secure(server) => Ok(*server),
+        config::Server::Classic(server) => panic!("of the wrong profile: {server:?}"),
+    }
+}
+
+fn load_client(folder: &Folder) -> Result<Client, Failure> {
+    match config::Client::load(&folder.path("client.toml"))? {
+        config::Client::Secure(client) => Ok(*client),
+        config::Client::Classic(client) => panic!("of the wrong profile: {client:?}"),
+    }
+}
+
+/// Has one file of a good server say something else, and compares what is said about it. No file may have changed.
+#[track_caller]
+fn check_server_with(name: &str, text: &str, expected: &str) {
+    let folder = folder();
+    folder.write(name, text);
+    let failure = load_server(&folder).expect_err("a bad file");
+    assert_eq!(folder.printed(&failure), expected);
+    assert_eq!(folder.read(name), text);
+}
+
+/// The same with one thing in the server's own file.
+#[track_caller]
+fn check_server(change: (&str, &str), expected: &str) {
+    assert!(SERVER.contains(change.0), "nothing to change");
+    check_server_with("server.toml", &SERVER.replacen(change.0, change.1, 1), expected);
+}
+
+#[track_caller]
+fn check_client(change: (&str, &str), expected: &str) {
+    assert!(CLIENT.contains(change.0), "nothing to change");
+    let folder = folder();
+    folder.write("client.toml", &CLIENT.replacen(change.0, change.1, 1));
+    let failure = load_client(&folder).expect_err("a bad file");
+    assert_eq!(folder.printed(&failure), expected);
+}
+
+#[test]
+fn a_file_without_a_profile_is_of_the_secure_one() {
+    let folder = folder();
+    let server = load_server(&folder).expect("a good file");
+    assert_eq!(server.listen.to_string(), "0.0.0.0:40404");
+    assert_eq!(
+        (server.device.name.as_str(), server.device.mtu),
+        ("sandhog0", 1420)
+    );
+    let logins: Vec<_> = server.users.iter().map(|user| user.login.as_str()).collect();
+    assert_eq!(logins, ["alice", "kean"]);
+    assert_eq!(server.clients.routes[0].to_string(), "192.0.2.0/24");
+    assert_eq!(server.clients.search, ["example.com"]);
+    assert_eq!(server.clients.keepalive, 25);
+    assert!(server.warnings.is_empty(), "{:?}", server.warnings);
+
+    let client = load_client(&folder).expect("a good file");
+    assert_eq!(client.server.to_string(), "vpn.example.com:40404");
+    assert_eq!(client.login.as_str(), "kean");
+    assert_eq!(client.password.expect("a password").as_str(), "correct horse");
+    assert_eq!(client.device.as_str(), "sandhog0");
+    assert_eq!(client.included_routes[0].to_string(), "198.51.100.0/24");
+    assert!(client.warnings.is_empty(), "{:?}", client.warnings);
+}
+
+#[test]
+fn the_secure_profile_may_be_named_and_clients_need_only_three_things() {
+    let folder = folder();
+    folder.write("server.toml", &format!("profile = \"secure\"\n{SERVER}"));
+    assert!(load_server(&folder).is_ok());
+    let three: String = CLIENT.lines().take(3).map(|line| format!("{line}\n")).collect();
+    folder.write("client.toml", &three);
+    let client = load_client(&folder).expect("a good file");
+    assert!(client.password.is_none() && client.included_routes.is_empty());
+}
+
+#[test]
+fn a_key_that_is_no_secret_is_refused_with_the_reason() {
+    let refused = |line: &str, reason: &str| {
+        let expected =
+            format!("error: key:1:1: the pre-shared key {reason}: make one with `openssl rand -base64 32`");
+        check_server_with("key", line, &expected);
+        let folder = folder();
+        folder.write("key", line);
+        let failure = load_client(&folder).expect_err("a bad key");
+        assert_eq!(folder.printed(&failure), expected);
+    };
+    refused("c2hvcnQ=\n", "has 5 bytes instead of 32");
+    refused("", "has 0 bytes instead of 32");
+    refused("what is this\n", "is not standard base64 with padding");
+    refused("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n", "is all zeros");
+    refused(
+        "KGiEbfJODclOCzUVfWXBO7Y/ohnEVxf7+RnwaAA1/78=\n",
+        "is the published example that everyone knows",
+    );
+}
+
+#[test]
+fn users_of_another_version_are_refused() {
+    let text = store(&["kean"])
+        .to_text()
+        .replace("\"version\":1", "\"version\":2");
+    check_server_with(
+        "users",
+        &text,
+        "error: users:1: version 2 of the user store; this program knows version 1: use a newer program",
+    );
+}
+
+#[test]
+fn a_cut_record_and_a_cut_file_are_refused_with_their_line() {
+    let text = store(&["alice", "kean"]).to_text();
+    let record = text
+        .lines()
+        .nth(2)
+        .expect("kean")
+        .split('"')
+        .nth(7)
+        .expect("a record");
+    check_server_with(
+        "users",
+        &text.replace(record, &record[..200]),
+        "error: users:3: the record of kean is damaged; restore it from a backup, or remove and add the user",
+    );
+    let cut = &text[..text.len() - "{\"end\":2}\n".len()];
+    check_server_with(
+        "users",
+        cut,
+        "error: users:4: the last line does not count the users above it, or is missing: part of the file is lost; \
+         restore it from a backup, or correct the number if you removed a user by hand",
+    );
+}
+
+#[test]
+fn a_login_that_stands_twice_is_refused_with_its_line() {
+    let text = store(&["alice", "kean"]).to_text();
+    let kean = text.lines().nth(2).expect("kean");
+    let twice = text
+        .replace("{\"end\":2}", "{\"end\":3}")
+        .replace(kean, &format!("{kean}\n{kean}"));
+    check_server_with(
+        "users",
+        &twice,
+        "error: users:4: kean stands further up already; remove one of them",
+    );
+}
+
+#[test]
+fn users_of_the_laboratory_are_refused() {
+    let mut users = UserStore::new();
+    let laboratory = User {
+        suite: Suite::Laboratory,
+        ..user("kean")
+    };
+    users.add(laboratory).expect("a first user");
+    check_server_with(
+        "users",
+        &users.to_text(),
+        "error: users: the record of kean was made for another suite: set the password again\n\
+         help: only suite 1 is safe enough for a real server; `sandhog user passwd` moves kean to it",
+    );
+}
+
+#[test]
+fn files_that_are_missing_are_named_with_the_line_that_names_them() {
+    check_server(
+        ("\"users\"", "\"nowhere\""),
+        "error: server.toml:4:14: users-file: cannot read nowhere: No such file or directory (os error 2)\n\
+         help: restore it from a backup; `sandhog init` makes an empty one for a new server",
+    );
+    check_server(
+        ("\"setup\"", "\"nowhere\""),
+        "error: server.toml:3:14: setup-file: cannot read nowhere: No such file or directory (os error 2)\n\
+         help: restore it from a backup; `sandhog init` makes a new one for a new server, and with a new one no old user \
+         can log in",
+    );
+    check_client(
+        ("\"password\"", "\"nowhere\""),
+        "error: client.toml:4:17: password-file: cannot read nowhere: No such file or directory (os error 2)",
+    );
+}
+
+#[test]
+fn a_setup_that_is_none_is_refused_and_not_shown() {
+    check_server_with(
+        "setup",
+        KEY,
+        "error: setup:1:1: not a server's setup, which begins with {\"sandhog\":\"server-setup\",\"version\":1,\"setup\":\"",
+    );
+}
+
+#[test]
+fn networks_that_leave_no_place_for_clients_are_refused() {
+    check_server(
+        ("10.9.0.1/24", "10.9.0.1/32"),
+        "error: server.toml:6:1: 10.9.0.1/32: no address is left for clients; make the prefix shorter",
+    );
+    check_server(
+        ("fd00:9::1/64", "10.8.0.1/24"),
+        "error: server.toml:6:1: a server needs one inner address of its own, or one of each family: 10.9.0.1/24, \
+         fd00::1/64",
+    );
+}
+
+#[test]
+fn what_clients_cannot_be_told_is_refused() {
+    check_server(
+        ("example.com", "exa mple"),
+        "error: server.toml:9:1: a search domain that is no domain name",
+    );
+    check_server(
+        ("dns = [", "keepalive = 601\ndns = ["),
+        "error: server.toml:9:1: the keepalive is above 600 seconds",
+    );
+    check_server(
+        ("192.0.2.0/24", "192.0.2.1/24"),
+        "error: server.toml:10:11: 192.0.2.1/24 is an address in a network, not a network\n\
+         help: did you mean `192.0.2.0/24`?",
+    );
+}
+
+#[test]
+fn unknown_keys_and_bad_values_are_named_with_their_place() {
+    check_server(
+        ("users-file", "user-file"),
+        "error: server.toml:4:1: unknown field `user-file`, expected one of `profile`, `listen`, `key-file`, \
+         `setup-file`, `users-file`, `device`, `clients`\nhelp: did you mean `users-file`?",
+    );
+    check_client(
+        ("\"kean\"", "\"Kean\""),
+        "error: client.toml:3:9: a login has no 'K': use a to z, 0 to 9 and . _ @ -",
+    );
+    check_client(
+        ("login = \"kean\"\n", ""),
+        "error: client.toml:1:1: missing field `login`",
+    );
+    let folder = folder();
+    folder.write("password", "\n");
+    let failure = load_client(&folder).expect_err("no password");
+    assert_eq!(
+        folder.printed(&failure),
+        "error: password:1:1: the password is empty"
+    );
+}
+
+#[test]
+fn secrets_that_everybody_may_read_bring_one_warning_for_each_file() {
+    let folder = folder();
+    for name in ["key", "setup", "users", "password", "server.toml"] {
+        folder.permit(name, 0o644);
+    }
+    let named = |warnings: &[String]| {
+        let names = warnings.iter().map(|warning| folder.strip(warning));
+        let names = names.map(|warning| warning.split(' ').next().unwrap_or_default().to_owned());
+        names.collect::<Vec<_>>()
+    };
+    let server = load_server(&folder).expect("a usable file");
+    assert_eq!(named(&server.warnings), ["key", "setup", "users"]);
+    let client = load_client(&folder).expect("a usable file");
+    assert_eq!(named(&client.warnings), ["key", "password"]);
+}
+
+#[test]
+fn debug_output_of_a_configuration_holds_no_secret() {
+    let folder = folder();
+    let client = format!("{:?}", load_client(&folder).expect("a good file"));
+    let server = format!("{:?}", load_server(&folder).expect("a good file"));
+    let setup = fs::read_to_string(folder.path("setup")).expect("the setup");
+    let setup = setup.split('"').nth(9).expect("the secret");
+    assert!(!client.contains("correct horse"), "{client}");
+    for secret in [&setup[..12], "c2Fu", "seed"] {
+        assert!(
+            !server.contains(secret) && !client.contains(secret),
+            "{secret}: {server} {client}"
+        );
+    }
+}

@@ -1,0 +1,139 @@
+//! A running server and the file with its users, which others change at the same time.
+
+use std::fs::File;
+use std::future::Future;
+use std::time::Duration;
+
+use sandhog::server::secure::Life;
+use sandhog::users::UsersFile;
+use sandhog_proto::EventKind;
+use sandhog_proto::secure::{Login, UserStore};
+use tokio::time::timeout;
+
+use crate::secure_shell::{ask_for_change, is_changed, is_up, logged_in, server};
+use crate::shell::until;
+use crate::support::{Folder, PASSWORD, Wire};
+
+/// Runs a server until `is_over`.
+async fn serve(life: &mut Life<Wire>, mut is_over: impl FnMut(&mut Life<Wire>) -> bool) {
+    let serving = async {
+        while !is_over(life) {
+            // Short, for nothing is told of much that happens.
+            if let Ok(step) = timeout(Duration::from_millis(10), life.step()).await {
+                step.expect("the device stays");
+            }
+        }
+    };
+    timeout(Duration::from_secs(8), serving)
+        .await
+        .expect("over in time");
+}
+
+/// Runs a server for as long as `work` takes.
+async fn serve_during<T>(life: &mut Life<Wire>, work: impl Future<Output = T>) -> T {
+    let serving = async {
+        loop {
+            life.step().await.expect("the device stays");
+        }
+    };
+    tokio::select! {
+        () = serving => unreachable!("it never ends by itself"),
+        result = timeout(Duration::from_secs(8), work) => result.expect("done in time"),
+    }
+}
+
+fn users_of(life: &mut Life<Wire>) -> String {
+    life.shell().with_peer(|server, _| server.users().to_text())
+}
+
+/// What an operator does with an editor: alice is disabled.
+fn disable_alice(folder: &Folder) {
+    let mut users = UserStore::parse(&folder.read("users")).expect("whole");
+    users
+        .disable(&Login::new("alice").expect("a login"))
+        .expect("a user");
+    folder.write("users", &users.to_text());
+}
+
+#[tokio::test]
+async fn users_that_are_read_while_a_new_password_is_stored_lose_neither() {
+    let (folder, mut shell, address) = server(&["alice", "kean"]).await;
+    let (mut client, _kernel) = logged_in(&mut shell, address).await;
+    let file = UsersFile::at(&folder.path("users")).expect("the users");
+    let mut life = Life::new(shell, file);
+    let before = folder.read("users");
+
+    // Who holds the lock keeps the new password waiting.
+    let lock = File::open(folder.path(".")).expect("our folder");
+    lock.lock().expect("nobody else");
+    ask_for_change(&mut client);
+    let changing = async {
+        until(&mut client, is_changed).await;
+    };
+    let meanwhile = async {
+        serve(&mut life, |life| life.shell().is_saving()).await;
+        disable_alice(&folder);
+        life.read_users();
+        serve(&mut life, |life| users_of(life) != before).await;
+        lock.unlock().expect("our lock");
+        let is_alike =
+            |life: &mut Life<Wire>| !life.shell().is_saving() && users_of(life) == folder.read("users");
+        serve(&mut life, is_alike).await;
+        // What is still under way changes nothing any more.
+        serve_during(&mut life, tokio::time::sleep(Duration::from_millis(300))).await;
+    };
+    tokio::join!(changing, meanwhile);
+
+    let users = UserStore::parse(&folder.read("users")).expect("whole");
+    let find = |name: &str| users.get(&Login::new(name).expect("a login")).expect("a user");
+    assert!(find("alice").disabled);
+    let old = UserStore::parse(&before).expect("whole");
+    let kean = old.get(&Login::new("kean").expect("a login")).expect("a user");
+    assert_ne!(find("kean").record.to_bytes(), kean.record.to_bytes());
+    assert_eq!(users_of(&mut life), users.to_text());
+}
+
+#[tokio::test]
+async fn users_who_are_gone_from_the_file_lose_their_sessions_and_others_keep_theirs() {
+    let (folder, mut shell, address) = server(&["alice", "kean"]).await;
+    let (mut client, _kernel) = logged_in(&mut shell, address).await;
+    let file = UsersFile::at(&folder.path("users")).expect("the users");
+    let mut life = Life::new(shell, file.clone());
+    let remove = |name: &str| {
+        let login = Login::new(name).expect("a login");
+        file.change(|users| {
+            users.remove(&login).expect("a user");
+            Ok(())
+        })
+        .expect("a file of ours");
+    };
+    let count = |life: &mut Life<Wire>| {
+        life.shell()
+            .with_peer(|server, _| (server.users().len(), server.session_count()))
+    };
+    remove("alice");
+    life.read_users();
+    serve(&mut life, |life| count(life).0 == 1).await;
+    assert_eq!(count(&mut life), (1, 1));
+    remove("kean");
+    life.read_users();
+    serve(&mut life, |life| count(life) == (0, 0)).await;
+    let down =
+        |event: &EventKind| matches!(event, EventKind::Status(status) if status.name() == "reasserting");
+    serve_during(&mut life, until(&mut client, down)).await;
+}
+
+#[tokio::test]
+async fn damaged_users_change_nothing() {
+    let (folder, mut shell, address) = server(&["alice", "kean"]).await;
+    let (_client, _kernel) = logged_in(&mut shell, address).await;
+    let file = UsersFile::at(&folder.path("users")).expect("the users");
+    let mut life = Life::new(shell, file);
+    let before = users_of(&mut life);
+    folder.write("users", &before.replace("{\"end\":2}\n", ""));
+    life.read_users();
+    serve_during(&mut life, tokio::time::sleep(Duration::from_millis(300))).await;
+    assert_eq!(users_of(&mut life), before);
+    let (mut other, _other_kernel) = crate::secure_shell::client(address, PASSWORD).await;
+    serve_during(&mut life, until(&mut other, is_up)).await;
+}

@@ -1,0 +1,182 @@
+//! The loop at work for the secure profile: slow work leaves it and comes back, and no password counts before it is
+//! stored.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use sandhog::failure::Failure;
+use sandhog::shell::{SaveTask, Shell};
+use sandhog::users::UsersFile;
+use sandhog_proto::secure::{Client, ClientConfig, Login, Psk, Server, ServerConfig, Suite, User, UserStore};
+use sandhog_proto::{Command, EventKind, StartError, TunnelStatus};
+use tokio::net::{UdpSocket, UnixDatagram};
+use tokio::time::timeout;
+
+use crate::shell::{until, while_running};
+use crate::support::{Folder, PASSWORD, Wire, setup, user};
+
+fn psk() -> Psk {
+    Psk::new([7; 32]).expect("a good key")
+}
+
+fn kean() -> Login {
+    Login::new("kean").expect("a login")
+}
+
+/// A folder with the users of the server, and its shell.
+pub(crate) async fn server(logins: &[&str]) -> (Folder, Shell<Server, Wire>, SocketAddr) {
+    let mut users = UserStore::new();
+    for login in logins {
+        let laboratory = User {
+            suite: Suite::Laboratory,
+            ..user(login)
+        };
+        users.add(laboratory).expect("different names");
+    }
+    let folder = Folder::new();
+    folder.write("users", &users.to_text());
+    let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
+    let address = socket.local_addr().expect("a bound socket");
+    let config = ServerConfig {
+        psk: psk(),
+        setup: setup(),
+        users,
+        suite: Suite::Laboratory,
+        addresses: vec!["10.9.0.1/24".parse().expect("a prefix")],
+        mtu: 1420,
+        dns: Vec::new(),
+        search: Vec::new(),
+        routes: Vec::new(),
+        keepalive: 0,
+        unix_origin: None,
+        seed: [1; 32],
+    };
+    let server = Server::new(config).expect("a good configuration");
+    // Nobody looks at what comes out of the device.
+    let (device, _kernel) = UnixDatagram::pair().expect("a pair of sockets");
+    let shell = Shell::new(server, socket, Wire(device)).expect("a timer");
+    (folder, shell, address)
+}
+
+/// A client that has been told to start, with the kernel's end of its device.
+pub(crate) async fn client(server: SocketAddr, password: &str) -> (Shell<Client, Wire>, UnixDatagram) {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
+    let config = ClientConfig {
+        psk: psk(),
+        login: kean(),
+        password: password.to_owned().into(),
+        suite: Suite::Laboratory,
+        server,
+        seed: [2; 32],
+    };
+    let (device, kernel) = UnixDatagram::pair().expect("a pair of sockets");
+    let mut shell = Shell::new(Client::new(config), socket, Wire(device)).expect("a timer");
+    shell.command(Command::Start);
+    (shell, kernel)
+}
+
+/// The same, logged in.
+pub(crate) async fn logged_in(
+    server: &mut Shell<Server, Wire>,
+    address: SocketAddr,
+) -> (Shell<Client, Wire>, UnixDatagram) {
+    let (mut client, kernel) = client(address, PASSWORD).await;
+    while_running(server, until(&mut client, is_up)).await;
+    (client, kernel)
+}
+
+pub(crate) fn is_up(event: &EventKind) -> bool {
+    matches!(event, EventKind::Status(TunnelStatus::Connected))
+}
+
+pub(crate) fn is_changed(event: &EventKind) -> bool {
+    matches!(event, EventKind::PasswordChanged(_))
+}
+
+/// Stores users in the file of the folder.
+fn saver(folder: &Folder) -> impl Fn(&Server, &str) -> SaveTask + use<> {
+    let file = UsersFile::at(&folder.path("users")).expect("the users");
+    move |server, text| {
+        let (file, before, after) = (file.clone(), server.users().clone(), text.to_owned());
+        Box::new(move || file.save_changes(&before, &after))
+    }
+}
+
+pub(crate) fn ask_for_change(client: &mut Shell<Client, Wire>) {
+    client
+        .with_peer(|client, now| client.change_password(now, "battery staple".to_owned().into()))
+        .expect("a session");
+}
+
+#[tokio::test]
+async fn a_new_password_is_stored_and_from_then_on_the_only_one() {
+    let (folder, mut server, address) = server(&["kean"]).await;
+    server.save_users_by(saver(&folder));
+    let (mut first, _kernel) = logged_in(&mut server, address).await;
+    let before = folder.read("users");
+    ask_for_change(&mut first);
+    let told = while_running(&mut server, until(&mut first, is_changed)).await;
+    assert_eq!(told.last(), Some(&EventKind::PasswordChanged(Ok(()))));
+    let stored = folder.read("users");
+    assert_ne!(stored, before);
+    assert_eq!(stored, server.with_peer(|server, _| server.users().to_text()));
+
+    for (password, result) in [
+        ("battery staple", None),
+        (PASSWORD, Some(StartError::AuthenticationRejected)),
+    ] {
+        let (mut client, _kernel) = client(address, password).await;
+        let is_over = |event: &EventKind| matches!(event, EventKind::Started(_));
+        let told = while_running(&mut server, until(&mut client, is_over)).await;
+        let Some(EventKind::Started(started)) = told.last() else {
+            unreachable!("it was waited for");
+        };
+        assert_eq!(started.as_ref().err().copied(), result, "{password}");
+    }
+}
+
+#[tokio::test]
+async fn a_password_that_cannot_be_stored_is_not_taken_until_it_can() {
+    let (folder, mut server, address) = server(&["kean"]).await;
+    server.save_users_by(saver(&folder));
+    let (mut client, _kernel) = logged_in(&mut server, address).await;
+    let before = folder.read("users");
+    // Where the new file should be written stands a folder.
+    fs::create_dir(folder.path(".users.new")).expect("our folder");
+    ask_for_change(&mut client);
+    run_until_saves(&mut server, &mut client, 2).await;
+    assert_eq!(server.with_peer(|server, _| server.users().to_text()), before);
+    assert_eq!(folder.read("users"), before);
+
+    fs::remove_dir(folder.path(".users.new")).expect("our folder");
+    let told = while_running(&mut server, until(&mut client, is_changed)).await;
+    assert_eq!(told.last(), Some(&EventKind::PasswordChanged(Ok(()))));
+    assert_eq!(
+        folder.read("users"),
+        server.with_peer(|server, _| server.users().to_text())
+    );
+}
+
+#[tokio::test]
+async fn a_task_that_panics_stores_nothing_and_keeps_nothing_waiting() {
+    let (_folder, mut server, address) = server(&["kean"]).await;
+    server.save_users_by(|_: &Server, _| Box::new(|| -> Result<(), Failure> { panic!("on purpose") }));
+    let (mut client, _kernel) = logged_in(&mut server, address).await;
+    let before = server.with_peer(|server, _| server.users().to_text());
+    ask_for_change(&mut client);
+    // The repeated request is tried again: the first one is not waited for.
+    run_until_saves(&mut server, &mut client, 4).await;
+    assert_eq!(server.with_peer(|server, _| server.users().to_text()), before);
+}
+
+/// Runs both until the server has begun and ended to store users so often.
+async fn run_until_saves(server: &mut Shell<Server, Wire>, client: &mut Shell<Client, Wire>, saves: u64) {
+    let running = async {
+        while server.saves() < saves || server.is_saving() {
+            // Short, for nothing is told of a task that fails.
+            let _ = timeout(Duration::from_millis(10), server.next_event()).await;
+        }
+    };
+    while_running(client, running).await;
+}
