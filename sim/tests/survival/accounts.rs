@@ -158,22 +158,18 @@ fn a_disabled_user_who_is_enabled_again_comes_back_within_the_next_wait() {
 }
 
 #[test]
-fn another_password_keeps_the_session_and_refuses_the_old_one_at_the_next_login() {
-    let rest = account("password = \"a new horse\"", "disconnected")
-        + "[[event]]\nat = \"6s\"\nrestart = \"alice\"\n";
+fn another_password_ends_the_session_and_only_the_right_one_brings_it_back() {
+    let rest = account("password = \"a new horse\"", "connected")
+        + "[[event]]\nat = \"10s\"\naccount = { server = \"server\", login = \"alice\", password = \"correct horse\" }\n";
     for seed in 0..3 {
         let run = run_both(
-            &scenario("10s", &pings(5, "1s", 5), "delay = \"20ms\"", &rest),
+            &scenario("40s", &pings(2, "1s", 2), "delay = \"20ms\"", &rest),
             seed,
         );
-        assert_eq!(ends(&run), [], "the session is as good as before");
-        let results = records(&run, ALICE, |what| matches!(what, What::Started { .. }));
-        let results: Vec<_> = results.map(|record| (record.at, &record.what)).collect();
-        let rejected = What::Started {
-            result: "authentication-rejected",
-        };
-        assert_eq!(results[1..], [(ms(7080), &rejected)]);
-        assert_eq!(logins(&run).len(), 1);
+        assert_eq!(ends(&run), [(ms(3000), "removed")]);
+        assert_eq!(retries(&run, ALICE), [(ms(4100), "authentication-rejected")]);
+        let again = logins(&run)[1].as_millis();
+        assert!((34_240..=34_574).contains(&again), "seed {seed}: {again}");
     }
 }
 
