@@ -86,3 +86,15 @@ fn the_portable_cipher_passes_rfc_8439() {
 fn the_portable_cipher_passes_wycheproof() {
     passes_wycheproof::<ChaCha20Poly1305>();
 }
+
+#[cfg(feature = "ring")]
+#[test]
+fn ring_passes_rfc_8439() {
+    passes_rfc_8439::<sandhog_proto::aead::RingChaCha20Poly1305>();
+}
+
+#[cfg(feature = "ring")]
+#[test]
+fn ring_passes_wycheproof() {
+    passes_wycheproof::<sandhog_proto::aead::RingChaCha20Poly1305>();
+}

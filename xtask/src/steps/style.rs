@@ -11,6 +11,10 @@ pub(super) fn fmt(_: &Session) -> Result<()> {
 pub(super) fn clippy(_: &Session) -> Result<()> {
     shell::run(&mut shell::cargo(
         "clippy --quiet --workspace --all-targets -- -D warnings",
+    ))?;
+    // The other cipher, and the bugs that can be planted.
+    shell::run(&mut shell::cargo(
+        "clippy --quiet --package sandhog-proto --all-features --all-targets -- -D warnings",
     ))
 }
 

@@ -13,7 +13,15 @@ pub(super) fn native(session: &Session) -> Result<()> {
     snapshots::noting_references(|references| {
         let mut command = shell::cargo("test --quiet --workspace");
         shell::run(settle(&mut command, session).env(snapshots::REFERENCES, references))
-    })
+    })?;
+    with_the_other_cipher(session)
+}
+
+/// The core's own tests once more with `ring`: each vector, and each byte beside the portable cipher's.
+fn with_the_other_cipher(session: &Session) -> Result<()> {
+    let mut command =
+        shell::cargo("test --quiet --package sandhog-proto --features ring --lib --test crypto");
+    shell::run(settle(&mut command, session))
 }
 
 /// The tests of all that must run in WebAssembly; `tests/wasi/runner.mjs` runs them.
