@@ -2,15 +2,17 @@
 // Runs WebAssembly programs for WASI under node: the `runner` that `.cargo/config.toml` names for `wasm32-wasip1`.
 //
 // A panic in WebAssembly is a trap and ends the instance, and with it the rest of a test binary and the message of the
-// test that failed. So a test binary is asked for its list of tests first, and then each test gets an instance of its own.
-// Anything else (a binary started by `cargo run`) is run once with its arguments.
+// test that failed. So a test binary is asked for its list of tests first, and then each test gets an instance of its own;
+// as many at a time as there are processors, each in a worker of this file. Anything else (a binary started by `cargo run`)
+// is run once with its arguments.
 
 import { mkdtempSync, openSync, closeSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";
 import { WASI } from "node:wasi";
+import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads";
 
 // V8's fast calls into node's WASI may collect garbage where they must not, and then node crashes, one run in three here
 // (nodejs/node issues 46777 and 53087). Without them it never has.
@@ -20,12 +22,12 @@ const TRAPPED = 134; // what a shell reports for a process that aborted
 const TESTS_FAILED = 101; // what a native test binary exits with
 
 const workspace = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
-const [modulePath, ...args] = process.argv.slice(2);
+const [modulePath, ...args] = isMainThread ? process.argv.slice(2) : [workerData.modulePath];
 if (modulePath === undefined) {
   console.error("usage: runner.mjs MODULE.wasm [ARGUMENT]...");
   process.exit(2);
 }
-const module = await WebAssembly.compile(readFileSync(modulePath));
+const module = isMainThread ? await WebAssembly.compile(readFileSync(modulePath)) : workerData.module;
 
 /** Runs the module once, its standard output and error going to the given file descriptors; returns its exit status. */
 async function run(programArgs, stdout, stderr) {
@@ -84,13 +86,17 @@ async function runTests(all, folder) {
   console.log(`\nrunning ${names.length} tests`);
   const failures = [];
   let ignored = 0;
-  for (const name of names) {
-    const { status, output } = await capture([...passing, "--exact", name, "--nocapture"], join(folder, "output"));
+  const tell = ({ name, status, output }) => {
     const wasIgnored = status === 0 && /test result: ok\. 0 passed/.test(output);
     ignored += wasIgnored ? 1 : 0;
     if (status !== 0) failures.push({ name, output });
     console.log(`test ${name} ... ${status !== 0 ? "FAILED" : wasIgnored ? "ignored" : "ok"}`);
-  }
+  };
+  const queue = names.values();
+  const hands = Array.from({ length: Math.min(availableParallelism(), names.length) }, (_, hand) =>
+    work(queue, passing, join(folder, `output-${hand}`), tell),
+  );
+  await Promise.all(hands);
   for (const { name, output } of failures) console.log(`\n---- ${name} ----\n${output}`);
   const passed = names.length - failures.length - ignored;
   const verdict = failures.length === 0 ? "ok" : "FAILED";
@@ -98,8 +104,36 @@ async function runTests(all, folder) {
   return failures.length === 0 ? 0 : TESTS_FAILED;
 }
 
+/** Has a worker run one test of the queue after another, and tells each result. A worker that dies ends the whole run. */
+function work(queue, passing, file, tell) {
+  return new Promise((resolve, reject) => {
+    const worker = new Worker(new URL(import.meta.url), { workerData: { modulePath, module, passing, file } });
+    const next = () => {
+      const { done, value } = queue.next();
+      if (done) worker.terminate().then(() => resolve(), reject);
+      else worker.postMessage(value);
+    };
+    worker.on("message", (result) => {
+      tell(result);
+      next();
+    });
+    worker.on("error", reject);
+    next();
+  });
+}
+
+/** The worker's side of it: runs the tests whose names it gets. */
+function serve({ passing, file }) {
+  parentPort.on("message", async (name) => {
+    const result = await capture([...passing, "--exact", name, "--nocapture"], file);
+    parentPort.postMessage({ name, ...result });
+  });
+}
+
 // cargo and rustdoc put what `cargo test` runs into `deps`; what `cargo run` runs stands beside that folder.
-if (basename(dirname(modulePath)) === "deps") {
+if (!isMainThread) {
+  serve(workerData);
+} else if (basename(dirname(modulePath)) === "deps") {
   const folder = mkdtempSync(join(tmpdir(), "wasi-tests-"));
   try {
     process.exitCode = await runTests(args, folder);
