@@ -109,7 +109,7 @@ fn browser(seeds: Seeds) -> Command {
 }
 
 /// Seeds that every column runs in `cargo xtask test`, so that CI stays below 20 minutes on two cores.
-const SEEDS_OF_THE_STEP: Seeds = Seeds { start: 0, end: 16 };
+const SEEDS_OF_THE_STEP: Seeds = Seeds { start: 0, end: 8 };
 
 /// The step of `cargo xtask test`: a part of the seeds in every column, all committed ones in the native event engine.
 ///
