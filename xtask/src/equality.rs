@@ -10,6 +10,7 @@ use crate::{
     step::Session,
     table,
     tools::{CHROMIUM, NODE, NPM, Tool, WASM_UNKNOWN, WASM_WASI},
+    wasm::ON_WASI,
 };
 
 /// A range of seeds, the end excluded.
@@ -173,12 +174,12 @@ pub(crate) fn native_digests(seeds: Seeds) -> Result<String> {
 }
 
 fn build(columns: &[&Column]) -> Result<()> {
-    let digests = "build --quiet --package sandhog-tests --bin digests";
     if columns.iter().any(|column| column.needs.is_empty()) {
-        shell::run(&mut shell::cargo(digests))?;
+        shell::run(&mut shell::cargo("build --quiet --workspace --bin digests"))?;
     }
     if columns.iter().any(|column| column.name.starts_with("wasi-")) {
-        shell::run(&mut shell::cargo(&format!("{digests} --target wasm32-wasip1")))?;
+        let build = format!("build --quiet {ON_WASI} --bin digests --target wasm32-wasip1");
+        shell::run(&mut shell::cargo(&build))?;
     }
     if columns.iter().any(|column| column.name == "browser") {
         page::build()?;

@@ -10,6 +10,9 @@ use crate::{
     step::Session,
 };
 
+/// What runs on WASI, always chosen together: another choice would mean other features, and all compiled once more.
+pub(crate) const ON_WASI: &str = "-p sandhog-proto -p sandhog-netstack -p sandhog-sim -p sandhog-tests";
+
 /// The core reaches neither the world (its module has no imports) nor a source of entropy (`getrandom` is not in its tree).
 pub(crate) fn core_is_pure(_: &Session) -> Result<()> {
     shell::run(&mut shell::cargo(

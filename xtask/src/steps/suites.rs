@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 
 use super::snapshots;
-use crate::{page, shell, step::Session};
+use crate::{page, shell, step::Session, wasm::ON_WASI};
 
 /// All tests on this machine. The snapshots they look at are noted for the step after.
 pub(super) fn native(session: &Session) -> Result<()> {
@@ -26,8 +26,7 @@ fn with_the_other_cipher(session: &Session) -> Result<()> {
 
 /// The tests of all that must run in WebAssembly; `tests/wasi/runner.mjs` runs them.
 pub(super) fn wasi(session: &Session) -> Result<()> {
-    let packages = "-p sandhog-proto -p sandhog-netstack -p sandhog-sim -p sandhog-tests";
-    let mut command = shell::cargo(&format!("test --target wasm32-wasip1 {packages} --lib --tests"));
+    let mut command = shell::cargo(&format!("test --target wasm32-wasip1 {ON_WASI} --lib --tests"));
     shell::run(settle(&mut command, session))
 }
 
@@ -40,11 +39,12 @@ pub(super) fn browser(_: &Session) -> Result<()> {
 /// The module `netns` of the tests, which makes its own namespaces and removes them.
 pub(super) fn namespaces(session: &Session) -> Result<()> {
     build_the_program()?;
-    let mut command = shell::cargo("test --package sandhog-tests --test main netns -- --nocapture");
+    // All of the workspace, for its features: with others, everything would be compiled once more.
+    let mut command = shell::cargo("test --workspace --test main netns:: -- --nocapture");
     let text = shell::read(settle(&mut command, session))?;
     print!("{text}");
     ensure!(
-        !text.contains("running 0 tests"),
+        text.lines().any(|line| line.starts_with("test netns::")),
         "there is no test in the module `netns`"
     );
     Ok(())
@@ -52,7 +52,7 @@ pub(super) fn namespaces(session: &Session) -> Result<()> {
 
 /// The module `netns` starts the program that lies beside the tests; building tests alone does not make it.
 fn build_the_program() -> Result<()> {
-    shell::run(&mut shell::cargo("build --quiet --package sandhog"))
+    shell::run(&mut shell::cargo("build --quiet --workspace --bin sandhog"))
 }
 
 /// The environment of all tests: snapshots are compared and never written, and in strict mode no test may skip itself.
