@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sandhog_proto::secure::Code;
 
-use crate::audit::{Audit, audited};
+use crate::audit::{Audit, Deliveries, INNER_SERVER, audited, numbered};
 use crate::support::Net;
 
 /// Attack 7: nonce reuse.
@@ -16,6 +16,34 @@ fn no_key_sees_a_nonce_twice_over_a_hundred_thousand_packets_rekeys_roams_repeat
     assert!(audit.keys() >= 2 * 10, "{} keys", audit.keys());
     assert!(audit.rekeys >= 7, "{} rekeys", audit.rekeys);
     assert!(audit.repeats >= 1, "{} repeats", audit.repeats);
+    let [at_server, at_client] = audit.delivered;
+    assert!(
+        at_server.count >= 40_000 && at_client.count >= 40_000,
+        "{} and {} packets came out",
+        at_server.count,
+        at_client.count
+    );
+}
+
+/// The auditor sees what it is there to see.
+#[test]
+#[should_panic = "has come out before"]
+fn the_auditor_finds_a_packet_that_comes_out_twice() {
+    let (client, server) = (["10.9.0.2".to_owned()], [INNER_SERVER.to_owned()]);
+    let mut deliveries = Deliveries::default();
+    for round in [0, 2, 1, 2] {
+        deliveries.look(&numbered("10.9.0.2", INNER_SERVER, round), &client, &server);
+    }
+}
+
+/// The auditor sees what it is there to see.
+#[test]
+#[should_panic = "nobody has put this in"]
+fn the_auditor_finds_a_packet_that_was_changed() {
+    let (client, server) = (["10.9.0.2".to_owned()], [INNER_SERVER.to_owned()]);
+    let mut changed = numbered("10.9.0.2", INNER_SERVER, 1);
+    changed[9] ^= 1;
+    Deliveries::default().look(&changed, &client, &server);
 }
 
 /// Attack 7: the auditor sees what it is there to see.

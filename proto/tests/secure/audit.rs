@@ -1,10 +1,11 @@
-//! An auditor of nonces: reads the header of everything that is on the wire, and knows what was there before.
+//! An auditor of nonces and deliveries: reads the header of everything that is on the wire and each packet that comes out of
+//! the tunnel, and knows what was there before.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sandhog_proto::{Command, EventKind, TunnelStatus};
+use sandhog_proto::{Command, EventKind, PacketBuf, TunnelStatus};
 
 use crate::support::{DELAY, Net, Seen, client_config, packet, server_address, server_config};
 
@@ -22,7 +23,48 @@ pub(crate) struct Audit {
     pub(crate) repeats: u64,
     /// How often the client has changed its keys, without the logins.
     pub(crate) rekeys: usize,
+    /// What came out of the tunnel at the server and at the client.
+    pub(crate) delivered: [Deliveries; 2],
 }
+
+/// Packets that came out of one end of the tunnel. Each carries the number of the round in which it was put in.
+#[derive(Default)]
+pub(crate) struct Deliveries {
+    rounds: Vec<bool>,
+    /// How many came out.
+    pub(crate) count: u64,
+}
+
+impl Deliveries {
+    /// Looks at one packet that was put in by one of `senders` for one of `receivers`.
+    ///
+    /// # Panics
+    ///
+    /// If it is not as it was put in, or came out before.
+    pub(crate) fn look(&mut self, packet: &PacketBuf, senders: &[String], receivers: &[String]) {
+        let round = u64::from_be_bytes(*packet.last_chunk().unwrap());
+        let is_one_of_ours = senders
+            .iter()
+            .flat_map(|from| receivers.iter().map(move |to| numbered(from, to, round)))
+            .any(|sent| sent[..] == packet[..]);
+        assert!(is_one_of_ours, "nobody has put this in: {:02x?}", &packet[..]);
+        let place = usize::try_from(round).unwrap();
+        if self.rounds.len() <= place {
+            self.rounds.resize(place + 1, false);
+        }
+        assert!(!self.rounds[place], "packet {round} has come out before");
+        self.rounds[place] = true;
+        self.count += 1;
+    }
+}
+
+/// The packet of a round.
+pub(crate) fn numbered(from: &str, to: &str, round: u64) -> PacketBuf {
+    packet(from, to, &round.to_be_bytes())
+}
+
+/// The server's address in the tunnel.
+pub(crate) const INNER_SERVER: &str = "10.9.0.1";
 
 impl Audit {
     /// Looks at one datagram.
@@ -83,6 +125,9 @@ pub(crate) fn audited(packets: u64, life: Duration) -> Audit {
         }
     });
     let mut audit = Audit::default();
+    // What the client was called in the tunnel, from login to login.
+    let mut inners: Vec<String> = Vec::new();
+    let server = [INNER_SERVER.to_owned()];
     let rounds = packets / 2;
     let step = life / u32::try_from(rounds).unwrap();
     let at = |percent: u64| rounds * percent / 100;
@@ -104,17 +149,25 @@ pub(crate) fn audited(packets: u64, life: Duration) -> Audit {
         }
         if net.status(0) == TunnelStatus::Connected {
             let inner = net.inner(0);
-            net.client_sends(0, packet(&inner, "10.9.0.1", b"there"));
-            net.server_sends(packet("10.9.0.1", &inner, b"and back"));
+            net.client_sends(0, numbered(&inner, INNER_SERVER, round));
+            net.server_sends(numbered(INNER_SERVER, &inner, round));
+            if !inners.contains(&inner) {
+                inners.push(inner);
+            }
         }
         net.run_for(step);
         net.log.drain(..).for_each(|seen| audit.look(&seen));
         let is_rekey = |(_, kind): &&(_, EventKind)| matches!(kind, EventKind::Rekeyed { .. });
         audit.rekeys += net.clients[0].events.iter().filter(is_rekey).count();
+        let [at_server, at_client] = &mut audit.delivered;
         // What is kept of a run has to stay small, however long it is.
-        net.server_packets.clear();
+        for packet in net.server_packets.drain(..) {
+            at_server.look(&packet, &inners, &server);
+        }
+        for packet in net.clients[0].packets.drain(..) {
+            at_client.look(&packet, &server, &inners);
+        }
         net.server_events.clear();
-        net.clients[0].packets.clear();
         net.clients[0].events.clear();
     }
     assert_eq!(net.status(0), TunnelStatus::Connected);
