@@ -17,12 +17,14 @@ mod fd;
 pub mod init;
 pub mod interface;
 pub mod logging;
+pub mod offload;
 pub mod password;
 pub mod random;
 pub mod server;
 pub mod service;
 pub mod shell;
 pub mod tun;
+pub mod udp;
 pub mod users;
 
 use cli::{Cli, Command};

@@ -3,6 +3,8 @@
 //! The device lives as long as its descriptor. Addresses and routes hang on it, so everything this program
 //! changes on a machine vanishes with the process, however that ends.
 
+mod queue;
+
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -18,6 +20,8 @@ use crate::config::DeviceName;
 use crate::failure::Failure;
 use crate::fd;
 use crate::shell::Device;
+
+pub use queue::{Abilities, Queue, READ_BUFFER};
 
 const PATH: &str = "/dev/net/tun";
 const NEEDS_RIGHTS: &str = "run as root, or with the capability CAP_NET_ADMIN";
@@ -36,6 +40,10 @@ const TUNSETIFF: ioctl::Opcode = ioctl::opcode::write::<i32>(b'T', 202);
 const IFF_TUN: u16 = 0x0001;
 /// No packet information in front of each packet.
 const IFF_NO_PI: u16 = 0x1000;
+/// One of several descriptors of one device.
+const IFF_MULTI_QUEUE: u16 = 0x0100;
+/// A `virtio_net_hdr` in front of each packet.
+const IFF_VNET_HDR: u16 = 0x4000;
 /// Fail rather than attach to a device that exists.
 const IFF_TUN_EXCL: u16 = 0x8000;
 
@@ -52,6 +60,32 @@ impl Tun {
     ///
     /// Without the right to do so, without the kernel's TUN driver, or when something is called `name` already.
     pub fn create(name: &DeviceName) -> Result<Self, Failure> {
+        let fd = Attach::new(name, IFF_TUN_EXCL).open()?;
+        let fd = fd::watch(fd).map_err(|error| Failure::runtime("watch the TUN device", error))?;
+        Ok(Self { fd })
+    }
+}
+
+/// A descriptor to be had of a device.
+struct Attach<'a> {
+    name: &'a DeviceName,
+    request: InterfaceRequest,
+}
+
+impl<'a> Attach<'a> {
+    fn new(name: &'a DeviceName, flags: u16) -> Self {
+        let mut request = InterfaceRequest {
+            name: [0; 16],
+            flags: IFF_TUN | IFF_NO_PI | flags,
+            rest_of_union: [0; 22],
+        };
+        // `DeviceName` is shorter than the field, so that the last byte stays 0.
+        request.name[..name.as_str().len()].copy_from_slice(name.as_str().as_bytes());
+        Self { name, request }
+    }
+
+    /// A descriptor that never blocks.
+    fn open(self) -> Result<OwnedFd, Failure> {
         let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
         let file = OpenOptions::new()
             .read(true)
@@ -59,24 +93,13 @@ impl Tun {
             .custom_flags(nonblocking)
             .open(PATH)
             .map_err(|error| explain_open(&error))?;
-        let mut request = InterfaceRequest {
-            name: [0; 16],
-            flags: IFF_TUN | IFF_NO_PI | IFF_TUN_EXCL,
-            rest_of_union: [0; 22],
-        };
-        // `DeviceName` is shorter than the field, so that the last byte stays 0.
-        request.name[..name.as_str().len()].copy_from_slice(name.as_str().as_bytes());
-        attach(&file, request).map_err(|error| explain_attach(name, error))?;
-        let fd = fd::watch(file.into()).map_err(|error| Failure::runtime("watch the TUN device", error))?;
-        Ok(Self { fd })
+        attach(&file, self.request).map_err(|error| explain_attach(self.name, error))?;
+        Ok(file.into())
     }
 }
 
 /// Binds the descriptor to the device that `request` describes.
-#[expect(
-    unsafe_code,
-    reason = "an ioctl has no type; this is the one place that calls one"
-)]
+#[expect(unsafe_code, reason = "an ioctl has no type")]
 fn attach(file: &File, request: InterfaceRequest) -> rustix::io::Result<()> {
     // SAFETY: TUNSETIFF reads and writes one `ifreq` (40 bytes on 64-bit, 32 on 32-bit systems) at the pointer, and
     // `InterfaceRequest` has its layout and at least its size. `Setter` lends the kernel its own copy of it.

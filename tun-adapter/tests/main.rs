@@ -11,4 +11,5 @@ mod secure_server;
 mod secure_shell;
 mod shell;
 mod support;
+mod udp;
 mod users;

@@ -3,7 +3,7 @@
 use std::fs;
 
 use sandhog::config::secure::{Client, Server};
-use sandhog::config::{self};
+use sandhog::config::{self, Offload};
 use sandhog::failure::Failure;
 use sandhog_proto::secure::{Suite, User, UserStore};
 
@@ -98,6 +98,25 @@ fn the_secure_profile_may_be_named_and_clients_need_only_three_things() {
     folder.write("client.toml", &three);
     let client = load_client(&folder).expect("a good file");
     assert!(client.password.is_none() && client.included_routes.is_empty());
+}
+
+#[test]
+fn everything_is_left_to_the_kernel_unless_a_file_says_no() {
+    let folder = folder();
+    let all = Offload::default();
+    assert!(all.tun_segmentation && all.udp_segmentation && all.udp_coalescing);
+    assert_eq!(load_server(&folder).expect("a good file").offload, all);
+    assert_eq!(load_client(&folder).expect("a good file").offload, all);
+    let less = "\n[offload]\ntun-segmentation = false\nudp-coalescing = false\n";
+    folder.write("server.toml", &format!("{SERVER}{less}"));
+    folder.write("client.toml", &format!("{CLIENT}{less}"));
+    let expected = Offload {
+        udp_segmentation: true,
+        tun_segmentation: false,
+        udp_coalescing: false,
+    };
+    assert_eq!(load_server(&folder).expect("a good file").offload, expected);
+    assert_eq!(load_client(&folder).expect("a good file").offload, expected);
 }
 
 #[test]

@@ -26,6 +26,7 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
         password,
         device,
         included_routes,
+        offload: _,
         warnings,
     } = config;
     warn_of_files(&warnings);

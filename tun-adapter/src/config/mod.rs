@@ -5,6 +5,7 @@
 
 pub mod classic;
 mod device;
+mod offload;
 mod secret;
 pub mod secure;
 mod source;
@@ -17,6 +18,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 pub use device::Device;
+pub use offload::Offload;
 pub use text::{DeviceName, Endpoint};
 
 use crate::failure::Failure;

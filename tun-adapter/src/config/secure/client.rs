@@ -12,7 +12,7 @@ use crate::config::device::NameTable;
 use crate::config::secret::read_secret;
 use crate::config::source::Source;
 use crate::config::text::{DeviceName, Endpoint, Text};
-use crate::config::{Profile, networks};
+use crate::config::{Offload, Profile, networks};
 use crate::failure::Failure;
 
 /// A client's configuration, found good.
@@ -30,6 +30,8 @@ pub struct Client {
     pub device: DeviceName,
     /// Networks to be reached through the tunnel, besides those that the server offers.
     pub included_routes: Vec<IpPrefix>,
+    /// What may be left to the kernel.
+    pub offload: Offload,
     /// What the person who starts the client should know.
     pub warnings: Vec<String>,
 }
@@ -47,6 +49,8 @@ struct ClientFile {
     included_routes: Vec<Spanned<Text<IpPrefix>>>,
     #[serde(default)]
     device: NameTable,
+    #[serde(default)]
+    offload: Offload,
 }
 
 impl Client {
@@ -72,6 +76,7 @@ impl Client {
             password,
             device: file.device.into(),
             included_routes: networks(source, file.included_routes)?,
+            offload: file.offload,
             warnings,
         })
     }

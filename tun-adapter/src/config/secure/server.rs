@@ -13,7 +13,7 @@ use crate::config::device::DeviceTable;
 use crate::config::secret::{read_secret, warn_if_world_readable};
 use crate::config::source::Source;
 use crate::config::text::Text;
-use crate::config::{Device, Profile, networks};
+use crate::config::{Device, Offload, Profile, networks};
 use crate::failure::Failure;
 use crate::users::UsersFile;
 
@@ -38,6 +38,8 @@ pub struct Server {
     pub device: Device,
     /// What the clients are told besides.
     pub clients: Offer,
+    /// What may be left to the kernel.
+    pub offload: Offload,
     /// What the person who starts the server should know.
     pub warnings: Vec<String>,
 }
@@ -77,6 +79,8 @@ struct ServerFile {
     users_file: Spanned<PathBuf>,
     device: Spanned<DeviceTable>,
     clients: Option<Spanned<ClientsTable>>,
+    #[serde(default)]
+    offload: Offload,
 }
 
 #[derive(Deserialize)]
@@ -132,6 +136,7 @@ impl Server {
             users_file,
             device: file.device.into_inner().into(),
             clients: Offer::read(source, file.clients.map(Spanned::into_inner))?,
+            offload: file.offload,
             warnings,
         };
         server.check_with_the_protocol(source, device_place, clients_place)?;
