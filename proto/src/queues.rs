@@ -12,6 +12,7 @@ pub const MAX_EVENTS: usize = 4096;
 pub(crate) struct Queues {
     pub(crate) counters: Counters,
     now: Instant,
+    generation: u64,
     datagrams: VecDeque<Datagram>,
     packets: VecDeque<PacketBuf>,
     events: VecDeque<Event>,
@@ -22,6 +23,21 @@ impl Queues {
     pub(crate) fn advance(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
         self.now
+    }
+
+    /// The latest time that it was told.
+    pub(crate) const fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Notes that what a data plane goes by has changed.
+    pub(crate) const fn note_change(&mut self) {
+        self.generation = self.generation.wrapping_add(1);
+    }
+
+    /// Changes whenever something changes that a data plane goes by.
+    pub(crate) const fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// Counts a datagram that came in.

@@ -268,6 +268,10 @@ drop_reasons! {
     LoginLimited = "login-limited",
     /// Authentic, but under keys that are too old.
     KeyExpired = "key-expired",
+    /// From one client to another, where clients are kept apart.
+    ClientIsolated = "client-isolated",
+    /// More than could be worked on, or than the network or the device would take, at that moment.
+    Overloaded = "overloaded",
 }
 
 /// What a peer has counted since it was made. Bytes are those of inner packets.
@@ -297,8 +301,39 @@ impl Counters {
 
     /// Counts one.
     pub fn count_drop(&mut self, reason: DropReason) {
+        self.count_drops(reason, 1);
+    }
+
+    /// Counts so many.
+    pub fn count_drops(&mut self, reason: DropReason, more: u64) {
         if let Some(count) = self.dropped.get_mut(reason as usize) {
-            *count = count.saturating_add(1);
+            *count = count.saturating_add(more);
+        }
+    }
+
+    /// Adds what somebody else has counted.
+    pub fn add(&mut self, other: &Self) {
+        let Self {
+            datagrams_out,
+            datagrams_in,
+            packets_out,
+            bytes_out,
+            packets_in,
+            bytes_in,
+            dropped,
+        } = other;
+        for (count, more) in [
+            (&mut self.datagrams_out, datagrams_out),
+            (&mut self.datagrams_in, datagrams_in),
+            (&mut self.packets_out, packets_out),
+            (&mut self.bytes_out, bytes_out),
+            (&mut self.packets_in, packets_in),
+            (&mut self.bytes_in, bytes_in),
+        ]
+        .into_iter()
+        .chain(self.dropped.iter_mut().zip(dropped))
+        {
+            *count = count.saturating_add(*more);
         }
     }
 

@@ -180,6 +180,7 @@ fn secure_pair() -> (secure::Client, secure::Server) {
         search: vec![],
         routes: vec![],
         keepalive: 25,
+        isolate_clients: false,
         unix_origin: None,
         seed: [2; 32],
     });

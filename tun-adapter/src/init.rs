@@ -124,6 +124,7 @@ addresses = [\"10.9.0.1/24\", \"fd00:9::1/64\"]
 # dns = [\"10.9.0.1\"]
 # search = [\"example.com\"]
 # keepalive = 25                   # a client that has sent nothing for so many seconds pings; 0: never
+# isolated = true                  # clients do not reach each other through the tunnel
 ";
 
 /// The client's configuration file.

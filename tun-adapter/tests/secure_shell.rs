@@ -49,6 +49,7 @@ pub(crate) async fn server(logins: &[&str]) -> (Folder, Shell<Server, Wire>, Soc
         search: Vec::new(),
         routes: Vec::new(),
         keepalive: 0,
+        isolate_clients: false,
         unix_origin: None,
         seed: [1; 32],
     };

@@ -1,6 +1,7 @@
 //! The keys of a session, epoch after epoch: which are in use, which are coming, which are going.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
@@ -36,10 +37,10 @@ pub(super) struct Indices {
     pub(super) theirs: u32,
 }
 
-/// The two handles of one epoch. The opener has a window of 1 KiB: it stays where it is when the epoch moves on.
+/// The two handles of one epoch. A data plane may hold them as well.
 struct Epoch {
-    sealer: Sealer,
-    opener: Box<Opener>,
+    sealer: Arc<Sealer>,
+    opener: Arc<Opener>,
 }
 
 impl Epoch {
@@ -49,8 +50,8 @@ impl Epoch {
             Role::Server => (&keys.down, &keys.up),
         };
         Self {
-            sealer: Sealer::new(seal, indices.theirs),
-            opener: Box::new(Opener::new(open, indices.ours)),
+            sealer: Arc::new(Sealer::new(seal, indices.theirs)),
+            opener: Arc::new(Opener::new(open, indices.ours)),
         }
     }
 }
@@ -81,13 +82,15 @@ pub(super) struct Epochs {
     current: Epoch,
     /// Secret from which the next epoch grows.
     next: Next,
-    previous: Option<(Box<Opener>, Instant)>,
+    previous: Option<(Arc<Opener>, Instant)>,
     rekey: Option<Rekey>,
+    /// Changes with the handles.
+    revision: u32,
 }
 
-/// What opening a datagram has shown.
-pub(super) struct OpenedIn {
-    pub(super) opened: Opened,
+/// What a datagram has shown that was opened.
+#[derive(Clone, Copy)]
+pub(super) struct Seen {
     /// Its counter is above every earlier one, in the newest epoch: the peer is where it came from.
     pub(super) newest: bool,
     /// It was the first one under the next epoch, which is the current one now.
@@ -106,7 +109,13 @@ impl Epochs {
             next,
             previous: None,
             rekey: None,
+            revision: 0,
         }
+    }
+
+    /// Changes whenever there is another handle to seal or to open with, or one less.
+    pub(super) const fn revision(&self) -> u32 {
+        self.revision
     }
 
     /// The number of the epoch that is sealed under.
@@ -159,16 +168,57 @@ impl Epochs {
     pub(super) fn forget_previous(&mut self, now: Instant) {
         if self.previous_until().is_some_and(|until| now >= until) {
             self.previous = None;
+            self.revision = self.revision.wrapping_add(1);
         }
     }
 
     /// The handle to seal with.
-    pub(super) const fn sealer(&self) -> &Sealer {
+    pub(super) const fn sealer(&self) -> &Arc<Sealer> {
         &self.current.sealer
     }
 
+    /// The handle to open with, once something has been sealed under the present keys of the other side.
+    pub(super) const fn opener(&self) -> &Arc<Opener> {
+        &self.current.opener
+    }
+
+    /// The handle for what was sealed before the last change of keys, with the end of its time.
+    pub(super) const fn previous_opener(&self) -> Option<&(Arc<Opener>, Instant)> {
+        self.previous.as_ref()
+    }
+
+    /// The handle for what will be sealed after the next change of keys (server).
+    pub(super) fn next_opener(&self) -> Option<&Arc<Opener>> {
+        match &self.rekey {
+            Some(Rekey::Answered { epoch, .. }) => Some(&epoch.opener),
+            Some(Rekey::Asked { .. }) | None => None,
+        }
+    }
+
+    /// Takes note of a datagram that was opened elsewhere, under the key of this index.
+    pub(super) fn note(&mut self, now: Instant, index: u32, newest: bool) -> Result<Seen, DropReason> {
+        self.forget_previous(now);
+        if self.are_expired(now) {
+            return Err(DropReason::KeyExpired);
+        }
+        let is_next = self.next_opener().is_some_and(|opener| opener.index() == index);
+        let is_current = self.current.opener.index() == index;
+        let is_previous = self
+            .previous_opener()
+            .is_some_and(|(opener, _)| opener.index() == index);
+        if is_next {
+            self.switch(now);
+        } else if !is_current && !is_previous {
+            return Err(DropReason::UnknownIndex);
+        }
+        Ok(Seen {
+            newest: is_next || (newest && is_current),
+            switched: is_next,
+        })
+    }
+
     /// Opens a datagram where it lies, under whichever of the epochs its index belongs to.
-    pub(super) fn open(&mut self, now: Instant, buf: &mut PacketBuf) -> Result<OpenedIn, DropReason> {
+    pub(super) fn open(&mut self, now: Instant, buf: &mut PacketBuf) -> Result<(Opened, Seen), DropReason> {
         self.forget_previous(now);
         let (index, _) = session_header(buf).ok_or(DropReason::NotEnoughData)?;
         // The session is over, whether or not a timer has said so yet: no other epoch brings it back.
@@ -181,30 +231,19 @@ impl Epochs {
             .filter(|(opener, _)| opener.index() == index)
         {
             let opened = opener.open(buf).map_err(OpenError::reason)?;
-            return Ok(OpenedIn {
-                opened,
-                newest: opened.newest && planted(Mutant::RoamByOldEpoch),
-                switched: false,
-            });
+            let newest = opened.newest && planted(Mutant::RoamByOldEpoch);
+            let switched = false;
+            return Ok((opened, Seen { newest, switched }));
         }
-        if let Some(Rekey::Answered { epoch, .. }) = &self.rekey
-            && epoch.opener.index() == index
-        {
-            let opened = epoch.opener.open(buf).map_err(OpenError::reason)?;
+        if let Some(next) = self.next_opener().filter(|opener| opener.index() == index) {
+            let opened = next.open(buf).map_err(OpenError::reason)?;
             self.switch(now);
-            return Ok(OpenedIn {
-                opened,
-                newest: true,
-                switched: true,
-            });
+            let (newest, switched) = (true, true);
+            return Ok((opened, Seen { newest, switched }));
         }
         let opened = self.current.opener.open(buf).map_err(OpenError::reason)?;
-        let newest = opened.newest;
-        Ok(OpenedIn {
-            opened,
-            newest,
-            switched: false,
-        })
+        let (newest, switched) = (opened.newest, false);
+        Ok((opened, Seen { newest, switched }))
     }
 
     /// The client's request for the next epoch: the same while it is unanswered. `index` is what the server shall put
@@ -301,6 +340,7 @@ impl Epochs {
             epoch: Box::new(Epoch::new(self.role, &keys, indices)),
             next,
         });
+        self.revision = self.revision.wrapping_add(1);
         Ok(answer)
     }
 
@@ -324,12 +364,13 @@ impl Epochs {
         self.number = self.number.saturating_add(1);
         self.began = now;
         self.rekey = None;
+        self.revision = self.revision.wrapping_add(1);
     }
 }
 
 impl OpenError {
     /// Under which reason the datagram is counted.
-    const fn reason(self) -> DropReason {
+    pub(super) const fn reason(self) -> DropReason {
         match self {
             Self::Malformed => DropReason::NotEnoughData,
             Self::WrongIndex => DropReason::UnknownIndex,

@@ -15,7 +15,8 @@ pub const OVERHEAD: usize = HEADER_LEN + TAG_LEN;
 /// Bytes of JSON and padding in a control datagram.
 pub(crate) const CONTROL_BODY_LEN: usize = CONTROL_LEN - OVERHEAD;
 
-const HEADER_LEN: usize = 1 + NONCE_LEN;
+/// Bytes of a datagram before its body: code and nonce.
+pub const HEADER_LEN: usize = 1 + NONCE_LEN;
 
 /// Why a control datagram was not opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,35 +109,48 @@ pub(super) fn pad(buf: &mut PacketBuf, len: usize, filler: u8) {
 
 /// Seals the body in `buf` where it lies: afterwards `buf` is the datagram. Whether it could be.
 pub(super) fn seal<A: Aead>(aead: &A, code: Code, nonce: [u8; NONCE_LEN], buf: &mut PacketBuf) -> bool {
-    let Ok(tag) = aead.seal(&nonce, associated(&[code.byte()]), buf) else {
+    buf.append(&[0; TAG_LEN]);
+    buf.prepend(&[0; HEADER_LEN]);
+    seal_framed(aead, code, nonce, buf)
+}
+
+/// Seals the body that lies in `frame` behind room for the header and before room for the tag: afterwards `frame` is the
+/// datagram. Whether it could be.
+pub(super) fn seal_framed<A: Aead>(aead: &A, code: Code, nonce: [u8; NONCE_LEN], frame: &mut [u8]) -> bool {
+    let Some((header, rest)) = frame.split_first_chunk_mut::<HEADER_LEN>() else {
         return false;
     };
-    buf.append(&tag);
-    let mut header = [0; HEADER_LEN];
-    if let Some((first, rest)) = header.split_first_mut() {
-        *first = code.byte();
-        rest.copy_from_slice(&nonce);
-    }
-    buf.prepend(&header);
+    let Some((body, tag_place)) = rest.split_last_chunk_mut::<TAG_LEN>() else {
+        return false;
+    };
+    let Ok(tag) = aead.seal(&nonce, associated(&[code.byte()]), body) else {
+        return false;
+    };
+    let [first, rest @ ..] = header;
+    *first = code.byte();
+    *rest = nonce;
+    *tag_place = tag;
     true
 }
 
 /// Opens the datagram in `buf` where it lies: afterwards `buf` is the body. Whether it is authentic.
 pub(super) fn open<A: Aead>(aead: &A, code: Code, buf: &mut PacketBuf) -> bool {
-    let Some(header) = buf.first_chunk::<HEADER_LEN>() else {
+    let Some(body_len) = open_framed(aead, code, buf) else {
         return false;
     };
-    let [_, nonce @ ..] = *header;
     buf.advance(HEADER_LEN);
-    let Some((body, tag)) = buf.split_last_chunk_mut::<TAG_LEN>() else {
-        return false;
-    };
-    if aead.open(&nonce, associated(&[code.byte()]), body, tag).is_err() {
-        return false;
-    }
-    let body_len = body.len();
     buf.truncate(body_len);
     true
+}
+
+/// Opens a datagram where it lies: its body is behind the header then, and so many bytes long. `None` if it is not
+/// authentic.
+pub(super) fn open_framed<A: Aead>(aead: &A, code: Code, datagram: &mut [u8]) -> Option<usize> {
+    let (header, rest) = datagram.split_first_chunk_mut::<HEADER_LEN>()?;
+    let [_, nonce @ ..] = *header;
+    let (body, tag) = rest.split_last_chunk_mut::<TAG_LEN>()?;
+    aead.open(&nonce, associated(&[code.byte()]), body, tag).ok()?;
+    Some(body.len())
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ fn server() -> Server {
         search: vec![],
         routes: vec![],
         keepalive: 25,
+        isolate_clients: false,
         unix_origin: None,
         seed: SEED,
     })

@@ -16,6 +16,7 @@ use crate::mutant::{Mutant, planted};
 mod client;
 mod control;
 mod cookie;
+mod data_path;
 mod epochs;
 mod frame;
 mod guard;
@@ -31,6 +32,7 @@ mod psk;
 mod sealer;
 mod server;
 mod session;
+mod signs;
 mod store;
 mod strict;
 #[cfg(test)]
@@ -41,8 +43,9 @@ pub use client::{
     Client, ClientConfig, MAX_CANDIDATES, MAX_COOKIES, MAX_RECONNECT_WAIT, MAX_REJECTED_WAIT,
     MIN_REJECTED_WAIT, REJECTION_GRACE, REPEAT_AFTER, REPEAT_JITTER,
 };
+pub use data_path::{DataPath, DataPaths, DataPeer, Incoming, KeyAge, Notice};
 pub use epochs::{KEEP_PREVIOUS, REJECT_AFTER};
-pub use frame::{CONTROL_LEN, OVERHEAD};
+pub use frame::{CONTROL_LEN, HEADER_LEN, OVERHEAD};
 pub use login::{Login, LoginError, MAX_LOGIN_LEN};
 pub use message::{
     MAX_DNS, MAX_KEEPALIVE, MAX_ROUTES, MAX_SEARCH, MIN_MTU, Refusal, SettingsError, TunnelSettings,
@@ -57,6 +60,7 @@ pub use session::{
     DEAD_AFTER, IDLE_AFTER, MESSAGE_PADDING, PROBE_AFTER, PROBE_INTERVAL, REKEY_AFTER, REKEY_JITTER,
     REKEY_REPEAT,
 };
+pub use signs::{SessionInfo, Traffic};
 pub use store::{
     SetupError, StoreError, StoreErrorKind, StoreOpError, User, UserStore, setup_from_text, setup_to_text,
 };

@@ -5,12 +5,13 @@
 
 use core::error::Error;
 use core::fmt;
+use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use spin::Mutex;
 
 use super::Code;
-use super::frame::{open, session_header};
+use super::frame::{HEADER_LEN, open_framed, session_header};
 use super::message::trimmed;
 use super::window::{Accepted, Window};
 use crate::PacketBuf;
@@ -82,7 +83,19 @@ impl<A: Aead> Opener<A> {
     ///
     /// [`OpenError`]; the bytes in `buf` are unspecified then. Only an authentic datagram moves the window.
     pub fn open(&self, buf: &mut PacketBuf) -> Result<Opened, OpenError> {
-        let (index, counter) = session_header(buf).ok_or(OpenError::Malformed)?;
+        let (body, opened) = self.open_in(buf)?;
+        buf.advance(body.start);
+        buf.truncate(body.len());
+        Ok(opened)
+    }
+
+    /// The same for a datagram in a slice: gives where in it the body lies, padding left out.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_in(&self, datagram: &mut [u8]) -> Result<(Range<usize>, Opened), OpenError> {
+        let (index, counter) = session_header(datagram).ok_or(OpenError::Malformed)?;
         if index != self.index {
             return Err(OpenError::WrongIndex);
         }
@@ -93,24 +106,27 @@ impl<A: Aead> Opener<A> {
             return Err(OpenError::Replayed);
         }
         let early = planted(Mutant::WindowBeforeAuthentication).then(|| self.window.lock().accept(counter));
-        if !open(&self.aead, Code::Session, buf) {
+        let Some(padded_len) = open_framed(&self.aead, Code::Session, datagram) else {
             // At the limit nothing is opened any more, so that it cannot wrap.
             self.failed.fetch_add(1, Ordering::Relaxed);
             return Err(OpenError::AuthenticationFailed);
-        }
+        };
         // Another thread may have opened a copy of it in the meantime: only here it is decided.
         let newest = match early.unwrap_or_else(|| self.window.lock().accept(counter)) {
             Accepted::Newest => true,
             Accepted::Late => false,
             Accepted::Refused => return Err(OpenError::Replayed),
         };
-        let (body, len) = body(buf).ok_or(OpenError::NotIp)?;
-        buf.truncate(len);
-        Ok(Opened {
+        let plaintext = datagram
+            .get(HEADER_LEN..HEADER_LEN.saturating_add(padded_len))
+            .unwrap_or_default();
+        let (body, len) = body(plaintext).ok_or(OpenError::NotIp)?;
+        let opened = Opened {
             counter,
             newest,
             body,
-        })
+        };
+        Ok((HEADER_LEN..HEADER_LEN.saturating_add(len), opened))
     }
 }
 
@@ -256,6 +272,22 @@ mod tests {
             sealer.seal_message(&mut buf, padded_len).unwrap();
             assert_eq!(opener.open(&mut buf).unwrap().body, Body::Message);
             assert_eq!(buf[..], *b"{\"t\":\"ping\",\"n\":7}");
+        }
+    }
+
+    #[test]
+    fn a_datagram_in_a_slice_opens_to_the_same_body_in_its_place() {
+        let sealer = Sealer::<DefaultAead>::new(&KEY, INDEX);
+        let (one, other) = (opener(), opener());
+        for packet in (20..200).map(packet4).chain((40..200).map(packet6)) {
+            let mut buf = PacketBuf::copied_from(&packet);
+            sealer.seal_packet(&mut buf, MTU).unwrap();
+            let mut slice = buf.to_vec();
+            let (place, opened) = other.open_in(&mut slice).unwrap();
+            assert_eq!(place, 13..13 + packet.len());
+            assert_eq!(slice[place], packet);
+            assert_eq!(one.open(&mut buf), Ok(opened));
+            assert_eq!(other.open_in(&mut slice), Err(OpenError::Replayed));
         }
     }
 

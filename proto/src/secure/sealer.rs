@@ -7,7 +7,7 @@ use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::Code;
-use super::frame::{OVERHEAD, pad, seal, session_nonce};
+use super::frame::{HEADER_LEN, OVERHEAD, pad, seal, seal_framed, session_nonce};
 use crate::PacketBuf;
 use crate::aead::{Aead, DefaultAead, KEY_LEN};
 use crate::mutant::{Mutant, planted};
@@ -59,12 +59,38 @@ impl<A: Aead> Sealer<A> {
     /// [`SealError::Exhausted`] if the key has sealed [`REJECT_AFTER_MESSAGES`]. `buf` is as it was, and no counter
     /// is used up.
     pub fn seal_packet(&self, buf: &mut PacketBuf, mtu: usize) -> Result<u64, SealError> {
-        if buf.len() > mtu {
+        let padded_len = padded(buf.len(), mtu).ok_or(SealError::TooLarge)?;
+        self.seal_padded(buf, padded_len, 0)
+    }
+
+    /// The same for a packet of `packet_len` bytes that lies in `frame` behind room for the header
+    /// ([`HEADER_LEN`] bytes). Afterwards `frame` begins with the datagram, whose length and counter are given.
+    ///
+    /// # Errors
+    ///
+    /// As [`seal_packet`](Self::seal_packet), and [`SealError::TooLarge`] if `frame` is too short for the datagram:
+    /// header, packet, up to 15 bytes of padding, and the tag of 16. `frame` is as it was, but for padding.
+    pub fn seal_packet_in(
+        &self,
+        frame: &mut [u8],
+        packet_len: usize,
+        mtu: usize,
+    ) -> Result<(usize, u64), SealError> {
+        let padded_len = padded(packet_len, mtu).ok_or(SealError::TooLarge)?;
+        let frame_len = padded_len.saturating_add(OVERHEAD);
+        let frame = frame.get_mut(..frame_len).ok_or(SealError::TooLarge)?;
+        if frame_len > MAX_DATAGRAM_LEN {
             return Err(SealError::TooLarge);
         }
-        let padding = if planted(Mutant::PaddingOff) { 1 } else { PADDING };
-        let padded_len = buf.len().next_multiple_of(padding).min(mtu);
-        self.seal_padded(buf, padded_len, 0)
+        let padding = HEADER_LEN.saturating_add(packet_len)..HEADER_LEN.saturating_add(padded_len);
+        frame.get_mut(padding).ok_or(SealError::TooLarge)?.fill(0);
+        let counter = self.take_counter()?;
+        let nonce = session_nonce(self.receiver_index, counter);
+        if seal_framed(&self.aead, Code::Session, nonce, frame) {
+            Ok((frame_len, counter))
+        } else {
+            Err(SealError::TooLarge)
+        }
     }
 
     /// Seals the JSON in `buf`, with spaces behind it up to `padded_len` bytes if it is shorter. Afterwards `buf` is
@@ -122,6 +148,15 @@ impl<A: Aead> Sealer<A> {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, step)
             .map_err(|_| SealError::Exhausted)
     }
+}
+
+/// How long a packet is with its padding. `None` if it is longer than the MTU.
+fn padded(len: usize, mtu: usize) -> Option<usize> {
+    let padding = if planted(Mutant::PaddingOff) { 1 } else { PADDING };
+    (len <= mtu).then(|| {
+        len.checked_next_multiple_of(padding)
+            .map_or(mtu, |len| len.min(mtu))
+    })
 }
 
 /// Never shows the key.
@@ -215,6 +250,40 @@ mod tests {
             sealer.seal_packet(&mut buf, mtu).unwrap();
             assert_eq!(buf.len(), padded + 29, "{len} bytes, MTU {mtu}");
         }
+    }
+
+    #[test]
+    fn a_packet_in_a_slice_is_sealed_to_the_same_bytes() {
+        for len in (0..100).chain(1270..1421) {
+            let packet: Vec<u8> = (0..len).map(|n| n as u8).collect();
+            let mut buf = PacketBuf::copied_from(&packet);
+            let counter = sealer(9).seal_packet(&mut buf, 1420).unwrap();
+            let mut frame = [0xaa; 1500];
+            frame[13..13 + len].copy_from_slice(&packet);
+            let sealed = sealer(9).seal_packet_in(&mut frame, len, 1420);
+            assert_eq!(sealed, Ok((buf.len(), counter)));
+            assert_eq!(frame[..buf.len()], buf[..]);
+            assert_eq!(frame[buf.len()..], [0xaa; 1500][buf.len()..], "nothing behind it");
+        }
+    }
+
+    #[test]
+    fn a_slice_that_is_too_short_uses_up_no_counter() {
+        let sealer = sealer(0);
+        let mut frame = [0x45; 2000];
+        let too_large = Err(SealError::TooLarge);
+        for len in 0..61 {
+            assert_eq!(sealer.seal_packet_in(&mut frame[..len], 20, 1420), too_large);
+        }
+        assert_eq!(sealer.seal_packet_in(&mut frame, 1421, 1420), too_large);
+        assert_eq!(
+            sealer.seal_packet_in(&mut frame, usize::MAX, usize::MAX),
+            too_large
+        );
+        let mut long = alloc::vec![0; 66_000];
+        assert_eq!(sealer.seal_packet_in(&mut long, 65_479, 65_535), too_large);
+        assert_eq!(sealer.messages(), 0);
+        assert_eq!(sealer.seal_packet_in(&mut frame[..61], 20, 1420), Ok((61, 0)));
     }
 
     #[test]

@@ -1,16 +1,20 @@
 //! One session between its login and its end: sealing, opening, and the timers that keep it alive. Both sides have it.
 
-use core::net::SocketAddr;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
 
-use super::epochs::{Epochs, Indices, Role};
+use super::data_path::{DataPath, Notice};
+use super::epochs::{Epochs, Indices, Role, Seen};
 use super::forget;
 use super::keys::Chain;
 use super::message::{Message, trimmed};
 use super::opener::Body;
 use super::sealer::SealError;
+use super::signs::{SessionInfo, Signs};
 use crate::attempt::{MAX_JITTER, jitter};
 use crate::ip::IpAddresses;
 use crate::mutant::{Mutant, planted};
@@ -78,14 +82,17 @@ pub(super) struct Session {
     mtu: usize,
     /// Zero: off. A server has none.
     keepalive: Duration,
-    last_sent: Instant,
-    last_received: Instant,
-    /// Since when something sent has stayed without anything coming back.
-    unanswered: Option<Instant>,
-    next_probe: Instant,
+    signs: Arc<Signs>,
+    last_probe: Instant,
     next_rekey: Instant,
     pings: u64,
     rng: ChaCha20Rng,
+    /// The snapshot for a data plane, as long as it is as the session is.
+    path: Option<Arc<DataPath>>,
+    /// The keys of which the snapshots tell.
+    revision: u32,
+    /// The highest counter by which a data plane has shown that the peer is elsewhere, under the keys of `revision`.
+    moved_by: Option<u64>,
 }
 
 impl Session {
@@ -104,22 +111,25 @@ impl Session {
             remote,
             mtu: usize::from(super::MIN_MTU),
             keepalive: Duration::ZERO,
-            last_sent: now,
-            last_received: now,
-            unanswered: None,
-            next_probe: now,
+            signs: Arc::new(Signs::new(now)),
+            last_probe: now,
             next_rekey: now,
             pings: 0,
             rng,
+            path: None,
+            revision: 0,
+            moved_by: None,
         };
         session.schedule_rekey(now);
         session
     }
 
     /// Applies what the server has handed out: the largest inner packet in bytes, and how long a client may be silent.
-    pub(super) const fn set_limits(&mut self, mtu: u16, keepalive: Duration) {
-        self.mtu = mtu as usize;
+    /// It is told to a data plane with the next snapshot.
+    pub(super) fn set_limits(&mut self, mtu: u16, keepalive: Duration) {
+        self.mtu = usize::from(mtu);
         self.keepalive = keepalive;
+        self.path = None;
     }
 
     /// Where the peer is.
@@ -144,6 +154,7 @@ impl Session {
         match self.epochs.sealer().seal_packet(&mut packet, self.mtu) {
             Ok(_) => {
                 queues.count_packet_out(len);
+                self.signs.count_out(1, as_u64(len));
                 self.send("data", now, packet, queues);
             }
             Err(error) => queues.drop(error.reason(), tag),
@@ -173,12 +184,8 @@ impl Session {
         }
     }
 
-    fn send(&mut self, kind: &'static str, now: Instant, datagram: PacketBuf, queues: &mut Queues) {
-        self.last_sent = now;
-        if self.unanswered.is_none() {
-            self.unanswered = Some(now);
-            self.next_probe = now.saturating_add(PROBE_AFTER);
-        }
+    fn send(&self, kind: &'static str, now: Instant, datagram: PacketBuf, queues: &mut Queues) {
+        self.signs.sending(now);
         queues.send(kind, self.remote, datagram);
     }
 
@@ -204,25 +211,102 @@ impl Session {
             self.remote = remote;
         }
         if planted(Mutant::AliveByForgery) {
-            (self.last_received, self.unanswered) = (now, None);
+            self.signs.heard(now);
         }
-        let opened = self.epochs.open(now, buf)?;
-        let tag = buf.tag;
-        self.last_received = now;
-        self.unanswered = None;
-        if (opened.newest || planted(Mutant::RoamByLatePacket)) && remote != self.remote {
+        let opened = self.epochs.open(now, buf);
+        self.note_keys(queues);
+        let (opened, seen) = opened?;
+        self.see(now, remote, seen, buf.tag, queues);
+        let input = match opened.body {
+            Body::Packet => IpAddresses::read(buf).map(Input::Packet).ok_or(DropReason::NotIp),
+            Body::Message => self.message(now, buf, new_index, queues),
+        };
+        self.note_keys(queues);
+        input
+    }
+
+    /// Deals with what a data plane has opened, as if it had been opened here.
+    pub(super) fn notice(
+        &mut self,
+        now: Instant,
+        notice: &Notice,
+        new_index: &mut dyn FnMut() -> u32,
+        queues: &mut Queues,
+    ) -> Result<Input, DropReason> {
+        let seen = self.epochs.note(now, notice.index, notice.is_newest);
+        self.note_keys(queues);
+        let mut seen = seen?;
+        // Notices of several threads may overtake each other.
+        seen.newest &= self.moved_by.is_none_or(|counter| notice.counter > counter);
+        if seen.newest && notice.remote != self.remote {
+            self.moved_by = Some(notice.counter);
+        }
+        let tag = notice.message.as_ref().map_or(0, |message| message.tag);
+        self.see(now, notice.remote, seen, tag, queues);
+        let input = match &notice.message {
+            Some(message) => self.message(now, message, new_index, queues),
+            None => Ok(Input::Done),
+        };
+        self.note_keys(queues);
+        input
+    }
+
+    /// Takes note of something authentic and fresh: the peer lives, and is where it came from.
+    fn see(&mut self, now: Instant, remote: SocketAddr, seen: Seen, tag: u64, queues: &mut Queues) {
+        self.signs.heard(now);
+        if (seen.newest || planted(Mutant::RoamByLatePacket)) && remote != self.remote {
             let from = core::mem::replace(&mut self.remote, remote);
             queues.network_event(tag, EventKind::Roamed { from, to: remote });
+            self.path = None;
+            queues.note_change();
         }
-        if opened.switched {
+        if seen.switched {
             self.tell_epoch(tag, queues);
         }
-        match opened.opened.body {
-            Body::Packet => match IpAddresses::read(buf) {
-                Some(addresses) => Ok(Input::Packet(addresses)),
-                None => Err(DropReason::NotIp),
-            },
-            Body::Message => self.message(now, buf, new_index, queues),
+    }
+
+    /// Lets a data plane know if there are other keys than before.
+    fn note_keys(&mut self, queues: &mut Queues) {
+        if self.revision != self.epochs.revision() {
+            self.revision = self.epochs.revision();
+            (self.path, self.moved_by) = (None, None);
+            queues.note_change();
+        }
+    }
+
+    /// The session as a data plane needs it. `addresses` are those that are its own (server).
+    pub(super) fn data_path(&mut self, is_live: bool, addresses: &[IpAddr]) -> Arc<DataPath> {
+        if let Some(path) = self.path.as_ref().filter(|path| path.is_live == is_live) {
+            return path.clone();
+        }
+        let path = Arc::new(DataPath {
+            sealer: self.epochs.sealer().clone(),
+            previous: self.epochs.previous_opener().cloned(),
+            current: self.epochs.opener().clone(),
+            next: self.epochs.next_opener().cloned(),
+            expiry: self.epochs.expiry(),
+            remote: self.remote,
+            mtu: self.mtu,
+            signs: self.signs.clone(),
+            is_live,
+            addresses: Vec::from(addresses),
+        });
+        self.path = Some(path.clone());
+        path
+    }
+
+    /// Counts a packet of `len` bytes that came through it and was taken.
+    pub(super) fn count_delivered(&self, len: usize) {
+        self.signs.count_in(1, as_u64(len));
+    }
+
+    /// How it is, for people.
+    pub(super) fn info(&self) -> SessionInfo {
+        SessionInfo {
+            remote: self.remote,
+            epoch: self.epochs.number(),
+            last_heard: self.signs.last_heard(),
+            traffic: self.signs.traffic(),
         }
     }
 
@@ -274,6 +358,7 @@ impl Session {
         queues: &mut Queues,
     ) -> Result<(), End> {
         self.epochs.forget_previous(now);
+        self.note_keys(queues);
         if self.epochs.are_expired(now) {
             return Err(End::KeyExpired);
         }
@@ -294,9 +379,9 @@ impl Session {
             let wait = REKEY_REPEAT.saturating_add(jitter(&mut self.rng, MAX_JITTER));
             self.next_rekey = now.saturating_add(wait);
         }
-        if self.unanswered.is_some() && now >= self.next_probe {
+        if self.probe_at().is_some_and(|due| now >= due) {
             self.ping(now, 0, queues);
-            self.next_probe = now.saturating_add(PROBE_INTERVAL);
+            self.last_probe = now;
         }
         if self.keepalive_at().is_some_and(|due| now >= due) {
             self.ping(now, 0, queues);
@@ -318,7 +403,7 @@ impl Session {
             Role::Client => [
                 self.dead_at().map(|dead| (dead, Reason::Dead)),
                 Some((self.next_rekey, Reason::Rekey)),
-                self.unanswered.map(|_| (self.next_probe, Reason::Probe)),
+                self.probe_at().map(|due| (due, Reason::Probe)),
                 self.keepalive_at().map(|due| (due, Reason::Keepalive)),
             ],
         };
@@ -327,7 +412,7 @@ impl Session {
     }
 
     fn idle_at(&self) -> Instant {
-        self.last_received.saturating_add(IDLE_AFTER)
+        self.signs.last_heard().saturating_add(IDLE_AFTER)
     }
 
     fn dead_at(&self) -> Option<Instant> {
@@ -336,12 +421,20 @@ impl Session {
         } else {
             DEAD_AFTER
         };
-        self.unanswered.map(|since| since.saturating_add(after))
+        let since = self.signs.unanswered_since();
+        since.map(|since| since.saturating_add(after))
+    }
+
+    /// When a silent peer is asked: some time after it has fallen silent, and then again and again.
+    fn probe_at(&self) -> Option<Instant> {
+        let since = self.signs.unanswered_since()?;
+        let again = self.last_probe.saturating_add(PROBE_INTERVAL);
+        Some(since.saturating_add(PROBE_AFTER).max(again))
     }
 
     fn keepalive_at(&self) -> Option<Instant> {
         let is_on = self.keepalive > Duration::ZERO;
-        is_on.then(|| self.last_sent.saturating_add(self.keepalive))
+        is_on.then(|| self.signs.last_sent().saturating_add(self.keepalive))
     }
 
     fn schedule_rekey(&mut self, now: Instant) {
@@ -353,6 +446,10 @@ impl Session {
         let after = most.saturating_sub(jitter(&mut self.rng, REKEY_JITTER));
         self.next_rekey = now.saturating_add(after);
     }
+}
+
+fn as_u64(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
 }
 
 impl SealError {

@@ -58,6 +58,7 @@ pub(crate) fn server_config() -> ServerConfig {
         search: vec![],
         routes: vec!["10.9.0.0/24".parse().unwrap(), "fd00::/64".parse().unwrap()],
         keepalive: 25,
+        isolate_clients: false,
         unix_origin: None,
         seed: [2; 32],
     }
@@ -114,6 +115,19 @@ pub(crate) struct Seen {
 /// What the wire does with a datagram: the copies that arrive, each after a delay.
 pub(crate) type Wire = Box<dyn FnMut(&Seen) -> Vec<(Duration, Seen)>>;
 
+/// What moves data in place of the peers: takes out of the input of their turns what it can move by itself.
+pub(crate) trait Carrier {
+    fn at_server(&mut self, server: &mut Server, now: Instant, input: &mut Batch, output: &mut Batch);
+    fn at_client(
+        &mut self,
+        n: usize,
+        client: &mut Client,
+        now: Instant,
+        input: &mut Batch,
+        output: &mut Batch,
+    );
+}
+
 /// One way, unless the wire says otherwise.
 pub(crate) const DELAY: Duration = Duration::from_millis(20);
 
@@ -146,6 +160,8 @@ pub(crate) struct Net {
     pub(crate) wire: Wire,
     /// Everything that was sent.
     pub(crate) log: Vec<Seen>,
+    /// Without one, the peers move their data themselves.
+    pub(crate) carrier: Option<Box<dyn Carrier>>,
     flying: BTreeMap<(Instant, u64), Seen>,
     launched: u64,
 }
@@ -172,6 +188,7 @@ impl Net {
             clients: clients.into_iter().enumerate().map(host).collect(),
             wire: Box::new(|seen| vec![(DELAY, seen.clone())]),
             log: Vec::new(),
+            carrier: None,
             flying: BTreeMap::new(),
             launched: 0,
         }
@@ -308,6 +325,9 @@ impl Net {
         let mut sent = VecDeque::new();
         loop {
             let mut output = Batch::default();
+            if let Some(carrier) = &mut self.carrier {
+                carrier.at_client(n, &mut client.peer, now, &mut input, &mut output);
+            }
             client.peer.turn(now, &mut input, &mut output);
             sent.extend(output.datagrams);
             client.packets.extend(output.packets);
@@ -331,6 +351,9 @@ impl Net {
         let mut input = Batch { datagrams, packets };
         loop {
             let mut output = Batch::default();
+            if let Some(carrier) = &mut self.carrier {
+                carrier.at_server(&mut self.server, now, &mut input, &mut output);
+            }
             self.server.turn(now, &mut input, &mut output);
             self.server_packets.extend(output.packets);
             while let Some(event) = self.server.poll_event() {

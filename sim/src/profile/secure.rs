@@ -135,6 +135,7 @@ fn config(server: &Server, users: &UserStore, seed: [u8; 32]) -> secure::ServerC
         dns: Vec::new(),
         search: Vec::new(),
         keepalive: 25,
+        isolate_clients: false,
         unix_origin: None,
         seed,
     }

@@ -50,6 +50,7 @@ impl Client {
             candidates: Vec::new(),
             rejected_at: None,
         });
+        self.queues.note_change();
         self.knock(now, None, 0);
     }
 
@@ -207,7 +208,7 @@ impl Client {
         session.set_limits(settings.mtu, Duration::from_secs(u64::from(settings.keepalive)));
         // Shows the server that we have its settings.
         session.ping(now, tag, &mut self.queues);
-        self.session = Some(*session);
+        self.set_session(Some(*session));
         (self.is_session_dead, self.retry) = (false, Retry::default());
         let settings = settings.into_network_settings(self.config.server.ip());
         if self.is_starting {
@@ -224,6 +225,7 @@ impl Client {
     /// A login failed: completes `start`, or has it tried again later.
     pub(super) fn fail(&mut self, now: Instant, error: StartError, tag: u64) {
         self.login = None;
+        self.queues.note_change();
         if self.is_starting {
             self.is_starting = false;
             self.queues.event(tag, EventKind::Started(Err(error)));

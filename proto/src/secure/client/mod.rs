@@ -2,6 +2,7 @@
 
 mod attempt;
 mod config;
+mod data;
 mod log_in;
 mod password;
 mod retry;
@@ -73,6 +74,8 @@ pub struct Client {
     jobs: VecDeque<Job>,
     /// The change of the password that is under way.
     change: Option<Change>,
+    /// Others move the data.
+    has_data_plane: bool,
 }
 
 impl Client {
@@ -102,6 +105,7 @@ impl Client {
             asleep_since: None,
             jobs: VecDeque::new(),
             change: None,
+            has_data_plane: false,
         }
     }
 
@@ -169,6 +173,7 @@ impl Client {
     pub fn sleep(&mut self, now: Instant) -> Result<(), ApiMisuse> {
         let now = self.check_started(now)?;
         self.asleep_since.get_or_insert(now);
+        self.queues.note_change();
         Ok(())
     }
 
@@ -182,6 +187,7 @@ impl Client {
         let Some(since) = self.asleep_since.take() else {
             return Ok(());
         };
+        self.queues.note_change();
         let was_short = now.saturating_duration_since(since) < DEAD_AFTER || planted(Mutant::SleepForgiven);
         match &mut self.session {
             Some(session) if was_short && self.login.is_none() => session.ping(now, 0, &mut self.queues),
@@ -317,6 +323,7 @@ impl Client {
             self.login.as_ref().map(Attempted::next_timeout),
             self.retry.at().map(|at| (at, Reason::Reconnect)),
             self.change.as_ref().map(Change::next_timeout),
+            session.and_then(|_| self.next_look()),
         ];
         timers.into_iter().flatten().min()
     }
@@ -391,17 +398,22 @@ impl Client {
     /// Acts on what came through the session that is up.
     fn act(&mut self, now: Instant, input: Input, payload: PacketBuf) -> Result<(), DropReason> {
         match input {
-            Input::Packet(_) => self.queues.deliver(payload),
+            Input::Packet(_) => {
+                if let Some(session) = &self.session {
+                    session.count_delivered(payload.len());
+                }
+                self.queues.deliver(payload);
+            }
             Input::Done => {}
             // By our own login, which the server has just let in.
-            Input::Message(Message::Bye { .. }) if self.is_confirming() => self.session = None,
+            Input::Message(Message::Bye { .. }) if self.is_confirming() => self.set_session(None),
             Input::Message(Message::Bye { why }) if why == super::BYE_REPLACED => {
                 self.queues
                     .event(payload.tag, EventKind::Cancelled(StartError::SessionReplaced));
                 self.go_down(payload.tag);
             }
             Input::Message(Message::Bye { .. }) => {
-                self.session = None;
+                self.set_session(None);
                 self.lose_session(now, payload.tag);
             }
             // The answer to a repeated M3: the settings are known.
@@ -411,6 +423,11 @@ impl Client {
             Input::Message(_) => return Err(DropReason::Unexpected),
         }
         Ok(())
+    }
+
+    fn set_session(&mut self, session: Option<Session>) {
+        self.session = session;
+        self.queues.note_change();
     }
 
     /// Whether the server has what it needs to let us in.
@@ -427,7 +444,8 @@ impl Client {
     }
 
     fn go_down(&mut self, tag: u64) {
-        (self.session, self.login, self.settings) = (None, None, None);
+        self.set_session(None);
+        (self.login, self.settings) = (None, None);
         self.is_session_dead = false;
         self.retry.stop();
         self.end_change(Err(StartError::Stopped), tag);

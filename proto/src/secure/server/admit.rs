@@ -258,6 +258,7 @@ impl Server {
         }));
         let entry = Entry::new(login, session, state, addresses);
         self.sessions.insert(entry, &mut self.registry);
+        self.queues.note_change();
     }
 
     fn check_account(&self, now: Instant, login: &Login) -> Result<User, Refusal> {

@@ -35,6 +35,8 @@ pub struct ServerConfig {
     pub routes: Vec<IpPrefix>,
     /// After how many seconds of silence a client pings: 0 (off) to 600.
     pub keepalive: u16,
+    /// Whether clients are kept apart: a packet from one to an address of another is dropped.
+    pub isolate_clients: bool,
     /// What the clock of the world showed, in seconds since 1970, at the origin of [`Instant`](crate::Instant). Without
     /// it no account expires.
     pub unix_origin: Option<u64>,

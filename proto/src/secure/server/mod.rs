@@ -2,6 +2,7 @@
 
 mod admit;
 mod config;
+mod data;
 mod half_open;
 mod password;
 mod registry;
@@ -27,6 +28,7 @@ use sessions::{Sessions, State};
 
 use super::control::ControlKeys;
 use super::cookie::Cookies;
+use super::data_path::may_enter;
 use super::frame::session_header;
 use super::guard::{HalfOpenCaps, Ke1Rate, LoginBuckets, SourceBuckets};
 use super::message::{Message, TunnelSettings};
@@ -79,6 +81,8 @@ pub struct Server {
     jobs: VecDeque<Job>,
     /// The change of a password that is being stored.
     saving: Option<Box<Saving>>,
+    /// Clients may not reach each other.
+    isolates_clients: bool,
 }
 
 impl Server {
@@ -111,6 +115,7 @@ impl Server {
             users: config.users,
             suite: config.suite,
             unix_origin: config.unix_origin,
+            isolates_clients: config.isolate_clients,
         };
         config.seed.zeroize();
         Ok(server)
@@ -296,10 +301,20 @@ impl Server {
         if planted(Mutant::ByeUnauthenticated) && input.is_err() {
             self.end(id, "bye", 0);
         }
-        let input = input?;
-        let tag = payload.tag;
+        self.take_input(now, id, input?, payload)
+    }
+
+    /// Goes on with what came through a session: it stands, whatever that was.
+    fn take_input(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        input: Input,
+        payload: PacketBuf,
+    ) -> Result<(), DropReason> {
         if self.sessions.confirm(id) {
-            self.announce(id, tag);
+            self.queues.note_change();
+            self.announce(id, payload.tag);
         }
         self.sessions.rearm(id);
         self.act(now, id, input, payload)
@@ -316,9 +331,11 @@ impl Server {
         match input {
             Input::Packet(addresses) => {
                 let entry = self.sessions.get(id).ok_or(DropReason::UnknownIndex)?;
-                if !entry.addresses.contains(&addresses.source) && !planted(Mutant::SourceFilterOff) {
-                    return Err(DropReason::SourceNotAllowed);
-                }
+                let is_anothers = |address| self.sessions.owner(address).is_some_and(|owner| owner != id);
+                may_enter(&entry.addresses, addresses, |address| {
+                    self.isolates_clients && is_anothers(address)
+                })?;
+                entry.session.count_delivered(payload.len());
                 self.queues.deliver(payload);
                 Ok(())
             }
@@ -355,6 +372,7 @@ impl Server {
         let Some(entry) = self.sessions.remove(id, &mut self.registry) else {
             return;
         };
+        self.queues.note_change();
         for address in &entry.addresses {
             if let Some(pool) = self.pools.of_mut(*address) {
                 pool.release(*address);

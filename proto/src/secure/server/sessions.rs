@@ -2,12 +2,14 @@
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use super::registry::{Registry, SessionId};
 use crate::secure::Login;
+use crate::secure::data_path::DataPath;
 use crate::secure::message::Message;
 use crate::secure::session::Session;
 use crate::{Instant, Reason};
@@ -106,6 +108,22 @@ impl Sessions {
     pub(super) fn at_address(&mut self, address: IpAddr) -> Option<(SessionId, &mut Entry)> {
         let id = *self.by_address.get(&address)?;
         Some((id, self.entries.get_mut(&id).map(Box::as_mut)?))
+    }
+
+    /// Who owns an inner address.
+    pub(super) fn owner(&self, address: IpAddr) -> Option<SessionId> {
+        self.by_address.get(&address).copied()
+    }
+
+    /// Every session as a data plane needs it.
+    pub(super) fn data_paths(&mut self) -> Vec<Arc<DataPath>> {
+        self.entries
+            .values_mut()
+            .map(|entry| {
+                let is_live = matches!(entry.state, State::Live);
+                entry.session.data_path(is_live, &entry.addresses)
+            })
+            .collect()
     }
 
     /// The sessions of a user, oldest first.

@@ -28,7 +28,7 @@ fn packet() -> PacketBuf {
 }
 
 /// The kinds of what waits to be sent.
-fn sent(queues: &mut Queues) -> alloc::vec::Vec<&'static str> {
+fn sent(queues: &mut Queues) -> Vec<&'static str> {
     core::iter::from_fn(|| queues.poll_datagram())
         .map(|datagram| datagram.kind)
         .collect()

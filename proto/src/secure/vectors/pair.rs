@@ -71,6 +71,7 @@ impl Pair {
                 .to_vec(),
             // So long that nobody pings before the rekey.
             keepalive: 600,
+            isolate_clients: false,
             unix_origin: None,
             seed: SERVER_SEED,
         });

@@ -55,6 +55,8 @@ pub struct Offer {
     pub routes: Vec<IpPrefix>,
     /// After how many seconds without sending a client pings.
     pub keepalive: u16,
+    /// Whether clients are kept apart: none reaches an address of another.
+    pub isolated: bool,
 }
 
 /// What the commands on users need of the file.
@@ -93,6 +95,7 @@ struct ClientsTable {
     #[serde(default)]
     routes: Vec<Spanned<Text<IpPrefix>>>,
     keepalive: Option<u16>,
+    isolated: Option<bool>,
 }
 
 impl Offer {
@@ -102,12 +105,14 @@ impl Offer {
             search: Vec::new(),
             routes: Vec::new(),
             keepalive: None,
+            isolated: None,
         });
         Ok(Self {
             dns: table.dns.into_iter().map(|address| address.0).collect(),
             search: table.search,
             routes: networks(source, table.routes)?,
             keepalive: table.keepalive.unwrap_or(KEEPALIVE),
+            isolated: table.isolated.unwrap_or(true),
         })
     }
 }
@@ -175,6 +180,7 @@ impl Server {
             search: self.clients.search.clone(),
             routes: self.clients.routes.clone(),
             keepalive: self.clients.keepalive,
+            isolate_clients: self.clients.isolated,
             unix_origin,
             seed,
         }

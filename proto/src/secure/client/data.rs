@@ -1,0 +1,67 @@
+//! A client whose data is moved by a data plane.
+
+use alloc::vec::Vec;
+
+use super::{Client, fresh_index};
+use crate::secure::data_path::{DataPaths, DataPeer, Notice, Side};
+use crate::secure::session::Session;
+use crate::secure::{PROBE_AFTER, SessionInfo};
+use crate::{Batch, DropReason, Instant, Reason};
+
+impl Client {
+    /// How the session is, if there is one.
+    #[must_use]
+    pub fn session_info(&self) -> Option<SessionInfo> {
+        self.session.as_ref().map(Session::info)
+    }
+
+    /// When to look at what a data plane has noted: what it sends may stay unanswered from now on.
+    pub(super) fn next_look(&self) -> Option<(Instant, Reason)> {
+        let look = self.queues.now().saturating_add(PROBE_AFTER);
+        self.has_data_plane.then_some((look, Reason::Probe))
+    }
+
+    fn take_notice(&mut self, now: Instant, notice: Notice) -> Result<(), DropReason> {
+        if self.asleep_since.is_some() {
+            return Err(DropReason::NotConnected);
+        }
+        let used = self.used_indices();
+        let session = self
+            .session
+            .as_mut()
+            .filter(|_| used.contains(&Some(notice.index)));
+        let session = session.ok_or(DropReason::UnknownIndex)?;
+        let mut new_index = || fresh_index(&mut self.rng, &used);
+        let input = session.notice(now, &notice, &mut new_index, &mut self.queues)?;
+        self.act(now, input, notice.message.unwrap_or_default())
+    }
+}
+
+impl DataPeer for Client {
+    fn generation(&self) -> u64 {
+        self.queues.generation()
+    }
+
+    fn data_paths(&mut self) -> DataPaths {
+        self.has_data_plane = true;
+        if self.asleep_since.is_some() {
+            return DataPaths::none();
+        }
+        let session = self.session.as_mut();
+        let paths = session.map(|session| session.data_path(true, &[]));
+        let pending = self.login.as_ref().map(|login| login.index);
+        DataPaths::new(Side::Client, paths.into_iter().collect(), pending)
+    }
+
+    fn take_notices(&mut self, now: Instant, notices: &mut Vec<Notice>, output: &mut Batch) {
+        let now = self.queues.advance(now);
+        self.queues.drain_into(output);
+        for notice in notices.drain(..) {
+            let tag = notice.message.as_ref().map_or(0, |message| message.tag);
+            if let Err(reason) = self.take_notice(now, notice) {
+                self.queues.drop(reason, tag);
+            }
+            self.queues.drain_into(output);
+        }
+    }
+}
