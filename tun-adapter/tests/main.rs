@@ -6,6 +6,7 @@
 mod classic_configuration;
 mod command_line;
 mod init;
+mod offload;
 mod secure_configuration;
 mod secure_server;
 mod secure_shell;

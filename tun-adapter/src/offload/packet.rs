@@ -1,0 +1,250 @@
+//! As much of an IP packet as segmentation needs to know: where its headers lie, and that they are of the plain kind.
+
+use super::checksum;
+
+/// Longest headers of a packet together: IPv6 and TCP with all options.
+pub(super) const HEADERS_MAX: usize = 40 + 60;
+
+/// `ACK`, of TCP's flags (RFC 9293, section 3.1).
+pub(super) const ACK: u8 = 0x10;
+/// `PSH`.
+pub(super) const PSH: u8 = 0x08;
+/// `FIN`.
+pub(super) const FIN: u8 = 0x01;
+/// `CWR` (RFC 3168, section 6.1).
+pub(super) const CWR: u8 = 0x80;
+/// Where TCP's flags are in its header.
+pub(super) const TCP_FLAGS: usize = 13;
+/// Where TCP's sequence number is.
+pub(super) const TCP_SEQUENCE: usize = 4;
+/// Where an IPv4 header has its identification.
+pub(super) const V4_ID: usize = 4;
+
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const TCP_HEADER_MIN: usize = 20;
+const UDP_HEADER: usize = 8;
+const V4_HEADER: usize = 20;
+const V6_HEADER: usize = 40;
+
+/// What is carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Transport {
+    Tcp,
+    Udp,
+}
+
+impl Transport {
+    /// The protocol's number.
+    pub(super) const fn number(self) -> u8 {
+        match self {
+            Self::Tcp => TCP,
+            Self::Udp => UDP,
+        }
+    }
+
+    /// Where the checksum is in the transport header.
+    pub(super) const fn checksum_offset(self) -> usize {
+        match self {
+            Self::Tcp => 16,
+            Self::Udp => 6,
+        }
+    }
+}
+
+/// Where a packet's headers lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Layout {
+    pub(super) is_v4: bool,
+    pub(super) transport: Transport,
+    /// Where the transport header begins.
+    pub(super) transport_at: usize,
+    /// Where the payload begins: within the packet or at its end.
+    pub(super) payload_at: usize,
+}
+
+impl Layout {
+    /// The layout of a packet whose transport header begins at `transport_at`; `None` if it is not there whole.
+    pub(super) fn with_transport(
+        packet: &[u8],
+        is_v4: bool,
+        transport: Transport,
+        transport_at: usize,
+    ) -> Option<Self> {
+        let header = packet.get(transport_at..)?;
+        let len = match transport {
+            Transport::Tcp => usize::from(header.get(12)? >> 4) * 4,
+            Transport::Udp => UDP_HEADER,
+        };
+        let least = match transport {
+            Transport::Tcp => TCP_HEADER_MIN,
+            Transport::Udp => UDP_HEADER,
+        };
+        (len >= least && header.len() >= len).then_some(Self {
+            is_v4,
+            transport,
+            transport_at,
+            payload_at: transport_at + len,
+        })
+    }
+
+    /// The addresses, both in one, of a packet with this layout.
+    pub(super) fn addresses<'a>(&self, packet: &'a [u8]) -> &'a [u8] {
+        let range = if self.is_v4 { 12..20 } else { 8..40 };
+        packet.get(range).unwrap_or_default()
+    }
+
+    /// Writes what depends on the packet's length into its IP header and, for UDP, its transport header; then the checksum of
+    /// an IPv4 header.
+    pub(super) fn set_length(&self, headers: &mut [u8], len: usize) {
+        if self.is_v4 {
+            put(headers, 2, len);
+            put(headers, 10, 0);
+            let sum = checksum::sum(headers.get(..self.transport_at).unwrap_or_default());
+            put_word(headers, 10, !checksum::fold(sum));
+        } else {
+            put(headers, 4, len.saturating_sub(V6_HEADER));
+        }
+        if self.transport == Transport::Udp {
+            put(
+                headers,
+                self.transport_at + 4,
+                len.saturating_sub(self.transport_at),
+            );
+        }
+    }
+}
+
+/// What a packet is to one who puts packets together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// TCP or UDP behind a plain IP header, all lengths right, no fragment, all checksums right.
+    Plain(Layout),
+    /// TCP or UDP behind a plain IP header, but something is not as it should be. Its flow is known.
+    Odd(Layout),
+    /// Neither TCP nor UDP.
+    Foreign,
+    /// It may be TCP or UDP of any flow.
+    Opaque,
+}
+
+impl Class {
+    pub(super) fn of(packet: &[u8]) -> Self {
+        let Some(first) = packet.first() else {
+            return Self::Foreign;
+        };
+        match first >> 4 {
+            4 => Self::of_v4(packet),
+            6 => Self::of_v6(packet),
+            _ => Self::Foreign,
+        }
+    }
+
+    fn of_v4(packet: &[u8]) -> Self {
+        let Some(header) = packet.first_chunk::<V4_HEADER>() else {
+            return Self::Foreign;
+        };
+        let Some(transport) = transport_of(header[9]) else {
+            return Self::Foreign;
+        };
+        // More fragments, or an offset (RFC 791, section 3.1).
+        let is_fragment = u16::from_be_bytes([header[6], header[7]]) & 0x3fff != 0;
+        if header[0] != 0x45 || is_fragment {
+            return Self::Opaque;
+        }
+        let Some(layout) = Layout::with_transport(packet, true, transport, V4_HEADER) else {
+            return Self::Opaque;
+        };
+        let len = usize::from(u16::from_be_bytes([header[2], header[3]]));
+        let is_right = len == packet.len() && checksum::fold(checksum::sum(header)) == 0xffff;
+        layout.judge(packet, is_right)
+    }
+
+    fn of_v6(packet: &[u8]) -> Self {
+        let Some(header) = packet.first_chunk::<V6_HEADER>() else {
+            return Self::Foreign;
+        };
+        let Some(transport) = transport_of(header[6]) else {
+            // ICMPv6 (58) carries neither; an extension header might.
+            return if header[6] == 58 {
+                Self::Foreign
+            } else {
+                Self::Opaque
+            };
+        };
+        let Some(layout) = Layout::with_transport(packet, false, transport, V6_HEADER) else {
+            return Self::Opaque;
+        };
+        let len = usize::from(u16::from_be_bytes([header[4], header[5]]));
+        layout.judge(packet, len + V6_HEADER == packet.len())
+    }
+}
+
+impl Layout {
+    fn judge(self, packet: &[u8], is_right: bool) -> Class {
+        if is_right && self.is_whole(packet) {
+            Class::Plain(self)
+        } else {
+            Class::Odd(self)
+        }
+    }
+
+    /// Whether the transport header tells the right length, where it tells any, and has the right checksum. A datagram of UDP
+    /// without a checksum is not whole.
+    fn is_whole(&self, packet: &[u8]) -> bool {
+        let segment = packet.get(self.transport_at..).unwrap_or_default();
+        if self.transport == Transport::Udp {
+            let len = word_at(segment, 4);
+            if usize::from(len) != segment.len() || word_at(segment, 6) == 0 {
+                return false;
+            }
+        }
+        let pseudo = checksum::pseudo_header(self.addresses(packet), self.transport.number(), segment.len());
+        checksum::fold(pseudo + checksum::sum(segment)) == 0xffff
+    }
+}
+
+fn transport_of(protocol: u8) -> Option<Transport> {
+    match protocol {
+        TCP => Some(Transport::Tcp),
+        UDP => Some(Transport::Udp),
+        _ => None,
+    }
+}
+
+/// The number of 16 bits at `at`; 0 where there is none.
+pub(super) fn word_at(bytes: &[u8], at: usize) -> u16 {
+    match bytes.get(at..at + 2) {
+        Some(&[a, b]) => u16::from_be_bytes([a, b]),
+        _ => 0,
+    }
+}
+
+/// The number of 32 bits at `at`; 0 where there is none.
+pub(super) fn long_at(bytes: &[u8], at: usize) -> u32 {
+    match bytes.get(at..at + 4) {
+        Some(&[a, b, c, d]) => u32::from_be_bytes([a, b, c, d]),
+        _ => 0,
+    }
+}
+
+/// Puts a number of 16 bits to `at`, where there is room.
+pub(super) fn put(bytes: &mut [u8], at: usize, number: usize) {
+    if let Some(place) = bytes.get_mut(at..at + 2) {
+        place.copy_from_slice(&u16::try_from(number).unwrap_or(u16::MAX).to_be_bytes());
+    }
+}
+
+/// The same for a word that came out of a sum: in this machine's byte order.
+pub(super) fn put_word(bytes: &mut [u8], at: usize, word: u16) {
+    if let Some(place) = bytes.get_mut(at..at + 2) {
+        place.copy_from_slice(&word.to_ne_bytes());
+    }
+}
+
+/// The same for a number of 32 bits.
+pub(super) fn put_long(bytes: &mut [u8], at: usize, number: u32) {
+    if let Some(place) = bytes.get_mut(at..at + 4) {
+        place.copy_from_slice(&number.to_be_bytes());
+    }
+}

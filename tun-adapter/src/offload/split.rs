@@ -1,0 +1,233 @@
+//! What the device gives, cut into the packets that it stands for.
+
+use std::fmt;
+
+use super::checksum;
+use super::header::{Header, Kind};
+use super::packet::{CWR, FIN, Layout, PSH, TCP_FLAGS, TCP_SEQUENCE, Transport, V4_ID};
+use super::packet::{long_at, put, put_long, put_word, word_at};
+
+/// A packet and what the kernel says of it do not fit each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed;
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the device gave a packet that does not fit its description")
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+/// One packet or superpacket, and how much of it has been given out. Each call of [`next`](Self::next) copies one packet.
+///
+/// Packets come out as the kernel's own segmentation makes them: lengths and checksums are right, the identification of
+/// IPv4 counts up, sequence numbers go on, `FIN` and `PSH` stand in the last segment only and `CWR` in the first only
+/// (RFC 3168, section 6.1.2).
+#[derive(Debug)]
+pub struct Split<'a> {
+    packet: &'a [u8],
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    /// One packet, and where its checksum is to be completed.
+    Single(Option<Unfinished>),
+    /// A superpacket.
+    Super(Segments),
+    /// Nothing more.
+    Done,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Unfinished {
+    start: usize,
+    at: usize,
+    is_udp: bool,
+}
+
+#[derive(Debug)]
+struct Segments {
+    layout: Layout,
+    segment: usize,
+    /// Sum of the pseudo-header without the length.
+    pseudo: u64,
+    /// Bytes of the payload that have been given out.
+    given: usize,
+    /// Packets that have been given out.
+    number: u16,
+}
+
+impl<'a> Split<'a> {
+    /// Takes a packet as the device gave it, with what it said of it.
+    ///
+    /// # Errors
+    ///
+    /// When the two do not fit each other, or the packet has no payload to segment.
+    pub fn new(header: &Header, packet: &'a [u8]) -> Result<Self, Malformed> {
+        let what = match header.kind {
+            Kind::Single if header.needs_checksum => What::Single(Some(unfinished(header, packet)?)),
+            Kind::Single => What::Single(None),
+            _ => What::Super(Segments::new(header, packet).ok_or(Malformed)?),
+        };
+        Ok(Self { packet, what })
+    }
+
+    /// The length of the next packet in bytes; `None` when there are no more. All are of one length, and the last may be
+    /// shorter.
+    #[must_use]
+    pub fn next_len(&self) -> Option<usize> {
+        match &self.what {
+            What::Single(_) => Some(self.packet.len()),
+            What::Super(segments) => Some(segments.next_len(self.packet)),
+            What::Done => None,
+        }
+    }
+
+    /// Copies the next packet to the front of `into`, completes it and gives its length. `None` when there are no more, or when
+    /// `into` is shorter than [`next_len`](Self::next_len); then the packet is still there.
+    pub fn next(&mut self, into: &mut [u8]) -> Option<usize> {
+        let len = self.next_len()?;
+        let into = into.get_mut(..len)?;
+        match &mut self.what {
+            What::Single(unfinished) => {
+                into.copy_from_slice(self.packet);
+                if let Some(unfinished) = unfinished {
+                    unfinished.complete(into);
+                }
+                self.what = What::Done;
+            }
+            What::Super(segments) => {
+                if segments.next(self.packet, into) {
+                    self.what = What::Done;
+                }
+            }
+            What::Done => return None,
+        }
+        Some(len)
+    }
+}
+
+fn unfinished(header: &Header, packet: &[u8]) -> Result<Unfinished, Malformed> {
+    let start = usize::from(header.checksum_start);
+    let at = start + usize::from(header.checksum_offset);
+    if start < 20 || at + 2 > packet.len() {
+        return Err(Malformed);
+    }
+    let is_udp = usize::from(header.checksum_offset) == Transport::Udp.checksum_offset();
+    Ok(Unfinished { start, at, is_udp })
+}
+
+impl Unfinished {
+    /// The field holds the sum of the pseudo-header, so that it is added up with the rest.
+    fn complete(self, packet: &mut [u8]) {
+        let sum = checksum::sum(packet.get(self.start..).unwrap_or_default());
+        put_word(packet, self.at, complement(sum, self.is_udp));
+    }
+}
+
+/// What goes into the field. No checksum of UDP is 0, which would mean that there is none (RFC 768).
+fn complement(sum: u64, is_udp: bool) -> u16 {
+    match !checksum::fold(sum) {
+        0 if is_udp => 0xffff,
+        checksum => checksum,
+    }
+}
+
+impl Segments {
+    fn new(header: &Header, packet: &[u8]) -> Option<Self> {
+        let first = packet.first()?;
+        let is_v4 = match first >> 4 {
+            4 => true,
+            6 => false,
+            _ => return None,
+        };
+        let transport = match header.kind {
+            Kind::TcpV4 if is_v4 => Transport::Tcp,
+            Kind::TcpV6 if !is_v4 => Transport::Tcp,
+            Kind::Udp => Transport::Udp,
+            _ => return None,
+        };
+        let transport_at = usize::from(header.checksum_start);
+        let is_placed = if is_v4 {
+            transport_at >= 20 && transport_at == usize::from(first & 0x0f) * 4
+        } else {
+            // Extension headers lie between; they are copied as they are.
+            transport_at >= 40
+        };
+        let layout = Layout::with_transport(packet, is_v4, transport, transport_at)?;
+        let segment = usize::from(header.segment);
+        let fits = header.needs_checksum
+            && usize::from(header.checksum_offset) == transport.checksum_offset()
+            && segment > 0
+            && layout.payload_at < packet.len();
+        let field = transport_at + transport.checksum_offset();
+        let partial = packet.get(field..field + 2)?;
+        // The field holds the pseudo-header's sum with the length of the whole; that of a segment takes its place.
+        let whole = checksum::fold(checksum::length(packet.len() - transport_at));
+        let pseudo = u64::from(u16::from_ne_bytes([partial[0], partial[1]])) + u64::from(!whole);
+        (is_placed && fits).then_some(Self {
+            layout,
+            segment,
+            pseudo,
+            given: 0,
+            number: 0,
+        })
+    }
+
+    fn next_len(&self, packet: &[u8]) -> usize {
+        let left = packet.len() - self.layout.payload_at - self.given;
+        self.layout.payload_at + left.min(self.segment)
+    }
+
+    /// Makes the next packet and gives whether it was the last. `into` has just the right length.
+    fn next(&mut self, packet: &[u8], into: &mut [u8]) -> bool {
+        let layout = self.layout;
+        let (headers, payload) = into.split_at_mut(layout.payload_at);
+        let (all_headers, all_payload) = packet.split_at(layout.payload_at);
+        let end = self.given + payload.len();
+        let is_last = end == all_payload.len();
+        headers.copy_from_slice(all_headers);
+        let payload_sum = checksum::copy_and_sum(&all_payload[self.given..end], payload);
+        if layout.is_v4 {
+            put_number(headers, V4_ID, word_at(headers, V4_ID).wrapping_add(self.number));
+        }
+        let len = headers.len() + payload.len();
+        layout.set_length(headers, len);
+        if layout.transport == Transport::Tcp {
+            self.set_tcp(headers, is_last);
+        }
+        let field = layout.transport_at + layout.transport.checksum_offset();
+        put(headers, field, 0);
+        let header_sum = checksum::sum(&headers[layout.transport_at..]);
+        let sum = self.pseudo + checksum::length(len - layout.transport_at) + header_sum + payload_sum;
+        put_word(
+            headers,
+            field,
+            complement(sum, layout.transport == Transport::Udp),
+        );
+        self.given = end;
+        self.number = self.number.wrapping_add(1);
+        is_last
+    }
+
+    fn set_tcp(&self, headers: &mut [u8], is_last: bool) {
+        let at = self.layout.transport_at + TCP_SEQUENCE;
+        // A packet is far shorter than sequence numbers are long.
+        let given = u32::try_from(self.given).unwrap_or_default();
+        put_long(headers, at, long_at(headers, at).wrapping_add(given));
+        if let Some(flags) = headers.get_mut(self.layout.transport_at + TCP_FLAGS) {
+            if !is_last {
+                *flags &= !(FIN | PSH);
+            }
+            if self.number > 0 {
+                *flags &= !CWR;
+            }
+        }
+    }
+}
+
+fn put_number(bytes: &mut [u8], at: usize, number: u16) {
+    put(bytes, at, number.into());
+}
