@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::Endpoint;
+use crate::config::{DeviceName, Endpoint};
 use crate::users::command::UserCommand;
 
 /// What stands below `--help`.
@@ -67,6 +67,18 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Take a tunnel down, and undo what one has left behind that was killed
+    ///
+    /// Ends the process that the device belongs to and waits for it, at most 10 s. If there is none, undoes what it has
+    /// changed on this machine, the kill switch included.
+    Down {
+        /// The tunnel's device [default: sandhog0]
+        #[arg(long, value_name = "NAME", value_parser = device_name, conflicts_with = "config")]
+        device: Option<DeviceName>,
+        /// The configuration file that names the device
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
     /// Change one's own password, as a user: logs in and has the server take a new one
     ///
     /// Needs no root. A tunnel of the same user that is up on another device ends, unless the user may have several.
@@ -87,4 +99,9 @@ pub enum Command {
 
 fn endpoint(text: &str) -> Result<Endpoint, String> {
     text.parse().map_err(|()| format!("expected {}", Endpoint::FORM))
+}
+
+fn device_name(text: &str) -> Result<DeviceName, String> {
+    text.parse()
+        .map_err(|()| format!("expected {}", DeviceName::FORM))
 }

@@ -61,6 +61,13 @@ impl Failure {
         self.help = Some(help.into());
         self
     }
+
+    /// The same with advice, unless it has some.
+    #[must_use]
+    pub fn or_help(mut self, help: impl Into<String>) -> Self {
+        self.help.get_or_insert_with(|| help.into());
+        self
+    }
 }
 
 impl From<StartError> for Failure {

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::unix::net::UnixDatagram;
 
 use rtnetlink::packet_route::link::{AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute};
 use rtnetlink::packet_route::route::{RouteMessage, RouteScope};
@@ -12,6 +11,7 @@ use tracing::debug;
 
 use crate::config::DeviceName;
 use crate::failure::Failure;
+use crate::net::netlink::{cause, index_of, with_netlink};
 
 /// Applies `settings` to the device `name` and brings it up. All of it goes when the device goes.
 ///
@@ -74,15 +74,6 @@ pub async fn change(name: &DeviceName, old: &NetworkSettings, new: &NetworkSetti
     .await
 }
 
-async fn with_netlink(work: impl AsyncFnOnce(&Handle) -> Result<(), Failure>) -> Result<(), Failure> {
-    let (connection, handle, _) =
-        rtnetlink::new_connection().map_err(|error| Failure::runtime("open a netlink socket", error))?;
-    let connection = tokio::spawn(connection);
-    let result = work(&handle).await;
-    connection.abort();
-    result
-}
-
 /// The routes that do not come with an address by themselves.
 fn own_routes(settings: &NetworkSettings) -> impl Iterator<Item = &IpPrefix> {
     settings.included_routes.iter().filter(|route| {
@@ -102,9 +93,7 @@ struct Interface<'a> {
 
 impl<'a> Interface<'a> {
     fn find(handle: &'a Handle, name: &'a DeviceName) -> Result<Self, Failure> {
-        // Interfaces are looked up through a socket, whichever.
-        let index = UnixDatagram::unbound()
-            .and_then(|socket| Ok(rustix::net::netdevice::name_to_index(socket, name.as_str())?))
+        let index = index_of(name)
             .map_err(|error| Failure::runtime(format_args!("find the device `{name}`"), error))?;
         Ok(Self { handle, name, index })
     }
@@ -206,14 +195,6 @@ fn route_message(index: u32, route: IpPrefix) -> RouteMessage {
             .destination_prefix(network, route.length)
             .output_interface(index)
             .build(),
-    }
-}
-
-/// The system's error where there is one, without netlink's wrapping.
-fn cause(error: rtnetlink::Error) -> io::Error {
-    match error {
-        rtnetlink::Error::NetlinkError(message) => message.to_io(),
-        other => io::Error::other(other.to_string()),
     }
 }
 

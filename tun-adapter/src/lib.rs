@@ -17,6 +17,7 @@ mod fd;
 pub mod init;
 pub mod interface;
 pub mod logging;
+pub mod net;
 pub mod offload;
 pub mod password;
 pub mod random;
@@ -48,6 +49,14 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         }
         Command::Server { config } => service::block_on(server::run(config::Server::load(&config)?)),
         Command::Client { config } => service::block_on(client::run(config::Client::load(&config)?)),
+        Command::Down { device, config } => {
+            let device = match config {
+                Some(config) => config::device_of(&config)?,
+                None => device.unwrap_or_default(),
+            };
+            println!("{}", service::block_on(net::down::run(&device))?);
+            Ok(())
+        }
         Command::Passwd {
             config,
             password_stdin,

@@ -5,6 +5,7 @@
 
 mod classic_configuration;
 mod command_line;
+mod down;
 mod init;
 mod offload;
 mod secure_configuration;

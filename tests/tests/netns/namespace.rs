@@ -26,6 +26,11 @@ impl Namespace {
         Ok(namespace)
     }
 
+    /// Its name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Joins two namespaces by a pair of devices, both called `outer`, with known hardware addresses.
     pub(super) fn join(&self, other: &Self) -> Result<(), String> {
         let end = |namespace: &Self, last: u8| {

@@ -217,7 +217,13 @@ impl World {
     pub(super) fn spawn(&self, namespace: &Namespace, role: &str, file: &str) -> Program {
         let mut command = Command::new(&self.program);
         command.arg(role).arg("--config").arg(self.path(file));
+        command.env("RUNTIME_DIRECTORY", self.runtime_folder(namespace));
         namespace.enter(|| Program::spawn(command))
+    }
+
+    /// Where a namespace has its runtime files. Namespaces share the machine's own folder for them.
+    pub(super) fn runtime_folder(&self, namespace: &Namespace) -> PathBuf {
+        self.path(&format!("run-{}", namespace.name()))
     }
 
     /// Starts a client and does not wait for anything.

@@ -13,6 +13,7 @@ use super::{bind, find_loop, look_up, resolve, stop};
 use crate::config::secure::Client;
 use crate::config::{DeviceName, Endpoint};
 use crate::failure::Failure;
+use crate::net::record::Ledger;
 use crate::service::{DropLog, Signals, warn_of_files};
 use crate::shell::Shell;
 use crate::tun::Tun;
@@ -35,9 +36,11 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
         None => password::ask(&format!("{login} at {endpoint}"))?,
     };
     let signals = Signals::catch()?;
+    let left = Ledger::clear(&device, false).await?;
     let server = resolve(&endpoint).await?;
     let tun = Tun::create(&device)?;
     let socket = bind(server).await?;
+    let ledger = Ledger::begin(&device, left)?;
     let client = secure::Client::new(secure::ClientConfig {
         psk,
         login,
@@ -62,7 +65,8 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
     let result = life.run(signals).await;
     // However it ends, the server is told.
     stop(&mut life.shell);
-    result
+    let undone = ledger.end().await;
+    result.and(undone)
 }
 
 /// A client at work.

@@ -95,6 +95,28 @@ fn profile_of(source: &Source) -> Result<Option<Profile>, Failure> {
     source.parse::<Named>().map(|named| named.profile)
 }
 
+/// The device that the file at `path` names, of a server or a client. Nothing else in it is looked at, so that a tunnel can be
+/// taken down whose file has an error by now.
+///
+/// # Errors
+///
+/// When the file cannot be read, or what stands in `device.name` is no name.
+pub fn device_of(path: &Path) -> Result<DeviceName, Failure> {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Table {
+        name: Option<Text<DeviceName>>,
+    }
+    #[derive(Deserialize)]
+    struct Named {
+        #[serde(default)]
+        device: Table,
+    }
+
+    let named: Named = Source::read(path)?.parse()?;
+    Ok(named.device.name.map(|name| name.0).unwrap_or_default())
+}
+
 /// Adds the advice that a file of the classic profile needs which does not say that it is one.
 fn explain(failure: Failure, named: Option<Profile>, is_classic: impl FnOnce() -> bool) -> Failure {
     if named.is_none() && is_classic() {

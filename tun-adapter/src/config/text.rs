@@ -63,6 +63,12 @@ impl DeviceName {
     }
 }
 
+impl DeviceName {
+    /// How one is written.
+    pub(crate) const FORM: &str =
+        "a device name of 1 to 15 letters, digits, `-`, `_` or `.`, such as sandhog0";
+}
+
 impl Default for DeviceName {
     fn default() -> Self {
         Self("sandhog0".to_owned())
@@ -75,7 +81,8 @@ impl fmt::Display for DeviceName {
     }
 }
 
-/// The rules of `dev_valid_name` in the kernel, and no `%`, which would make the kernel number the device.
+/// Stricter than `dev_valid_name` in the kernel: the name also becomes part of file names, of tables of nftables and of other
+/// programs' arguments.
 impl FromStr for DeviceName {
     type Err = ();
 
@@ -83,7 +90,8 @@ impl FromStr for DeviceName {
         let fits = (1..=15).contains(&text.len()) && text != "." && text != "..";
         let clean = text
             .bytes()
-            .all(|byte| byte.is_ascii_graphic() && !b"/:%".contains(&byte));
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+            && !text.starts_with('-');
         if fits && clean {
             Ok(Self(text.to_owned()))
         } else {
@@ -93,7 +101,7 @@ impl FromStr for DeviceName {
 }
 
 impl Expected for DeviceName {
-    const EXPECTED: &str = "a device name of 1 to 15 letters, digits, `-`, `_` or `.`, such as sandhog0";
+    const EXPECTED: &str = Self::FORM;
 }
 
 /// Where a server is: a host name or an address, and a UDP port.
