@@ -123,6 +123,11 @@ impl Epochs {
         self.number
     }
 
+    /// Since when the present keys are used.
+    pub(super) const fn began(&self) -> Instant {
+        self.began
+    }
+
     /// When the present keys become too old to be used.
     pub(super) fn expiry(&self) -> Instant {
         let after = if planted(Mutant::KeysForEver) {

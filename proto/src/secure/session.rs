@@ -82,6 +82,7 @@ pub(super) struct Session {
     mtu: usize,
     /// Zero: off. A server has none.
     keepalive: Duration,
+    since: Instant,
     signs: Arc<Signs>,
     last_probe: Instant,
     next_rekey: Instant,
@@ -111,6 +112,7 @@ impl Session {
             remote,
             mtu: usize::from(super::MIN_MTU),
             keepalive: Duration::ZERO,
+            since: now,
             signs: Arc::new(Signs::new(now)),
             last_probe: now,
             next_rekey: now,
@@ -304,7 +306,9 @@ impl Session {
     pub(super) fn info(&self) -> SessionInfo {
         SessionInfo {
             remote: self.remote,
+            since: self.since,
             epoch: self.epochs.number(),
+            keys_since: self.epochs.began(),
             last_heard: self.signs.last_heard(),
             traffic: self.signs.traffic(),
         }

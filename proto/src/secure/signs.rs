@@ -42,8 +42,12 @@ pub struct Traffic {
 pub struct SessionInfo {
     /// Where the other side is.
     pub remote: SocketAddr,
+    /// When the login was complete.
+    pub since: Instant,
     /// How often the session has changed its keys.
     pub epoch: u32,
+    /// Since when the present keys are used.
+    pub keys_since: Instant,
     /// When something authentic last came.
     pub last_heard: Instant,
     /// What it has carried.

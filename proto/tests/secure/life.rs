@@ -336,3 +336,21 @@ fn a_password_that_could_not_be_stored_stays_the_old_one() {
     ));
     assert_eq!(net.server.users().to_text(), old);
 }
+
+#[test]
+fn both_sides_tell_how_old_the_session_and_its_keys_are() {
+    let mut net = Net::connected();
+    net.run_for(secs(200));
+    let client = net.clients[0].peer.session_info().expect("a session");
+    assert_eq!(client.remote, server_address());
+    let (login, addresses, server) = net.server.session_infos().next().expect("a session");
+    assert_eq!((login.as_str(), addresses.len()), ("kean", 2));
+    assert_eq!(server.remote, client_address(0));
+    for info in [client, server] {
+        let age = |then| net.now.saturating_duration_since(then);
+        assert_eq!(info.epoch, 1);
+        assert!(age(info.since) >= secs(200), "{info:?}");
+        assert!((secs(80)..secs(91)).contains(&age(info.keys_since)), "{info:?}");
+        assert!(age(info.last_heard) < secs(26), "{info:?}");
+    }
+}

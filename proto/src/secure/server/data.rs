@@ -5,16 +5,17 @@ use core::net::IpAddr;
 
 use super::Server;
 use super::registry::Owner;
+use super::sessions::State;
 use crate::secure::data_path::{DataPaths, DataPeer, Notice, Side};
 use crate::secure::{Login, SessionInfo};
 use crate::{Batch, DropReason, Instant};
 
 impl Server {
-    /// The sessions of users that were let in: whose each is, its inner addresses, and how it is.
+    /// The sessions whose logins are complete, in the order of those: whose each is, its inner addresses, and how it is.
     pub fn session_infos(&self) -> impl Iterator<Item = (&Login, &[IpAddr], SessionInfo)> {
         self.sessions
             .iter()
-            .filter(|(_, entry)| entry.is_accepted())
+            .filter(|(_, entry)| matches!(entry.state, State::Live))
             .map(|(_, entry)| (&entry.login, &*entry.addresses, entry.session.info()))
     }
 
