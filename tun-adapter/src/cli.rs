@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::config::{DeviceName, Endpoint};
+use crate::control::command::ReloadArguments;
+use crate::status::command::StatusArguments;
 use crate::users::command::UserCommand;
 
 /// What stands below `--help`.
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done; also after a stop by SIGTERM or SIGINT
-  1  something on this machine stood in the way: rights, a port, a device, a route, a full disk
+  1  something on this machine stood in the way: rights, a port, a device, a route, a full disk; no tunnel runs
   2  bad command line, configuration or user, or a file that cannot be read
   3  the server rejected the login, or has no place for the user
   4  the server did not answer in time
@@ -79,6 +81,14 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// Tell how the tunnels are that run on this machine
+    ///
+    /// Exit code 1 if none runs.
+    Status(StatusArguments),
+    /// Have running servers read their users again, and tell what came out of it
+    ///
+    /// As SIGHUP does, but for the answer. Exit code 2 if something is wrong with the users, who stay as they were then.
+    Reload(ReloadArguments),
     /// Change one's own password, as a user: logs in and has the server take a new one
     ///
     /// Needs no root. A tunnel of the same user that is up on another device ends, unless the user may have several.

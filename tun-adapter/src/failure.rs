@@ -40,6 +40,15 @@ impl Failure {
         }
     }
 
+    /// Anything else on this machine that is not as it should be.
+    pub fn machine(message: impl Into<String>) -> Self {
+        Self {
+            exit: Exit::Runtime,
+            message: message.into(),
+            help: None,
+        }
+    }
+
     /// What was given is wrong.
     pub fn input(message: impl Into<String>) -> Self {
         Self {

@@ -12,18 +12,21 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
+pub mod control;
 pub mod failure;
 mod fd;
 pub mod init;
 pub mod interface;
 pub mod logging;
 pub mod net;
+mod notify;
 pub mod offload;
 pub mod password;
 pub mod random;
 pub mod server;
 pub mod service;
 pub mod shell;
+pub mod status;
 pub mod tun;
 pub mod udp;
 pub mod users;
@@ -55,6 +58,11 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
                 None => device.unwrap_or_default(),
             };
             println!("{}", service::block_on(net::down::run(&device))?);
+            Ok(())
+        }
+        Command::Status(arguments) => status::command::run(&arguments),
+        Command::Reload(arguments) => {
+            println!("{}", control::command::reload(arguments)?);
             Ok(())
         }
         Command::Passwd {

@@ -25,6 +25,7 @@ const BLOCKING_THREADS: usize = 4;
 pub fn block_on<T>(life: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
+        .enable_time()
         .max_blocking_threads(BLOCKING_THREADS)
         .build()
         .map_err(|error| Failure::runtime("start", error))?;

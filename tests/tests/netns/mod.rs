@@ -32,6 +32,7 @@ macro_rules! world_or_skip {
 }
 
 mod classic;
+mod operation;
 mod secure;
 
 /// Three pings from one side; they and their answers must be all that crosses both devices.

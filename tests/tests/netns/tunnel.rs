@@ -226,6 +226,19 @@ impl World {
         self.path(&format!("run-{}", namespace.name()))
     }
 
+    /// Asks a running program of one of the two machines something, by a command; gives exit code and both outputs.
+    pub(super) fn ask(&self, namespace: &Namespace, arguments: &[&str]) -> (Option<i32>, String, String) {
+        let output = Command::new(&self.program)
+            .args(arguments)
+            .env("RUNTIME_DIRECTORY", self.runtime_folder(namespace))
+            .stdin(Stdio::null())
+            .output()
+            .expect("a program that starts");
+        let [stdout, stderr] =
+            [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        (output.status.code(), stdout, stderr)
+    }
+
     /// Starts a client and does not wait for anything.
     pub(super) fn spawn_client(&self) -> Program {
         self.spawn(&self.client, "client", "client.toml")

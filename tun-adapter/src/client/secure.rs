@@ -12,12 +12,16 @@ use tracing::{debug, info, warn};
 use super::{bind, find_loop, look_up, resolve, stop};
 use crate::config::secure::Client;
 use crate::config::{DeviceName, Endpoint};
+use crate::control::command::nothing_to_reload;
+use crate::control::desk::Desk;
+use crate::control::{Answer, Question};
 use crate::failure::Failure;
 use crate::net::record::Ledger;
 use crate::service::{DropLog, Signals, warn_of_files};
 use crate::shell::Shell;
+use crate::status::{ClientStatus, Profile, Progress, Role, Status};
 use crate::tun::Tun;
-use crate::{interface, password, random};
+use crate::{interface, notify, password, random};
 
 pub(super) async fn run(config: Client) -> Result<(), Failure> {
     let Client {
@@ -39,11 +43,12 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
     let left = Ledger::clear(&device, false).await?;
     let server = resolve(&endpoint).await?;
     let tun = Tun::create(&device)?;
+    let desk = Desk::open(&device)?;
     let socket = bind(server).await?;
     let ledger = Ledger::begin(&device, left)?;
     let client = secure::Client::new(secure::ClientConfig {
         psk,
-        login,
+        login: login.clone(),
         password,
         suite: Suite::Standard,
         server,
@@ -61,8 +66,11 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
         applied: None,
         look_up: None,
         drops: DropLog::default(),
+        login,
+        progress: Progress::new(),
     };
-    let result = life.run(signals).await;
+    let result = life.run(signals, desk).await;
+    notify::stopping();
     // However it ends, the server is told.
     stop(&mut life.shell);
     let undone = ledger.end().await;
@@ -83,17 +91,27 @@ struct Life {
     /// The server's name is being looked up again.
     look_up: Option<JoinHandle<io::Result<Vec<SocketAddr>>>>,
     drops: DropLog,
+    /// The user's name.
+    login: secure::Login,
+    progress: Progress,
 }
 
 impl Life {
     /// Carries packets until a signal.
-    async fn run(&mut self, mut signals: Signals) -> Result<(), Failure> {
+    async fn run(&mut self, mut signals: Signals, mut desk: Desk) -> Result<(), Failure> {
         loop {
             let event = tokio::select! {
                 biased;
                 name = signals.stop() => {
                     info!("{name}: stopping");
                     return Ok(());
+                }
+                call = desk.next() => {
+                    call.answer_with(|question| match question {
+                        Question::Status => Answer::Status(self.status().into()),
+                        Question::Reload => nothing_to_reload(),
+                    });
+                    continue;
                 }
                 found = answer(&mut self.look_up) => {
                     self.look_up = None;
@@ -102,11 +120,16 @@ impl Life {
                 }
                 event = self.shell.next_event() => event?,
             };
+            self.progress.note(&event.kind);
             match event.kind {
-                EventKind::Status(status) => info!("status: {}", status.name()),
+                EventKind::Status(status) => {
+                    info!("status: {}", status.name());
+                    notify::status(status.name());
+                }
                 EventKind::Started(Ok(settings)) => {
                     self.apply(settings).await?;
                     info!("ready: the tunnel is up, device {}", self.device);
+                    notify::ready("connected");
                 }
                 EventKind::SettingsChanged(settings) => self.apply(settings).await?,
                 EventKind::Started(Err(error)) | EventKind::Cancelled(error) => return Err(error.into()),
@@ -122,6 +145,26 @@ impl Life {
                 other => debug!("{other:?}"),
             }
         }
+    }
+
+    /// How the client is.
+    fn status(&mut self) -> Status {
+        let counters = self.shell.counters();
+        let status = self
+            .progress
+            .status(Role::Client, Profile::Secure, &self.device, &counters);
+        let mut status = match &self.applied {
+            Some(settings) => status.with_settings(settings),
+            None => status,
+        };
+        let client = ClientStatus::new(
+            self.login.as_str(),
+            &self.endpoint,
+            self.server,
+            self.applied.as_ref(),
+        );
+        status.client = Some(self.shell.with_peer(|peer, _| client.with_session(peer)));
+        status
     }
 
     /// Gives the device what the server says, and the routes of the file.

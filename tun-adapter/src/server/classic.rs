@@ -1,15 +1,21 @@
 //! A server of the classic profile: its file names the users and their addresses.
 
+use std::net::SocketAddr;
+
 use sandhog_proto::{EventKind, classic};
 use tracing::{debug, info};
 
 use super::{bind, own_settings};
 use crate::config::classic::Server;
+use crate::control::command::nothing_to_reload;
+use crate::control::desk::Desk;
+use crate::control::{Answer, Question};
 use crate::failure::Failure;
 use crate::service::{DropLog, Signals, tell_counters, warn_of_classic, warn_of_files};
 use crate::shell::Shell;
+use crate::status::{Profile, Progress, Role, Status};
 use crate::tun::Tun;
-use crate::{interface, random};
+use crate::{config, interface, notify, random};
 
 pub(super) async fn run(config: Server) -> Result<(), Failure> {
     let Server {
@@ -24,7 +30,9 @@ pub(super) async fn run(config: Server) -> Result<(), Failure> {
     let mut signals = Signals::catch()?;
     let socket = bind(listen).await?;
     let tun = Tun::create(&device.name)?;
+    let mut desk = Desk::open(&device.name)?;
     interface::apply(&device.name, &own_settings(listen, &device)).await?;
+    let user_count = users.len();
     let server = classic::Server::new(classic::ServerConfig {
         key,
         users,
@@ -33,9 +41,11 @@ pub(super) async fn run(config: Server) -> Result<(), Failure> {
     })
     .map_err(|error| Failure::input(error.to_string()))?;
     let mut shell = Shell::new(server, socket, tun)?;
-    info!("ready: listening on {listen}, device {}", device.name);
+    let about = format!("listening on {listen}, device {}", device.name);
+    info!("ready: {about}");
+    notify::ready(&about);
 
-    let mut drops = DropLog::default();
+    let (mut drops, mut progress) = (DropLog::default(), Progress::new());
     loop {
         let event = tokio::select! {
             biased;
@@ -43,8 +53,18 @@ pub(super) async fn run(config: Server) -> Result<(), Failure> {
                 info!("{name}: stopping");
                 break;
             }
+            call = desk.next() => {
+                call.answer_with(|question| match question {
+                    Question::Status => {
+                        Answer::Status(status(&mut shell, &progress, listen, &device, user_count).into())
+                    }
+                    Question::Reload => nothing_to_reload(),
+                });
+                continue;
+            }
             event = shell.next_event() => event?,
         };
+        progress.note(&event.kind);
         match event.kind {
             EventKind::LoggedIn { login, remote } => info!("{login} logged in from {remote}"),
             EventKind::LoginRefused { remote } => info!("refused a login from {remote}"),
@@ -52,6 +72,23 @@ pub(super) async fn run(config: Server) -> Result<(), Failure> {
             other => debug!("{other:?}"),
         }
     }
+    notify::stopping();
     tell_counters(&shell.counters());
     Ok(())
+}
+
+/// How the server is.
+fn status(
+    shell: &mut Shell<classic::Server, Tun>,
+    progress: &Progress,
+    listen: SocketAddr,
+    device: &config::Device,
+    users: usize,
+) -> Status {
+    let mut status = progress
+        .status(Role::Server, Profile::Classic, &device.name, &shell.counters())
+        .with_settings(&own_settings(listen, device));
+    let sessions = shell.with_peer(|server, _| server.session_count());
+    status.server = Some(progress.server(listen, users, 0, sessions, std::iter::empty()));
+    status
 }

@@ -1,5 +1,7 @@
 //! A server of the secure profile: its users stand in a file that changes while it runs, by its own hand and by others.
 
+use std::net::SocketAddr;
+
 use sandhog_proto::EventKind;
 use sandhog_proto::secure::{self, Login, UserStore};
 use tokio::task::JoinHandle;
@@ -7,12 +9,15 @@ use tracing::{debug, error, info, warn};
 
 use super::{bind, own_settings};
 use crate::config::secure::Server;
+use crate::control::desk::{Call, Desk};
+use crate::control::{Answer, Question};
 use crate::failure::Failure;
 use crate::service::{DropLog, Hangup, Signals, tell_counters, warn_of_files};
 use crate::shell::{Device, Shell};
+use crate::status::{Profile, Progress, Role, Status};
 use crate::tun::Tun;
 use crate::users::UsersFile;
-use crate::{clock, interface, random};
+use crate::{clock, config, interface, notify, random};
 
 pub(super) async fn run(config: Server) -> Result<(), Failure> {
     warn_of_files(&config.warnings);
@@ -30,20 +35,31 @@ pub(super) async fn run(config: Server) -> Result<(), Failure> {
     let (mut signals, mut hangup) = (Signals::catch()?, Hangup::catch()?);
     let socket = bind(listen).await?;
     let tun = Tun::create(&device.name)?;
+    let mut desk = Desk::open(&device.name)?;
     interface::apply(&device.name, &own_settings(listen, &device)).await?;
     // A new server remembers no failed logins.
     if let Err(failure) = users_file.take_unlocks() {
         warn!("{}", failure.message());
     }
     let mut life = Life::new(Shell::new(server, socket, tun)?, users_file);
-    info!(
-        "ready: listening on {listen}, device {}; users: {}",
+    let about = format!(
+        "listening on {listen}, device {}; users: {}",
         device.name,
         life.count_users()
     );
-    let result = life.run(&mut signals, &mut hangup).await;
+    info!("ready: {about}");
+    notify::ready(&about);
+    let own = Own { listen, device };
+    let result = life.run(&mut signals, &mut hangup, &mut desk, &own).await;
+    notify::stopping();
     life.end().await;
     result
+}
+
+/// What a server is on this machine.
+struct Own {
+    listen: SocketAddr,
+    device: config::Device,
 }
 
 /// A server at work.
@@ -52,6 +68,7 @@ pub struct Life<D> {
     shell: Shell<secure::Server, D>,
     users: Users,
     drops: DropLog,
+    progress: Progress,
 }
 
 /// The file with the users, as the server sees it.
@@ -65,6 +82,8 @@ struct Users {
     /// A password was being stored when the users were last taken from the file: once that is done, the file is read
     /// again, so that neither is lost.
     is_stale: bool,
+    /// Who waits to hear what comes out of the reading.
+    waiting: Vec<Call>,
 }
 
 #[derive(Debug)]
@@ -89,13 +108,21 @@ impl<D: Device> Life<D> {
                 reading: None,
                 is_outdated: false,
                 is_stale: false,
+                waiting: Vec::new(),
             },
             drops: DropLog::default(),
+            progress: Progress::new(),
         }
     }
 
     /// Serves until a signal to stop.
-    async fn run(&mut self, signals: &mut Signals, hangup: &mut Hangup) -> Result<(), Failure> {
+    async fn run(
+        &mut self,
+        signals: &mut Signals,
+        hangup: &mut Hangup,
+        desk: &mut Desk,
+        own: &Own,
+    ) -> Result<(), Failure> {
         loop {
             tokio::select! {
                 biased;
@@ -107,9 +134,40 @@ impl<D: Device> Life<D> {
                     info!("SIGHUP: reading {}", self.users.file.path().display());
                     self.read_users();
                 }
+                call = desk.next() => match call.question {
+                    Question::Status => call.answer(Answer::Status(self.status(own).into())),
+                    Question::Reload => self.reload(call),
+                },
                 step = self.step() => step?,
             }
         }
+    }
+
+    /// How the server is.
+    fn status(&mut self, own: &Own) -> Status {
+        let counters = self.shell.counters();
+        let mut status = self
+            .progress
+            .status(Role::Server, Profile::Secure, &own.device.name, &counters)
+            .with_settings(&own_settings(own.listen, &own.device));
+        status.server = Some(self.shell.with_peer(|server, _| {
+            let (users, half_open) = (server.users().len(), server.half_open_count());
+            self.progress.server(
+                own.listen,
+                users,
+                half_open,
+                server.session_count(),
+                server.session_infos(),
+            )
+        }));
+        status
+    }
+
+    /// Begins to read the users again, and answers when that is done.
+    fn reload(&mut self, call: Call) {
+        info!("asked to reload: reading {}", self.users.file.path().display());
+        self.users.waiting.push(call);
+        self.read_users();
     }
 
     /// Serves until there is something to tell, and tells it.
@@ -130,6 +188,7 @@ impl<D: Device> Life<D> {
             }
             event = self.shell.next_event() => event?,
         };
+        self.progress.note(&event.kind);
         match event.kind {
             EventKind::LoggedIn { login, remote } => info!("{login} logged in from {remote}"),
             EventKind::LoginRefused { remote } => info!("refused a login from {remote}"),
@@ -171,6 +230,7 @@ impl<D: Device> Life<D> {
             self.users.is_outdated = true;
             return;
         }
+        notify::reloading();
         let file = self.users.file.clone();
         self.users.reading = Some(Reading {
             task: tokio::task::spawn_blocking(move || (file.load(), file.take_unlocks())),
@@ -192,12 +252,24 @@ impl<D: Device> Life<D> {
                 .with_peer(|server, now| server.set_users(now, users))
                 .map_err(|error| self.users.file.explain(&error))
         });
-        match taken {
+        let users = self.count_users();
+        let outcome = match &taken {
             Ok(()) => {
                 self.users.is_stale = self.shell.is_saving();
-                info!("users: {}", self.count_users());
+                info!("users: {users}");
+                format!("users: {users}")
             }
-            Err(failure) => error!("keeping the old users: {}", failure.message()),
+            Err(failure) => {
+                error!("keeping the old users: {}", failure.message());
+                format!("users: {users}, the old ones: {}", failure.message())
+            }
+        };
+        notify::ready(&outcome);
+        for call in self.users.waiting.drain(..) {
+            call.answer(match &taken {
+                Ok(()) => Answer::Reloaded { users },
+                Err(failure) => failure.into(),
+            });
         }
     }
 

@@ -1,0 +1,107 @@
+//! `sandhog status`.
+
+use std::io::{self, IsTerminal, Write};
+use std::thread;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{Status, Tunnels, VERSION};
+use crate::control::ask::{ask, devices};
+use crate::control::command::refused;
+use crate::control::{Answer, Question};
+use crate::failure::Failure;
+
+/// What to tell, and how.
+#[derive(Args, Debug)]
+pub struct StatusArguments {
+    /// Only the tunnel with this device
+    #[arg(long, value_name = "NAME")]
+    device: Option<String>,
+    /// Print one JSON object, for scripts
+    #[arg(long)]
+    json: bool,
+    /// Print it again each second, until Ctrl-C
+    #[arg(long)]
+    watch: bool,
+}
+
+/// Prints how the tunnels are that run here.
+///
+/// # Errors
+///
+/// When none runs, or one may not be asked. With `watch` that none runs is no error: there may be one soon.
+pub fn run(arguments: &StatusArguments) -> Result<(), Failure> {
+    if !arguments.watch {
+        let tunnels = gather(arguments)?;
+        if arguments.json || !tunnels.is_empty() {
+            print(arguments, tunnels.clone());
+        }
+        return match (tunnels.is_empty(), &arguments.device) {
+            (false, _) => Ok(()),
+            (true, Some(device)) => Err(Failure::machine(format!(
+                "no tunnel runs with the device {device}"
+            ))),
+            (true, None) => Err(Failure::machine("no tunnel runs on this machine")),
+        };
+    }
+    loop {
+        let tunnels = gather(arguments)?;
+        if !arguments.json && io::stdout().is_terminal() {
+            // Clears the screen and begins at its top.
+            print!("\x1b[H\x1b[2J");
+        }
+        if tunnels.is_empty() && !arguments.json {
+            println!("no tunnel runs");
+        }
+        if !print(arguments, tunnels) {
+            return Ok(());
+        }
+        pause();
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a person looks at a screen; nothing depends on the pause"
+)]
+fn pause() {
+    thread::sleep(Duration::from_secs(1));
+}
+
+fn gather(arguments: &StatusArguments) -> Result<Vec<Status>, Failure> {
+    let devices = match &arguments.device {
+        Some(device) => vec![device.clone()],
+        None => devices()?,
+    };
+    let mut found = Vec::new();
+    for device in devices {
+        match ask(&device, Question::Status)? {
+            Some(Answer::Status(status)) => found.push(*status),
+            Some(Answer::Refused { error, exit }) => return Err(refused(&error, exit)),
+            Some(Answer::Reloaded { .. }) | None => {}
+        }
+    }
+    Ok(found)
+}
+
+/// Prints, and tells whether somebody still reads.
+fn print(arguments: &StatusArguments, tunnels: Vec<Status>) -> bool {
+    let text = if arguments.json {
+        let all = Tunnels {
+            version: VERSION,
+            tunnels,
+        };
+        serde_json::to_string(&all)
+            .map(|line| line + "\n")
+            .unwrap_or_default()
+    } else {
+        let texts: Vec<_> = tunnels.iter().map(ToString::to_string).collect();
+        texts.join("\n")
+    };
+    let mut stdout = io::stdout().lock();
+    stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+        .is_ok()
+}

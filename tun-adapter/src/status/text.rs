@@ -1,0 +1,189 @@
+//! A status as a person reads it.
+
+use std::fmt::{self, Display, Write};
+
+use super::{ClientStatus, Profile, Role, ServerStatus, SessionStatus, Status, Traffic, UserSession};
+
+impl Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let role = match self.role {
+            Role::Server => "server",
+            Role::Client => "client",
+        };
+        let profile = match self.profile {
+            Profile::Secure => "secure",
+            Profile::Classic => "classic, INSECURE",
+        };
+        writeln!(f, "{}: {role} ({profile}), process {}", self.device, self.pid)?;
+        let (status, since) = (&self.status, Span(self.status_seconds));
+        line(f, "status", &format!("{status} for {since}"))?;
+        if let Some(client) = &self.client {
+            client.write(f)?;
+        }
+        if let Some(server) = &self.server {
+            server.write(f)?;
+        }
+        if !self.addresses.is_empty() {
+            line(f, "addresses", &self.addresses.join(", "))?;
+            line(f, "MTU", &self.mtu.to_string())?;
+        }
+        line(f, "traffic", &self.traffic.to_string())?;
+        if !self.dropped.is_empty() {
+            let drops: Vec<_> = self
+                .dropped
+                .iter()
+                .map(|(reason, count)| format!("{reason} {count}"))
+                .collect();
+            line(f, "dropped", &drops.join(", "))?;
+        }
+        let mut sessions = self.server.iter().flat_map(|server| &server.sessions);
+        sessions.try_for_each(|session| session.write(f))
+    }
+}
+
+impl ClientStatus {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        line(f, "login", &self.login)?;
+        if self.server == self.remote {
+            line(f, "server", &self.server)?;
+        } else {
+            line(f, "server", &format!("{} ({})", self.server, self.remote))?;
+        }
+        if let Some(session) = &self.session {
+            line(f, "session", &session.to_string())?;
+        }
+        let lists = [
+            ("routes", &self.routes),
+            ("DNS", &self.dns),
+            ("search", &self.search),
+        ];
+        let mut filled = lists.iter().filter(|(_, list)| !list.is_empty());
+        filled.try_for_each(|(name, list)| line(f, name, &list.join(", ")))
+    }
+}
+
+impl ServerStatus {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        line(f, "listen", &self.listen)?;
+        let Self {
+            users,
+            session_count,
+            logins_half_open: half_open,
+            logins_accepted: accepted,
+            logins_refused: refused,
+            ..
+        } = self;
+        line(f, "users", &format!("{users}, with {session_count} sessions"))?;
+        line(
+            f,
+            "logins",
+            &format!("{accepted} accepted, {refused} refused, {half_open} under way"),
+        )
+    }
+}
+
+impl UserSession {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_char('\n')?;
+        writeln!(f, "  {} at {}", self.login, self.remote)?;
+        writeln!(f, "    addresses: {}", self.addresses.join(", "))?;
+        writeln!(f, "    session: {}", self.session)?;
+        let traffic = Traffic {
+            packets_received: self.session.packets_received,
+            bytes_received: self.session.bytes_received,
+            packets_sent: self.session.packets_sent,
+            bytes_sent: self.session.bytes_sent,
+            ..Traffic::default()
+        };
+        writeln!(f, "    traffic: {traffic}")
+    }
+}
+
+impl Display for SessionStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "for {}, last sign of life {} ago, keys changed {} times, {} ago",
+            Span(self.age_seconds),
+            Span(self.last_received_seconds),
+            self.epoch,
+            Span(self.key_seconds)
+        )
+    }
+}
+
+impl Display for Traffic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (received, sent) = (Bytes(self.bytes_received), Bytes(self.bytes_sent));
+        let (packets_received, packets_sent) = (self.packets_received, self.packets_sent);
+        write!(
+            f,
+            "{received} received in {packets_received} packets, {sent} sent in {packets_sent} packets"
+        )
+    }
+}
+
+fn line(f: &mut fmt::Formatter<'_>, name: &str, value: &str) -> fmt::Result {
+    writeln!(f, "  {name}: {value}")
+}
+
+/// Seconds, as "3 h 20 min".
+struct Span(u64);
+
+impl Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0;
+        let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+        match () {
+            () if days > 0 => write!(f, "{days} d {} h", hours % 24),
+            () if hours > 0 => write!(f, "{hours} h {} min", minutes % 60),
+            () if minutes > 0 => write!(f, "{minutes} min {} s", seconds % 60),
+            () => write!(f, "{seconds} s"),
+        }
+    }
+}
+
+/// Bytes, as "1.5 MiB": cut, not rounded.
+struct Bytes(u64);
+
+impl Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+        let power = self.0.checked_ilog2().unwrap_or_default() / 10;
+        let Some(unit) = power.checked_sub(1).and_then(|index| units.get(index as usize)) else {
+            return write!(f, "{} B", self.0);
+        };
+        let tenths = (self.0 >> (10 * (power - 1))) * 10 / 1024;
+        write!(f, "{}.{} {unit}", tenths / 10, tenths % 10)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_their_two_largest_units() {
+        let texts = [0, 59, 60, 3599, 3600, 86_399, 86_400, 90_061].map(|seconds| Span(seconds).to_string());
+        let expected = [
+            "0 s",
+            "59 s",
+            "1 min 0 s",
+            "59 min 59 s",
+            "1 h 0 min",
+            "23 h 59 min",
+            "1 d 0 h",
+            "1 d 1 h",
+        ];
+        assert_eq!(texts, expected);
+    }
+
+    #[test]
+    fn bytes_have_one_decimal() {
+        let texts = [0, 1023, 1024, 1536, 1 << 20, u64::MAX].map(|bytes| Bytes(bytes).to_string());
+        assert_eq!(
+            texts,
+            ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1.0 MiB", "15.9 EiB"]
+        );
+    }
+}
