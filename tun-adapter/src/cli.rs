@@ -81,6 +81,20 @@ pub enum Command {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// Tell whether a configuration file is right, of a server or a client, without doing anything
+    Check {
+        /// The configuration file (TOML)
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Look at everything on this machine that a tunnel needs, and say what to do
+    ///
+    /// Changes nothing and sends nothing but a question for the server's name. Exit code 1 if something stands in the way.
+    Doctor {
+        /// Also look at what the tunnel with this configuration file needs
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
     /// Tell how the tunnels are that run on this machine
     ///
     /// Exit code 1 if none runs.

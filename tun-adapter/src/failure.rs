@@ -64,6 +64,12 @@ impl Failure {
         &self.message
     }
 
+    /// What to do about it, if there is advice.
+    #[must_use]
+    pub fn help(&self) -> Option<&str> {
+        self.help.as_deref()
+    }
+
     /// The same with advice.
     #[must_use]
     pub fn with_help(mut self, help: impl Into<String>) -> Self {

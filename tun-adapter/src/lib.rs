@@ -8,11 +8,13 @@
 #![cfg(target_os = "linux")]
 #![deny(unsafe_code)]
 
+pub mod check;
 pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod doctor;
 pub mod failure;
 mod fd;
 pub mod init;
@@ -60,6 +62,11 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
             println!("{}", service::block_on(net::down::run(&device))?);
             Ok(())
         }
+        Command::Check { file } => {
+            println!("{}", check::run(&file)?);
+            Ok(())
+        }
+        Command::Doctor { config } => service::block_on(doctor::run(config.as_deref())),
         Command::Status(arguments) => status::command::run(&arguments),
         Command::Reload(arguments) => {
             println!("{}", control::command::reload(arguments)?);

@@ -3,6 +3,7 @@
 
 #![cfg(target_os = "linux")]
 
+mod check_and_doctor;
 mod classic_configuration;
 mod command_line;
 mod down;

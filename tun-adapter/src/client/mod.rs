@@ -46,7 +46,7 @@ async fn look_up(endpoint: Endpoint) -> io::Result<Vec<SocketAddr>> {
 }
 
 /// The first address of the server's name.
-async fn resolve(endpoint: &Endpoint) -> Result<SocketAddr, Failure> {
+pub(crate) async fn resolve(endpoint: &Endpoint) -> Result<SocketAddr, Failure> {
     let action = format!("find the server {endpoint}");
     let addresses = look_up(endpoint.clone()).await.map_err(|error| {
         Failure::runtime(&action, error).with_help("check `server` and this machine's DNS")

@@ -15,6 +15,7 @@ use std::path::Path;
 
 use sandhog_proto::IpPrefix;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use toml::Spanned;
 
 pub use device::Device;
@@ -115,6 +116,39 @@ pub fn device_of(path: &Path) -> Result<DeviceName, Failure> {
 
     let named: Named = Source::read(path)?.parse()?;
     Ok(named.device.name.map(|name| name.0).unwrap_or_default())
+}
+
+/// Which end of a tunnel a file is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The one that lets users in.
+    Server,
+    /// The one that logs in.
+    Client,
+}
+
+/// Which end the file at `path` is for: a server listens, a client has a server.
+pub(crate) fn role_of(path: &Path) -> Result<Role, Failure> {
+    #[derive(Deserialize)]
+    struct Ends {
+        listen: Option<IgnoredAny>,
+        server: Option<IgnoredAny>,
+    }
+
+    let ends: Ends = Source::read(path)?.parse()?;
+    match (ends.listen.is_some(), ends.server.is_some()) {
+        (true, false) => Ok(Role::Server),
+        (false, true) => Ok(Role::Client),
+        (both, _) => {
+            let has = if both {
+                "both `listen` and `server`"
+            } else {
+                "neither `listen` nor `server`"
+            };
+            Err(Failure::input(format!("{} has {has}", path.display()))
+                .with_help("a server's file has `listen`, a client's has `server`"))
+        }
+    }
 }
 
 /// Adds the advice that a file of the classic profile needs which does not say that it is one.

@@ -43,7 +43,7 @@ fn own_settings(listen: SocketAddr, device: &Device) -> NetworkSettings {
     }
 }
 
-fn explain_bind(listen: SocketAddr, error: &io::Error) -> Failure {
+pub(crate) fn explain_bind(listen: SocketAddr, error: &io::Error) -> Failure {
     let failure = Failure::runtime(format_args!("listen on UDP {listen}"), error);
     match error.kind() {
         io::ErrorKind::AddrInUse => failure.with_help(format!(

@@ -1,0 +1,114 @@
+//! This machine's routes, as far as a tunnel's might meet them.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use sandhog_proto::IpPrefix;
+
+/// A route of the main table.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Route {
+    pub(super) network: IpPrefix,
+    pub(super) device: String,
+}
+
+/// All routes of the kernel to other networks. A table that cannot be read has none.
+pub(super) fn all() -> Vec<Route> {
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    let (v4, v6) = (read("/proc/net/route"), read("/proc/net/ipv6_route"));
+    let v4 = v4.lines().filter_map(parse_v4);
+    v4.chain(v6.lines().filter_map(parse_v6)).collect()
+}
+
+/// A line of `/proc/net/route`: device, destination and mask as numbers in the machine's byte order.
+fn parse_v4(line: &str) -> Option<Route> {
+    let mut words = line.split_whitespace();
+    let device = words.next()?.to_owned();
+    let address = |word: &str| u32::from_str_radix(word, 16).ok().map(u32::from_be);
+    let network = address(words.next()?)?;
+    let mask = address(words.nth(5)?)?;
+    Some(Route {
+        network: prefix(Ipv4Addr::from_bits(network), mask.leading_ones()),
+        device,
+    })
+}
+
+/// A line of `/proc/net/ipv6_route`: destination, length, then six words, flags, device. The kernel's own entries for
+/// single addresses, multicast and what it rejects are left out.
+fn parse_v6(line: &str) -> Option<Route> {
+    let words: Vec<_> = line.split_whitespace().collect();
+    let [network, length, _, _, _, _, _, _, _, device] = words.as_slice() else {
+        return None;
+    };
+    let network = Ipv6Addr::from_bits(u128::from_str_radix(network, 16).ok()?);
+    let length = u32::from_str_radix(length, 16).ok()?;
+    let is_own =
+        *device == "lo" || length == 128 || network.is_multicast() || network.is_unicast_link_local();
+    (!is_own).then(|| Route {
+        network: prefix(network, length),
+        device: (*device).to_owned(),
+    })
+}
+
+fn prefix(address: impl Into<IpAddr>, length: u32) -> IpPrefix {
+    IpPrefix {
+        address: address.into(),
+        // At most 128.
+        length: u8::try_from(length).unwrap_or(u8::MAX),
+    }
+}
+
+/// Whether one of the two lies in the other. The default route holds everything and meets nothing but itself.
+pub(super) fn overlap(one: IpPrefix, other: IpPrefix) -> bool {
+    if one.length == 0 || other.length == 0 {
+        return one == other;
+    }
+    let (wide, narrow) = if one.length <= other.length {
+        (one, other)
+    } else {
+        (other, one)
+    };
+    wide.contains(narrow.address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(text: &str) -> IpPrefix {
+        text.parse().expect("a prefix")
+    }
+
+    #[test]
+    fn lines_of_both_tables_are_read() {
+        let v4 = "eth0\t0002000A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0";
+        let v4 = v4.replace("0002000A", &format!("{:08X}", 0x0A00_0200_u32.to_be()));
+        let v4 = v4.replace("00FFFFFF", &format!("{:08X}", 0xFFFF_FF00_u32.to_be()));
+        let route = parse_v4(&v4).expect("a route");
+        assert_eq!(
+            (route.network, route.device.as_str()),
+            (network("10.0.2.0/24"), "eth0")
+        );
+        let v6 = "fd000009000000000000000000000000 40 00000000000000000000000000000000 00 \
+                  00000000000000000000000000000000 00000100 00000001 00000000 00000001 sandhog0";
+        let route = parse_v6(v6).expect("a route");
+        assert_eq!(
+            (route.network, route.device.as_str()),
+            (network("fd00:9::/64"), "sandhog0")
+        );
+        let nonsense = ["", "Iface\tDestination\tGateway", "a b c"];
+        assert!(
+            nonsense
+                .iter()
+                .all(|line| parse_v4(line).is_none() && parse_v6(line).is_none())
+        );
+    }
+
+    #[test]
+    fn networks_meet_when_one_holds_the_other() {
+        let meet = |one, other| overlap(network(one), network(other));
+        assert!(meet("10.9.0.0/24", "10.9.0.0/16") && meet("10.0.0.0/8", "10.9.0.1/24"));
+        assert!(!meet("10.9.0.0/24", "10.9.1.0/24") && !meet("10.9.0.0/24", "0.0.0.0/0"));
+        assert!(!meet("fd00::/8", "10.0.0.0/8") && meet("0.0.0.0/0", "0.0.0.0/0"));
+    }
+}

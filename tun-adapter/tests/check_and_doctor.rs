@@ -1,0 +1,154 @@
+//! What an operator asks before a start: is the file right, is the machine.
+
+use std::net::UdpSocket;
+
+use crate::support::{Folder, KEY, sandhog, text};
+
+const CLIENT: &str = "server = \"127.0.0.1:40404\"\nkey-file = \"key\"\nlogin = \"kean\"\n";
+
+#[test]
+fn check_tells_what_a_good_file_is() {
+    let folder = Folder::with_users(&["alice", "kean"]);
+    folder.write("client.toml", CLIENT);
+    let expected = [
+        ("server.toml", "a server of the secure profile with 2 users"),
+        (
+            "client.toml",
+            "a client of the secure profile, user kean, who is asked for the password",
+        ),
+    ];
+    for (name, kind) in expected {
+        let output = sandhog(&["check", &folder.name(name)], "");
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        assert_eq!(
+            folder.strip(&text(&output.stdout)),
+            format!("{name}: good: {kind}\n")
+        );
+    }
+}
+
+#[test]
+fn check_has_the_error_that_a_start_would_have() {
+    let folder = Folder::with_users(&["kean"]);
+    folder.write("client.toml", &CLIENT.replace("login", "logn"));
+    folder.write("short", "c2hvcnQ=\n");
+    folder.write(
+        "server.toml",
+        &folder.read("server.toml").replace("\"key\"", "\"short\""),
+    );
+    for (role, name) in [("client", "client.toml"), ("server", "server.toml")] {
+        let checked = sandhog(&["check", &folder.name(name)], "");
+        let started = sandhog(&[role, "--config", &folder.name(name)], "");
+        assert_eq!(checked.status.code(), Some(2));
+        assert_eq!(started.status.code(), Some(2));
+        assert_eq!(text(&checked.stderr), text(&started.stderr));
+        assert!(checked.stdout.is_empty());
+    }
+}
+
+#[test]
+fn check_warns_of_readable_secrets_and_ends_with_code_0() {
+    let folder = Folder::with_users(&["kean"]);
+    folder.permit("key", 0o644);
+    let output = sandhog(&["check", &folder.name("server.toml")], "");
+    assert_eq!(output.status.code(), Some(0));
+    let said = folder.strip(&text(&output.stdout));
+    assert!(
+        said.contains("\nwarning: key holds secrets and every user"),
+        "{said}"
+    );
+}
+
+#[test]
+fn check_wants_a_file_of_one_end() {
+    let folder = Folder::new();
+    folder.write("neither.toml", "login = \"kean\"\n");
+    folder.write("both.toml", &format!("listen = \"0.0.0.0:1\"\n{CLIENT}"));
+    for (name, has) in [
+        ("neither.toml", "neither `listen` nor"),
+        ("both.toml", "both `listen` and"),
+    ] {
+        let output = sandhog(&["check", &folder.name(name)], "");
+        assert_eq!(output.status.code(), Some(2));
+        let said = folder.strip(&text(&output.stderr));
+        assert!(
+            said.starts_with(&format!("error: {name} has {has} `server`\nhelp: ")),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn doctor_judges_every_part_of_the_machine_in_a_line_of_its_own() {
+    let output = sandhog(&["doctor"], "");
+    let said = text(&output.stdout);
+    for subject in [
+        "device driver",
+        "rights",
+        "clock",
+        "IPv6",
+        "receive buffers",
+        "nftables",
+        "name servers are set",
+    ] {
+        let lines = said.lines().filter(|line| {
+            let (level, rest) = line.split_at(6.min(line.len()));
+            ["ok    ", "warn  ", "FAIL  "].contains(&level) && rest.starts_with(&format!("{subject}: "))
+        });
+        assert_eq!(lines.count(), 1, "{subject}: {said}");
+    }
+    let fails = said.lines().any(|line| line.starts_with("FAIL"));
+    assert_eq!(output.status.code(), Some(i32::from(fails)), "{said}");
+}
+
+#[test]
+fn doctor_finds_a_taken_port_and_says_whose_to_look_for() {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let address = socket.local_addr().expect("a bound socket").to_string();
+    let folder = Folder::with_users(&["kean"]);
+    let config = folder.read("server.toml").replace("0.0.0.0:40404", &address);
+    folder.write(
+        "server.toml",
+        &config.replace("[device]", "[device]\nname = \"sandhog-doctor\""),
+    );
+    let output = sandhog(&["doctor", "--config", &folder.name("server.toml")], "");
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains(&format!(
+            "FAIL  port: cannot listen on UDP {address}: Address already in use"
+        )),
+        "{said}"
+    );
+    assert!(
+        said.contains("\n      help: another program has this port"),
+        "{said}"
+    );
+    assert!(
+        said.contains("ok    device name: sandhog-doctor is free"),
+        "{said}"
+    );
+}
+
+#[test]
+fn doctor_finds_the_way_to_a_clients_server_and_what_is_wrong_with_its_file() {
+    let folder = Folder::new();
+    folder.write("key", KEY);
+    folder.write("client.toml", CLIENT);
+    let output = sandhog(&["doctor", "--config", &folder.name("client.toml")], "");
+    let said = text(&output.stdout);
+    assert!(
+        said.contains("ok    way to the server: goes out from 127.0.0.1"),
+        "{said}"
+    );
+    assert!(said.contains("ok    MTU to the server: 6553"), "{said}");
+
+    folder.write("client.toml", &CLIENT.replace("login", "logn"));
+    let output = sandhog(&["doctor", "--config", &folder.name("client.toml")], "");
+    let said = folder.strip(&text(&output.stdout));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        said.contains("FAIL  configuration: client.toml:3:1: unknown field `logn`"),
+        "{said}"
+    );
+}
