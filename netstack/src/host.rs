@@ -63,6 +63,12 @@ impl Host {
         }
     }
 
+    /// Sends no longer packets than `mtu` bytes from now on, as when a device's MTU is changed: connections go on. A value
+    /// outside of what [`Config::check`] allows is brought into that range.
+    pub fn set_mtu(&mut self, mtu: usize) {
+        self.stack.set_mtu(mtu);
+    }
+
     /// Offers a service from now on. On a TCP port that is taken, the new service answers new connections.
     pub fn serve(&mut self, service: Service) {
         self.services.add(service, &mut self.stack);

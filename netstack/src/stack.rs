@@ -98,11 +98,11 @@ impl Config {
                 return Err(ConfigError::PrefixTooLong(address, prefix));
             }
         }
-        let min = if self.addresses.iter().any(|(address, _)| address.is_ipv6()) {
-            1280
-        } else {
-            576
-        };
+        let min = smallest_mtu(
+            self.addresses
+                .iter()
+                .map(|(address, _)| IpAddress::from(*address).version()),
+        );
         if self.mtu < min || self.mtu > usize::from(u16::MAX) {
             return Err(ConfigError::Mtu { given: self.mtu, min });
         }
@@ -110,10 +110,43 @@ impl Config {
     }
 }
 
+/// The smallest MTU in bytes for these families (RFC 791, RFC 8200 section 5).
+fn smallest_mtu(mut families: impl Iterator<Item = IpVersion>) -> usize {
+    if families.any(|family| family == IpVersion::Ipv6) {
+        1280
+    } else {
+        576
+    }
+}
+
 /// Neither unspecified nor multicast nor the limited broadcast address.
 pub(crate) fn is_unicast(address: IpAddr) -> bool {
     let broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
     !(address.is_unspecified() || address.is_multicast() || broadcast)
+}
+
+/// smoltcp's half of a host.
+fn interface(
+    queue: &mut Queue,
+    mtu: usize,
+    random_seed: u64,
+    addresses: impl IntoIterator<Item = IpCidr>,
+) -> Interface {
+    let mut link = Link {
+        incoming: None,
+        outgoing: queue,
+        mtu,
+    };
+    let mut settings = smoltcp::iface::Config::new(HardwareAddress::Ip);
+    settings.random_seed = random_seed;
+    let mut iface = Interface::new(settings, &mut link, Instant::ZERO);
+    iface.update_ip_addrs(|list| {
+        for address in addresses {
+            // `Config::check` has bounded their number.
+            let _ = list.push(address);
+        }
+    });
+    iface
 }
 
 /// The IP stack of one host.
@@ -132,20 +165,11 @@ impl Stack {
     pub(crate) fn new(config: &Config) -> Self {
         let mut random = config.seed;
         let mut queue = Queue::default();
-        let mut link = Link {
-            incoming: None,
-            outgoing: &mut queue,
-            mtu: config.mtu,
-        };
-        let mut settings = smoltcp::iface::Config::new(HardwareAddress::Ip);
-        settings.random_seed = split_mix(&mut random);
-        let mut iface = Interface::new(settings, &mut link, Instant::ZERO);
-        iface.update_ip_addrs(|addresses| {
-            for &(address, prefix) in &config.addresses {
-                // `Config::check` has bounded their number.
-                let _ = addresses.push(IpCidr::new(address.into(), prefix));
-            }
-        });
+        let addresses = config
+            .addresses
+            .iter()
+            .map(|&(address, prefix)| IpCidr::new(address.into(), prefix));
+        let iface = interface(&mut queue, config.mtu, split_mix(&mut random), addresses);
         let [a, b, c, d, ..] = split_mix(&mut random).to_be_bytes();
         Self {
             iface,
@@ -157,6 +181,18 @@ impl Stack {
             next_port: u16::from_be_bytes([a, b]) | EPHEMERAL_PORTS,
             next_ident: u16::from_be_bytes([c, d]),
         }
+    }
+
+    /// Sends no longer packets than this from now on; whoever is connected stays so.
+    ///
+    /// smoltcp looks at a device's MTU once, so the sockets get another interface with the same addresses.
+    pub(crate) fn set_mtu(&mut self, mtu: usize) {
+        let addresses: Vec<IpCidr> = self.iface.ip_addrs().to_vec();
+        let families = addresses.iter().map(|address| address.address().version());
+        let mtu = mtu.clamp(smallest_mtu(families), usize::from(u16::MAX));
+        let seed = self.random();
+        self.iface = interface(&mut self.queue, mtu, seed, addresses);
+        self.mtu = mtu;
     }
 
     /// Lets smoltcp process one packet; its answers wait in the queue.

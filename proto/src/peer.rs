@@ -73,6 +73,8 @@ pub enum Reason {
     Idle,
     /// A login that was begun and not finished is forgotten.
     HalfOpen,
+    /// The search for the path's MTU goes on.
+    PathMtu,
     /// The peer's own purpose, in its own words; for protocols that are not ours.
     Other(&'static str),
 }
@@ -94,6 +96,7 @@ impl Reason {
             Self::ForgetKey => "forget-key",
             Self::Idle => "idle",
             Self::HalfOpen => "half-open",
+            Self::PathMtu => "path-mtu",
             Self::Other(name) => name,
         }
     }

@@ -155,6 +155,7 @@ fn secure_pair() -> (secure::Client, secure::Server) {
         password: "123456".to_owned().into(),
         suite,
         server: server_address(),
+        mtu_search: false,
         seed: [1; 32],
     });
     let mut users = secure::UserStore::new();

@@ -61,6 +61,7 @@ builtins! {
     "amplification",
     "rebind-port",
     "rebind-addr",
+    "path-mtu",
     "classic-first-light" is classic "first-light" ["tunnel.txt"],
     "classic-clean-login" is classic "clean-login",
     "classic-auth-timeout" is classic "auth-timeout",

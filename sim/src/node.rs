@@ -98,15 +98,18 @@ impl Node {
     /// The peer has settings for its device. An inner host that the scenario describes must be what they describe;
     /// else there is one from now on with these addresses, and another one when they change.
     fn take_settings(&mut self, world: &mut World, settings: &NetworkSettings) {
-        let Some(described) = &self.spec.inner else { return };
+        let Some(described) = self.spec.inner.clone() else {
+            return;
+        };
         let given = settings.addresses.iter();
         let given: Vec<(IpAddr, u8)> = given.map(|prefix| (prefix.address, prefix.length)).collect();
         if !described.addresses.is_empty() {
-            let [described, given] = [&described.addresses, &given].map(|addresses| listed(addresses));
-            if described != given {
-                let detail = format!("{given} given, not {described}");
+            let [expected, given] = [&described.addresses, &given].map(|addresses| listed(addresses));
+            if expected != given {
+                let detail = format!("{given} given, not {expected}");
                 world.hosts[usize::from(self.id)].misgiven.get_or_insert(detail);
             }
+            self.set_mtu(described.mtu.min(settings.mtu));
             return;
         }
         let inner = InnerSpec {
@@ -114,11 +117,24 @@ impl Node {
             mtu: settings.mtu,
             services: described.services.clone(),
         };
-        if self.inner.as_ref() != Some(&inner) {
+        let is_same_host = |present: &InnerSpec| present.addresses == inner.addresses;
+        if self.inner.as_ref().is_some_and(is_same_host) {
+            self.set_mtu(inner.mtu);
+        } else {
             // What the host before was doing ends with it, and begins again.
             self.tasks.clear();
             world.hosts[usize::from(self.id)].progress.reboot();
             self.put_stack(inner);
+        }
+    }
+
+    /// Gives the device another MTU, if it is another one.
+    fn set_mtu(&mut self, mtu: u16) {
+        if let (Some(stack), Some(inner)) = (&mut self.stack, &mut self.inner)
+            && inner.mtu != mtu
+        {
+            stack.set_mtu(usize::from(mtu));
+            inner.mtu = mtu;
         }
     }
 

@@ -69,6 +69,7 @@ pub(crate) async fn client(server: SocketAddr, password: &str) -> (Shell<Client,
         password: password.to_owned().into(),
         suite: Suite::Laboratory,
         server,
+        mtu_search: false,
         seed: [2; 32],
     };
     let (device, kernel) = UnixDatagram::pair().expect("a pair of sockets");

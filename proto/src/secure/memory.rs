@@ -18,6 +18,7 @@ fn client() -> Client {
         password: "123456".to_string().into(),
         suite: Suite::Laboratory,
         server: "203.0.113.1:9999".parse().unwrap(),
+        mtu_search: false,
         seed: SEED,
     })
 }

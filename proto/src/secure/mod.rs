@@ -27,6 +27,7 @@ mod memory;
 mod message;
 pub(crate) mod opaque;
 mod opener;
+mod path_mtu;
 mod pool;
 mod psk;
 mod sealer;
@@ -52,6 +53,7 @@ pub use message::{
 };
 pub use opaque::{BadRecord, BadSetup, RECORD_LEN, Record, RegisterError, SETUP_LEN, ServerSetup, register};
 pub use opener::{Body, MAX_FAILED_OPENS, OpenError, Opened, Opener};
+pub use path_mtu::{MTU_PRECISION, MTU_PROBE_WAIT, MTU_PROBES, MTU_SEARCH_AGAIN};
 pub use pool::{Pool, PoolError};
 pub use psk::{Psk, PskError};
 pub use sealer::{REJECT_AFTER_MESSAGES, REKEY_AFTER_MESSAGES, SealError, Sealer};

@@ -1,5 +1,6 @@
 //! One session between its login and its end: sealing, opening, and the timers that keep it alive. Both sides have it.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
@@ -13,6 +14,7 @@ use super::forget;
 use super::keys::Chain;
 use super::message::{Message, trimmed};
 use super::opener::Body;
+use super::path_mtu::PathMtu;
 use super::sealer::SealError;
 use super::signs::{SessionInfo, Signs};
 use crate::attempt::{MAX_JITTER, jitter};
@@ -87,6 +89,8 @@ pub(super) struct Session {
     last_probe: Instant,
     next_rekey: Instant,
     pings: u64,
+    /// Looks for the largest packet that the path carries, if the client is to.
+    path_mtu: Option<Box<PathMtu>>,
     rng: ChaCha20Rng,
     /// The snapshot for a data plane, as long as it is as the session is.
     path: Option<Arc<DataPath>>,
@@ -117,6 +121,7 @@ impl Session {
             last_probe: now,
             next_rekey: now,
             pings: 0,
+            path_mtu: None,
             rng,
             path: None,
             revision: 0,
@@ -132,6 +137,36 @@ impl Session {
         self.mtu = usize::from(mtu);
         self.keepalive = keepalive;
         self.path = None;
+    }
+
+    /// From now on packets are as large as the path is known to carry, and never above the MTU of
+    /// [`set_limits`](Self::set_limits).
+    pub(super) fn search_mtu(&mut self, now: Instant) {
+        let most = u16::try_from(self.mtu).unwrap_or(u16::MAX);
+        self.path_mtu = Some(Box::new(PathMtu::new(now, most)));
+        self.take_mtu();
+    }
+
+    /// The largest inner packet in bytes.
+    pub(super) fn mtu(&self) -> u16 {
+        u16::try_from(self.mtu).unwrap_or(u16::MAX)
+    }
+
+    /// The way to the peer is another one: nothing is known of it.
+    pub(super) fn path_changed(&mut self, now: Instant) {
+        if let Some(search) = &mut self.path_mtu {
+            search.restart(now);
+        }
+        self.take_mtu();
+    }
+
+    fn take_mtu(&mut self) {
+        if let Some(search) = &self.path_mtu
+            && self.mtu != usize::from(search.mtu())
+        {
+            self.mtu = usize::from(search.mtu());
+            self.path = None;
+        }
     }
 
     /// Where the peer is.
@@ -169,15 +204,26 @@ impl Session {
     }
 
     fn send_json(&mut self, now: Instant, kind: &'static str, json: &[u8], tag: u64, queues: &mut Queues) {
-        if self.epochs.are_expired(now) {
-            return queues.drop(DropReason::KeyExpired, tag);
-        }
         let padding = if planted(Mutant::MessagePaddingOff) {
             1
         } else {
             MESSAGE_PADDING
         };
         let padded = json.len().next_multiple_of(padding);
+        self.send_padded(now, kind, (json, padded), tag, queues);
+    }
+
+    fn send_padded(
+        &mut self,
+        now: Instant,
+        kind: &'static str,
+        (json, padded): (&[u8], usize),
+        tag: u64,
+        queues: &mut Queues,
+    ) {
+        if self.epochs.are_expired(now) {
+            return queues.drop(DropReason::KeyExpired, tag);
+        }
         let mut buf = PacketBuf::with_capacity(padded).with_tag(tag);
         buf.append(json);
         match self.epochs.sealer().seal_message(&mut buf, padded) {
@@ -195,6 +241,21 @@ impl Session {
     pub(super) fn ping(&mut self, now: Instant, tag: u64, queues: &mut Queues) {
         self.pings = self.pings.saturating_add(1);
         self.send_message(now, &Message::Ping { n: self.pings }, tag, queues);
+    }
+
+    /// Sends the pings that are due to find out what the path carries.
+    fn probe_mtu(&mut self, now: Instant, queues: &mut Queues) {
+        let sizes = self.path_mtu.as_mut().map(|search| search.due(now));
+        for size in sizes.unwrap_or_default() {
+            self.pings = self.pings.saturating_add(1);
+            if let Some(search) = &mut self.path_mtu {
+                search.sent(self.pings, size);
+            }
+            let ping = Message::Ping { n: self.pings };
+            let padded = (&*ping.to_json(), usize::from(size));
+            self.send_padded(now, "probe", padded, 0, queues);
+        }
+        self.take_mtu();
     }
 
     /// Opens a datagram where it lies and deals with what only concerns the session. `new_index` is for a rekey.
@@ -327,7 +388,12 @@ impl Session {
             self.role,
         ) {
             (Message::Ping { n }, _) => self.send_message(now, &Message::Pong { n }, tag, queues),
-            (Message::Pong { .. }, _) => {}
+            (Message::Pong { n }, _) => {
+                if let Some(search) = &mut self.path_mtu {
+                    search.answered(now, n);
+                }
+                self.take_mtu();
+            }
             (Message::Rekey { n, index, pk }, Role::Server) => {
                 let asked = (n, index, &pk);
                 let answer = self.epochs.answer(asked, json, new_index(), &mut self.rng)?;
@@ -387,6 +453,7 @@ impl Session {
             self.ping(now, 0, queues);
             self.last_probe = now;
         }
+        self.probe_mtu(now, queues);
         if self.keepalive_at().is_some_and(|due| now >= due) {
             self.ping(now, 0, queues);
         }
@@ -403,12 +470,15 @@ impl Session {
                 .map(|until| (until, Reason::ForgetKey)),
         ];
         let own = match self.role {
-            Role::Server => [Some((self.idle_at(), Reason::Idle)), None, None, None],
+            Role::Server => [Some((self.idle_at(), Reason::Idle)), None, None, None, None],
             Role::Client => [
                 self.dead_at().map(|dead| (dead, Reason::Dead)),
                 Some((self.next_rekey, Reason::Rekey)),
                 self.probe_at().map(|due| (due, Reason::Probe)),
                 self.keepalive_at().map(|due| (due, Reason::Keepalive)),
+                self.path_mtu
+                    .as_ref()
+                    .map(|search| (search.next_timeout(), Reason::PathMtu)),
             ],
         };
         let timers = own.into_iter().chain(common).flatten();

@@ -71,6 +71,7 @@ pub(crate) fn client_config(name: &str, seed: u8) -> ClientConfig {
         password: PASSWORD.to_owned().into(),
         suite: Suite::Laboratory,
         server: server_address(),
+        mtu_search: false,
         seed: [seed; 32],
     }
 }

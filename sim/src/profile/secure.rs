@@ -27,6 +27,7 @@ pub(super) const KINDS: &[&str] = &[
     "refused",
     "data",
     "ping",
+    "probe",
     "pong",
     "rekey",
     "rekeyed",
@@ -180,6 +181,7 @@ pub(super) fn server(server: &Server, changes: VecDeque<(Instant, Change)>) -> M
 pub(super) fn client(client: &Client, server: SocketAddr) -> MakePeer {
     let login = Login::new(&client.login).expect("the scenario was validated");
     let password = Zeroizing::new(client.password.clone());
+    let mtu_search = client.mtu_search;
     Arc::new(move |boot| {
         Box::new(secure::Client::new(secure::ClientConfig {
             psk: Psk::new(PSK).expect("it is neither zero nor published"),
@@ -187,6 +189,7 @@ pub(super) fn client(client: &Client, server: SocketAddr) -> MakePeer {
             password: password.clone(),
             suite: SUITE,
             server,
+            mtu_search,
             seed: boot.seed,
         }))
     })

@@ -179,6 +179,9 @@ pub struct Client {
     /// Largest inner packet in bytes.
     #[serde(default = "default_mtu")]
     pub mtu: u16,
+    /// Whether the client looks for the largest packet that the path carries; in the secure profile only.
+    #[serde(default)]
+    pub mtu_search: bool,
     /// The server's name.
     pub server: String,
     /// The name to log in with.

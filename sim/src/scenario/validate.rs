@@ -243,6 +243,12 @@ fn validate_client<'a>(scenario: &'a Scenario, index: usize, client: &'a Client)
             "missing key `inner`; the classic profile gives its clients no addresses",
         ));
     }
+    if scenario.profile == Profile::Classic && client.mtu_search {
+        return Err(mistake(
+            &[At::Key("client"), At::Index(index), At::Key("mtu-search")],
+            "the classic profile has nothing to search the path's MTU with",
+        ));
+    }
     for (number, step) in client.steps.iter().enumerate() {
         let path = [
             At::Key("client"),

@@ -1,5 +1,6 @@
-//! Clients whose address changes while they are connected: rows 65 and 66.
+//! Clients whose address changes while they are connected, and paths that carry less than they should: rows 50, 65 and 66.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sandhog_sim::Run;
@@ -7,7 +8,7 @@ use sandhog_sim::record::What;
 use sandhog_sim::setup::Setup;
 
 use crate::support::{
-    ALICE, SERVER, between, ends, logins, pings, records, run, run_both, run_builtin, scenario, sent,
+    ALICE, SERVER, between, ends, logins, ms, pings, records, run, run_both, run_builtin, scenario, sent,
 };
 
 /// When the client was bound anew and where to.
@@ -130,5 +131,28 @@ fn a_copy_of_an_older_datagram_from_elsewhere_does_not_lead_the_session_away_dur
         assert_eq!(records(&run, SERVER, to_mallory).count(), 0, "seed {seed}");
         let roamed = records(&run, SERVER, |what| matches!(what, What::Roamed { .. }));
         assert_eq!(roamed.count(), 2, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_path_that_swallows_large_packets_is_found_out_before_a_download() {
+    for seed in 0..5 {
+        let run = run_builtin("path-mtu", seed);
+        let told: Vec<_> = records(&run, ALICE, |what| matches!(what, What::SettingsChanged)).collect();
+        assert_eq!(told.len(), 1, "seed {seed}: the MTU changes once");
+        assert!(told[0].at < ms(4_000), "seed {seed}: {:?}", told[0].at);
+        let lost = run
+            .records
+            .iter()
+            .filter(|record| matches!(record.what, What::Lost { .. }));
+        let of_what = lost.filter_map(|record| match &run.record(record.cause)?.what {
+            What::Sent { kind, .. } => Some(*kind),
+            _ => None,
+        });
+        assert_eq!(
+            of_what.collect::<BTreeSet<_>>(),
+            BTreeSet::from(["probe"]),
+            "seed {seed}: no packet is lost, neither before nor after"
+        );
     }
 }

@@ -44,6 +44,7 @@ pub async fn run(config: Client, from_stdin: bool) -> Result<String, Failure> {
         password: old,
         suite: Suite::Standard,
         server,
+        mtu_search: false,
         seed: random::bytes()?,
     });
     let mut shell = Shell::new(client, socket, Nothing)?;

@@ -52,6 +52,7 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
         password,
         suite: Suite::Standard,
         server,
+        mtu_search: false,
         seed: random::bytes()?,
     });
     let mut shell = Shell::new(client, socket, tun)?;

@@ -21,6 +21,10 @@ pub struct ClientConfig {
     pub suite: Suite,
     /// The server's outer address.
     pub server: SocketAddr,
+    /// Whether to find out by padded pings how large a packet the path carries (RFC 8899). The tunnel begins with an MTU of
+    /// [`MIN_MTU`](crate::secure::MIN_MTU) then, and [`EventKind::SettingsChanged`](crate::EventKind::SettingsChanged) tells
+    /// of each change; it never goes above what the server gives. It takes datagrams that no router cuts into pieces.
+    pub mtu_search: bool,
     /// Where everything random comes from. In earnest it must be fresh entropy for every client and every run.
     pub seed: [u8; 32],
 }
@@ -42,6 +46,7 @@ pub(super) struct Account {
     pub(super) password: Zeroizing<String>,
     pub(super) suite: Suite,
     pub(super) server: SocketAddr,
+    pub(super) mtu_search: bool,
 }
 
 impl fmt::Debug for Account {

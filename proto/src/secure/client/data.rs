@@ -33,6 +33,7 @@ impl Client {
         let session = session.ok_or(DropReason::UnknownIndex)?;
         let mut new_index = || fresh_index(&mut self.rng, &used);
         let input = session.notice(now, &notice, &mut new_index, &mut self.queues)?;
+        self.follow_mtu(notice.message.as_ref().map_or(0, |message| message.tag));
         self.act(now, input, notice.message.unwrap_or_default())
     }
 }

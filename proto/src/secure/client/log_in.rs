@@ -206,11 +206,16 @@ impl Client {
             return;
         };
         session.set_limits(settings.mtu, Duration::from_secs(u64::from(settings.keepalive)));
+        if self.config.mtu_search {
+            session.search_mtu(now);
+        }
+        let mtu = session.mtu();
         // Shows the server that we have its settings.
         session.ping(now, tag, &mut self.queues);
         self.set_session(Some(*session));
         (self.is_session_dead, self.retry) = (false, Retry::default());
-        let settings = settings.into_network_settings(self.config.server.ip());
+        let mut settings = settings.into_network_settings(self.config.server.ip());
+        settings.mtu = mtu;
         if self.is_starting {
             self.is_starting = false;
             self.queues.event(tag, EventKind::Started(Ok(settings.clone())));

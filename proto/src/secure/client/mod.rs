@@ -92,6 +92,7 @@ impl Client {
                 password: config.password,
                 suite: config.suite,
                 server: config.server,
+                mtu_search: config.mtu_search,
             },
             queues: Queues::default(),
             rng,
@@ -209,7 +210,9 @@ impl Client {
         }
         if let Some(session) = &mut self.session {
             session.ping(now, 0, &mut self.queues);
+            session.path_changed(now);
         }
+        self.follow_mtu(0);
         if self.login.is_some() || self.retry.is_waiting() {
             self.log_in(now);
         }
@@ -299,6 +302,19 @@ impl Client {
         {
             self.lose_session(now, 0);
         }
+        self.follow_mtu(0);
+    }
+
+    /// Tells of an MTU that is another one than before.
+    fn follow_mtu(&mut self, tag: u64) {
+        if let (Some(session), Some(settings)) = (&self.session, &mut self.settings)
+            && settings.mtu != session.mtu()
+        {
+            settings.mtu = session.mtu();
+            let settings = settings.clone();
+            self.queues.note_change();
+            self.queues.event(tag, EventKind::SettingsChanged(settings));
+        }
     }
 
     /// The next datagram to send, `None` when drained.
@@ -376,6 +392,7 @@ impl Client {
         {
             let mut new_index = || fresh_index(&mut self.rng, &used);
             let input = session.open(now, remote, &mut payload, &mut new_index, &mut self.queues)?;
+            self.follow_mtu(tag);
             return self.act(now, input, payload);
         }
         let Some(session) = self

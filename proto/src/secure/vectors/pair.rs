@@ -81,6 +81,7 @@ impl Pair {
             password: Zeroizing::new(PASSWORD.into()),
             suite: Suite::Laboratory,
             server: server_address(),
+            mtu_search: false,
             seed: CLIENT_SEED,
         });
         Self {
