@@ -115,7 +115,7 @@ impl Node {
         let inner = InnerSpec {
             addresses: given,
             mtu: settings.mtu,
-            services: described.services.clone(),
+            services: described.services,
         };
         let is_same_host = |present: &InnerSpec| present.addresses == inner.addresses;
         if self.inner.as_ref().is_some_and(is_same_host) {

@@ -170,7 +170,8 @@ impl PathMtu {
         }
         let count = u32::from(steps.min(SIZES_AT_ONCE));
         let size = |n: u32| {
-            let step = u32::from(steps).saturating_mul(n) / count;
+            // `count` is not 0: there is a step.
+            let step = u32::from(steps).saturating_mul(n).checked_div(count).unwrap_or(n);
             let above = u16::try_from(step)
                 .unwrap_or(u16::MAX)
                 .saturating_mul(MTU_PRECISION);
