@@ -9,6 +9,8 @@ use sandhog::config::classic::{Client, Server};
 use sandhog::failure::{Exit, Failure};
 use tempfile::TempDir;
 
+use crate::support::without_list;
+
 const SERVER: &str = r#"profile = "classic"
 listen = "0.0.0.0:40404"
 key-file = "key"
@@ -149,10 +151,12 @@ fn a_word_that_is_like_nothing_gets_no_advice() {
 
 #[test]
 fn the_insecure_profile_has_to_be_named() {
-    check_server(
-        ("profile = \"classic\"\n", ""),
-        "error: server.toml:9:3: unknown field `users`, expected one of `profile`, `listen`, `key-file`, `setup-file`, \
-         `users-file`, `device`, `clients`\n\
+    let folder = folder();
+    let failure =
+        load_server(&folder, &SERVER.replacen("profile = \"classic\"\n", "", 1)).expect_err("a bad file");
+    assert_eq!(
+        without_list(&printed(&folder, &failure)),
+        "error: server.toml:9:3: unknown field `users`, expected one of …\n\
          help: this is a file of the classic profile, which is insecure and has to be named: `profile = \"classic\"`",
     );
     check_client(

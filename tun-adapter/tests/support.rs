@@ -101,6 +101,12 @@ impl Folder {
         self.strip(&failure.to_string())
     }
 
+    /// The same without the list of all keys that a file may have: it grows with the program, and what matters is the
+    /// place and the advice.
+    pub(crate) fn printed_without_list(&self, failure: &Failure) -> String {
+        without_list(&self.printed(failure))
+    }
+
     pub(crate) fn strip(&self, text: &str) -> String {
         text.replace(&format!("{}/", self.0.path().display()), "")
     }
@@ -187,4 +193,15 @@ impl Device for Wire {
     fn try_write(&self, packet: &[u8]) -> io::Result<usize> {
         self.0.try_send(packet)
     }
+}
+
+/// A message with `…` for the names after `expected one of`.
+pub(crate) fn without_list(message: &str) -> String {
+    const BEGIN: &str = "expected one of ";
+    let Some(begin) = message.find(BEGIN).map(|place| place + BEGIN.len()) else {
+        return message.to_owned();
+    };
+    let (head, list) = message.split_at(begin);
+    let rest = list.find('\n').map_or("", |end| &list[end..]);
+    format!("{head}…{rest}")
 }
