@@ -15,4 +15,5 @@ mod secure_shell;
 mod shell;
 mod support;
 mod udp;
+mod units;
 mod users;
