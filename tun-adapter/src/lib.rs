@@ -14,6 +14,7 @@ pub mod client;
 pub mod clock;
 pub mod config;
 pub mod control;
+mod credentials;
 pub mod doctor;
 pub mod failure;
 mod fd;

@@ -52,7 +52,10 @@ pub fn new(from_stdin: bool) -> Result<Zeroizing<String>, Failure> {
 ///
 /// When there is no terminal, or the password is empty.
 pub fn ask(whose: &str) -> Result<Zeroizing<String>, Failure> {
-    check_terminal("put it into a file, and that file's name into `password-file`")?;
+    check_terminal(
+        "put it into a file, and that file's name into `password-file`; or into the environment as SANDHOG_PASSWORD, or \
+         into the credential `sandhog.password` of a service",
+    )?;
     not_empty(prompt(&format!("Password of {whose}: "))?)
 }
 

@@ -6,6 +6,7 @@
 mod check_and_doctor;
 mod classic_configuration;
 mod command_line;
+mod credentials;
 mod down;
 mod init;
 mod offload;

@@ -1,5 +1,6 @@
 //! Keys and passwords: in the file itself or in a file of their own, and the warnings that go with either.
 
+use std::env;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::source::Source;
 use super::text::{Secret, Text};
+use crate::credentials::{self, PASSWORD_VARIABLE};
 use crate::failure::Failure;
 
 /// The key in the published sources of the article that the classic profile comes from. Everybody has it.
@@ -33,6 +35,8 @@ pub(super) struct Found {
 enum Place {
     Inline(std::ops::Range<usize>),
     File(Source),
+    /// The variable of this name.
+    Environment(&'static str),
 }
 
 impl SecretSetting {
@@ -53,8 +57,39 @@ impl SecretSetting {
                 file.span(),
                 &format!("`{name}` and `{name}-file` exclude each other"),
             )),
-            (None, None) => Err(source.error(0..0, &format!("missing field `{name}-file` (or `{name}`)"))),
+            (None, None) => Err(Self::missing(name, source)),
         }
+    }
+
+    /// The error of a secret that is nowhere.
+    pub(super) fn missing(name: &str, source: &Source) -> Failure {
+        source.error(0..0, &format!("missing field `{name}-file` (or `{name}`)"))
+    }
+}
+
+/// The password of a client, unless it is to be asked for: that of the environment, or else that of its file, or else that of
+/// the service manager.
+pub(super) fn find_password(
+    setting: SecretSetting,
+    source: &Source,
+    warnings: &mut Vec<String>,
+) -> Result<Option<Found>, Failure> {
+    if let Some(value) = env::var_os(PASSWORD_VARIABLE) {
+        let place = Place::Environment(PASSWORD_VARIABLE);
+        return match value.into_string() {
+            Ok(value) => Ok(Some(Found {
+                value: Zeroizing::new(value),
+                place,
+            })),
+            Err(_) => Err(Failure::input(format!("{PASSWORD_VARIABLE} is not UTF-8"))),
+        };
+    }
+    if setting.inline.is_some() || setting.file.is_some() {
+        return setting.find(source, warnings).map(Some);
+    }
+    match credentials::locate(credentials::PASSWORD) {
+        Ok(path) if path.exists() => read_file(Source::read(&path)?, warnings).map(Some),
+        _ => Ok(None),
     }
 }
 
@@ -65,7 +100,10 @@ pub(super) fn read_secret(
     source: &Source,
     warnings: &mut Vec<String>,
 ) -> Result<Found, Failure> {
-    let file = source.open(name, path)?;
+    read_file(source.open(name, path)?, warnings)
+}
+
+fn read_file(file: Source, warnings: &mut Vec<String>) -> Result<Found, Failure> {
     warn_if_world_readable(file.path(), warnings);
     let line = file.text().lines().next().unwrap_or_default();
     Ok(Found {
@@ -118,6 +156,7 @@ impl Found {
         match &self.place {
             Place::Inline(place) => source.error(place.clone(), message),
             Place::File(file) => file.error(0..0, message),
+            Place::Environment(variable) => Failure::input(format!("{variable}: {message}")),
         }
     }
 }

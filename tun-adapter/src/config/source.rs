@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use zeroize::Zeroizing;
 
+use crate::credentials;
 use crate::failure::Failure;
 
 /// The text of a file together with its path. Erased when dropped, for it may hold secrets; for the same reason
@@ -28,10 +29,14 @@ impl Source {
         })
     }
 
-    /// Reads another file, which this one names under `name`.
+    /// Reads another file, or a credential of the service manager, which this one names under `name`.
     pub(super) fn open(&self, name: &str, path: &Spanned<PathBuf>) -> Result<Self, Failure> {
-        Self::read(&self.resolve(path.get_ref()))
-            .map_err(|failure| self.error(path.span(), &format!("{name}: {}", failure.message())))
+        let explain = |why: &str| self.error(path.span(), &format!("{name}: {why}"));
+        let file = match credentials::named_by(path.get_ref()) {
+            Some(credential) => credentials::locate(credential).map_err(|why| explain(&why))?,
+            None => self.resolve(path.get_ref()),
+        };
+        Self::read(&file).map_err(|failure| explain(failure.message()))
     }
 
     /// The error of a file that this one names under `name` and that cannot be read.

@@ -13,6 +13,7 @@ use tokio::process::{Child, Command};
 use tracing::debug;
 
 use crate::clock::{self, Timer};
+use crate::credentials::PASSWORD_VARIABLE;
 use crate::failure::Failure;
 
 /// Longest that such a program may take. They answer within some milliseconds; one that waits for a dead service does not.
@@ -45,6 +46,7 @@ pub(crate) async fn run(program: &Path, arguments: &[&str], input: &str) -> Resu
     let explain = |error: io::Error| Failure::runtime(format_args!("run `{shown}`"), error);
     let child = Command::new(program)
         .args(arguments)
+        .env_remove(PASSWORD_VARIABLE)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

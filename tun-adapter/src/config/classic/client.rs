@@ -9,7 +9,7 @@ use toml::Spanned;
 use zeroize::Zeroizing;
 
 use crate::config::device::DeviceTable;
-use crate::config::secret::SecretSetting;
+use crate::config::secret::{SecretSetting, find_password};
 use crate::config::source::Source;
 use crate::config::text::{Endpoint, Secret, Text};
 use crate::config::{Device, Profile, networks};
@@ -79,9 +79,10 @@ impl Client {
             name: "password",
             inline: file.password,
             file: file.password_file,
-        }
-        .find(source, &mut warnings)?
-        .into_password(source)?;
+        };
+        let password = find_password(password, source, &mut warnings)?
+            .ok_or_else(|| SecretSetting::missing("password", source))?
+            .into_password(source)?;
         let included_routes = networks(source, file.included_routes)?;
         Ok(Self {
             server: file.server.0,

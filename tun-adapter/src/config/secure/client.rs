@@ -9,7 +9,7 @@ use toml::Spanned;
 use zeroize::Zeroizing;
 
 use crate::config::device::NameTable;
-use crate::config::secret::read_secret;
+use crate::config::secret::{SecretSetting, find_password, read_secret};
 use crate::config::source::Source;
 use crate::config::text::{DeviceName, Endpoint, Text};
 use crate::config::{Offload, Profile, networks};
@@ -65,9 +65,13 @@ impl Client {
         let login = Login::new(file.login.get_ref())
             .map_err(|error| source.error(file.login.span(), &error.to_string()))?;
         let psk = read_secret("key-file", &file.key_file, source, &mut warnings)?.into_psk(source)?;
-        let password = file
-            .password_file
-            .map(|path| read_secret("password-file", &path, source, &mut warnings)?.into_new_password(source))
+        let password = SecretSetting {
+            name: "password",
+            inline: None,
+            file: file.password_file,
+        };
+        let password = find_password(password, source, &mut warnings)?
+            .map(|found| found.into_new_password(source))
             .transpose()?;
         Ok(Self {
             server: file.server.0,
