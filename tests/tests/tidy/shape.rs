@@ -75,7 +75,7 @@ fn every_function_fits_a_screen() {
 }
 
 /// The functions of a file that are too long. The sources are formatted, so a function that is not on one line ends where
-/// a line with the indentation of its first begins with a brace.
+/// a line with the indentation of its first begins with a brace, or, if it has no body, where its arguments end.
 fn long_functions(source: &Source) -> Vec<String> {
     let lines: Vec<_> = source.text.lines().collect();
     let starts = lines
@@ -84,8 +84,12 @@ fn long_functions(source: &Source) -> Vec<String> {
         .filter(|(_, line)| begins_a_function(line));
     starts
         .filter_map(|(start, line)| {
-            let end = format!("{}}}", &line[..line.len() - line.trim_start().len()]);
-            let length = 1 + lines[start..].iter().position(|line| line.starts_with(&end))?;
+            let indentation = &line[..line.len() - line.trim_start().len()];
+            let (end, without_body) = (format!("{indentation}}}"), format!("{indentation})"));
+            let last = |line: &&str| {
+                line.starts_with(&end) || line.starts_with(&without_body) && line.ends_with(';')
+            };
+            let length = 1 + lines[start..].iter().position(last)?;
             let one_line = line.ends_with('}') || line.ends_with(';');
             let long = !one_line && length > FUNCTION_LINES_MAX;
             long.then(|| format!("{}:{}: {length} lines", source.path, start + 1))

@@ -1,10 +1,13 @@
 //! A client of the classic profile: everything but the login stands in its file.
 
-use sandhog_proto::{Command, EventKind, NetworkSettings, classic};
+use std::net::IpAddr;
+
+use sandhog_proto::{Command, EventKind, IpPrefix, NetworkSettings, classic};
 use tracing::{debug, info};
 
 use super::{bind, find_loop, resolve, stop};
 use crate::config::classic::Client;
+use crate::config::{Device, DeviceName};
 use crate::control::command::nothing_to_reload;
 use crate::control::desk::Desk;
 use crate::control::{Answer, Question};
@@ -29,15 +32,7 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
     warn_of_files(&warnings);
     let mut signals = Signals::catch()?;
     let server = resolve(&endpoint).await?;
-    let settings = NetworkSettings {
-        tunnel_remote_address: server.ip(),
-        addresses: device.addresses,
-        included_routes,
-        excluded_routes: Vec::new(),
-        dns_servers: Vec::new(),
-        search_domains: Vec::new(),
-        mtu: device.mtu,
-    };
+    let settings = settings(&device, included_routes, server.ip());
     if let Some(why) = find_loop(&settings, server.ip()) {
         return Err(Failure::input(why)
             .with_help("leave it out, or split it into networks that do not hold the server's address"));
@@ -68,11 +63,10 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
             call = desk.next() => {
                 call.answer_with(|question| match question {
                     Question::Status => {
-                        let mut status = progress
-                            .status(Role::Client, Profile::Classic, &device.name, &shell.counters())
-                            .with_settings(&settings);
+                        let (role, profile) = (Role::Client, Profile::Classic);
+                        let mut status = progress.status(role, profile, &device.name, &shell.counters());
                         status.client = Some(ClientStatus::new(&login, &endpoint, server, Some(&settings)));
-                        Answer::Status(status.into())
+                        Answer::Status(status.with_settings(&settings).into())
                     }
                     Question::Reload => nothing_to_reload(),
                 });
@@ -81,22 +75,41 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
             event = shell.next_event() => event?,
         };
         progress.note(&event.kind);
-        match event.kind {
-            EventKind::Status(status) => {
-                info!("status: {}", status.name());
-                notify::status(status.name());
-            }
-            EventKind::Started(Ok(settings)) => {
-                interface::apply(&device.name, &settings).await?;
-                info!("ready: the tunnel is up, device {}", device.name);
-                notify::ready("connected");
-            }
-            EventKind::Started(Err(error)) | EventKind::Cancelled(error) => return Err(error.into()),
-            EventKind::Dropped(reason) => drops.tell(reason),
-            other => debug!("{other:?}"),
-        }
+        obey(event.kind, &device.name, &mut drops).await?;
     }
     notify::stopping();
     stop(&mut shell);
+    Ok(())
+}
+
+/// What the file says about the device, as the peer takes it.
+fn settings(device: &Device, included_routes: Vec<IpPrefix>, server: IpAddr) -> NetworkSettings {
+    NetworkSettings {
+        tunnel_remote_address: server,
+        addresses: device.addresses.clone(),
+        included_routes,
+        excluded_routes: Vec::new(),
+        dns_servers: Vec::new(),
+        search_domains: Vec::new(),
+        mtu: device.mtu,
+    }
+}
+
+/// Does what an event asks for and tells of it. The end of the session is an error.
+async fn obey(event: EventKind, device: &DeviceName, drops: &mut DropLog) -> Result<(), Failure> {
+    match event {
+        EventKind::Status(status) => {
+            info!("status: {}", status.name());
+            notify::status(status.name());
+        }
+        EventKind::Started(Ok(settings)) => {
+            interface::apply(device, &settings).await?;
+            info!("ready: the tunnel is up, device {device}");
+            notify::ready("connected");
+        }
+        EventKind::Started(Err(error)) | EventKind::Cancelled(error) => return Err(error.into()),
+        EventKind::Dropped(reason) => drops.tell(reason),
+        other => debug!("{other:?}"),
+    }
     Ok(())
 }
