@@ -138,6 +138,9 @@ key-file = \"sandhog.key\"
 login = \"kean\"                    # whom `sandhog user add` has added
 # password-file = \"password\"      # without it, the password is asked for on the terminal
 # included-routes = [\"192.0.2.0/24\"]   # networks to reach through the tunnel besides those that the server offers
+# excluded-routes = [\"10.1.0.0/16\"]    # networks to reach as before the tunnel
+# dns = \"auto\"                    # or \"off\": the server's name servers are not asked
+# kill-switch = false              # true: nothing leaves this machine but through the tunnel
 "
     )
 }

@@ -5,6 +5,8 @@ use std::fs;
 use sandhog::config::secure::{Client, Server};
 use sandhog::config::{self, Offload};
 use sandhog::failure::Failure;
+use sandhog::net::client::{Ipv6Outside, Mark, Options};
+use sandhog::net::dns::Method;
 use sandhog_proto::secure::{Suite, User, UserStore};
 
 use crate::support::{Folder, KEY, SERVER, store, user};
@@ -85,7 +87,7 @@ fn a_file_without_a_profile_is_of_the_secure_one() {
     assert_eq!(client.login.as_str(), "kean");
     assert_eq!(client.password.expect("a password").as_str(), "correct horse");
     assert_eq!(client.device.as_str(), "sandhog0");
-    assert_eq!(client.included_routes[0].to_string(), "198.51.100.0/24");
+    assert_eq!(client.network.included[0].to_string(), "198.51.100.0/24");
     assert!(client.warnings.is_empty(), "{:?}", client.warnings);
 }
 
@@ -97,7 +99,7 @@ fn the_secure_profile_may_be_named_and_clients_need_only_three_things() {
     let three: String = CLIENT.lines().take(3).map(|line| format!("{line}\n")).collect();
     folder.write("client.toml", &three);
     let client = load_client(&folder).expect("a good file");
-    assert!(client.password.is_none() && client.included_routes.is_empty());
+    assert!(client.password.is_none() && client.network == Options::default());
 }
 
 #[test]
@@ -261,6 +263,45 @@ fn what_clients_cannot_be_told_is_refused() {
         ("192.0.2.0/24", "192.0.2.1/24"),
         "error: server.toml:10:11: 192.0.2.1/24 is an address in a network, not a network\n\
          help: did you mean `192.0.2.0/24`?",
+    );
+}
+
+#[test]
+fn a_client_says_what_becomes_of_its_machines_network() {
+    let folder = folder();
+    let more = "excluded-routes = [\"203.0.113.0/24\"]\nfwmark = 4660\nipv6-outside = \"leave\"\n\
+                dns = \"resolvconf\"\nkill-switch = true\n";
+    folder.write("client.toml", &format!("{CLIENT}{more}"));
+    let network = load_client(&folder).expect("a good file").network;
+    assert_eq!(network.excluded[0].to_string(), "203.0.113.0/24");
+    assert_eq!(network.mark, Mark::Number(4660));
+    assert_eq!(network.ipv6_outside, Ipv6Outside::Leave);
+    assert_eq!(network.dns, Method::Resolvconf);
+    assert!(network.kill_switch);
+}
+
+#[test]
+fn what_needs_a_mark_is_refused_without_one_and_so_are_the_numbers_of_the_systems_tables() {
+    let login = "login = \"kean\"\n";
+    let change = |more: &str| format!("{login}fwmark = {more}\n");
+    check_client(
+        (login, &change("254")),
+        "error: client.toml:4:10: expected a mark above 255\n\
+         help: it is the number of a routing table, too, and up to 255 those belong to the system",
+    );
+    let help = "leave `fwmark` out to have a free one chosen";
+    check_client(
+        (login, &change("0\nkill-switch = true")),
+        &format!("error: client.toml:5:15: `kill-switch` needs a mark, and `fwmark` is 0\nhelp: {help}"),
+    );
+    check_client(
+        (login, &change("0\nexcluded-routes = [\"10.1.0.0/16\"]")),
+        &format!("error: client.toml:5:20: `excluded-routes` needs a mark, and `fwmark` is 0\nhelp: {help}"),
+    );
+    check_client(
+        (login, &format!("{login}dns = \"resolvctl\"\n")),
+        "error: client.toml:4:7: unknown variant `resolvctl`, expected one of `auto`, `resolvectl`, `resolvconf`, \
+         `file`, `off`\nhelp: did you mean `resolvectl`?",
     );
 }
 

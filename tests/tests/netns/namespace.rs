@@ -74,7 +74,7 @@ impl Namespace {
         }
     }
 
-    fn try_run(&self, program: &str, arguments: &[&str]) -> Result<String, String> {
+    pub(super) fn try_run(&self, program: &str, arguments: &[&str]) -> Result<String, String> {
         self.enter(|| run(program, arguments))
     }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::namespace::Namespace;
@@ -99,7 +99,8 @@ impl World {
         let folder = world.path("").display().to_string();
         world.sandhog(&["init", "--folder", &folder, "--server", &outer.server()], "");
         world.write("password", &format!("{PASSWORD}\n"));
-        world.edit("client.toml", "# password-file", "password-file");
+        // Namespaces share the machine's own file with name servers.
+        world.edit("client.toml", "# password-file", "dns = \"off\"\npassword-file");
         world.edit("server.toml", "0.0.0.0", outer.any());
         world.user(&["add", "--password-stdin", USER], PASSWORD);
         Ok(world)
@@ -215,10 +216,21 @@ impl World {
 
     /// Starts the program in a namespace with a configuration file of this world.
     pub(super) fn spawn(&self, namespace: &Namespace, role: &str, file: &str) -> Program {
-        let mut command = Command::new(&self.program);
+        let mut command = self.command(namespace);
         command.arg(role).arg("--config").arg(self.path(file));
-        command.env("RUNTIME_DIRECTORY", self.runtime_folder(namespace));
         namespace.enter(|| Program::spawn(command))
+    }
+
+    /// The program, to be started in a namespace with more arguments.
+    pub(super) fn command(&self, namespace: &Namespace) -> Command {
+        let mut command = Command::new(&self.program);
+        command.env("RUNTIME_DIRECTORY", self.runtime_folder(namespace));
+        command
+    }
+
+    /// Where the program is.
+    pub(super) fn program(&self) -> &Path {
+        &self.program
     }
 
     /// Where a namespace has its runtime files. Namespaces share the machine's own folder for them.

@@ -39,7 +39,7 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
     }
     let tun = Tun::create(&device.name)?;
     let mut desk = Desk::open(&device.name)?;
-    let socket = bind(server).await?;
+    let socket = bind(server, None).await?;
     let client = classic::Client::new(classic::ClientConfig {
         key,
         login: login.clone(),

@@ -8,6 +8,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use sandhog_proto::{EventKind, NetworkSettings, Peer};
+use socket2::SockRef;
 use tokio::net::UdpSocket;
 use tracing::info;
 
@@ -57,16 +58,34 @@ pub(crate) async fn resolve(endpoint: &Endpoint) -> Result<SocketAddr, Failure> 
         .ok_or_else(|| Failure::runtime(&action, "the name has no address"))
 }
 
-/// A socket from which `server` can be reached.
-async fn bind(server: SocketAddr) -> Result<UdpSocket, Failure> {
+/// The same, or what was found before, where the name cannot be looked up.
+async fn resolve_or(endpoint: &Endpoint, before: &[SocketAddr]) -> Result<SocketAddr, Failure> {
+    match (resolve(endpoint).await, before.first()) {
+        (Err(failure), Some(server)) => {
+            info!("{}; taking {server}, where it was before", failure.message());
+            Ok(*server)
+        }
+        (found, _) => found,
+    }
+}
+
+/// A socket from which `server` can be reached. What it sends bears the mark, if there is one.
+async fn bind(server: SocketAddr, mark: Option<u32>) -> Result<UdpSocket, Failure> {
     let any: IpAddr = if server.is_ipv4() {
         Ipv4Addr::UNSPECIFIED.into()
     } else {
         Ipv6Addr::UNSPECIFIED.into()
     };
-    UdpSocket::bind((any, 0))
+    let socket = UdpSocket::bind((any, 0))
         .await
-        .map_err(|error| Failure::runtime("open a UDP socket", error))
+        .map_err(|error| Failure::runtime("open a UDP socket", error))?;
+    if let Some(mark) = mark {
+        SockRef::from(&socket).set_mark(mark).map_err(|error| {
+            Failure::runtime("mark the tunnel's datagrams", error)
+                .with_help("run as root, or with the capability CAP_NET_ADMIN; or set `fwmark = 0`")
+        })?;
+    }
+    Ok(socket)
 }
 
 /// The first route that would lead the tunnel's own datagrams into the tunnel and cut it off from the server.

@@ -36,7 +36,7 @@ pub async fn run(config: Client, from_stdin: bool) -> Result<String, Failure> {
     };
     let new = password::new(from_stdin)?;
     let server = resolve(&config.server).await?;
-    let socket = bind(server).await?;
+    let socket = bind(server, None).await?;
     let login = config.login.clone();
     let client = secure::Client::new(secure::ClientConfig {
         psk: config.psk,

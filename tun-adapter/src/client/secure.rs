@@ -1,27 +1,26 @@
 //! A client of the secure profile: the server says which addresses and routes the device gets.
 
-use std::fs;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use sandhog_proto::secure::{self, Suite};
-use sandhog_proto::{Command, EventKind, IpPrefix, NetworkSettings};
+use sandhog_proto::{Command, EventKind, NetworkSettings};
 use tokio::task::{JoinError, JoinHandle};
 use tracing::{debug, info, warn};
 
-use super::{bind, find_loop, look_up, resolve, stop};
+use super::{bind, look_up, resolve_or, stop};
 use crate::config::secure::Client;
 use crate::config::{DeviceName, Endpoint};
 use crate::control::command::nothing_to_reload;
 use crate::control::desk::Desk;
 use crate::control::{Answer, Question};
 use crate::failure::Failure;
-use crate::net::record::Ledger;
+use crate::net::client::{Left, Network};
 use crate::service::{DropLog, Signals, warn_of_files};
 use crate::shell::Shell;
 use crate::status::{ClientStatus, Profile, Progress, Role, Status};
 use crate::tun::Tun;
-use crate::{interface, notify, password, random};
+use crate::{notify, password, random};
 
 pub(super) async fn run(config: Client) -> Result<(), Failure> {
     let Client {
@@ -30,7 +29,7 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
         login,
         password,
         device,
-        included_routes,
+        network,
         offload: _,
         warnings,
     } = config;
@@ -40,53 +39,56 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
         None => password::ask(&format!("{login} at {endpoint}"))?,
     };
     let signals = Signals::catch()?;
-    let left = Ledger::clear(&device, false).await?;
-    let server = resolve(&endpoint).await?;
+    let left = Left::clear(&device, &network).await?;
+    let server = resolve_or(&endpoint, left.servers()).await?;
     let tun = Tun::create(&device)?;
     let desk = Desk::open(&device)?;
-    let socket = bind(server).await?;
-    let ledger = Ledger::begin(&device, left)?;
-    let client = secure::Client::new(secure::ClientConfig {
-        psk,
-        login: login.clone(),
-        password,
-        suite: Suite::Standard,
-        server,
-        mtu_search: false,
-        seed: random::bytes()?,
-    });
-    let mut shell = Shell::new(client, socket, tun)?;
-    info!("logging in to {server}");
-    shell.command(Command::Start);
-    let mut life = Life {
-        shell,
-        device,
-        endpoint,
-        server,
-        included_routes,
-        applied: None,
-        look_up: None,
-        drops: DropLog::default(),
-        login,
-        progress: Progress::new(),
+    let mut network = Network::begin(&device, network, left, &[server]).await?;
+    let seed = random::bytes();
+    let user = login.clone();
+    let live = async |network: &mut Network| {
+        let socket = bind(server, network.mark()).await?;
+        let client = secure::Client::new(secure::ClientConfig {
+            psk,
+            login: user,
+            password,
+            suite: Suite::Standard,
+            server,
+            mtu_search: false,
+            seed: seed?,
+        });
+        let mut life = Life {
+            shell: Shell::new(client, socket, tun)?,
+            device,
+            network,
+            endpoint,
+            server,
+            applied: None,
+            look_up: None,
+            drops: DropLog::default(),
+            login,
+            progress: Progress::new(),
+        };
+        info!("logging in to {server}");
+        life.shell.command(Command::Start);
+        let result = life.run(signals, desk).await;
+        notify::stopping();
+        // However it ends, the server is told.
+        stop(&mut life.shell);
+        result
     };
-    let result = life.run(signals, desk).await;
-    notify::stopping();
-    // However it ends, the server is told.
-    stop(&mut life.shell);
-    let undone = ledger.end().await;
-    result.and(undone)
+    let result = live(&mut network).await;
+    network.end(result).await
 }
 
 /// A client at work.
-struct Life {
+struct Life<'a> {
     shell: Shell<secure::Client, Tun>,
     device: DeviceName,
+    network: &'a mut Network,
     endpoint: Endpoint,
     /// Where the next login goes to.
     server: SocketAddr,
-    /// The routes of the file, which join those of the server.
-    included_routes: Vec<IpPrefix>,
     /// What the device has.
     applied: Option<NetworkSettings>,
     /// The server's name is being looked up again.
@@ -97,7 +99,7 @@ struct Life {
     progress: Progress,
 }
 
-impl Life {
+impl Life<'_> {
     /// Carries packets until a signal.
     async fn run(&mut self, mut signals: Signals, mut desk: Desk) -> Result<(), Failure> {
         loop {
@@ -168,40 +170,9 @@ impl Life {
         status
     }
 
-    /// Gives the device what the server says, and the routes of the file.
-    async fn apply(&mut self, mut settings: NetworkSettings) -> Result<(), Failure> {
-        for route in &self.included_routes {
-            if !settings.included_routes.contains(route) {
-                settings.included_routes.push(*route);
-            }
-        }
-        if let Some(why) = find_loop(&settings, self.server.ip()) {
-            return Err(Failure::input(why).with_help(
-                "have it left out of `included-routes` here and of the server's `routes`, or split it into networks \
-                 that do not hold the server's address",
-            ));
-        }
-        if is_ipv6_off(&self.device) {
-            let before = settings.addresses.len();
-            settings.addresses.retain(|prefix| prefix.address.is_ipv4());
-            settings.included_routes.retain(|prefix| prefix.address.is_ipv4());
-            if settings.addresses.len() < before {
-                warn!("IPv6 is switched off on this machine: the tunnel carries IPv4 only");
-            }
-        }
-        match &self.applied {
-            Some(old) => interface::change(&self.device, old, &settings).await?,
-            None => interface::apply(&self.device, &settings).await?,
-        }
-        let addresses: Vec<_> = settings.addresses.iter().map(ToString::to_string).collect();
-        info!("addresses: {}", addresses.join(", "));
-        if !settings.dns_servers.is_empty() || !settings.search_domains.is_empty() {
-            warn!(
-                "the server offers name servers or search domains; this program does not apply them yet: {:?} {:?}",
-                settings.dns_servers, settings.search_domains
-            );
-        }
-        self.applied = Some(settings);
+    /// Gives the device what the server says, and has this machine's network follow.
+    async fn apply(&mut self, settings: NetworkSettings) -> Result<(), Failure> {
+        self.applied = Some(self.network.apply(settings, self.server.ip()).await?);
         Ok(())
     }
 
@@ -218,10 +189,14 @@ impl Life {
                 return;
             }
         };
-        if let Some(address) = next_server(self.server, &addresses, self.applied.as_ref()) {
+        let leads_into_tunnel = |address| self.network.leads_into_tunnel(address);
+        if let Some(address) = next_server(self.server, &addresses, leads_into_tunnel) {
             info!("the server's name leads to {address} now");
             self.server = address;
             self.shell.with_peer(|client, _| client.set_server(address));
+            if let Err(failure) = self.network.note_servers(&[address]) {
+                debug!("{}", failure.message());
+            }
         }
     }
 }
@@ -231,17 +206,15 @@ impl Life {
 fn next_server(
     now: SocketAddr,
     found: &[SocketAddr],
-    applied: Option<&NetworkSettings>,
+    leads_into_tunnel: impl Fn(IpAddr) -> bool,
 ) -> Option<SocketAddr> {
     if found.contains(&now) {
         return None;
     }
-    let leads_into_tunnel =
-        |address: SocketAddr| applied.is_some_and(|settings| find_loop(settings, address.ip()).is_some());
     found
         .iter()
         .copied()
-        .find(|address| address.is_ipv4() == now.is_ipv4() && !leads_into_tunnel(*address))
+        .find(|address| address.is_ipv4() == now.is_ipv4() && !leads_into_tunnel(address.ip()))
 }
 
 /// Waits for the answer if there was a question, and for ever if not. May be dropped and called again.
@@ -252,14 +225,10 @@ async fn answer<T>(question: &mut Option<JoinHandle<T>>) -> Result<T, JoinError>
     }
 }
 
-/// Whether the kernel takes no IPv6 addresses for the device.
-fn is_ipv6_off(device: &DeviceName) -> bool {
-    fs::read_to_string(format!("/proc/sys/net/ipv6/conf/{device}/disable_ipv6"))
-        .map_or(true, |switch| switch.trim() != "0")
-}
-
 #[cfg(test)]
 mod tests {
+    use sandhog_proto::IpPrefix;
+
     use super::*;
 
     fn addresses(list: &[&str]) -> Vec<SocketAddr> {
@@ -271,16 +240,10 @@ mod tests {
     #[test]
     fn a_server_is_followed_to_the_first_address_that_can_be_reached_outside_the_tunnel() {
         let now: SocketAddr = "198.18.0.1:4000".parse().expect("an address");
-        let settings = NetworkSettings {
-            tunnel_remote_address: now.ip(),
-            addresses: vec!["10.9.0.2/24".parse().expect("a prefix")],
-            included_routes: vec!["192.0.2.0/24".parse().expect("a prefix")],
-            excluded_routes: Vec::new(),
-            dns_servers: Vec::new(),
-            search_domains: Vec::new(),
-            mtu: 1420,
-        };
-        let next = |found: &[&str]| next_server(now, &addresses(found), Some(&settings));
+        let tunnel: [IpPrefix; 2] =
+            ["10.9.0.2/24", "192.0.2.0/24"].map(|text| text.parse().expect("a prefix"));
+        let leads_into_tunnel = |address| tunnel.iter().any(|prefix| prefix.contains(address));
+        let next = |found: &[&str]| next_server(now, &addresses(found), leads_into_tunnel);
         let there = Some("203.0.113.1:4000".parse().expect("an address"));
         assert_eq!(
             next(&[

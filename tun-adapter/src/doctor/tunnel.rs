@@ -22,7 +22,7 @@ pub(super) async fn look(checked: &Checked) -> Vec<Finding> {
     let (device, networks) = match checked {
         Checked::Server(Server::Secure(server)) => (&server.device.name, server.device.addresses.clone()),
         Checked::Server(Server::Classic(server)) => (&server.device.name, server.device.addresses.clone()),
-        Checked::Client(Client::Secure(client)) => (&client.device, client.included_routes.clone()),
+        Checked::Client(Client::Secure(client)) => (&client.device, narrow(&client.network.included)),
         Checked::Client(Client::Classic(client)) => (&client.device.name, client.device.addresses.clone()),
     };
     let runs = matches!(ask(device.as_str(), Question::Status), Ok(Some(_)));
@@ -114,6 +114,11 @@ fn room(mtu: u32) -> Finding {
         format!("{mtu} bytes, less than the usual 1500"),
         format!("have the server's `device.mtu` set to {inner} if large packets get stuck"),
     )
+}
+
+/// The networks that others may not have as well. What is for everything is behind everything that others have.
+fn narrow(routes: &[IpPrefix]) -> Vec<IpPrefix> {
+    routes.iter().filter(|route| route.length > 0).copied().collect()
 }
 
 /// Whether the tunnel's networks are somewhere else already.

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tracing::{info, warn};
 
+use super::dns;
 use super::dns::file::Replaced;
 use super::process::Process;
 use super::undo::undo;
@@ -142,6 +143,13 @@ impl Record {
 }
 
 impl Change {
+    pub(super) const fn is_dns(&self) -> bool {
+        matches!(
+            self,
+            Self::Resolvectl | Self::Resolvconf { .. } | Self::ResolvFile(_)
+        )
+    }
+
     const fn is_kill_switch(&self) -> bool {
         matches!(
             self,
@@ -184,7 +192,16 @@ impl Ledger {
     pub async fn clear(device: &DeviceName, keep_kill_switch: bool) -> Result<Option<Record>, Failure> {
         let path = path_of(device);
         let record = match Record::find(device) {
-            Found::Nothing => return Ok(None),
+            Found::Nothing => {
+                // The folder for runtime files does not survive a loss of power, and that file does.
+                if dns::file::restore_unrecorded(Path::new(dns::file::PATH), device)? {
+                    info!(
+                        "restored {}, which an earlier tunnel had replaced",
+                        dns::file::PATH
+                    );
+                }
+                return Ok(None);
+            }
             Found::Record(record) => record,
             Found::Damaged(why) => {
                 let failure = Failure::runtime(format_args!("read {}", path.display()), why);
@@ -294,15 +311,15 @@ impl Ledger {
             if !choose(&self.record.changes[index]) {
                 continue;
             }
-            match undo(&self.device, &self.record.changes[index]).await {
-                Ok(()) => {
-                    self.record.changes.remove(index);
-                    self.write()?;
-                }
-                Err(failure) => {
-                    warn!("{}", failure.message());
-                    first.get_or_insert(failure);
-                }
+            let mut undone = undo(&self.device, &self.record.changes[index]).await;
+            if undone.is_ok() {
+                self.record.changes.remove(index);
+                // A full disk keeps nothing from being undone; the record says too much then.
+                undone = self.write();
+            }
+            if let Err(failure) = undone {
+                warn!("{}", failure.message());
+                first.get_or_insert(failure);
             }
         }
         first.map_or(Ok(()), Err)

@@ -14,6 +14,8 @@ use crate::config::source::Source;
 use crate::config::text::{DeviceName, Endpoint, Text};
 use crate::config::{Offload, Profile, networks};
 use crate::failure::Failure;
+use crate::net::client::{Ipv6Outside, Mark, Options};
+use crate::net::dns::Method;
 
 /// A client's configuration, found good.
 #[derive(Debug)]
@@ -28,8 +30,8 @@ pub struct Client {
     pub password: Option<Zeroizing<String>>,
     /// The name of the tunnel's device on this machine. The server says the rest.
     pub device: DeviceName,
-    /// Networks to be reached through the tunnel, besides those that the server offers.
-    pub included_routes: Vec<IpPrefix>,
+    /// What becomes of this machine's network.
+    pub network: Options,
     /// What may be left to the kernel.
     pub offload: Offload,
     /// What the person who starts the client should know.
@@ -48,6 +50,14 @@ struct ClientFile {
     #[serde(default)]
     included_routes: Vec<Spanned<Text<IpPrefix>>>,
     #[serde(default)]
+    excluded_routes: Vec<Spanned<Text<IpPrefix>>>,
+    fwmark: Option<Spanned<u32>>,
+    #[serde(default)]
+    ipv6_outside: Ipv6Outside,
+    #[serde(default)]
+    dns: Method,
+    kill_switch: Option<Spanned<bool>>,
+    #[serde(default)]
     device: NameTable,
     #[serde(default)]
     offload: Offload,
@@ -65,6 +75,7 @@ impl Client {
         let login = Login::new(file.login.get_ref())
             .map_err(|error| source.error(file.login.span(), &error.to_string()))?;
         let psk = read_secret("key-file", &file.key_file, source, &mut warnings)?.into_psk(source)?;
+        let mark = mark(&file, source)?;
         let password = SecretSetting {
             name: "password",
             inline: None,
@@ -73,15 +84,52 @@ impl Client {
         let password = find_password(password, source, &mut warnings)?
             .map(|found| found.into_new_password(source))
             .transpose()?;
+        let network = Options {
+            included: networks(source, file.included_routes)?,
+            excluded: networks(source, file.excluded_routes)?,
+            mark,
+            ipv6_outside: file.ipv6_outside,
+            dns: file.dns,
+            kill_switch: file.kill_switch.is_some_and(Spanned::into_inner),
+        };
         Ok(Self {
             server: file.server.0,
             psk,
             login,
             password,
             device: file.device.into(),
-            included_routes: networks(source, file.included_routes)?,
+            network,
             offload: file.offload,
             warnings,
         })
+    }
+}
+
+/// The mark, which some of the other keys need.
+fn mark(file: &ClientFile, source: &Source) -> Result<Mark, Failure> {
+    let Some(fwmark) = &file.fwmark else {
+        return Ok(Mark::Free);
+    };
+    match *fwmark.get_ref() {
+        0 => {}
+        // The tables of every machine have these numbers, and the mark is a table's number as well.
+        1..=255 => {
+            return Err(source
+                .error(fwmark.span(), "expected a mark above 255")
+                .with_help(
+                    "it is the number of a routing table, too, and up to 255 those belong to the system",
+                ));
+        }
+        number => return Ok(Mark::Number(number)),
+    }
+    let needs = |place, key: &str| {
+        Err(source
+            .error(place, &format!("`{key}` needs a mark, and `fwmark` is 0"))
+            .with_help("leave `fwmark` out to have a free one chosen"))
+    };
+    match (&file.kill_switch, file.excluded_routes.first()) {
+        (Some(switch), _) if *switch.get_ref() => needs(switch.span(), "kill-switch"),
+        (_, Some(route)) => needs(route.span(), "excluded-routes"),
+        _ => Ok(Mark::Off),
     }
 }
