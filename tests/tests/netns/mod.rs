@@ -32,6 +32,7 @@ macro_rules! world_or_skip {
 }
 
 mod classic;
+mod network;
 mod operation;
 mod secure;
 

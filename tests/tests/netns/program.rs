@@ -96,6 +96,12 @@ impl Program {
         self.wait()
     }
 
+    /// Sends SIGKILL and waits for the end.
+    pub(super) fn kill(mut self) {
+        self.child.kill().expect("a child that has not been waited for");
+        self.child.wait().expect("a child of ours");
+    }
+
     /// Sends SIGHUP.
     pub(super) fn hang_up(&self) {
         self.send(Signal::HUP);
