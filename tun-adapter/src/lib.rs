@@ -25,6 +25,7 @@ pub mod net;
 mod notify;
 pub mod offload;
 pub mod password;
+pub mod plane;
 pub mod random;
 pub mod server;
 pub mod service;

@@ -1,13 +1,15 @@
-//! The loop round a [`Peer`]: a UDP socket outside, a device inside, the machine's clock, nothing else.
+//! The loop round a [`Peer`]: a network outside, a device inside, the machine's clock, nothing else.
 //!
 //! The protocol is the peer's affair. This module only takes what is ready, gives it to the peer in one turn, sends
-//! what the peer gives out, and sleeps until the next deadline. It holds to these rules:
+//! what the peer gives out, and sleeps until the next deadline. What brings datagrams and packets is a [`Transport`]:
+//! [`Direct`], a socket and a device in this very thread, or [`Plane`](crate::plane::Plane), threads of their own that bring
+//! only what the peer itself has to see. The loop holds to these rules:
 //!
 //! - The clock is looked at before the timer is awaited, so a deadline in the past costs no sleep.
 //! - All that is ready is taken first, up to [`TURN_LIMIT`] of each kind, and then acted upon.
-//! - What socket or device would not take at the moment is kept, and nothing new is taken in until it is gone: the
-//!   kernel's queues are the only queues that grow, and they drop what does not fit.
 //! - One packet's error never ends the loop. Only the loss of the device does.
+
+mod direct;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -15,60 +17,62 @@ use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use sandhog_proto::{
-    Batch, Command, Counters, Datagram, Event, EventKind, Instant, Job, JobDone, PacketBuf, Peer,
-};
+use sandhog_proto::{Batch, Command, Counters, DropReason, Event, EventKind, Instant, Job, JobDone, Peer};
 use tokio::net::UdpSocket;
 use tokio::task::{JoinError, JoinSet};
 use tracing::{debug, error, warn};
+
+pub(crate) use direct::explain_lost_device;
+pub use direct::{Device, Direct};
 
 use crate::clock::{self, Timer};
 use crate::failure::Failure;
 
 /// Most datagrams and most packets taken in one turn. Bounds both a turn's memory and its time.
 pub const TURN_LIMIT: usize = 64;
-/// No UDP payload and no IP packet is longer.
-const LONGEST: usize = 65_535;
 
-/// Where inner packets come from and go to. One call moves one whole IP packet.
-pub trait Device {
-    /// Waits until a packet may be read. May come back too early.
-    fn readable(&self) -> impl Future<Output = io::Result<()>>;
-
-    /// Waits until a packet may be written. May come back too early.
-    fn writable(&self) -> impl Future<Output = io::Result<()>>;
-
-    /// Reads one packet into `packet` and gives its length.
+/// What brings a peer its datagrams and packets, and takes those that it gives out.
+pub trait Transport<P> {
+    /// Takes what is ready for `peer` into `input`, and tells whether there may be more. What the peer answers at once is
+    /// appended to `output`. Takes nothing while it cannot send what waits in `output`.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::WouldBlock`] when there is none now, any other when the device is gone.
-    fn try_read(&self, packet: &mut [u8]) -> io::Result<usize>;
+    /// When the device is gone.
+    fn take(&mut self, peer: &mut P, input: &mut Batch, output: &mut Batch) -> Result<bool, Failure>;
 
-    /// Writes one packet.
+    /// Sends what can be sent now and keeps the rest in `output`. Called after every turn.
+    fn flush(&mut self, peer: &mut P, output: &mut Batch);
+
+    /// Waits until there is something to take, or room for what waits in `output`. May come back too early.
     ///
-    /// # Errors
-    ///
-    /// [`io::ErrorKind::WouldBlock`] when the packet has to wait, any other when the device does not want it.
-    fn try_write(&self, packet: &[u8]) -> io::Result<usize>;
+    /// May be dropped at any time and called again; nothing is lost.
+    fn ready(&mut self, output: &Batch) -> impl Future<Output = io::Result<()>>;
+
+    /// A reason for which it has dropped something itself, and has not told before.
+    fn poll_drop(&mut self) -> Option<DropReason> {
+        None
+    }
+
+    /// What it has counted itself, besides the peer.
+    fn counters(&self) -> Counters {
+        Counters::default()
+    }
 }
 
 /// A peer at work. Moves only while [`next_event`](Self::next_event) is awaited.
 #[derive(Debug)]
-pub struct Shell<P, D> {
+pub struct Shell<P, T> {
     peer: P,
-    socket: UdpSocket,
-    device: D,
+    transport: T,
     timer: Timer,
     deadline: Option<Instant>,
     input: Batch,
     output: Batch,
-    scratch: Vec<u8>,
     jobs: JoinSet<Finished>,
     saver: Option<Saver<P>>,
     saves_begun: u64,
     saves_ended: u64,
-    troubles: Troubles,
 }
 
 /// A job that has been worked on.
@@ -93,27 +97,35 @@ impl<P> fmt::Debug for Saver<P> {
     }
 }
 
-impl<P: Peer, D: Device> Shell<P, D> {
+impl<P: Peer, D: Device> Shell<P, Direct<D>> {
     /// Puts a peer between a socket and a device.
     ///
     /// # Errors
     ///
     /// When there is no file descriptor left for the timer.
     pub fn new(peer: P, socket: UdpSocket, device: D) -> Result<Self, Failure> {
+        Self::over(peer, Direct::new(socket, device))
+    }
+}
+
+impl<P: Peer, T: Transport<P>> Shell<P, T> {
+    /// Puts a peer onto a transport.
+    ///
+    /// # Errors
+    ///
+    /// When there is no file descriptor left for the timer.
+    pub fn over(peer: P, transport: T) -> Result<Self, Failure> {
         Ok(Self {
             peer,
-            socket,
-            device,
+            transport,
             timer: Timer::new().map_err(|error| Failure::runtime("make a timer", error))?,
             deadline: None,
             input: Batch::default(),
             output: Batch::default(),
-            scratch: vec![0; LONGEST],
             jobs: JoinSet::new(),
             saver: None,
             saves_begun: 0,
             saves_ended: 0,
-            troubles: Troubles::default(),
         })
     }
 
@@ -128,12 +140,14 @@ impl<P: Peer, D: Device> Shell<P, D> {
     /// May be dropped at any time and called again; nothing is lost.
     pub async fn next_event(&mut self) -> Result<Event, Failure> {
         loop {
-            if let Some(event) = self.peer.poll_event() {
+            if let Some(event) = self.poll_event() {
                 return Ok(event);
             }
-            let more = self.take_input()?;
+            let more = self
+                .transport
+                .take(&mut self.peer, &mut self.input, &mut self.output)?;
             self.turn();
-            if let Some(event) = self.peer.poll_event() {
+            if let Some(event) = self.poll_event() {
                 return Ok(event);
             }
             if more {
@@ -147,6 +161,13 @@ impl<P: Peer, D: Device> Shell<P, D> {
         }
     }
 
+    fn poll_event(&mut self) -> Option<Event> {
+        self.peer.poll_event().or_else(|| {
+            let kind = EventKind::Dropped(self.transport.poll_drop()?);
+            Some(Event { tag: 0, kind })
+        })
+    }
+
     /// Passes on what the user asks for. A command that the peer's state does not allow is logged: the state may
     /// have changed while the user was asking.
     pub fn command(&mut self, command: Command) {
@@ -157,7 +178,7 @@ impl<P: Peer, D: Device> Shell<P, D> {
     }
 
     /// Lets the peer itself be asked or told something. What follows from it comes with the next event.
-    pub fn with_peer<T>(&mut self, work: impl FnOnce(&mut P, Instant) -> T) -> T {
+    pub fn with_peer<R>(&mut self, work: impl FnOnce(&mut P, Instant) -> R) -> R {
         work(&mut self.peer, clock::now())
     }
 
@@ -203,64 +224,19 @@ impl<P: Peer, D: Device> Shell<P, D> {
             .collect()
     }
 
-    /// What the peer has counted.
+    /// What peer and transport have counted.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        self.peer.counters()
-    }
-
-    /// Takes what is ready, and tells whether there may be more. Takes nothing while output waits.
-    fn take_input(&mut self) -> Result<bool, Failure> {
-        if !self.output.is_empty() {
-            return Ok(false);
-        }
-        let more_datagrams = self.take_datagrams();
-        let more_packets = self.take_packets()?;
-        Ok(more_datagrams || more_packets)
-    }
-
-    fn take_datagrams(&mut self) -> bool {
-        for _ in 0..TURN_LIMIT {
-            match self.socket.try_recv_from(&mut self.scratch) {
-                Ok((len, remote)) => {
-                    let payload = PacketBuf::copied_from(&self.scratch[..len]);
-                    self.input.datagrams.push(Datagram {
-                        remote,
-                        kind: "",
-                        payload,
-                    });
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                // An ICMP error about an earlier datagram, for instance. Reading it has cleared it.
-                Err(error) => self.troubles.report("receive a datagram", &error),
-            }
-        }
-        true
-    }
-
-    fn take_packets(&mut self) -> Result<bool, Failure> {
-        for _ in 0..TURN_LIMIT {
-            match self.device.try_read(&mut self.scratch) {
-                Ok(len) => self
-                    .input
-                    .packets
-                    .push(PacketBuf::copied_from(&self.scratch[..len])),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    return Err(Failure::runtime("read from the tunnel device", error)
-                        .with_help("the device was removed while it was in use; start again"));
-                }
-            }
-        }
-        Ok(true)
+        let mut counters = self.peer.counters();
+        counters.add(&self.transport.counters());
+        counters
     }
 
     /// One turn of the peer and all that follows from it at once.
     fn turn(&mut self) {
         let deadline = self.peer.turn(clock::now(), &mut self.input, &mut self.output);
         self.deadline = deadline.map(|(at, _reason)| at);
-        self.flush();
+        self.transport.flush(&mut self.peer, &mut self.output);
         while let Some(job) = self.peer.poll_job() {
             self.begin(job);
         }
@@ -311,33 +287,6 @@ impl<P: Peer, D: Device> Shell<P, D> {
         }
     }
 
-    /// Sends what can be sent now and keeps the rest.
-    fn flush(&mut self) {
-        let mut sent = 0;
-        for datagram in &self.output.datagrams {
-            match self.socket.try_send_to(&datagram.payload, datagram.remote) {
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => self.troubles.report("send a datagram", &error),
-            }
-            sent += 1;
-        }
-        self.output.datagrams.drain(..sent);
-
-        let mut written = 0;
-        for packet in &self.output.packets {
-            match self.device.try_write(packet) {
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => self
-                    .troubles
-                    .report("write a packet to the tunnel device", &error),
-            }
-            written += 1;
-        }
-        self.output.packets.drain(..written);
-    }
-
     /// Waits for the first of: input, room for waiting output, the deadline, a finished job.
     async fn wait(&mut self) -> io::Result<()> {
         if let Some(deadline) = self.deadline {
@@ -346,12 +295,8 @@ impl<P: Peer, D: Device> Shell<P, D> {
             }
             self.timer.arm(deadline)?;
         }
-        let idle = self.output.is_empty();
         tokio::select! {
-            ready = self.socket.readable(), if idle => ready,
-            ready = self.device.readable(), if idle => ready,
-            ready = self.socket.writable(), if !self.output.datagrams.is_empty() => ready,
-            ready = self.device.writable(), if !self.output.packets.is_empty() => ready,
+            ready = self.transport.ready(&self.output) => ready,
             expired = self.timer.expired(), if self.deadline.is_some() => expired,
             Some(job) = self.jobs.join_next() => {
                 self.take_back(job);
@@ -363,12 +308,12 @@ impl<P: Peer, D: Device> Shell<P, D> {
 
 /// Says each kind of trouble once, so that a dead link does not fill the disk with its complaints.
 #[derive(Debug, Default)]
-struct Troubles {
+pub(crate) struct Troubles {
     seen: BTreeSet<(&'static str, Option<i32>)>,
 }
 
 impl Troubles {
-    fn report(&mut self, action: &'static str, error: &io::Error) {
+    pub(crate) fn report(&mut self, action: &'static str, error: &io::Error) {
         if self.seen.insert((action, error.raw_os_error())) {
             warn!("cannot {action}: {error} (said once; carrying on)");
         } else {

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use sandhog::server::secure::Life;
+use sandhog::shell::Direct;
 use sandhog::users::UsersFile;
 use sandhog_proto::EventKind;
 use sandhog_proto::secure::{Login, UserStore};
@@ -15,7 +16,7 @@ use crate::shell::until;
 use crate::support::{Folder, PASSWORD, Wire};
 
 /// Runs a server until `is_over`.
-async fn serve(life: &mut Life<Wire>, mut is_over: impl FnMut(&mut Life<Wire>) -> bool) {
+async fn serve(life: &mut Life<Direct<Wire>>, mut is_over: impl FnMut(&mut Life<Direct<Wire>>) -> bool) {
     let serving = async {
         while !is_over(life) {
             // Short, for nothing is told of much that happens.
@@ -30,7 +31,7 @@ async fn serve(life: &mut Life<Wire>, mut is_over: impl FnMut(&mut Life<Wire>) -
 }
 
 /// Runs a server for as long as `work` takes.
-async fn serve_during<T>(life: &mut Life<Wire>, work: impl Future<Output = T>) -> T {
+async fn serve_during<T>(life: &mut Life<Direct<Wire>>, work: impl Future<Output = T>) -> T {
     let serving = async {
         loop {
             life.step().await.expect("the device stays");
@@ -42,7 +43,7 @@ async fn serve_during<T>(life: &mut Life<Wire>, work: impl Future<Output = T>) -
     }
 }
 
-fn users_of(life: &mut Life<Wire>) -> String {
+fn users_of(life: &mut Life<Direct<Wire>>) -> String {
     life.shell().with_peer(|server, _| server.users().to_text())
 }
 
@@ -76,8 +77,9 @@ async fn users_that_are_read_while_a_new_password_is_stored_lose_neither() {
         life.read_users();
         serve(&mut life, |life| users_of(life) != before).await;
         lock.unlock().expect("our lock");
-        let is_alike =
-            |life: &mut Life<Wire>| !life.shell().is_saving() && users_of(life) == folder.read("users");
+        let is_alike = |life: &mut Life<Direct<Wire>>| {
+            !life.shell().is_saving() && users_of(life) == folder.read("users")
+        };
         serve(&mut life, is_alike).await;
         // What is still under way changes nothing any more.
         serve_during(&mut life, tokio::time::sleep(Duration::from_millis(300))).await;
@@ -107,7 +109,7 @@ async fn users_who_are_gone_from_the_file_lose_their_sessions_and_others_keep_th
         })
         .expect("a file of ours");
     };
-    let count = |life: &mut Life<Wire>| {
+    let count = |life: &mut Life<Direct<Wire>>| {
         life.shell()
             .with_peer(|server, _| (server.users().len(), server.session_count()))
     };

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use sandhog::failure::Failure;
-use sandhog::shell::{SaveTask, Shell};
+use sandhog::shell::{Direct, SaveTask, Shell};
 use sandhog::users::UsersFile;
 use sandhog_proto::secure::{Client, ClientConfig, Login, Psk, Server, ServerConfig, Suite, User, UserStore};
 use sandhog_proto::{Command, EventKind, StartError, TunnelStatus};
@@ -25,7 +25,7 @@ fn kean() -> Login {
 }
 
 /// A folder with the users of the server, and its shell.
-pub(crate) async fn server(logins: &[&str]) -> (Folder, Shell<Server, Wire>, SocketAddr) {
+pub(crate) async fn server(logins: &[&str]) -> (Folder, Shell<Server, Direct<Wire>>, SocketAddr) {
     let mut users = UserStore::new();
     for login in logins {
         let laboratory = User {
@@ -61,7 +61,10 @@ pub(crate) async fn server(logins: &[&str]) -> (Folder, Shell<Server, Wire>, Soc
 }
 
 /// A client that has been told to start, with the kernel's end of its device.
-pub(crate) async fn client(server: SocketAddr, password: &str) -> (Shell<Client, Wire>, UnixDatagram) {
+pub(crate) async fn client(
+    server: SocketAddr,
+    password: &str,
+) -> (Shell<Client, Direct<Wire>>, UnixDatagram) {
     let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
     let config = ClientConfig {
         psk: psk(),
@@ -80,9 +83,9 @@ pub(crate) async fn client(server: SocketAddr, password: &str) -> (Shell<Client,
 
 /// The same, logged in.
 pub(crate) async fn logged_in(
-    server: &mut Shell<Server, Wire>,
+    server: &mut Shell<Server, Direct<Wire>>,
     address: SocketAddr,
-) -> (Shell<Client, Wire>, UnixDatagram) {
+) -> (Shell<Client, Direct<Wire>>, UnixDatagram) {
     let (mut client, kernel) = client(address, PASSWORD).await;
     while_running(server, until(&mut client, is_up)).await;
     (client, kernel)
@@ -105,7 +108,7 @@ fn saver(folder: &Folder) -> impl Fn(&Server, &str) -> SaveTask + use<> {
     }
 }
 
-pub(crate) fn ask_for_change(client: &mut Shell<Client, Wire>) {
+pub(crate) fn ask_for_change(client: &mut Shell<Client, Direct<Wire>>) {
     client
         .with_peer(|client, now| client.change_password(now, "battery staple".to_owned().into()))
         .expect("a session");
@@ -173,7 +176,11 @@ async fn a_task_that_panics_stores_nothing_and_keeps_nothing_waiting() {
 }
 
 /// Runs both until the server has begun and ended to store users so often.
-async fn run_until_saves(server: &mut Shell<Server, Wire>, client: &mut Shell<Client, Wire>, saves: u64) {
+async fn run_until_saves(
+    server: &mut Shell<Server, Direct<Wire>>,
+    client: &mut Shell<Client, Direct<Wire>>,
+    saves: u64,
+) {
     let running = async {
         while server.saves() < saves || server.is_saving() {
             // Short, for nothing is told of a task that fails.

@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sandhog::shell::{Device, Shell, TURN_LIMIT};
+use sandhog::shell::{Device, Direct, Shell, TURN_LIMIT};
 use sandhog_proto::classic::{
     Client, ClientConfig, HashCost, Key, Server, ServerConfig, User, hash_password,
 };
@@ -40,7 +40,7 @@ impl Device for Removed {
 const KEY: [u8; 32] = [7; 32];
 
 /// A server's shell round `device`, and where it listens.
-async fn server_with<D: Device>(device: D) -> (Shell<Server, D>, SocketAddr) {
+async fn server_with<D: Device>(device: D) -> (Shell<Server, Direct<D>>, SocketAddr) {
     let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
     let address = socket.local_addr().expect("a bound socket");
     let user = User {
@@ -59,13 +59,13 @@ async fn server_with<D: Device>(device: D) -> (Shell<Server, D>, SocketAddr) {
 }
 
 /// The same with the kernel's end of its device.
-async fn server() -> (Shell<Server, Wire>, UnixDatagram, SocketAddr) {
+async fn server() -> (Shell<Server, Direct<Wire>>, UnixDatagram, SocketAddr) {
     let (device, kernel) = UnixDatagram::pair().expect("a pair of sockets");
     let (shell, address) = server_with(Wire(device)).await;
     (shell, kernel, address)
 }
 
-async fn client(server: SocketAddr, password: &str) -> (Shell<Client, Wire>, UnixDatagram) {
+async fn client(server: SocketAddr, password: &str) -> (Shell<Client, Direct<Wire>>, UnixDatagram) {
     let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
     let (device, kernel) = UnixDatagram::pair().expect("a pair of sockets");
     let settings = NetworkSettings {
@@ -92,7 +92,7 @@ async fn client(server: SocketAddr, password: &str) -> (Shell<Client, Wire>, Uni
 
 /// Runs a shell until it tells of what is looked for, and gives all it told.
 pub(crate) async fn until<P: Peer>(
-    shell: &mut Shell<P, Wire>,
+    shell: &mut Shell<P, Direct<Wire>>,
     wanted: impl Fn(&EventKind) -> bool,
 ) -> Vec<EventKind> {
     let mut told = Vec::new();
@@ -106,7 +106,7 @@ pub(crate) async fn until<P: Peer>(
 
 /// Runs a shell for as long as `work` takes.
 pub(crate) async fn while_running<P: Peer, T>(
-    shell: &mut Shell<P, Wire>,
+    shell: &mut Shell<P, Direct<Wire>>,
     work: impl Future<Output = T>,
 ) -> T {
     tokio::select! {

@@ -15,14 +15,14 @@ use super::namespace::Namespace;
 /// What must not be seen on the outer network.
 pub(super) const CANARY: &str = "the canary sings in the tunnel only";
 
-/// What a tap has seen, in packets.
+/// What a tap has seen, in bytes: a packet may be as long as the kernel lets segments travel together.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     /// On the outer network.
     pub(super) outer: usize,
-    /// Of these, with the canary.
+    /// Of these, in packets with the canary.
     pub(super) outer_with_canary: usize,
-    /// On the tunnel's device, with the canary.
+    /// On the tunnel's device, in packets with the canary.
     pub(super) inner_with_canary: usize,
 }
 
@@ -60,13 +60,14 @@ impl Tap {
             let has_canary = frame
                 .windows(CANARY.len())
                 .any(|window| window == CANARY.as_bytes());
+            let with_canary = if has_canary { frame.len() } else { 0 };
             // Ethernet frames begin with the address of one of our two outer devices; packets of the tunnel begin
             // with the version of IP.
             if frame.starts_with(&[0x02, 0, 0, 0, 0]) {
-                seen.outer += 1;
-                seen.outer_with_canary += usize::from(has_canary);
+                seen.outer += frame.len();
+                seen.outer_with_canary += with_canary;
             } else if matches!(frame.first(), Some(0x40..0x70)) {
-                seen.inner_with_canary += usize::from(has_canary);
+                seen.inner_with_canary += with_canary;
             }
         }
         seen

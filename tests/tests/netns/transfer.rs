@@ -38,11 +38,11 @@ pub(super) fn transfer_both_ways(world: &World) {
     assert!(at_client == text, "the client got other bytes back");
     let seen = tap.stop();
     assert!(
-        seen.inner_with_canary > 1000,
+        seen.inner_with_canary > LEN,
         "the tap does not see what it looks for: {seen:?}"
     );
     assert!(
-        seen.outer > 2000,
+        seen.outer > 2 * LEN,
         "the transfer did not go over the outer network: {seen:?}"
     );
     assert_eq!(

@@ -15,7 +15,7 @@ use tracing::info;
 use crate::config::{Client, Endpoint};
 use crate::failure::Failure;
 use crate::service::tell_counters;
-use crate::shell::{Device, Shell};
+use crate::shell::{Shell, Transport};
 
 /// Logs in and carries packets until SIGTERM or SIGINT.
 ///
@@ -31,7 +31,7 @@ pub async fn run(config: Client) -> Result<(), Failure> {
 }
 
 /// Takes the tunnel down and says how it was.
-fn stop<P: Peer, D: Device>(shell: &mut Shell<P, D>) {
+fn stop<P: Peer, T: Transport<P>>(shell: &mut Shell<P, T>) {
     for event in shell.stop() {
         if let EventKind::Status(status) = event {
             info!("status: {}", status.name());
@@ -69,23 +69,31 @@ async fn resolve_or(endpoint: &Endpoint, before: &[SocketAddr]) -> Result<Socket
     }
 }
 
-/// A socket from which `server` can be reached. What it sends bears the mark, if there is one.
-async fn bind(server: SocketAddr, mark: Option<u32>) -> Result<UdpSocket, Failure> {
+/// The address that a socket is bound to from which `server` can be reached.
+fn any_address(server: SocketAddr) -> SocketAddr {
     let any: IpAddr = if server.is_ipv4() {
         Ipv4Addr::UNSPECIFIED.into()
     } else {
         Ipv6Addr::UNSPECIFIED.into()
     };
-    let socket = UdpSocket::bind((any, 0))
+    (any, 0).into()
+}
+
+/// A socket from which `server` can be reached. What it sends bears the mark, if there is one.
+async fn bind(server: SocketAddr, mark: Option<u32>) -> Result<UdpSocket, Failure> {
+    let socket = UdpSocket::bind(any_address(server))
         .await
         .map_err(|error| Failure::runtime("open a UDP socket", error))?;
     if let Some(mark) = mark {
-        SockRef::from(&socket).set_mark(mark).map_err(|error| {
-            Failure::runtime("mark the tunnel's datagrams", error)
-                .with_help("run as root, or with the capability CAP_NET_ADMIN; or set `fwmark = 0`")
-        })?;
+        SockRef::from(&socket).set_mark(mark).map_err(explain_mark)?;
     }
     Ok(socket)
+}
+
+/// What to do about a socket that may not have a mark.
+fn explain_mark(error: io::Error) -> Failure {
+    Failure::runtime("mark the tunnel's datagrams", error)
+        .with_help("run as root, or with the capability CAP_NET_ADMIN; or set `fwmark = 0`")
 }
 
 /// The first route that would lead the tunnel's own datagrams into the tunnel and cut it off from the server.

@@ -8,7 +8,7 @@ use sandhog_proto::{Command, EventKind, NetworkSettings};
 use tokio::task::{JoinError, JoinHandle};
 use tracing::{debug, info, warn};
 
-use super::{bind, look_up, resolve_or, stop};
+use super::{any_address, explain_mark, look_up, resolve_or, stop};
 use crate::config::secure::Client;
 use crate::config::{DeviceName, Endpoint};
 use crate::control::command::nothing_to_reload;
@@ -16,10 +16,12 @@ use crate::control::desk::Desk;
 use crate::control::{Answer, Question};
 use crate::failure::Failure;
 use crate::net::client::{Left, Network};
+use crate::plane::Plane;
 use crate::service::{DropLog, Signals, warn_of_files};
 use crate::shell::Shell;
 use crate::status::{ClientStatus, Profile, Progress, Role, Status};
-use crate::tun::Tun;
+use crate::tun::Queue;
+use crate::udp::{Options, Socket};
 use crate::{notify, password, random};
 
 pub(super) async fn run(config: Client) -> Result<(), Failure> {
@@ -30,7 +32,8 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
         password,
         device,
         network,
-        offload: _,
+        offload,
+        workers,
         warnings,
     } = config;
     warn_of_files(&warnings);
@@ -41,13 +44,17 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
     let signals = Signals::catch()?;
     let left = Left::clear(&device, &network).await?;
     let server = resolve_or(&endpoint, left.servers()).await?;
-    let tun = Tun::create(&device)?;
+    let queues = Queue::open(&device, workers, offload.tun_segmentation)?;
     let desk = Desk::open(&device)?;
     let mut network = Network::begin(&device, network, left, &[server]).await?;
     let seed = random::bytes();
     let user = login.clone();
     let live = async |network: &mut Network| {
-        let socket = bind(server, network.mark()).await?;
+        let options = Options {
+            mark: network.mark(),
+            ..offload.socket_options()
+        };
+        let socket = open_socket(server, &options)?;
         let client = secure::Client::new(secure::ClientConfig {
             psk,
             login: user,
@@ -58,7 +65,7 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
             seed: seed?,
         });
         let mut life = Life {
-            shell: Shell::new(client, socket, tun)?,
+            shell: Shell::over(client, Plane::start(queues, vec![socket])?)?,
             device,
             network,
             endpoint,
@@ -81,9 +88,18 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
     network.end(result).await
 }
 
+/// A socket from which `server` can be reached.
+fn open_socket(server: SocketAddr, options: &Options) -> Result<Socket, Failure> {
+    Socket::bind(any_address(server), options).map_err(|error| match error.kind() {
+        // Nothing else that is asked for needs a right.
+        io::ErrorKind::PermissionDenied if options.mark.is_some() => explain_mark(error),
+        _ => Failure::runtime("open a UDP socket", error),
+    })
+}
+
 /// A client at work.
 struct Life<'a> {
-    shell: Shell<secure::Client, Tun>,
+    shell: Shell<secure::Client, Plane>,
     device: DeviceName,
     network: &'a mut Network,
     endpoint: Endpoint,

@@ -10,6 +10,7 @@ mod secret;
 pub mod secure;
 mod source;
 mod text;
+mod workers;
 
 use std::path::Path;
 
@@ -25,6 +26,7 @@ pub use text::{DeviceName, Endpoint};
 use crate::failure::Failure;
 use source::Source;
 use text::Text;
+use workers::Workers;
 
 /// A server's configuration, found good.
 #[derive(Debug)]

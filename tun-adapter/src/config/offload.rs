@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::udp::Options;
+
 /// What may be left to the kernel. All of it is for speed alone; a kernel or driver with a fault is why to switch one off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -20,6 +22,18 @@ impl Default for Offload {
             tun_segmentation: true,
             udp_segmentation: true,
             udp_coalescing: true,
+        }
+    }
+}
+
+impl Offload {
+    /// What this asks of sockets.
+    #[must_use]
+    pub fn socket_options(&self) -> Options {
+        Options {
+            segmentation: self.udp_segmentation,
+            coalescing: self.udp_coalescing,
+            ..Options::default()
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::control::desk::Desk;
 use crate::control::{Answer, Question};
 use crate::failure::Failure;
 use crate::service::{DropLog, Signals, tell_counters, warn_of_classic, warn_of_files};
-use crate::shell::Shell;
+use crate::shell::{Direct, Shell};
 use crate::status::{Profile, Progress, Role, Status};
 use crate::tun::Tun;
 use crate::{config, interface, notify, random};
@@ -79,7 +79,7 @@ pub(super) async fn run(config: Server) -> Result<(), Failure> {
 
 /// How the server is.
 fn status(
-    shell: &mut Shell<classic::Server, Tun>,
+    shell: &mut Shell<classic::Server, Direct<Tun>>,
     progress: &Progress,
     listen: SocketAddr,
     device: &config::Device,

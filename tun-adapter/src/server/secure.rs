@@ -7,15 +7,17 @@ use sandhog_proto::secure::{self, Login, UserStore};
 use tokio::task::JoinHandle;
 use tracing::{debug, error, info, warn};
 
-use super::{bind, own_settings};
+use super::{explain_bind, own_settings};
 use crate::config::secure::Server;
 use crate::control::desk::{Call, Desk};
 use crate::control::{Answer, Question};
 use crate::failure::Failure;
+use crate::plane::Plane;
 use crate::service::{DropLog, Hangup, Signals, tell_counters, warn_of_files};
-use crate::shell::{Device, Shell};
+use crate::shell::{Shell, Transport};
 use crate::status::{Profile, Progress, Role, Status};
-use crate::tun::Tun;
+use crate::tun::Queue;
+use crate::udp::Socket;
 use crate::users::UsersFile;
 use crate::{clock, config, interface, notify, random};
 
@@ -30,18 +32,21 @@ pub(super) async fn run(config: Server) -> Result<(), Failure> {
         listen,
         users_file,
         device,
+        offload,
+        workers,
         ..
     } = config;
     let (mut signals, mut hangup) = (Signals::catch()?, Hangup::catch()?);
-    let socket = bind(listen).await?;
-    let tun = Tun::create(&device.name)?;
+    let sockets = Socket::bind_many(listen, workers, &offload.socket_options())
+        .map_err(|error| explain_bind(listen, &error))?;
+    let queues = Queue::open(&device.name, workers, offload.tun_segmentation)?;
     let mut desk = Desk::open(&device.name)?;
     interface::apply(&device.name, &own_settings(listen, &device)).await?;
     // A new server remembers no failed logins.
     if let Err(failure) = users_file.take_unlocks() {
         warn!("{}", failure.message());
     }
-    let mut life = Life::new(Shell::new(server, socket, tun)?, users_file);
+    let mut life = Life::new(Shell::over(server, Plane::start(queues, sockets)?)?, users_file);
     let about = format!(
         "listening on {listen}, device {}; users: {}",
         device.name,
@@ -64,8 +69,8 @@ struct Own {
 
 /// A server at work.
 #[derive(Debug)]
-pub struct Life<D> {
-    shell: Shell<secure::Server, D>,
+pub struct Life<T> {
+    shell: Shell<secure::Server, T>,
     users: Users,
     drops: DropLog,
     progress: Progress,
@@ -93,9 +98,9 @@ struct Reading {
     saves: u64,
 }
 
-impl<D: Device> Life<D> {
+impl<T: Transport<secure::Server>> Life<T> {
     /// A server whose users are those of `file`, as they were read from there.
-    pub fn new(mut shell: Shell<secure::Server, D>, file: UsersFile) -> Self {
+    pub fn new(mut shell: Shell<secure::Server, T>, file: UsersFile) -> Self {
         let stored = file.clone();
         shell.save_users_by(move |server: &secure::Server, text| {
             let (file, before, after) = (stored.clone(), server.users().clone(), text.to_owned());
@@ -216,7 +221,7 @@ impl<D: Device> Life<D> {
     }
 
     /// The loop that it is built round.
-    pub const fn shell(&mut self) -> &mut Shell<secure::Server, D> {
+    pub const fn shell(&mut self) -> &mut Shell<secure::Server, T> {
         &mut self.shell
     }
 

@@ -12,7 +12,7 @@ use crate::config::device::NameTable;
 use crate::config::secret::{SecretSetting, find_password, read_secret};
 use crate::config::source::Source;
 use crate::config::text::{DeviceName, Endpoint, Text};
-use crate::config::{Offload, Profile, networks};
+use crate::config::{Offload, Profile, Workers, networks};
 use crate::failure::Failure;
 use crate::net::client::{Ipv6Outside, Mark, Options};
 use crate::net::dns::Method;
@@ -34,6 +34,8 @@ pub struct Client {
     pub network: Options,
     /// What may be left to the kernel.
     pub offload: Offload,
+    /// How many threads move packets, at least one.
+    pub workers: usize,
     /// What the person who starts the client should know.
     pub warnings: Vec<String>,
 }
@@ -61,6 +63,8 @@ struct ClientFile {
     device: NameTable,
     #[serde(default)]
     offload: Offload,
+    #[serde(default)]
+    workers: Workers,
 }
 
 impl Client {
@@ -100,6 +104,7 @@ impl Client {
             device: file.device.into(),
             network,
             offload: file.offload,
+            workers: file.workers.0,
             warnings,
         })
     }

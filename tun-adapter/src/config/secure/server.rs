@@ -13,7 +13,7 @@ use crate::config::device::DeviceTable;
 use crate::config::secret::{read_secret, warn_if_world_readable};
 use crate::config::source::Source;
 use crate::config::text::Text;
-use crate::config::{Device, Offload, Profile, networks};
+use crate::config::{Device, Offload, Profile, Workers, networks};
 use crate::failure::Failure;
 use crate::users::UsersFile;
 
@@ -40,6 +40,8 @@ pub struct Server {
     pub clients: Offer,
     /// What may be left to the kernel.
     pub offload: Offload,
+    /// How many threads move packets, at least one.
+    pub workers: usize,
     /// What the person who starts the server should know.
     pub warnings: Vec<String>,
 }
@@ -83,6 +85,8 @@ struct ServerFile {
     clients: Option<Spanned<ClientsTable>>,
     #[serde(default)]
     offload: Offload,
+    #[serde(default)]
+    workers: Workers,
 }
 
 #[derive(Deserialize)]
@@ -142,6 +146,7 @@ impl Server {
             device: file.device.into_inner().into(),
             clients: Offer::read(source, file.clients.map(Spanned::into_inner))?,
             offload: file.offload,
+            workers: file.workers.0,
             warnings,
         };
         server.check_with_the_protocol(source, device_place, clients_place)?;

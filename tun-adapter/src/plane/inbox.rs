@@ -1,0 +1,95 @@
+//! What the threads of a data plane leave to the loop round the peer. It never grows beyond a stated bound.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use sandhog_proto::secure::Notice;
+use sandhog_proto::{Datagram, DropReason};
+use tokio::sync::Notify;
+
+/// Most datagrams that wait. At a flood of 50,000 a second this is what comes in 10 ms.
+const DATAGRAMS: usize = 512;
+/// Most notices that wait. They come from sessions only, and no flood of strangers takes their room.
+const NOTICES: usize = 1024;
+
+/// A box with one owner who empties it, and many who put something in.
+#[derive(Debug, Default)]
+pub(super) struct Inbox {
+    contents: Mutex<Contents>,
+    wake: Notify,
+}
+
+/// What lies in it.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    /// As they came.
+    pub(super) datagrams: VecDeque<Datagram>,
+    /// Of what was opened.
+    pub(super) notices: Vec<Notice>,
+    /// Why something was dropped for the first time.
+    pub(super) reasons: Vec<DropReason>,
+    /// The device is gone.
+    pub(super) lost: Option<io::Error>,
+}
+
+/// What there was no room for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Surplus {
+    /// Datagrams for the peer.
+    pub(super) datagrams: u64,
+    /// Session messages. Other notices without room stand for packets that have been dealt with.
+    pub(super) messages: u64,
+}
+
+impl Inbox {
+    /// Looks in.
+    pub(super) fn open(&self) -> MutexGuard<'_, Contents> {
+        // Nobody panics with the lid up; and if, the contents are still whole.
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until somebody has put something in since the last time.
+    pub(super) async fn filled(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Puts datagrams and notices in, as many as there is room for, and takes the others from the list.
+    pub(super) fn put(&self, datagrams: &mut Vec<Datagram>, notices: &mut Vec<Notice>) -> Surplus {
+        if datagrams.is_empty() && notices.is_empty() {
+            return Surplus::default();
+        }
+        let mut contents = self.open();
+        let room = DATAGRAMS
+            .saturating_sub(contents.datagrams.len())
+            .min(datagrams.len());
+        contents.datagrams.extend(datagrams.drain(..room));
+        let room = NOTICES.saturating_sub(contents.notices.len()).min(notices.len());
+        contents.notices.extend(notices.drain(..room));
+        drop(contents);
+        self.wake.notify_one();
+        let surplus = Surplus {
+            datagrams: datagrams.len() as u64,
+            messages: notices.iter().filter(|notice| notice.message.is_some()).count() as u64,
+        };
+        datagrams.clear();
+        notices.clear();
+        surplus
+    }
+
+    /// Has it told why something was dropped.
+    pub(super) fn put_reason(&self, reason: DropReason) {
+        let mut contents = self.open();
+        if !contents.reasons.contains(&reason) {
+            contents.reasons.push(reason);
+        }
+        drop(contents);
+        self.wake.notify_one();
+    }
+
+    /// Says that the device is gone.
+    pub(super) fn put_lost(&self, error: io::Error) {
+        self.open().lost.get_or_insert(error);
+        self.wake.notify_one();
+    }
+}

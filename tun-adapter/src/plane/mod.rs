@@ -1,0 +1,181 @@
+//! The data plane: threads that move packets between device and network by what the peer has decided.
+//!
+//! Each thread has its own queue of the device and a socket, and does everything with a packet that is to be done: no packet
+//! changes threads, waits for a lock or has memory allocated. What only the peer can decide goes into the inbox
+//! (logins, session messages, a client that has moved), and comes back as another table of sessions, which the threads
+//! look at anew for every batch.
+
+mod down;
+mod inbox;
+mod trains;
+mod up;
+mod worker;
+
+use std::io::{self, IoSlice};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use arc_swap::ArcSwap;
+use rustix::event::{EventfdFlags, eventfd};
+use sandhog_proto::secure::{DataPaths, DataPeer, Notice};
+use sandhog_proto::{Batch, Counters, DropReason};
+
+use crate::clock;
+use crate::failure::Failure;
+use crate::offload::header::Header;
+use crate::shell::{TURN_LIMIT, Transport, Troubles, explain_lost_device};
+use crate::tun::Queue;
+use crate::udp::{Route, Socket};
+use inbox::Inbox;
+use worker::Worker;
+
+/// What the threads share with the loop round the peer.
+#[derive(Debug)]
+struct Shared {
+    paths: ArcSwap<DataPaths>,
+    inbox: Inbox,
+    counters: Mutex<Counters>,
+}
+
+/// Threads at work. Dropping it stops them and waits for their end.
+#[derive(Debug)]
+pub struct Plane {
+    shared: Arc<Shared>,
+    /// What the peer itself sends and delivers goes through these.
+    queue: Arc<Queue>,
+    socket: Arc<Socket>,
+    stop: Arc<OwnedFd>,
+    threads: Vec<JoinHandle<()>>,
+    /// Of the paths that the threads have.
+    generation: Option<u64>,
+    notices: Vec<Notice>,
+    counters: Counters,
+    troubles: Troubles,
+}
+
+impl Plane {
+    /// Starts one thread for each queue of the device. They share the sockets, of which there is at least one.
+    ///
+    /// # Errors
+    ///
+    /// When the system has no thread or file descriptor left.
+    pub fn start(queues: Vec<Queue>, sockets: Vec<Socket>) -> Result<Self, Failure> {
+        let failure = |error: io::Error| Failure::runtime("start the threads for packets", error);
+        let queues: Vec<_> = queues.into_iter().map(Arc::new).collect();
+        let sockets: Vec<_> = sockets.into_iter().map(Arc::new).collect();
+        let (Some(queue), Some(socket)) = (queues.first(), sockets.first()) else {
+            return Err(failure(io::ErrorKind::InvalidInput.into()));
+        };
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        let stop = eventfd(0, flags).map_err(|error| failure(error.into()))?;
+        let mut plane = Self {
+            shared: Arc::new(Shared {
+                paths: ArcSwap::from_pointee(DataPaths::none()),
+                inbox: Inbox::default(),
+                counters: Mutex::default(),
+            }),
+            queue: queue.clone(),
+            socket: socket.clone(),
+            stop: Arc::new(stop),
+            threads: Vec::new(),
+            generation: None,
+            notices: Vec::new(),
+            counters: Counters::default(),
+            troubles: Troubles::default(),
+        };
+        for (number, (queue, socket)) in queues.into_iter().zip(sockets.iter().cycle()).enumerate() {
+            let worker = Worker {
+                queue,
+                socket: socket.clone(),
+                shared: plane.shared.clone(),
+                stop: plane.stop.clone(),
+            };
+            let thread = thread::Builder::new()
+                .name(format!("packets-{number}"))
+                .spawn(move || worker.run())
+                .map_err(failure)?;
+            plane.threads.push(thread);
+        }
+        Ok(plane)
+    }
+
+    fn note_lost(&mut self, result: io::Result<()>, action: &'static str) {
+        if let Err(error) = result {
+            if error.kind() != io::ErrorKind::WouldBlock {
+                self.troubles.report(action, &error);
+            }
+            self.counters.count_drop(DropReason::Overloaded);
+        }
+    }
+}
+
+impl<P: DataPeer> Transport<P> for Plane {
+    fn take(&mut self, peer: &mut P, input: &mut Batch, output: &mut Batch) -> Result<bool, Failure> {
+        let mut contents = self.shared.inbox.open();
+        if let Some(error) = contents.lost.take() {
+            return Err(explain_lost_device(error));
+        }
+        let count = contents.datagrams.len().min(TURN_LIMIT);
+        input.datagrams.extend(contents.datagrams.drain(..count));
+        let more = !contents.datagrams.is_empty();
+        self.notices.append(&mut contents.notices);
+        drop(contents);
+        peer.take_notices(clock::now(), &mut self.notices, output);
+        Ok(more)
+    }
+
+    fn flush(&mut self, peer: &mut P, output: &mut Batch) {
+        // First what the threads go by: an answer to what is sent may come before this function ends.
+        let generation = peer.generation();
+        if self.generation != Some(generation) {
+            self.generation = Some(generation);
+            self.shared.paths.store(Arc::new(peer.data_paths()));
+        }
+        for datagram in output.datagrams.drain(..) {
+            let route = Route {
+                remote: datagram.remote,
+                local: None,
+            };
+            let result = self.socket.send(route, &datagram.payload, datagram.payload.len());
+            self.note_lost(result.map(drop), "send a datagram");
+        }
+        for packet in output.packets.drain(..) {
+            let header = Header::default().to_bytes();
+            let result = self.queue.write(&[IoSlice::new(&header), IoSlice::new(&packet)]);
+            self.note_lost(result, "write a packet to the tunnel device");
+        }
+    }
+
+    async fn ready(&mut self, _output: &Batch) -> io::Result<()> {
+        self.shared.inbox.filled().await;
+        Ok(())
+    }
+
+    fn poll_drop(&mut self) -> Option<DropReason> {
+        self.shared.inbox.open().reasons.pop()
+    }
+
+    fn counters(&self) -> Counters {
+        let mut counters = self.counters.clone();
+        counters.add(
+            &self
+                .shared
+                .counters
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        counters
+    }
+}
+
+impl Drop for Plane {
+    fn drop(&mut self) {
+        // It cannot be full: nobody else writes, and this once.
+        let _ = rustix::io::write(&self.stop, &1_u64.to_ne_bytes());
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has said so.
+            let _ = thread.join();
+        }
+    }
+}

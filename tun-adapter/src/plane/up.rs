@@ -1,0 +1,149 @@
+//! From the device to the network: packets are read, cut up, sealed where they lie, and sent.
+
+use std::io;
+use std::ops::Range;
+
+use sandhog_proto::secure::{DataPath, DataPaths, HEADER_LEN, OVERHEAD};
+use sandhog_proto::{Counters, DropReason, Instant};
+
+use super::Shared;
+use super::trains::Trains;
+use crate::clock;
+use crate::offload::Split;
+use crate::offload::header::Header;
+use crate::shell::Troubles;
+use crate::tun::{Queue, READ_BUFFER};
+use crate::udp::Socket;
+
+/// Most packets or superpackets read before they are sent.
+const READS: usize = 64;
+/// Most bytes that sealing adds to a packet: code, nonce, tag, and padding to a multiple of 16.
+const MOST_ADDED: usize = OVERHEAD + 15;
+
+/// The way up of one thread.
+#[derive(Debug)]
+pub(super) struct Up {
+    buffer: Box<[u8]>,
+    trains: Trains,
+}
+
+/// What a run needs besides.
+pub(super) struct Sending<'a> {
+    pub(super) queue: &'a Queue,
+    pub(super) socket: &'a Socket,
+    pub(super) shared: &'a Shared,
+    pub(super) counters: &'a mut Counters,
+    pub(super) troubles: &'a mut Troubles,
+}
+
+impl Up {
+    pub(super) fn new() -> Self {
+        Self {
+            buffer: vec![0; READ_BUFFER].into_boxed_slice(),
+            trains: Trains::new(),
+        }
+    }
+
+    /// Moves what the device has at present, up to a bound.
+    ///
+    /// # Errors
+    ///
+    /// When the device is gone.
+    pub(super) fn run(&mut self, sending: &mut Sending<'_>) -> io::Result<()> {
+        let Some(mut read) = self.read(sending.queue)? else {
+            return Ok(());
+        };
+        let paths = sending.shared.paths.load();
+        let now = clock::now();
+        for _ in 0..READS {
+            let (header, place) = read;
+            self.take(&paths, now, &header, place, sending);
+            if self.trains.are_long() {
+                break;
+            }
+            match self.read(sending.queue)? {
+                Some(next) => read = next,
+                None => break,
+            }
+        }
+        self.trains
+            .send(sending.socket, sending.counters, sending.troubles);
+        Ok(())
+    }
+
+    /// The next packet that is worth anything, if there is one now.
+    fn read(&mut self, queue: &Queue) -> io::Result<Option<(Header, Range<usize>)>> {
+        match queue.read(&mut self.buffer) {
+            Ok(read) => Ok(Some(read)),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted | io::ErrorKind::InvalidData => {
+                    Ok(None)
+                }
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Seals what was read. All packets of a superpacket go the same way.
+    fn take(
+        &mut self,
+        paths: &DataPaths,
+        now: Instant,
+        header: &Header,
+        place: Range<usize>,
+        sending: &mut Sending<'_>,
+    ) {
+        let packet = &self.buffer[place];
+        let path = match paths.route(packet) {
+            Ok(path) => path,
+            Err(reason) => return sending.counters.count_drop(reason),
+        };
+        let Ok(mut split) = Split::new(header, packet) else {
+            return sending.counters.count_drop(DropReason::NotIp);
+        };
+        let mut account = Account::default();
+        while let Some(len) = split.next_len() {
+            let most = len + MOST_ADDED;
+            if self.trains.room(most).is_none() {
+                account.settle(path, now, sending.counters);
+                self.trains
+                    .send(sending.socket, sending.counters, sending.troubles);
+            }
+            // An empty area has room for the longest packet there is.
+            let Some(frame) = self.trains.room(most) else {
+                break;
+            };
+            if split.next(&mut frame[HEADER_LEN..]).is_none() {
+                break;
+            }
+            match path.seal(now, frame, len) {
+                Ok(sealed) => {
+                    self.trains.push(path.remote(), sealed);
+                    account.packets += 1;
+                    account.bytes += len as u64;
+                }
+                Err(reason) => sending.counters.count_drop(reason),
+            }
+        }
+        account.settle(path, now, sending.counters);
+    }
+}
+
+/// What was sealed for one session and is not noted yet.
+#[derive(Default)]
+struct Account {
+    packets: u64,
+    bytes: u64,
+}
+
+impl Account {
+    /// Notes it, before it is sent.
+    fn settle(&mut self, path: &DataPath, now: Instant, counters: &mut Counters) {
+        let Self { packets, bytes } = std::mem::take(self);
+        if packets > 0 {
+            path.sending(now, packets, bytes);
+            counters.packets_out += packets;
+            counters.bytes_out += bytes;
+        }
+    }
+}

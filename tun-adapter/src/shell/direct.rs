@@ -1,0 +1,143 @@
+//! The plain transport: a socket and a device that the loop's own thread reads and writes.
+//!
+//! What socket or device would not take at the moment is kept, and nothing new is taken in until it is gone: the kernel's
+//! queues are the only queues that grow, and they drop what does not fit.
+
+use std::future::Future;
+use std::io;
+
+use sandhog_proto::{Batch, Datagram, PacketBuf};
+use tokio::net::UdpSocket;
+
+use super::{TURN_LIMIT, Transport, Troubles};
+use crate::failure::Failure;
+
+/// No UDP payload and no IP packet is longer.
+const LONGEST: usize = 65_535;
+
+/// Where inner packets come from and go to. One call moves one whole IP packet.
+pub trait Device {
+    /// Waits until a packet may be read. May come back too early.
+    fn readable(&self) -> impl Future<Output = io::Result<()>>;
+
+    /// Waits until a packet may be written. May come back too early.
+    fn writable(&self) -> impl Future<Output = io::Result<()>>;
+
+    /// Reads one packet into `packet` and gives its length.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::WouldBlock`] when there is none now, any other when the device is gone.
+    fn try_read(&self, packet: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes one packet.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::WouldBlock`] when the packet has to wait, any other when the device does not want it.
+    fn try_write(&self, packet: &[u8]) -> io::Result<usize>;
+}
+
+/// A socket and a device.
+#[derive(Debug)]
+pub struct Direct<D> {
+    socket: UdpSocket,
+    device: D,
+    scratch: Vec<u8>,
+    troubles: Troubles,
+}
+
+impl<D: Device> Direct<D> {
+    pub(super) fn new(socket: UdpSocket, device: D) -> Self {
+        Self {
+            socket,
+            device,
+            scratch: vec![0; LONGEST],
+            troubles: Troubles::default(),
+        }
+    }
+
+    fn take_datagrams(&mut self, input: &mut Batch) -> bool {
+        for _ in 0..TURN_LIMIT {
+            match self.socket.try_recv_from(&mut self.scratch) {
+                Ok((len, remote)) => {
+                    let payload = PacketBuf::copied_from(&self.scratch[..len]);
+                    input.datagrams.push(Datagram {
+                        remote,
+                        kind: "",
+                        payload,
+                    });
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                // An ICMP error about an earlier datagram, for instance. Reading it has cleared it.
+                Err(error) => self.troubles.report("receive a datagram", &error),
+            }
+        }
+        true
+    }
+
+    fn take_packets(&mut self, input: &mut Batch) -> Result<bool, Failure> {
+        for _ in 0..TURN_LIMIT {
+            match self.device.try_read(&mut self.scratch) {
+                Ok(len) => input.packets.push(PacketBuf::copied_from(&self.scratch[..len])),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(explain_lost_device(error)),
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Why the program ends when its device does.
+pub(crate) fn explain_lost_device(error: io::Error) -> Failure {
+    Failure::runtime("read from the tunnel device", error)
+        .with_help("the device was removed while it was in use; start again")
+}
+
+impl<P, D: Device> Transport<P> for Direct<D> {
+    fn take(&mut self, _peer: &mut P, input: &mut Batch, output: &mut Batch) -> Result<bool, Failure> {
+        if !output.is_empty() {
+            return Ok(false);
+        }
+        let more_datagrams = self.take_datagrams(input);
+        let more_packets = self.take_packets(input)?;
+        Ok(more_datagrams || more_packets)
+    }
+
+    fn flush(&mut self, _peer: &mut P, output: &mut Batch) {
+        let mut sent = 0;
+        for datagram in &output.datagrams {
+            match self.socket.try_send_to(&datagram.payload, datagram.remote) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => self.troubles.report("send a datagram", &error),
+            }
+            sent += 1;
+        }
+        output.datagrams.drain(..sent);
+
+        let mut written = 0;
+        for packet in &output.packets {
+            match self.device.try_write(packet) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => self
+                    .troubles
+                    .report("write a packet to the tunnel device", &error),
+            }
+            written += 1;
+        }
+        output.packets.drain(..written);
+    }
+
+    async fn ready(&mut self, output: &Batch) -> io::Result<()> {
+        let idle = output.is_empty();
+        tokio::select! {
+            ready = self.socket.readable(), if idle => ready,
+            ready = self.device.readable(), if idle => ready,
+            ready = self.socket.writable(), if !output.datagrams.is_empty() => ready,
+            ready = self.device.writable(), if !output.packets.is_empty() => ready,
+        }
+    }
+}
