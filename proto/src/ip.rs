@@ -1,6 +1,6 @@
 //! As much of an inner IP packet's header as a tunnel looks at: version and addresses.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The addresses of an IP packet (RFC 791, section 3.1; RFC 8200, section 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +36,48 @@ impl IpAddresses {
     }
 }
 
+/// The protocol number of UDP, and the header number of a fragment (RFC 8200, section 4.5).
+const UDP: u8 = 17;
+const FRAGMENT: u8 = 44;
+
+/// Whether an inner packet to `destination` is a datagram of the tunnel itself: UDP to `remote`, or a later fragment of such
+/// a one. A route that leads those into the tunnel would have each wrapped again and again, for ever.
+pub(crate) fn is_own_datagram(packet: &[u8], destination: IpAddr, remote: SocketAddr) -> bool {
+    destination == remote.ip().to_canonical()
+        && udp_port(packet).is_some_and(|port| port.is_none_or(|port| port == remote.port()))
+}
+
+/// The destination port of UDP: `None` if it is no UDP, and nothing inside if only the first fragment tells.
+fn udp_port(packet: &[u8]) -> Option<Option<u16>> {
+    let (at, protocol, offset) = match packet.first()? >> 4 {
+        4 => {
+            let [version_and_length, _, _, _, _, _, offset @ .., _, protocol] = packet.first_chunk::<10>()?;
+            let len = usize::from(version_and_length & 0x0f) * 4;
+            (len, *protocol, u16::from_be_bytes(*offset) & 0x1fff)
+        }
+        _ => match *packet.get(6)? {
+            FRAGMENT => {
+                let [protocol, _, offset @ ..] = packet.get(40..)?.first_chunk::<4>()?;
+                (48, *protocol, u16::from_be_bytes(*offset) >> 3)
+            }
+            protocol => (40, protocol, 0),
+        },
+    };
+    if protocol != UDP {
+        return None;
+    }
+    if offset > 0 {
+        return Some(None);
+    }
+    let [_, _, port @ ..] = packet.get(at..)?.first_chunk::<4>()?;
+    Some(Some(u16::from_be_bytes(*port)))
+}
+
 #[cfg(test)]
 mod tests {
+    use alloc::vec;
+    use alloc::vec::Vec;
+
     use super::*;
 
     #[test]
@@ -63,6 +103,67 @@ mod tests {
             (read.source, read.destination),
             ("fd00::2".parse().unwrap(), "fd00::1".parse().unwrap())
         );
+    }
+
+    /// Whether it is taken for a datagram to 198.18.0.1:4000 or [2001:db8::1]:4000.
+    fn is_own(packet: &[u8]) -> bool {
+        let destination = IpAddresses::read(packet).expect("a full header").destination;
+        let host = if destination.is_ipv4() {
+            "198.18.0.1:4000"
+        } else {
+            "[2001:db8::1]:4000"
+        };
+        is_own_datagram(packet, destination, host.parse().unwrap())
+    }
+
+    fn v4(protocol: u8, offset: u16, port: u16) -> Vec<u8> {
+        let mut packet = vec![
+            0x46, 0, 0, 0, 0, 0, 0, 0, 64, protocol, 0, 0, 10, 9, 0, 2, 198, 18, 0, 1,
+        ];
+        packet[6..8].copy_from_slice(&(offset | 0x2000).to_be_bytes());
+        packet.extend([0; 4]); // an option
+        packet.extend([9, 9]);
+        packet.extend(port.to_be_bytes());
+        packet
+    }
+
+    fn v6(fragment: Option<u16>, port: u16) -> Vec<u8> {
+        let mut packet = vec![0x60, 0, 0, 0, 0, 0, if fragment.is_some() { 44 } else { 17 }, 64];
+        for address in ["fd00::2", "2001:db8::1"] {
+            packet.extend(address.parse::<Ipv6Addr>().unwrap().octets());
+        }
+        if let Some(offset) = fragment {
+            packet.extend([17, 0]);
+            packet.extend((offset << 3 | 1).to_be_bytes());
+            packet.extend([0; 4]);
+        }
+        packet.extend([9, 9]);
+        packet.extend(port.to_be_bytes());
+        packet
+    }
+
+    #[test]
+    fn a_datagram_of_the_tunnel_itself_is_known_in_either_version_whole_or_in_fragments() {
+        assert!(is_own(&v4(17, 0, 4000)) && is_own(&v6(None, 4000)) && is_own(&v6(Some(0), 4000)));
+        assert!(
+            is_own(&v4(17, 185, 1)) && is_own(&v6(Some(185), 1)),
+            "later fragments have no port"
+        );
+        let remote: SocketAddr = "[::ffff:198.18.0.1]:4000".parse().unwrap();
+        assert!(is_own_datagram(&v4(17, 0, 4000), [198, 18, 0, 1].into(), remote));
+    }
+
+    #[test]
+    fn other_ports_protocols_and_hosts_are_not_the_tunnels_own() {
+        assert!(!is_own(&v4(17, 0, 4001)) && !is_own(&v6(None, 53)) && !is_own(&v6(Some(0), 53)));
+        assert!(!is_own(&v4(6, 0, 4000)) && !is_own(&v4(1, 185, 4000)));
+        let mut elsewhere = v4(17, 0, 4000);
+        elsewhere[19] = 2;
+        assert!(!is_own(&elsewhere));
+        let cut = v4(17, 0, 4000);
+        for len in 20..cut.len() {
+            assert!(!is_own(&cut[..len]), "{len} bytes");
+        }
     }
 
     #[test]

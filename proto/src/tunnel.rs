@@ -270,6 +270,8 @@ drop_reasons! {
     KeyExpired = "key-expired",
     /// From one client to another, where clients are kept apart.
     ClientIsolated = "client-isolated",
+    /// An inner packet that is a datagram of this tunnel: a route leads the tunnel into itself.
+    RoutingLoop = "routing-loop",
     /// More than could be worked on, or than the network or the device would take, at that moment.
     Overloaded = "overloaded",
 }

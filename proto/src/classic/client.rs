@@ -13,7 +13,7 @@ use super::codec::{Code, Codec, DecodeError, SealError};
 use super::outbox::Outbox;
 use super::{Key, MAX_CREDENTIAL_LEN, stream};
 use crate::attempt::{Attempt, Schedule};
-use crate::ip::IpAddresses;
+use crate::ip::{IpAddresses, is_own_datagram};
 use crate::{
     ApiMisuse, Batch, Command, Counters, Datagram, DropReason, Event, EventKind, Instant, NetworkSettings,
     PacketBuf, Peer, Reason, StartError, TunnelStatus,
@@ -263,10 +263,15 @@ impl Client {
         self.outbox.queues.advance(now);
         if !self.is_up() || self.is_asleep {
             self.outbox.queues.drop(DropReason::NotConnected, packet.tag);
-        } else if IpAddresses::read(&packet).is_none() {
-            self.outbox.queues.drop(DropReason::NotIp, packet.tag);
-        } else {
-            self.outbox.send_packet(self.config.server, packet);
+            return Ok(());
+        }
+        let server = self.config.server;
+        match IpAddresses::read(&packet) {
+            None => self.outbox.queues.drop(DropReason::NotIp, packet.tag),
+            Some(addresses) if is_own_datagram(&packet, addresses.destination, server) => {
+                self.outbox.queues.drop(DropReason::RoutingLoop, packet.tag);
+            }
+            Some(_) => self.outbox.send_packet(server, packet),
         }
         Ok(())
     }

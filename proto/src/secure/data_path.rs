@@ -13,7 +13,7 @@ use super::frame::{CONTROL_LEN, session_header};
 use super::opener::{Body, OpenError, Opened, Opener};
 use super::sealer::Sealer;
 use super::signs::Signs;
-use crate::ip::IpAddresses;
+use crate::ip::{IpAddresses, is_own_datagram};
 use crate::mutant::{Mutant, planted};
 use crate::{Batch, DropReason, Instant, PacketBuf, Peer};
 
@@ -285,7 +285,11 @@ impl DataPaths {
                 (place.and_then(|place| self.paths.get(place)), DropReason::NoRoute)
             }
         };
-        path.map(|path| &**path).ok_or(reason)
+        let path = path.ok_or(reason)?;
+        if self.side == Side::Client && is_own_datagram(packet, addresses.destination, path.remote) {
+            return Err(DropReason::RoutingLoop);
+        }
+        Ok(path)
     }
 
     /// What is to be done with a datagram from the outer network.

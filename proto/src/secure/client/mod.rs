@@ -27,7 +27,7 @@ use super::frame::session_header;
 use super::message::Message;
 use super::session::{DEAD_AFTER, Input, Session};
 use super::{Code, generator, stream};
-use crate::ip::IpAddresses;
+use crate::ip::{IpAddresses, is_own_datagram};
 use crate::job::{Job, JobDone, Outcome};
 use crate::mutant::{Mutant, planted};
 use crate::queues::Queues;
@@ -252,6 +252,9 @@ impl Client {
         let now = self.queues.advance(now);
         match &mut self.session {
             Some(session) if self.asleep_since.is_none() => match IpAddresses::read(&packet) {
+                Some(addresses) if is_own_datagram(&packet, addresses.destination, session.remote()) => {
+                    self.queues.drop(DropReason::RoutingLoop, packet.tag);
+                }
                 Some(_) => session.send_packet(now, packet, &mut self.queues),
                 None => self.queues.drop(DropReason::NotIp, packet.tag),
             },
