@@ -26,6 +26,8 @@ mod node;
 mod profile;
 mod progress;
 pub mod record;
+#[cfg(all(feature = "cli", unix))]
+mod relay;
 pub mod report;
 mod run;
 pub mod scenario;

@@ -3,6 +3,8 @@
 
 mod human;
 mod output;
+#[cfg(unix)]
+mod relay;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -56,6 +58,11 @@ enum Command {
     },
     /// Prints the JSON Schema of scenario files
     Schema,
+    /// Passes UDP datagrams on to a server and back, over a link of the laboratory in real time, until SIGTERM or SIGINT
+    ///
+    /// Prints where it listens once it does, and at the end what it has passed on and lost.
+    #[cfg(unix)]
+    Relay(relay::Arguments),
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -119,6 +126,8 @@ fn dispatch(command: Command) -> Result<bool, BadInput> {
             print(&format!("{:#}\n", scenario::schema()));
             Ok(true)
         }
+        #[cfg(unix)]
+        Command::Relay(arguments) => relay::run(arguments).map(|()| true),
     }
 }
 

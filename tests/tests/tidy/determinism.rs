@@ -85,3 +85,17 @@ fn a_word_is_found_in_code_and_not_in_comments_or_longer_words() {
     assert_eq!(offences(&source("let x: f64 = 1.0;\n")).len(), 1);
     assert!(offences(&source("// f64 would differ\nlet f64_free = 1;\n")).is_empty());
 }
+
+/// Where the laboratory may look at the clock of the world.
+const WORLD_TIME: &[&str] = &["sim/src/cli/mod.rs", "sim/src/relay/live.rs"];
+
+#[test]
+fn the_clock_of_the_world_is_looked_at_where_no_run_sees_it() {
+    let lookers = sources().into_iter().filter(|source| {
+        source.has_ending(&["rs"])
+            && DECIDING.iter().any(|folder| source.path.starts_with(folder))
+            && source.text.contains("std::time::Instant")
+            && !WORLD_TIME.contains(&&*source.path)
+    });
+    holds("time is an input", lookers.map(|source| source.path));
+}
