@@ -125,6 +125,10 @@ addresses = [\"10.9.0.1/24\", \"fd00:9::1/64\"]
 # search = [\"example.com\"]
 # keepalive = 25                   # a client that has sent nothing for so many seconds pings; 0: never
 # isolated = true                  # clients do not reach each other through the tunnel
+
+# [forwarding]                     # this machine as a router for the clients, while the server runs
+# enabled = true
+# masquerade = true                # under its own addresses
 ";
 
 /// The client's configuration file.

@@ -6,6 +6,7 @@ use std::io;
 
 use sandhog_proto::{Counters, DropReason};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 
 use crate::failure::Failure;
@@ -51,6 +52,13 @@ pub(crate) fn warn_of_files(warnings: &[String]) {
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    together: Option<Together>,
+}
+
+/// The tie between two lives of one process: each ends when the other has.
+struct Together {
+    other: oneshot::Receiver<()>,
+    _own: oneshot::Sender<()>,
 }
 
 impl Signals {
@@ -59,14 +67,35 @@ impl Signals {
         Ok(Self {
             terminate: catch(SignalKind::terminate())?,
             interrupt: catch(SignalKind::interrupt())?,
+            together: None,
         })
+    }
+
+    /// The same for two lives of which each stops as well when the other has dropped its own.
+    pub(crate) fn catch_for_two() -> Result<[Self; 2], Failure> {
+        let (mut first, mut second) = (Self::catch()?, Self::catch()?);
+        let ((own, others), (others_own, other)) = (oneshot::channel(), oneshot::channel());
+        first.together = Some(Together { other, _own: own });
+        second.together = Some(Together {
+            other: others,
+            _own: others_own,
+        });
+        Ok([first, second])
     }
 
     /// Waits for one of them and gives its name. May be dropped and called again.
     pub(crate) async fn stop(&mut self) -> &'static str {
+        let other = async {
+            match &mut self.together {
+                // Nothing is ever sent: it ends when the sender does.
+                Some(together) => drop((&mut together.other).await),
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+            () = other => "the other profile has ended",
         }
     }
 }

@@ -362,3 +362,84 @@ fn debug_output_of_a_configuration_holds_no_secret() {
         );
     }
 }
+
+/// The same with something at the end of the server's own file.
+#[track_caller]
+fn check_server_and(more: &str, place: &str, message: &str) {
+    let text = format!("{SERVER}\n{more}");
+    let line = text.lines().count() - more.lines().count() + 1;
+    let expected = format!("error: server.toml:{line}:{place}: {message}\n");
+    check_server_with("server.toml", &text, expected.trim_end());
+}
+
+#[test]
+fn nothing_is_forwarded_unless_the_file_says_so() {
+    let folder = folder();
+    let server = load_server(&folder).expect("a good file");
+    assert!(!server.forwarding.is_enabled && !server.forwarding.masquerades && server.classic.is_none());
+    folder.write(
+        "server.toml",
+        &format!("{SERVER}\n[forwarding]\nenabled = true\nmasquerade = true\n"),
+    );
+    let server = load_server(&folder).expect("a good file");
+    assert!(server.forwarding.is_enabled && server.forwarding.masquerades);
+}
+
+#[test]
+fn masquerade_without_forwarding_is_a_mistake() {
+    check_server_and(
+        "[forwarding]\nmasquerade = true\n",
+        "1",
+        "`masquerade` is about packets that are forwarded, and forwarding is not enabled\n\
+         help: add `enabled = true` to [forwarding]",
+    );
+}
+
+/// The classic profile beside the secure one.
+const BESIDE: &str = r#"[classic]
+listen = "0.0.0.0:40405"
+key-file = "key"
+[classic.device]
+name = "classic0"
+addresses = ["10.8.0.1/24"]
+[[classic.users]]
+login = "old"
+password-hash = "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$nfV2eDwO7GHuPVTZGcM+yyZeMqkKRYDCiXAFjKKLlEM"
+addresses = ["10.8.0.2"]
+"#;
+
+#[test]
+fn the_classic_profile_runs_beside_the_secure_one_with_all_of_its_own() {
+    let folder = folder();
+    folder.write("server.toml", &format!("{SERVER}\n{BESIDE}"));
+    let classic = load_server(&folder)
+        .expect("a good file")
+        .classic
+        .expect("both profiles");
+    assert_eq!(classic.listen.to_string(), "0.0.0.0:40405");
+    assert_eq!(classic.device.name.as_str(), "classic0");
+    assert_eq!(classic.users[0].login, "old");
+}
+
+#[test]
+fn the_two_profiles_share_no_port_no_device_and_no_network() {
+    for (old, new, message) in [
+        (
+            "name = \"classic0\"",
+            "name = \"sandhog0\"",
+            "the device `sandhog0` is that of the secure profile\nhelp: give [classic.device] a `name` of its own",
+        ),
+        (
+            "40405",
+            "40404",
+            "the port 40404 is that of the secure profile\nhelp: give [classic] a port of its own in `listen`",
+        ),
+        (
+            "10.8.0.1/24",
+            "10.8.0.1/5",
+            "the networks of 10.8.0.1/5 and 10.9.0.1/24 overlap\nhelp: give [classic.device] networks of its own",
+        ),
+    ] {
+        check_server_and(&BESIDE.replace(old, new), "1", message);
+    }
+}

@@ -184,7 +184,7 @@ fn networks(source: &Source, list: Vec<Spanned<Text<IpPrefix>>>) -> Result<Vec<I
 }
 
 /// The network that an address lies in: no bit set behind the prefix.
-fn network_of(prefix: IpPrefix) -> IpPrefix {
+pub(crate) fn network_of(prefix: IpPrefix) -> IpPrefix {
     let IpPrefix { address, length } = prefix;
     let host_bits = |width: u32| width - u32::from(length);
     let address = match address {

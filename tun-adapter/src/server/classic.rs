@@ -11,13 +11,14 @@ use crate::control::command::nothing_to_reload;
 use crate::control::desk::Desk;
 use crate::control::{Answer, Question};
 use crate::failure::Failure;
+use crate::net::record::Ledger;
 use crate::service::{DropLog, Signals, tell_counters, warn_of_classic, warn_of_files};
 use crate::shell::{Direct, Shell};
 use crate::status::{Profile, Progress, Role, Status};
 use crate::tun::Tun;
 use crate::{config, interface, notify, random};
 
-pub(super) async fn run(config: Server) -> Result<(), Failure> {
+pub(super) async fn run(config: Server, mut signals: Signals) -> Result<(), Failure> {
     let Server {
         listen,
         key,
@@ -27,11 +28,6 @@ pub(super) async fn run(config: Server) -> Result<(), Failure> {
     } = config;
     warn_of_classic();
     warn_of_files(&warnings);
-    let mut signals = Signals::catch()?;
-    let socket = bind(listen).await?;
-    let tun = Tun::create(&device.name)?;
-    let mut desk = Desk::open(&device.name)?;
-    interface::apply(&device.name, &own_settings(listen, &device)).await?;
     let user_count = users.len();
     let server = classic::Server::new(classic::ServerConfig {
         key,
@@ -40,7 +36,38 @@ pub(super) async fn run(config: Server) -> Result<(), Failure> {
         seed: random::bytes()?,
     })
     .map_err(|error| Failure::input(error.to_string()))?;
-    let mut shell = Shell::new(server, socket, tun)?;
+    let left = Ledger::clear(&device.name, false).await?;
+    let socket = bind(listen).await?;
+    let tun = Tun::create(&device.name)?;
+    let mut desk = Desk::open(&device.name)?;
+    let ledger = Ledger::begin(&device.name, left)?;
+    let own = Own {
+        listen,
+        users: user_count,
+        device,
+    };
+    let shell = Shell::new(server, socket, tun)?;
+    let result = serve(shell, &mut signals, &mut desk, &own).await;
+    let undone = ledger.end().await;
+    result.and(undone)
+}
+
+/// What a server is on this machine.
+struct Own {
+    listen: SocketAddr,
+    device: config::Device,
+    users: usize,
+}
+
+/// Brings the device up and serves until a signal to stop.
+async fn serve(
+    mut shell: Shell<classic::Server, Direct<Tun>>,
+    signals: &mut Signals,
+    desk: &mut Desk,
+    own: &Own,
+) -> Result<(), Failure> {
+    let Own { listen, device, .. } = own;
+    interface::apply(&device.name, &own_settings(*listen, device)).await?;
     let about = format!("listening on {listen}, device {}", device.name);
     info!("ready: {about}");
     notify::ready(&about);
@@ -56,7 +83,7 @@ pub(super) async fn run(config: Server) -> Result<(), Failure> {
             call = desk.next() => {
                 call.answer_with(|question| match question {
                     Question::Status => {
-                        Answer::Status(status(&mut shell, &progress, listen, &device, user_count).into())
+                        Answer::Status(status(&mut shell, &progress, own).into())
                     }
                     Question::Reload => nothing_to_reload(),
                 });
@@ -78,17 +105,16 @@ pub(super) async fn run(config: Server) -> Result<(), Failure> {
 }
 
 /// How the server is.
-fn status(
-    shell: &mut Shell<classic::Server, Direct<Tun>>,
-    progress: &Progress,
-    listen: SocketAddr,
-    device: &config::Device,
-    users: usize,
-) -> Status {
+fn status(shell: &mut Shell<classic::Server, Direct<Tun>>, progress: &Progress, own: &Own) -> Status {
+    let Own {
+        listen,
+        device,
+        users,
+    } = own;
     let mut status = progress
         .status(Role::Server, Profile::Classic, &device.name, &shell.counters())
-        .with_settings(&own_settings(listen, device));
+        .with_settings(&own_settings(*listen, device));
     let sessions = shell.with_peer(|server, _| server.session_count());
-    status.server = Some(progress.server(listen, users, 0, sessions, std::iter::empty()));
+    status.server = Some(progress.server(*listen, *users, 0, sessions, std::iter::empty()));
     status
 }

@@ -1,6 +1,7 @@
 //! The life of `sandhog server`: device, socket, then events until a signal.
 
 mod classic;
+mod forwarding;
 pub mod secure;
 
 use std::io;
@@ -11,6 +12,7 @@ use tokio::net::UdpSocket;
 
 use crate::config::{Device, Server};
 use crate::failure::Failure;
+use crate::service::Signals;
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -18,10 +20,19 @@ use crate::failure::Failure;
 ///
 /// When socket or device cannot be had, or the device is lost.
 pub async fn run(config: Server) -> Result<(), Failure> {
-    match config {
-        Server::Secure(config) => secure::run(*config).await,
-        Server::Classic(config) => classic::run(*config).await,
-    }
+    let mut config = match config {
+        Server::Secure(config) => *config,
+        Server::Classic(config) => return classic::run(*config, Signals::catch()?).await,
+    };
+    let Some(beside) = config.classic.take() else {
+        return secure::run(config, Signals::catch()?).await;
+    };
+    let [signals, others_signals] = Signals::catch_for_two()?;
+    let (secure, classic) = tokio::join!(
+        secure::run(config, signals),
+        classic::run(*beside, others_signals)
+    );
+    secure.and(classic)
 }
 
 async fn bind(listen: SocketAddr) -> Result<UdpSocket, Failure> {

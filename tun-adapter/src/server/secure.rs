@@ -7,11 +7,12 @@ use sandhog_proto::secure::{self, Login, UserStore};
 use tokio::task::JoinHandle;
 use tracing::{debug, error, info, warn};
 
-use super::{explain_bind, own_settings};
+use super::{explain_bind, forwarding, own_settings};
 use crate::config::secure::Server;
 use crate::control::desk::{Call, Desk};
 use crate::control::{Answer, Question};
 use crate::failure::Failure;
+use crate::net::record::Ledger;
 use crate::plane::Plane;
 use crate::service::{DropLog, Hangup, Signals, tell_counters, warn_of_files};
 use crate::shell::{Shell, Transport};
@@ -21,7 +22,7 @@ use crate::udp::Socket;
 use crate::users::UsersFile;
 use crate::{clock, config, interface, notify, random};
 
-pub(super) async fn run(config: Server) -> Result<(), Failure> {
+pub(super) async fn run(config: Server, mut signals: Signals) -> Result<(), Failure> {
     warn_of_files(&config.warnings);
     let protocol = config.protocol(random::bytes()?, Some(clock::unix_origin()));
     let server = secure::Server::new(protocol).map_err(|error| config.users_file.explain(&error))?;
@@ -32,33 +33,42 @@ pub(super) async fn run(config: Server) -> Result<(), Failure> {
         listen,
         users_file,
         device,
+        forwarding,
         offload,
         workers,
         ..
     } = config;
-    let (mut signals, mut hangup) = (Signals::catch()?, Hangup::catch()?);
+    let mut hangup = Hangup::catch()?;
+    let left = Ledger::clear(&device.name, false).await?;
     let sockets = Socket::bind_many(listen, workers, &offload.socket_options())
         .map_err(|error| explain_bind(listen, &error))?;
     let queues = Queue::open(&device.name, workers, offload.tun_segmentation)?;
     let mut desk = Desk::open(&device.name)?;
-    interface::apply(&device.name, &own_settings(listen, &device)).await?;
-    // A new server remembers no failed logins.
-    if let Err(failure) = users_file.take_unlocks() {
-        warn!("{}", failure.message());
-    }
-    let mut life = Life::new(Shell::over(server, Plane::start(queues, sockets)?)?, users_file);
-    let about = format!(
-        "listening on {listen}, device {}; users: {}",
-        device.name,
-        life.count_users()
-    );
-    info!("ready: {about}");
-    notify::ready(&about);
+    let mut ledger = Ledger::begin(&device.name, left)?;
     let own = Own { listen, device };
-    let result = life.run(&mut signals, &mut hangup, &mut desk, &own).await;
-    notify::stopping();
-    life.end().await;
-    result
+    let result = async {
+        interface::apply(&own.device.name, &own_settings(listen, &own.device)).await?;
+        forwarding::apply(&mut ledger, &own.device, forwarding).await?;
+        // A new server remembers no failed logins.
+        if let Err(failure) = users_file.take_unlocks() {
+            warn!("{}", failure.message());
+        }
+        let mut life = Life::new(Shell::over(server, Plane::start(queues, sockets)?)?, users_file);
+        let about = format!(
+            "listening on {listen}, device {}; users: {}",
+            own.device.name,
+            life.count_users()
+        );
+        info!("ready: {about}");
+        notify::ready(&about);
+        let result = life.run(&mut signals, &mut hangup, &mut desk, &own).await;
+        notify::stopping();
+        life.end().await;
+        result
+    }
+    .await;
+    let undone = ledger.end().await;
+    result.and(undone)
 }
 
 /// What a server is on this machine.

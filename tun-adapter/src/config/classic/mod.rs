@@ -5,3 +5,4 @@ mod server;
 
 pub use client::Client;
 pub use server::Server;
+pub(super) use server::ServerTable;

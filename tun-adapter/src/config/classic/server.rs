@@ -42,6 +42,29 @@ struct ServerFile {
     users: OneOrMore<UserTable>,
 }
 
+/// The same as a table in the file of a server of the secure profile.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(in crate::config) struct ServerTable {
+    listen: Text<SocketAddr>,
+    key: Option<Spanned<Text<Secret>>>,
+    key_file: Option<Spanned<PathBuf>>,
+    device: DeviceTable,
+    users: OneOrMore<UserTable>,
+}
+
+impl From<ServerFile> for ServerTable {
+    fn from(file: ServerFile) -> Self {
+        Self {
+            listen: file.listen,
+            key: file.key,
+            key_file: file.key_file,
+            device: file.device,
+            users: file.users,
+        }
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct UserTable {
@@ -63,6 +86,15 @@ impl Server {
     /// The first thing that is wrong, with its place.
     pub(in crate::config) fn read(source: &Source) -> Result<Self, Failure> {
         let file: ServerFile = source.parse()?;
+        Self::of(source, file.into())
+    }
+
+    /// Checks what stands in a file, as the whole of it or as a table.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong, with its place.
+    pub(in crate::config) fn of(source: &Source, file: ServerTable) -> Result<Self, Failure> {
         let mut warnings = Vec::new();
         // Somebody who reads a hash can guess the password at leisure.
         warn_if_world_readable(source.path(), &mut warnings);

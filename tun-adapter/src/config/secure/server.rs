@@ -9,6 +9,7 @@ use sandhog_proto::secure::{self, ConfigError, Psk, ServerConfig, ServerSetup, S
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::config::classic::{self, ServerTable};
 use crate::config::device::DeviceTable;
 use crate::config::secret::{read_secret, warn_if_world_readable};
 use crate::config::source::Source;
@@ -42,8 +43,24 @@ pub struct Server {
     pub offload: Offload,
     /// How many threads move packets, at least one.
     pub workers: usize,
+    /// Whether the machine becomes a router for them.
+    pub forwarding: Forwarding,
+    /// A server of the classic profile that runs beside it, on a device of its own.
+    pub classic: Option<Box<classic::Server>>,
     /// What the person who starts the server should know.
     pub warnings: Vec<String>,
+}
+
+/// What the machine does with the clients' packets to other networks.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Forwarding {
+    /// Whether it passes them on.
+    #[serde(rename = "enabled", default)]
+    pub is_enabled: bool,
+    /// Whether it does so under its own addresses.
+    #[serde(rename = "masquerade", default)]
+    pub masquerades: bool,
 }
 
 /// What every client is told.
@@ -83,6 +100,8 @@ struct ServerFile {
     users_file: Spanned<PathBuf>,
     device: Spanned<DeviceTable>,
     clients: Option<Spanned<ClientsTable>>,
+    forwarding: Option<Spanned<Forwarding>>,
+    classic: Option<Spanned<ServerTable>>,
     #[serde(default)]
     offload: Offload,
     #[serde(default)]
@@ -137,13 +156,24 @@ impl Server {
         warn_if_world_readable(users_file.path(), &mut warnings);
         let device_place = file.device.span();
         let clients_place = file.clients.as_ref().map_or(0..0, Spanned::span);
+        let device = Device::from(file.device.into_inner());
+        let listen = file.listen.0;
+        let classic = file
+            .classic
+            .map(|table| read_classic(source, table, (&device, listen)))
+            .transpose()?;
         let server = Self {
-            listen: file.listen.0,
+            listen,
             psk,
             setup,
             users,
             users_file,
-            device: file.device.into_inner().into(),
+            device,
+            forwarding: file.forwarding.map_or_else(
+                || Ok(Forwarding::default()),
+                |table| check_forwarding(source, &table),
+            )?,
+            classic,
             clients: Offer::read(source, file.clients.map(Spanned::into_inner))?,
             offload: file.offload,
             workers: file.workers.0,
@@ -213,6 +243,50 @@ impl UserFiles {
             networks: Device::from(file.device.into_inner()).addresses,
         })
     }
+}
+
+fn check_forwarding(source: &Source, table: &Spanned<Forwarding>) -> Result<Forwarding, Failure> {
+    let forwarding = *table.get_ref();
+    if forwarding.masquerades && !forwarding.is_enabled {
+        let message = "`masquerade` is about packets that are forwarded, and forwarding is not enabled";
+        return Err(source
+            .error(table.span(), message)
+            .with_help("add `enabled = true` to [forwarding]"));
+    }
+    Ok(forwarding)
+}
+
+/// A server of the classic profile beside the one that has this device and this socket. It shares nothing with it.
+fn read_classic(
+    source: &Source,
+    table: Spanned<ServerTable>,
+    (device, listen): (&Device, SocketAddr),
+) -> Result<Box<classic::Server>, Failure> {
+    let place = table.span();
+    let server = classic::Server::of(source, table.into_inner())?;
+    let wrong = |message: String, help: &str| Err(source.error(place.clone(), &message).with_help(help));
+    if server.device.name == device.name {
+        return wrong(
+            format!("the device `{}` is that of the secure profile", device.name),
+            "give [classic.device] a `name` of its own",
+        );
+    }
+    if server.listen.port() == listen.port() {
+        return wrong(
+            format!("the port {} is that of the secure profile", listen.port()),
+            "give [classic] a port of its own in `listen`",
+        );
+    }
+    for own in &server.device.addresses {
+        let overlaps = |other: &&IpPrefix| own.contains(other.address) || other.contains(own.address);
+        if let Some(other) = device.addresses.iter().find(overlaps) {
+            return wrong(
+                format!("the networks of {own} and {other} overlap"),
+                "give [classic.device] networks of its own",
+            );
+        }
+    }
+    Ok(server.into())
 }
 
 fn read_setup(
