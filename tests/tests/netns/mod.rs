@@ -32,9 +32,18 @@ macro_rules! world_or_skip {
 }
 
 mod classic;
+mod crowds;
+mod gateway;
+mod interop;
+mod limits;
+mod loss;
 mod network;
 mod operation;
+mod paths;
+mod recovery;
+mod refusals;
 mod secure;
+mod traffic;
 
 /// Three pings from one side; they and their answers must be all that crosses both devices.
 #[track_caller]

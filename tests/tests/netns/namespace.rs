@@ -8,6 +8,15 @@ use std::thread;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+/// What a device has carried: packets and bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Traffic {
+    /// From the machine into the device.
+    pub(super) sent: (u64, u64),
+    /// From the device into the machine.
+    pub(super) received: (u64, u64),
+}
+
 /// Removed when dropped, also when the test panics.
 #[derive(Debug)]
 pub(super) struct Namespace {
@@ -31,15 +40,76 @@ impl Namespace {
         &self.name
     }
 
-    /// Joins two namespaces by a pair of devices, both called `outer`, with known hardware addresses.
-    pub(super) fn join(&self, other: &Self) -> Result<(), String> {
-        let end = |namespace: &Self, last: u8| {
+    /// Joins two namespaces by a pair of devices with these names and known hardware addresses, and brings both up.
+    pub(super) fn join(&self, name: &str, other: &Self, other_name: &str) -> Result<(), String> {
+        let end = |namespace: &Self, name: &str, last: u8| {
             let hardware = format!("02:00:00:00:00:{last:02x}");
-            format!("outer address {hardware} netns {}", namespace.name)
+            format!("{name} address {hardware} netns {}", namespace.name)
         };
-        let (this, other) = (end(self, 1), end(other, 2));
-        let command = format!("link add {this} type veth peer name {other}");
-        ip(&command.split(' ').collect::<Vec<_>>())
+        let (this, that) = (end(self, name, 1), end(other, other_name, 2));
+        let command = format!("link add {this} type veth peer name {that}");
+        ip(&command.split(' ').collect::<Vec<_>>())?;
+        for (namespace, name) in [(self, name), (other, other_name)] {
+            // Link-local addresses of IPv6 would come and be tested in their own time.
+            namespace.try_run("ip", &["link", "set", name, "addrgenmode", "none", "up"])?;
+        }
+        Ok(())
+    }
+
+    /// Gives a device an address with the length of its prefix. One of IPv6 is usable at once.
+    pub(super) fn give(&self, device: &str, address: &str) -> Result<(), String> {
+        let no_detection: &[&str] = if address.contains(':') { &["nodad"] } else { &[] };
+        let command = [&["address", "add", address, "dev", device], no_detection].concat();
+        self.try_run("ip", &command).map(drop)
+    }
+
+    /// Reads a file whose content depends on the namespace, such as those in `/proc/thread-self/net`.
+    #[track_caller]
+    pub(super) fn read(&self, path: &str) -> String {
+        self.enter(|| std::fs::read_to_string(path))
+            .unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    /// Sets a switch of the kernel, by its path below `/proc/sys/net`.
+    #[track_caller]
+    pub(super) fn set(&self, switch: &str, value: &str) {
+        let path = format!("/proc/sys/net/{switch}");
+        self.enter(|| std::fs::write(&path, value))
+            .unwrap_or_else(|error| panic!("{path}: {error}"));
+    }
+
+    /// All that a program could change and leave behind here: devices, addresses, routes, rules, the packet filter, sockets,
+    /// and the switches for forwarding.
+    pub(super) fn state(&self) -> String {
+        let commands = [
+            "ip -o link show",
+            "ip -o address show",
+            "ip -4 route show table all",
+            "ip -6 route show table all",
+            "ip -4 rule show",
+            "ip -6 rule show",
+            "nft list ruleset",
+        ];
+        let outputs = commands.into_iter().map(|command| {
+            let mut words = command.split(' ');
+            let program = words.next().unwrap_or_default();
+            let output = self.try_run(program, &words.collect::<Vec<_>>());
+            format!("$ {command}\n{}", output.unwrap_or_else(|error| error))
+        });
+        let files = [
+            "/proc/sys/net/ipv4/ip_forward",
+            "/proc/sys/net/ipv4/conf/all/src_valid_mark",
+            "/proc/sys/net/ipv6/conf/all/forwarding",
+            "/proc/sys/net/ipv6/conf/default/forwarding",
+        ];
+        let files = files
+            .into_iter()
+            .map(|file| format!("$ {file}\n{}", self.read(file)));
+        let sockets = ["udp", "udp6"].map(|table| {
+            let sockets = self.read(&format!("/proc/thread-self/net/{table}"));
+            format!("{table}: {} sockets\n", sockets.lines().count() - 1)
+        });
+        outputs.chain(files).chain(sockets).collect()
     }
 
     /// Runs `work` on a thread of its own inside the namespace. Sockets and processes made there stay there.
@@ -74,24 +144,33 @@ impl Namespace {
         }
     }
 
+    /// The same for a program that may fail.
     pub(super) fn try_run(&self, program: &str, arguments: &[&str]) -> Result<String, String> {
         self.enter(|| run(program, arguments))
     }
 
     /// Packets that went into the tunnel's device here and that came out of it, as the kernel counts them.
     pub(super) fn tunnel_packets(&self) -> (u64, u64) {
-        let table = self
-            .enter(|| std::fs::read_to_string("/proc/thread-self/net/dev"))
-            .expect("a table of devices");
+        let traffic = self.traffic("sandhog0");
+        (traffic.sent.0, traffic.received.0)
+    }
+
+    /// What a device has carried, as the kernel counts it.
+    #[track_caller]
+    pub(super) fn traffic(&self, device: &str) -> Traffic {
+        let table = self.read("/proc/thread-self/net/dev");
         let line = table
             .lines()
-            .find_map(|line| line.trim().strip_prefix("sandhog0:"))
-            .expect("the tunnel's device");
+            .find_map(|line| line.trim().strip_prefix(device)?.strip_prefix(':'))
+            .unwrap_or_else(|| panic!("no device {device} in {table}"));
         let columns: Vec<u64> = line
             .split_whitespace()
             .map(|column| column.parse().expect("a number"))
             .collect();
-        (columns[9], columns[1])
+        Traffic {
+            sent: (columns[9], columns[8]),
+            received: (columns[1], columns[0]),
+        }
     }
 }
 
@@ -101,6 +180,18 @@ impl Drop for Namespace {
             eprintln!("{error}");
         }
     }
+}
+
+/// Holds two states of a namespace against each other; shows only what differs.
+#[track_caller]
+pub(super) fn assert_unchanged(before: &str, after: &str) {
+    let lines = |of: &str, other: &str| -> Vec<String> {
+        let other: Vec<_> = other.lines().collect();
+        let missing = of.lines().filter(|line| !other.contains(line));
+        missing.map(str::to_owned).collect()
+    };
+    let (gone, new) = (lines(before, after), lines(after, before));
+    assert!(before == after, "gone: {gone:#?}, new: {new:#?}");
 }
 
 fn ip(arguments: &[&str]) -> Result<(), String> {

@@ -1,9 +1,9 @@
 //! A running `sandhog`: its log line by line, its end, its exit code.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -23,35 +23,25 @@ pub(super) struct Program {
 impl Program {
     /// Where the program is.
     pub(super) fn path() -> Result<PathBuf, String> {
-        if let Some(path) = std::env::var_os("SANDHOG_BIN") {
-            return Ok(path.into());
-        }
-        let test = std::env::current_exe().map_err(|error| error.to_string())?;
-        let path = test
-            .ancestors()
-            .nth(2)
-            .map(|folder| folder.join("sandhog"))
-            .filter(|path| path.exists());
-        path.ok_or_else(|| {
-            "there is no program: `cargo build --package sandhog`, or set SANDHOG_BIN".to_owned()
-        })
+        find("sandhog", "SANDHOG_BIN")
+    }
+
+    /// Where the laboratory's program is.
+    pub(super) fn laboratory() -> Result<PathBuf, String> {
+        find("sandhog-sim", "SANDHOG_SIM_BIN")
     }
 
     /// Starts the program in the namespace of the calling thread.
     pub(super) fn spawn(mut command: Command) -> Self {
         let mut child = command
             .stdin(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .expect("a program that starts");
-        let stderr = BufReader::new(child.stderr.take().expect("a pipe"));
         let (sender, lines) = channel();
-        thread::spawn(move || {
-            stderr
-                .lines()
-                .map_while(Result::ok)
-                .try_for_each(|line| sender.send(line))
-        });
+        pass_on(child.stdout.take().expect("a pipe"), sender.clone());
+        pass_on(child.stderr.take().expect("a pipe"), sender);
         Self {
             child,
             lines,
@@ -116,6 +106,30 @@ impl Program {
         self.log.push_str(line);
         self.log.push('\n');
     }
+}
+
+/// A program that the environment variable `variable` names, or else the one called `name` in the folder above this test.
+fn find(name: &str, variable: &str) -> Result<PathBuf, String> {
+    if let Some(path) = std::env::var_os(variable) {
+        return Ok(path.into());
+    }
+    let test = std::env::current_exe().map_err(|error| error.to_string())?;
+    let path = test
+        .ancestors()
+        .nth(2)
+        .map(|folder| folder.join(name))
+        .filter(|path| path.exists());
+    path.ok_or_else(|| format!("there is no program: `cargo build --package {name}`, or set {variable}"))
+}
+
+/// Sends what comes out of a pipe on, line by line.
+fn pass_on(pipe: impl Read + Send + 'static, to: Sender<String>) {
+    thread::spawn(move || {
+        BufReader::new(pipe)
+            .lines()
+            .map_while(Result::ok)
+            .try_for_each(|line| to.send(line))
+    });
 }
 
 impl Drop for Program {

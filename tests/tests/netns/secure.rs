@@ -30,15 +30,6 @@ fn pings_of_both_families_cross_between_addresses_that_the_server_hands_out() {
 }
 
 #[test]
-fn an_ipv6_network_outside_carries_both_families_inside() {
-    let world = world_or_skip!(World::secure(Outer::V6));
-    let _tunnel = world.tunnel();
-    for to in SERVER_INNER {
-        ping_three_times(&world.client, to);
-    }
-}
-
-#[test]
 fn tcp_crosses_whole_in_both_directions_and_unreadable_from_outside() {
     let world = world_or_skip!(World::secure(Outer::V4));
     let _tunnel = world.tunnel();
@@ -126,20 +117,6 @@ fn a_user_changes_the_password_and_the_old_one_is_of_no_more_use() {
     assert_eq!(code, Some(3), "{log}");
     world.write("password", "battery staple\n");
     let _client = world.start_client();
-    ping_three_times(&world.client, SERVER_INNER[0]);
-}
-
-#[test]
-fn a_client_notices_that_its_server_was_killed_and_finds_back() {
-    let world = world_or_skip!(World::secure(Outer::V4));
-    let Tunnel { server, mut client } = world.tunnel();
-    drop(server);
-    let _server = world.start_server();
-    // A packet that stays unanswered is how it notices.
-    let to = SERVER_INNER[0].to_string();
-    world.client.run_to_failure("ping", &["-c", "1", "-W", "1", &to]);
-    client.wait_for("status: reasserting");
-    client.wait_for("status: connected");
     ping_three_times(&world.client, SERVER_INNER[0]);
 }
 

@@ -77,7 +77,8 @@ impl Tap {
 /// Listens until it is over and nothing has come for a moment.
 fn listen(socket: &OwnedFd, is_over: &AtomicBool) -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
-    let mut buffer = vec![0; 1 << 16];
+    // Devices that segment show packets of 64 KiB and their Ethernet header.
+    let mut buffer = vec![0; 1 << 17];
     loop {
         match recv(socket, &mut buffer[..], RecvFlags::empty()) {
             Ok((len, _)) => frames.push(buffer[..len].to_vec()),

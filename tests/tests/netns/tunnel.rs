@@ -5,6 +5,7 @@ use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::namespace::Namespace;
 use super::program::Program;
@@ -36,15 +37,23 @@ pub(super) enum Outer {
 }
 
 impl Outer {
-    const fn addresses(self) -> [&'static str; 2] {
+    /// The addresses of server and client.
+    pub(super) const fn addresses(self) -> [&'static str; 2] {
         match self {
             Self::V4 => ["198.18.0.1", "198.18.0.2"],
             Self::V6 => ["2001:db8::1", "2001:db8::2"],
         }
     }
 
+    const fn prefix(self) -> u8 {
+        match self {
+            Self::V4 => 24,
+            Self::V6 => 64,
+        }
+    }
+
     /// Where the server is, as a client names it.
-    fn server(self) -> String {
+    pub(super) fn server(self) -> String {
         let [address, _] = self.addresses();
         match self {
             Self::V4 => format!("{address}:40404"),
@@ -70,6 +79,28 @@ pub(super) struct World {
     pub(super) client: Namespace,
     program: PathBuf,
     folder: tempfile::TempDir,
+    _turn: Turn,
+}
+
+/// Held by every test as long as it runs, so that a test that needs all of the machine can have it.
+static MACHINE: RwLock<()> = RwLock::new(());
+
+/// Whether others run beside.
+#[derive(Debug)]
+#[expect(dead_code, reason = "held, never read")]
+enum Turn {
+    Shared(RwLockReadGuard<'static, ()>),
+    Alone(RwLockWriteGuard<'static, ()>),
+}
+
+impl Turn {
+    fn shared() -> Self {
+        Self::Shared(MACHINE.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn alone() -> Self {
+        Self::Alone(MACHINE.write().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// A server and a client that is logged in.
@@ -84,9 +115,14 @@ pub(super) struct Tunnel {
 impl World {
     /// Makes everything up to the start of programs of the classic profile, or says what is missing for it.
     pub(super) fn classic(outer: Outer) -> Result<Self, String> {
-        let world = Self::bare(outer)?;
-        world.write("key", &format!("{KEY}\n"));
-        world.write("password", &format!("{PASSWORD}\n"));
+        Self::classic_with(outer, KEY, PASSWORD)
+    }
+
+    /// The same with this key and this password.
+    pub(super) fn classic_with(outer: Outer, key: &str, password: &str) -> Result<Self, String> {
+        let world = Self::bare(outer, Turn::shared())?;
+        world.write("key", &format!("{key}\n"));
+        world.write("password", &format!("{password}\n"));
         let server = outer.server();
         world.write("server.toml", &world.server_configuration(&server));
         world.write("client.toml", &client_configuration(&server));
@@ -95,7 +131,16 @@ impl World {
 
     /// The same for the secure profile, with what the program itself makes, and one user.
     pub(super) fn secure(outer: Outer) -> Result<Self, String> {
-        let world = Self::bare(outer)?;
+        Self::with_init(outer, Turn::shared())
+    }
+
+    /// The same for a test beside which no other runs.
+    pub(super) fn alone(outer: Outer) -> Result<Self, String> {
+        Self::with_init(outer, Turn::alone())
+    }
+
+    fn with_init(outer: Outer, turn: Turn) -> Result<Self, String> {
+        let world = Self::bare(outer, turn)?;
         let folder = world.path("").display().to_string();
         world.sandhog(&["init", "--folder", &folder, "--server", &outer.server()], "");
         world.write("password", &format!("{PASSWORD}\n"));
@@ -107,7 +152,7 @@ impl World {
     }
 
     /// Two joined namespaces and an empty folder.
-    fn bare(outer: Outer) -> Result<Self, String> {
+    fn bare(outer: Outer, turn: Turn) -> Result<Self, String> {
         if !rustix::process::geteuid().is_root() {
             return Err("needs root".to_owned());
         }
@@ -116,19 +161,10 @@ impl World {
         }
         let program = Program::path()?;
         let (server, client) = (Namespace::new()?, Namespace::new()?);
-        server.join(&client)?;
+        server.join("outer", &client, "outer")?;
         let [server_address, client_address] = outer.addresses();
         for (namespace, address) in [(&server, server_address), (&client, client_address)] {
-            let (length, no_detection): (_, &[&str]) = match outer {
-                Outer::V4 => (24, &[]),
-                Outer::V6 => (64, &["nodad"]),
-            };
-            let address = format!("{address}/{length}");
-            namespace.run(
-                "ip",
-                &[&["address", "add", &address, "dev", "outer"], no_detection].concat(),
-            );
-            namespace.run("ip", &["link", "set", "outer", "up"]);
+            namespace.give("outer", &format!("{address}/{}", outer.prefix()))?;
         }
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         Ok(Self {
@@ -136,6 +172,7 @@ impl World {
             client,
             program,
             folder,
+            _turn: turn,
         })
     }
 
@@ -195,7 +232,7 @@ impl World {
     }
 
     /// Asks the program itself, through a pipe, as a script would.
-    fn hash_password(&self) -> String {
+    pub(super) fn hash_password(&self) -> String {
         let password = fs::File::open(self.path("password")).expect("a file of ours");
         let output = Command::new(&self.program)
             .arg("hash-password")
@@ -216,9 +253,27 @@ impl World {
 
     /// Starts the program in a namespace with a configuration file of this world.
     pub(super) fn spawn(&self, namespace: &Namespace, role: &str, file: &str) -> Program {
+        namespace.enter(|| Program::spawn(self.role(namespace, role, file)))
+    }
+
+    /// The command that starts the program for a namespace, to be run there.
+    pub(super) fn role(&self, namespace: &Namespace, role: &str, file: &str) -> Command {
         let mut command = self.command(namespace);
-        command.arg(role).arg("--config").arg(self.path(file));
-        namespace.enter(|| Program::spawn(command))
+        command.args([role, "--config"]).arg(self.path(file));
+        command
+    }
+
+    /// Starts a relay beside the client, over which the next client goes.
+    #[track_caller]
+    pub(super) fn start_relay(&self, link: &str) -> Program {
+        let path = Program::laboratory().unwrap_or_else(|error| panic!("{error}"));
+        let mut command = Command::new(path);
+        let to = Outer::V4.server();
+        command.args(["relay", "--listen", "127.0.0.1:5000", "--to", &to, "--link", link]);
+        let mut relay = self.client.enter(|| Program::spawn(command));
+        relay.wait_for("ready: ");
+        self.edit("client.toml", &to, "127.0.0.1:5000");
+        relay
     }
 
     /// The program, to be started in a namespace with more arguments.
@@ -235,7 +290,9 @@ impl World {
 
     /// Where a namespace has its runtime files. Namespaces share the machine's own folder for them.
     pub(super) fn runtime_folder(&self, namespace: &Namespace) -> PathBuf {
-        self.path(&format!("run-{}", namespace.name()))
+        let folder = self.path(&format!("run-{}", namespace.name()));
+        fs::create_dir_all(&folder).expect("a folder of ours");
+        folder
     }
 
     /// Asks a running program of one of the two machines something, by a command; gives exit code and both outputs.

@@ -80,7 +80,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "netns",
-        about: "ping crosses two network namespaces through a real tunnel",
+        about: "the real program in network namespaces: what crosses, what does not, what is left behind; with the time of each test",
         needs: &[NAMESPACES],
         check: suites::namespaces,
     },
