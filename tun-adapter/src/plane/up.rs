@@ -50,21 +50,19 @@ impl Up {
     ///
     /// When the device is gone.
     pub(super) fn run(&mut self, sending: &mut Sending<'_>) -> io::Result<()> {
-        let Some(mut read) = self.read(sending.queue)? else {
+        let mut next = self.read(sending.queue)?;
+        if next.is_none() {
             return Ok(());
-        };
+        }
         let paths = sending.shared.paths.load();
         let now = clock::now();
-        for _ in 0..READS {
-            let (header, place) = read;
+        let mut reads = 1;
+        // What has been read has to be taken: nobody else gets it.
+        while let Some((header, place)) = next {
             self.take(&paths, now, &header, place, sending);
-            if self.trains.are_long() {
-                break;
-            }
-            match self.read(sending.queue)? {
-                Some(next) => read = next,
-                None => break,
-            }
+            let goes_on = reads < READS && !self.trains.are_long();
+            next = if goes_on { self.read(sending.queue)? } else { None };
+            reads += 1;
         }
         self.trains
             .send(sending.socket, sending.counters, sending.troubles);
