@@ -373,6 +373,33 @@ fn check_server_and(more: &str, place: &str, message: &str) {
 }
 
 #[test]
+fn a_client_uses_its_keys_for_two_minutes_or_less_if_told_so() {
+    let folder = folder();
+    let load = |line: &str| {
+        folder.write(
+            "client.toml",
+            &format!("rekey-after = 30\n{CLIENT}").replace("rekey-after = 30", line),
+        );
+        load_client(&folder)
+    };
+    assert_eq!(load("").expect("a good file").rekey_after.as_secs(), 120);
+    assert_eq!(
+        load("rekey-after = 11")
+            .expect("a good file")
+            .rekey_after
+            .as_secs(),
+        11
+    );
+    for seconds in [10, 121] {
+        let failure = load(&format!("rekey-after = {seconds}")).expect_err("too short or too long");
+        assert!(
+            failure.to_string().contains("expected seconds from 11 to 120"),
+            "{failure}"
+        );
+    }
+}
+
+#[test]
 fn nothing_is_forwarded_unless_the_file_says_so() {
     let folder = folder();
     let server = load_server(&folder).expect("a good file");

@@ -59,8 +59,8 @@ pub use psk::{Psk, PskError};
 pub use sealer::{REJECT_AFTER_MESSAGES, REKEY_AFTER_MESSAGES, SealError, Sealer};
 pub use server::{ConfigError, HALF_OPEN_FOR, MAX_BAD_KE3, Server, ServerConfig};
 pub use session::{
-    DEAD_AFTER, IDLE_AFTER, MESSAGE_PADDING, PROBE_AFTER, PROBE_INTERVAL, REKEY_AFTER, REKEY_JITTER,
-    REKEY_REPEAT,
+    DEAD_AFTER, IDLE_AFTER, MESSAGE_PADDING, MIN_REKEY_AFTER, PROBE_AFTER, PROBE_INTERVAL, REKEY_AFTER,
+    REKEY_JITTER, REKEY_REPEAT,
 };
 pub use signs::{SessionInfo, Traffic};
 pub use store::{

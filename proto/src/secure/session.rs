@@ -27,6 +27,8 @@ use crate::{DropReason, EventKind, Instant, PacketBuf, Reason};
 pub const REKEY_AFTER: Duration = Duration::from_secs(120);
 /// Most that a client asks for new keys before [`REKEY_AFTER`], so that many do not ask at once.
 pub const REKEY_JITTER: Duration = Duration::from_secs(10);
+/// The least that a client may be told to use its keys for: an epoch is forgotten before there is a third one.
+pub const MIN_REKEY_AFTER: Duration = Duration::from_secs(11);
 /// How long a request for new keys waits for its answer before it is repeated, plus up to
 /// [`MAX_JITTER`](MAX_JITTER).
 pub const REKEY_REPEAT: Duration = Duration::from_secs(5);
@@ -87,6 +89,8 @@ pub(super) struct Session {
     since: Instant,
     signs: Arc<Signs>,
     last_probe: Instant,
+    /// How long a client uses its keys, at the most.
+    rekey_after: Duration,
     next_rekey: Instant,
     pings: u64,
     /// Looks for the largest packet that the path carries, if the client is to.
@@ -119,6 +123,7 @@ impl Session {
             since: now,
             signs: Arc::new(Signs::new(now)),
             last_probe: now,
+            rekey_after: REKEY_AFTER,
             next_rekey: now,
             pings: 0,
             path_mtu: None,
@@ -137,6 +142,15 @@ impl Session {
         self.mtu = usize::from(mtu);
         self.keepalive = keepalive;
         self.path = None;
+    }
+
+    /// Has a client ask for new keys after so long, and not sooner than [`MIN_REKEY_AFTER`] nor later than [`REKEY_AFTER`].
+    pub(super) fn rekey_after(&mut self, now: Instant, after: Duration) {
+        let after = after.clamp(MIN_REKEY_AFTER, REKEY_AFTER);
+        if after != self.rekey_after {
+            self.rekey_after = after;
+            self.schedule_rekey(now);
+        }
     }
 
     /// From now on packets are as large as the path is known to carry, and never above the MTU of
@@ -515,9 +529,12 @@ impl Session {
         let most = if planted(Mutant::NeverRekey) {
             Duration::MAX
         } else {
-            REKEY_AFTER
+            self.rekey_after
         };
-        let after = most.saturating_sub(jitter(&mut self.rng, REKEY_JITTER));
+        // The same share of it as of `REKEY_AFTER`.
+        let share = self.rekey_after.checked_div(12);
+        let most_jitter = share.unwrap_or_default().min(REKEY_JITTER);
+        let after = most.saturating_sub(jitter(&mut self.rng, most_jitter));
         self.next_rekey = now.saturating_add(after);
     }
 }

@@ -165,6 +165,29 @@ fn packets_that_were_on_their_way_during_a_rekey_are_not_lost() {
 }
 
 #[test]
+fn a_client_that_is_told_to_changes_its_keys_sooner_and_never_sooner_than_every_10_s() {
+    for (told, least, most) in [(30, 27, 31), (1, 10, 12), (3600, 110, 121)] {
+        let mut net = Net::pair();
+        net.clients[0].peer.set_rekey_after(secs(told));
+        net.start(0);
+        net.run_for(secs(600));
+        let asked: Vec<u64> = net
+            .log
+            .iter()
+            .filter(|seen| seen.kind == "rekey")
+            .map(|seen| seen.at.as_millis() / 1000)
+            .collect();
+        assert!(asked.len() >= 4, "{asked:?}");
+        let waits = asked.windows(2).map(|pair| pair[1] - pair[0]);
+        assert!(
+            waits.clone().all(|wait| (least..=most).contains(&wait)),
+            "{asked:?}"
+        );
+        assert_eq!(net.count("rekeyed"), asked.len(), "each is answered");
+    }
+}
+
+#[test]
 fn without_new_keys_data_stops_at_180_s_and_goes_on_after_a_new_login() {
     let mut net = Net::connected();
     net.wire = losing(&["rekey"]);

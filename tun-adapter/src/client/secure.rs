@@ -34,6 +34,7 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
         network,
         offload,
         workers,
+        rekey_after,
         warnings,
     } = config;
     warn_of_files(&warnings);
@@ -55,7 +56,7 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
             ..offload.socket_options()
         };
         let socket = open_socket(server, &options)?;
-        let client = secure::Client::new(secure::ClientConfig {
+        let mut client = secure::Client::new(secure::ClientConfig {
             psk,
             login: user,
             password,
@@ -64,6 +65,7 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
             mtu_search: false,
             seed: seed?,
         });
+        client.set_rekey_after(rekey_after);
         let mut life = Life {
             shell: Shell::over(client, Plane::start(queues, vec![socket])?)?,
             device,

@@ -3,6 +3,7 @@
 use alloc::string::String;
 use core::fmt;
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use zeroize::Zeroizing;
 
@@ -47,6 +48,7 @@ pub(super) struct Account {
     pub(super) suite: Suite,
     pub(super) server: SocketAddr,
     pub(super) mtu_search: bool,
+    pub(super) rekey_after: Duration,
 }
 
 impl fmt::Debug for Account {

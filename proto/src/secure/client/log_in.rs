@@ -206,6 +206,7 @@ impl Client {
             return;
         };
         session.set_limits(settings.mtu, Duration::from_secs(u64::from(settings.keepalive)));
+        session.rekey_after(now, self.config.rekey_after);
         if self.config.mtu_search {
             session.search_mtu(now);
         }

@@ -9,6 +9,7 @@ mod retry;
 
 use alloc::collections::VecDeque;
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
@@ -25,7 +26,7 @@ pub use retry::{MAX_RECONNECT_WAIT, MAX_REJECTED_WAIT, MIN_REJECTED_WAIT};
 use super::control::ControlKeys;
 use super::frame::session_header;
 use super::message::Message;
-use super::session::{DEAD_AFTER, Input, Session};
+use super::session::{DEAD_AFTER, Input, REKEY_AFTER, Session};
 use super::{Code, generator, stream};
 use crate::ip::{IpAddresses, is_own_datagram};
 use crate::job::{Job, JobDone, Outcome};
@@ -93,6 +94,7 @@ impl Client {
                 suite: config.suite,
                 server: config.server,
                 mtu_search: config.mtu_search,
+                rekey_after: REKEY_AFTER,
             },
             queues: Queues::default(),
             rng,
@@ -125,6 +127,14 @@ impl Client {
     /// Where the next login goes to, for a server whose name resolves to another address now.
     pub const fn set_server(&mut self, server: SocketAddr) {
         self.config.server = server;
+    }
+
+    /// How long the keys of a session that begins from now on are used at the most, within [`MIN_REKEY_AFTER`] and
+    /// [`REKEY_AFTER`], which it is otherwise.
+    ///
+    /// [`MIN_REKEY_AFTER`]: super::MIN_REKEY_AFTER
+    pub const fn set_rekey_after(&mut self, after: Duration) {
+        self.config.rekey_after = after;
     }
 
     /// Brings the tunnel up. The first datagram waits to be polled afterwards.

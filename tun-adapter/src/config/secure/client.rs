@@ -1,9 +1,10 @@
 //! The client's configuration file in the secure profile.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use sandhog_proto::IpPrefix;
-use sandhog_proto::secure::{Login, Psk};
+use sandhog_proto::secure::{Login, MIN_REKEY_AFTER, Psk, REKEY_AFTER};
 use serde::Deserialize;
 use toml::Spanned;
 use zeroize::Zeroizing;
@@ -36,6 +37,8 @@ pub struct Client {
     pub offload: Offload,
     /// How many threads move packets, at least one.
     pub workers: usize,
+    /// How long keys are used at the most.
+    pub rekey_after: Duration,
     /// What the person who starts the client should know.
     pub warnings: Vec<String>,
 }
@@ -65,6 +68,7 @@ struct ClientFile {
     offload: Offload,
     #[serde(default)]
     workers: Workers,
+    rekey_after: Option<Spanned<u64>>,
 }
 
 impl Client {
@@ -96,6 +100,7 @@ impl Client {
             dns: file.dns,
             kill_switch: file.kill_switch.is_some_and(Spanned::into_inner),
         };
+        let rekey_after = rekey_after(file.rekey_after.as_ref(), source)?;
         Ok(Self {
             server: file.server.0,
             psk,
@@ -105,12 +110,34 @@ impl Client {
             network,
             offload: file.offload,
             workers: file.workers.0,
+            rekey_after,
             warnings,
         })
     }
 }
 
 /// The mark, which some of the other keys need.
+fn rekey_after(seconds: Option<&Spanned<u64>>, source: &Source) -> Result<Duration, Failure> {
+    let Some(seconds) = seconds else {
+        return Ok(REKEY_AFTER);
+    };
+    let (after, bounds) = (
+        Duration::from_secs(*seconds.get_ref()),
+        MIN_REKEY_AFTER..=REKEY_AFTER,
+    );
+    if bounds.contains(&after) {
+        return Ok(after);
+    }
+    Err(source.error(
+        seconds.span(),
+        &format!(
+            "expected seconds from {} to {}",
+            MIN_REKEY_AFTER.as_secs(),
+            REKEY_AFTER.as_secs()
+        ),
+    ))
+}
+
 fn mark(file: &ClientFile, source: &Source) -> Result<Mark, Failure> {
     let Some(fwmark) = &file.fwmark else {
         return Ok(Mark::Free);
