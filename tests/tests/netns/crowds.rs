@@ -1,10 +1,14 @@
-//! Many at once: forged datagrams while a user logs in.
+//! Many at once: forged datagrams while a user logs in, and a thousand sessions.
 
-use std::net::UdpSocket;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use sandhog_proto::secure::CONTROL_LEN;
+use rand_chacha::rand_core::SeedableRng;
+use sandhog_proto::secure::{
+    CONTROL_LEN, Client, ClientConfig, Login, Psk, Suite, User, UserStore, register, setup_from_text,
+};
+use sandhog_proto::{Batch, Command, Datagram, EventKind, PacketBuf, Peer};
 
 use super::ping_three_times;
 use super::tunnel::{Outer, SERVER_INNER, World};
@@ -67,4 +71,183 @@ fn a_user_logs_in_within_three_seconds_under_50_000_forged_datagrams_a_second() 
         log.contains("authentication-failed ") && log.contains("unknown-index "),
         "{log}"
     );
+}
+
+const SESSIONS: u16 = 1_000;
+/// Sessions of one user, and clients at one address: a server takes no more.
+const SHARE: u16 = 20;
+/// Logins under way at a time.
+const UNDER_WAY: usize = 50;
+
+fn login(number: u16) -> Login {
+    Login::new(&format!("user{number}")).expect("a login")
+}
+
+/// Writes users whose records are stretched in the laboratory's way, which takes no time. The server cannot see that: it
+/// stretches nothing.
+fn write_users(world: &World) {
+    let setup = std::fs::read_to_string(world.path("sandhog.setup")).expect("a file of ours");
+    let setup = setup_from_text(&setup).expect("a setup");
+    let mut rng = rand_chacha::ChaCha20Rng::from_seed([7; 32]);
+    let mut users = UserStore::new();
+    for number in 0..SESSIONS / SHARE {
+        let login = login(number);
+        let record = register(&setup, Suite::Laboratory, &login, "pass", &mut rng).expect("a record");
+        let user = User {
+            record,
+            login,
+            suite: Suite::Standard,
+            disabled: false,
+            expires: None,
+            address4: None,
+            address6: None,
+            max_sessions: SHARE,
+        };
+        users.add(user).expect("a new user");
+    }
+    std::fs::write(world.path("users"), users.to_text()).expect("a folder of ours");
+}
+
+/// One of many clients, without a device.
+struct Member {
+    peer: Client,
+    socket: UdpSocket,
+    address: Option<Ipv4Addr>,
+    answered: bool,
+}
+
+impl Member {
+    /// Every address has clients of different users.
+    fn start(psk: &Psk, number: u16, now: sandhog_proto::Instant) -> Self {
+        let [high, low] = (number % (SESSIONS / SHARE) + 2).to_be_bytes();
+        let socket = UdpSocket::bind((Ipv4Addr::new(127, 0, high, low), 0)).expect("a UDP socket");
+        socket.set_nonblocking(true).expect("a socket of ours");
+        let mut seed = [9; 32];
+        seed[..2].copy_from_slice(&number.to_be_bytes());
+        let mut peer = Client::new(ClientConfig {
+            psk: psk.clone(),
+            login: login(number / SHARE),
+            password: "pass".to_owned().into(),
+            suite: Suite::Standard,
+            server: SocketAddr::from(([127, 0, 0, 1], 40404)),
+            mtu_search: false,
+            seed,
+        });
+        peer.command(now, Command::Start).expect("a new client");
+        Self {
+            peer,
+            socket,
+            address: None,
+            answered: false,
+        }
+    }
+
+    /// Takes what has come, does what is due, sends what is to be sent; sends one ping through the tunnel once it is up.
+    fn turn(&mut self, now: sandhog_proto::Instant, room: &mut [u8]) {
+        let (mut input, mut output) = (Batch::default(), Batch::default());
+        while let Ok((len, remote)) = self.socket.recv_from(room) {
+            input.datagrams.push(Datagram {
+                remote,
+                kind: "",
+                payload: PacketBuf::copied_from(&room[..len]),
+            });
+        }
+        self.peer.turn(now, &mut input, &mut output);
+        while let Some(job) = self.peer.poll_job() {
+            self.peer
+                .handle_job(now, job.run_stretching_as(Suite::Laboratory))
+                .expect("a job of its own");
+            self.peer.turn(now, &mut input, &mut output);
+        }
+        while let Some(event) = self.peer.poll_event() {
+            match event.kind {
+                EventKind::Started(Ok(settings)) => {
+                    let own = settings.addresses.iter().find_map(|prefix| match prefix.address {
+                        std::net::IpAddr::V4(address) => Some(address),
+                        std::net::IpAddr::V6(_) => None,
+                    });
+                    let own = own.expect("an IPv4 address");
+                    self.address = Some(own);
+                    input.packets.push(PacketBuf::copied_from(&echo_request(own)));
+                    self.peer.turn(now, &mut input, &mut output);
+                }
+                EventKind::Started(Err(error)) | EventKind::Cancelled(error) => panic!("{error}"),
+                _ => {}
+            }
+        }
+        for datagram in &output.datagrams {
+            self.socket
+                .send_to(&datagram.payload, datagram.remote)
+                .expect("loopback takes all");
+        }
+        let own = self.address.map(|address| address.octets());
+        let is_answer = |packet: &PacketBuf| {
+            packet.get(20) == Some(&0) && packet.get(16..20) == own.as_ref().map(|own| &own[..])
+        };
+        self.answered |= output.packets.iter().any(is_answer);
+    }
+}
+
+/// An ICMP echo request (RFC 792) to the server's own address in the tunnel.
+fn echo_request(source: Ipv4Addr) -> Vec<u8> {
+    let mut packet = vec![0x45, 0, 0, 28, 0, 0, 0, 0, 64, 1, 0, 0];
+    packet.extend(source.octets());
+    packet.extend([10, 9, 0, 1]);
+    packet.extend([8, 0, 0, 0, 0, 7, 0, 1]);
+    for (range, at) in [(0..20, 10), (20..28, 22)] {
+        let words = packet[range]
+            .chunks(2)
+            .map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]])));
+        let sum: u32 = words.sum();
+        let sum = !(((sum >> 16) + (sum & 0xffff)) as u16);
+        packet[at..at + 2].copy_from_slice(&sum.to_be_bytes());
+    }
+    packet
+}
+
+#[test]
+fn a_thousand_sessions_are_up_at_once_and_each_carries_its_own_packets() {
+    let world = world_or_skip!(World::alone(Outer::V4));
+    world.edit("server.toml", "10.9.0.1/24", "10.9.0.1/16");
+    write_users(&world);
+    let key = std::fs::read_to_string(world.path("sandhog.key")).expect("a file of ours");
+    let psk = Psk::from_base64(key.trim()).expect("a key");
+    let server = world.start_server();
+    let start = Instant::now();
+    world.server.enter(|| {
+        let now = || sandhog_proto::Instant::ZERO + start.elapsed();
+        let mut members: Vec<Member> = Vec::new();
+        let mut room = vec![0; 1 << 16];
+        while members.iter().filter(|member| member.answered).count() < usize::from(SESSIONS) {
+            assert!(
+                start.elapsed() < Duration::from_secs(60),
+                "{} sessions",
+                members.len()
+            );
+            let up = members.iter().filter(|member| member.address.is_some()).count();
+            while members.len() < usize::from(SESSIONS) && members.len() < up + UNDER_WAY {
+                members.push(Member::start(&psk, members.len() as u16, now()));
+            }
+            members
+                .iter_mut()
+                .for_each(|member| member.turn(now(), &mut room));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let mut addresses: Vec<_> = members.iter().filter_map(|member| member.address).collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        assert_eq!(
+            addresses.len(),
+            usize::from(SESSIONS),
+            "each has an address of its own"
+        );
+    });
+    let resident = server.resident_kib();
+    println!(
+        "a thousand sessions after {:?}, {resident} KiB resident",
+        start.elapsed()
+    );
+    assert!(resident < 64 << 10, "{resident} KiB");
+    let (_, log) = server.terminate();
+    assert_eq!(log.matches(" logged in from ").count(), usize::from(SESSIONS));
 }

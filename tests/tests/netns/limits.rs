@@ -67,6 +67,34 @@ fn a_route_that_leads_the_tunnel_into_itself_does_not_eat_the_machine() {
     assert_eq!(code, Some(0), "{log}");
 }
 
+#[test]
+fn a_full_tunnel_whose_mark_is_ignored_does_not_eat_the_machine() {
+    let world = world_or_skip!(super::network::full_tunnel());
+    let Tunnel { server, client } = world.tunnel();
+    let ping = |more: &[&str]| {
+        let arguments = [&["-i", "0.1", super::network::FAR], more].concat();
+        world.client.try_run("ping", &arguments)
+    };
+    ping(&["-c", "3", "-W", "2"]).expect("a full tunnel");
+    // Before the rule that lets the tunnel's own datagrams out by their mark, another one that leads them in.
+    let rule = ["priority", "100", "lookup", "51821"];
+    world.client.run("ip", &[&["rule", "add"], &rule[..]].concat());
+    let before = world.client.traffic("sandhog0").sent;
+    ping(&["-c", "5", "-W", "1"]).expect_err("the way is a loop");
+    let after = world.client.traffic("sandhog0").sent;
+    let (packets, bytes) = (after.0 - before.0, after.1 - before.1);
+    assert!(
+        packets < 50 && bytes < 50_000,
+        "five pings have become {packets} packets, {bytes} bytes"
+    );
+    world.client.run("ip", &[&["rule", "delete"], &rule[..]].concat());
+    ping(&["-c", "1", "-w", "5"]).expect("the tunnel is as before");
+    let (code, log) = client.terminate();
+    assert!(code == Some(0) && log.contains("dropped: routing-loop "), "{log}");
+    let (code, log) = server.terminate();
+    assert_eq!(code, Some(0), "{log}");
+}
+
 /// Sends datagrams of many sizes and first bytes, up to the longest there can be; how many.
 fn send_garbage(from: &Namespace, to: &str, drained: impl Fn()) -> u64 {
     let socket = from

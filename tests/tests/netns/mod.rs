@@ -42,6 +42,7 @@ mod operation;
 mod paths;
 mod recovery;
 mod refusals;
+mod rekey;
 mod secure;
 mod traffic;
 

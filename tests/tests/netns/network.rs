@@ -14,7 +14,7 @@ use super::tunnel::{Outer, World};
 /// An address of the server's machine, behind the client's default route.
 const SERVER_FAR: &str = "203.0.113.1";
 /// An address of the Internet, which is the server's machine as well.
-const FAR: &str = "192.0.2.1";
+pub(super) const FAR: &str = "192.0.2.1";
 /// The same of IPv6.
 const FAR_V6: &str = "2001:db8:1::1";
 /// The server's machine as a neighbour.
@@ -58,7 +58,7 @@ fn world(routes: &str) -> Result<World, String> {
 }
 
 /// A client that sends everything through the tunnel.
-fn full_tunnel() -> Result<World, String> {
+pub(super) fn full_tunnel() -> Result<World, String> {
     world("[\"0.0.0.0/0\", \"::/0\"]")
 }
 

@@ -92,6 +92,15 @@ impl Program {
         self.child.wait().expect("a child of ours");
     }
 
+    /// How much memory it has, in KiB.
+    pub(super) fn resident_kib(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(path).expect("a process of ours");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        kib.expect("a number of KiB")
+    }
+
     /// Sends SIGHUP.
     pub(super) fn hang_up(&self) {
         self.send(Signal::HUP);
