@@ -1,6 +1,7 @@
 //! `cargo xtask`: the one place that knows how to check everything. This file holds the command line and nothing else.
 
 mod bench;
+mod bench_tun;
 mod equality;
 mod golden;
 mod mutants;
@@ -45,6 +46,10 @@ enum Command {
     ///
     /// Exit status 0: all are reached. 1: one is not.
     Bench,
+    /// Measure the program between two network namespaces beside WireGuard in user space, and compare with what is promised.
+    ///
+    /// Needs root, iperf3 and the other peers; says what is missing. Exit status 0: all promises are kept. 1: one is not.
+    BenchTun(bench_tun::Options),
     /// Run scenarios on every engine and target, and compare the digests line by line.
     ///
     /// Compared are the event engine and the turmoil engine, natively and on wasm32-wasip1 under node, the event engine in
@@ -84,6 +89,7 @@ fn main() -> ExitCode {
             list: false,
         } => steps::run(strict, &only),
         Command::Bench => bench::run(),
+        Command::BenchTun(options) => bench_tun::run(&options),
         Command::Equality {
             seeds,
             scenario,

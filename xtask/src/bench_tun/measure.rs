@@ -1,0 +1,176 @@
+//! The measurements themselves: what iperf3, ping and the kernel's tables say.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+use super::peers::Peer;
+use super::space::{Space, World};
+use crate::shell;
+
+/// How long nothing is sent, to see what the daemons do then.
+const IDLE: Duration = Duration::from_secs(10);
+/// Bytes of the short datagrams.
+const SHORT: &str = "64";
+
+/// What came out of one peer's turns.
+#[derive(Debug, Default)]
+pub(super) struct Figures {
+    /// Bits per second from client to server, one flow of TCP.
+    pub(super) up: Vec<f64>,
+    /// From server to client.
+    pub(super) down: Vec<f64>,
+    /// Four flows from client to server.
+    pub(super) four: Vec<f64>,
+    /// Processor time of the whole machine in nanoseconds, for each byte of `up`.
+    pub(super) cost: Vec<f64>,
+    /// Datagrams of 64 bytes that arrive in a second when as many are sent as the sender can.
+    pub(super) datagrams: Vec<f64>,
+    /// Median time of a ping and its answer in microseconds.
+    pub(super) ping: Vec<f64>,
+    /// Share of one processor, in percent, that each daemon takes while nothing is sent.
+    pub(super) idle: Vec<f64>,
+    /// Resident memory of each daemon after all that, in bytes.
+    pub(super) resident: Vec<u64>,
+}
+
+/// One turn of a peer.
+pub(super) fn take(world: &World, peer: &Peer, seconds: u32, figures: &mut Figures) -> Result<()> {
+    let tcp = |arguments: &[&str]| {
+        let report = iperf3(&world.client, &peer.address, seconds, arguments)?;
+        number(&report, "/end/sum_received/bits_per_second")
+    };
+    figures.ping.push(ping(&world.client, &peer.address)?);
+    let before = busy_time()?;
+    let up = tcp(&[])?;
+    let busy = (busy_time()? - before).as_nanos() as f64;
+    figures.cost.push(busy / (up / 8.0 * f64::from(seconds)));
+    figures.up.push(up);
+    figures.down.push(tcp(&["--reverse"])?);
+    figures.four.push(tcp(&["--parallel", "4"])?);
+    let flood = ["--udp", "--bitrate", "0", "--length", SHORT];
+    let report = iperf3(&world.client, &peer.address, seconds, &flood)?;
+    let packets = number(&report, "/end/sum_received/packets")?;
+    let lost = number(&report, "/end/sum_received/lost_packets")?;
+    let time = number(&report, "/end/sum_received/seconds")?;
+    figures.datagrams.push((packets - lost) / time);
+    Ok(())
+}
+
+fn iperf3(space: &Space, address: &str, seconds: u32, arguments: &[&str]) -> Result<Value> {
+    let mut command = space.command("iperf3");
+    command.args(["--json", "--client", address, "--time", &seconds.to_string()]);
+    let output = command.args(arguments).output()?;
+    let report: Value = serde_json::from_slice(&output.stdout).context("iperf3 gave no report")?;
+    match report.get("error") {
+        Some(error) => bail!("iperf3 to {address} {}: {error}", arguments.join(" ")),
+        None => Ok(report),
+    }
+}
+
+fn number(report: &Value, pointer: &str) -> Result<f64> {
+    let value = report.pointer(pointer).and_then(Value::as_f64);
+    value.with_context(|| format!("iperf3's report has no {pointer}"))
+}
+
+/// The median of 500 pings, one each 2 ms, in microseconds.
+fn ping(space: &Space, address: &str) -> Result<f64> {
+    let mut command = space.command("ping");
+    let text = shell::read(command.args(["-n", "-i", "0.002", "-c", "500", address]))?;
+    let times: Vec<f64> = text.lines().filter_map(time_of).collect();
+    let median = super::report::median(&times).context("ping says no times")?;
+    Ok(median * 1000.0)
+}
+
+/// The milliseconds in a line such as `64 bytes from 10.9.0.1: icmp_seq=1 ttl=64 time=0.065 ms`.
+fn time_of(line: &str) -> Option<f64> {
+    line.split_once("time=")?
+        .1
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()
+}
+
+/// The time that all processors together have been at work since the machine was started, without waiting.
+fn busy_time() -> Result<Duration> {
+    let text = fs::read_to_string("/proc/stat")?;
+    let line = text.lines().next().unwrap_or_default();
+    let ticks: Vec<u64> = line
+        .split_whitespace()
+        .skip(1)
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    // user, nice, system; not idle and iowait; irq, softirq.
+    let [user, nice, system, _, _, irq, softirq, ..] = ticks[..] else {
+        bail!("/proc/stat is not as it should be: {line}");
+    };
+    // A tick is 10 ms for programs, whatever it is for the kernel.
+    Ok(Duration::from_millis((user + nice + system + irq + softirq) * 10))
+}
+
+/// What the daemons do while nobody wants anything, all at the same time, and how much memory they have by now.
+pub(super) fn idle(peers: &[Peer], figures: &mut [Figures]) -> Result<()> {
+    println!("-- {} s of silence", IDLE.as_secs());
+    let ids: Vec<Vec<u32>> = peers
+        .iter()
+        .map(|peer| peer.daemons.iter().map(super::space::Process::id).collect())
+        .collect();
+    let times = || {
+        let of_peer = |ids: &Vec<u32>| {
+            ids.iter()
+                .map(|&id| processor_time(id))
+                .collect::<Result<Vec<_>>>()
+        };
+        ids.iter().map(of_peer).collect::<Result<Vec<_>>>()
+    };
+    // What was under way has to end first.
+    std::thread::sleep(Duration::from_secs(2));
+    let (before, started) = (times()?, Instant::now());
+    std::thread::sleep(IDLE);
+    let (after, elapsed) = (times()?, started.elapsed());
+    for (peer, figures) in figures.iter_mut().enumerate() {
+        for (before, after) in before[peer].iter().zip(&after[peer]) {
+            figures
+                .idle
+                .push(100.0 * (*after - *before).as_secs_f64() / elapsed.as_secs_f64());
+        }
+        for &id in &ids[peer] {
+            figures.resident.push(resident(id)?);
+        }
+    }
+    Ok(())
+}
+
+/// The time that all threads of a process have been at work.
+fn processor_time(id: u32) -> Result<Duration> {
+    let mut total = Duration::ZERO;
+    for thread in fs::read_dir(format!("/proc/{id}/task"))? {
+        let text = fs::read_to_string(thread?.path().join("schedstat"))?;
+        let nanos = text.split_whitespace().next().and_then(|word| word.parse().ok());
+        total += Duration::from_nanos(nanos.context("schedstat is empty")?);
+    }
+    Ok(total)
+}
+
+/// The resident memory of a process in bytes.
+pub(super) fn resident(id: u32) -> Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{id}/status"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    Ok(kib.context("a process without memory")? * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_of_a_ping_is_found_in_its_line() {
+        let line = "64 bytes from 10.9.0.1: icmp_seq=1 ttl=64 time=0.065 ms";
+        assert_eq!(time_of(line), Some(0.065));
+        assert_eq!(time_of("--- 10.9.0.1 ping statistics ---"), None);
+    }
+}
