@@ -8,7 +8,7 @@ use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use quinn_udp::{RecvMeta, Transmit, UdpSocketState};
 use rustix::net::sockopt::{self, Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery};
@@ -28,6 +28,11 @@ pub const TRAIN_BUFFER: usize = 65_536;
 /// default of some 200 KiB is full after three.
 const QUEUE: usize = 8 << 20;
 
+/// Of [`Socket::singles`]: for ever.
+const ALWAYS: u32 = u32::MAX;
+/// Of [`Socket::singles`]: some seconds of a fast transfer, after which the path may be another one.
+const FOR_NOW: u32 = 10_000;
+
 /// What a socket is to be like.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -37,6 +42,9 @@ pub struct Options {
     pub coalescing: bool,
     /// The mark of all that goes out, for policy routing.
     pub mark: Option<u32>,
+    /// Tell of what is received which address of this machine it came to. Of use where there may be several, and peers
+    /// that expect answers from the one they know.
+    pub tells_local: bool,
 }
 
 impl Default for Options {
@@ -45,6 +53,7 @@ impl Default for Options {
             segmentation: true,
             coalescing: true,
             mark: None,
+            tells_local: false,
         }
     }
 }
@@ -54,7 +63,8 @@ impl Default for Options {
 pub struct Route {
     /// The peer.
     pub remote: SocketAddr,
-    /// The address of this machine that the peer spoke to and expects an answer from; `None`: the kernel chooses.
+    /// The address of this machine that the peer spoke to and expects an answer from; `None`: the kernel chooses. Nothing
+    /// that is received has one without [`Options::tells_local`].
     pub local: Option<IpAddr>,
 }
 
@@ -98,8 +108,9 @@ impl Train {
 pub struct Socket {
     socket: UdpSocket,
     state: UdpSocketState,
-    /// Whether trains are handed to the kernel as they are. Ends with the first refusal.
-    segments: AtomicBool,
+    /// How many trains are sent one by one before the kernel is given one as it is again.
+    singles: AtomicU32,
+    tells_local: bool,
 }
 
 impl Socket {
@@ -148,11 +159,12 @@ impl Socket {
         if !options.coalescing {
             switch_off(&socket, libc::SOL_UDP, libc::UDP_GRO)?;
         }
-        let segments = options.segmentation && state.max_gso_segments() > 1;
+        let is_able = options.segmentation && state.max_gso_segments() > 1;
         Ok(Self {
             socket,
             state,
-            segments: segments.into(),
+            singles: if is_able { 0 } else { ALWAYS }.into(),
+            tells_local: options.tells_local,
         })
     }
 
@@ -168,7 +180,17 @@ impl Socket {
     /// Whether trains are handed to the kernel as they are.
     #[must_use]
     pub fn is_segmenting(&self) -> bool {
-        self.segments.load(Ordering::Relaxed)
+        self.singles.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether the next train is to be handed to the kernel as it is.
+    fn takes_train(&self) -> bool {
+        let singles = self.singles.load(Ordering::Relaxed);
+        if (1..ALWAYS).contains(&singles) {
+            // Threads that do this at the same time count one train as one: near enough.
+            self.singles.store(singles - 1, Ordering::Relaxed);
+        }
+        singles == 0
     }
 
     /// Sends `bytes` as datagrams of `segment` bytes each, of which the last may be shorter. Gives how many the kernel took;
@@ -192,7 +214,7 @@ impl Socket {
     }
 
     fn send_train(&self, to: Route, train: &[u8], segment: usize) -> io::Result<usize> {
-        if train.len() > segment && self.is_segmenting() {
+        if train.len() > segment && self.takes_train() {
             match self.transmit(to, train, Some(segment)) {
                 Ok(()) => return Ok(train.len().div_ceil(segment)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
@@ -220,14 +242,15 @@ impl Socket {
         }
     }
 
-    /// Where the network device cannot compute checksums, the kernel refuses every train with EIO, and older kernels say
-    /// EINVAL of segments that are too long for the device. Any other refusal is about this train alone.
+    /// Where the network device cannot compute checksums, the kernel refuses every train with EIO. It says EINVAL of segments
+    /// that are too long for the path as it knows it now. Any other refusal is about this train alone.
     fn note_refusal(&self, error: &io::Error) {
-        let lasts = matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL));
-        if lasts && self.segments.swap(false, Ordering::Relaxed) {
-            info!(
+        match error.raw_os_error() {
+            Some(libc::EIO) if self.singles.swap(ALWAYS, Ordering::Relaxed) != ALWAYS => info!(
                 "the network device does not take trains of datagrams ({error}); they go out one by one from now on"
-            );
+            ),
+            Some(libc::EINVAL) => self.singles.store(FOR_NOW, Ordering::Relaxed),
+            _ => {}
         }
     }
 
@@ -272,7 +295,9 @@ impl Socket {
             *train = Train {
                 route: Route {
                     remote: meta.addr,
-                    local: meta.dst_ip.filter(can_be_source),
+                    local: meta
+                        .dst_ip
+                        .filter(|address| self.tells_local && can_be_source(address)),
                 },
                 start: number * TRAIN_BUFFER,
                 len: meta.len.min(TRAIN_BUFFER),

@@ -127,7 +127,11 @@ fn an_answer_leaves_from_the_address_that_was_spoken_to() {
         ("[::]:0", "::ffff:127.0.0.78"),
         ("[::]:0", "::1"),
     ] {
-        let server = bind(any, Options::default());
+        let telling = Options {
+            tells_local: true,
+            ..Options::default()
+        };
+        let server = bind(any, telling);
         let family = if address == "::1" {
             "[::1]:0"
         } else {

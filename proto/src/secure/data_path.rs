@@ -172,6 +172,17 @@ impl DataPath {
         self.signs.count_in(packets, bytes);
     }
 
+    /// A number that a data plane has left with the session, and finds again in every later snapshot of it; 0 at first.
+    #[must_use]
+    pub fn slip(&self) -> u32 {
+        self.signs.slip()
+    }
+
+    /// Leaves another number.
+    pub fn put_slip(&self, number: u32) {
+        self.signs.put_slip(number);
+    }
+
     /// The indices of its openers.
     fn indices(&self) -> impl Iterator<Item = (u32, KeyAge)> {
         let previous = self.previous.as_ref().map(|(opener, _)| opener);

@@ -1,7 +1,7 @@
 //! Signs of life of a session, and what it has carried: shared by its timers and by whoever moves its data.
 
 use core::net::SocketAddr;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::Instant;
 
@@ -22,6 +22,8 @@ pub(super) struct Signs {
     bytes_out: AtomicU64,
     packets_in: AtomicU64,
     bytes_in: AtomicU64,
+    /// What a data plane wants to find again; means nothing here.
+    slip: AtomicU32,
 }
 
 /// Inner packets that a session has carried, and their bytes.
@@ -65,6 +67,7 @@ impl Signs {
             bytes_out: AtomicU64::new(0),
             packets_in: AtomicU64::new(0),
             bytes_in: AtomicU64::new(0),
+            slip: AtomicU32::new(0),
         }
     }
 
@@ -114,6 +117,18 @@ impl Signs {
     pub(super) fn count_in(&self, packets: u64, bytes: u64) {
         self.packets_in.fetch_add(packets, Ordering::Relaxed);
         self.bytes_in.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// What was last put there; 0 at first.
+    pub(super) fn slip(&self) -> u32 {
+        self.slip.load(Ordering::Relaxed)
+    }
+
+    /// Puts something there. Only what is new is written: threads share it.
+    pub(super) fn put_slip(&self, number: u32) {
+        if self.slip() != number {
+            self.slip.store(number, Ordering::Relaxed);
+        }
     }
 
     /// What has been counted.

@@ -40,6 +40,7 @@ mod loss;
 mod network;
 mod operation;
 mod paths;
+mod plane;
 mod recovery;
 mod refusals;
 mod rekey;

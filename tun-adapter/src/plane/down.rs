@@ -1,18 +1,19 @@
 //! From the network to the device: datagrams are received, opened where they lie, put together, and written.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::ops::Range;
 
 use sandhog_proto::secure::{Body, DataPath, DataPaths, Incoming, KeyAge, Notice};
 use sandhog_proto::{Counters, Datagram, DropReason, Instant, PacketBuf};
 
 use super::Shared;
+use super::inbox::Mail;
 use crate::clock;
 use crate::offload::Coalescer;
 use crate::shell::Troubles;
 use crate::tun::{Abilities, Queue};
-use crate::udp::{BATCH, Socket, TRAIN_BUFFER, Train};
+use crate::udp::{BATCH, Route, Socket, TRAIN_BUFFER, Train};
 
 /// The way down of one thread.
 #[derive(Debug)]
@@ -20,8 +21,8 @@ pub(super) struct Down {
     memory: Box<[u8]>,
     trains: [Train; BATCH],
     coalescer: Coalescer,
-    datagrams: Vec<Datagram>,
-    notices: Vec<Notice>,
+    datagrams: Vec<Mail<Datagram>>,
+    notices: Vec<Mail<Notice>>,
 }
 
 /// What a run needs besides.
@@ -54,14 +55,17 @@ impl Down {
         };
         // Not before: no datagram may be older than what is known of its session.
         let paths = receiving.shared.paths.load();
-        let now = clock::now();
+        let mut account = Account::new(clock::now());
         for number in 0..count {
             let train = std::mem::take(&mut self.trains[number]);
+            let local = receiving.shared.locals.number(train.route.local);
+            account.begin_train(local, receiving.counters);
             for place in train.datagrams() {
                 receiving.counters.datagrams_in += 1;
-                self.take(&paths, now, train.route.remote, place, receiving.counters);
+                self.take(&paths, &mut account, train.route, place, receiving.counters);
             }
         }
+        account.settle(receiving.counters);
         self.write(receiving);
         let surplus = receiving.shared.inbox.put(&mut self.datagrams, &mut self.notices);
         // Those that the peer gets, it counts itself.
@@ -71,24 +75,28 @@ impl Down {
             .count_drops(DropReason::Overloaded, surplus.datagrams + surplus.messages);
     }
 
-    fn take(
+    fn take<'a>(
         &mut self,
-        paths: &DataPaths,
-        now: Instant,
-        remote: SocketAddr,
+        paths: &'a DataPaths,
+        account: &mut Account<'a>,
+        route: Route,
         place: Range<usize>,
         counters: &mut Counters,
     ) {
         let result = match paths.sort(&self.memory[place.clone()]) {
-            Incoming::Data(path, age) => self.open(paths, (path, age), now, remote, place, counters),
+            Incoming::Data(path, age) => {
+                account.turn_to(path, counters);
+                self.open(paths, (path, age), account, route, place)
+            }
             Incoming::Peer => {
                 // The peer counts it.
                 counters.datagrams_in -= 1;
-                self.datagrams.push(Datagram {
-                    remote,
+                let datagram = Datagram {
+                    remote: route.remote,
                     kind: "",
                     payload: PacketBuf::copied_from(&self.memory[place]),
-                });
+                };
+                self.datagrams.push((datagram, route.local));
                 return;
             }
             Incoming::Drop(reason) => Err(reason),
@@ -102,31 +110,25 @@ impl Down {
         &mut self,
         paths: &DataPaths,
         (path, age): (&DataPath, KeyAge),
-        now: Instant,
-        remote: SocketAddr,
+        account: &mut Account<'_>,
+        route: Route,
         place: Range<usize>,
-        counters: &mut Counters,
     ) -> Result<(), DropReason> {
         let start = place.start;
-        let (body, opened) = path.open(now, age, &mut self.memory[place])?;
+        let (body, opened) = path.open(account.now, age, &mut self.memory[place])?;
+        account.has_heard = true;
         let place = start + body.start..start + body.end;
         let packet = &self.memory[place.clone()];
         let is_message = opened.body == Body::Message;
-        if let Some(notice) = path.notice(age, remote, &opened, is_message.then_some(packet)) {
-            note(&mut self.notices, notice);
+        if let Some(notice) = path.notice(age, route.remote, &opened, is_message.then_some(packet)) {
+            note(&mut self.notices, notice, route.local);
         }
         if is_message {
-            path.heard(now, 0, 0);
             return Ok(());
         }
-        if let Err(reason) = paths.admit(path, packet) {
-            path.heard(now, 0, 0);
-            return Err(reason);
-        }
-        let bytes = packet.len() as u64;
-        path.heard(now, 1, bytes);
-        counters.packets_in += 1;
-        counters.bytes_in += bytes;
+        paths.admit(path, packet)?;
+        account.packets += 1;
+        account.bytes += packet.len() as u64;
         self.coalescer.push(&self.memory, place);
         Ok(())
     }
@@ -146,14 +148,64 @@ impl Down {
     }
 }
 
+/// What has been opened of one session and is not noted yet: its signs are shared, and dear to write.
+struct Account<'a> {
+    now: Instant,
+    path: Option<&'a DataPath>,
+    /// The number of the address that it came to.
+    local: u32,
+    has_heard: bool,
+    packets: u64,
+    bytes: u64,
+}
+
+impl<'a> Account<'a> {
+    const fn new(now: Instant) -> Self {
+        Self {
+            now,
+            path: None,
+            local: 0,
+            has_heard: false,
+            packets: 0,
+            bytes: 0,
+        }
+    }
+
+    /// What comes now came to the address of this number.
+    fn begin_train(&mut self, local: u32, counters: &mut Counters) {
+        if self.local != local {
+            self.settle(counters);
+            self.local = local;
+        }
+    }
+
+    /// What comes now is of this session.
+    fn turn_to(&mut self, path: &'a DataPath, counters: &mut Counters) {
+        if !self.path.is_some_and(|before| std::ptr::eq(before, path)) {
+            self.settle(counters);
+            self.path = Some(path);
+        }
+    }
+
+    fn settle(&mut self, counters: &mut Counters) {
+        if let Some(path) = self.path.filter(|_| self.has_heard) {
+            path.heard(self.now, self.packets, self.bytes);
+            path.put_slip(self.local);
+            counters.packets_in += self.packets;
+            counters.bytes_in += self.bytes;
+        }
+        (self.has_heard, self.packets, self.bytes) = (false, 0, 0);
+    }
+}
+
 /// Keeps a notice; of several that say the same of one session, the last.
-fn note(notices: &mut Vec<Notice>, notice: Notice) {
-    let says_the_same = |last: &&mut Notice| {
+fn note(notices: &mut Vec<Mail<Notice>>, notice: Notice, local: Option<IpAddr>) {
+    let says_the_same = |(last, _): &&mut Mail<Notice>| {
         let are_plain = last.message.is_none() && notice.message.is_none();
         are_plain && (last.index, last.remote) == (notice.index, notice.remote)
     };
     match notices.last_mut().filter(says_the_same) {
-        Some(last) => *last = notice,
-        None => notices.push(notice),
+        Some(last) => *last = (notice, local),
+        None => notices.push((notice, local)),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sandhog_proto::secure::Notice;
@@ -20,13 +21,16 @@ pub(super) struct Inbox {
     wake: Notify,
 }
 
+/// Something for the peer, and the address of this machine that it came to, as far as that matters.
+pub(super) type Mail<T> = (T, Option<IpAddr>);
+
 /// What lies in it.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
     /// As they came.
-    pub(super) datagrams: VecDeque<Datagram>,
+    pub(super) datagrams: VecDeque<Mail<Datagram>>,
     /// Of what was opened.
-    pub(super) notices: Vec<Notice>,
+    pub(super) notices: Vec<Mail<Notice>>,
     /// Why something was dropped for the first time.
     pub(super) reasons: Vec<DropReason>,
     /// The device is gone.
@@ -55,7 +59,11 @@ impl Inbox {
     }
 
     /// Puts datagrams and notices in, as many as there is room for, and takes the others from the list.
-    pub(super) fn put(&self, datagrams: &mut Vec<Datagram>, notices: &mut Vec<Notice>) -> Surplus {
+    pub(super) fn put(
+        &self,
+        datagrams: &mut Vec<Mail<Datagram>>,
+        notices: &mut Vec<Mail<Notice>>,
+    ) -> Surplus {
         if datagrams.is_empty() && notices.is_empty() {
             return Surplus::default();
         }
@@ -70,7 +78,10 @@ impl Inbox {
         self.wake.notify_one();
         let surplus = Surplus {
             datagrams: datagrams.len() as u64,
-            messages: notices.iter().filter(|notice| notice.message.is_some()).count() as u64,
+            messages: notices
+                .iter()
+                .filter(|(notice, _)| notice.message.is_some())
+                .count() as u64,
         };
         datagrams.clear();
         notices.clear();

@@ -7,6 +7,7 @@
 
 mod down;
 mod inbox;
+mod locals;
 mod trains;
 mod up;
 mod worker;
@@ -28,6 +29,7 @@ use crate::shell::{TURN_LIMIT, Transport, Troubles, explain_lost_device};
 use crate::tun::Queue;
 use crate::udp::{Route, Socket};
 use inbox::Inbox;
+use locals::{Locals, Recent};
 use worker::Worker;
 
 /// What the threads share with the loop round the peer.
@@ -35,6 +37,7 @@ use worker::Worker;
 struct Shared {
     paths: ArcSwap<DataPaths>,
     inbox: Inbox,
+    locals: Locals,
     counters: Mutex<Counters>,
 }
 
@@ -50,6 +53,7 @@ pub struct Plane {
     /// Of the paths that the threads have.
     generation: Option<u64>,
     notices: Vec<Notice>,
+    recent: Recent,
     counters: Counters,
     troubles: Troubles,
 }
@@ -73,6 +77,7 @@ impl Plane {
             shared: Arc::new(Shared {
                 paths: ArcSwap::from_pointee(DataPaths::none()),
                 inbox: Inbox::default(),
+                locals: Locals::default(),
                 counters: Mutex::default(),
             }),
             queue: queue.clone(),
@@ -81,6 +86,7 @@ impl Plane {
             threads: Vec::new(),
             generation: None,
             notices: Vec::new(),
+            recent: Recent::default(),
             counters: Counters::default(),
             troubles: Troubles::default(),
         };
@@ -117,9 +123,15 @@ impl<P: DataPeer> Transport<P> for Plane {
             return Err(explain_lost_device(error));
         }
         let count = contents.datagrams.len().min(TURN_LIMIT);
-        input.datagrams.extend(contents.datagrams.drain(..count));
+        for (datagram, local) in contents.datagrams.drain(..count) {
+            self.recent.note(datagram.remote, local);
+            input.datagrams.push(datagram);
+        }
+        for (notice, local) in contents.notices.drain(..) {
+            self.recent.note(notice.remote, local);
+            self.notices.push(notice);
+        }
         let more = !contents.datagrams.is_empty();
-        self.notices.append(&mut contents.notices);
         drop(contents);
         peer.take_notices(clock::now(), &mut self.notices, output);
         Ok(more)
@@ -135,7 +147,7 @@ impl<P: DataPeer> Transport<P> for Plane {
         for datagram in output.datagrams.drain(..) {
             let route = Route {
                 remote: datagram.remote,
-                local: None,
+                local: self.recent.of(datagram.remote),
             };
             let result = self.socket.send(route, &datagram.payload, datagram.payload.len());
             self.note_lost(result.map(drop), "send a datagram");

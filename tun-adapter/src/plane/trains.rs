@@ -1,7 +1,6 @@
 //! Sealed datagrams on their way out, laid end to end, so that those of one size to one peer go in one system call.
 
 use std::io;
-use std::net::SocketAddr;
 
 use sandhog_proto::{Counters, DropReason};
 
@@ -23,7 +22,7 @@ pub(super) struct Trains {
 /// Datagrams of one size, but for the last, to one peer.
 #[derive(Debug)]
 struct Train {
-    remote: SocketAddr,
+    route: Route,
     start: usize,
     len: usize,
     segment: usize,
@@ -50,16 +49,16 @@ impl Trains {
     }
 
     /// Takes on the datagram of `len` bytes that was made at the front of the room.
-    pub(super) fn push(&mut self, remote: SocketAddr, len: usize) {
+    pub(super) fn push(&mut self, route: Route, len: usize) {
         let start = self.used;
         self.used += len;
-        if let Some(train) = self.trains.last_mut().filter(|train| train.takes(remote, len)) {
+        if let Some(train) = self.trains.last_mut().filter(|train| train.takes(route, len)) {
             train.len += len;
             train.count += 1;
             return;
         }
         self.trains.push(Train {
-            remote,
+            route,
             start,
             len,
             segment: len,
@@ -70,12 +69,8 @@ impl Trains {
     /// Sends everything. What the kernel does not take is lost, as it would be lost in a full queue of the network.
     pub(super) fn send(&mut self, socket: &Socket, counters: &mut Counters, troubles: &mut Troubles) {
         for train in self.trains.drain(..) {
-            let route = Route {
-                remote: train.remote,
-                local: None,
-            };
             let bytes = &self.area[train.start..train.start + train.len];
-            let sent = match socket.send(route, bytes, train.segment) {
+            let sent = match socket.send(train.route, bytes, train.segment) {
                 Ok(sent) => sent,
                 Err(error) => {
                     if error.kind() != io::ErrorKind::WouldBlock {
@@ -94,8 +89,8 @@ impl Trains {
 
 impl Train {
     /// Whether a datagram may be coupled on. A shorter one than the others closes the train.
-    fn takes(&self, remote: SocketAddr, len: usize) -> bool {
-        self.remote == remote
+    fn takes(&self, route: Route, len: usize) -> bool {
+        self.route == route
             && len <= self.segment
             && self.len == self.segment * self.count
             && self.count < TRAIN_LIMIT

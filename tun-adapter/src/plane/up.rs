@@ -13,7 +13,7 @@ use crate::offload::Split;
 use crate::offload::header::Header;
 use crate::shell::Troubles;
 use crate::tun::{Queue, READ_BUFFER};
-use crate::udp::Socket;
+use crate::udp::{Route, Socket};
 
 /// Most packets or superpackets read before they are sent.
 const READS: usize = 64;
@@ -99,6 +99,10 @@ impl Up {
         let Ok(mut split) = Split::new(header, packet) else {
             return sending.counters.count_drop(DropReason::NotIp);
         };
+        let route = Route {
+            remote: path.remote(),
+            local: sending.shared.locals.of(path),
+        };
         let mut account = Account::default();
         while let Some(len) = split.next_len() {
             let most = len + MOST_ADDED;
@@ -116,7 +120,7 @@ impl Up {
             }
             match path.seal(now, frame, len) {
                 Ok(sealed) => {
-                    self.trains.push(path.remote(), sealed);
+                    self.trains.push(route, sealed);
                     account.packets += 1;
                     account.bytes += len as u64;
                 }

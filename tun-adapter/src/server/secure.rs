@@ -8,6 +8,7 @@ use tokio::task::JoinHandle;
 use tracing::{debug, error, info, warn};
 
 use super::{explain_bind, forwarding, own_settings};
+use crate::config::Offload;
 use crate::config::secure::Server;
 use crate::control::desk::{Call, Desk};
 use crate::control::{Answer, Question};
@@ -18,7 +19,7 @@ use crate::service::{DropLog, Hangup, Signals, tell_counters, warn_of_files};
 use crate::shell::{Shell, Transport};
 use crate::status::{Profile, Progress, Role, Status};
 use crate::tun::Queue;
-use crate::udp::Socket;
+use crate::udp::{Options, Socket};
 use crate::users::UsersFile;
 use crate::{clock, config, interface, notify, random};
 
@@ -40,8 +41,7 @@ pub(super) async fn run(config: Server, mut signals: Signals) -> Result<(), Fail
     } = config;
     let mut hangup = Hangup::catch()?;
     let left = Ledger::clear(&device.name, false).await?;
-    let sockets = Socket::bind_many(listen, workers, &offload.socket_options())
-        .map_err(|error| explain_bind(listen, &error))?;
+    let sockets = open_sockets(listen, workers, offload)?;
     let queues = Queue::open(&device.name, workers, offload.tun_segmentation)?;
     let mut desk = Desk::open(&device.name)?;
     let mut ledger = Ledger::begin(&device.name, left)?;
@@ -69,6 +69,15 @@ pub(super) async fn run(config: Server, mut signals: Signals) -> Result<(), Fail
     .await;
     let undone = ledger.end().await;
     result.and(undone)
+}
+
+/// The sockets of all threads, on one port.
+fn open_sockets(listen: SocketAddr, workers: usize, offload: Offload) -> Result<Vec<Socket>, Failure> {
+    let options = Options {
+        tells_local: listen.ip().is_unspecified(),
+        ..offload.socket_options()
+    };
+    Socket::bind_many(listen, workers, &options).map_err(|error| explain_bind(listen, &error))
 }
 
 /// What a server is on this machine.

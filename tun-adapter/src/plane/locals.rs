@@ -1,0 +1,105 @@
+//! Which of this machine's addresses each peer speaks to. An answer from another one would look like somebody else's.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::OnceLock;
+
+use sandhog_proto::secure::DataPath;
+
+/// Most addresses that are told apart. With peers at further ones, the kernel chooses, as it does for other programs.
+const MOST: usize = 64;
+/// Most peers in each half of [`Recent`].
+const RECENT: usize = 1024;
+
+/// The addresses seen so far, numbered from 1: a session keeps the number, not the address.
+#[derive(Debug)]
+pub(super) struct Locals([OnceLock<IpAddr>; MOST]);
+
+impl Default for Locals {
+    fn default() -> Self {
+        Self([const { OnceLock::new() }; MOST])
+    }
+}
+
+impl Locals {
+    /// The number of `address`; 0 for none, and for one too many.
+    pub(super) fn number(&self, address: Option<IpAddr>) -> u32 {
+        let Some(address) = address else {
+            return 0;
+        };
+        let place = self
+            .0
+            .iter()
+            .position(|known| *known.get_or_init(|| address) == address);
+        place.map_or(0, |place| place as u32 + 1)
+    }
+
+    /// The address that a session's peer speaks to.
+    pub(super) fn of(&self, path: &DataPath) -> Option<IpAddr> {
+        let place = (path.slip() as usize).checked_sub(1)?;
+        self.0.get(place)?.get().copied()
+    }
+}
+
+/// Which address each of those speaks to who have lately sent something to be answered. The older half is forgotten whenever
+/// the newer one is full.
+#[derive(Debug, Default)]
+pub(super) struct Recent {
+    newer: BTreeMap<SocketAddr, IpAddr>,
+    older: BTreeMap<SocketAddr, IpAddr>,
+}
+
+impl Recent {
+    /// Takes note of one, if it is known what it speaks to.
+    pub(super) fn note(&mut self, remote: SocketAddr, local: Option<IpAddr>) {
+        let Some(local) = local else {
+            return;
+        };
+        if self.newer.len() >= RECENT {
+            self.older = std::mem::take(&mut self.newer);
+        }
+        self.newer.insert(remote, local);
+    }
+
+    /// What `remote` speaks to.
+    pub(super) fn of(&self, remote: SocketAddr) -> Option<IpAddr> {
+        self.newer
+            .get(&remote)
+            .or_else(|| self.older.get(&remote))
+            .copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(last: u8) -> IpAddr {
+        [192, 0, 2, last].into()
+    }
+
+    #[test]
+    fn each_address_has_a_number_of_its_own_until_there_are_too_many() {
+        let locals = Locals::default();
+        let numbers = || (1..=70).map(|last| locals.number(Some(address(last))));
+        let first: Vec<_> = numbers().collect();
+        let expected: Vec<u32> = (1..=64).chain([0; 6]).collect();
+        assert_eq!(first, expected);
+        assert_eq!(numbers().collect::<Vec<_>>(), first, "and keeps it");
+        assert_eq!(locals.number(None), 0);
+    }
+
+    #[test]
+    fn at_least_a_thousand_peers_are_remembered_and_never_more_than_twice_as_many() {
+        let mut recent = Recent::default();
+        let peer = |port: u16| SocketAddr::new(address(1), port);
+        for port in 0..10_000 {
+            recent.note(peer(port), Some(address((port % 3) as u8)));
+            recent.note(peer(20_000), None);
+        }
+        assert_eq!(recent.of(peer(9_999)), Some(address(0)));
+        assert_eq!(recent.of(peer(10_000 - 1024)), Some(address(0)));
+        assert_eq!((recent.of(peer(1)), recent.of(peer(20_000))), (None, None));
+        assert!(recent.newer.len() + recent.older.len() <= 2 * RECENT);
+    }
+}
