@@ -3,6 +3,7 @@
 mod bench;
 mod bench_tun;
 mod equality;
+mod fuzz;
 mod golden;
 mod mutants;
 mod page;
@@ -50,6 +51,17 @@ enum Command {
     ///
     /// Needs root, iperf3 and the other peers; says what is missing. Exit status 0: all promises are kept. 1: one is not.
     BenchTun(bench_tun::Options),
+    /// Throw generated packets and superpackets at segmentation offload, many more than the tests do, and other ones each time.
+    ///
+    /// Exit status 0: nothing was found. 1: the failing case is printed, with the seed that brings it back.
+    Fuzz {
+        /// How many cases each property is held against.
+        #[arg(long, value_name = "N", default_value_t = 50_000)]
+        cases: u32,
+        /// Where the cases come from; another one each time if left out.
+        #[arg(long, value_name = "N")]
+        seed: Option<u64>,
+    },
     /// Run scenarios on every engine and target, and compare the digests line by line.
     ///
     /// Compared are the event engine and the turmoil engine, natively and on wasm32-wasip1 under node, the event engine in
@@ -90,6 +102,7 @@ fn main() -> ExitCode {
         } => steps::run(strict, &only),
         Command::Bench => bench::run(),
         Command::BenchTun(options) => bench_tun::run(&options),
+        Command::Fuzz { cases, seed } => fuzz::run(cases, seed),
         Command::Equality {
             seeds,
             scenario,

@@ -1,9 +1,10 @@
 //! From the network to the device: datagrams are received, opened where they lie, put together, and written.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::IpAddr;
 use std::ops::Range;
 
+use rustix::thread::sched_yield;
 use sandhog_proto::secure::{Body, DataPath, DataPaths, Incoming, KeyAge, Notice};
 use sandhog_proto::{Counters, Datagram, DropReason, Instant, PacketBuf};
 
@@ -11,6 +12,7 @@ use super::Shared;
 use super::inbox::Mail;
 use crate::clock;
 use crate::offload::Coalescer;
+use crate::offload::header::{Header, Kind};
 use crate::shell::Troubles;
 use crate::tun::{Abilities, Queue};
 use crate::udp::{BATCH, Route, Socket, TRAIN_BUFFER, Train};
@@ -144,8 +146,19 @@ impl Down {
                     .counters
                     .count_drops(DropReason::Overloaded, packets as u64);
             }
+            if is_of_datagrams(parts) {
+                // A socket's queue holds some 250 short datagrams, fewer than a batch may have, and the program that is to
+                // empty it may wait for this very processor. TCP waits for its receiver by itself.
+                sched_yield();
+            }
         });
     }
+}
+
+/// Whether a superpacket of UDP was written in these parts.
+fn is_of_datagrams(parts: &[IoSlice<'_>]) -> bool {
+    let header = parts.first().and_then(|part| part.first_chunk());
+    header.is_some_and(|header| Header::read(header).kind == Kind::Udp)
 }
 
 /// What has been opened of one session and is not noted yet: its signs are shared, and dear to write.

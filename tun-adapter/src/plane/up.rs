@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::Range;
 
+use rustix::thread::sched_yield;
 use sandhog_proto::secure::{DataPath, DataPaths, HEADER_LEN, OVERHEAD};
 use sandhog_proto::{Counters, DropReason, Instant};
 
@@ -66,6 +67,11 @@ impl Up {
         }
         self.trains
             .send(sending.socket, sending.counters, sending.troubles);
+        if reads > READS {
+            // There is more than can be carried. Those who are to receive it may wait for this processor; what nobody
+            // takes is better lost at the device, before any work was done on it.
+            sched_yield();
+        }
         Ok(())
     }
 

@@ -7,12 +7,13 @@ mod split;
 
 use proptest::test_runner::{Config, RngSeed};
 
-/// The same cases each time. `PROPTEST_CASES=100000` runs more of them.
+/// The same cases each time. `cargo xtask fuzz` runs more of them, and others.
 fn fixed(seed: u64, cases: u32) -> Config {
-    let more = std::env::var_os("PROPTEST_CASES").and_then(|text| text.to_str()?.parse().ok());
+    let number = |name| std::env::var_os(name).and_then(|text| text.to_str()?.parse::<u64>().ok());
+    let more = number("SANDHOG_FUZZ_CASES").and_then(|cases| u32::try_from(cases).ok());
     Config {
         cases: more.unwrap_or(cases),
-        rng_seed: RngSeed::Fixed(seed),
+        rng_seed: RngSeed::Fixed(seed ^ number("SANDHOG_FUZZ_SEED").unwrap_or(0)),
         failure_persistence: None,
         ..Config::default()
     }
