@@ -104,3 +104,48 @@ impl Inbox {
         self.wake.notify_one();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sandhog_proto::PacketBuf;
+
+    use super::*;
+
+    fn datagrams(count: usize) -> Vec<Mail<Datagram>> {
+        let one = || Datagram {
+            remote: "192.0.2.1:7".parse().expect("an address"),
+            kind: "",
+            payload: PacketBuf::copied_from(&[1]),
+        };
+        (0..count).map(|_| (one(), None)).collect()
+    }
+
+    fn notices(count: usize, is_message: bool) -> Vec<Mail<Notice>> {
+        let one = || Notice {
+            index: 1,
+            remote: "192.0.2.1:7".parse().expect("an address"),
+            counter: 0,
+            is_newest: true,
+            message: is_message.then(|| PacketBuf::copied_from(b"{}")),
+        };
+        (0..count).map(|_| (one(), None)).collect()
+    }
+
+    #[test]
+    fn a_full_box_grows_no_further_and_strangers_take_no_room_from_sessions() {
+        let inbox = Inbox::default();
+        for _ in 0..10 {
+            inbox.put(&mut datagrams(DATAGRAMS), &mut Vec::new());
+        }
+        let surplus = inbox.put(&mut datagrams(3), &mut notices(2, true));
+        assert_eq!((surplus.datagrams, surplus.messages), (3, 0));
+        inbox.put(&mut Vec::new(), &mut notices(NOTICES, false));
+        let surplus = inbox.put(&mut Vec::new(), &mut notices(5, true));
+        assert_eq!((surplus.datagrams, surplus.messages), (0, 5));
+        let contents = inbox.open();
+        assert_eq!(
+            (contents.datagrams.len(), contents.notices.len()),
+            (DATAGRAMS, NOTICES)
+        );
+    }
+}

@@ -116,6 +116,11 @@ impl Plane {
     }
 }
 
+/// Whether the kernel knows of a link on the way that does not take a datagram, and may not cut it.
+fn is_too_long(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EMSGSIZE)
+}
+
 impl<P: DataPeer> Transport<P> for Plane {
     fn take(&mut self, peer: &mut P, input: &mut Batch, output: &mut Batch) -> Result<bool, Failure> {
         let mut contents = self.shared.inbox.open();
@@ -149,8 +154,11 @@ impl<P: DataPeer> Transport<P> for Plane {
                 remote: datagram.remote,
                 local: self.recent.of(datagram.remote),
             };
-            let result = self.socket.send(route, &datagram.payload, datagram.payload.len());
-            self.note_lost(result.map(drop), "send a datagram");
+            match self.socket.send(route, &datagram.payload, datagram.payload.len()) {
+                // How long a datagram the path takes is what such a one is sent to find out.
+                Err(error) if is_too_long(&error) => {}
+                result => self.note_lost(result.map(drop), "send a datagram"),
+            }
         }
         for packet in output.packets.drain(..) {
             let header = Header::default().to_bytes();

@@ -4,6 +4,7 @@ use std::io;
 
 use sandhog_proto::{Counters, DropReason};
 
+use super::is_too_long;
 use crate::shell::Troubles;
 use crate::udp::{Route, Socket, TRAIN_BYTES, TRAIN_LIMIT};
 
@@ -70,18 +71,19 @@ impl Trains {
     pub(super) fn send(&mut self, socket: &Socket, counters: &mut Counters, troubles: &mut Troubles) {
         for train in self.trains.drain(..) {
             let bytes = &self.area[train.start..train.start + train.len];
-            let sent = match socket.send(train.route, bytes, train.segment) {
-                Ok(sent) => sent,
+            let (sent, reason) = match socket.send(train.route, bytes, train.segment) {
+                Ok(sent) => (sent, DropReason::Overloaded),
+                Err(error) if is_too_long(&error) => (0, DropReason::TooLarge),
                 Err(error) => {
                     if error.kind() != io::ErrorKind::WouldBlock {
                         troubles.report("send a datagram", &error);
                     }
-                    0
+                    (0, DropReason::Overloaded)
                 }
             };
             counters.datagrams_out += sent as u64;
             let lost = train.count.saturating_sub(sent);
-            counters.count_drops(DropReason::Overloaded, lost as u64);
+            counters.count_drops(reason, lost as u64);
         }
         self.used = 0;
     }
@@ -95,5 +97,57 @@ impl Train {
             && self.len == self.segment * self.count
             && self.count < TRAIN_LIMIT
             && self.len + len <= TRAIN_BYTES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::UdpSocket;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::udp::Options;
+
+    #[test]
+    fn what_is_of_one_size_to_one_peer_goes_together_and_all_arrives_in_order() {
+        let socket = Socket::bind("127.0.0.1:0".parse().expect("an address"), &Options::default());
+        let socket = socket.expect("a free port");
+        let peers = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").expect("a free port"));
+        let routes = [0, 1].map(|peer: usize| Route {
+            remote: peers[peer].local_addr().expect("bound"),
+            local: None,
+        });
+        let mut trains = Trains::new();
+        let mut put = |peer: usize, byte: u8, len: usize| {
+            trains.room(1500).expect("room")[..len].fill(byte);
+            trains.push(routes[peer], len);
+        };
+        let datagrams = [
+            (0, 1, 1000),
+            (0, 2, 1000),
+            (0, 3, 700),
+            (0, 4, 700),
+            (1, 5, 700),
+            (0, 6, 900),
+        ];
+        for (peer, byte, len) in datagrams {
+            put(peer, byte, len);
+        }
+        let counts: Vec<_> = trains.trains.iter().map(|train| train.count).collect();
+        assert_eq!(
+            counts,
+            [3, 1, 1, 1],
+            "a shorter one closes a train, and so does another peer or a longer one"
+        );
+        let mut counters = Counters::default();
+        trains.send(&socket, &mut counters, &mut Troubles::default());
+        assert_eq!((counters.datagrams_out, trains.used), (6, 0));
+        for (peer, byte, len) in datagrams {
+            let patience = Some(Duration::from_secs(10));
+            peers[peer].set_read_timeout(patience).expect("a timeout");
+            let mut room = [0; 1500];
+            let received = peers[peer].recv(&mut room).expect("a datagram");
+            assert_eq!((received, room[0], room[len - 1]), (len, byte, byte));
+        }
     }
 }
