@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use super::peers::Peer;
-use super::space::{Space, World};
+use super::space::{PATIENCE, Space, World};
 use crate::shell;
 
 /// How long nothing is sent, to see what the daemons do then.
@@ -62,11 +62,19 @@ pub(super) fn take(world: &World, peer: &Peer, seconds: u32, figures: &mut Figur
 fn iperf3(space: &Space, address: &str, seconds: u32, arguments: &[&str]) -> Result<Value> {
     let mut command = space.command("iperf3");
     command.args(["--json", "--client", address, "--time", &seconds.to_string()]);
-    let output = command.args(arguments).output()?;
-    let report: Value = serde_json::from_slice(&output.stdout).context("iperf3 gave no report")?;
-    match report.get("error") {
-        Some(error) => bail!("iperf3 to {address} {}: {error}", arguments.join(" ")),
-        None => Ok(report),
+    command.args(arguments);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let output = command.output()?;
+        let report: Value = serde_json::from_slice(&output.stdout).context("iperf3 gave no report")?;
+        let Some(error) = report.get("error") else {
+            return Ok(report);
+        };
+        // The end of the test before may still be on its way through a tunnel that was flooded.
+        if !error.to_string().contains("busy") || Instant::now() > deadline {
+            bail!("iperf3 to {address} {}: {error}", arguments.join(" "));
+        }
+        std::thread::sleep(Duration::from_millis(200));
     }
 }
 
