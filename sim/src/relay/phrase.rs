@@ -136,7 +136,7 @@ mod tests {
         let scenario = Scenario::builtin("standard").expect("a scenario");
         let [there, _] = of_scenario(&scenario).expect("a link");
         assert_ne!(there, LinkConfig::default());
-        let scenario = Scenario::builtin("lossy-login").expect("a scenario");
+        let scenario = Scenario::builtin("drop-each-datagram").expect("a scenario");
         let told = of_scenario(&scenario).expect_err("picks by kind");
         assert!(told.contains("by their kind"), "{told}");
     }
