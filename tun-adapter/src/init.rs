@@ -145,6 +145,7 @@ login = \"kean\"                    # whom `sandhog user add` has added
 # excluded-routes = [\"10.1.0.0/16\"]    # networks to reach as before the tunnel
 # dns = \"auto\"                    # or \"off\": the server's name servers are not asked
 # kill-switch = false              # true: nothing leaves this machine but through the tunnel
+# mtu-search = true                # the tunnel's MTU follows what the path to the server carries
 "
     )
 }

@@ -2,7 +2,8 @@
 //!
 //! A datagram that is too long for a link on its way is cut into fragments rather than lost, as IP allows (RFC 791,
 //! section 3.2; RFC 8200, section 4.5): by routers over IPv4, by this machine over IPv6. What would be lost otherwise is
-//! every full packet of a tunnel, for as long as its MTU does not fit the path.
+//! every full packet of a tunnel, for as long as its MTU does not fit the path. Who looks for the path's MTU has it lost:
+//! that is how it is found.
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -45,6 +46,9 @@ pub struct Options {
     /// Tell of what is received which address of this machine it came to. Of use where there may be several, and peers
     /// that expect answers from the one they know.
     pub tells_local: bool,
+    /// Whether a datagram that is too long for a link on its way is cut; if not, it is lost, and nobody's messages about
+    /// the path's MTU are believed.
+    pub may_be_cut: bool,
 }
 
 impl Default for Options {
@@ -54,6 +58,7 @@ impl Default for Options {
             coalescing: true,
             mark: None,
             tells_local: false,
+            may_be_cut: true,
         }
     }
 }
@@ -154,7 +159,10 @@ impl Socket {
         let socket = UdpSocket::from(socket);
         let state = UdpSocketState::new((&socket).into())?;
         enlarge_queues(&socket)?;
-        allow_fragments(&socket, address)?;
+        // The state has forbidden it, which is what a search for the path's MTU needs.
+        if options.may_be_cut {
+            allow_fragments(&socket, address)?;
+        }
         switch_off(&socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS)?;
         if !options.coalescing {
             switch_off(&socket, libc::SOL_UDP, libc::UDP_GRO)?;

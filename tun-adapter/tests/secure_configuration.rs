@@ -470,3 +470,17 @@ fn the_two_profiles_share_no_port_no_device_and_no_network() {
         check_server_and(&BESIDE.replace(old, new), "1", message);
     }
 }
+
+#[test]
+fn a_client_looks_for_the_paths_mtu_unless_told_otherwise() {
+    let folder = folder();
+    for (line, searches) in [
+        ("", true),
+        ("mtu-search = true\n", true),
+        ("mtu-search = false\n", false),
+    ] {
+        folder.write("client.toml", &format!("{line}{CLIENT}"));
+        let client = load_client(&folder).expect("a good file");
+        assert_eq!(client.mtu_search, searches, "{line}");
+    }
+}

@@ -109,3 +109,45 @@ fn a_login_and_small_packets_cross_a_network_that_delays_damages_and_reorders() 
         );
     }
 }
+
+/// A ping with so many bytes in one IP packet, which the device may not cut.
+fn passes(world: &World, packet: u16) -> bool {
+    let (to, payload) = (SERVER_INNER[0].to_string(), (packet - 28).to_string());
+    let arguments = ["-c", "1", "-W", "2", "-M", "do", "-s", &payload, &to];
+    world.client.try_run("ping", &arguments).is_ok()
+}
+
+#[test]
+fn the_device_has_the_mtu_of_a_path_that_swallows_long_datagrams_without_a_word() {
+    let world = world_or_skip!(World::secure(Outer::V4));
+    world.edit("client.toml", "mtu-search = false", "mtu-search = true");
+    let _server = world.start_server();
+    // 28 bytes of IP and UDP and 29 of the tunnel round a packet of a multiple of 16 bytes: 1328 and no more.
+    let _relay = world.start_relay("mtu 1400");
+    let mut client = world.start_client();
+    client.wait_for("the tunnel's MTU is 1328 bytes now");
+    assert!(passes(&world, 1328), "the longest packet that the path carries");
+    let refused = world.client.run("ip", &["link", "show", "sandhog0"]);
+    assert!(refused.contains("mtu 1328"), "{refused}");
+    let (status, _) = client.terminate();
+    assert_eq!(status, Some(0));
+}
+
+#[test]
+fn over_a_path_that_carries_everything_the_device_has_the_servers_mtu() {
+    let world = world_or_skip!(World::secure(Outer::V6));
+    world.edit("client.toml", "mtu-search = false", "mtu-search = true");
+    let _server = world.start_server();
+    let mut client = world.start_client();
+    client.wait_for("the tunnel's MTU is 1420 bytes now");
+    assert!(passes(&world, 1420));
+    // A link that takes less than the server's MTU needs: the kernel says so, and the search hears nothing else.
+    let (status, _) = client.terminate();
+    assert_eq!(status, Some(0));
+    for namespace in [&world.client, &world.server] {
+        namespace.run("ip", &["link", "set", "outer", "mtu", "1400"]);
+    }
+    let mut client = world.start_client();
+    client.wait_for("the tunnel's MTU is 1312 bytes now");
+    assert!(passes(&world, 1312));
+}

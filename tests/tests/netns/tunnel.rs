@@ -146,6 +146,8 @@ impl World {
         world.write("password", &format!("{PASSWORD}\n"));
         // Namespaces share the machine's own file with name servers.
         world.edit("client.toml", "# password-file", "dns = \"off\"\npassword-file");
+        // Tests count packets and bytes to the last one; the search has a test of its own.
+        world.edit("client.toml", "# mtu-search = true ", "mtu-search = false");
         world.edit("server.toml", "0.0.0.0", outer.any());
         world.user(&["add", "--password-stdin", USER], PASSWORD);
         Ok(world)

@@ -34,6 +34,7 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
         network,
         offload,
         workers,
+        mtu_search,
         rekey_after,
         warnings,
     } = config;
@@ -53,6 +54,7 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
     let live = async |network: &mut Network| {
         let options = Options {
             mark: network.mark(),
+            may_be_cut: !mtu_search,
             ..offload.socket_options()
         };
         let socket = open_socket(server, &options)?;
@@ -62,7 +64,7 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
             password,
             suite: Suite::Standard,
             server,
-            mtu_search: false,
+            mtu_search,
             seed: seed?,
         });
         client.set_rekey_after(rekey_after);
@@ -152,7 +154,16 @@ impl Life<'_> {
                     info!("ready: the tunnel is up, device {}", self.device);
                     notify::ready("connected");
                 }
-                EventKind::SettingsChanged(settings) => self.apply(settings).await?,
+                EventKind::SettingsChanged(settings) => {
+                    if self
+                        .applied
+                        .as_ref()
+                        .is_some_and(|applied| applied.mtu != settings.mtu)
+                    {
+                        info!("the tunnel's MTU is {} bytes now", settings.mtu);
+                    }
+                    self.apply(settings).await?;
+                }
                 EventKind::Started(Err(error)) | EventKind::Cancelled(error) => return Err(error.into()),
                 EventKind::Retrying(error) => {
                     warn!("cannot log in again: {error}; trying further");

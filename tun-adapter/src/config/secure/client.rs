@@ -37,6 +37,8 @@ pub struct Client {
     pub offload: Offload,
     /// How many threads move packets, at least one.
     pub workers: usize,
+    /// Whether to look for the largest packet that the path carries.
+    pub mtu_search: bool,
     /// How long keys are used at the most.
     pub rekey_after: Duration,
     /// What the person who starts the client should know.
@@ -68,6 +70,7 @@ struct ClientFile {
     offload: Offload,
     #[serde(default)]
     workers: Workers,
+    mtu_search: Option<bool>,
     rekey_after: Option<Spanned<u64>>,
 }
 
@@ -110,13 +113,14 @@ impl Client {
             network,
             offload: file.offload,
             workers: file.workers.0,
+            mtu_search: file.mtu_search.unwrap_or(true),
             rekey_after,
             warnings,
         })
     }
 }
 
-/// The mark, which some of the other keys need.
+/// How long keys are used, within what the protocol allows.
 fn rekey_after(seconds: Option<&Spanned<u64>>, source: &Source) -> Result<Duration, Failure> {
     let Some(seconds) = seconds else {
         return Ok(REKEY_AFTER);
@@ -138,6 +142,7 @@ fn rekey_after(seconds: Option<&Spanned<u64>>, source: &Source) -> Result<Durati
     ))
 }
 
+/// The mark, which some of the other keys need.
 fn mark(file: &ClientFile, source: &Source) -> Result<Mark, Failure> {
     let Some(fwmark) = &file.fwmark else {
         return Ok(Mark::Free);
