@@ -21,6 +21,7 @@ mod fd;
 pub mod init;
 pub mod interface;
 pub mod logging;
+mod metrics;
 pub mod net;
 mod notify;
 pub mod offload;

@@ -26,6 +26,7 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
         password,
         device,
         included_routes,
+        metrics,
         warnings,
     } = config;
     warn_of_classic();
@@ -38,7 +39,7 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
             .with_help("leave it out, or split it into networks that do not hold the server's address"));
     }
     let tun = Tun::create(&device.name)?;
-    let mut desk = Desk::open(&device.name)?;
+    let mut desk = Desk::open(&device.name, metrics.as_ref())?;
     let socket = bind(server, None).await?;
     let client = classic::Client::new(classic::ClientConfig {
         key,

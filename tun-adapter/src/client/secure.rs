@@ -35,6 +35,7 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
         offload,
         workers,
         rekey_after,
+        metrics,
         warnings,
     } = config;
     warn_of_files(&warnings);
@@ -46,7 +47,7 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
     let left = Left::clear(&device, &network).await?;
     let server = resolve_or(&endpoint, left.servers()).await?;
     let queues = Queue::open(&device, workers, offload.tun_segmentation)?;
-    let desk = Desk::open(&device)?;
+    let desk = Desk::open(&device, metrics.as_ref())?;
     let mut network = Network::begin(&device, network, left, &[server]).await?;
     let seed = random::bytes();
     let user = login.clone();

@@ -24,6 +24,7 @@ pub(super) async fn run(config: Server, mut signals: Signals) -> Result<(), Fail
         key,
         device,
         users,
+        metrics,
         warnings,
     } = config;
     warn_of_classic();
@@ -39,7 +40,7 @@ pub(super) async fn run(config: Server, mut signals: Signals) -> Result<(), Fail
     let left = Ledger::clear(&device.name, false).await?;
     let socket = bind(listen).await?;
     let tun = Tun::create(&device.name)?;
-    let mut desk = Desk::open(&device.name)?;
+    let mut desk = Desk::open(&device.name, metrics.as_ref())?;
     let ledger = Ledger::begin(&device.name, left)?;
     let own = Own {
         listen,

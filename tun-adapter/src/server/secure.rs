@@ -37,13 +37,14 @@ pub(super) async fn run(config: Server, mut signals: Signals) -> Result<(), Fail
         forwarding,
         offload,
         workers,
+        metrics,
         ..
     } = config;
     let mut hangup = Hangup::catch()?;
     let left = Ledger::clear(&device.name, false).await?;
     let sockets = open_sockets(listen, workers, offload)?;
     let queues = Queue::open(&device.name, workers, offload.tun_segmentation)?;
-    let mut desk = Desk::open(&device.name)?;
+    let mut desk = Desk::open(&device.name, metrics.as_ref())?;
     let mut ledger = Ledger::begin(&device.name, left)?;
     let own = Own { listen, device };
     let result = async {

@@ -10,10 +10,11 @@ use toml::Spanned;
 use zeroize::Zeroizing;
 
 use crate::config::device::NameTable;
+use crate::config::metrics::MetricsTable;
 use crate::config::secret::{SecretSetting, find_password, read_secret};
 use crate::config::source::Source;
 use crate::config::text::{DeviceName, Endpoint, Text};
-use crate::config::{Offload, Profile, Workers, networks};
+use crate::config::{Metrics, Offload, Profile, Workers, networks};
 use crate::failure::Failure;
 use crate::net::client::{Ipv6Outside, Mark, Options};
 use crate::net::dns::Method;
@@ -39,6 +40,8 @@ pub struct Client {
     pub workers: usize,
     /// How long keys are used at the most.
     pub rekey_after: Duration,
+    /// Where metrics are given out, if at all.
+    pub metrics: Option<Metrics>,
     /// What the person who starts the client should know.
     pub warnings: Vec<String>,
 }
@@ -69,6 +72,7 @@ struct ClientFile {
     #[serde(default)]
     workers: Workers,
     rekey_after: Option<Spanned<u64>>,
+    metrics: Option<MetricsTable>,
 }
 
 impl Client {
@@ -111,6 +115,7 @@ impl Client {
             offload: file.offload,
             workers: file.workers.0,
             rekey_after,
+            metrics: Metrics::read(source, file.metrics)?,
             warnings,
         })
     }
