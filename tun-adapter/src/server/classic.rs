@@ -12,7 +12,9 @@ use crate::control::desk::Desk;
 use crate::control::{Answer, Question};
 use crate::failure::Failure;
 use crate::net::record::Ledger;
-use crate::service::{DropLog, Signals, tell_counters, warn_of_classic, warn_of_files};
+use crate::service::{
+    DropLog, Signals, tell_counters, tell_login, tell_refused, tell_stopping, warn_of_classic, warn_of_files,
+};
 use crate::shell::{Direct, Shell};
 use crate::status::{Profile, Progress, Role, Status};
 use crate::tun::Tun;
@@ -70,7 +72,7 @@ async fn serve(
     let Own { listen, device, .. } = own;
     interface::apply(&device.name, &own_settings(*listen, device)).await?;
     let about = format!("listening on {listen}, device {}", device.name);
-    info!("ready: {about}");
+    info!(event = "ready", %listen, device = %device.name, users = own.users, "ready: {about}");
     notify::ready(&about);
 
     let (mut drops, mut progress) = (DropLog::default(), Progress::new());
@@ -78,7 +80,7 @@ async fn serve(
         let event = tokio::select! {
             biased;
             name = signals.stop() => {
-                info!("{name}: stopping");
+                tell_stopping(name);
                 break;
             }
             call = desk.next() => {
@@ -94,8 +96,8 @@ async fn serve(
         };
         progress.note(&event.kind);
         match event.kind {
-            EventKind::LoggedIn { login, remote } => info!("{login} logged in from {remote}"),
-            EventKind::LoginRefused { remote } => info!("refused a login from {remote}"),
+            EventKind::LoggedIn { login, remote } => tell_login(&login, remote),
+            EventKind::LoginRefused { remote } => tell_refused(remote),
             EventKind::Dropped(reason) => drops.tell(reason),
             other => debug!("{other:?}"),
         }
