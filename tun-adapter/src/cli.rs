@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{DeviceName, Endpoint};
 use crate::control::command::ReloadArguments;
+use crate::logging::Format;
 use crate::status::command::StatusArguments;
 use crate::users::command::UserCommand;
 
@@ -28,6 +29,16 @@ pub struct Cli {
     /// Also log what is usually left out, such as each dropped packet
     #[arg(short, long, global = true)]
     pub verbose: bool,
+    /// How to write the log, which goes to standard error
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t,
+        env = "SANDHOG_LOG_FORMAT"
+    )]
+    pub log_format: Format,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,

@@ -27,8 +27,13 @@ pub fn now() -> Instant {
 /// no later correction of that clock.
 #[must_use]
 pub fn unix_origin() -> u64 {
-    let seconds = clock_gettime(ClockId::Realtime).tv_sec.max(0).unsigned_abs();
-    seconds.saturating_sub(now().as_nanos() / 1_000_000_000)
+    unix_now().saturating_sub(now().as_nanos() / 1_000_000_000)
+}
+
+/// What the clock of the world shows, in seconds since 1970-01-01 00:00 UTC.
+#[must_use]
+pub fn unix_now() -> u64 {
+    clock_gettime(ClockId::Realtime).tv_sec.max(0).unsigned_abs()
 }
 
 /// Wakes one waiter at a time of [`now`]'s clock, with the kernel's precision.

@@ -129,6 +129,10 @@ addresses = [\"10.9.0.1/24\", \"fd00:9::1/64\"]
 # [forwarding]                     # this machine as a router for the clients, while the server runs
 # enabled = true
 # masquerade = true                # under its own addresses
+
+# [metrics]                        # for Prometheus
+# listen = \"127.0.0.1:9586\"        # http://127.0.0.1:9586/metrics
+# login-names = false              # true: also numbers about each user
 ";
 
 /// The client's configuration file.
@@ -146,6 +150,9 @@ login = \"kean\"                    # whom `sandhog user add` has added
 # dns = \"auto\"                    # or \"off\": the server's name servers are not asked
 # kill-switch = false              # true: nothing leaves this machine but through the tunnel
 # mtu-search = true                # the tunnel's MTU follows what the path to the server carries
+
+# [metrics]                        # for Prometheus
+# listen = \"127.0.0.1:9586\"        # http://127.0.0.1:9586/metrics
 "
     )
 }

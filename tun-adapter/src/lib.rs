@@ -21,6 +21,7 @@ mod fd;
 pub mod init;
 pub mod interface;
 pub mod logging;
+mod metrics;
 pub mod net;
 mod notify;
 pub mod offload;
@@ -44,7 +45,7 @@ use failure::Failure;
 ///
 /// When that could not be done; the error carries the exit code.
 pub fn run(cli: Cli) -> Result<(), Failure> {
-    logging::init(cli.verbose);
+    logging::init(cli.log_format, cli.verbose);
     match cli.command {
         Command::Init { folder, server } => {
             println!("{}", init::run(&folder, server.as_ref())?);

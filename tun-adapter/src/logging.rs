@@ -1,26 +1,155 @@
-//! The log: lines on standard error, with colours on a terminal only. What never goes into it: keys, passwords,
-//! and the bytes of packets.
+//! The log: lines on standard error, for people or as JSON. What never goes into it: keys, passwords, and the bytes of
+//! packets.
+//!
+//! An event has a message that says everything, and fields with the same for programs. Text shows the message alone; JSON
+//! has both. What a program may rely on is in `docs/running.md`.
 
+use std::env;
+use std::fmt;
 use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
 
+use clap::ValueEnum;
+use tracing::error;
+use tracing::field::{Field, Visit};
+use tracing_subscriber::field::{RecordFields, VisitOutput};
 use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::fmt;
+use tracing_subscriber::fmt::FormatFields;
+use tracing_subscriber::fmt::format::{DefaultVisitor, Writer};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, Registry};
+
+use crate::failure::Failure;
+
+/// How lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people, with colours on a terminal
+    #[default]
+    Text,
+    /// One JSON object a line
+    Json,
+}
 
 /// Turns the log on: warnings and news, with `verbose` also details. Of libraries only warnings.
-pub fn init(verbose: bool) {
+pub fn init(format: Format, verbose: bool) {
     let level = if verbose {
         LevelFilter::DEBUG
     } else {
         LevelFilter::INFO
     };
-    let lines = fmt::layer()
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .with_target(false);
     let filter = Targets::new()
         .with_default(LevelFilter::WARN)
         .with_target("sandhog", level);
-    tracing_subscriber::registry().with(lines).with(filter).init();
+    tracing_subscriber::registry()
+        .with(lines(format))
+        .with(filter)
+        .init();
+}
+
+fn lines(format: Format) -> Box<dyn Layer<Registry> + Send + Sync> {
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false);
+    match format {
+        Format::Json => lines
+            .json()
+            .flatten_event(true)
+            .with_current_span(false)
+            .with_span_list(false)
+            .boxed(),
+        // The journal has its own idea of the time.
+        Format::Text if is_journal(io::stderr()) => lines.without_time().fmt_fields(MessageAlone).boxed(),
+        Format::Text => lines.fmt_fields(MessageAlone).boxed(),
+    }
+}
+
+/// Whether the service manager reads this stream into its journal (systemd.exec(5), `JOURNAL_STREAM`).
+fn is_journal(stream: impl AsFd) -> bool {
+    let Some(journal) = env::var_os("JOURNAL_STREAM") else {
+        return false;
+    };
+    // A process further up may have been given a stream that this one is not.
+    rustix::fs::fstat(stream)
+        .is_ok_and(|stat| journal.to_str() == Some(&format!("{}:{}", stat.st_dev, stat.st_ino)))
+}
+
+/// Says why the program ends, as the last line.
+pub fn tell(format: Format, failure: &Failure) {
+    match format {
+        Format::Text => eprintln!("{failure}"),
+        Format::Json => error!(
+            event = "failed",
+            exit = failure.exit as u8,
+            help = failure.help(),
+            "{}",
+            failure.message()
+        ),
+    }
+}
+
+/// Shows the message of an event and none of its other fields.
+struct MessageAlone;
+
+impl<'writer> FormatFields<'writer> for MessageAlone {
+    fn format_fields<R: RecordFields>(&self, writer: Writer<'writer>, fields: R) -> fmt::Result {
+        let mut visitor = MessageVisitor(DefaultVisitor::new(writer, true));
+        fields.record(&mut visitor);
+        visitor.0.finish()
+    }
+}
+
+/// The visitor of the library takes what could steer a terminal out of a message, so it stays the one that writes.
+struct MessageVisitor<'a>(DefaultVisitor<'a>);
+
+impl Visit for MessageVisitor<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            self.0.record_debug(field, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use tracing::info;
+    use tracing::subscriber::with_default;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("no panic").write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn text_shows_the_message_alone_and_lets_nothing_steer_a_terminal() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let layer = tracing_subscriber::fmt::layer()
+            .with_writer(move || writer.clone())
+            .with_ansi(false)
+            .without_time()
+            .with_target(false)
+            .fmt_fields(MessageAlone);
+        with_default(tracing_subscriber::registry().with(layer), || {
+            let login = "kean\x1b[2J";
+            info!(event = "login-accepted", login, number = 1, "{login} logged in");
+        });
+        let text = String::from_utf8(lines.0.lock().expect("no panic").clone()).expect("UTF-8");
+        assert_eq!(text, " INFO kean\\x1b[2J logged in\n");
+    }
 }

@@ -4,10 +4,12 @@ use std::process::ExitCode;
 
 #[cfg(target_os = "linux")]
 fn main() -> ExitCode {
-    match sandhog::run(clap::Parser::parse()) {
+    let cli: sandhog::cli::Cli = clap::Parser::parse();
+    let format = cli.log_format;
+    match sandhog::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
+            sandhog::logging::tell(format, &failure);
             failure.exit.into()
         }
     }

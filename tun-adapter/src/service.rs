@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 
-use sandhog_proto::{Counters, DropReason};
+use sandhog_proto::{Counters, DropReason, TunnelStatus};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing::{debug, info, warn};
 
 use crate::failure::Failure;
+use crate::notify;
 
 /// Said at every start of the classic profile.
 const INSECURE: &str = "the classic profile is INSECURE: everyone with the key can read every password and all \
@@ -119,6 +121,28 @@ fn catch(kind: SignalKind) -> Result<Signal, Failure> {
     signal(kind).map_err(|error: io::Error| Failure::runtime("catch signals", error))
 }
 
+/// Tells the status of a client.
+pub(crate) fn tell_status(status: TunnelStatus) {
+    let name = status.name();
+    info!(event = "status", status = name, "status: {name}");
+    notify::status(name);
+}
+
+/// Tells that a life ends, and at whose wish.
+pub(crate) fn tell_stopping(reason: &str) {
+    info!(event = "stopping", reason, "{reason}: stopping");
+}
+
+/// Tells of a login that was let in.
+pub(crate) fn tell_login(login: &str, remote: SocketAddr) {
+    info!(event = "login-accepted", login, %remote, "{login} logged in from {remote}");
+}
+
+/// Tells of a login that was not let in. The name is not told: somebody may have typed the password there.
+pub(crate) fn tell_refused(remote: SocketAddr) {
+    info!(event = "login-refused", %remote, "refused a login from {remote}");
+}
+
 /// Tells of dropped packets: of each reason the first, the others only to those who asked for details.
 #[derive(Debug, Default)]
 pub(crate) struct DropLog {
@@ -129,9 +153,13 @@ impl DropLog {
     pub(crate) fn tell(&mut self, reason: DropReason) {
         let name = reason.name();
         if self.told.insert(reason) {
-            info!("dropped a packet: {name} (said once; all are counted)");
+            info!(
+                event = "dropped",
+                reason = name,
+                "dropped a packet: {name} (said once; all are counted)"
+            );
         } else {
-            debug!("dropped a packet: {name}");
+            debug!(event = "dropped", reason = name, "dropped a packet: {name}");
         }
     }
 }
@@ -151,12 +179,21 @@ pub(crate) fn tell_counters(counters: &Counters) {
         .drops()
         .map(|(reason, count)| format!("{} {count}", reason.name()))
         .collect();
+    let dropped: u64 = counters.drops().map(|(_, count)| count).sum();
     let drops = if drops.is_empty() {
         "none".to_owned()
     } else {
         drops.join(", ")
     };
     info!(
+        event = "stopped",
+        packets_received = packets_in,
+        bytes_received = bytes_in,
+        packets_sent = packets_out,
+        bytes_sent = bytes_out,
+        datagrams_received = datagrams_in,
+        datagrams_sent = datagrams_out,
+        dropped,
         "stopped; from the tunnel: {packets_in} packets, {bytes_in} bytes; into it: {packets_out} packets, \
          {bytes_out} bytes; datagrams in: {datagrams_in}, out: {datagrams_out}; dropped: {drops}"
     );

@@ -131,7 +131,7 @@ fn an_unknown_key_is_named_with_its_place_and_the_nearest_word() {
     check_server(
         ("listen =", "lisen ="),
         "error: server.toml:2:1: unknown field `lisen`, expected one of `profile`, `listen`, `key`, `key-file`, \
-         `device`, `users`\nhelp: did you mean `listen`?",
+         `device`, `users`, `metrics`\nhelp: did you mean `listen`?",
     );
     check_client(
         ("addresses =", "adresses ="),
@@ -145,7 +145,7 @@ fn a_word_that_is_like_nothing_gets_no_advice() {
     check_client(
         ("login =", "zzz ="),
         "error: client.toml:4:1: unknown field `zzz`, expected one of `profile`, `server`, `key`, `key-file`, `login`, \
-         `password`, `password-file`, `device`, `included-routes`",
+         `password`, `password-file`, `device`, `included-routes`, `metrics`",
     );
 }
 

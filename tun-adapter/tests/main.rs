@@ -9,6 +9,8 @@ mod command_line;
 mod credentials;
 mod down;
 mod init;
+mod logs;
+mod metrics_configuration;
 mod offload;
 mod secure_configuration;
 mod secure_server;

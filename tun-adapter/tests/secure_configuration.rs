@@ -423,7 +423,7 @@ fn masquerade_without_forwarding_is_a_mistake() {
 }
 
 /// The classic profile beside the secure one.
-const BESIDE: &str = r#"[classic]
+pub(crate) const BESIDE: &str = r#"[classic]
 listen = "0.0.0.0:40405"
 key-file = "key"
 [classic.device]

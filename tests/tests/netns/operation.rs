@@ -1,13 +1,22 @@
-//! What an operator does beside the tunnels: asking how they are, reloading.
+//! What an operator does beside the tunnels: asking how they are, reloading, collecting metrics and logs.
+
+/// The reader with which the unit tests check the metrics.
+#[path = "../../../tun-adapter/src/metrics/tests/checker.rs"]
+mod checker;
+
+use std::fs;
+use std::net::TcpListener;
 
 use serde_json::{Value, json};
 
+use super::namespace::{Namespace, assert_unchanged};
 use super::ping_three_times;
-use super::tunnel::{CLIENT_INNER, Outer, SERVER_INNER, USER, World};
+use super::program::Program;
+use super::tunnel::{CLIENT_INNER, KEY, Outer, PASSWORD, SERVER_INNER, USER, World};
 
 /// What `sandhog status --json` tells of the one tunnel of a machine.
 #[track_caller]
-fn status(world: &World, namespace: &super::Namespace) -> Value {
+fn status(world: &World, namespace: &Namespace) -> Value {
     let (code, stdout, stderr) = world.ask(namespace, &["status", "--json"]);
     assert_eq!(code, Some(0), "{stderr}");
     let mut all: Value = serde_json::from_str(&stdout).expect("JSON");
@@ -112,5 +121,271 @@ fn a_client_and_a_classic_server_have_nothing_to_reload() {
             (&json!(role), &json!("classic"))
         );
         assert_eq!(status["traffic"]["packets_sent"], 3);
+    }
+}
+
+/// Where the metrics of both sides are in these tests: each has a loopback of its own.
+const METRICS: &str = "127.0.0.1:9586";
+
+/// Has both sides give out metrics.
+fn add_metrics(world: &World, more: &str) {
+    for file in ["server.toml", "client.toml"] {
+        let text = fs::read_to_string(world.path(file)).expect("a file of ours");
+        world.write(
+            file,
+            &format!("{text}\n[metrics]\nlisten = \"{METRICS}\"\n{more}\n"),
+        );
+    }
+}
+
+fn scrape(namespace: &Namespace) -> String {
+    let url = format!("http://{METRICS}/metrics");
+    namespace.run(
+        "curl",
+        &["--silent", "--show-error", "--fail", "--max-time", "10", &url],
+    )
+}
+
+/// A sample of a page, by its name and its labels besides the device.
+#[track_caller]
+fn sample(page: &str, name: &str, labels: &str) -> u64 {
+    let samples = checker::check(page).unwrap_or_else(|error| panic!("{error}\n{page}"));
+    let series = format!("{name}{{device=\"sandhog0\"{labels}}}");
+    *samples
+        .get(&series)
+        .unwrap_or_else(|| panic!("no {series} in {page}"))
+}
+
+/// Three pings and nothing else must be on the page.
+#[track_caller]
+fn has_counted_three_pings(page: &str) {
+    for (name, expected) in [
+        ("sandhog_received_packets_total", 3),
+        ("sandhog_received_bytes_total", 3 * 84),
+        ("sandhog_sent_packets_total", 3),
+        ("sandhog_sent_bytes_total", 3 * 84),
+    ] {
+        assert_eq!(sample(page, name, ""), expected, "{name}");
+    }
+}
+
+#[test]
+fn metrics_count_exactly_what_was_carried_and_name_nobody() {
+    let world = world_or_skip!(World::secure(Outer::V4));
+    add_metrics(&world, "");
+    let tunnel = world.tunnel();
+    ping_three_times(&world.client, SERVER_INNER[0]);
+    let [server, client] = [&world.server, &world.client].map(scrape);
+    for page in [&server, &client] {
+        has_counted_three_pings(page);
+        assert_eq!(
+            sample(page, "sandhog_dropped_packets_total", ",reason=\"replayed\""),
+            0
+        );
+        assert!(!page.contains(USER) && !page.contains("login="), "{page}");
+    }
+    assert_eq!(sample(&server, "sandhog_users", ""), 1);
+    assert_eq!(sample(&server, "sandhog_sessions", ""), 1);
+    assert_eq!(sample(&server, "sandhog_logins_total", ",result=\"accepted\""), 1);
+    assert_eq!(sample(&client, "sandhog_status", ",status=\"connected\""), 1);
+    assert_eq!(sample(&client, "sandhog_session_epoch", ""), 0);
+
+    let version = env!("CARGO_PKG_VERSION");
+    let build = format!(",version=\"{version}\",role=\"server\",profile=\"secure\"");
+    assert_eq!(sample(&server, "sandhog_build_info", &build), 1);
+    let started = "sandhog_start_time_seconds";
+    assert_eq!(
+        sample(&server, started, ""),
+        sample(&scrape(&world.server), started, "")
+    );
+    let resident = [&tunnel.server, &tunnel.client].map(Program::resident_kib);
+    println!("KiB resident of server and client with metrics: {resident:?}");
+    assert!(resident.iter().all(|kib| *kib < 20 << 10), "{resident:?}");
+    tunnel.stop();
+}
+
+#[test]
+fn metrics_name_users_only_where_the_file_says_so() {
+    let world = world_or_skip!(World::secure(Outer::V4));
+    add_metrics(&world, "login-names = true");
+    let _tunnel = world.tunnel();
+    ping_three_times(&world.client, SERVER_INNER[0]);
+    let labels = format!(",login=\"{USER}\",address=\"{}\"", CLIENT_INNER[0]);
+    for side in [&world.server, &world.client] {
+        let page = scrape(side);
+        has_counted_three_pings(&page);
+        assert_eq!(
+            sample(&page, "sandhog_session_received_packets_total", &labels),
+            3
+        );
+    }
+}
+
+#[test]
+fn metrics_are_there_in_the_classic_profile_too() {
+    let world = world_or_skip!(World::classic(Outer::V4));
+    add_metrics(&world, "login-names = true");
+    let _tunnel = world.tunnel();
+    ping_three_times(&world.client, SERVER_INNER[0]);
+    for (side, role) in [(&world.server, "server"), (&world.client, "client")] {
+        let page = scrape(side);
+        has_counted_three_pings(&page);
+        let version = env!("CARGO_PKG_VERSION");
+        let build = format!(",version=\"{version}\",role=\"{role}\",profile=\"classic\"");
+        assert_eq!(sample(&page, "sandhog_build_info", &build), 1);
+    }
+}
+
+#[test]
+fn a_taken_port_for_metrics_ends_both_sides_with_code_1_and_nothing_changed() {
+    let world = world_or_skip!(World::secure(Outer::V4));
+    add_metrics(&world, "");
+    world.edit("client.toml", "# kill-switch = false", "kill-switch = true");
+    for (namespace, role) in [(&world.server, "server"), (&world.client, "client")] {
+        let _socket = namespace
+            .enter(|| TcpListener::bind(METRICS))
+            .expect("a free port");
+        let before = namespace.state();
+        let (code, log) = world.spawn(namespace, role, &format!("{role}.toml")).wait();
+        assert_eq!(code, Some(1), "{log}");
+        for text in [
+            "error: cannot listen on TCP 127.0.0.1:9586 for metrics: Address already in use",
+            "help: another program has this port; `ss -ltnp 'sport = :9586'` tells which",
+        ] {
+            assert!(log.contains(text), "no {text:?} in: {log}");
+        }
+        assert_unchanged(&before, &namespace.state());
+        let left = fs::read_dir(world.runtime_folder(namespace)).expect("a folder of ours");
+        assert_eq!(left.count(), 0, "runtime files");
+    }
+}
+
+/// What a log in JSON has of one event.
+#[track_caller]
+fn event(log: &str, name: &str) -> Value {
+    let objects = log
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line}")));
+    let mut found = objects.filter(|object| object["event"] == name);
+    found.next().unwrap_or_else(|| panic!("no {name} in {log}"))
+}
+
+#[test]
+fn a_log_in_json_has_what_matters_as_fields() {
+    let world = world_or_skip!(World::secure(Outer::V4));
+    let spawn = |namespace: &Namespace, role: &str| {
+        let mut command = world.role(namespace, role, &format!("{role}.toml"));
+        command.args(["--log-format", "json"]);
+        let mut program = namespace.enter(|| Program::spawn(command));
+        program.wait_for("ready: ");
+        program
+    };
+    let server = spawn(&world.server, "server");
+    let client = spawn(&world.client, "client");
+    ping_three_times(&world.client, SERVER_INNER[0]);
+    let [client, server] = [client, server].map(|program| {
+        let (code, log) = program.terminate();
+        assert_eq!(code, Some(0), "{log}");
+        log
+    });
+    let ready = event(&server, "ready");
+    assert_eq!(
+        (&ready["listen"], &ready["device"], &ready["users"]),
+        (&json!("0.0.0.0:40404"), &json!("sandhog0"), &json!(1))
+    );
+    let login = event(&server, "login-accepted");
+    assert_eq!((&login["login"], &login["level"]), (&json!(USER), &json!("INFO")));
+    let remote = login["remote"].as_str().expect("an address");
+    assert!(remote.starts_with("198.18.0.2:"), "{login}");
+    assert_eq!(
+        login["message"],
+        format!("{USER} logged in from {remote}"),
+        "the line of the text"
+    );
+    assert_eq!(event(&client, "logging-in")["server"], "198.18.0.1:40404");
+    assert_eq!(event(&client, "status")["status"], "connecting");
+    for log in [&client, &server] {
+        assert_eq!(event(log, "stopping")["reason"], "SIGTERM");
+        let stopped = event(log, "stopped");
+        for (key, expected) in [
+            ("packets_received", 3),
+            ("bytes_received", 3 * 84),
+            ("packets_sent", 3),
+            ("bytes_sent", 3 * 84),
+            ("dropped", 0),
+        ] {
+            assert_eq!(stopped[key], expected, "{key}: {stopped}");
+        }
+    }
+}
+
+const WRONG_PASSWORD: &str = "canary of a wrong password";
+const NEW_PASSWORD: &str = "canary of a new password";
+
+/// All that the two sides say while a login is refused, another one accepted, packets cross, a password is changed, and
+/// users are read again.
+fn everything_said(world: &World, format: &str) -> String {
+    let more = ["--verbose", "--log-format", format];
+    let spawn = |namespace: &Namespace, role: &str, password: &str| {
+        let mut command = world.role(namespace, role, &format!("{role}.toml"));
+        command.args(more).env("SANDHOG_PASSWORD", password);
+        namespace.enter(|| Program::spawn(command))
+    };
+    let mut server = spawn(&world.server, "server", "");
+    server.wait_for("ready: ");
+    let (code, mut said) = spawn(&world.client, "client", WRONG_PASSWORD).wait();
+    assert_eq!(code, Some(3), "{said}");
+    let mut client = spawn(&world.client, "client", PASSWORD);
+    client.wait_for("ready: ");
+    ping_three_times(&world.client, SERVER_INNER[0]);
+    let config = world.path("client.toml").display().to_string();
+    let passwd = [&["passwd", "--config", &config, "--password-stdin"], &more[..]].concat();
+    let input = format!("{NEW_PASSWORD}\n");
+    let (code, log) = world.client.enter(|| world.try_sandhog(&passwd, &input));
+    assert_eq!(code, Some(0), "{log}");
+    said += &log;
+    server.hang_up();
+    server.wait_for("users: 1");
+    for program in [client, server] {
+        said += &program.terminate().1;
+    }
+    // For the next one.
+    world.user(&["passwd", "--password-stdin", USER], PASSWORD);
+    said
+}
+
+#[test]
+fn no_log_has_a_password_or_a_key_in_it() {
+    let world = world_or_skip!(World::secure(Outer::V4));
+    world.write("sandhog.key", &format!("{KEY}\n"));
+    let key = b"sandhog tests in namespaces only";
+    let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    let numbers = format!("{:?}", &key[..8]);
+    let mut secrets: Vec<String> = [
+        PASSWORD,
+        WRONG_PASSWORD,
+        NEW_PASSWORD,
+        KEY,
+        "sandhog tests in",
+        &hex[..16],
+    ]
+    .map(str::to_owned)
+    .into();
+    secrets.push(numbers.trim_matches(['[', ']']).to_owned());
+    for file in ["sandhog.setup", "users"] {
+        let text = fs::read_to_string(world.path(file)).expect("a file of ours");
+        let long = text.split('"').filter(|piece| piece.len() >= 40);
+        secrets.extend(long.map(|piece| piece[..24].to_owned()));
+    }
+    assert!(secrets.len() >= 9, "a setup and a record are among them");
+    for format in ["text", "json"] {
+        let said = everything_said(&world, format);
+        assert!(
+            said.contains("logged in from") && said.contains("DEBUG"),
+            "{said}"
+        );
+        for secret in &secrets {
+            assert!(!said.contains(secret), "{secret:?} in {said}");
+        }
     }
 }

@@ -21,7 +21,8 @@ pub(super) const CLIENT_INNER: [IpAddr; 2] = [
     IpAddr::V6(Ipv6Addr::new(0xfd00, 9, 0, 0, 0, 0, 0, 2)),
 ];
 
-const KEY: &str = "c2FuZGhvZyB0ZXN0cyBpbiBuYW1lc3BhY2VzIG9ubHk=";
+/// 32 bytes that can be read: `sandhog tests in namespaces only`.
+pub(super) const KEY: &str = "c2FuZGhvZyB0ZXN0cyBpbiBuYW1lc3BhY2VzIG9ubHk=";
 /// The one user.
 pub(super) const USER: &str = "kean";
 /// The user's password.

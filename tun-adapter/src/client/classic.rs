@@ -12,7 +12,7 @@ use crate::control::command::nothing_to_reload;
 use crate::control::desk::Desk;
 use crate::control::{Answer, Question};
 use crate::failure::Failure;
-use crate::service::{DropLog, Signals, warn_of_classic, warn_of_files};
+use crate::service::{DropLog, Signals, tell_status, tell_stopping, warn_of_classic, warn_of_files};
 use crate::shell::Shell;
 use crate::status::{ClientStatus, Profile, Progress, Role};
 use crate::tun::Tun;
@@ -26,6 +26,7 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
         password,
         device,
         included_routes,
+        metrics,
         warnings,
     } = config;
     warn_of_classic();
@@ -38,7 +39,7 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
             .with_help("leave it out, or split it into networks that do not hold the server's address"));
     }
     let tun = Tun::create(&device.name)?;
-    let mut desk = Desk::open(&device.name)?;
+    let mut desk = Desk::open(&device.name, metrics.as_ref())?;
     let socket = bind(server, None).await?;
     let client = classic::Client::new(classic::ClientConfig {
         key,
@@ -49,7 +50,7 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
         seed: random::bytes()?,
     });
     let mut shell = Shell::new(client, socket, tun)?;
-    info!("logging in to {server}");
+    info!(event = "logging-in", %server, "logging in to {server}");
     shell.command(Command::Start);
 
     let (mut drops, mut progress) = (DropLog::default(), Progress::new());
@@ -57,7 +58,7 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
         let event = tokio::select! {
             biased;
             name = signals.stop() => {
-                info!("{name}: stopping");
+                tell_stopping(name);
                 break;
             }
             call = desk.next() => {
@@ -99,12 +100,11 @@ fn settings(device: &Device, included_routes: Vec<IpPrefix>, server: IpAddr) -> 
 async fn obey(event: EventKind, device: &DeviceName, drops: &mut DropLog) -> Result<(), Failure> {
     match event {
         EventKind::Status(status) => {
-            info!("status: {}", status.name());
-            notify::status(status.name());
+            tell_status(status);
         }
         EventKind::Started(Ok(settings)) => {
             interface::apply(device, &settings).await?;
-            info!("ready: the tunnel is up, device {device}");
+            info!(event = "ready", %device, "ready: the tunnel is up, device {device}");
             notify::ready("connected");
         }
         EventKind::Started(Err(error)) | EventKind::Cancelled(error) => return Err(error.into()),

@@ -14,7 +14,7 @@ use tracing::info;
 
 use crate::config::{Client, Endpoint};
 use crate::failure::Failure;
-use crate::service::tell_counters;
+use crate::service::{tell_counters, tell_status};
 use crate::shell::{Shell, Transport};
 
 /// Logs in and carries packets until SIGTERM or SIGINT.
@@ -34,7 +34,7 @@ pub async fn run(config: Client) -> Result<(), Failure> {
 fn stop<P: Peer, T: Transport<P>>(shell: &mut Shell<P, T>) {
     for event in shell.stop() {
         if let EventKind::Status(status) = event {
-            info!("status: {}", status.name());
+            tell_status(status);
         }
     }
     tell_counters(&shell.counters());

@@ -17,7 +17,7 @@ use crate::control::{Answer, Question};
 use crate::failure::Failure;
 use crate::net::client::{Left, Network};
 use crate::plane::Plane;
-use crate::service::{DropLog, Signals, warn_of_files};
+use crate::service::{DropLog, Signals, tell_status, tell_stopping, warn_of_files};
 use crate::shell::Shell;
 use crate::status::{ClientStatus, Profile, Progress, Role, Status};
 use crate::tun::Queue;
@@ -36,6 +36,7 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
         workers,
         mtu_search,
         rekey_after,
+        metrics,
         warnings,
     } = config;
     warn_of_files(&warnings);
@@ -47,7 +48,7 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
     let left = Left::clear(&device, &network).await?;
     let server = resolve_or(&endpoint, left.servers()).await?;
     let queues = Queue::open(&device, workers, offload.tun_segmentation)?;
-    let desk = Desk::open(&device)?;
+    let desk = Desk::open(&device, metrics.as_ref())?;
     let mut network = Network::begin(&device, network, left, &[server]).await?;
     let seed = random::bytes();
     let user = login.clone();
@@ -80,7 +81,7 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
             login,
             progress: Progress::new(),
         };
-        info!("logging in to {server}");
+        info!(event = "logging-in", %server, "logging in to {server}");
         life.shell.command(Command::Start);
         let result = life.run(signals, desk).await;
         notify::stopping();
@@ -126,7 +127,7 @@ impl Life<'_> {
             let event = tokio::select! {
                 biased;
                 name = signals.stop() => {
-                    info!("{name}: stopping");
+                    tell_stopping(name);
                     return Ok(());
                 }
                 call = desk.next() => {
@@ -146,12 +147,12 @@ impl Life<'_> {
             self.progress.note(&event.kind);
             match event.kind {
                 EventKind::Status(status) => {
-                    info!("status: {}", status.name());
-                    notify::status(status.name());
+                    tell_status(status);
                 }
                 EventKind::Started(Ok(settings)) => {
                     self.apply(settings).await?;
-                    info!("ready: the tunnel is up, device {}", self.device);
+                    let device = &self.device;
+                    info!(event = "ready", %device, "ready: the tunnel is up, device {device}");
                     notify::ready("connected");
                 }
                 EventKind::SettingsChanged(settings) => {
@@ -166,13 +167,15 @@ impl Life<'_> {
                 }
                 EventKind::Started(Err(error)) | EventKind::Cancelled(error) => return Err(error.into()),
                 EventKind::Retrying(error) => {
-                    warn!("cannot log in again: {error}; trying further");
+                    warn!(event = "retrying", %error, "cannot log in again: {error}; trying further");
                     // The name may lead somewhere else by now.
                     let endpoint = self.endpoint.clone();
                     self.look_up
                         .get_or_insert_with(|| tokio::spawn(look_up(endpoint)));
                 }
-                EventKind::Roamed { from, to } => info!("the server has moved from {from} to {to}"),
+                EventKind::Roamed { from, to } => {
+                    info!(event = "roamed", %from, %to, "the server has moved from {from} to {to}");
+                }
                 EventKind::Dropped(reason) => self.drops.tell(reason),
                 other => debug!("{other:?}"),
             }
@@ -220,7 +223,7 @@ impl Life<'_> {
         };
         let leads_into_tunnel = |address| self.network.leads_into_tunnel(address);
         if let Some(address) = next_server(self.server, &addresses, leads_into_tunnel) {
-            info!("the server's name leads to {address} now");
+            info!(event = "server-moved", server = %address, "the server's name leads to {address} now");
             self.server = address;
             self.shell.with_peer(|client, _| client.set_server(address));
             if let Err(failure) = self.network.note_servers(&[address]) {

@@ -5,6 +5,7 @@
 
 pub mod classic;
 mod device;
+mod metrics;
 mod offload;
 mod secret;
 pub mod secure;
@@ -20,6 +21,7 @@ use serde::de::IgnoredAny;
 use toml::Spanned;
 
 pub use device::Device;
+pub use metrics::Metrics;
 pub use offload::Offload;
 pub use text::{DeviceName, Endpoint};
 

@@ -6,8 +6,9 @@ use tracing::warn;
 
 use super::socket::Socket;
 use super::{Answer, Question};
-use crate::config::DeviceName;
+use crate::config::{DeviceName, Metrics};
 use crate::failure::Failure;
+use crate::metrics::Exporter;
 use crate::net::record;
 use crate::notify;
 
@@ -39,7 +40,7 @@ impl Call {
 pub(crate) struct Line(mpsc::Sender<Call>);
 
 impl Line {
-    pub(super) const fn new(calls: mpsc::Sender<Call>) -> Self {
+    pub(crate) const fn new(calls: mpsc::Sender<Call>) -> Self {
         Self(calls)
     }
 
@@ -58,19 +59,21 @@ pub(crate) struct Desk {
     watchdog: Option<Interval>,
     /// Removed with the desk.
     _socket: Option<Socket>,
+    /// Ends with the desk.
+    _exporter: Option<Exporter>,
 }
 
 impl Desk {
-    /// Opens the socket of `device` and takes questions from there. Without a place for the socket the tunnel runs
-    /// all the same, and says that nobody can ask it.
+    /// Opens the socket of `device`, and the address for `metrics` if there is one, and takes questions from there. Without a
+    /// place for the socket the tunnel runs all the same, and says that nobody can ask it.
     ///
     /// # Errors
     ///
-    /// When a running tunnel has a socket of that name.
-    pub(crate) fn open(device: &DeviceName) -> Result<Self, Failure> {
+    /// When a running tunnel has a socket of that name, or the address for metrics cannot be had.
+    pub(crate) fn open(device: &DeviceName, metrics: Option<&Metrics>) -> Result<Self, Failure> {
         let (sender, calls) = mpsc::channel(WAITING);
         let line = Line::new(sender);
-        let socket = match Socket::open(&record::folder(), device, line) {
+        let socket = match Socket::open(&record::folder(), device, line.clone()) {
             Ok(socket) => Some(socket),
             Err(failure) if failure.is_taken() => return Err(failure.into()),
             Err(failure) => {
@@ -78,6 +81,7 @@ impl Desk {
                 None
             }
         };
+        let exporter = metrics.map(|metrics| Exporter::open(metrics, line)).transpose()?;
         let watchdog = notify::watchdog().map(|period| {
             let mut interval = interval(period);
             interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -87,6 +91,7 @@ impl Desk {
             calls,
             watchdog,
             _socket: socket,
+            _exporter: exporter,
         })
     }
 
@@ -99,7 +104,7 @@ impl Desk {
         loop {
             tokio::select! {
                 biased;
-                // Without a socket nobody will ever ask.
+                // Without socket and metrics nobody will ever ask.
                 Some(call) = self.calls.recv() => return call,
                 () = tick(&mut self.watchdog) => notify::alive(),
             }

@@ -329,7 +329,8 @@ impl Network {
 
     fn tell(&self, settings: &NetworkSettings, plan: &Plan) {
         let addresses: Vec<_> = settings.addresses.iter().map(ToString::to_string).collect();
-        info!("addresses: {}", addresses.join(", "));
+        let addresses = addresses.join(", ");
+        info!(event = "addresses", addresses, "addresses: {addresses}");
         if plan.has_table() {
             let mark = self.mark().unwrap_or_default();
             info!(

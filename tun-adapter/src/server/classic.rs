@@ -12,7 +12,9 @@ use crate::control::desk::Desk;
 use crate::control::{Answer, Question};
 use crate::failure::Failure;
 use crate::net::record::Ledger;
-use crate::service::{DropLog, Signals, tell_counters, warn_of_classic, warn_of_files};
+use crate::service::{
+    DropLog, Signals, tell_counters, tell_login, tell_refused, tell_stopping, warn_of_classic, warn_of_files,
+};
 use crate::shell::{Direct, Shell};
 use crate::status::{Profile, Progress, Role, Status};
 use crate::tun::Tun;
@@ -24,6 +26,7 @@ pub(super) async fn run(config: Server, mut signals: Signals) -> Result<(), Fail
         key,
         device,
         users,
+        metrics,
         warnings,
     } = config;
     warn_of_classic();
@@ -39,7 +42,7 @@ pub(super) async fn run(config: Server, mut signals: Signals) -> Result<(), Fail
     let left = Ledger::clear(&device.name, false).await?;
     let socket = bind(listen).await?;
     let tun = Tun::create(&device.name)?;
-    let mut desk = Desk::open(&device.name)?;
+    let mut desk = Desk::open(&device.name, metrics.as_ref())?;
     let ledger = Ledger::begin(&device.name, left)?;
     let own = Own {
         listen,
@@ -69,7 +72,7 @@ async fn serve(
     let Own { listen, device, .. } = own;
     interface::apply(&device.name, &own_settings(*listen, device)).await?;
     let about = format!("listening on {listen}, device {}", device.name);
-    info!("ready: {about}");
+    info!(event = "ready", %listen, device = %device.name, users = own.users, "ready: {about}");
     notify::ready(&about);
 
     let (mut drops, mut progress) = (DropLog::default(), Progress::new());
@@ -77,7 +80,7 @@ async fn serve(
         let event = tokio::select! {
             biased;
             name = signals.stop() => {
-                info!("{name}: stopping");
+                tell_stopping(name);
                 break;
             }
             call = desk.next() => {
@@ -93,8 +96,8 @@ async fn serve(
         };
         progress.note(&event.kind);
         match event.kind {
-            EventKind::LoggedIn { login, remote } => info!("{login} logged in from {remote}"),
-            EventKind::LoginRefused { remote } => info!("refused a login from {remote}"),
+            EventKind::LoggedIn { login, remote } => tell_login(&login, remote),
+            EventKind::LoginRefused { remote } => tell_refused(remote),
             EventKind::Dropped(reason) => drops.tell(reason),
             other => debug!("{other:?}"),
         }

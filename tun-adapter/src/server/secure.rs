@@ -15,7 +15,9 @@ use crate::control::{Answer, Question};
 use crate::failure::Failure;
 use crate::net::record::Ledger;
 use crate::plane::Plane;
-use crate::service::{DropLog, Hangup, Signals, tell_counters, warn_of_files};
+use crate::service::{
+    DropLog, Hangup, Signals, tell_counters, tell_login, tell_refused, tell_stopping, warn_of_files,
+};
 use crate::shell::{Shell, Transport};
 use crate::status::{Profile, Progress, Role, Status};
 use crate::tun::Queue;
@@ -37,13 +39,14 @@ pub(super) async fn run(config: Server, mut signals: Signals) -> Result<(), Fail
         forwarding,
         offload,
         workers,
+        metrics,
         ..
     } = config;
     let mut hangup = Hangup::catch()?;
     let left = Ledger::clear(&device.name, false).await?;
     let sockets = open_sockets(listen, workers, offload)?;
     let queues = Queue::open(&device.name, workers, offload.tun_segmentation)?;
-    let mut desk = Desk::open(&device.name)?;
+    let mut desk = Desk::open(&device.name, metrics.as_ref())?;
     let mut ledger = Ledger::begin(&device.name, left)?;
     let own = Own { listen, device };
     let result = async {
@@ -54,12 +57,9 @@ pub(super) async fn run(config: Server, mut signals: Signals) -> Result<(), Fail
             warn!("{}", failure.message());
         }
         let mut life = Life::new(Shell::over(server, Plane::start(queues, sockets)?)?, users_file);
-        let about = format!(
-            "listening on {listen}, device {}; users: {}",
-            own.device.name,
-            life.count_users()
-        );
-        info!("ready: {about}");
+        let (device, users) = (&own.device.name, life.count_users());
+        let about = format!("listening on {listen}, device {device}; users: {users}");
+        info!(event = "ready", %listen, %device, users, "ready: {about}");
         notify::ready(&about);
         let result = life.run(&mut signals, &mut hangup, &mut desk, &own).await;
         notify::stopping();
@@ -151,7 +151,7 @@ impl<T: Transport<secure::Server>> Life<T> {
             tokio::select! {
                 biased;
                 name = signals.stop() => {
-                    info!("{name}: stopping");
+                    tell_stopping(name);
                     return Ok(());
                 }
                 () = hangup.next() => {
@@ -214,13 +214,13 @@ impl<T: Transport<secure::Server>> Life<T> {
         };
         self.progress.note(&event.kind);
         match event.kind {
-            EventKind::LoggedIn { login, remote } => info!("{login} logged in from {remote}"),
-            EventKind::LoginRefused { remote } => info!("refused a login from {remote}"),
+            EventKind::LoggedIn { login, remote } => tell_login(&login, remote),
+            EventKind::LoginRefused { remote } => tell_refused(remote),
             EventKind::SessionEnded { login, reason } => {
-                info!("a session of {login} has ended: {reason}");
+                info!(event = "session-ended", login, %reason, "a session of {login} has ended: {reason}");
             }
             EventKind::RecordChanged { login } => {
-                info!("{login} has a new password");
+                info!(event = "password-changed", login, "{login} has a new password");
                 if std::mem::take(&mut self.users.is_stale) {
                     self.read_users();
                 }
@@ -280,11 +280,15 @@ impl<T: Transport<secure::Server>> Life<T> {
         let outcome = match &taken {
             Ok(()) => {
                 self.users.is_stale = self.shell.is_saving();
-                info!("users: {users}");
+                info!(event = "users-read", users, "users: {users}");
                 format!("users: {users}")
             }
             Err(failure) => {
-                error!("keeping the old users: {}", failure.message());
+                let error = failure.message();
+                error!(
+                    event = "users-kept",
+                    users, error, "keeping the old users: {error}"
+                );
                 format!("users: {users}, the old ones: {}", failure.message())
             }
         };
@@ -303,7 +307,7 @@ impl<T: Transport<secure::Server>> Life<T> {
             Ok(logins) => {
                 for login in &logins {
                     self.shell.with_peer(|server, _| server.unlock(login));
-                    info!("{login} is unlocked");
+                    info!(event = "unlocked", %login, "{login} is unlocked");
                 }
             }
             Err(failure) => error!("cannot unlock: {}", failure.message()),

@@ -9,10 +9,11 @@ use toml::Spanned;
 use zeroize::Zeroizing;
 
 use crate::config::device::DeviceTable;
+use crate::config::metrics::MetricsTable;
 use crate::config::secret::{SecretSetting, find_password};
 use crate::config::source::Source;
 use crate::config::text::{Endpoint, Secret, Text};
-use crate::config::{Device, Profile, networks};
+use crate::config::{Device, Metrics, Profile, networks};
 use crate::failure::Failure;
 
 /// A client's configuration, found good.
@@ -30,6 +31,8 @@ pub struct Client {
     pub device: Device,
     /// Networks to be reached through the tunnel, besides those of the device's addresses.
     pub included_routes: Vec<IpPrefix>,
+    /// Where metrics are given out, if at all.
+    pub metrics: Option<Metrics>,
     /// What the person who starts the client should know.
     pub warnings: Vec<String>,
 }
@@ -48,6 +51,7 @@ struct ClientFile {
     device: DeviceTable,
     #[serde(default)]
     included_routes: Vec<Spanned<Text<IpPrefix>>>,
+    metrics: Option<MetricsTable>,
 }
 
 impl Client {
@@ -91,6 +95,7 @@ impl Client {
             password,
             device: file.device.into(),
             included_routes,
+            metrics: Metrics::read(source, file.metrics)?,
             warnings,
         })
     }

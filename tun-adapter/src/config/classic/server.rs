@@ -9,10 +9,11 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::config::device::{DeviceTable, OneOrMore};
+use crate::config::metrics::MetricsTable;
 use crate::config::secret::{SecretSetting, warn_if_world_readable};
 use crate::config::source::Source;
 use crate::config::text::{Secret, Text};
-use crate::config::{Device, Profile};
+use crate::config::{Device, Metrics, Profile};
 use crate::failure::Failure;
 
 /// A server's configuration, found good.
@@ -26,6 +27,8 @@ pub struct Server {
     pub device: Device,
     /// Who may log in, at least one.
     pub users: Vec<User>,
+    /// Where metrics are given out, if at all.
+    pub metrics: Option<Metrics>,
     /// What the person who starts the server should know.
     pub warnings: Vec<String>,
 }
@@ -40,6 +43,7 @@ struct ServerFile {
     key_file: Option<Spanned<PathBuf>>,
     device: DeviceTable,
     users: OneOrMore<UserTable>,
+    metrics: Option<MetricsTable>,
 }
 
 /// The same as a table in the file of a server of the secure profile.
@@ -51,6 +55,7 @@ pub(in crate::config) struct ServerTable {
     key_file: Option<Spanned<PathBuf>>,
     device: DeviceTable,
     users: OneOrMore<UserTable>,
+    metrics: Option<MetricsTable>,
 }
 
 impl From<ServerFile> for ServerTable {
@@ -61,6 +66,7 @@ impl From<ServerFile> for ServerTable {
             key_file: file.key_file,
             device: file.device,
             users: file.users,
+            metrics: file.metrics,
         }
     }
 }
@@ -112,6 +118,7 @@ impl Server {
             key,
             device,
             users,
+            metrics: Metrics::read(source, file.metrics)?,
             warnings,
         })
     }

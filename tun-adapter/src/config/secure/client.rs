@@ -10,10 +10,11 @@ use toml::Spanned;
 use zeroize::Zeroizing;
 
 use crate::config::device::NameTable;
+use crate::config::metrics::MetricsTable;
 use crate::config::secret::{SecretSetting, find_password, read_secret};
 use crate::config::source::Source;
 use crate::config::text::{DeviceName, Endpoint, Text};
-use crate::config::{Offload, Profile, Workers, networks};
+use crate::config::{Metrics, Offload, Profile, Workers, networks};
 use crate::failure::Failure;
 use crate::net::client::{Ipv6Outside, Mark, Options};
 use crate::net::dns::Method;
@@ -41,6 +42,8 @@ pub struct Client {
     pub mtu_search: bool,
     /// How long keys are used at the most.
     pub rekey_after: Duration,
+    /// Where metrics are given out, if at all.
+    pub metrics: Option<Metrics>,
     /// What the person who starts the client should know.
     pub warnings: Vec<String>,
 }
@@ -72,6 +75,7 @@ struct ClientFile {
     workers: Workers,
     mtu_search: Option<bool>,
     rekey_after: Option<Spanned<u64>>,
+    metrics: Option<MetricsTable>,
 }
 
 impl Client {
@@ -115,6 +119,7 @@ impl Client {
             workers: file.workers.0,
             mtu_search: file.mtu_search.unwrap_or(true),
             rekey_after,
+            metrics: Metrics::read(source, file.metrics)?,
             warnings,
         })
     }

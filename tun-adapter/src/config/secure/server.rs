@@ -11,10 +11,11 @@ use toml::Spanned;
 
 use crate::config::classic::{self, ServerTable};
 use crate::config::device::DeviceTable;
+use crate::config::metrics::MetricsTable;
 use crate::config::secret::{read_secret, warn_if_world_readable};
 use crate::config::source::Source;
 use crate::config::text::Text;
-use crate::config::{Device, Offload, Profile, Workers, networks};
+use crate::config::{Device, Metrics, Offload, Profile, Workers, networks};
 use crate::failure::Failure;
 use crate::users::UsersFile;
 
@@ -47,6 +48,8 @@ pub struct Server {
     pub forwarding: Forwarding,
     /// A server of the classic profile that runs beside it, on a device of its own.
     pub classic: Option<Box<classic::Server>>,
+    /// Where metrics are given out, if at all.
+    pub metrics: Option<Metrics>,
     /// What the person who starts the server should know.
     pub warnings: Vec<String>,
 }
@@ -106,6 +109,7 @@ struct ServerFile {
     offload: Offload,
     #[serde(default)]
     workers: Workers,
+    metrics: Option<MetricsTable>,
 }
 
 #[derive(Deserialize)]
@@ -158,9 +162,10 @@ impl Server {
         let clients_place = file.clients.as_ref().map_or(0..0, Spanned::span);
         let device = Device::from(file.device.into_inner());
         let listen = file.listen.0;
+        let metrics = Metrics::read(source, file.metrics)?;
         let classic = file
             .classic
-            .map(|table| read_classic(source, table, (&device, listen)))
+            .map(|table| read_classic(source, table, (&device, listen, metrics.as_ref())))
             .transpose()?;
         let server = Self {
             listen,
@@ -177,6 +182,7 @@ impl Server {
             clients: Offer::read(source, file.clients.map(Spanned::into_inner))?,
             offload: file.offload,
             workers: file.workers.0,
+            metrics,
             warnings,
         };
         server.check_with_the_protocol(source, device_place, clients_place)?;
@@ -256,11 +262,11 @@ fn check_forwarding(source: &Source, table: &Spanned<Forwarding>) -> Result<Forw
     Ok(forwarding)
 }
 
-/// A server of the classic profile beside the one that has this device and this socket. It shares nothing with it.
+/// A server of the classic profile beside the one that has this device and these addresses. It shares nothing with it.
 fn read_classic(
     source: &Source,
     table: Spanned<ServerTable>,
-    (device, listen): (&Device, SocketAddr),
+    (device, listen, metrics): (&Device, SocketAddr, Option<&Metrics>),
 ) -> Result<Box<classic::Server>, Failure> {
     let place = table.span();
     let server = classic::Server::of(source, table.into_inner())?;
@@ -275,6 +281,17 @@ fn read_classic(
         return wrong(
             format!("the port {} is that of the secure profile", listen.port()),
             "give [classic] a port of its own in `listen`",
+        );
+    }
+    if let (Some(own), Some(other)) = (&server.metrics, metrics)
+        && own.listen == other.listen
+    {
+        return wrong(
+            format!(
+                "the metrics of the secure profile are at {} already",
+                other.listen
+            ),
+            "give [classic.metrics] a port of its own in `listen`",
         );
     }
     for own in &server.device.addresses {
