@@ -21,6 +21,7 @@ mod fd;
 pub mod init;
 pub mod interface;
 pub mod logging;
+mod manual;
 pub mod net;
 mod notify;
 pub mod offload;
@@ -89,5 +90,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
             println!("{}", password::hash()?);
             Ok(())
         }
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { folder } => manual::man(folder.as_deref()),
     }
 }

@@ -9,6 +9,7 @@ mod command_line;
 mod credentials;
 mod down;
 mod init;
+mod manual;
 mod offload;
 mod secure_configuration;
 mod secure_server;
