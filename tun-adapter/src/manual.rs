@@ -125,7 +125,7 @@ const EXAMPLE: [&str; 6] = [
 /// Pages of others, for the main page.
 const RELATED: &str = "systemctl(1), systemd.exec(5), resolvectl(1), nft(8), ip(8)";
 /// Where the Debian package has what a page is too short for.
-const DOCUMENTATION: &str = "/usr/share/doc/sandhog has the documentation: running.md explains every command and every key \
+const DOCUMENTATION: &str = "/usr/share/doc/sandhog has the documentation: docs/running.md explains every command and every key \
                              of the configuration files, SECURITY.md what the tunnel withstands and what it does not.";
 
 /// Prints the completions for a shell.
