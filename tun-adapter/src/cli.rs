@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::config::{DeviceName, Endpoint};
 use crate::control::command::ReloadArguments;
@@ -10,21 +11,32 @@ use crate::logging::Format;
 use crate::status::command::StatusArguments;
 use crate::users::command::UserCommand;
 
-/// What stands below `--help`.
-const EXIT_CODES: &str = "\
-Exit codes:
-  0  done; also after a stop by SIGTERM or SIGINT
-  1  something on this machine stood in the way: rights, a port, a device, a route, a full disk; no tunnel runs
-  2  bad command line, configuration or user, or a file that cannot be read
-  3  the server rejected the login, or has no place for the user
-  4  the server did not answer in time
-  5  the session went to another device of the same user
+/// The exit codes, as `failure::Exit` has them.
+pub(crate) const EXIT_CODES: [(u8, &str); 6] = [
+    (0, "done; also after a stop by SIGTERM or SIGINT"),
+    (
+        1,
+        "something on this machine stood in the way: rights, a port, a device, a route, a full disk; no tunnel runs",
+    ),
+    (
+        2,
+        "bad command line, configuration or user, or a file that cannot be read",
+    ),
+    (3, "the server rejected the login, or has no place for the user"),
+    (4, "the server did not answer in time"),
+    (5, "the session went to another device of the same user"),
+];
 
-The profile `classic`, which a file has to name, is INSECURE: everyone with the key can read every password and all traffic.";
+/// What has to be said wherever a tunnel can be started.
+pub(crate) const WARNING: &str = "The profile `classic`, which a file has to name, is INSECURE: everyone with the key can \
+                                  read every password and all traffic.";
 
 /// A VPN tunnel by name and password over UDP.
+///
+/// A server and its clients have a TUN device each and speak UDP with each other. Users log in by name and password, which
+/// the server never sees; keys change every two minutes; who does not have the pre-shared key gets no answer.
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXIT_CODES)]
+#[command(version, after_help = after_help())]
 pub struct Cli {
     /// Also log what is usually left out, such as each dropped packet
     #[arg(short, long, global = true)]
@@ -67,14 +79,14 @@ pub enum Command {
     /// Let users log in and carry their packets, until SIGTERM or SIGINT
     ///
     /// SIGHUP has it read the file with the users again.
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = after_help())]
     Server {
         /// The server's configuration file (TOML)
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
     /// Log in to a server and carry packets, until SIGTERM or SIGINT
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = after_help())]
     Client {
         /// The client's configuration file (TOML)
         #[arg(long, value_name = "FILE")]
@@ -117,7 +129,7 @@ pub enum Command {
     /// Change one's own password, as a user: logs in and has the server take a new one
     ///
     /// Needs no root. A tunnel of the same user that is up on another device ends, unless the user may have several.
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = after_help())]
     Passwd {
         /// The client's configuration file (TOML)
         #[arg(long, value_name = "FILE")]
@@ -130,6 +142,26 @@ pub enum Command {
     ///
     /// Asks twice on a terminal, without echo. Otherwise reads one line from standard input.
     HashPassword,
+    /// Print the completions of a shell: what it has to know to complete the commands of this program
+    Completions {
+        /// The shell
+        #[arg(value_name = "SHELL")]
+        shell: Shell,
+    },
+    /// Print the main manual page, or write the pages of all commands into a folder
+    ///
+    /// `sandhog man | man -l -` shows the page.
+    Man {
+        /// Where to write the pages, one file each; made if it is not there
+        #[arg(long, value_name = "FOLDER")]
+        folder: Option<PathBuf>,
+    },
+}
+
+/// What stands below `--help`.
+fn after_help() -> String {
+    let codes = EXIT_CODES.map(|(code, meaning)| format!("  {code}  {meaning}\n"));
+    format!("Exit codes:\n{}\n{WARNING}", codes.concat())
 }
 
 fn endpoint(text: &str) -> Result<Endpoint, String> {

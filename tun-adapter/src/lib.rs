@@ -21,6 +21,7 @@ mod fd;
 pub mod init;
 pub mod interface;
 pub mod logging;
+mod manual;
 mod metrics;
 pub mod net;
 mod notify;
@@ -90,5 +91,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
             println!("{}", password::hash()?);
             Ok(())
         }
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { folder } => manual::man(folder.as_deref()),
     }
 }

@@ -10,6 +10,7 @@ mod credentials;
 mod down;
 mod init;
 mod logs;
+mod manual;
 mod metrics_configuration;
 mod offload;
 mod secure_configuration;

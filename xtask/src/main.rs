@@ -6,6 +6,7 @@ mod equality;
 mod fuzz;
 mod golden;
 mod mutants;
+mod package;
 mod page;
 mod readme;
 mod shell;
@@ -85,6 +86,8 @@ enum Command {
         #[arg(long, value_name = "BUG")]
         only: Vec<String>,
     },
+    /// Build what is handed to people, look at it, and say where it lies: the Debian package and a static program.
+    Package(package::Options),
     /// Rewrite `tests/golden/digests.txt` from the native event engine. Read the diff before committing it.
     Bless,
 }
@@ -109,6 +112,7 @@ fn main() -> ExitCode {
             without,
         } => equality::run(seeds, &scenario, &without),
         Command::Mutants { only } => mutants::run(&only),
+        Command::Package(options) => package::run(&options),
         Command::Bless => golden::bless().map(|()| true),
     };
     match outcome {

@@ -57,7 +57,7 @@ impl Outcome {
 pub(crate) fn run(step: &Step, session: &Session) -> (Outcome, Duration) {
     println!("\n== {}: {}", step.name, step.about);
     let started = Instant::now();
-    let outcome = match missing(step, session.strict) {
+    let outcome = match missing(step.needs, session.strict) {
         Some(reason) if session.strict => Outcome::Failed(reason),
         Some(reason) => Outcome::Skipped(reason),
         None => match (step.check)(session) {
@@ -78,9 +78,9 @@ pub(crate) fn run(step: &Step, session: &Session) -> (Outcome, Duration) {
     (outcome, elapsed)
 }
 
-/// The first thing the step needs and cannot have, with how to get it.
-fn missing(step: &Step, strict: bool) -> Option<String> {
-    step.needs.iter().find_map(|tool| {
+/// The first of `needs` that is not to be had, with how to get it.
+pub(crate) fn missing(needs: &[Tool], strict: bool) -> Option<String> {
+    needs.iter().find_map(|tool| {
         if (tool.present)() {
             return None;
         }

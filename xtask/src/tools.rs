@@ -83,6 +83,66 @@ pub(crate) const CARGO_DENY: Tool = Tool {
     install: Some(|| shell::cargo("install cargo-deny@0.20.2 --locked --debug --no-default-features")),
 };
 
+/// The target of the static program.
+pub(crate) const MUSL: &str = "x86_64-unknown-linux-musl";
+
+/// Rust's half of what the static program needs.
+pub(crate) const MUSL_TARGET: Tool = Tool {
+    name: "target x86_64-unknown-linux-musl",
+    present: || has_target(MUSL),
+    advice: "rustup target add x86_64-unknown-linux-musl",
+    install: Some(|| shell::command("rustup", "target add x86_64-unknown-linux-musl")),
+};
+
+/// C's half: `ring` has parts in C and assembler.
+pub(crate) const MUSL_GCC: Tool = Tool {
+    name: "musl-gcc",
+    present: || shell::on_path("musl-gcc"),
+    advice: "apt-get install musl-tools",
+    install: None,
+};
+
+/// What takes debug information off a program and looks into it.
+pub(crate) const BINUTILS: Tool = Tool {
+    name: "binutils",
+    present: || shell::on_path("strip") && shell::on_path("readelf"),
+    advice: "apt-get install binutils",
+    install: None,
+};
+
+/// What compresses the Debian package; cargo-deb can do it itself, but then has to be built with it.
+pub(crate) const XZ: Tool = Tool {
+    name: "xz",
+    present: || shell::on_path("xz"),
+    advice: "apt-get install xz-utils",
+    install: None,
+};
+
+/// What knows Debian packages: unpacks them, installs them, and finds the libraries that a program needs.
+pub(crate) const DPKG: Tool = Tool {
+    name: "dpkg",
+    present: || {
+        ["dpkg", "dpkg-deb", "dpkg-shlibdeps"]
+            .into_iter()
+            .all(shell::on_path)
+    },
+    advice: "apt-get install dpkg dpkg-dev",
+    install: None,
+};
+
+/// What makes a Debian package of a crate. Built as `cargo-deny` is, and without debug information, which takes half of the
+/// time: half a minute on two cores.
+pub(crate) const CARGO_DEB: Tool = Tool {
+    name: "cargo-deb",
+    present: || shell::on_path("cargo-deb"),
+    advice: "cargo install cargo-deb@3.8.0 --locked --debug --no-default-features",
+    install: Some(|| {
+        let mut command = shell::cargo("install cargo-deb@3.8.0 --locked --debug --no-default-features");
+        command.env("CARGO_PROFILE_DEV_DEBUG", "0");
+        command
+    }),
+};
+
 impl Tool {
     /// Installs the tool where that is possible; whether it is there afterwards.
     ///

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use crate::{
-    equality, readme,
+    equality, package, readme,
     step::{self, Outcome, Session, Step},
     table,
     tools::{CARGO_DENY, CHROMIUM, NAMESPACES, NODE, NPM, TSHARK, WASM_UNKNOWN, WASM_WASI},
@@ -59,6 +59,12 @@ const STEPS: &[Step] = &[
         about: "every committed snapshot belongs to a test",
         needs: &[],
         check: snapshots::none_is_unreferenced,
+    },
+    Step {
+        name: "package",
+        about: "the Debian package has what it must have, runs, and keeps keys when it is purged",
+        needs: package::STEP_NEEDS,
+        check: suites::package,
     },
     Step {
         name: "wasi",

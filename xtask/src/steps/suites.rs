@@ -1,11 +1,11 @@
-//! The test suites: natively, on WebAssembly under node, in the browser, and across network namespaces.
+//! The test suites: natively, packed, on WebAssembly under node, in the browser, and across network namespaces.
 
 use std::process::Command;
 
 use anyhow::{Result, ensure};
 
 use super::snapshots;
-use crate::{page, shell, step::Session, wasm::ON_WASI};
+use crate::{package, page, shell, step::Session, wasm::ON_WASI};
 
 /// All tests on this machine. The snapshots they look at are noted for the step after.
 pub(super) fn native(session: &Session) -> Result<()> {
@@ -49,6 +49,12 @@ pub(super) fn namespaces(session: &Session) -> Result<()> {
         "there is no test in the module `netns`"
     );
     Ok(())
+}
+
+/// The Debian package of the program that the tests start.
+pub(super) fn package(session: &Session) -> Result<()> {
+    build_the_programs()?;
+    package::check(session)
 }
 
 /// The module `netns` starts the programs that lie beside the tests; building tests alone does not make them.

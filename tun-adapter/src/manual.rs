@@ -1,0 +1,368 @@
+//! What the program knows of its own commands, for others to use: manual pages, and completions for shells.
+
+use std::fs;
+use std::io::{self, ErrorKind, Write};
+use std::path::Path;
+
+use clap::CommandFactory;
+use clap_complete::Shell;
+use clap_mangen::Man;
+use clap_mangen::roff::{Roff, bold, roman};
+
+use crate::cli::{Cli, EXIT_CODES, WARNING};
+use crate::failure::Failure;
+
+/// The name of the program and of its main page.
+const PROGRAM: &str = "sandhog";
+/// All pages are of user commands.
+const SECTION: &str = "1";
+
+/// Something that the pages of several commands tell of.
+struct Topic {
+    name: &'static str,
+    text: &'static str,
+    /// The pages besides the main one, which tells of everything.
+    pages: &'static [&'static str],
+}
+
+const ENVIRONMENT: [Topic; 4] = [
+    Topic {
+        name: "SANDHOG_PASSWORD",
+        text: "A client's password, before that of any file. Whoever may look at the process sees its environment. \
+               Programs that sandhog starts do not get it.",
+        pages: &["sandhog-client", "sandhog-passwd"],
+    },
+    Topic {
+        name: "RUNTIME_DIRECTORY",
+        text: "The folder for runtime files in place of /run/sandhog, as a service manager sets it. It has to be the same \
+               for a tunnel and for those who ask it.",
+        pages: &[
+            "sandhog-server",
+            "sandhog-client",
+            "sandhog-down",
+            "sandhog-status",
+            "sandhog-reload",
+        ],
+    },
+    Topic {
+        name: "CREDENTIALS_DIRECTORY",
+        text: "Where the service manager has put credentials: `credential:NAME` in place of a file's name in a \
+               configuration file is the file NAME in it, and `sandhog.password` is a client's password.",
+        pages: &[
+            "sandhog-server",
+            "sandhog-client",
+            "sandhog-passwd",
+            "sandhog-check",
+        ],
+    },
+    Topic {
+        name: "NOTIFY_SOCKET, WATCHDOG_USEC",
+        text: "Where and how often to tell the service manager that the tunnel is up and its loop runs.",
+        pages: &["sandhog-server", "sandhog-client"],
+    },
+];
+
+const FILES: [Topic; 6] = [
+    Topic {
+        name: "/etc/sandhog",
+        text: "Configuration files, keys and users, for root's eyes only. `sandhog init --folder /etc/sandhog` makes them. \
+               The units `sandhog-server@NAME` and `sandhog-client@NAME` of systemd run NAME.toml of this folder.",
+        pages: &["sandhog-init", "sandhog-server", "sandhog-client"],
+    },
+    Topic {
+        name: "/etc/sandhog/sandhog.setup",
+        text: "The server's part of all passwords. Without it no user can ever log in again: keep a copy.",
+        pages: &["sandhog-init", "sandhog-server"],
+    },
+    Topic {
+        name: "/etc/sandhog/users",
+        text: "The users. It is replaced as a whole, under a lock.",
+        pages: &[
+            "sandhog-server",
+            "sandhog-user",
+            "sandhog-user-add",
+            "sandhog-user-passwd",
+            "sandhog-user-list",
+            "sandhog-user-disable",
+            "sandhog-user-enable",
+            "sandhog-user-unlock",
+            "sandhog-user-remove",
+        ],
+    },
+    Topic {
+        name: "/run/sandhog/DEVICE.json",
+        text: "What the tunnel with this device has changed on the machine beyond the device. A normal end undoes it; after \
+               a kill the next start or `sandhog down` does.",
+        pages: &["sandhog-server", "sandhog-client", "sandhog-down"],
+    },
+    Topic {
+        name: "/run/sandhog/DEVICE.sock",
+        text: "The socket on which the tunnel with this device answers, for its owner alone.",
+        pages: &[
+            "sandhog-server",
+            "sandhog-client",
+            "sandhog-status",
+            "sandhog-reload",
+        ],
+    },
+    Topic {
+        name: "/etc/resolv.conf.sandhog-DEVICE",
+        text: "What /etc/resolv.conf was before the tunnel, where neither systemd-resolved nor resolvconf is in use.",
+        pages: &["sandhog-client", "sandhog-down"],
+    },
+];
+
+/// From nothing to a tunnel, on the main page.
+const EXAMPLE: [&str; 6] = [
+    "# On the server: keys and sample files, a user, and go.",
+    "sandhog init --folder /etc/sandhog --server vpn.example.com:40404",
+    "sandhog user add --config /etc/sandhog/server.toml kean",
+    "sandhog server --config /etc/sandhog/server.toml",
+    "# On the client, with client.toml and sandhog.key from there:",
+    "sandhog client --config client.toml",
+];
+
+/// Pages of others, for the main page.
+const RELATED: &str = "systemctl(1), systemd.exec(5), resolvectl(1), nft(8), ip(8)";
+/// Where the Debian package has what a page is too short for.
+const DOCUMENTATION: &str = "/usr/share/doc/sandhog has the documentation: docs/running.md explains every command and every key \
+                             of the configuration files, SECURITY.md what the tunnel withstands and what it does not.";
+
+/// Prints the completions for a shell.
+///
+/// # Errors
+///
+/// When they cannot be printed. That nobody reads to the end is no error.
+pub(crate) fn completions(shell: Shell) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), PROGRAM, &mut script);
+    print(&script)
+}
+
+/// Writes the pages of all commands into `folder`, or prints the main page.
+///
+/// # Errors
+///
+/// When the folder or a page cannot be made, or the page cannot be printed. That nobody reads to the end is no error.
+pub(crate) fn man(folder: Option<&Path>) -> Result<(), Failure> {
+    let mut program = Cli::command().disable_help_subcommand(true);
+    program.build();
+    let Some(folder) = folder else {
+        return print(page(&program, &[]).text.as_bytes());
+    };
+    let mut pages = vec![page(&program, &[])];
+    add_pages_below(&program, &mut pages);
+    fs::create_dir_all(folder)
+        .map_err(|error| Failure::runtime(format_args!("make the folder {}", folder.display()), error))?;
+    let mut names = Vec::new();
+    for page in pages {
+        let path = folder.join(&page.file);
+        fs::write(&path, page.text)
+            .map_err(|error| Failure::runtime(format_args!("write {}", path.display()), error))?;
+        names.push(page.file);
+    }
+    print(format!("made in {}: {}\n", folder.display(), names.join(", ")).as_bytes())
+}
+
+/// Prints to standard output. Whoever has closed it has seen enough.
+fn print(text: &[u8]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::runtime("write to standard output", error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A manual page.
+struct Page {
+    /// `sandhog-user-add.1`
+    file: String,
+    text: String,
+}
+
+/// Adds the pages of all commands below `command`, each command before what is below it.
+fn add_pages_below(command: &clap::Command, pages: &mut Vec<Page>) {
+    let names: Vec<_> = command.get_subcommands().map(name_of).collect();
+    for below in command.get_subcommands() {
+        // The commands of one group belong together; those of the program all stand on its own page.
+        let others: Vec<_> = match name_of(command).as_str() {
+            PROGRAM => Vec::new(),
+            group => {
+                let others = names.iter().filter(|name| **name != name_of(below));
+                std::iter::once(group.to_owned()).chain(others.cloned()).collect()
+            }
+        };
+        pages.push(page(below, &others));
+        add_pages_below(below, pages);
+    }
+}
+
+/// The name of a command's page: `sandhog-user-add`.
+fn name_of(command: &clap::Command) -> String {
+    command
+        .get_display_name()
+        .unwrap_or_else(|| command.get_name())
+        .to_owned()
+}
+
+/// The page of a command that has been built; `others` are pages of its group.
+fn page(command: &clap::Command, others: &[String]) -> Page {
+    let name = name_of(command);
+    let usage = command.clone().render_usage().to_string();
+    let usage = usage.strip_prefix("Usage: ").unwrap_or(&usage).to_owned();
+    // What stands below `--help` has sections of its own here, and the version stands at the foot of the page.
+    let starts_tunnels = command.get_after_help().is_some();
+    let bare = command
+        .clone()
+        .override_usage(usage)
+        .after_help(None::<&str>)
+        .version(None::<&str>);
+    let man = Man::new(bare)
+        .section(SECTION)
+        .source(format!("{PROGRAM} {}", env!("CARGO_PKG_VERSION")))
+        .manual("Sandhog");
+    let mut text = Vec::new();
+    man.render(&mut text).expect("writing into memory does not fail");
+    let mut text = String::from_utf8(text).expect("the texts of this program are UTF-8");
+
+    let mut rest = Roff::new();
+    add_exit_codes(&mut rest, starts_tunnels);
+    add_topics(&mut rest, "ENVIRONMENT", &ENVIRONMENT, &name);
+    add_topics(&mut rest, "FILES", &FILES, &name);
+    if name == PROGRAM {
+        add_example(&mut rest);
+    }
+    if starts_tunnels {
+        rest.control("SH", ["CAVEATS"]).text([roman(WARNING)]);
+    }
+    add_related(&mut rest, &name, others);
+    text.push_str(&rest.to_roff());
+    Page {
+        file: format!("{name}.{SECTION}"),
+        text: text
+            .lines()
+            .map(|line| {
+                if line.starts_with(".TH ") {
+                    title(&name)
+                } else {
+                    embolden(line)
+                }
+            })
+            .collect(),
+    }
+}
+
+/// The line that a page begins with. Without a date, so that the same program always gives the same page; the library
+/// would leave the place for it out.
+fn title(name: &str) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    format!(
+        ".TH {} {SECTION} \"\" \"{PROGRAM} {version}\" \"Sandhog Manual\"\n",
+        name.to_uppercase()
+    )
+}
+
+/// The codes that a command can end with: those of a login only where there is one.
+fn add_exit_codes(page: &mut Roff, logs_in: bool) {
+    page.control("SH", ["EXIT STATUS"]);
+    let of_all = EXIT_CODES.iter().filter(|(code, _)| logs_in || *code <= 2);
+    for (code, meaning) in of_all {
+        page.control("TP", [])
+            .text([bold(code.to_string())])
+            .text([roman(*meaning)]);
+    }
+}
+
+fn add_topics(page: &mut Roff, heading: &str, topics: &[Topic], name: &str) {
+    let here = |topic: &&Topic| name == PROGRAM || topic.pages.contains(&name);
+    for (index, topic) in topics.iter().filter(here).enumerate() {
+        if index == 0 {
+            page.control("SH", [heading]);
+        }
+        page.control("TP", [])
+            .text([bold(topic.name)])
+            .text([roman(topic.text)]);
+    }
+}
+
+fn add_example(page: &mut Roff) {
+    page.control("SH", ["EXAMPLES"]).control("EX", []);
+    for line in EXAMPLE {
+        page.text([roman(line)]);
+    }
+    page.control("EE", []);
+}
+
+fn add_related(page: &mut Roff, name: &str, others: &[String]) {
+    let related = if name == PROGRAM {
+        RELATED.to_owned()
+    } else {
+        let names = std::iter::once(PROGRAM).chain(others.iter().map(String::as_str));
+        let names: Vec<_> = names.map(|name| format!("{name}({SECTION})")).collect();
+        names.join(", ")
+    };
+    page.control("SH", ["SEE ALSO"])
+        .text([roman(related)])
+        .control("PP", [])
+        .text([roman(DOCUMENTATION)]);
+}
+
+/// A line of a page, with what stands in backquotes set in bold; a typesetter would make quotation marks of them.
+fn embolden(line: &str) -> String {
+    let mut pieces = line.split('`');
+    let mut text = pieces.next().unwrap_or_default().to_owned();
+    for (index, piece) in pieces.enumerate() {
+        text.push_str(if index % 2 == 0 { "\\fB" } else { "\\fR" });
+        text.push_str(piece);
+    }
+    text.push('\n');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_in_backquotes_is_bold() {
+        assert_eq!(
+            embolden("see `sandhog down` and `--help`"),
+            "see \\fBsandhog down\\fR and \\fB--help\\fR\n"
+        );
+        assert_eq!(embolden("nothing"), "nothing\n");
+    }
+
+    #[test]
+    fn every_topic_is_for_pages_that_there_are() {
+        let mut program = Cli::command().disable_help_subcommand(true);
+        program.build();
+        let mut pages = Vec::new();
+        add_pages_below(&program, &mut pages);
+        for topic in ENVIRONMENT.iter().chain(&FILES) {
+            for name in topic.pages {
+                let file = format!("{name}.{SECTION}");
+                assert!(
+                    pages.iter().any(|page| page.file == file),
+                    "{}: {file}",
+                    topic.name
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_codes_are_those_of_the_program() {
+        use crate::failure::Exit;
+        let ends = [
+            Exit::Runtime,
+            Exit::Input,
+            Exit::Rejected,
+            Exit::TimedOut,
+            Exit::Replaced,
+        ];
+        let codes = std::iter::once(0).chain(ends.map(|exit| exit as u8));
+        assert!(codes.eq(EXIT_CODES.map(|(code, _)| code)));
+    }
+}

@@ -1,0 +1,166 @@
+//! `cargo xtask package`: what is handed to people, built and looked at: the Debian package, and one static program.
+
+mod content;
+mod deb;
+mod installed;
+mod licences;
+mod manual;
+mod static_program;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::{Args, ValueEnum};
+
+use crate::{
+    shell,
+    step::{self, Session},
+    table,
+    tools::{BINUTILS, CARGO_DEB, DPKG, MUSL_GCC, MUSL_TARGET, Tool, XZ},
+};
+
+/// What is built.
+#[derive(Args, Debug)]
+pub(crate) struct Options {
+    /// Only this one.
+    #[arg(long, value_name = "KIND")]
+    only: Option<Kind>,
+}
+
+/// Something that is handed to people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// The Debian package.
+    Deb,
+    /// The program without shared libraries, for any Linux on x86-64.
+    Static,
+}
+
+impl Kind {
+    const ALL: [Self; 2] = [Self::Deb, Self::Static];
+
+    const fn needs(self) -> &'static [Tool] {
+        match self {
+            Self::Deb => &[DPKG, CARGO_DEB, BINUTILS, XZ],
+            Self::Static => &[MUSL_TARGET, MUSL_GCC, BINUTILS],
+        }
+    }
+
+    fn build(self) -> Result<PathBuf> {
+        match self {
+            Self::Deb => {
+                shell::run(&mut shell::cargo(
+                    "build --release --locked --package sandhog --bin sandhog",
+                ))?;
+                let package = deb::build(&deb::RELEASE)?;
+                installed::check(&package)?;
+                Ok(package)
+            }
+            Self::Static => static_program::build(),
+        }
+    }
+}
+
+/// Builds it, looks at it, and says where it lies.
+///
+/// # Errors
+/// A tool is missing, a build fails, or something is not as it has to be.
+pub(crate) fn run(options: &Options) -> Result<bool> {
+    let kinds: Vec<_> = Kind::ALL
+        .into_iter()
+        .filter(|kind| options.only.is_none_or(|only| only == *kind))
+        .collect();
+    // All that is missing is told before the first build, which takes minutes.
+    let missing: Vec<_> = kinds
+        .iter()
+        .filter_map(|kind| step::missing(kind.needs(), false))
+        .collect();
+    if !missing.is_empty() {
+        bail!(missing.join("\n       "));
+    }
+    let mut rows = vec![vec!["bytes".to_owned(), "artefact".to_owned()]];
+    for kind in kinds {
+        let path = kind.build()?;
+        let bytes = fs::metadata(&path)?.len();
+        rows.push(vec![bytes.to_string(), path.display().to_string()]);
+    }
+    println!("\n{}", table::render(&rows));
+    Ok(true)
+}
+
+/// The step `package`: the same Debian package of the program that the tests have been built with.
+///
+/// The static program is left to `cargo xtask package`: it is another build of everything.
+///
+/// # Errors
+/// The package cannot be built, or something is not as it has to be.
+pub(crate) fn check(_: &Session) -> Result<()> {
+    let package = deb::build(&deb::DEBUG)?;
+    installed::check(&package)
+}
+
+/// What the step needs.
+pub(crate) const STEP_NEEDS: &[Tool] = &[DPKG, CARGO_DEB];
+
+/// Runs a program that has been built, with one line for its standard input.
+fn answer(program: &Path, arguments: &[&str], input: &str) -> Result<String> {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+
+    let mut child = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start {}", program.display()))?;
+    let mut stdin = child.stdin.take().context("the pipe is ours")?;
+    // A program that ends without reading closes the pipe; that is its right.
+    let _ = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    let output = child.wait_with_output()?;
+    let text = String::from_utf8(output.stdout)?;
+    ensure!(
+        output.status.success(),
+        "`{} {}` ended with {}\n{text}",
+        program.display(),
+        arguments.join(" "),
+        output.status
+    );
+    Ok(text)
+}
+
+/// A server's files made by `program` in a new folder, and a user: whoever can do that runs on this machine.
+fn set_up_a_server(program: &Path, folder: &Path) -> Result<()> {
+    let version = answer(program, &["--version"], "")?;
+    ensure!(
+        version.trim() == format!("sandhog {}", env!("CARGO_PKG_VERSION")),
+        "{} says that it is `{}`",
+        program.display(),
+        version.trim()
+    );
+    let name = |path: &Path| -> Result<String> {
+        Ok(path.to_str().context("the checkout's path is UTF-8")?.to_owned())
+    };
+    let config = name(&folder.join("server.toml"))?;
+    answer(program, &["init", "--folder", &name(folder)?], "")?;
+    answer(
+        program,
+        &["user", "add", "--config", &config, "--password-stdin", "kean"],
+        "correct horse\n",
+    )?;
+    let users = answer(program, &["user", "list", "--config", &config], "")?;
+    ensure!(
+        users.contains("kean"),
+        "the user who was added is not listed:\n{users}"
+    );
+    let checked = answer(program, &["check", &config], "")?;
+    ensure!(checked.contains("with 1 user"), "{checked}");
+    println!(
+        "{}: --version, init, user add, user list, check work",
+        program.display()
+    );
+    Ok(())
+}
