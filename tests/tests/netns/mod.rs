@@ -33,6 +33,7 @@ macro_rules! world_or_skip {
 
 mod classic;
 mod crowds;
+mod disk;
 mod gateway;
 mod interop;
 mod limits;
