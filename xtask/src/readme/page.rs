@@ -115,7 +115,7 @@ impl Block {
                 Some((field, _)) => line.strip_prefix(field).is_some_and(|rest| rest.starts_with(':')),
                 None => **line == shown.text,
             };
-            !printed.iter().any(|line| is_there(line))
+            !printed.iter().any(is_there)
         })
     }
 }
