@@ -1,6 +1,8 @@
 //! Why the program ends without having done what it was asked: one sentence, what to do about it, an exit code.
 
 use std::fmt;
+use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use sandhog_proto::StartError;
@@ -37,6 +39,24 @@ impl Failure {
             exit: Exit::Runtime,
             message: format!("cannot {action}: {cause}"),
             help: None,
+        }
+    }
+
+    /// A file could not be written; what was in it is as before.
+    pub fn write(path: &Path, error: io::Error) -> Self {
+        let kind = error.kind();
+        let failure = Self::runtime(format_args!("write {}", path.display()), error);
+        match kind {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => failure.with_help(
+                "nothing was changed; make room there (`df` shows how much there is) and try again",
+            ),
+            io::ErrorKind::PermissionDenied => {
+                failure.with_help("nothing was changed; run as the user whose file it is, or as root")
+            }
+            io::ErrorKind::ReadOnlyFilesystem => {
+                failure.with_help("nothing was changed; the file system is mounted for reading only")
+            }
+            _ => failure,
         }
     }
 

@@ -82,7 +82,7 @@ impl Made {
             }
             // Somebody was quicker.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(refuse(&path)),
-            Err(error) => Err(Failure::runtime(format_args!("write {}", path.display()), error)),
+            Err(error) => Err(Failure::write(&path, error)),
         }
     }
 

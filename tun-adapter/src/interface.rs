@@ -12,6 +12,7 @@ use tracing::debug;
 use crate::config::DeviceName;
 use crate::failure::Failure;
 use crate::net::netlink::{cause, index_of, with_netlink};
+use crate::net::taken;
 
 /// Applies `settings` to the device `name` and brings it up. All of it goes when the device goes.
 ///
@@ -111,6 +112,8 @@ impl<'a> Interface<'a> {
     }
 
     async fn add_addresses(&self, addresses: impl IntoIterator<Item = &IpPrefix>) -> Result<(), Failure> {
+        let addresses: Vec<_> = addresses.into_iter().collect();
+        taken::refuse(self.handle, self.name, addresses.iter().copied()).await?;
         for prefix in addresses {
             self.handle
                 .address()

@@ -2,10 +2,12 @@
 
 mod bench;
 mod bench_tun;
+mod commands;
 mod equality;
 mod fuzz;
 mod golden;
 mod mutants;
+mod netns;
 mod package;
 mod page;
 mod readme;
@@ -52,6 +54,14 @@ enum Command {
     ///
     /// Needs root, iperf3 and the other peers; says what is missing. Exit status 0: all promises are kept. 1: one is not.
     BenchTun(bench_tun::Options),
+    /// Run the tests in network namespaces, and end with a table of what each of them took. Needs root.
+    ///
+    /// They are those of the step `netns` of `cargo xtask test`.
+    Netns {
+        /// Download 1 GiB instead of 64 MiB over the network that loses: some minutes more.
+        #[arg(long)]
+        long: bool,
+    },
     /// Throw generated packets and superpackets at segmentation offload, many more than the tests do, and other ones each time.
     ///
     /// Exit status 0: nothing was found. 1: the failing case is printed, with the seed that brings it back.
@@ -105,6 +115,7 @@ fn main() -> ExitCode {
         } => steps::run(strict, &only),
         Command::Bench => bench::run(),
         Command::BenchTun(options) => bench_tun::run(&options),
+        Command::Netns { long } => netns::run(true, long).map(|()| true),
         Command::Fuzz { cases, seed } => fuzz::run(cases, seed),
         Command::Equality {
             seeds,

@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -74,6 +75,25 @@ pub(crate) fn read(command: &mut Command) -> Result<String> {
         bail!("`{}` ended with {}\n{text}", display(command), output.status);
     }
     Ok(text)
+}
+
+/// Runs a command and hands on each line of its standard output as it comes.
+///
+/// # Errors
+/// The program cannot be started, its exit status is not 0, or its output is not UTF-8.
+pub(crate) fn read_lines(command: &mut Command, mut take: impl FnMut(&str)) -> Result<()> {
+    println!("$ {}", display(command));
+    let mut child = command
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start `{}`", display(command)))?;
+    let output = child.stdout.take().context("a pipe")?;
+    for line in BufReader::new(output).lines() {
+        take(&line.context("the output is not UTF-8")?);
+    }
+    let status = child.wait()?;
+    ensure!(status.success(), "`{}` ended with {status}", display(command));
+    Ok(())
 }
 
 /// Whether `program` stands in one of the folders of `PATH`.

@@ -58,6 +58,30 @@ pub(crate) const NAMESPACES: Tool = Tool {
     install: None,
 };
 
+/// What makes machines and terminals for somebody who types.
+pub(crate) const TERMINAL: Tool = Tool {
+    name: "script, unshare and nsenter",
+    present: || ["script", "unshare", "nsenter"].into_iter().all(shell::on_path),
+    advice: "apt-get install bsdutils util-linux",
+    install: None,
+};
+
+/// What fetches pages through tunnels.
+pub(crate) const CURL: Tool = Tool {
+    name: "curl",
+    present: || shell::on_path("curl"),
+    advice: "apt-get install curl",
+    install: None,
+};
+
+/// What serves pages behind tunnels.
+pub(crate) const PYTHON: Tool = Tool {
+    name: "python3",
+    present: || shell::on_path("python3"),
+    advice: "apt-get install python3",
+    install: None,
+};
+
 /// The target of the browser and of the proof that the core imports nothing.
 pub(crate) const WASM_UNKNOWN: Tool = Tool {
     name: "target wasm32-unknown-unknown",

@@ -32,7 +32,10 @@ macro_rules! world_or_skip {
 }
 
 mod classic;
+mod clocks;
 mod crowds;
+mod disk;
+mod dns;
 mod gateway;
 mod interop;
 mod limits;

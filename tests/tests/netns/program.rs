@@ -106,6 +106,16 @@ impl Program {
         self.send(Signal::HUP);
     }
 
+    /// Takes the processor from it, as a machine does that sleeps.
+    pub(super) fn stand_still(&self) {
+        self.send(Signal::STOP);
+    }
+
+    /// Gives the processor back.
+    pub(super) fn go_on(&self) {
+        self.send(Signal::CONT);
+    }
+
     fn send(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, signal).expect("a child that has not been waited for");

@@ -140,6 +140,72 @@ fn a_route_that_is_taken_ends_the_client_with_code_1_and_advice() {
 }
 
 #[test]
+fn an_address_that_another_device_has_ends_either_side_with_code_1_and_says_which() {
+    let world = world_or_skip!(World::secure(Outer::V4));
+    world.server.give("outer", "10.9.0.1/32").expect("an address");
+    let command = || world.role(&world.server, "server", "server.toml");
+    let said = [
+        "error: cannot give `sandhog0` the address 10.9.0.1/24: `outer` has it already",
+        "help: `ip address show to 10.9.0.1` shows it",
+    ];
+    refuses(&world.server, command(), 1, &said);
+    world
+        .server
+        .run("ip", &["address", "delete", "10.9.0.1/32", "dev", "outer"]);
+    let _server = world.start_server();
+    world.client.give("outer", "fd00:9::2/128").expect("an address");
+    let said = [
+        "error: cannot give `sandhog0` the address fd00:9::2/64: `outer` has it already",
+        "help: `ip address show to fd00:9::2` shows it",
+    ];
+    let command = world.role(&world.client, "client", "client.toml");
+    refuses(&world.client, command, 1, &said);
+}
+
+#[test]
+fn a_route_to_the_tunnels_own_network_ends_either_side_with_code_1_and_says_where_it_leads() {
+    let world = world_or_skip!(World::secure(Outer::V4));
+    let own = ["10.9.0.0/24", "dev", "outer", "scope", "link"];
+    let said = [
+        "error: cannot give `sandhog0` the address 10.9.0.",
+        "/24: this machine has a route to its network already, through `outer`",
+        "help: `ip route show 10.9.0.0/24` shows it",
+    ];
+    for (namespace, role) in [(&world.server, "server"), (&world.client, "client")] {
+        let _server = (role == "client").then(|| world.start_server());
+        namespace.run("ip", &[&["route", "add"], &own[..]].concat());
+        let command = world.role(namespace, role, &format!("{role}.toml"));
+        refuses(namespace, command, 1, &said);
+        namespace.run("ip", &[&["route", "delete"], &own[..]].concat());
+    }
+}
+
+#[test]
+fn a_bad_configuration_ends_either_side_with_code_2_the_place_and_the_word_that_was_meant() {
+    let world = world_or_skip!(World::secure(Outer::V4));
+    for (namespace, role) in [(&world.server, "server"), (&world.client, "client")] {
+        let file = format!("{role}.toml");
+        world.edit(&file, "key-file", "key-fiel");
+        let command = world.role(namespace, role, &file);
+        let place = format!("{file}:");
+        let said = [&place, "unknown field `key-fiel`", "help: ", "`key-file`"];
+        refuses(namespace, command, 2, &said);
+    }
+}
+
+#[test]
+fn a_name_that_nobody_knows_ends_the_client_with_code_1_and_advice() {
+    let world = world_or_skip!(World::secure(Outer::V4));
+    world.edit("client.toml", "198.18.0.1:40404", "nobody.invalid:40404");
+    let command = world.role(&world.client, "client", "client.toml");
+    let said = [
+        "error: cannot find the server nobody.invalid:40404: ",
+        "help: check `server` and this machine's DNS",
+    ];
+    refuses(&world.client, command, 1, &said);
+}
+
+#[test]
 fn a_server_that_cannot_be_reached_ends_the_client_with_code_4() {
     let world = world_or_skip!(World::secure(Outer::V4));
     world.edit("client.toml", "198.18.0.1:40404", "192.0.2.1:40404");

@@ -1,7 +1,6 @@
 //! The secure profile, with the files that `sandhog init` and `sandhog user` make: the server hands the rest out.
 
 use std::fs;
-use std::process::Command;
 
 use super::ping_three_times;
 use super::transfer::transfer_both_ways;
@@ -276,60 +275,4 @@ fn a_client_finds_back_to_a_restarted_server_and_takes_its_new_settings() {
         log.contains("the server offers name servers, and `dns` is off: 10.9.0.1"),
         "{log}"
     );
-}
-
-/// A file system of 32 KiB in memory on a folder, for as long as a test runs.
-struct SmallDisk(std::path::PathBuf);
-
-impl SmallDisk {
-    fn mount_on(folder: std::path::PathBuf) -> Self {
-        fs::create_dir(&folder).expect("a folder of ours");
-        let status = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=32k", "tmpfs"])
-            .arg(&folder)
-            .status();
-        assert!(status.expect("mount").success());
-        Self(folder)
-    }
-
-    /// Fills it to the last byte.
-    fn fill(&self) {
-        let path = self.0.join("ballast");
-        assert!(
-            fs::write(path, [0; 1 << 20]).is_err(),
-            "a megabyte fits into 32 KiB"
-        );
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        if let Err(error) = Command::new("umount").arg(&self.0).status() {
-            eprintln!("umount: {error}");
-        }
-    }
-}
-
-#[test]
-fn a_full_disk_ends_a_command_on_users_with_code_1_and_the_users_as_they_were() {
-    let world = world_or_skip!(World::secure(Outer::V4));
-    let disk = SmallDisk::mount_on(world.path("disk"));
-    fs::copy(world.path("users"), world.path("disk/users")).expect("there is room");
-    world.edit(
-        "server.toml",
-        "users-file = \"users\"",
-        "users-file = \"disk/users\"",
-    );
-    disk.fill();
-    let before = fs::read(world.path("disk/users")).expect("the users");
-    let config = world.path("server.toml").display().to_string();
-    let (code, said) = world.try_sandhog(&["user", "disable", "--config", &config, USER], "");
-    assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("disk/users: No space left on device"), "{said}");
-    assert_eq!(fs::read(world.path("disk/users")).expect("the users"), before);
-    let names: Vec<_> = fs::read_dir(world.path("disk"))
-        .expect("the disk")
-        .map(|entry| entry.expect("an entry").file_name())
-        .collect();
-    assert_eq!(names.len(), 2, "{names:?}");
 }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Instant;
 
 use super::namespace::Namespace;
 use super::program::Program;
@@ -80,7 +81,20 @@ pub(super) struct World {
     pub(super) client: Namespace,
     program: PathBuf,
     folder: tempfile::TempDir,
+    begun: Instant,
     _turn: Turn,
+}
+
+impl Drop for World {
+    /// Says how long the test took; `cargo xtask netns` makes a table of that.
+    fn drop(&mut self) {
+        let thread = std::thread::current();
+        let (test, seconds) = (
+            thread.name().unwrap_or_default(),
+            self.begun.elapsed().as_secs_f64(),
+        );
+        println!("took: {test} {seconds:.1}");
+    }
 }
 
 /// Held by every test as long as it runs, so that a test that needs all of the machine can have it.
@@ -156,6 +170,7 @@ impl World {
 
     /// Two joined namespaces and an empty folder.
     fn bare(outer: Outer, turn: Turn) -> Result<Self, String> {
+        let begun = Instant::now();
         if !rustix::process::geteuid().is_root() {
             return Err("needs root".to_owned());
         }
@@ -175,6 +190,7 @@ impl World {
             client,
             program,
             folder,
+            begun,
             _turn: turn,
         })
     }

@@ -99,3 +99,85 @@ fn the_clock_of_the_world_is_looked_at_where_no_run_sees_it() {
     });
     holds("time is an input", lookers.map(|source| source.path));
 }
+
+/// What the program may look at besides its one clock, `tun-adapter/src/clock.rs`: file, word, and why it moves no deadline of
+/// a tunnel.
+const OTHER_CLOCKS: &[(&str, &str, &str)] = &[
+    (
+        "clock.rs",
+        "Realtime",
+        "the day on which users expire, looked at once, at the start",
+    ),
+    (
+        "doctor/machine.rs",
+        "Realtime",
+        "tells whether the clock of the world is set at all",
+    ),
+    (
+        "notify.rs",
+        "Monotonic",
+        "systemd asks for this one with a reload",
+    ),
+    ("control/socket.rs", "tokio::time", "how long somebody may ask"),
+    (
+        "control/desk.rs",
+        "tokio::time",
+        "how often the service manager hears of the loop",
+    ),
+    ("users/whole.rs", "thread::sleep", "how often a lock is looked at"),
+    (
+        "status/command.rs",
+        "thread::sleep",
+        "how often a person is shown the status",
+    ),
+];
+
+/// The ways to the other clocks.
+const CLOCKS: &[&str] = &[
+    "SystemTime",
+    "Realtime",
+    "Monotonic",
+    "Instant::now",
+    "tokio::time",
+    "thread::sleep",
+];
+
+#[test]
+fn the_program_has_one_clock_which_neither_jumps_nor_stands_still() {
+    let program = sources()
+        .into_iter()
+        .filter_map(|source| {
+            let path = source.path.strip_prefix("tun-adapter/src/")?.to_owned();
+            Some(Source { path, ..source })
+        })
+        .collect::<Vec<_>>();
+    let looks = |source: &Source, clock: &str| {
+        let mut code = source
+            .text
+            .lines()
+            .map(|line| line.split("//").next().unwrap_or_default());
+        code.any(|line| line.contains(clock))
+    };
+    let is_known = |path: &str, clock: &str| {
+        OTHER_CLOCKS
+            .iter()
+            .any(|(known, word, _)| (*known, *word) == (path, clock))
+    };
+    let unknown = program.iter().flat_map(|source| {
+        let seen = CLOCKS.iter().filter(|clock| looks(source, clock));
+        seen.filter(|clock| !is_known(&source.path, clock))
+            .map(|clock| format!("{}: {clock}", source.path))
+    });
+    let gone = OTHER_CLOCKS
+        .iter()
+        .filter(|(path, clock, _)| {
+            !program
+                .iter()
+                .any(|source| source.path == *path && looks(source, clock))
+        })
+        .map(|(path, clock, _)| format!("{path}: {clock} is not there any more"));
+    holds(
+        "deadlines of a tunnel go by CLOCK_BOOTTIME alone",
+        unknown.chain(gone).collect::<Vec<_>>(),
+    );
+}

@@ -1,7 +1,6 @@
 //! `sandhog doctor`: looks at everything on this machine that a tunnel needs, changes nothing, and says what to do.
 
 mod machine;
-mod routes;
 mod tunnel;
 
 use std::fmt;

@@ -6,11 +6,11 @@ use std::path::Path;
 use sandhog_proto::IpPrefix;
 
 use super::Finding;
-use super::routes::{Route, all, overlap};
 use crate::check::Checked;
 use crate::config::{Client, DeviceName, Endpoint, Server};
 use crate::control::Question;
 use crate::control::ask::ask;
+use crate::net::routes::{Route, all, overlap};
 use crate::{client, server};
 
 /// What the tunnel's own headers need of an outer packet, at most: IPv6, UDP, code, nonce, tag and padding.

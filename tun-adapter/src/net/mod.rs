@@ -13,6 +13,8 @@ pub mod plan;
 pub(crate) mod policy;
 pub mod process;
 pub mod record;
+pub(crate) mod routes;
 pub mod ruleset;
 pub mod sysctl;
+pub(crate) mod taken;
 mod undo;

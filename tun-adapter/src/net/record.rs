@@ -174,6 +174,11 @@ fn path_of(device: &DeviceName) -> PathBuf {
     folder().join(format!("{device}.json"))
 }
 
+/// Whether a device of this name has a record.
+pub(crate) fn belongs_to_a_tunnel(device: &str) -> bool {
+    fs::exists(folder().join(format!("{device}.json"))).unwrap_or(false)
+}
+
 /// The record of a device of this process, and the only way to change anything that outlives it.
 #[derive(Debug)]
 pub struct Ledger {
@@ -331,8 +336,12 @@ impl Ledger {
     ///
     /// As [`undo_where`](Self::undo_where). The record stays then.
     pub async fn end(mut self) -> Result<(), Failure> {
-        self.undo_where(|_| true).await?;
-        self.remove()
+        let undone = self.undo_where(|_| true).await;
+        // Where everything is undone, it does not matter that a full disk took no word of it.
+        if self.record.changes.is_empty() {
+            return self.remove();
+        }
+        undone
     }
 
     /// As [`end`](Self::end), but the kill switch stays, and with it a record of it.
@@ -362,7 +371,7 @@ impl Ledger {
         let name = PathBuf::from(format!("{}.json", self.device));
         text.and_then(|text| LockedFolder::around(&self.path)?.replace(&name, &(text + "\n")))
             .map_err(|error| {
-                Failure::runtime(format_args!("write {}", self.path.display()), error).with_help(
+                Failure::write(&self.path, error).or_help(
                     "the record of what is changed on this machine is kept there; nothing is changed without it",
                 )
             })

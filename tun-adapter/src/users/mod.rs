@@ -67,7 +67,7 @@ impl UsersFile {
         if before != after {
             folder
                 .replace(self.name(), &after)
-                .map_err(|error| Failure::runtime(format_args!("write {}", self.path.display()), error))?;
+                .map_err(|error| Failure::write(&self.path, error))?;
         }
         Ok(result)
     }
@@ -124,7 +124,7 @@ impl UsersFile {
         let text: String = logins.iter().map(|login| format!("{login}\n")).collect();
         folder
             .replace(&self.unlocks_name(), &text)
-            .map_err(|error| Failure::runtime(format_args!("write {}", self.unlocks_path().display()), error))
+            .map_err(|error| Failure::write(&self.unlocks_path(), error))
     }
 
     /// Whose failed logins are to be forgotten. They are given once.

@@ -10,10 +10,12 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use crate::{
-    equality, package, readme,
+    commands, equality, package, readme,
     step::{self, Outcome, Session, Step},
     table,
-    tools::{CARGO_DENY, CHROMIUM, NAMESPACES, NODE, NPM, TSHARK, WASM_UNKNOWN, WASM_WASI},
+    tools::{
+        CARGO_DENY, CHROMIUM, CURL, NAMESPACES, NODE, NPM, PYTHON, TERMINAL, TSHARK, WASM_UNKNOWN, WASM_WASI,
+    },
     wasm,
 };
 
@@ -86,7 +88,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "netns",
-        about: "the real program in network namespaces: what crosses, what does not, what is left behind; with the time of each test",
+        about: "the real program in network namespaces: what crosses, what does not, what is left behind; with a table of what each test took",
         needs: &[NAMESPACES],
         check: suites::namespaces,
     },
@@ -97,9 +99,15 @@ const STEPS: &[Step] = &[
         check: capture::tshark_reads_it,
     },
     Step {
-        name: "readme",
+        name: "commands",
         about: "the commands the pages promise work",
         needs: &[],
+        check: commands::check,
+    },
+    Step {
+        name: "readme",
+        about: "what README.md has people with two Linux machines type, typed on two machines made of namespaces",
+        needs: &[NAMESPACES, TERMINAL, CURL, PYTHON],
         check: readme::check,
     },
 ];

@@ -2,14 +2,14 @@
 
 use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
 use super::snapshots;
-use crate::{package, page, shell, step::Session, wasm::ON_WASI};
+use crate::{netns, package, page, shell, step::Session, wasm::ON_WASI};
 
 /// All tests on this machine. The snapshots they look at are noted for the step after.
 pub(super) fn native(session: &Session) -> Result<()> {
-    build_the_programs()?;
+    netns::build_the_programs()?;
     snapshots::noting_references(|references| {
         let mut command = shell::cargo("test --quiet --workspace");
         shell::run(settle(&mut command, session).env(snapshots::REFERENCES, references))
@@ -38,30 +38,13 @@ pub(super) fn browser(_: &Session) -> Result<()> {
 
 /// The module `netns` of the tests, which makes its own namespaces and removes them.
 pub(super) fn namespaces(session: &Session) -> Result<()> {
-    build_the_programs()?;
-    // More at a time than there are processors: most of the time they wait.
-    // All of the workspace, for its features: with others, everything would be compiled once more.
-    let mut command = shell::cargo("test --workspace --test main netns:: -- --nocapture --test-threads 8");
-    let text = shell::read(settle(&mut command, session))?;
-    print!("{text}");
-    ensure!(
-        text.lines().any(|line| line.starts_with("test netns::")),
-        "there is no test in the module `netns`"
-    );
-    Ok(())
+    netns::run(session.strict, false)
 }
 
 /// The Debian package of the program that the tests start.
 pub(super) fn package(session: &Session) -> Result<()> {
-    build_the_programs()?;
+    netns::build_the_programs()?;
     package::check(session)
-}
-
-/// The module `netns` starts the programs that lie beside the tests; building tests alone does not make them.
-fn build_the_programs() -> Result<()> {
-    shell::run(&mut shell::cargo(
-        "build --quiet --workspace --bin sandhog --bin sandhog-sim",
-    ))
 }
 
 /// The environment of all tests: snapshots are compared and never written, and in strict mode no test may skip itself.

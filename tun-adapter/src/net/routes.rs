@@ -7,13 +7,13 @@ use sandhog_proto::IpPrefix;
 
 /// A route of the main table.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Route {
-    pub(super) network: IpPrefix,
-    pub(super) device: String,
+pub(crate) struct Route {
+    pub(crate) network: IpPrefix,
+    pub(crate) device: String,
 }
 
 /// All routes of the kernel to other networks. A table that cannot be read has none.
-pub(super) fn all() -> Vec<Route> {
+pub(crate) fn all() -> Vec<Route> {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let (v4, v6) = (read("/proc/net/route"), read("/proc/net/ipv6_route"));
     let v4 = v4.lines().filter_map(parse_v4);
@@ -59,7 +59,7 @@ fn prefix(address: impl Into<IpAddr>, length: u32) -> IpPrefix {
 }
 
 /// Whether one of the two lies in the other. The default route holds everything and meets nothing but itself.
-pub(super) fn overlap(one: IpPrefix, other: IpPrefix) -> bool {
+pub(crate) fn overlap(one: IpPrefix, other: IpPrefix) -> bool {
     if one.length == 0 || other.length == 0 {
         return one == other;
     }

@@ -47,7 +47,7 @@ fn run_in_the_laboratory(line: &str) -> Result<()> {
     let mut into_folder = false;
     for word in command_line.split_whitespace() {
         match word {
-            _ if into_folder => command.arg(shell::scratch("readme")?.join("out")),
+            _ if into_folder => command.arg(shell::scratch("commands")?.join("out")),
             _ if word.ends_with(".toml") && !shell::root().join(word).exists() => {
                 command.arg("sim/scenarios/first-light.toml")
             }

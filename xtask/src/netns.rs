@@ -1,0 +1,121 @@
+//! The tests in network namespaces, with everything that they print, and a table of what each of them took at the end.
+
+use std::{collections::BTreeMap, process::Command};
+
+use anyhow::{Result, ensure};
+
+use crate::{shell, table};
+
+/// What comes before the name of each test here.
+const MODULE: &str = "netns::";
+
+/// How much the download over a network that loses is long, in MiB, where there is time.
+const LONG_DOWNLOAD: &str = "1024";
+
+/// Runs all of them.
+///
+/// # Errors
+/// One fails, or there is none.
+pub(crate) fn run(strict: bool, long: bool) -> Result<()> {
+    build_the_programs()?;
+    // More at a time than there are processors: most of the time they wait.
+    // All of the workspace, for its features: with others, everything would be compiled once more.
+    let mut command = shell::cargo("test --workspace --test main netns:: -- --nocapture --test-threads 8");
+    if strict {
+        command.env("SANDHOG_STRICT", "1");
+    }
+    if long {
+        command.env("SANDHOG_DOWNLOAD_MIB", LONG_DOWNLOAD);
+    }
+    print_with_table(command.env("INSTA_UPDATE", "no"))
+}
+
+/// The tests start the programs that lie beside them; building tests alone does not make them.
+///
+/// # Errors
+/// They do not compile.
+pub(crate) fn build_the_programs() -> Result<()> {
+    shell::run(&mut shell::cargo(
+        "build --quiet --workspace --bin sandhog --bin sandhog-sim",
+    ))
+}
+
+fn print_with_table(command: &mut Command) -> Result<()> {
+    let mut tests = Tests::default();
+    let result = shell::read_lines(command, |line| {
+        if !tests.note(line) {
+            println!("{line}");
+        }
+    });
+    println!("\n{}", tests.table());
+    result?;
+    ensure!(!tests.0.is_empty(), "there is no test in the module `netns`");
+    Ok(())
+}
+
+/// Of each test how it ended and how many seconds it took, with one decimal.
+#[derive(Default)]
+struct Tests(BTreeMap<String, (String, Option<f64>)>);
+
+impl Tests {
+    /// Takes what a line says of a test; whether that is all it says, so that it need not be shown.
+    fn note(&mut self, line: &str) -> bool {
+        if let Some((name, seconds)) = line.strip_prefix("took: ").and_then(|rest| rest.split_once(' '))
+            && let (Some(name), Ok(seconds)) = (name.strip_prefix(MODULE), seconds.parse::<f64>())
+        {
+            // A test may have one world after another.
+            let (_, sum) = self.0.entry(name.to_owned()).or_default();
+            *sum = Some(sum.unwrap_or_default() + seconds);
+            return true;
+        }
+        if let Some((name, result)) = line
+            .strip_prefix("test ")
+            .and_then(|rest| rest.split_once(" ... "))
+            && let Some(name) = name.strip_prefix(MODULE)
+        {
+            result.clone_into(&mut self.0.entry(name.to_owned()).or_default().0);
+        }
+        false
+    }
+
+    /// The longest first.
+    fn table(&self) -> String {
+        let mut tests: Vec<_> = self.0.iter().collect();
+        let seconds = |(_, (_, seconds)): &(&String, &(String, Option<f64>))| seconds.unwrap_or_default();
+        tests.sort_by(|one, other| seconds(other).total_cmp(&seconds(one)));
+        let header = ["test in network namespaces", "seconds", "result"]
+            .map(str::to_owned)
+            .to_vec();
+        let rows = tests.iter().map(|(name, (result, seconds))| {
+            let seconds = seconds.map_or_else(String::new, |seconds| format!("{seconds:.1}"));
+            vec![(*name).clone(), seconds, result.clone()]
+        });
+        table::render(&std::iter::once(header).chain(rows).collect::<Vec<_>>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_every_test_the_longest_first_with_the_sum_of_its_worlds() {
+        let mut tests = Tests::default();
+        let lines = [
+            "running 3 tests",
+            "took: netns::a::short 0.4",
+            "test netns::a::short ... ok",
+            "took: netns::b::long 2.5",
+            "took: netns::b::long 9.0",
+            "test netns::b::long ... FAILED",
+            "test netns::c::without_a_world ... ok",
+        ];
+        let silent: Vec<_> = lines.into_iter().filter(|line| tests.note(line)).collect();
+        assert_eq!(silent, [lines[1], lines[3], lines[4]]);
+        let expected = "test in network namespaces  seconds  result\n\
+                        b::long                        11.5  FAILED\n\
+                        a::short                        0.4  ok\n\
+                        c::without_a_world                   ok\n";
+        assert_eq!(tests.table(), expected);
+    }
+}
