@@ -119,6 +119,7 @@ const OTHER_CLOCKS: &[(&str, &str, &str)] = &[
         "systemd asks for this one with a reload",
     ),
     ("control/socket.rs", "tokio::time", "how long somebody may ask"),
+    ("metrics/mod.rs", "tokio::time", "how long a scrape may take"),
     (
         "control/desk.rs",
         "tokio::time",
