@@ -5,7 +5,7 @@
 //! writes answers, `families` says which metrics there are, `page` how they are written.
 //!
 //! The head of a request is parsed by httparse and the rest is here: one page and one request for each connection need no
-//! more of HTTP, and no task or buffer stays between two scrapes.
+//! more of HTTP, and nothing but the listener stays between two scrapes.
 
 mod families;
 mod http;
