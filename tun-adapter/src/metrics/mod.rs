@@ -4,8 +4,8 @@
 //! The loop that carries packets answers by itself, so a scrape that succeeds shows that it turns. `http` reads requests and
 //! writes answers, `families` says which metrics there are, `page` how they are written.
 //!
-//! The head of a request is parsed by httparse and the rest is here, because there is one page and one request for each
-//! connection: an HTTP library costs more than the page.
+//! The head of a request is parsed by httparse and the rest is here: one page and one request for each connection need no
+//! more of HTTP, and nothing but the listener stays between two scrapes.
 
 mod families;
 mod http;
