@@ -156,14 +156,12 @@ impl Life<'_> {
                     notify::ready("connected");
                 }
                 EventKind::SettingsChanged(settings) => {
-                    if self
-                        .applied
-                        .as_ref()
-                        .is_some_and(|applied| applied.mtu != settings.mtu)
-                    {
-                        info!("the tunnel's MTU is {} bytes now", settings.mtu);
-                    }
+                    let (before, mtu) = (self.applied.as_ref().map(|applied| applied.mtu), settings.mtu);
                     self.apply(settings).await?;
+                    // Not before the device has it.
+                    if before.is_some_and(|before| before != mtu) {
+                        info!("the tunnel's MTU is {mtu} bytes now");
+                    }
                 }
                 EventKind::Started(Err(error)) | EventKind::Cancelled(error) => return Err(error.into()),
                 EventKind::Retrying(error) => {
