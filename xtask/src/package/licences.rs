@@ -112,8 +112,8 @@ fn read_texts(manifest: &Path) -> Result<Vec<String>> {
 fn page(crates: &mut [String], texts: &BTreeMap<String, Vec<String>>) -> String {
     crates.sort();
     let mut page = format!(
-        "sandhog is linked with these libraries, each under the licence beside it, and with Rust's own library, which is \
-         under\nMIT OR Apache-2.0. The texts of the licences follow.\n\n{}\n",
+        "sandhog is linked with these libraries, each under the licence beside it; with Rust's own library, which is \
+         under\nMIT OR Apache-2.0; and, where it is static, with musl, which is under MIT. The texts of the licences follow.\n\n{}\n",
         crates.join("\n")
     );
     for (text, whose) in texts {

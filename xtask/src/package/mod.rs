@@ -9,7 +9,9 @@ mod static_program;
 
 use std::{
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
+    process::{Command, Stdio},
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -107,9 +109,6 @@ pub(crate) const STEP_NEEDS: &[Tool] = &[DPKG, CARGO_DEB];
 
 /// Runs a program that has been built, with one line for its standard input.
 fn answer(program: &Path, arguments: &[&str], input: &str) -> Result<String> {
-    use std::io::Write as _;
-    use std::process::{Command, Stdio};
-
     let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::piped())

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 
-use super::set_up_a_server;
+use super::{licences, set_up_a_server};
 use crate::{shell, tools::MUSL};
 
-/// Builds the program and looks at it.
+/// Builds the program and looks at it. The licences of what is linked in are written beside it.
 ///
 /// # Errors
 /// The build fails, the program is not static, or does not run.
@@ -16,8 +16,10 @@ pub(super) fn build() -> Result<PathBuf> {
     // Names of functions stay, for a backtrace; their lines would be most of the file.
     command.arg(MUSL).env("CARGO_PROFILE_RELEASE_STRIP", "debuginfo");
     shell::run(&mut command)?;
-    let program = shell::target_dir().join(MUSL).join("release/sandhog");
+    let folder = shell::target_dir().join(MUSL).join("release");
+    let program = folder.join("sandhog");
     is_static(&program)?;
+    licences::write(&folder)?;
     set_up_a_server(&program, &shell::scratch("static")?.join("server"))?;
     Ok(program)
 }
