@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use rtnetlink::packet_route::address::AddressHeaderFlags;
 use rtnetlink::packet_route::link::{AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute};
 use rtnetlink::packet_route::route::{RouteMessage, RouteScope};
 use rtnetlink::{AddressMessageBuilder, Handle, LinkUnspec, RouteMessageBuilder};
@@ -115,9 +116,16 @@ impl<'a> Interface<'a> {
         let addresses: Vec<_> = addresses.into_iter().collect();
         taken::refuse(self.handle, self.name, addresses.iter().copied()).await?;
         for prefix in addresses {
-            self.handle
+            let mut request = self
+                .handle
                 .address()
-                .add(self.index, prefix.address, prefix.length)
+                .add(self.index, prefix.address, prefix.length);
+            if prefix.address.is_ipv6() {
+                // Nobody else is on the device whom the kernel could ask for this address, and until it has asked, packets
+                // go out under another one, which the other side drops.
+                request.message_mut().header.flags |= AddressHeaderFlags::Nodad;
+            }
+            request
                 .execute()
                 .await
                 .map_err(|error| explain_address(self.name, *prefix, error))?;

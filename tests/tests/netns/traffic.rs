@@ -78,6 +78,17 @@ fn a_packet_of_the_mtu_passes_and_one_byte_more_is_refused_or_cut_in_two() {
 }
 
 #[test]
+fn ipv6_addresses_are_good_at_once_because_nobody_is_asked_whether_they_are_free() {
+    let world = world_or_skip!(World::secure(Outer::V4));
+    let _tunnel = world.tunnel();
+    for (namespace, address) in [(&world.server, SERVER_INNER[1]), (&world.client, CLIENT_INNER[1])] {
+        let shown = namespace.run("ip", &["-6", "-o", "address", "show", "dev", "sandhog0"]);
+        let line = shown.lines().find(|line| line.contains(&format!("{address}/64")));
+        assert!(line.is_some_and(|line| line.contains(" nodad")), "{shown}");
+    }
+}
+
+#[test]
 fn devices_and_programs_count_the_same_packets_and_bytes() {
     let world = world_or_skip!(World::secure(Outer::V4));
     let tunnel = world.tunnel();

@@ -1,6 +1,6 @@
 //! Transfers through the tunnel that must come out whole, and of which nothing may be seen outside.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
 
@@ -99,6 +99,16 @@ pub(super) fn receive(stream: &mut TcpStream, len: usize) -> Vec<u8> {
     received
 }
 
+/// Waits again where a wait with a time limit has ended because the test was stopped and went on (signal(7)).
+fn uninterrupted<T>(mut wait: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match wait() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
 /// Sends UDP datagrams of these sizes from one side to the other, one after another; each must come back unchanged.
 #[track_caller]
 pub(super) fn udp_round_trips(from: &Namespace, to: &Namespace, address: IpAddr, sizes: &[usize]) {
@@ -123,11 +133,10 @@ pub(super) fn udp_round_trips(from: &Namespace, to: &Namespace, address: IpAddr,
     let mut buffer = vec![0; 1 << 16];
     for size in sizes {
         socket.send(&text[..*size]).expect("send");
-        let (len, peer) = echo
-            .recv_from(&mut buffer)
+        let (len, peer) = uninterrupted(|| echo.recv_from(&mut buffer))
             .unwrap_or_else(|error| panic!("{size} bytes to {address}: {error}"));
         echo.send_to(&buffer[..len], peer).expect("send it back");
-        let len = socket.recv(&mut buffer).expect("an answer");
+        let len = uninterrupted(|| socket.recv(&mut buffer)).expect("an answer");
         assert!(
             buffer[..len] == text[..*size],
             "{size} bytes came back as {len}, or changed"
