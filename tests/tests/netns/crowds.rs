@@ -113,8 +113,13 @@ struct Member {
     peer: Client,
     socket: UdpSocket,
     address: Option<Ipv4Addr>,
+    /// When it sent its last ping, and how many it has sent.
+    asked: (sandhog_proto::Instant, u32),
     answered: bool,
 }
+
+/// After so long a ping without an answer is repeated: a full queue may lose one.
+const PING_AGAIN: Duration = Duration::from_secs(1);
 
 impl Member {
     /// Every address has clients of different users.
@@ -138,11 +143,23 @@ impl Member {
             peer,
             socket,
             address: None,
+            asked: (now, 0),
             answered: false,
         }
     }
 
-    /// Takes what has come, does what is due, sends what is to be sent; sends one ping through the tunnel once it is up.
+    /// The ping that is due, once the tunnel is up.
+    fn ping(&mut self, now: sandhog_proto::Instant) -> Option<PacketBuf> {
+        let own = self.address.filter(|_| !self.answered)?;
+        let (last, count) = self.asked;
+        if count > 0 && now.saturating_duration_since(last) < PING_AGAIN {
+            return None;
+        }
+        self.asked = (now, count + 1);
+        Some(PacketBuf::copied_from(&echo_request(own)))
+    }
+
+    /// Takes what has come, does what is due, sends what is to be sent; pings through the tunnel once it is up.
     fn turn(&mut self, now: sandhog_proto::Instant, room: &mut [u8]) {
         let (mut input, mut output) = (Batch::default(), Batch::default());
         while let Ok((len, remote)) = self.socket.recv_from(room) {
@@ -166,14 +183,15 @@ impl Member {
                         std::net::IpAddr::V4(address) => Some(address),
                         std::net::IpAddr::V6(_) => None,
                     });
-                    let own = own.expect("an IPv4 address");
-                    self.address = Some(own);
-                    input.packets.push(PacketBuf::copied_from(&echo_request(own)));
-                    self.peer.turn(now, &mut input, &mut output);
+                    self.address = Some(own.expect("an IPv4 address"));
                 }
                 EventKind::Started(Err(error)) | EventKind::Cancelled(error) => panic!("{error}"),
                 _ => {}
             }
+        }
+        if let Some(ping) = self.ping(now) {
+            input.packets.push(ping);
+            self.peer.turn(now, &mut input, &mut output);
         }
         for datagram in &output.datagrams {
             self.socket
@@ -234,6 +252,8 @@ fn a_thousand_sessions_are_up_at_once_and_each_carries_its_own_packets() {
             std::thread::sleep(Duration::from_millis(1));
         }
         let mut addresses: Vec<_> = members.iter().filter_map(|member| member.address).collect();
+        let pings: u32 = members.iter().map(|member| member.asked.1).sum();
+        println!("{pings} pings for a thousand answers");
         addresses.sort_unstable();
         addresses.dedup();
         assert_eq!(

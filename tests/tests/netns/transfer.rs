@@ -72,7 +72,7 @@ impl Echo {
         std::thread::spawn(move || {
             let (mut stream, _) = listener.accept()?;
             limit(&stream, patience);
-            std::io::copy(&mut stream.try_clone()?, &mut stream)
+            io::copy(&mut stream.try_clone()?, &mut stream)
         });
         Self { address, patience }
     }
