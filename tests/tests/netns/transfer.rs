@@ -136,7 +136,8 @@ pub(super) fn udp_round_trips(from: &Namespace, to: &Namespace, address: IpAddr,
         let (len, peer) = uninterrupted(|| echo.recv_from(&mut buffer))
             .unwrap_or_else(|error| panic!("{size} bytes to {address}: {error}"));
         echo.send_to(&buffer[..len], peer).expect("send it back");
-        let len = uninterrupted(|| socket.recv(&mut buffer)).expect("an answer");
+        let len = uninterrupted(|| socket.recv(&mut buffer))
+            .unwrap_or_else(|error| panic!("an answer of {size} bytes from {address}: {error}"));
         assert!(
             buffer[..len] == text[..*size],
             "{size} bytes came back as {len}, or changed"
