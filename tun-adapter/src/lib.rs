@@ -28,6 +28,7 @@ mod notify;
 pub mod offload;
 pub mod password;
 pub mod plane;
+mod privileges;
 pub mod random;
 pub mod server;
 pub mod service;

@@ -389,3 +389,33 @@ fn no_log_has_a_password_or_a_key_in_it() {
         }
     }
 }
+
+/// A value in what the kernel says of a thread.
+fn value<'a>(state: &'a str, key: &str) -> &'a str {
+    let line = state.lines().find_map(|line| line.strip_prefix(key));
+    line.unwrap_or_else(|| panic!("no {key} in {state}")).trim()
+}
+
+#[test]
+fn a_running_tunnel_has_only_the_rights_that_it_needs_and_its_threads_for_packets_have_none() {
+    let world = world_or_skip!(World::secure(Outer::V4));
+    let tunnel = world.tunnel();
+    // CAP_NET_BIND_SERVICE is number 10, CAP_NET_ADMIN number 12.
+    for (program, most) in [(&tunnel.server, 0), (&tunnel.client, 1 << 12 | 1 << 10)] {
+        let states = program.thread_states();
+        let mut for_packets = 0;
+        for state in &states {
+            let is_for_packets = value(state, "Name:").starts_with("packets-");
+            for_packets += usize::from(is_for_packets);
+            let allowed = if is_for_packets { 0 } else { most };
+            for set in ["CapPrm:", "CapEff:"] {
+                let rights = u64::from_str_radix(value(state, set), 16).expect("hexadecimal");
+                assert_eq!(rights & !allowed, 0, "{set} {state}");
+            }
+            assert_eq!(value(state, "NoNewPrivs:"), "1", "{state}");
+        }
+        assert!(for_packets > 0, "{states:?}");
+    }
+    // What has to be undone at the end is undone all the same.
+    tunnel.stop();
+}

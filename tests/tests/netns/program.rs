@@ -101,6 +101,16 @@ impl Program {
         kib.expect("a number of KiB")
     }
 
+    /// What the kernel says of each of its threads.
+    pub(super) fn thread_states(&self) -> Vec<String> {
+        let threads =
+            std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("a process of ours");
+        let state = |thread: std::io::Result<std::fs::DirEntry>| {
+            std::fs::read_to_string(thread.expect("a thread").path().join("status")).ok()
+        };
+        threads.filter_map(state).collect()
+    }
+
     /// Sends SIGHUP.
     pub(super) fn hang_up(&self) {
         self.send(Signal::HUP);

@@ -14,6 +14,7 @@ use tracing::info;
 
 use crate::config::{Client, Endpoint};
 use crate::failure::Failure;
+use crate::privileges::Privileges;
 use crate::service::{tell_counters, tell_status};
 use crate::shell::{Shell, Transport};
 
@@ -24,6 +25,8 @@ use crate::shell::{Shell, Transport};
 /// When socket or device cannot be had, the server cannot be found, does not answer or rejects the login, or the
 /// device is lost.
 pub async fn run(config: Client) -> Result<(), Failure> {
+    // Each login may bring other addresses and routes, so what it takes to change those stays to the end.
+    Privileges::begin(None)?;
     match config {
         Client::Secure(config) => secure::run(*config).await,
         Client::Classic(config) => classic::run(*config).await,

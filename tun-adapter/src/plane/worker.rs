@@ -13,6 +13,7 @@ use sandhog_proto::{Counters, DropReason};
 use super::Shared;
 use super::down::{Down, Receiving};
 use super::up::{Sending, Up};
+use crate::privileges;
 use crate::shell::Troubles;
 use crate::tun::Queue;
 use crate::udp::Socket;
@@ -46,6 +47,8 @@ impl Worker {
     }
 
     fn work(&self) -> io::Result<()> {
+        // An open device and an open socket need none.
+        privileges::give_up_all().map_err(io::Error::other)?;
         let (mut up, mut down) = (Up::new(), Down::new(self.queue.abilities()));
         let mut books = Books::default();
         let mut troubles = Troubles::default();

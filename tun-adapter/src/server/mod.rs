@@ -12,6 +12,7 @@ use tokio::net::UdpSocket;
 
 use crate::config::{Device, Server};
 use crate::failure::Failure;
+use crate::privileges::Privileges;
 use crate::service::Signals;
 
 /// Serves until SIGTERM or SIGINT.
@@ -22,14 +23,18 @@ use crate::service::Signals;
 pub async fn run(config: Server) -> Result<(), Failure> {
     let mut config = match config {
         Server::Secure(config) => *config,
-        Server::Classic(config) => return classic::run(*config, Signals::catch()?).await,
+        Server::Classic(config) => {
+            Privileges::begin(None)?;
+            return classic::run(*config, Signals::catch()?).await;
+        }
     };
+    let privileges = Privileges::begin(Some(config.users_file.path()))?;
     let Some(beside) = config.classic.take() else {
-        return secure::run(config, Signals::catch()?).await;
+        return secure::run(config, Signals::catch()?, Some(privileges)).await;
     };
     let [signals, others_signals] = Signals::catch_for_two()?;
     let (secure, classic) = tokio::join!(
-        secure::run(config, signals),
+        secure::run(config, signals, None),
         classic::run(*beside, others_signals)
     );
     secure.and(classic)

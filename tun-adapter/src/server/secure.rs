@@ -15,6 +15,7 @@ use crate::control::{Answer, Question};
 use crate::failure::Failure;
 use crate::net::record::Ledger;
 use crate::plane::Plane;
+use crate::privileges::Privileges;
 use crate::service::{
     DropLog, Hangup, Signals, tell_counters, tell_login, tell_refused, tell_stopping, warn_of_files,
 };
@@ -25,7 +26,12 @@ use crate::udp::{Options, Socket};
 use crate::users::UsersFile;
 use crate::{clock, config, interface, notify, random};
 
-pub(super) async fn run(config: Server, mut signals: Signals) -> Result<(), Failure> {
+/// Serves. `privileges` are those to be given up once all is set up; `None` where others in this process need them.
+pub(super) async fn run(
+    config: Server,
+    mut signals: Signals,
+    privileges: Option<Privileges>,
+) -> Result<(), Failure> {
     warn_of_files(&config.warnings);
     let protocol = config.protocol(random::bytes()?, Some(clock::unix_origin()));
     let server = secure::Server::new(protocol).map_err(|error| config.users_file.explain(&error))?;
@@ -52,6 +58,10 @@ pub(super) async fn run(config: Server, mut signals: Signals) -> Result<(), Fail
     let result = async {
         interface::apply(&own.device.name, &own_settings(listen, &own.device)).await?;
         forwarding::apply(&mut ledger, &own.device, forwarding).await?;
+        if let Some(privileges) = privileges {
+            // The device goes with the process; what else was changed has to be undone.
+            privileges.settle(!ledger.changes().is_empty())?;
+        }
         // A new server remembers no failed logins.
         if let Err(failure) = users_file.take_unlocks() {
             warn!("{}", failure.message());
