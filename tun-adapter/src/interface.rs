@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use rtnetlink::packet_route::address::AddressHeaderFlags;
 use rtnetlink::packet_route::link::{AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute};
@@ -10,10 +11,16 @@ use rtnetlink::{AddressMessageBuilder, Handle, LinkUnspec, RouteMessageBuilder};
 use sandhog_proto::{IpPrefix, NetworkSettings};
 use tracing::debug;
 
+use crate::clock::{self, Timer};
 use crate::config::DeviceName;
 use crate::failure::Failure;
 use crate::net::netlink::{cause, index_of, with_netlink};
-use crate::net::taken;
+use crate::net::{routes, taken};
+
+/// How often to look whether an address is in force.
+const INTERVAL: Duration = Duration::from_millis(1);
+/// How long to look. It takes some milliseconds, and more where devices come and go all the time.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Applies `settings` to the device `name` and brings it up. All of it goes when the device goes.
 ///
@@ -26,6 +33,7 @@ pub async fn apply(name: &DeviceName, settings: &NetworkSettings) -> Result<(), 
         device.silence().await;
         device.add_addresses(&settings.addresses).await?;
         device.bring_up(settings.mtu).await?;
+        device.wait_for(&settings.addresses).await?;
         for route in own_routes(settings) {
             device.add_route(*route).await?;
         }
@@ -63,6 +71,7 @@ pub async fn change(name: &DeviceName, old: &NetworkSettings, new: &NetworkSetti
             .filter(|address| !old.addresses.contains(address));
         device.add_addresses(added).await?;
         device.bring_up(new.mtu).await?;
+        device.wait_for(&new.addresses).await?;
         for route in new_routes {
             if old_routes.contains(&route) {
                 // With the last address of a family the kernel drops its routes.
@@ -129,6 +138,28 @@ impl<'a> Interface<'a> {
                 .execute()
                 .await
                 .map_err(|error| explain_address(self.name, *prefix, error))?;
+        }
+        Ok(())
+    }
+
+    /// Waits until packets for all of these are delivered. The kernel sees to that for IPv6 in its own time, and drops them
+    /// until then.
+    async fn wait_for(&self, addresses: &[IpPrefix]) -> Result<(), Failure> {
+        let explain = |error| Failure::runtime("wait for the kernel", error);
+        let mut timer = Timer::new().map_err(explain)?;
+        let begun = clock::now();
+        for prefix in addresses {
+            let IpAddr::V6(address) = prefix.address else {
+                continue;
+            };
+            while !routes::is_delivered(address) {
+                if clock::now().saturating_duration_since(begun) > PATIENCE {
+                    debug!("the kernel takes long to deliver what comes for {address}");
+                    return Ok(());
+                }
+                timer.arm(clock::now() + INTERVAL).map_err(explain)?;
+                timer.expired().await.map_err(explain)?;
+            }
         }
         Ok(())
     }

@@ -50,6 +50,22 @@ fn parse_v6(line: &str) -> Option<Route> {
     })
 }
 
+/// Whether what comes in for this address of IPv6 is delivered here. A table that cannot be read says so of every address.
+pub(crate) fn is_delivered(address: Ipv6Addr) -> bool {
+    fs::read_to_string("/proc/net/ipv6_route")
+        .map_or(true, |table| table.lines().any(|line| delivers(line, address)))
+}
+
+/// Whether a line of `/proc/net/ipv6_route` says so: one address, and the flag `RTF_LOCAL` of `linux/ipv6_route.h`.
+fn delivers(line: &str, address: Ipv6Addr) -> bool {
+    const LOCAL: u32 = 0x8000_0000;
+    let mut words = line.split_whitespace();
+    let number = |word: Option<&str>| u128::from_str_radix(word?, 16).ok();
+    let (network, length) = (number(words.next()), number(words.next()));
+    let flags = words.nth(6).and_then(|word| u32::from_str_radix(word, 16).ok());
+    network == Some(address.to_bits()) && length == Some(128) && flags.is_some_and(|flags| flags & LOCAL != 0)
+}
+
 fn prefix(address: impl Into<IpAddr>, length: u32) -> IpPrefix {
     IpPrefix {
         address: address.into(),
@@ -102,6 +118,24 @@ mod tests {
                 .iter()
                 .all(|line| parse_v4(line).is_none() && parse_v6(line).is_none())
         );
+    }
+
+    #[test]
+    fn an_address_is_delivered_once_its_own_entry_is_local() {
+        let line = |length: &str, flags: &str| {
+            format!(
+                "fd000009000000000000000000000002 {length} 00000000000000000000000000000000 00 \
+                 00000000000000000000000000000000 00000000 00000002 00000000 {flags} sandhog0"
+            )
+        };
+        let own = "fd00:9::2".parse().expect("an address");
+        assert!(delivers(&line("80", "80200001"), own));
+        assert!(!delivers(&line("80", "00000001"), own) && !delivers(&line("40", "80200001"), own));
+        assert!(!delivers(
+            &line("80", "80200001"),
+            "fd00:9::3".parse().expect("an address")
+        ));
+        assert!(!delivers("", own));
     }
 
     #[test]
