@@ -13,6 +13,7 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
+mod connections;
 pub mod control;
 mod credentials;
 pub mod doctor;

@@ -121,6 +121,11 @@ const OTHER_CLOCKS: &[(&str, &str, &str)] = &[
     ("control/socket.rs", "tokio::time", "how long somebody may ask"),
     ("metrics/mod.rs", "tokio::time", "how long a scrape may take"),
     (
+        "connections.rs",
+        "tokio::time",
+        "when to try again to take a connection",
+    ),
+    (
         "control/desk.rs",
         "tokio::time",
         "how often the service manager hears of the loop",

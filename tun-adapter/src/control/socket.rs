@@ -6,19 +6,18 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::os::unix::net;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::task::Context;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
-use tracing::debug;
+use tokio::time::timeout;
 
 use super::desk::Line;
 use super::{Answer, Request, socket_name};
 use crate::config::DeviceName;
+use crate::connections;
 use crate::failure::{Exit, Failure};
 
 /// Longest line that is read, in bytes.
@@ -103,28 +102,12 @@ impl Drop for Socket {
 }
 
 async fn serve(listener: UnixListener, line: Line) {
-    let seats = Arc::new(Semaphore::new(CONNECTIONS));
-    loop {
-        let Ok(seat) = Arc::clone(&seats).acquire_owned().await else {
-            return;
-        };
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let line = line.clone();
-                tokio::spawn(async move {
-                    if let Err(error) = attend(stream, &line).await {
-                        debug!("control socket: {error}");
-                    }
-                    drop(seat);
-                });
-            }
-            Err(error) => {
-                // No descriptor left, perhaps; there will be again.
-                debug!("control socket: {error}");
-                sleep(Duration::from_secs(1)).await;
-            }
-        }
-    }
+    let accept = |context: &mut Context<'_>| listener.poll_accept(context).map_ok(|(stream, _)| stream);
+    connections::serve("control socket", CONNECTIONS, accept, |stream| {
+        let line = line.clone();
+        async move { attend(stream, &line).await }
+    })
+    .await;
 }
 
 /// One connection: a line, its answer, the end.

@@ -14,20 +14,20 @@ mod page;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Context;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
-use tracing::{debug, info};
+use tokio::time::timeout;
+use tracing::info;
 
-use crate::clock;
 use crate::config::Metrics;
 use crate::control::desk::Line;
 use crate::control::{Answer, Question};
 use crate::failure::Failure;
+use crate::{clock, connections};
 use http::{Asked, Refusal};
 use page::Page;
 
@@ -134,28 +134,12 @@ fn explain_bind(address: SocketAddr, error: &io::Error) -> Failure {
 }
 
 async fn serve(listener: TcpListener, counter: Arc<Counter>) {
-    let seats = Arc::new(Semaphore::new(CONNECTIONS));
-    loop {
-        let Ok(seat) = Arc::clone(&seats).acquire_owned().await else {
-            return;
-        };
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let counter = Arc::clone(&counter);
-                tokio::spawn(async move {
-                    if let Err(error) = attend(stream, &counter).await {
-                        debug!("metrics: {error}");
-                    }
-                    drop(seat);
-                });
-            }
-            Err(error) => {
-                // No descriptor left, perhaps; there will be again.
-                debug!("metrics: {error}");
-                sleep(Duration::from_secs(1)).await;
-            }
-        }
-    }
+    let accept = |context: &mut Context<'_>| listener.poll_accept(context).map_ok(|(stream, _)| stream);
+    connections::serve("metrics", CONNECTIONS, accept, |stream| {
+        let counter = Arc::clone(&counter);
+        async move { attend(stream, &counter).await }
+    })
+    .await;
 }
 
 /// One connection: a request, its answer, the end.
