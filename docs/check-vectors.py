@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Recomputes the test vectors of docs/protocol.md from their inputs, without any code of Sandhog.
 
-Needs Python 3.9 and the package `cryptography` 45 or later (X25519, ChaCha20-Poly1305, Argon2id). OPAQUE (RFC 9807), its
+Needs Python 3.9 and the package `cryptography` 45 or later (X25519, ChaCha20-Poly1305, AES-GCM, Argon2id). OPAQUE (RFC 9807), its
 OPRF (RFC 9497) and ristretto255 (RFC 9496) are written out below, for reading rather than for use: nothing here takes
 constant time.
 
-    python3 docs/check-vectors.py [proto/tests/vectors/secure.json]
+    python3 docs/check-vectors.py [FILE...]         without a file: those of proto/tests/vectors
 """
 
 import hashlib
@@ -17,7 +17,7 @@ import sys
 import unicodedata
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 # --- hashes -----------------------------------------------------------------------------------------------------------
@@ -313,6 +313,8 @@ def check_keys(v):
 
 def check_datagrams(v):
     codes = {"control.up": 1, "control.down": 2}
+    ciphers = {None: ChaCha20Poly1305, "aes-256-gcm": AESGCM}
+    chosen = ciphers[json.loads(v["rekey"]["rekeyed"]).get("cipher")]
     counters = {}
     for n, entry in enumerate(v["datagrams"]):
         group, name = entry["key"].split(".")
@@ -331,15 +333,17 @@ def check_datagrams(v):
             body = packet.ljust(min(-(-len(packet) // 16) * 16, 1420), b"\0")
             same(f"datagram {n}, padding", body, entry["padded"])
         same(f"datagram {n}, length", len(body), entry["padded_length"])
-        sealed = ChaCha20Poly1305(b(v[group][name])).encrypt(nonce, body, code)
+        cipher = chosen if group == "epoch_1" else ChaCha20Poly1305
+        sealed = cipher(b(v[group][name])).encrypt(nonce, body, code)
         same(f"datagram {n}", code + nonce + sealed, entry["datagram"])
 
 
 def main():
-    default = pathlib.Path(__file__).parent.parent / "proto/tests/vectors/secure.json"
-    vectors = json.loads(pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else default).read_text(encoding="utf-8"))
-    for check in [check_keys, check_login, check_datagrams]:
-        check(vectors)
+    default = sorted((pathlib.Path(__file__).parent.parent / "proto/tests/vectors").glob("secure*.json"))
+    for file in sys.argv[1:] or default:
+        vectors = json.loads(pathlib.Path(file).read_text(encoding="utf-8"))
+        for check in [check_keys, check_login, check_datagrams]:
+            check(vectors)
     print(f"{checks} values are right")
 
 

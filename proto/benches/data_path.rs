@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use sandhog_proto::PacketBuf;
-use sandhog_proto::aead::{Aead, ChaCha20Poly1305, KEY_LEN};
+use sandhog_proto::aead::{Aead, Cipher, KEY_LEN, Portable};
 use sandhog_proto::secure::{Opener, Sealer};
 
 const KEY: [u8; KEY_LEN] = [7; KEY_LEN];
@@ -165,15 +165,15 @@ fn is_kept<A: Aead>(name: &str) -> bool {
 }
 
 fn portable(criterion: &mut Criterion) {
-    bare::<ChaCha20Poly1305>(criterion, "portable");
-    whole::<ChaCha20Poly1305>(criterion, "portable");
+    bare::<Portable>(criterion, "portable");
+    whole::<Portable>(criterion, "portable");
 }
 
 #[cfg(feature = "ring")]
 fn ring(criterion: &mut Criterion) {
-    use sandhog_proto::aead::RingChaCha20Poly1305;
-    bare::<RingChaCha20Poly1305>(criterion, "ring");
-    whole::<RingChaCha20Poly1305>(criterion, "ring");
+    use sandhog_proto::aead::Ring;
+    bare::<Ring>(criterion, "ring");
+    whole::<Ring>(criterion, "ring");
 }
 
 /// Nothing to measure without the feature.
@@ -182,7 +182,7 @@ const fn ring(_: &mut Criterion) {}
 
 #[cfg(feature = "ring")]
 fn is_kept_by_ring() -> bool {
-    is_kept::<sandhog_proto::aead::RingChaCha20Poly1305>("ring")
+    is_kept::<sandhog_proto::aead::Ring>("ring")
 }
 
 #[cfg(not(feature = "ring"))]
@@ -197,6 +197,6 @@ fn main() -> ExitCode {
         data_path();
         Criterion::default().configure_from_args().final_summary();
     }
-    let is_kept = [is_kept::<ChaCha20Poly1305>("portable"), is_kept_by_ring()];
+    let is_kept = [is_kept::<Portable>("portable"), is_kept_by_ring()];
     ExitCode::from(u8::from(is_kept.contains(&false)))
 }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
-use sandhog_proto::aead::{DefaultAead, KEY_LEN};
+use sandhog_proto::aead::{Cipher, DefaultAead, KEY_LEN};
 use sandhog_proto::classic::{
     Client, ClientConfig, HashCost, Key, Server, ServerConfig, User, hash_password,
 };
@@ -233,17 +233,19 @@ fn packets_cross_client_and_server_of_the_secure_profile_without_an_allocation()
 
 #[test]
 fn the_handles_of_the_data_path_seal_and_open_without_an_allocation() {
-    let key = [7; KEY_LEN];
-    let (sealer, opener) = (
-        Sealer::<DefaultAead>::new(&key, 1),
-        Opener::<DefaultAead>::new(&key, 1),
-    );
-    let mut buf = packet([10, 9, 0, 2], [10, 9, 0, 1]);
-    let before = ALLOCATIONS.get();
-    for _ in 0..10_000 {
-        sealer.seal_packet(&mut buf, 1420).unwrap();
-        opener.open(&mut buf).unwrap();
+    for cipher in [Cipher::ChaCha20Poly1305, Cipher::Aes256Gcm] {
+        let key = [7; KEY_LEN];
+        let (sealer, opener) = (
+            Sealer::<DefaultAead>::new(cipher, &key, 1),
+            Opener::<DefaultAead>::new(cipher, &key, 1),
+        );
+        let mut buf = packet([10, 9, 0, 2], [10, 9, 0, 1]);
+        let before = ALLOCATIONS.get();
+        for _ in 0..10_000 {
+            sealer.seal_packet(&mut buf, 1420).unwrap();
+            opener.open(&mut buf).unwrap();
+        }
+        assert_eq!(ALLOCATIONS.get() - before, 0, "{cipher}");
+        assert_eq!((sealer.messages(), buf.len()), (10_000, 1400));
     }
-    assert_eq!(ALLOCATIONS.get() - before, 0);
-    assert_eq!((sealer.messages(), buf.len()), (10_000, 1400));
 }

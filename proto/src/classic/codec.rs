@@ -9,7 +9,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 
 use super::Key;
-use crate::aead::{Aead, ChaCha20Poly1305, NONCE_LEN, TAG_LEN};
+use crate::aead::{Aead, Cipher, NONCE_LEN, Portable, TAG_LEN};
 use crate::{DropReason, PacketBuf};
 
 /// Bytes that sealing adds to a body: code, nonce and tag.
@@ -73,7 +73,7 @@ impl Code {
 /// Nonces are the output of ChaCha20 over a seed: as good as random to everybody else, the same for the same seed.
 /// **Two codecs that hold the same key must never be given the same seed and stream**: they would use the same nonces,
 /// and that betrays plaintext and authentication key.
-pub struct Codec<A = ChaCha20Poly1305> {
+pub struct Codec<A = Portable> {
     aead: A,
     nonces: ChaCha20Rng,
     sealed: u64,
@@ -86,7 +86,7 @@ impl<A: Aead> Codec<A> {
         let mut nonces = ChaCha20Rng::from_seed(seed);
         nonces.set_stream(stream);
         Self {
-            aead: A::new(key.bytes()),
+            aead: A::new(Cipher::ChaCha20Poly1305, key.bytes()),
             nonces,
             sealed: 0,
         }

@@ -56,6 +56,7 @@ mutants! {
     PreviousKeyForEver "previous-key-for-ever" "what was recorded opens with a key stolen long after";
     ServerSwitchesEarly "server-switches-early" "a lost answer to a rekey ends the session";
     RekeyAnsweredAnew "rekey-answered-anew" "a repeated request for keys leaves the sides with different ones";
+    AnyCipherTaken "any-cipher-taken" "a server can make a client use a cipher that it did not ask for";
     RekeyOfAnyNumber "rekey-of-any-number" "a recorded request for keys is answered again";
     ContextWithoutIndices "context-without-indices" "a login can be bound to another session";
     ContextWithoutSuite "context-without-suite" "the cost of guessing can be lowered on the way";

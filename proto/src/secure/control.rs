@@ -9,7 +9,7 @@ use super::Code;
 use super::frame::{FrameError, open_control, seal_control};
 use super::message::{Control, ParseError};
 use super::psk::Psk;
-use crate::aead::{Aead, DefaultAead, NONCE_LEN};
+use crate::aead::{Aead, Cipher, DefaultAead, NONCE_LEN};
 use crate::mutant::{Mutant, planted};
 use crate::{DropReason, PacketBuf};
 
@@ -24,9 +24,10 @@ pub(super) struct ControlKeys {
 impl ControlKeys {
     pub(super) fn new(psk: &Psk) -> Self {
         let keys = psk.keys();
+        let aead = |key| DefaultAead::new(Cipher::ChaCha20Poly1305, key);
         Self {
-            up: DefaultAead::new(&keys.up),
-            down: DefaultAead::new(&keys.down),
+            up: aead(&keys.up),
+            down: aead(&keys.down),
             mix: keys.mix,
         }
     }

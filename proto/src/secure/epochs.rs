@@ -10,9 +10,10 @@ use rand_core::{CryptoRng, RngCore};
 
 use super::frame::session_header;
 use super::keys::{Chain, Ephemeral, EpochKeys, Next, transcript};
-use super::message::Message;
+use super::message::{Message, NewKey};
 use super::opener::{OpenError, Opened, Opener};
-use super::sealer::{REKEY_AFTER_MESSAGES, Sealer};
+use super::sealer::Sealer;
+use crate::aead::Cipher;
 use crate::mutant::{Mutant, planted};
 use crate::{DropReason, Instant, PacketBuf};
 
@@ -39,19 +40,21 @@ pub(super) struct Indices {
 
 /// The two handles of one epoch. A data plane may hold them as well.
 struct Epoch {
+    cipher: Cipher,
     sealer: Arc<Sealer>,
     opener: Arc<Opener>,
 }
 
 impl Epoch {
-    fn new(role: Role, keys: &EpochKeys, indices: Indices) -> Self {
+    fn new(role: Role, cipher: Cipher, keys: &EpochKeys, indices: Indices) -> Self {
         let (seal, open) = match role {
             Role::Client => (&keys.up, &keys.down),
             Role::Server => (&keys.down, &keys.up),
         };
         Self {
-            sealer: Arc::new(Sealer::new(seal, indices.theirs)),
-            opener: Arc::new(Opener::new(open, indices.ours)),
+            cipher,
+            sealer: Arc::new(Sealer::new(cipher, seal, indices.theirs)),
+            opener: Arc::new(Opener::new(cipher, open, indices.ours)),
         }
     }
 }
@@ -61,6 +64,7 @@ enum Rekey {
     /// The client has asked.
     Asked {
         index: u32,
+        cipher: Cipher,
         ephemeral: Ephemeral,
         json: Vec<u8>,
     },
@@ -98,14 +102,14 @@ pub(super) struct Seen {
 }
 
 impl Epochs {
-    /// Epoch 0, from the keys of a login.
+    /// Epoch 0, from the keys of a login. Its cipher is the one that everybody has.
     pub(super) fn new(role: Role, chain: Chain, indices: Indices, now: Instant) -> Self {
         let (keys, next) = chain.epoch(0);
         Self {
             role,
             number: 0,
             began: now,
-            current: Epoch::new(role, &keys, indices),
+            current: Epoch::new(role, Cipher::default(), &keys, indices),
             next,
             previous: None,
             rekey: None,
@@ -121,6 +125,11 @@ impl Epochs {
     /// The number of the epoch that is sealed under.
     pub(super) const fn number(&self) -> u32 {
         self.number
+    }
+
+    /// The cipher that is sealed with.
+    pub(super) const fn cipher(&self) -> Cipher {
+        self.current.cipher
     }
 
     /// Since when the present keys are used.
@@ -143,9 +152,9 @@ impl Epochs {
         now >= self.expiry()
     }
 
-    /// Whether the present key has sealed so much that it must be changed.
+    /// Whether one of the present keys has sealed so much that it must be changed.
     pub(super) fn are_worn(&self) -> bool {
-        self.current.sealer.messages() >= REKEY_AFTER_MESSAGES
+        self.current.sealer.is_worn() || self.current.opener.is_worn()
     }
 
     /// Whether a rekey waits for its answer (client).
@@ -252,18 +261,20 @@ impl Epochs {
     }
 
     /// The client's request for the next epoch: the same while it is unanswered. `index` is what the server shall put
-    /// into its nonces then.
-    pub(super) fn ask(&mut self, index: u32, rng: &mut (impl RngCore + CryptoRng)) -> &[u8] {
+    /// into its nonces then, `cipher` what the client would like.
+    pub(super) fn ask(&mut self, index: u32, cipher: Cipher, rng: &mut (impl RngCore + CryptoRng)) -> &[u8] {
         if !self.is_asking() {
             let ephemeral = Ephemeral::new(rng);
-            let json = Message::Rekey {
+            let json = Message::Rekey(NewKey {
                 n: self.number.saturating_add(1),
                 index,
                 pk: ephemeral.public(),
-            }
+                cipher,
+            })
             .to_json();
             self.rekey = Some(Rekey::Asked {
                 index,
+                cipher,
                 ephemeral,
                 json,
             });
@@ -278,39 +289,48 @@ impl Epochs {
     pub(super) fn answered(
         &mut self,
         now: Instant,
-        (n, theirs, pk): (u32, u32, &[u8; 32]),
+        new: &NewKey,
         json: &[u8],
     ) -> Result<(), DropReason> {
-        if Some(n) != self.number.checked_add(1) {
+        if Some(new.n) != self.number.checked_add(1) {
             return Err(DropReason::Unexpected);
         }
         let Some(Rekey::Asked {
             index: ours,
+            cipher: wish,
             ephemeral,
             json: asked,
         }) = &self.rekey
         else {
             return Err(DropReason::Unexpected);
         };
-        let indices = Indices { ours: *ours, theirs };
-        let dh = ephemeral.agree(pk).ok_or(DropReason::MalformedBody)?;
-        let (keys, next) = self.next.chain(&dh, &transcript(asked, json)).epoch(n);
-        let epoch = Epoch::new(self.role, &keys, indices);
+        // The server grants the wish or stays with what everybody has.
+        if ![*wish, Cipher::default()].contains(&new.cipher) && !planted(Mutant::AnyCipherTaken) {
+            return Err(DropReason::Unexpected);
+        }
+        let indices = Indices {
+            ours: *ours,
+            theirs: new.index,
+        };
+        let dh = ephemeral.agree(&new.pk).ok_or(DropReason::MalformedBody)?;
+        let (keys, next) = self.next.chain(&dh, &transcript(asked, json)).epoch(new.n);
+        let epoch = Epoch::new(self.role, new.cipher, &keys, indices);
         self.enter(now, epoch, next);
         Ok(())
     }
 
     /// Takes the client's request (server) and gives the answer: the same one to the same request.
     ///
-    /// Another key replaces the rekey that is pending. `new_index` is what the client shall put into its nonces.
+    /// Another key replaces the rekey that is pending. `new_index` is what the client shall put into its nonces, `cipher`
+    /// what the server would like.
     pub(super) fn answer(
         &mut self,
-        (n, theirs, pk): (u32, u32, &[u8; 32]),
+        asked: &NewKey,
         json: &[u8],
-        new_index: u32,
+        (new_index, cipher): (u32, Cipher),
         rng: &mut (impl RngCore + CryptoRng),
     ) -> Result<Vec<u8>, DropReason> {
-        if Some(n) != self.number.checked_add(1) && !planted(Mutant::RekeyOfAnyNumber) {
+        if Some(asked.n) != self.number.checked_add(1) && !planted(Mutant::RekeyOfAnyNumber) {
             return Err(DropReason::Unexpected);
         }
         if let Some(Rekey::Answered {
@@ -319,30 +339,36 @@ impl Epochs {
             json,
             ..
         }) = &self.rekey
-            && *index == theirs
-            && asked_pk == pk
+            && *index == asked.index
+            && *asked_pk == asked.pk
             && !planted(Mutant::RekeyAnsweredAnew)
         {
             return Ok(json.clone());
         }
         let ephemeral = Ephemeral::new(rng);
-        let dh = ephemeral.agree(pk).ok_or(DropReason::MalformedBody)?;
-        let answer = Message::Rekeyed {
-            n,
+        let dh = ephemeral.agree(&asked.pk).ok_or(DropReason::MalformedBody)?;
+        let cipher = if asked.cipher == cipher {
+            cipher
+        } else {
+            Cipher::default()
+        };
+        let answer = Message::Rekeyed(NewKey {
+            n: asked.n,
             index: new_index,
             pk: ephemeral.public(),
-        }
+            cipher,
+        })
         .to_json();
-        let (keys, next) = self.next.chain(&dh, &transcript(json, &answer)).epoch(n);
+        let (keys, next) = self.next.chain(&dh, &transcript(json, &answer)).epoch(asked.n);
         let indices = Indices {
             ours: new_index,
-            theirs,
+            theirs: asked.index,
         };
         self.rekey = Some(Rekey::Answered {
-            index: theirs,
-            pk: *pk,
+            index: asked.index,
+            pk: asked.pk,
             json: answer.clone(),
-            epoch: Box::new(Epoch::new(self.role, &keys, indices)),
+            epoch: Box::new(Epoch::new(self.role, cipher, &keys, indices)),
             next,
         });
         self.revision = self.revision.wrapping_add(1);

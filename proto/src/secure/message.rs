@@ -22,6 +22,7 @@ pub use self::settings::{
 };
 use super::strict;
 use super::{Code, Login};
+use crate::aead::Cipher;
 use crate::mutant::{Mutant, planted};
 
 /// The version that control messages carry.
@@ -237,10 +238,10 @@ pub(crate) enum Message {
     Settings(TunnelSettings),
     /// M4: the login was right, but there is no session.
     Refused(Refusal),
-    /// The client begins epoch `n`, with a new receiver index (not 0) and an X25519 public key.
-    Rekey { n: u32, index: u32, pk: [u8; 32] },
+    /// The client begins epoch `n`.
+    Rekey(NewKey),
     /// The server's half of epoch `n`.
-    Rekeyed { n: u32, index: u32, pk: [u8; 32] },
+    Rekeyed(NewKey),
     /// Asks for a pong with the same number.
     Ping { n: u64 },
     /// Answers a ping.
@@ -255,6 +256,19 @@ pub(crate) enum Message {
     Reg3(Box<[u8; 192]>),
     /// The server has stored the record.
     RegOk,
+}
+
+/// One side's half of a new epoch.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NewKey {
+    /// The number of the epoch.
+    pub(crate) n: u32,
+    /// A new receiver index, not 0.
+    pub(crate) index: u32,
+    /// An X25519 public key.
+    pub(crate) pk: [u8; 32],
+    /// The cipher of the epoch: what the client would like, what the server has chosen.
+    pub(crate) cipher: Cipher,
 }
 
 impl Message {
@@ -279,12 +293,18 @@ impl Message {
         };
         Ok(match name {
             "rekey" | "rekeyed" => {
-                let RekeyBody { n, idx, pk } = serde_json::from_slice(json)?;
-                let (index, pk) = (idx.get(), pk.0);
-                if name == "rekey" {
-                    Self::Rekey { n, index, pk }
+                let body: RekeyBody<'_> = serde_json::from_slice(json)?;
+                let is_wish = name == "rekey";
+                let new = NewKey {
+                    n: body.n,
+                    index: body.idx.get(),
+                    pk: body.pk.0,
+                    cipher: body.cipher(is_wish)?,
+                };
+                if is_wish {
+                    Self::Rekey(new)
                 } else {
-                    Self::Rekeyed { n, index, pk }
+                    Self::Rekeyed(new)
                 }
             }
             "ping" => Self::Ping { n: number(json)? },
@@ -309,17 +329,21 @@ impl Message {
 
     /// The JSON, without padding; the same message always gives the same bytes. A `why` that is too long is cut.
     pub(crate) fn to_json(&self) -> Vec<u8> {
-        let rekey = |name, n: &u32, index: &u32, pk| {
-            Object::of_type(name)
-                .plain("n", n)
-                .plain("idx", index)
-                .bytes("pk", pk)
+        let rekey = |name, new: &NewKey| {
+            let json = Object::of_type(name)
+                .plain("n", new.n)
+                .plain("idx", new.index)
+                .bytes("pk", &new.pk);
+            match new.cipher {
+                Cipher::ChaCha20Poly1305 => json,
+                cipher @ Cipher::Aes256Gcm => json.text("cipher", cipher),
+            }
         };
         match self {
             Self::Settings(settings) => return settings.to_json(),
             Self::Refused(refusal) => Object::new().plain("isOK", false).text("error", refusal.name()),
-            Self::Rekey { n, index, pk } => rekey("rekey", n, index, pk),
-            Self::Rekeyed { n, index, pk } => rekey("rekeyed", n, index, pk),
+            Self::Rekey(new) => rekey("rekey", new),
+            Self::Rekeyed(new) => rekey("rekeyed", new),
             Self::Ping { n } => Object::of_type("ping").plain("n", n),
             Self::Pong { n } => Object::of_type("pong").plain("n", n),
             Self::Bye { why } => {
@@ -339,8 +363,8 @@ impl Message {
         match self {
             Self::Settings(_) => "settings",
             Self::Refused(_) => "refused",
-            Self::Rekey { .. } => "rekey",
-            Self::Rekeyed { .. } => "rekeyed",
+            Self::Rekey(_) => "rekey",
+            Self::Rekeyed(_) => "rekeyed",
             Self::Ping { .. } => "ping",
             Self::Pong { .. } => "pong",
             Self::Bye { .. } => "bye",
@@ -375,10 +399,24 @@ struct RefusedBody<'a> {
 }
 
 #[derive(Deserialize)]
-struct RekeyBody {
+struct RekeyBody<'a> {
     n: u32,
     idx: NonZeroU32,
     pk: Bytes<32>,
+    #[serde(borrow)]
+    cipher: Option<Text<'a>>,
+}
+
+impl RekeyBody<'_> {
+    /// The cipher that everybody has goes without saying. A wish that is not understood is none; a choice must be.
+    fn cipher(&self, is_wish: bool) -> Result<Cipher, ParseError> {
+        let name = self.cipher.as_ref().map(|name| name.0.as_ref());
+        match (name, name.and_then(Cipher::from_name)) {
+            (_, Some(cipher)) => Ok(cipher),
+            (Some(_), None) if !is_wish => Err(ParseError::Malformed),
+            (_, None) => Ok(Cipher::default()),
+        }
+    }
 }
 
 #[derive(Deserialize)]

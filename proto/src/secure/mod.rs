@@ -5,8 +5,8 @@
 //! keys come out of the login, change every two minutes by X25519 and are forgotten; every packet is accepted once.
 //! Without the pre-shared key a server answers nothing at all.
 //!
-//! A datagram is `code (1) | nonce (12) | ciphertext | tag (16)`, sealed with ChaCha20-Poly1305 (RFC 8439), the code as
-//! associated data. [`Client`] and [`Server`] are the two sides; `docs/protocol.md` is the specification.
+//! A datagram is `code (1) | nonce (12) | ciphertext | tag (16)`, sealed with ChaCha20-Poly1305 (RFC 8439), or AES-256-GCM
+//! where both sides would rather have it, the code as associated data. [`Client`] and [`Server`] are the two sides; `docs/protocol.md` is the specification.
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
@@ -56,7 +56,10 @@ pub use opener::{Body, MAX_FAILED_OPENS, OpenError, Opened, Opener};
 pub use path_mtu::{MTU_PRECISION, MTU_PROBE_WAIT, MTU_PROBES, MTU_SEARCH_AGAIN};
 pub use pool::{Pool, PoolError};
 pub use psk::{Psk, PskError};
-pub use sealer::{REJECT_AFTER_MESSAGES, REKEY_AFTER_MESSAGES, SealError, Sealer};
+pub use sealer::{
+    AES_MAX_MTU, AES_REJECT_AFTER_MESSAGES, AES_REKEY_AFTER_MESSAGES, Limits, REJECT_AFTER_MESSAGES,
+    REKEY_AFTER_MESSAGES, SealError, Sealer,
+};
 pub use server::{ConfigError, HALF_OPEN_FOR, MAX_BAD_KE3, Server, ServerConfig};
 pub use session::{
     DEAD_AFTER, IDLE_AFTER, MESSAGE_PADDING, MIN_REKEY_AFTER, PROBE_AFTER, PROBE_INTERVAL, REKEY_AFTER,

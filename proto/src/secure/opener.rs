@@ -13,9 +13,10 @@ use spin::Mutex;
 use super::Code;
 use super::frame::{HEADER_LEN, open_framed, session_header};
 use super::message::trimmed;
+use super::sealer::Limits;
 use super::window::{Accepted, Window};
 use crate::PacketBuf;
-use crate::aead::{Aead, DefaultAead, KEY_LEN};
+use crate::aead::{Aead, Cipher, DefaultAead, KEY_LEN};
 use crate::mutant::{Mutant, planted};
 
 /// How many datagrams may fail to open before the key is given up: each is an attempt at forging one
@@ -27,6 +28,8 @@ pub const MAX_FAILED_OPENS: u64 = 1 << 36;
 /// Threads may share it. Each datagram is given out once, whatever order and however often it comes.
 pub struct Opener<A = DefaultAead> {
     aead: A,
+    /// After how many messages of the other side the key is worn.
+    worn_after: u64,
     index: u32,
     window: Mutex<Window>,
     failed: AtomicU64,
@@ -55,16 +58,17 @@ pub enum Body {
 impl<A: Aead> Opener<A> {
     /// An opener under `key` for the session that this side calls `index` (not 0).
     #[must_use]
-    pub fn new(key: &[u8; KEY_LEN], index: u32) -> Self {
-        Self::with_failures(key, index, 0)
+    pub fn new(cipher: Cipher, key: &[u8; KEY_LEN], index: u32) -> Self {
+        Self::with_failures(cipher, key, index, 0)
     }
 
     /// The same after `failed` datagrams that did not open: for tests of what happens at the limit.
     #[doc(hidden)]
     #[must_use]
-    pub fn with_failures(key: &[u8; KEY_LEN], index: u32, failed: u64) -> Self {
+    pub fn with_failures(cipher: Cipher, key: &[u8; KEY_LEN], index: u32, failed: u64) -> Self {
         Self {
-            aead: A::new(key),
+            aead: A::new(cipher, key),
+            worn_after: Limits::of(cipher).rekey_after,
             index,
             window: Mutex::new(Window::new()),
             failed: AtomicU64::new(failed),
@@ -75,6 +79,12 @@ impl<A: Aead> Opener<A> {
     #[must_use]
     pub const fn index(&self) -> u32 {
         self.index
+    }
+
+    /// Whether the other side has sealed so many messages that another key should take the place of this one.
+    #[must_use]
+    pub fn is_worn(&self) -> bool {
+        self.window.lock().next() >= self.worn_after
     }
 
     /// Opens the datagram in `buf`: afterwards `buf` is its body, padding cut off.
@@ -210,12 +220,13 @@ mod tests {
     use super::super::frame::{OVERHEAD, seal, session_nonce};
     use super::*;
 
+    const CIPHER: Cipher = Cipher::ChaCha20Poly1305;
     const KEY: [u8; KEY_LEN] = [7; KEY_LEN];
     const INDEX: u32 = 0x0102_0304;
     const MTU: usize = 1420;
 
     fn opener() -> Opener {
-        Opener::new(&KEY, INDEX)
+        Opener::new(CIPHER, &KEY, INDEX)
     }
 
     /// An IPv4 packet of `len` bytes, recognisable by its end.
@@ -237,7 +248,7 @@ mod tests {
     fn datagram(counter: u64, plaintext: &[u8]) -> PacketBuf {
         let mut buf = PacketBuf::copied_from(plaintext);
         let nonce = session_nonce(INDEX, counter);
-        assert!(seal(&DefaultAead::new(&KEY), Code::Session, nonce, &mut buf));
+        assert!(seal(&DefaultAead::new(CIPHER, &KEY), Code::Session, nonce, &mut buf));
         buf
     }
 
@@ -248,7 +259,7 @@ mod tests {
 
     #[test]
     fn packets_of_both_versions_come_out_as_they_went_in() {
-        let (sealer, opener) = (Sealer::<DefaultAead>::new(&KEY, INDEX), opener());
+        let (sealer, opener) = (Sealer::<DefaultAead>::new(CIPHER, &KEY, INDEX), opener());
         for (n, packet) in (20..=MTU).map(packet4).chain((40..=MTU).map(packet6)).enumerate() {
             let mut buf = PacketBuf::copied_from(&packet);
             sealer.seal_packet(&mut buf, MTU).unwrap();
@@ -266,7 +277,7 @@ mod tests {
 
     #[test]
     fn messages_come_out_without_their_padding() {
-        let (sealer, opener) = (Sealer::<DefaultAead>::new(&KEY, INDEX), opener());
+        let (sealer, opener) = (Sealer::<DefaultAead>::new(CIPHER, &KEY, INDEX), opener());
         for padded_len in [0, 18, 64, 1420] {
             let mut buf = PacketBuf::copied_from(b"{\"t\":\"ping\",\"n\":7}");
             sealer.seal_message(&mut buf, padded_len).unwrap();
@@ -277,7 +288,7 @@ mod tests {
 
     #[test]
     fn a_datagram_in_a_slice_opens_to_the_same_body_in_its_place() {
-        let sealer = Sealer::<DefaultAead>::new(&KEY, INDEX);
+        let sealer = Sealer::<DefaultAead>::new(CIPHER, &KEY, INDEX);
         let (one, other) = (opener(), opener());
         for packet in (20..200).map(packet4).chain((40..200).map(packet6)) {
             let mut buf = PacketBuf::copied_from(&packet);
@@ -356,12 +367,12 @@ mod tests {
 
     #[test]
     fn another_key_or_code_opens_nothing() {
-        let other = Opener::<DefaultAead>::new(&[8; KEY_LEN], INDEX);
+        let other = Opener::<DefaultAead>::new(CIPHER, &[8; KEY_LEN], INDEX);
         let mut buf = datagram(0, &packet4(20));
         assert_eq!(other.open(&mut buf), Err(OpenError::AuthenticationFailed));
         // Sealed as control, then relabelled: the code is authenticated.
         let mut buf = PacketBuf::copied_from(&packet4(20));
-        let aead = DefaultAead::new(&KEY);
+        let aead = DefaultAead::new(CIPHER, &KEY);
         assert!(seal(&aead, Code::Up, session_nonce(INDEX, 0), &mut buf));
         buf[0] = Code::Session.byte();
         assert_eq!(opener().open(&mut buf), Err(OpenError::AuthenticationFailed));
@@ -376,7 +387,7 @@ mod tests {
             buf.truncate(len);
             assert_eq!(opener().open(&mut buf), Err(OpenError::Malformed));
         }
-        let other = Opener::<DefaultAead>::new(&KEY, INDEX + 1);
+        let other = Opener::<DefaultAead>::new(CIPHER, &KEY, INDEX + 1);
         assert_eq!(other.open(&mut whole), Err(OpenError::WrongIndex));
     }
 
@@ -423,7 +434,7 @@ mod tests {
 
     #[test]
     fn after_2_to_the_36_forgeries_the_key_opens_nothing_any_more() {
-        let opener = Opener::<DefaultAead>::with_failures(&KEY, INDEX, MAX_FAILED_OPENS - 1);
+        let opener = Opener::<DefaultAead>::with_failures(CIPHER, &KEY, INDEX, MAX_FAILED_OPENS - 1);
         assert_eq!(open_counter(&opener, 0), Ok(true));
         let forge = || {
             let mut forged = datagram(1, &packet4(20));
@@ -437,7 +448,7 @@ mod tests {
 
     #[test]
     fn what_is_not_a_forgery_does_not_count_as_one() {
-        let opener = Opener::<DefaultAead>::with_failures(&KEY, INDEX, MAX_FAILED_OPENS - 1);
+        let opener = Opener::<DefaultAead>::with_failures(CIPHER, &KEY, INDEX, MAX_FAILED_OPENS - 1);
         assert_eq!(open_counter(&opener, 0), Ok(true));
         assert_eq!(open_counter(&opener, 0), Err(OpenError::Replayed));
         assert_eq!(opener.open(&mut datagram(1, b"neither")), Err(OpenError::NotIp));
@@ -450,7 +461,7 @@ mod tests {
 
     #[test]
     fn opening_moves_no_packet() {
-        let (sealer, opener) = (Sealer::<DefaultAead>::new(&KEY, INDEX), opener());
+        let (sealer, opener) = (Sealer::<DefaultAead>::new(CIPHER, &KEY, INDEX), opener());
         let mut buf = PacketBuf::copied_from(&packet4(1419));
         let place = buf.as_ptr();
         sealer.seal_packet(&mut buf, MTU).unwrap();

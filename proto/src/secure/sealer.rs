@@ -9,13 +9,46 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use super::Code;
 use super::frame::{HEADER_LEN, OVERHEAD, pad, seal, seal_framed, session_nonce};
 use crate::PacketBuf;
-use crate::aead::{Aead, DefaultAead, KEY_LEN};
+use crate::aead::{Aead, Cipher, DefaultAead, KEY_LEN};
 use crate::mutant::{Mutant, planted};
 
-/// After how many messages under one key a new one is asked for.
+/// After how many messages under one key of ChaCha20-Poly1305 a new one is asked for.
 pub const REKEY_AFTER_MESSAGES: u64 = 1 << 60;
-/// The first counter that is never used: a key seals no more messages than this.
+/// The first counter that is never used: no key seals more messages than this.
 pub const REJECT_AFTER_MESSAGES: u64 = u64::MAX - (1 << 13);
+/// After how many messages under one key of AES-256-GCM a new one is asked for.
+pub const AES_REKEY_AFTER_MESSAGES: u64 = 1 << 26;
+/// How many messages a key of AES-256-GCM seals at the most. With 2^35 blocks of its cipher behind them, 2^7 for each, they
+/// are told from random bytes with a probability of 2^-59 (RFC 9001, appendix B.1).
+pub const AES_REJECT_AFTER_MESSAGES: u64 = 1 << 28;
+/// The longest packets in bytes that AES-256-GCM is used for: what the number of messages was reckoned with.
+pub const AES_MAX_MTU: u16 = 2000;
+
+/// How many messages a key is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// After so many a new key is asked for.
+    pub rekey_after: u64,
+    /// It seals no more than so many.
+    pub reject_after: u64,
+}
+
+impl Limits {
+    /// Those of a key for `cipher`.
+    #[must_use]
+    pub const fn of(cipher: Cipher) -> Self {
+        match cipher {
+            Cipher::ChaCha20Poly1305 => Self {
+                rekey_after: REKEY_AFTER_MESSAGES,
+                reject_after: REJECT_AFTER_MESSAGES,
+            },
+            Cipher::Aes256Gcm => Self {
+                rekey_after: AES_REKEY_AFTER_MESSAGES,
+                reject_after: AES_REJECT_AFTER_MESSAGES,
+            },
+        }
+    }
+}
 
 /// To a multiple of this many bytes packets are padded: hides some of their length, costs little.
 const PADDING: usize = 16;
@@ -27,6 +60,7 @@ const MAX_DATAGRAM_LEN: usize = 65_507;
 /// Threads may share it: every datagram gets a counter of its own.
 pub struct Sealer<A = DefaultAead> {
     aead: A,
+    limits: Limits,
     receiver_index: u32,
     next: AtomicU64,
 }
@@ -35,16 +69,17 @@ impl<A: Aead> Sealer<A> {
     /// A sealer under `key` for the peer that calls this session `receiver_index` (not 0). The key must never have
     /// been given to another sealer.
     #[must_use]
-    pub fn new(key: &[u8; KEY_LEN], receiver_index: u32) -> Self {
-        Self::with_counter(key, receiver_index, 0)
+    pub fn new(cipher: Cipher, key: &[u8; KEY_LEN], receiver_index: u32) -> Self {
+        Self::with_counter(cipher, key, receiver_index, 0)
     }
 
     /// The same, beginning at the counter `first`: for tests of what happens at the limits.
     #[doc(hidden)]
     #[must_use]
-    pub fn with_counter(key: &[u8; KEY_LEN], receiver_index: u32, first: u64) -> Self {
+    pub fn with_counter(cipher: Cipher, key: &[u8; KEY_LEN], receiver_index: u32, first: u64) -> Self {
         Self {
-            aead: A::new(key),
+            aead: A::new(cipher, key),
+            limits: Limits::of(cipher),
             receiver_index,
             next: AtomicU64::new(first),
         }
@@ -56,8 +91,8 @@ impl<A: Aead> Sealer<A> {
     /// # Errors
     ///
     /// [`SealError::TooLarge`] if the packet is longer than `mtu`, or the datagram than UDP carries;
-    /// [`SealError::Exhausted`] if the key has sealed [`REJECT_AFTER_MESSAGES`]. `buf` is as it was, and no counter
-    /// is used up.
+    /// [`SealError::Exhausted`] if the key has sealed as many messages as its [`Limits`] allow. `buf` is as it was, and
+    /// no counter is used up.
     pub fn seal_packet(&self, buf: &mut PacketBuf, mtu: usize) -> Result<u64, SealError> {
         let padded_len = padded(buf.len(), mtu).ok_or(SealError::TooLarge)?;
         self.seal_padded(buf, padded_len, 0)
@@ -109,6 +144,12 @@ impl<A: Aead> Sealer<A> {
         self.next.fetch_max(next, Ordering::Relaxed);
     }
 
+    /// Whether the key has sealed so many messages that another one should take its place.
+    #[must_use]
+    pub fn is_worn(&self) -> bool {
+        self.messages() >= self.limits.rekey_after
+    }
+
     /// How many messages have been sealed; also the counter of the next.
     #[must_use]
     pub fn messages(&self) -> u64 {
@@ -135,7 +176,7 @@ impl<A: Aead> Sealer<A> {
     /// one order for all threads.
     fn take_counter(&self) -> Result<u64, SealError> {
         let step = |counter: u64| {
-            (counter < REJECT_AFTER_MESSAGES || planted(Mutant::SealWithoutLimit)).then(|| {
+            (counter < self.limits.reject_after || planted(Mutant::SealWithoutLimit)).then(|| {
                 let mask = if planted(Mutant::CounterWraps) {
                     0xff
                 } else {
@@ -172,7 +213,7 @@ impl<A> fmt::Debug for Sealer<A> {
 /// Why something was not sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SealError {
-    /// The key has sealed as many messages as it may, [`REJECT_AFTER_MESSAGES`].
+    /// The key has sealed as many messages as its [`Limits`] allow.
     Exhausted,
     /// Longer than the MTU, or than a datagram can be.
     TooLarge,
@@ -203,7 +244,7 @@ mod tests {
     }
 
     fn sealer(first: u64) -> Sealer {
-        Sealer::with_counter(&key(), INDEX, first)
+        Sealer::with_counter(Cipher::ChaCha20Poly1305, &key(), INDEX, first)
     }
 
     /// What another implementation (Python's `cryptography`, which is OpenSSL) makes of the same.
@@ -343,6 +384,20 @@ mod tests {
             assert_eq!(seal(), Err(SealError::Exhausted));
         }
         assert_eq!(sealer.messages(), REJECT_AFTER_MESSAGES);
+    }
+
+    #[test]
+    fn a_key_of_aes_seals_2_to_the_28_messages_and_is_worn_long_before() {
+        let sealer =
+            |first| Sealer::<DefaultAead>::with_counter(Cipher::Aes256Gcm, &key(), INDEX, first);
+        let seal = |sealer: &Sealer| sealer.seal_packet(&mut PacketBuf::copied_from(&[0x45; 20]), 1420);
+        let last = sealer((1 << 28) - 1);
+        assert_eq!(seal(&last), Ok((1 << 28) - 1));
+        assert_eq!(seal(&last), Err(SealError::Exhausted));
+        let fresh = sealer((1 << 26) - 1);
+        assert!(!fresh.is_worn());
+        seal(&fresh).unwrap();
+        assert!(fresh.is_worn());
     }
 
     #[test]

@@ -15,8 +15,9 @@ use super::keys::Chain;
 use super::message::{Message, trimmed};
 use super::opener::Body;
 use super::path_mtu::PathMtu;
-use super::sealer::SealError;
+use super::sealer::{AES_MAX_MTU, SealError};
 use super::signs::{SessionInfo, Signs};
+use crate::aead::Cipher;
 use crate::attempt::{MAX_JITTER, jitter};
 use crate::ip::IpAddresses;
 use crate::mutant::{Mutant, planted};
@@ -89,6 +90,8 @@ pub(super) struct Session {
     since: Instant,
     signs: Arc<Signs>,
     last_probe: Instant,
+    /// What this side would like to seal with.
+    cipher: Cipher,
     /// How long a client uses its keys, at the most.
     rekey_after: Duration,
     next_rekey: Instant,
@@ -123,6 +126,7 @@ impl Session {
             since: now,
             signs: Arc::new(Signs::new(now)),
             last_probe: now,
+            cipher: Cipher::default(),
             rekey_after: REKEY_AFTER,
             next_rekey: now,
             pings: 0,
@@ -151,6 +155,16 @@ impl Session {
             self.rekey_after = after;
             self.schedule_rekey(now);
         }
+    }
+
+    /// Has it use `cipher` if the other side would like to as well, and if it is safe for packets as long as the MTU: a
+    /// client asks at once.
+    pub(super) fn prefer(&mut self, now: Instant, cipher: Cipher) {
+        if cipher == self.cipher || self.mtu > usize::from(AES_MAX_MTU) {
+            return;
+        }
+        self.cipher = cipher;
+        self.next_rekey = now;
     }
 
     /// From now on packets are as large as the path is known to carry, and never above the MTU of
@@ -383,6 +397,7 @@ impl Session {
             remote: self.remote,
             since: self.since,
             epoch: self.epochs.number(),
+            cipher: self.epochs.cipher(),
             keys_since: self.epochs.began(),
             last_heard: self.signs.last_heard(),
             traffic: self.signs.traffic(),
@@ -408,17 +423,17 @@ impl Session {
                 }
                 self.take_mtu();
             }
-            (Message::Rekey { n, index, pk }, Role::Server) => {
-                let asked = (n, index, &pk);
-                let answer = self.epochs.answer(asked, json, new_index(), &mut self.rng)?;
+            (Message::Rekey(asked), Role::Server) => {
+                let ours = (new_index(), self.cipher);
+                let answer = self.epochs.answer(&asked, json, ours, &mut self.rng)?;
                 forget(&mut self.rng);
                 self.send_json(now, "rekeyed", &answer, tag, queues);
                 if planted(Mutant::ServerSwitchesEarly) {
                     self.epochs.switch(now);
                 }
             }
-            (Message::Rekeyed { n, index, pk }, Role::Client) => {
-                self.epochs.answered(now, (n, index, &pk), json)?;
+            (Message::Rekeyed(new), Role::Client) => {
+                self.epochs.answered(now, &new, json)?;
                 self.schedule_rekey(now);
                 self.tell_epoch(tag, queues);
                 // The server goes on under the old epoch until it has seen the new one in use.
@@ -457,7 +472,8 @@ impl Session {
             return Err(End::Dead);
         }
         if now >= self.next_rekey || (self.epochs.are_worn() && !self.epochs.is_asking()) {
-            let json = self.epochs.ask(new_index(), &mut self.rng).to_vec();
+            let asked = self.epochs.ask(new_index(), self.cipher, &mut self.rng);
+            let json = asked.to_vec();
             forget(&mut self.rng);
             self.send_json(now, "rekey", &json, 0, queues);
             let wait = REKEY_REPEAT.saturating_add(jitter(&mut self.rng, MAX_JITTER));
@@ -552,6 +568,9 @@ impl SealError {
         }
     }
 }
+
+#[cfg(test)]
+mod cipher;
 
 #[cfg(test)]
 mod theft;

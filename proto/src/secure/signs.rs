@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::Instant;
+use crate::aead::Cipher;
 
 /// Stands for "nothing is unanswered".
 const NOTHING: u64 = u64::MAX;
@@ -48,6 +49,8 @@ pub struct SessionInfo {
     pub since: Instant,
     /// How often the session has changed its keys.
     pub epoch: u32,
+    /// The cipher of the present keys.
+    pub cipher: Cipher,
     /// Since when the present keys are used.
     pub keys_since: Instant,
     /// When something authentic last came.

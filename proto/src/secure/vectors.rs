@@ -2,8 +2,8 @@
 //!
 //! A real client and a real server talk to each other. Everything random comes from their two seeds, so it can be drawn
 //! once more beside them, and every value in the file is computed from the building blocks and held against what was on
-//! the wire. `tests/vectors/secure.json` must be exactly what comes out; `SANDHOG_BLESS=1 cargo test --package
-//! sandhog-proto --lib vectors` writes it anew.
+//! the wire. `tests/vectors/secure.json`, and `secure-aes-256-gcm.json` for that cipher, must be exactly what comes out;
+//! `SANDHOG_BLESS=1 cargo test --package sandhog-proto --lib vectors` writes them anew.
 
 extern crate std;
 
@@ -29,6 +29,7 @@ use super::message::{Control, Message};
 use super::opaque::{ClientLogin, Registration, context, reg_respond, respond};
 use super::{Login, Psk, Record, ServerSetup, Suite, forget, generator, seed_from, stream};
 use crate::Instant;
+use crate::aead::Cipher;
 use crate::attempt::{MAX_JITTER, jitter};
 
 mod file;
@@ -153,8 +154,11 @@ fn registered() -> (Record, RegistrationValues) {
     (Record::from_bytes(&record).unwrap(), values)
 }
 
-fn entry((kind, datagram): &(&'static str, Vec<u8>), (key, bytes): (&'static str, [u8; 32])) -> Entry {
-    let padded = opened(&bytes, datagram);
+fn entry(
+    (kind, datagram): &(&'static str, Vec<u8>),
+    (key, cipher, bytes): (&'static str, Cipher, [u8; 32]),
+) -> Entry {
+    let padded = opened(cipher, &bytes, datagram);
     assert_eq!(datagram.len(), padded.len() + OVERHEAD);
     let is_json = padded[0] == b'{';
     let len = match padded[0] >> 4 {
@@ -279,16 +283,14 @@ fn epoch_values(
 
 /// The secret of one side, and what it sends of it.
 fn side(pair: &Pair, kind: &str, key: &[u8; 32], secret: [u8; 32]) -> (String, [u8; 32], u32) {
-    let text = String::from_utf8(opened(key, pair.nth(kind, 0))).unwrap();
+    let text = String::from_utf8(opened(Cipher::default(), key, pair.nth(kind, 0))).unwrap();
     let text = String::from(text.trim_end());
-    let (Message::Rekey { n, index, pk } | Message::Rekeyed { n, index, pk }) =
-        Message::parse(text.as_bytes()).unwrap()
-    else {
+    let (Message::Rekey(new) | Message::Rekeyed(new)) = Message::parse(text.as_bytes()).unwrap() else {
         panic!("{text}");
     };
     let ephemeral = Ephemeral::new(&mut Fixed(secret));
-    assert_eq!((n, ephemeral.public()), (1, pk));
-    (text, pk, index)
+    assert_eq!((new.n, ephemeral.public()), (1, new.pk));
+    (text, new.pk, new.index)
 }
 
 /// Draws one secret.
@@ -346,24 +348,28 @@ fn rekey_values(
     (values, epoch_1)
 }
 
-/// Which key a datagram was sealed with.
-fn key_of(datagram: &[u8], epochs: [&EpochValues; 2]) -> (&'static str, [u8; 32]) {
+/// Which key a datagram was sealed with. Only epoch 1 has the cipher that both would like.
+fn key_of(
+    datagram: &[u8],
+    epochs: [&EpochValues; 2],
+    liked: Cipher,
+) -> (&'static str, Cipher, [u8; 32]) {
     let control = Psk::new(PSK).unwrap().keys();
     let index = u32::from_be_bytes(datagram[1..5].try_into().unwrap());
     let key = |text: &str| super::keys::vectors::hex(text).try_into().unwrap();
     match datagram[0] {
-        1 => ("control.up", *control.up),
-        2 => ("control.down", *control.down),
-        _ if index == epochs[0].server_index => ("epoch_0.up", key(&epochs[0].up)),
-        _ if index == epochs[0].client_index => ("epoch_0.down", key(&epochs[0].down)),
-        _ if index == epochs[1].server_index => ("epoch_1.up", key(&epochs[1].up)),
-        _ => ("epoch_1.down", key(&epochs[1].down)),
+        1 => ("control.up", Cipher::default(), *control.up),
+        2 => ("control.down", Cipher::default(), *control.down),
+        _ if index == epochs[0].server_index => ("epoch_0.up", Cipher::default(), key(&epochs[0].up)),
+        _ if index == epochs[0].client_index => ("epoch_0.down", Cipher::default(), key(&epochs[0].down)),
+        _ if index == epochs[1].server_index => ("epoch_1.up", liked, key(&epochs[1].up)),
+        _ => ("epoch_1.down", liked, key(&epochs[1].down)),
     }
 }
 
-fn vectors() -> Vectors {
+fn vectors(cipher: Cipher) -> Vectors {
     let (record, registration) = registered();
-    let mut pair = Pair::new(record.clone());
+    let mut pair = Pair::new(record.clone(), cipher);
     pair.run();
     let control = Psk::new(PSK).unwrap().keys();
     let (login, secrets) = login_values(&pair, &record);
@@ -374,7 +380,7 @@ fn vectors() -> Vectors {
     let epoch_0 = epoch_values(0, &chain_0, first(), [login.client_index, login.server_index]);
     let (rekey, epoch_1) = rekey_values(&pair, &epoch_0, first(), secrets);
     let entries = pair.seen.iter();
-    let entries = entries.map(|seen| entry(seen, key_of(&seen.1, [&epoch_0, &epoch_1])));
+    let entries = entries.map(|seen| entry(seen, key_of(&seen.1, [&epoch_0, &epoch_1], cipher)));
     Vectors {
         about: "Sandhog, secure profile: a login, ten packets each way, a rekey. docs/protocol.md explains the names. \
                 Bytes are hex; suite 0 is for tests only.",
@@ -405,26 +411,37 @@ fn vectors() -> Vectors {
     }
 }
 
-#[test]
-fn the_peers_say_what_the_vectors_say() {
-    let text = serde_json::to_string_pretty(&vectors()).unwrap() + "\n";
+/// Holds what the peers say against a committed file, or writes that.
+fn say_what_is_in(name: &str, committed: &str, cipher: Cipher) {
+    let text = serde_json::to_string_pretty(&vectors(cipher)).unwrap() + "\n";
     if std::env::var_os("SANDHOG_BLESS").is_some_and(|bless| bless == "1") {
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/secure.json");
+        let file = format!("{}/tests/vectors/{name}", env!("CARGO_MANIFEST_DIR"));
         return std::fs::write(file, text).unwrap();
     }
-    let committed = include_str!("../../tests/vectors/secure.json");
     let lines = committed.lines().zip(text.lines()).zip(1..);
     for ((committed, now), line) in lines {
-        assert_eq!(committed, now, "tests/vectors/secure.json, line {line}");
+        assert_eq!(committed, now, "tests/vectors/{name}, line {line}");
     }
-    assert_eq!(committed.len(), text.len(), "tests/vectors/secure.json");
+    assert_eq!(committed.len(), text.len(), "tests/vectors/{name}");
+}
+
+#[test]
+fn the_peers_say_what_the_vectors_say() {
+    let committed = include_str!("../../tests/vectors/secure.json");
+    say_what_is_in("secure.json", committed, Cipher::ChaCha20Poly1305);
+}
+
+#[test]
+fn the_peers_say_what_the_vectors_say_with_aes() {
+    let committed = include_str!("../../tests/vectors/secure-aes-256-gcm.json");
+    say_what_is_in("secure-aes-256-gcm.json", committed, Cipher::Aes256Gcm);
 }
 
 /// A login, ten packets each way and a rekey, and nothing else.
 #[test]
 fn the_vectors_have_every_kind_in_its_order() {
     let (record, _) = registered();
-    let mut pair = Pair::new(record);
+    let mut pair = Pair::new(record, Cipher::ChaCha20Poly1305);
     pair.run();
     let kinds: Vec<_> = pair.seen.iter().map(|(kind, _)| *kind).collect();
     let data = ["data"; 20];

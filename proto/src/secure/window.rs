@@ -44,6 +44,11 @@ impl Window {
         }
     }
 
+    /// One above the newest counter; 0 if there is none yet.
+    pub(crate) const fn next(&self) -> u64 {
+        self.next
+    }
+
     /// Whether `counter` would be accepted. Changes nothing: before authentication it is only a claim.
     pub(crate) fn check(&self, counter: u64) -> bool {
         if counter >= REJECT_AFTER_MESSAGES {

@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use zeroize::Zeroizing;
 
+use crate::aead::Cipher;
 use crate::secure::{Login, Psk, Suite};
 
 /// What a client has to know. Debug shows neither key, password nor seed.
@@ -48,6 +49,7 @@ pub(super) struct Account {
     pub(super) suite: Suite,
     pub(super) server: SocketAddr,
     pub(super) mtu_search: bool,
+    pub(super) cipher: Cipher,
     pub(super) rekey_after: Duration,
 }
 

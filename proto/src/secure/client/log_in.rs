@@ -207,6 +207,7 @@ impl Client {
         };
         session.set_limits(settings.mtu, Duration::from_secs(u64::from(settings.keepalive)));
         session.rekey_after(now, self.config.rekey_after);
+        session.prefer(now, self.config.cipher);
         if self.config.mtu_search {
             session.search_mtu(now);
         }

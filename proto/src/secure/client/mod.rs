@@ -28,6 +28,7 @@ use super::frame::session_header;
 use super::message::Message;
 use super::session::{DEAD_AFTER, Input, REKEY_AFTER, Session};
 use super::{Code, generator, stream};
+use crate::aead::Cipher;
 use crate::ip::{IpAddresses, is_own_datagram};
 use crate::job::{Job, JobDone, Outcome};
 use crate::mutant::{Mutant, planted};
@@ -94,6 +95,7 @@ impl Client {
                 suite: config.suite,
                 server: config.server,
                 mtu_search: config.mtu_search,
+                cipher: Cipher::default(),
                 rekey_after: REKEY_AFTER,
             },
             queues: Queues::default(),
@@ -135,6 +137,13 @@ impl Client {
     /// [`MIN_REKEY_AFTER`]: super::MIN_REKEY_AFTER
     pub const fn set_rekey_after(&mut self, after: Duration) {
         self.config.rekey_after = after;
+    }
+
+    /// What the sessions that begin from now on use if the server would rather have it as well; otherwise, and until the
+    /// server has agreed, it is [`Cipher::ChaCha20Poly1305`]. Packets longer than
+    /// [`AES_MAX_MTU`](super::AES_MAX_MTU) are sealed with nothing else.
+    pub const fn set_cipher(&mut self, cipher: Cipher) {
+        self.config.cipher = cipher;
     }
 
     /// Brings the tunnel up. The first datagram waits to be polled afterwards.

@@ -263,18 +263,28 @@ fn session_messages_are_written_as_the_protocol_says() {
         "pong",
         &format!(r#"{{"t":"pong","n":{n}}}"#),
     );
-    let (n, index, pk) = (1, 9, [0; 32]);
-    let body = format!(r#""n":1,"idx":9,"pk":"{}""#, zeros(32));
-    message_is(
-        &Message::Rekey { n, index, pk },
-        "rekey",
-        &format!(r#"{{"t":"rekey",{body}}}"#),
-    );
-    message_is(
-        &Message::Rekeyed { n, index, pk },
-        "rekeyed",
-        &format!(r#"{{"t":"rekeyed",{body}}}"#),
-    );
+    for (cipher, said) in [
+        (Cipher::ChaCha20Poly1305, ""),
+        (Cipher::Aes256Gcm, r#","cipher":"aes-256-gcm""#),
+    ] {
+        let new = NewKey {
+            n: 1,
+            index: 9,
+            pk: [0; 32],
+            cipher,
+        };
+        let body = format!(r#""n":1,"idx":9,"pk":"{}"{said}"#, zeros(32));
+        message_is(
+            &Message::Rekey(new),
+            "rekey",
+            &format!(r#"{{"t":"rekey",{body}}}"#),
+        );
+        message_is(
+            &Message::Rekeyed(new),
+            "rekeyed",
+            &format!(r#"{{"t":"rekeyed",{body}}}"#),
+        );
+    }
     let why = "stopped: \"x\"".to_string();
     message_is(
         &Message::Bye { why },
@@ -286,6 +296,19 @@ fn session_messages_are_written_as_the_protocol_says() {
     message_is(&Message::Reg2([0; 64]), "reg2", &reg(2, 64));
     message_is(&Message::Reg3(Box::new([0; 192])), "reg3", &reg(3, 192));
     message_is(&Message::RegOk, "reg-ok", r#"{"t":"regOk"}"#);
+}
+
+#[test]
+fn a_cipher_that_nobody_knows_is_no_wish_and_no_choice() {
+    for name in ["null", "AES-256-GCM", ""] {
+        let json = |t| format!(r#"{{"t":"{t}","n":1,"idx":9,"pk":"{}","cipher":"{name}"}}"#, zeros(32));
+        let Ok(Message::Rekey(wish)) = Message::parse(json("rekey").as_bytes()) else {
+            panic!("a request for keys");
+        };
+        assert_eq!(wish.cipher, Cipher::ChaCha20Poly1305, "{name}");
+        let choice = Message::parse(json("rekeyed").as_bytes());
+        assert_eq!(choice, Err(ParseError::Malformed), "{name}");
+    }
 }
 
 #[test]

@@ -249,6 +249,7 @@ impl Server {
             Err(refusal) => (Message::Refused(refusal), Vec::new()),
         };
         session.set_limits(self.settings.mtu, Duration::ZERO);
+        session.prefer(now, self.cipher);
         session.send_message(now, &answer, tag, &mut self.queues);
         let state = State::Unconfirmed(Box::new(Unconfirmed {
             ke3: *ke3,

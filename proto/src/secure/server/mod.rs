@@ -34,6 +34,7 @@ use super::guard::{HalfOpenCaps, Ke1Rate, LoginBuckets, SourceBuckets};
 use super::message::{Message, TunnelSettings};
 use super::session::Input;
 use super::{Code, Login, ServerSetup, Suite, UserStore, generator, stream};
+use crate::aead::Cipher;
 use crate::ip::IpAddresses;
 use crate::job::{Job, JobDone, Outcome};
 use crate::mutant::{Mutant, planted};
@@ -83,6 +84,7 @@ pub struct Server {
     saving: Option<Box<Saving>>,
     /// Clients may not reach each other.
     isolates_clients: bool,
+    cipher: Cipher,
 }
 
 impl Server {
@@ -116,6 +118,7 @@ impl Server {
             suite: config.suite,
             unix_origin: config.unix_origin,
             isolates_clients: config.isolate_clients,
+            cipher: Cipher::default(),
         };
         config.seed.zeroize();
         Ok(server)
@@ -142,6 +145,12 @@ impl Server {
     /// Who has a session, and where.
     pub fn remotes(&self) -> impl Iterator<Item = (&Login, SocketAddr)> {
         self.sessions.remotes()
+    }
+
+    /// What the sessions that begin from now on use if their client would rather have it as well; otherwise it is
+    /// [`Cipher::ChaCha20Poly1305`]. Packets longer than [`AES_MAX_MTU`](super::AES_MAX_MTU) are sealed with nothing else.
+    pub const fn set_cipher(&mut self, cipher: Cipher) {
+        self.cipher = cipher;
     }
 
     /// Forgets all failed logins of a user.

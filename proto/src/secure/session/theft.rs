@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use rand_core::{RngCore, SeedableRng};
 use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
 
+use super::super::message::NewKey;
 use super::*;
 
 const INDICES: Indices = Indices { ours: 1, theirs: 2 };
@@ -42,25 +43,26 @@ fn the_generator_of_a_session_does_not_lead_back_to_the_secrets_it_has_given() {
     client
         .handle_timeout(Instant::from_secs(120), &mut || 5, &mut queues)
         .unwrap();
-    let asked = client.epochs.ask(5, &mut client.rng).to_vec();
-    let Ok(Message::Rekey { n, index, pk }) = Message::parse(&asked) else {
+    let asked = client.epochs.ask(5, Cipher::default(), &mut client.rng).to_vec();
+    let Ok(Message::Rekey(asked)) = Message::parse(&asked) else {
         panic!("not a rekey");
     };
+    let pk = asked.pk;
     assert!(has_given(before, &pk), "the search finds what is there");
     assert!(!has_given(client.rng.get_seed(), &pk));
 
     let mut server = session(Role::Server);
     let before = server.rng.get_seed();
-    let json = Message::Rekey { n, index, pk }.to_json();
+    let json = Message::Rekey(asked).to_json();
     let buf = PacketBuf::copied_from(&json);
     server
         .message(Instant::from_secs(120), &buf, &mut || 6, &mut queues)
         .unwrap();
     let answer = server
         .epochs
-        .answer((n, index, &pk), &json, 6, &mut server.rng)
+        .answer(&asked, &json, (6, Cipher::default()), &mut server.rng)
         .unwrap();
-    let Ok(Message::Rekeyed { pk, .. }) = Message::parse(&answer) else {
+    let Ok(Message::Rekeyed(NewKey { pk, .. })) = Message::parse(&answer) else {
         panic!("not rekeyed");
     };
     assert!(has_given(before, &pk), "the search finds what is there");
@@ -74,13 +76,13 @@ fn an_epoch_that_is_over_leaves_no_index_and_no_key_behind() {
     let now = Instant::from_secs(115);
     let mut client = session(Role::Client);
     let mut server = session(Role::Server);
-    let asked = client.epochs.ask(5, &mut client.rng).to_vec();
-    let Ok(Message::Rekey { n, index, pk }) = Message::parse(&asked) else {
+    let asked = client.epochs.ask(5, Cipher::default(), &mut client.rng).to_vec();
+    let Ok(Message::Rekey(new)) = Message::parse(&asked) else {
         panic!("not a rekey");
     };
     let answer = server
         .epochs
-        .answer((n, index, &pk), &asked, 6, &mut server.rng)
+        .answer(&new, &asked, (6, Cipher::default()), &mut server.rng)
         .unwrap();
     let buf = PacketBuf::copied_from(&answer);
     client.message(now, &buf, &mut || 7, &mut queues).unwrap();

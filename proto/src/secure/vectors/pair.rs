@@ -7,7 +7,7 @@ use core::net::SocketAddr;
 use zeroize::Zeroizing;
 
 use super::{CLIENT_SEED, PASSWORD, PSK, SERVER_SEED, client_address, login, server_address, setup};
-use crate::aead::{Aead, DefaultAead};
+use crate::aead::{Aead, Cipher, DefaultAead};
 use crate::job::Outcome;
 use crate::secure::frame::open;
 use crate::secure::message::Control;
@@ -42,7 +42,8 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    pub(super) fn new(record: Record) -> Self {
+    /// Both would like to use `cipher`.
+    pub(super) fn new(record: Record, cipher: Cipher) -> Self {
         let mut users = UserStore::new();
         let user = User {
             login: login(),
@@ -55,7 +56,7 @@ impl Pair {
             max_sessions: 1,
         };
         users.add(user).unwrap();
-        let server = Server::new(ServerConfig {
+        let mut server = Server::new(ServerConfig {
             psk: Psk::new(PSK).unwrap(),
             setup: setup(),
             users,
@@ -74,8 +75,10 @@ impl Pair {
             isolate_clients: false,
             unix_origin: None,
             seed: SERVER_SEED,
-        });
-        let client = Client::new(ClientConfig {
+        })
+        .unwrap();
+        server.set_cipher(cipher);
+        let mut client = Client::new(ClientConfig {
             psk: Psk::new(PSK).unwrap(),
             login: login(),
             password: Zeroizing::new(PASSWORD.into()),
@@ -84,9 +87,10 @@ impl Pair {
             mtu_search: false,
             seed: CLIENT_SEED,
         });
+        client.set_cipher(cipher);
         Self {
             client,
-            server: server.unwrap(),
+            server,
             now: Instant::from_secs(1),
             seen: vec![],
             session_key: None,
@@ -153,7 +157,7 @@ impl Pair {
         }
     }
 
-    /// A login, ten packets each way, a rekey.
+    /// A login, ten packets each way, a rekey: at once for another cipher, and else when it is time.
     pub(super) fn run(&mut self) {
         self.client.command(self.now, Command::Start).unwrap();
         self.talk(&[], &[]);
@@ -182,7 +186,7 @@ impl Pair {
     pub(super) fn control(&self, kind: &str, key: &[u8; 32]) -> Control {
         let datagram = self.nth(kind, 0);
         let code = if datagram[0] == 1 { Code::Up } else { Code::Down };
-        Control::parse(code, &opened(key, datagram)).unwrap()
+        Control::parse(code, &opened(Cipher::default(), key, datagram)).unwrap()
     }
 }
 
@@ -208,13 +212,13 @@ fn packet(version: u8, len: usize, is_up: bool) -> Vec<u8> {
 }
 
 /// The body of a datagram, with its padding.
-pub(super) fn opened(key: &[u8; 32], datagram: &[u8]) -> Vec<u8> {
+pub(super) fn opened(cipher: Cipher, key: &[u8; 32], datagram: &[u8]) -> Vec<u8> {
     let code = match datagram[0] {
         1 => Code::Up,
         2 => Code::Down,
         _ => Code::Session,
     };
     let mut buf = PacketBuf::copied_from(datagram);
-    assert!(open(&DefaultAead::new(key), code, &mut buf), "another key");
+    assert!(open(&DefaultAead::new(cipher, key), code, &mut buf), "another key");
     buf.to_vec()
 }

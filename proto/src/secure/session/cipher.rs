@@ -1,0 +1,168 @@
+//! Which cipher the two ends of a session come to, and how they change to it.
+
+use alloc::vec;
+use core::net::SocketAddr;
+
+use rand_core::SeedableRng;
+
+use super::super::message::NewKey;
+use super::super::sealer::AES_REKEY_AFTER_MESSAGES;
+use super::*;
+
+const AES: Cipher = Cipher::Aes256Gcm;
+const CHACHA: Cipher = Cipher::ChaCha20Poly1305;
+const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(core::net::Ipv4Addr::LOCALHOST), 9999);
+
+/// Both ends of a session, and what they want to send.
+struct Ends {
+    client: Session,
+    server: Session,
+    queues: Queues,
+    /// The last receiver index that was given.
+    index: u32,
+}
+
+impl Ends {
+    /// Of a session that begins now; both say what they would like, and how long packets are.
+    fn new(likes: [Cipher; 2], mtu: u16) -> Self {
+        let session = |role, (ours, theirs), cipher| {
+            let mut session = Session::new(
+                role,
+                Chain::first(&[1; 64], &[2; 64]),
+                Indices { ours, theirs },
+                ADDRESS,
+                Instant::ZERO,
+                ChaCha20Rng::from_seed([ours as u8; 32]),
+            );
+            session.set_limits(mtu, Duration::ZERO);
+            session.prefer(Instant::ZERO, cipher);
+            session
+        };
+        Self {
+            client: session(Role::Client, (1, 2), likes[0]),
+            server: session(Role::Server, (2, 1), likes[1]),
+            queues: Queues::default(),
+            index: 2,
+        }
+    }
+
+    /// Lets the client's timers act, and carries everything until both are silent. What was on the way, in its order.
+    fn talk(&mut self, now: Instant) -> Vec<&'static str> {
+        let index = &mut self.index;
+        let mut new_index = || {
+            *index += 1;
+            *index
+        };
+        self.client
+            .handle_timeout(now, &mut new_index, &mut self.queues)
+            .unwrap();
+        let mut kinds = vec![];
+        let mut is_up = true;
+        loop {
+            let sent: Vec<_> = core::iter::from_fn(|| self.queues.poll_datagram()).collect();
+            if sent.is_empty() {
+                return kinds;
+            }
+            for mut datagram in sent {
+                kinds.push(datagram.kind);
+                let to = if is_up { &mut self.server } else { &mut self.client };
+                let payload = &mut datagram.payload;
+                to.open(now, ADDRESS, payload, &mut new_index, &mut self.queues)
+                    .unwrap();
+            }
+            is_up = !is_up;
+        }
+    }
+
+    fn ciphers(&self) -> [Cipher; 2] {
+        [&self.client, &self.server].map(|session| session.info().cipher)
+    }
+}
+
+fn packet() -> PacketBuf {
+    let mut header = [0; 20];
+    (header[0], header[3]) = (0x45, 20);
+    PacketBuf::copied_from(&header)
+}
+
+#[test]
+fn what_both_like_is_used_after_one_rekey_which_the_client_begins_at_once() {
+    let mut ends = Ends::new([AES, AES], 1420);
+    assert_eq!(ends.ciphers(), [CHACHA, CHACHA], "a login gives keys for that");
+    assert_eq!(
+        ends.talk(Instant::ZERO),
+        ["rekey", "rekeyed", "ping", "pong"],
+        "and nothing else"
+    );
+    assert_eq!(ends.ciphers(), [AES, AES]);
+    assert_eq!(ends.talk(Instant::from_secs(60)), [""; 0]);
+    assert_eq!(ends.talk(Instant::from_secs(120))[..2], ["rekey", "rekeyed"]);
+    assert_eq!(ends.ciphers(), [AES, AES], "also of later epochs");
+}
+
+#[test]
+fn what_only_one_of_them_likes_is_not_used() {
+    let mut client_only = Ends::new([AES, CHACHA], 1420);
+    assert_eq!(client_only.talk(Instant::ZERO)[..2], ["rekey", "rekeyed"]);
+    assert_eq!(client_only.ciphers(), [CHACHA, CHACHA]);
+    assert_eq!(client_only.client.info().epoch, 1, "the keys are new ones all the same");
+    let mut server_only = Ends::new([CHACHA, AES], 1420);
+    assert_eq!(server_only.talk(Instant::ZERO), [""; 0], "nobody asks");
+    assert_eq!(server_only.talk(Instant::from_secs(120))[..2], ["rekey", "rekeyed"]);
+    assert_eq!(server_only.ciphers(), [CHACHA, CHACHA]);
+}
+
+#[test]
+fn aes_is_not_used_for_packets_longer_than_its_limit_was_reckoned_with() {
+    let mut fits = Ends::new([AES, AES], 2000);
+    assert_eq!(fits.talk(Instant::ZERO)[..2], ["rekey", "rekeyed"]);
+    assert_eq!(fits.ciphers(), [AES, AES]);
+    let mut jumbo = Ends::new([AES, AES], 2001);
+    assert_eq!(jumbo.talk(Instant::ZERO), [""; 0]);
+    assert_eq!(jumbo.talk(Instant::from_secs(120))[..2], ["rekey", "rekeyed"]);
+    assert_eq!(jumbo.ciphers(), [CHACHA, CHACHA]);
+}
+
+#[test]
+fn a_client_takes_no_cipher_that_it_did_not_ask_for() {
+    let mut ends = Ends::new([CHACHA, CHACHA], 1420);
+    let now = Instant::from_secs(120);
+    ends.client
+        .handle_timeout(now, &mut || 3, &mut ends.queues)
+        .unwrap();
+    let answer = Message::Rekeyed(NewKey {
+        n: 1,
+        index: 4,
+        pk: [9; 32],
+        cipher: AES,
+    });
+    let taken = ends.client.message(
+        now,
+        &PacketBuf::copied_from(&answer.to_json()),
+        &mut || 5,
+        &mut ends.queues,
+    );
+    assert_eq!(taken.unwrap_err(), DropReason::Unexpected);
+    assert_eq!((ends.client.info().epoch, ends.client.info().cipher), (0, CHACHA));
+}
+
+/// A key of AES wears out within an epoch; either side's.
+#[test]
+fn a_client_asks_for_new_keys_when_the_server_has_sealed_2_to_the_26_messages_with_aes() {
+    let mut ends = Ends::new([AES, AES], 1420);
+    ends.talk(Instant::ZERO);
+    let now = Instant::from_secs(20);
+    let send_last = |ends: &mut Ends, messages| {
+        ends.server.epochs.sealer().skip_to(messages - 1);
+        ends.server.send_packet(now, packet(), &mut ends.queues);
+        let mut datagram = ends.queues.poll_datagram().unwrap();
+        ends.client
+            .open(now, ADDRESS, &mut datagram.payload, &mut || 5, &mut ends.queues)
+            .unwrap();
+    };
+    send_last(&mut ends, AES_REKEY_AFTER_MESSAGES - 1);
+    assert_eq!(ends.talk(now), [""; 0]);
+    send_last(&mut ends, AES_REKEY_AFTER_MESSAGES);
+    assert_eq!(ends.talk(now)[..2], ["rekey", "rekeyed"]);
+    assert_eq!(ends.client.info().epoch, 2);
+}
