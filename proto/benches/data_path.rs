@@ -16,6 +16,7 @@ use sandhog_proto::aead::{Aead, Cipher, KEY_LEN, Portable};
 use sandhog_proto::secure::{Opener, Sealer};
 
 const KEY: [u8; KEY_LEN] = [7; KEY_LEN];
+const CIPHERS: [Cipher; 2] = [Cipher::ChaCha20Poly1305, Cipher::Aes256Gcm];
 const INDEX: u32 = 1;
 const MTU: usize = 1420;
 const LENGTHS: [u16; 3] = [64, 512, 1420];
@@ -33,9 +34,14 @@ fn packet(len: u16) -> PacketBuf {
     packet
 }
 
-fn bare<A: Aead>(criterion: &mut Criterion, name: &str) {
-    let mut group = criterion.benchmark_group(format!("{name}/aead"));
-    let aead = A::new(&KEY);
+/// Both ends of one key.
+fn handles<A: Aead>(cipher: Cipher) -> (Sealer<A>, Opener<A>) {
+    (Sealer::new(cipher, &KEY, INDEX), Opener::new(cipher, &KEY, INDEX))
+}
+
+fn bare<A: Aead>(criterion: &mut Criterion, name: &str, cipher: Cipher) {
+    let mut group = criterion.benchmark_group(format!("{name}/{cipher}/aead"));
+    let aead = A::new(cipher, &KEY);
     for len in LENGTHS {
         group.throughput(Throughput::Bytes(len.into()));
         let mut nonce = [0; 12];
@@ -57,11 +63,11 @@ fn bare<A: Aead>(criterion: &mut Criterion, name: &str) {
     }
 }
 
-fn whole<A: Aead>(criterion: &mut Criterion, name: &str) {
-    let mut group = criterion.benchmark_group(format!("{name}/path"));
+fn whole<A: Aead>(criterion: &mut Criterion, name: &str, cipher: Cipher) {
+    let mut group = criterion.benchmark_group(format!("{name}/{cipher}/path"));
     for len in LENGTHS {
         group.throughput(Throughput::Bytes(len.into()));
-        let (sealer, opener) = (Sealer::<A>::new(&KEY, INDEX), Opener::<A>::new(&KEY, INDEX));
+        let (sealer, opener) = handles::<A>(cipher);
         let mut buf = packet(len);
         group.bench_function(BenchmarkId::new("seal", len), |bencher| {
             bencher.iter(|| {
@@ -103,9 +109,9 @@ struct Turn {
 }
 
 /// Sealing, or sealing and opening, of packets of `len` bytes.
-fn turns<A: Aead>(len: u16, is_opened: bool) -> Vec<Turn> {
-    let (sealer, opener) = (Sealer::<A>::new(&KEY, INDEX), Opener::<A>::new(&KEY, INDEX));
-    let (aead, mut body, mut buf) = (A::new(&KEY), packet(len), packet(len));
+fn turns<A: Aead>(cipher: Cipher, len: u16, is_opened: bool) -> Vec<Turn> {
+    let (sealer, opener) = handles::<A>(cipher);
+    let (aead, mut body, mut buf) = (A::new(cipher, &KEY), packet(len), packet(len));
     let mut counter = 0u64;
     let mut alone = || {
         counter += 1;
@@ -137,12 +143,19 @@ fn least(turns: &[Turn], of: impl Fn(&Turn) -> Duration) -> u128 {
     turns.iter().map(of).min().unwrap_or_default().as_nanos() * 10
 }
 
-/// Prints what a backend takes for each length; whether it keeps the promise.
+/// Prints what a backend takes for each cipher and length; whether it keeps the promise.
 fn is_kept<A: Aead>(name: &str) -> bool {
-    println!("{name}, ns for a packet       cipher: seal   open    path: seal   open    ratio: seal   both");
+    // Both are measured, whatever the first has shown.
+    CIPHERS.map(|cipher| is_kept_with::<A>(name, cipher)) == [true; 2]
+}
+
+fn is_kept_with<A: Aead>(name: &str, cipher: Cipher) -> bool {
+    println!(
+        "{name} {cipher}, ns for a packet       cipher: seal   open    path: seal   open    ratio: seal   both"
+    );
     let mut is_kept = true;
     for len in LENGTHS {
-        let [seal, both] = [false, true].map(|is_opened| turns::<A>(len, is_opened));
+        let [seal, both] = [false, true].map(|is_opened| turns::<A>(cipher, len, is_opened));
         let alone = [&seal, &both].map(|turns| least(turns, |turn| turn.alone));
         let path = [&seal, &both].map(|turns| least(turns, |turn| turn.path));
         // In thousandths.
@@ -165,15 +178,19 @@ fn is_kept<A: Aead>(name: &str) -> bool {
 }
 
 fn portable(criterion: &mut Criterion) {
-    bare::<Portable>(criterion, "portable");
-    whole::<Portable>(criterion, "portable");
+    for cipher in CIPHERS {
+        bare::<Portable>(criterion, "portable", cipher);
+        whole::<Portable>(criterion, "portable", cipher);
+    }
 }
 
 #[cfg(feature = "ring")]
 fn ring(criterion: &mut Criterion) {
     use sandhog_proto::aead::Ring;
-    bare::<Ring>(criterion, "ring");
-    whole::<Ring>(criterion, "ring");
+    for cipher in CIPHERS {
+        bare::<Ring>(criterion, "ring", cipher);
+        whole::<Ring>(criterion, "ring", cipher);
+    }
 }
 
 /// Nothing to measure without the feature.

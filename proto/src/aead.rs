@@ -299,7 +299,9 @@ mod tests {
 
     #[test]
     fn the_portable_one_works_in_place_and_hides_its_key() {
-        CIPHERS.into_iter().for_each(hides_its_key_and_seals_in_place::<Portable>);
+        CIPHERS
+            .into_iter()
+            .for_each(hides_its_key_and_seals_in_place::<Portable>);
     }
 
     #[test]
@@ -316,7 +318,9 @@ mod tests {
 
         #[test]
         fn ring_works_in_place_and_hides_its_key() {
-            CIPHERS.into_iter().for_each(hides_its_key_and_seals_in_place::<Ring>);
+            CIPHERS
+                .into_iter()
+                .for_each(hides_its_key_and_seals_in_place::<Ring>);
         }
 
         #[test]

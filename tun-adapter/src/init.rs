@@ -150,6 +150,7 @@ login = \"kean\"                    # whom `sandhog user add` has added
 # dns = \"auto\"                    # or \"off\": the server's name servers are not asked
 # kill-switch = false              # true: nothing leaves this machine but through the tunnel
 # mtu-search = true                # the tunnel's MTU follows what the path to the server carries
+# cipher = \"auto\"                  # the faster one for this machine and the server's
 
 # [metrics]                        # for Prometheus
 # listen = \"127.0.0.1:9586\"        # http://127.0.0.1:9586/metrics

@@ -7,6 +7,7 @@ use sandhog::config::{self, Offload};
 use sandhog::failure::Failure;
 use sandhog::net::client::{Ipv6Outside, Mark, Options};
 use sandhog::net::dns::Method;
+use sandhog_proto::aead::Cipher;
 use sandhog_proto::secure::{Suite, User, UserStore};
 
 use crate::support::{Folder, KEY, SERVER, store, user};
@@ -469,6 +470,35 @@ fn the_two_profiles_share_no_port_no_device_and_no_network() {
     ] {
         check_server_and(&BESIDE.replace(old, new), "1", message);
     }
+}
+
+#[test]
+fn a_cipher_is_taken_by_its_name_on_both_sides_and_no_other_name_is() {
+    let folder = folder();
+    let read = |name: &str| {
+        let line = format!("cipher = \"{name}\"\n");
+        folder.write("client.toml", &(line.clone() + CLIENT));
+        folder.write("server.toml", &(line + SERVER));
+        (load_client(&folder), load_server(&folder))
+    };
+    for cipher in [Cipher::ChaCha20Poly1305, Cipher::Aes256Gcm] {
+        let (client, server) = read(cipher.name());
+        assert_eq!(client.expect("a good file").cipher, cipher);
+        assert_eq!(server.expect("a good file").cipher, cipher);
+    }
+    let (client, server) = read("auto");
+    let (client, server) = (client.expect("a good file"), server.expect("a good file"));
+    assert_eq!(
+        client.cipher, server.cipher,
+        "on one machine they come to the same"
+    );
+    let (client, server) = read("aes-128-gcm");
+    let message = client.expect_err("an unknown cipher").message();
+    assert!(
+        message.contains("`auto`, `chacha20-poly1305`, `aes-256-gcm`"),
+        "{message}"
+    );
+    server.expect_err("an unknown cipher");
 }
 
 #[test]

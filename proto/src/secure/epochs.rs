@@ -286,12 +286,7 @@ impl Epochs {
     }
 
     /// Takes the server's answer (client): the next epoch is the current one then.
-    pub(super) fn answered(
-        &mut self,
-        now: Instant,
-        new: &NewKey,
-        json: &[u8],
-    ) -> Result<(), DropReason> {
+    pub(super) fn answered(&mut self, now: Instant, new: &NewKey, json: &[u8]) -> Result<(), DropReason> {
         if Some(new.n) != self.number.checked_add(1) {
             return Err(DropReason::Unexpected);
         }

@@ -248,7 +248,12 @@ mod tests {
     fn datagram(counter: u64, plaintext: &[u8]) -> PacketBuf {
         let mut buf = PacketBuf::copied_from(plaintext);
         let nonce = session_nonce(INDEX, counter);
-        assert!(seal(&DefaultAead::new(CIPHER, &KEY), Code::Session, nonce, &mut buf));
+        assert!(seal(
+            &DefaultAead::new(CIPHER, &KEY),
+            Code::Session,
+            nonce,
+            &mut buf
+        ));
         buf
     }
 

@@ -388,8 +388,7 @@ mod tests {
 
     #[test]
     fn a_key_of_aes_seals_2_to_the_28_messages_and_is_worn_long_before() {
-        let sealer =
-            |first| Sealer::<DefaultAead>::with_counter(Cipher::Aes256Gcm, &key(), INDEX, first);
+        let sealer = |first| Sealer::<DefaultAead>::with_counter(Cipher::Aes256Gcm, &key(), INDEX, first);
         let seal = |sealer: &Sealer| sealer.seal_packet(&mut PacketBuf::copied_from(&[0x45; 20]), 1420);
         let last = sealer((1 << 28) - 1);
         assert_eq!(seal(&last), Ok((1 << 28) - 1));

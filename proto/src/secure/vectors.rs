@@ -349,11 +349,7 @@ fn rekey_values(
 }
 
 /// Which key a datagram was sealed with. Only epoch 1 has the cipher that both would like.
-fn key_of(
-    datagram: &[u8],
-    epochs: [&EpochValues; 2],
-    liked: Cipher,
-) -> (&'static str, Cipher, [u8; 32]) {
+fn key_of(datagram: &[u8], epochs: [&EpochValues; 2], liked: Cipher) -> (&'static str, Cipher, [u8; 32]) {
     let control = Psk::new(PSK).unwrap().keys();
     let index = u32::from_be_bytes(datagram[1..5].try_into().unwrap());
     let key = |text: &str| super::keys::vectors::hex(text).try_into().unwrap();

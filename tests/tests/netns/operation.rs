@@ -45,7 +45,11 @@ fn status_tells_on_both_sides_who_is_connected_and_what_was_carried() {
     let session = &server["server"]["sessions"][0];
     assert_eq!(session["login"], USER);
     assert_eq!(session["addresses"], json!([inner4, inner6]));
-    assert_eq!(session["epoch"], 0);
+    for session in [session, &client["client"]["session"]] {
+        // Changed once, for the cipher.
+        assert_eq!(session["epoch"], 1);
+        assert_eq!(session["cipher"], "aes-256-gcm");
+    }
     assert_eq!(session["bytes_received"], 3 * 84);
     for side in [&client, &server] {
         assert_eq!(side["traffic"]["packets_received"], 3, "{side}");
@@ -188,7 +192,7 @@ fn metrics_count_exactly_what_was_carried_and_name_nobody() {
     assert_eq!(sample(&server, "sandhog_sessions", ""), 1);
     assert_eq!(sample(&server, "sandhog_logins_total", ",result=\"accepted\""), 1);
     assert_eq!(sample(&client, "sandhog_status", ",status=\"connected\""), 1);
-    assert_eq!(sample(&client, "sandhog_session_epoch", ""), 0);
+    assert_eq!(sample(&client, "sandhog_session_epoch", ""), 1);
 
     let version = env!("CARGO_PKG_VERSION");
     let build = format!(",version=\"{version}\",role=\"server\",profile=\"secure\"");

@@ -35,6 +35,7 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
         offload,
         workers,
         mtu_search,
+        cipher,
         rekey_after,
         metrics,
         warnings,
@@ -69,6 +70,7 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
             seed: seed?,
         });
         client.set_rekey_after(rekey_after);
+        client.set_cipher(cipher);
         let mut life = Life {
             shell: Shell::over(client, Plane::start(queues, vec![socket])?)?,
             device,

@@ -3,6 +3,7 @@
 //! Files are read into private structures that mirror them and turned at once into [`Server`] and [`Client`], which
 //! hold only what is valid. Unknown keys, bad values and contradictions are errors with file, line and column.
 
+mod cipher;
 pub mod classic;
 mod device;
 mod metrics;

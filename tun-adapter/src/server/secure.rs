@@ -34,7 +34,8 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     warn_of_files(&config.warnings);
     let protocol = config.protocol(random::bytes()?, Some(clock::unix_origin()));
-    let server = secure::Server::new(protocol).map_err(|error| config.users_file.explain(&error))?;
+    let mut server = secure::Server::new(protocol).map_err(|error| config.users_file.explain(&error))?;
+    server.set_cipher(config.cipher);
     if config.users.is_empty() {
         warn!("nobody can log in yet: `sandhog user add` adds users, and SIGHUP has them taken up");
     }

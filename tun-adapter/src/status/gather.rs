@@ -156,6 +156,7 @@ impl SessionStatus {
         Self {
             age_seconds: seconds(now, info.since),
             epoch: info.epoch,
+            cipher: info.cipher.to_string(),
             key_seconds: seconds(now, info.keys_since),
             last_received_seconds: seconds(now, info.last_heard),
             packets_received: info.traffic.packets_in,

@@ -149,12 +149,15 @@ pub struct UserSession {
 }
 
 /// A session.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub struct SessionStatus {
     /// Since when it is.
     pub age_seconds: u64,
     /// How often it has changed its keys.
     pub epoch: u32,
+    /// With what its packets are sealed.
+    #[serde(default)]
+    pub cipher: String,
     /// Since when the present keys are used.
     pub key_seconds: u64,
     /// When the other side gave a sign of life last.

@@ -103,9 +103,10 @@ impl Display for SessionStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "for {}, last sign of life {} ago, keys changed {} times, {} ago",
+            "for {}, last sign of life {} ago, {}, keys changed {} times, {} ago",
             Span(self.age_seconds),
             Span(self.last_received_seconds),
+            self.cipher,
             self.epoch,
             Span(self.key_seconds)
         )

@@ -301,7 +301,12 @@ fn session_messages_are_written_as_the_protocol_says() {
 #[test]
 fn a_cipher_that_nobody_knows_is_no_wish_and_no_choice() {
     for name in ["null", "AES-256-GCM", ""] {
-        let json = |t| format!(r#"{{"t":"{t}","n":1,"idx":9,"pk":"{}","cipher":"{name}"}}"#, zeros(32));
+        let json = |t| {
+            format!(
+                r#"{{"t":"{t}","n":1,"idx":9,"pk":"{}","cipher":"{name}"}}"#,
+                zeros(32)
+            )
+        };
         let Ok(Message::Rekey(wish)) = Message::parse(json("rekey").as_bytes()) else {
             panic!("a request for keys");
         };

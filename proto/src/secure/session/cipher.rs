@@ -105,10 +105,17 @@ fn what_only_one_of_them_likes_is_not_used() {
     let mut client_only = Ends::new([AES, CHACHA], 1420);
     assert_eq!(client_only.talk(Instant::ZERO)[..2], ["rekey", "rekeyed"]);
     assert_eq!(client_only.ciphers(), [CHACHA, CHACHA]);
-    assert_eq!(client_only.client.info().epoch, 1, "the keys are new ones all the same");
+    assert_eq!(
+        client_only.client.info().epoch,
+        1,
+        "the keys are new ones all the same"
+    );
     let mut server_only = Ends::new([CHACHA, AES], 1420);
     assert_eq!(server_only.talk(Instant::ZERO), [""; 0], "nobody asks");
-    assert_eq!(server_only.talk(Instant::from_secs(120))[..2], ["rekey", "rekeyed"]);
+    assert_eq!(
+        server_only.talk(Instant::from_secs(120))[..2],
+        ["rekey", "rekeyed"]
+    );
     assert_eq!(server_only.ciphers(), [CHACHA, CHACHA]);
 }
 

@@ -219,6 +219,9 @@ pub(super) fn opened(cipher: Cipher, key: &[u8; 32], datagram: &[u8]) -> Vec<u8>
         _ => Code::Session,
     };
     let mut buf = PacketBuf::copied_from(datagram);
-    assert!(open(&DefaultAead::new(cipher, key), code, &mut buf), "another key");
+    assert!(
+        open(&DefaultAead::new(cipher, key), code, &mut buf),
+        "another key"
+    );
     buf.to_vec()
 }

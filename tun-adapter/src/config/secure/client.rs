@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sandhog_proto::IpPrefix;
+use sandhog_proto::aead::Cipher;
 use sandhog_proto::secure::{Login, MIN_REKEY_AFTER, Psk, REKEY_AFTER};
 use serde::Deserialize;
 use toml::Spanned;
 use zeroize::Zeroizing;
 
+use crate::config::cipher::Choice;
 use crate::config::device::NameTable;
 use crate::config::metrics::MetricsTable;
 use crate::config::secret::{SecretSetting, find_password, read_secret};
@@ -40,6 +42,8 @@ pub struct Client {
     pub workers: usize,
     /// Whether to look for the largest packet that the path carries.
     pub mtu_search: bool,
+    /// With what packets are sealed, if the server would rather have it as well.
+    pub cipher: Cipher,
     /// How long keys are used at the most.
     pub rekey_after: Duration,
     /// Where metrics are given out, if at all.
@@ -74,6 +78,8 @@ struct ClientFile {
     #[serde(default)]
     workers: Workers,
     mtu_search: Option<bool>,
+    #[serde(default)]
+    cipher: Choice,
     rekey_after: Option<Spanned<u64>>,
     metrics: Option<MetricsTable>,
 }
@@ -118,6 +124,7 @@ impl Client {
             offload: file.offload,
             workers: file.workers.0,
             mtu_search: file.mtu_search.unwrap_or(true),
+            cipher: file.cipher.into(),
             rekey_after,
             metrics: Metrics::read(source, file.metrics)?,
             warnings,

@@ -5,10 +5,12 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use sandhog_proto::IpPrefix;
+use sandhog_proto::aead::Cipher;
 use sandhog_proto::secure::{self, ConfigError, Psk, ServerConfig, ServerSetup, Suite, UserStore};
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::config::cipher::Choice;
 use crate::config::classic::{self, ServerTable};
 use crate::config::device::DeviceTable;
 use crate::config::metrics::MetricsTable;
@@ -44,6 +46,8 @@ pub struct Server {
     pub offload: Offload,
     /// How many threads move packets, at least one.
     pub workers: usize,
+    /// With what packets are sealed, if their client would rather have it as well.
+    pub cipher: Cipher,
     /// Whether the machine becomes a router for them.
     pub forwarding: Forwarding,
     /// A server of the classic profile that runs beside it, on a device of its own.
@@ -109,6 +113,8 @@ struct ServerFile {
     offload: Offload,
     #[serde(default)]
     workers: Workers,
+    #[serde(default)]
+    cipher: Choice,
     metrics: Option<MetricsTable>,
 }
 
@@ -182,6 +188,7 @@ impl Server {
             clients: Offer::read(source, file.clients.map(Spanned::into_inner))?,
             offload: file.offload,
             workers: file.workers.0,
+            cipher: file.cipher.into(),
             metrics,
             warnings,
         };

@@ -82,6 +82,7 @@ fn session(packets: u64) -> SessionStatus {
     SessionStatus {
         age_seconds: 80,
         epoch: 2,
+        cipher: "aes-256-gcm".to_owned(),
         key_seconds: 70,
         last_received_seconds: 6,
         packets_received: packets,
