@@ -62,6 +62,7 @@ builtins! {
     "rebind-port",
     "rebind-addr",
     "path-mtu",
+    "cipher-change",
     "classic-first-light" is classic "first-light" ["tunnel.txt"],
     "classic-clean-login" is classic "clean-login",
     "classic-auth-timeout" is classic "auth-timeout",

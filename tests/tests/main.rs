@@ -30,6 +30,7 @@ macro_rules! for_every_scenario {
             rebind_port "rebind-port",
             rebind_addr "rebind-addr",
             path_mtu "path-mtu",
+            cipher_change "cipher-change",
             classic_first_light "classic-first-light",
             classic_clean_login "classic-clean-login",
             classic_auth_timeout "classic-auth-timeout",

@@ -493,7 +493,8 @@ fn a_cipher_is_taken_by_its_name_on_both_sides_and_no_other_name_is() {
         "on one machine they come to the same"
     );
     let (client, server) = read("aes-128-gcm");
-    let message = client.expect_err("an unknown cipher").message();
+    let failure = client.expect_err("an unknown cipher");
+    let message = failure.message();
     assert!(
         message.contains("`auto`, `chacha20-poly1305`, `aes-256-gcm`"),
         "{message}"

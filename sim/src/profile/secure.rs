@@ -170,7 +170,8 @@ pub(super) fn server(server: &Server, changes: VecDeque<(Instant, Change)>) -> M
     let server = server.clone();
     Arc::new(move |boot| {
         let config = config(&server, &users, boot.seed);
-        let peer = secure::Server::new(config).expect("the scenario was validated");
+        let mut peer = secure::Server::new(config).expect("the scenario was validated");
+        peer.set_cipher(server.cipher.into());
         match changes.is_empty() {
             true => Box::new(peer),
             false => Box::new(Operated::new(peer, users.clone(), changes.clone())),
@@ -181,9 +182,9 @@ pub(super) fn server(server: &Server, changes: VecDeque<(Instant, Change)>) -> M
 pub(super) fn client(client: &Client, server: SocketAddr) -> MakePeer {
     let login = Login::new(&client.login).expect("the scenario was validated");
     let password = Zeroizing::new(client.password.clone());
-    let mtu_search = client.mtu_search;
+    let (mtu_search, cipher) = (client.mtu_search, client.cipher);
     Arc::new(move |boot| {
-        Box::new(secure::Client::new(secure::ClientConfig {
+        let mut peer = secure::Client::new(secure::ClientConfig {
             psk: Psk::new(PSK).expect("it is neither zero nor published"),
             login: login.clone(),
             password: password.clone(),
@@ -191,6 +192,8 @@ pub(super) fn client(client: &Client, server: SocketAddr) -> MakePeer {
             server,
             mtu_search,
             seed: boot.seed,
-        }))
+        });
+        peer.set_cipher(cipher.into());
+        Box::new(peer)
     })
 }

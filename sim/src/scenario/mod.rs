@@ -129,12 +129,36 @@ pub struct Server {
     /// Largest inner packet in bytes.
     #[serde(default = "default_mtu")]
     pub mtu: u16,
+    /// What it seals with for clients that say the same; in the secure profile only.
+    #[serde(default)]
+    pub cipher: Cipher,
     /// Who may log in.
     #[serde(default, rename = "user")]
     pub users: Vec<User>,
     /// What its inner host offers.
     #[serde(default)]
     pub serve: Serve,
+}
+
+/// What a side would like to seal with. A session begins with the first, and stays with it if the sides differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum Cipher {
+    /// What everybody has (RFC 8439).
+    #[default]
+    #[serde(rename = "chacha20-poly1305")]
+    ChaCha20Poly1305,
+    /// What is faster on many processors (NIST SP 800-38D).
+    #[serde(rename = "aes-256-gcm")]
+    Aes256Gcm,
+}
+
+impl From<Cipher> for sandhog_proto::aead::Cipher {
+    fn from(cipher: Cipher) -> Self {
+        match cipher {
+            Cipher::ChaCha20Poly1305 => Self::ChaCha20Poly1305,
+            Cipher::Aes256Gcm => Self::Aes256Gcm,
+        }
+    }
 }
 
 /// A user as the server knows them.
@@ -182,6 +206,9 @@ pub struct Client {
     /// Whether the client looks for the largest packet that the path carries; in the secure profile only.
     #[serde(default)]
     pub mtu_search: bool,
+    /// What it seals with if its server says the same; in the secure profile only.
+    #[serde(default)]
+    pub cipher: Cipher,
     /// The server's name.
     pub server: String,
     /// The name to log in with.

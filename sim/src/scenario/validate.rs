@@ -11,7 +11,7 @@ use sandhog_proto::IpPrefix;
 
 use super::error::suggestion;
 use super::source::Step as At;
-use super::{Client, Link, Profile, Scenario, Server, Step};
+use super::{Cipher, Client, Link, Profile, Scenario, Server, Step};
 
 /// A mistake and the way to the value that made it.
 pub(super) struct Mistake<'a> {
@@ -140,6 +140,7 @@ fn validate_hosts(scenario: &Scenario) -> Checked<'_> {
     for (index, server) in scenario.servers.iter().enumerate() {
         validate_users(scenario.profile, index, server)?;
         validate_files(index, server)?;
+        validate_cipher(scenario.profile, "server", index, server.cipher)?;
         scenario
             .profile
             .check_server(server)
@@ -167,6 +168,17 @@ fn validate_inner<'a>(host: &[At<'a>; 2], inner: &[String]) -> Checked<'a> {
     if inner.is_empty() || inner.len() > 4 {
         let path = [host[0], host[1], At::Key("inner")];
         return Err(mistake(&path, "a host has 1 to 4 inner addresses"));
+    }
+    Ok(())
+}
+
+/// A wish that the profile knows nothing of.
+fn validate_cipher<'a>(profile: Profile, table: &'static str, index: usize, cipher: Cipher) -> Checked<'a> {
+    if profile == Profile::Classic && cipher != Cipher::default() {
+        return Err(mistake(
+            &[At::Key(table), At::Index(index), At::Key("cipher")],
+            "the classic profile has one cipher, chacha20-poly1305",
+        ));
     }
     Ok(())
 }
@@ -249,6 +261,7 @@ fn validate_client<'a>(scenario: &'a Scenario, index: usize, client: &'a Client)
             "the classic profile has nothing to search the path's MTU with",
         ));
     }
+    validate_cipher(scenario.profile, "client", index, client.cipher)?;
     for (number, step) in client.steps.iter().enumerate() {
         let path = [
             At::Key("client"),

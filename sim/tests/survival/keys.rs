@@ -1,4 +1,4 @@
-//! Keys that change and times that are kept: rows 19, 56, 57, 63 and 64.
+//! Keys that change and times that are kept: rows 19, 56 to 58, 63 and 64.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use sandhog_sim::setup::Setup;
 use sandhog_sim::{Run, Scenario};
 
 use crate::support::{
-    ALICE, SERVER, between, ends, healed, logins, ms, pings, records, run, run_both, scenario, sent, started,
-    statuses,
+    ALICE, SERVER, between, ends, healed, logins, ms, pings, records, run, run_both, run_builtin, scenario,
+    sent, started, statuses,
 };
 
 /// When `host` began to seal with the keys of which epoch.
@@ -281,5 +281,32 @@ fn a_day_of_silence_costs_the_pings_and_the_rekeys_and_not_one_datagram_more() {
             rekeys.len()
         );
         assert_eq!((logins(&run).len(), ends(&run)), (1, vec![]), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_cipher_that_both_would_rather_have_is_agreed_on_in_the_middle_of_a_download_without_a_loss() {
+    for seed in 0..5 {
+        let run = run_builtin("cipher-change", seed);
+        let [(client, 1)] = epochs(&run, ALICE)[..] else {
+            panic!("seed {seed}: {:?}", epochs(&run, ALICE))
+        };
+        let [(server, 1)] = epochs(&run, SERVER)[..] else {
+            panic!("seed {seed}: {:?}", epochs(&run, SERVER))
+        };
+        assert!(client < server, "seed {seed}: the client is first to use it");
+        let asked = sent(&run, ALICE, "rekey");
+        assert_eq!(asked.len(), 2, "seed {seed}: the first answer was lost");
+        let (came_up, _) = statuses(&run, ALICE)[1];
+        assert_eq!(asked[0], came_up, "seed {seed}: asked at once");
+        assert!(
+            sent(&run, SERVER, "data").iter().any(|at| *at > server),
+            "seed {seed}: the download has not ended yet"
+        );
+        let dropped = run
+            .records
+            .iter()
+            .filter(|record| matches!(record.what, What::Dropped { .. }));
+        assert_eq!(dropped.count(), 0, "seed {seed}");
     }
 }
