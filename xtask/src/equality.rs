@@ -175,7 +175,7 @@ pub(crate) fn native_digests(seeds: Seeds) -> Result<String> {
 
 fn build(columns: &[&Column]) -> Result<()> {
     if columns.iter().any(|column| column.needs.is_empty()) {
-        shell::run(&mut shell::cargo("build --quiet --workspace --bin digests"))?;
+        shell::build_all()?;
     }
     if columns.iter().any(|column| column.name.starts_with("wasi-")) {
         let build = format!("build --quiet {ON_WASI} --bin digests --target wasm32-wasip1");

@@ -17,7 +17,6 @@ const LONG_DOWNLOAD: &str = "1024";
 /// # Errors
 /// One fails, or there is none.
 pub(crate) fn run(strict: bool, long: bool) -> Result<()> {
-    build_the_programs()?;
     // More at a time than there are processors: most of the time they wait.
     // All of the workspace, for its features: with others, everything would be compiled once more.
     let mut command = shell::cargo("test --workspace --test main netns:: -- --nocapture --test-threads 8");
@@ -28,16 +27,6 @@ pub(crate) fn run(strict: bool, long: bool) -> Result<()> {
         command.env("SANDHOG_DOWNLOAD_MIB", LONG_DOWNLOAD);
     }
     print_with_table(command.env("INSTA_UPDATE", "no"))
-}
-
-/// The tests start the programs that lie beside them; building tests alone does not make them.
-///
-/// # Errors
-/// They do not compile.
-pub(crate) fn build_the_programs() -> Result<()> {
-    shell::run(&mut shell::cargo(
-        "build --quiet --workspace --bin sandhog --bin sandhog-sim",
-    ))
 }
 
 fn print_with_table(command: &mut Command) -> Result<()> {

@@ -35,6 +35,16 @@ pub(crate) fn scratch(name: &str) -> Result<PathBuf> {
 pub(crate) fn command(program: &str, line: &str) -> Command {
     let mut command = Command::new(program);
     command.args(line.split_whitespace()).current_dir(root());
+    // What cargo told this program of its own package is no concern of others. Build scripts look at it: `ring`, and all
+    // that needs it, would be built once more whenever cargo is called by hand.
+    for (name, _) in env::vars_os() {
+        if name
+            .to_str()
+            .is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
+        {
+            command.env_remove(name);
+        }
+    }
     command
 }
 
@@ -59,6 +69,15 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
         .with_context(|| format!("cannot start `{}`", display(command)))?;
     ensure!(status.success(), "`{}` ended with {status}", display(command));
     Ok(())
+}
+
+/// Builds all tests, and with them all programs, into `debug`. Programs alone would have fewer features, and everything would
+/// be compiled once more.
+///
+/// # Errors
+/// They do not compile.
+pub(crate) fn build_all() -> Result<()> {
+    run(&mut cargo("test --quiet --workspace --no-run"))
 }
 
 /// Runs a command and returns what it wrote to its standard output.

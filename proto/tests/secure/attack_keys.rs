@@ -458,6 +458,7 @@ fn keys_passwords_and_the_states_of_a_login_are_erased_when_dropped() {
     zeroized_value(&config.psk);
     zeroized_value(&config.password);
     zeroized_value(&setup().to_bytes());
+    zeroized::<aes_gcm::Aes256Gcm>();
     zeroized::<chacha20poly1305::ChaCha20Poly1305>();
     // What the crate keeps of OPAQUE is these types of the library.
     zeroized::<opaque_ke::ClientLogin<Parts>>();

@@ -103,11 +103,11 @@ impl Display for SessionStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "for {}, last sign of life {} ago, {}, keys changed {} times, {} ago",
+            "for {}, last sign of life {} ago, {}, keys changed {}, {} ago",
             Span(self.age_seconds),
             Span(self.last_received_seconds),
             self.cipher,
-            self.epoch,
+            Times(self.epoch),
             Span(self.key_seconds)
         )
     }
@@ -126,6 +126,18 @@ impl Display for Traffic {
 
 fn line(f: &mut fmt::Formatter<'_>, name: &str, value: &str) -> fmt::Result {
     writeln!(f, "  {name}: {value}")
+}
+
+/// How often, as "once" or "12 times".
+struct Times(u32);
+
+impl Display for Times {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            1 => f.write_str("once"),
+            many => write!(f, "{many} times"),
+        }
+    }
 }
 
 /// Seconds, as "3 h 20 min".

@@ -7,21 +7,13 @@ use anyhow::Result;
 use super::snapshots;
 use crate::{netns, package, page, shell, step::Session, wasm::ON_WASI};
 
-/// All tests on this machine. The snapshots they look at are noted for the step after.
+/// All tests on this machine, the core with `ring`, since the program has that; on WebAssembly it is without. The snapshots
+/// they look at are noted for the step after.
 pub(super) fn native(session: &Session) -> Result<()> {
-    netns::build_the_programs()?;
     snapshots::noting_references(|references| {
         let mut command = shell::cargo("test --quiet --workspace");
         shell::run(settle(&mut command, session).env(snapshots::REFERENCES, references))
-    })?;
-    with_the_other_cipher(session)
-}
-
-/// The core's own tests once more with `ring`: each vector, and each byte beside the portable cipher's.
-fn with_the_other_cipher(session: &Session) -> Result<()> {
-    let mut command =
-        shell::cargo("test --quiet --package sandhog-proto --features ring --lib --test crypto");
-    shell::run(settle(&mut command, session))
+    })
 }
 
 /// The tests of all that must run in WebAssembly; `tests/wasi/runner.mjs` runs them.
@@ -43,7 +35,7 @@ pub(super) fn namespaces(session: &Session) -> Result<()> {
 
 /// The Debian package of the program that the tests start.
 pub(super) fn package(session: &Session) -> Result<()> {
-    netns::build_the_programs()?;
+    shell::build_all()?;
     package::check(session)
 }
 
