@@ -11,7 +11,8 @@ const FILES: [(&str, &str); 6] = [
     ("attack_replay", include_str!("attack_replay.rs")),
 ];
 
-const INSIDE: [(&str, &str); 2] = [
+const INSIDE: [(&str, &str); 3] = [
+    ("cipher", include_str!("../../src/secure/session/cipher.rs")),
     ("theft", include_str!("../../src/secure/session/theft.rs")),
     ("memory", include_str!("../../src/secure/memory.rs")),
 ];

@@ -130,6 +130,7 @@ fn aes_is_not_used_for_packets_longer_than_its_limit_was_reckoned_with() {
     assert_eq!(jumbo.ciphers(), [CHACHA, CHACHA]);
 }
 
+/// Attack 22: downgrade, and its contrary.
 #[test]
 fn a_client_takes_no_cipher_that_it_did_not_ask_for() {
     let mut ends = Ends::new([CHACHA, CHACHA], 1420);
