@@ -76,7 +76,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "equality",
-        about: "every built-in scenario: all engines and targets give the committed digests for 8 seeds, the event engine for 50",
+        about: "every built-in scenario: all engines and targets give the committed digests for 4 seeds, the event engine for 50",
         needs: &[NODE, NPM, CHROMIUM, WASM_WASI, WASM_UNKNOWN],
         check: equality::check,
     },

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::snapshots;
-use crate::{netns, package, page, shell, step::Session, wasm::ON_WASI};
+use crate::{netns, package, page, shell, step::Session, wasm::TESTS_ON_WASI};
 
 /// All tests on this machine but for those in network namespaces, which have a step of their own. The core has `ring`, since
 /// the program has it; on WebAssembly it is without. The snapshots they look at are noted for the step after.
@@ -18,8 +18,7 @@ pub(super) fn native(session: &Session) -> Result<()> {
 
 /// The tests of all that must run in WebAssembly; `tests/wasi/runner.mjs` runs them.
 pub(super) fn wasi(session: &Session) -> Result<()> {
-    let mut command = shell::cargo(&format!("test --target wasm32-wasip1 {ON_WASI} --lib --tests"));
-    shell::run(settle(&mut command, session))
+    shell::run(settle(&mut shell::cargo(TESTS_ON_WASI), session))
 }
 
 /// The tests of the page, in a browser without a window. The digest it must show is the committed one.
