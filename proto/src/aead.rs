@@ -156,18 +156,14 @@ impl fmt::Debug for Portable {
 ///
 /// `None` is a key that `ring` did not take, which 32 bytes never are.
 #[cfg(feature = "ring")]
-pub struct Ring {
-    cipher: Cipher,
-    key: Option<ring::aead::LessSafeKey>,
-}
+pub struct Ring(Option<ring::aead::LessSafeKey>);
 
 #[cfg(feature = "ring")]
 impl Ring {
-    fn key(cipher: Cipher, bytes: &[u8; KEY_LEN]) -> Option<ring::aead::LessSafeKey> {
-        let algorithm = match cipher {
-            Cipher::ChaCha20Poly1305 => &ring::aead::CHACHA20_POLY1305,
-            Cipher::Aes256Gcm => &ring::aead::AES_256_GCM,
-        };
+    fn key(
+        algorithm: &'static ring::aead::Algorithm,
+        bytes: &[u8; KEY_LEN],
+    ) -> Option<ring::aead::LessSafeKey> {
         ring::aead::UnboundKey::new(algorithm, bytes)
             .ok()
             .map(ring::aead::LessSafeKey::new)
@@ -176,17 +172,21 @@ impl Ring {
     /// Puts another key where the key was: `ring` does not erase its keys by itself. One of the same cipher, which takes the
     /// same bytes.
     fn erase(&mut self) {
-        self.key = Self::key(self.cipher, &[0; KEY_LEN]);
+        let algorithm = self.0.as_ref().map(ring::aead::LessSafeKey::algorithm);
+        self.0 = algorithm.and_then(|algorithm| Self::key(algorithm, &[0; KEY_LEN]));
         // Somebody might look, as far as the compiler knows: the write stays.
-        core::hint::black_box(&self.key);
+        core::hint::black_box(&self.0);
     }
 }
 
 #[cfg(feature = "ring")]
 impl Aead for Ring {
     fn new(cipher: Cipher, key: &[u8; KEY_LEN]) -> Self {
-        let key = Self::key(cipher, key);
-        Self { cipher, key }
+        let algorithm = match cipher {
+            Cipher::ChaCha20Poly1305 => &ring::aead::CHACHA20_POLY1305,
+            Cipher::Aes256Gcm => &ring::aead::AES_256_GCM,
+        };
+        Self(Self::key(algorithm, key))
     }
 
     fn seal(
@@ -196,7 +196,7 @@ impl Aead for Ring {
         body: &mut [u8],
     ) -> Result<[u8; TAG_LEN], AeadError> {
         let nonce = ring::aead::Nonce::assume_unique_for_key(*nonce);
-        self.key
+        self.0
             .as_ref()
             .and_then(|key| {
                 key.seal_in_place_separate_tag(nonce, ring::aead::Aad::from(associated), body)
@@ -216,7 +216,7 @@ impl Aead for Ring {
     ) -> Result<(), AeadError> {
         let nonce = ring::aead::Nonce::assume_unique_for_key(*nonce);
         let associated = ring::aead::Aad::from(associated);
-        let key = self.key.as_ref().ok_or(AeadError)?;
+        let key = self.0.as_ref().ok_or(AeadError)?;
         key.open_in_place_separate_tag(nonce, associated, (*tag).into(), body, 0..)
             .map(|_| ())
             .map_err(|_| AeadError)

@@ -35,13 +35,11 @@ pub(crate) fn scratch(name: &str) -> Result<PathBuf> {
 pub(crate) fn command(program: &str, line: &str) -> Command {
     let mut command = Command::new(program);
     command.args(line.split_whitespace()).current_dir(root());
-    // What cargo told this program of its own package is no concern of others. Build scripts look at it: `ring`, and all
-    // that needs it, would be built once more whenever cargo is called by hand.
+    // What cargo told this program of its own package is no concern of others. Build scripts look at it: `ring`, and all that
+    // needs it, would be built once more whenever cargo is called by hand.
+    let is_told = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
     for (name, _) in env::vars_os() {
-        if name
-            .to_str()
-            .is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"))
-        {
+        if name.to_str().is_some_and(is_told) {
             command.env_remove(name);
         }
     }

@@ -40,7 +40,6 @@ pub(super) struct Indices {
 
 /// The two handles of one epoch. A data plane may hold them as well.
 struct Epoch {
-    cipher: Cipher,
     sealer: Arc<Sealer>,
     opener: Arc<Opener>,
 }
@@ -52,7 +51,6 @@ impl Epoch {
             Role::Server => (&keys.down, &keys.up),
         };
         Self {
-            cipher,
             sealer: Arc::new(Sealer::new(cipher, seal, indices.theirs)),
             opener: Arc::new(Opener::new(cipher, open, indices.ours)),
         }
@@ -128,8 +126,8 @@ impl Epochs {
     }
 
     /// The cipher that is sealed with.
-    pub(super) const fn cipher(&self) -> Cipher {
-        self.current.cipher
+    pub(super) fn cipher(&self) -> Cipher {
+        self.current.sealer.cipher()
     }
 
     /// Since when the present keys are used.

@@ -28,8 +28,7 @@ pub const MAX_FAILED_OPENS: u64 = 1 << 36;
 /// Threads may share it. Each datagram is given out once, whatever order and however often it comes.
 pub struct Opener<A = DefaultAead> {
     aead: A,
-    /// After how many messages of the other side the key is worn.
-    worn_after: u64,
+    cipher: Cipher,
     index: u32,
     window: Mutex<Window>,
     failed: AtomicU64,
@@ -68,7 +67,7 @@ impl<A: Aead> Opener<A> {
     pub fn with_failures(cipher: Cipher, key: &[u8; KEY_LEN], index: u32, failed: u64) -> Self {
         Self {
             aead: A::new(cipher, key),
-            worn_after: Limits::of(cipher).rekey_after,
+            cipher,
             index,
             window: Mutex::new(Window::new()),
             failed: AtomicU64::new(failed),
@@ -84,7 +83,7 @@ impl<A: Aead> Opener<A> {
     /// Whether the other side has sealed so many messages that another key should take the place of this one.
     #[must_use]
     pub fn is_worn(&self) -> bool {
-        self.window.lock().next() >= self.worn_after
+        self.window.lock().next() >= Limits::of(self.cipher).rekey_after
     }
 
     /// Opens the datagram in `buf`: afterwards `buf` is its body, padding cut off.

@@ -60,7 +60,7 @@ const MAX_DATAGRAM_LEN: usize = 65_507;
 /// Threads may share it: every datagram gets a counter of its own.
 pub struct Sealer<A = DefaultAead> {
     aead: A,
-    limits: Limits,
+    cipher: Cipher,
     receiver_index: u32,
     next: AtomicU64,
 }
@@ -79,7 +79,7 @@ impl<A: Aead> Sealer<A> {
     pub fn with_counter(cipher: Cipher, key: &[u8; KEY_LEN], receiver_index: u32, first: u64) -> Self {
         Self {
             aead: A::new(cipher, key),
-            limits: Limits::of(cipher),
+            cipher,
             receiver_index,
             next: AtomicU64::new(first),
         }
@@ -144,10 +144,16 @@ impl<A: Aead> Sealer<A> {
         self.next.fetch_max(next, Ordering::Relaxed);
     }
 
+    /// What it seals with.
+    #[must_use]
+    pub const fn cipher(&self) -> Cipher {
+        self.cipher
+    }
+
     /// Whether the key has sealed so many messages that another one should take its place.
     #[must_use]
     pub fn is_worn(&self) -> bool {
-        self.messages() >= self.limits.rekey_after
+        self.messages() >= Limits::of(self.cipher).rekey_after
     }
 
     /// How many messages have been sealed; also the counter of the next.
@@ -176,7 +182,7 @@ impl<A: Aead> Sealer<A> {
     /// one order for all threads.
     fn take_counter(&self) -> Result<u64, SealError> {
         let step = |counter: u64| {
-            (counter < self.limits.reject_after || planted(Mutant::SealWithoutLimit)).then(|| {
+            (counter < Limits::of(self.cipher).reject_after || planted(Mutant::SealWithoutLimit)).then(|| {
                 let mask = if planted(Mutant::CounterWraps) {
                     0xff
                 } else {

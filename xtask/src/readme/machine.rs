@@ -106,7 +106,7 @@ impl Machine {
     pub(super) fn command(&self, program: &str, arguments: &[&str]) -> Command {
         let path = std::env::var("PATH").unwrap_or_default();
         let first = self.folder.join("first");
-        let mut command = Command::new("nsenter");
+        let mut command = shell::command("nsenter", "");
         command
             .args(["--target", &self.pid, "--mount", "--net", "--pid"])
             .args(["sh", "-c", "cd \"$0\" && exec \"$@\""])
