@@ -47,13 +47,16 @@ impl Down {
         }
     }
 
-    /// Moves what the socket has at present, up to a bound.
-    pub(super) fn run(&mut self, receiving: &mut Receiving<'_>) {
+    /// Moves what the socket has at present, up to a bound. Whether there was a packet for the device.
+    pub(super) fn run(&mut self, receiving: &mut Receiving<'_>) -> bool {
         let count = match receiving.socket.receive(&mut self.memory, &mut self.trains) {
             Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
             // An ICMP error about an earlier datagram, for instance. Reading it has cleared it.
-            Err(error) => return receiving.troubles.report("receive a datagram", &error),
+            Err(error) => {
+                receiving.troubles.report("receive a datagram", &error);
+                return false;
+            }
         };
         // Not before: no datagram may be older than what is known of its session.
         let paths = receiving.shared.paths.load();
@@ -68,13 +71,14 @@ impl Down {
             }
         }
         account.settle(receiving.counters);
-        self.write(receiving);
+        let has_packets = self.write(receiving);
         let surplus = receiving.shared.inbox.put(&mut self.datagrams, &mut self.notices);
         // Those that the peer gets, it counts itself.
         receiving.counters.datagrams_in += surplus.datagrams;
         receiving
             .counters
             .count_drops(DropReason::Overloaded, surplus.datagrams + surplus.messages);
+        has_packets
     }
 
     fn take<'a>(
@@ -135,9 +139,12 @@ impl Down {
         Ok(())
     }
 
-    /// Gives the device what was opened. What it does not take is lost, as in a full queue of the network.
-    fn write(&mut self, receiving: &mut Receiving<'_>) {
+    /// Gives the device what was opened. What it does not take is lost, as in a full queue of the network. Whether there was
+    /// anything.
+    fn write(&mut self, receiving: &mut Receiving<'_>) -> bool {
+        let mut has_packets = false;
         self.coalescer.drain(&self.memory, |parts, packets| {
+            has_packets = true;
             if let Err(error) = receiving.queue.write(parts) {
                 receiving
                     .troubles
@@ -152,6 +159,7 @@ impl Down {
                 sched_yield();
             }
         });
+        has_packets
     }
 }
 

@@ -57,16 +57,16 @@ impl Worker {
             if ready.stop {
                 return Ok(());
             }
-            if ready.socket {
-                down.run(&mut Receiving {
+            // What the device is given, it often answers on the spot: a ping, a segment of TCP.
+            let has_written = ready.socket
+                && down.run(&mut Receiving {
                     queue: &self.queue,
                     socket: &self.socket,
                     shared: &self.shared,
                     counters: &mut books.counters,
                     troubles: &mut troubles,
                 });
-            }
-            let result = if ready.queue {
+            let result = if ready.queue || has_written {
                 up.run(&mut Sending {
                     queue: &self.queue,
                     socket: &self.socket,

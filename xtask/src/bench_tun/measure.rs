@@ -14,6 +14,10 @@ use crate::shell;
 const IDLE: Duration = Duration::from_secs(10);
 /// Bytes of the short datagrams.
 const SHORT: &str = "64";
+/// Pings in a batch.
+const PINGS: &str = "50";
+/// Batches of pings to each peer in one turn.
+const BATCHES: u32 = 20;
 
 /// What came out of one peer's turns.
 #[derive(Debug, Default)]
@@ -28,7 +32,7 @@ pub(super) struct Figures {
     pub(super) cost: Vec<f64>,
     /// Datagrams of 64 bytes that arrive in a second when as many are sent as the sender can.
     pub(super) datagrams: Vec<f64>,
-    /// Median time of a ping and its answer in microseconds.
+    /// Median time of a ping and its answer in each batch, in microseconds.
     pub(super) ping: Vec<f64>,
     /// Share of one processor, in percent, that each daemon takes while nothing is sent.
     pub(super) idle: Vec<f64>,
@@ -36,13 +40,23 @@ pub(super) struct Figures {
     pub(super) resident: Vec<u64>,
 }
 
-/// One turn of a peer.
+/// Pings to all peers in small batches, by turns. How long a sleeping thread takes to wake up changes from second to second
+/// by more than the peers differ; so each of them gets its share of every second.
+pub(super) fn pings(world: &World, peers: &[Peer], figures: &mut [Figures]) -> Result<()> {
+    for _ in 0..BATCHES {
+        for (peer, figures) in peers.iter().zip(figures.iter_mut()) {
+            figures.ping.push(ping(&world.client, &peer.address)?);
+        }
+    }
+    Ok(())
+}
+
+/// One turn of a peer, but for the pings.
 pub(super) fn take(world: &World, peer: &Peer, seconds: u32, figures: &mut Figures) -> Result<()> {
     let tcp = |arguments: &[&str]| {
         let report = iperf3(&world.client, &peer.address, seconds, arguments)?;
         number(&report, "/end/sum_received/bits_per_second")
     };
-    figures.ping.push(ping(&world.client, &peer.address)?);
     let before = busy_time()?;
     let up = tcp(&[])?;
     let busy = (busy_time()? - before).as_nanos() as f64;
@@ -83,10 +97,10 @@ fn number(report: &Value, pointer: &str) -> Result<f64> {
     value.with_context(|| format!("iperf3's report has no {pointer}"))
 }
 
-/// The median of 500 pings, one each 2 ms, in microseconds.
+/// The median of a batch of pings, one each 2 ms, in microseconds.
 fn ping(space: &Space, address: &str) -> Result<f64> {
     let mut command = space.command("ping");
-    let text = shell::read(command.args(["-n", "-i", "0.002", "-c", "500", address]))?;
+    let text = shell::read(command.args(["-n", "-i", "0.002", "-c", PINGS, address]))?;
     let times: Vec<f64> = text.lines().filter_map(time_of).collect();
     let median = super::report::median(&times).context("ping says no times")?;
     Ok(median * 1000.0)

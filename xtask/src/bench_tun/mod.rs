@@ -91,6 +91,8 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         .collect::<Result<Vec<_>>>()?;
     let mut figures: Vec<Figures> = names.iter().map(|_| Figures::default()).collect();
     for run in 1..=options.runs {
+        println!("-- turn {run} of {}: pings", options.runs);
+        measure::pings(&world, &peers, &mut figures)?;
         for (peer, figures) in peers.iter().zip(&mut figures) {
             println!("-- turn {run} of {}: {}", options.runs, peer.name.word());
             measure::take(&world, peer, options.seconds, figures)?;

@@ -50,13 +50,13 @@ impl Peer {
             Name::Direct => (World::SERVER.to_owned(), Vec::new(), Vec::new()),
             Name::Sandhog => ("10.77.1.1".to_owned(), sandhog(world, program)?, Vec::new()),
             Name::Boringtun => wireguard(world, 2, &|space, device| {
-                let mut command = space.command(tools::boringtun());
+                let mut command = space.daemon(tools::boringtun());
                 command.args(["--foreground", "--disable-drop-privileges", device]);
                 command.env("WG_SUDO", "1");
                 command
             })?,
             Name::WireguardGo => wireguard(world, 3, &|space, device| {
-                let mut command = space.command("wireguard-go");
+                let mut command = space.daemon("wireguard-go");
                 command.args(["--foreground", device]);
                 command
             })?,
@@ -173,7 +173,7 @@ fn make_server(program: &Path, folder: &Path, device: &str, network: &str) -> Re
 fn start(space: &Space, program: &Path, side: &str, config: &Path) -> Result<Process> {
     let runtime = config.with_extension("run");
     fs::create_dir_all(&runtime)?;
-    let mut command = space.command(program);
+    let mut command = space.daemon(program);
     command.args([side, "--config"]).arg(config);
     command.env("RUNTIME_DIRECTORY", runtime);
     let mut process = Process::start(command.stderr(Stdio::piped()))?;

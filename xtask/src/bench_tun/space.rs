@@ -100,7 +100,18 @@ impl Space {
 
     /// `program`, to be run inside.
     pub(super) fn command(&self, program: impl AsRef<Path>) -> Command {
-        let mut command = mortal("nsenter");
+        self.enter(mortal("nsenter"), program)
+    }
+
+    /// `program`, to be run inside in a session of its own, as daemons do: where processors are shared out by session
+    /// (sched(7), "The autogroup feature"), it shares with those who send through it as it does in use.
+    pub(super) fn daemon(&self, program: impl AsRef<Path>) -> Command {
+        let mut command = mortal("setsid");
+        command.arg("nsenter");
+        self.enter(command, program)
+    }
+
+    fn enter(&self, mut command: Command, program: impl AsRef<Path>) -> Command {
         command.arg(format!("--net=/proc/{}/ns/net", self.holder.id()));
         command.arg(program.as_ref());
         command
@@ -161,7 +172,7 @@ impl World {
             space.ip(&format!("address add {address}/24 dev {CABLE}"))?;
             space.ip(&format!("link set {CABLE} up"))?;
         }
-        let iperf3 = Process::start(server.command("iperf3").arg("--server"))?;
+        let iperf3 = Process::start(server.daemon("iperf3").arg("--server"))?;
         Ok(Self {
             server,
             client,

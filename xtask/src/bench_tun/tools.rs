@@ -19,6 +19,7 @@ const EVERYWHERE: &[(&str, &str)] = &[
     ("nsenter", "util-linux"),
     ("unshare", "util-linux"),
     ("setpriv", "util-linux"),
+    ("setsid", "util-linux"),
 ];
 const WIREGUARD: (&str, &str) = ("wg", "wireguard-tools");
 const WIREGUARD_GO: (&str, &str) = ("wireguard-go", "wireguard-go");
