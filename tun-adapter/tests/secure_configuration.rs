@@ -503,6 +503,31 @@ fn a_cipher_is_taken_by_its_name_on_both_sides_and_no_other_name_is() {
 }
 
 #[test]
+fn what_is_no_word_is_answered_with_the_words_that_there_are() {
+    let login = "login = \"kean\"\n";
+    for (value, found) in [
+        ("1", "integer `1`"),
+        ("true", "boolean `true`"),
+        ("[\"auto\"]", "sequence"),
+    ] {
+        check_client(
+            (login, &format!("{login}dns = {value}\n")),
+            &format!(
+                "error: client.toml:4:7: invalid type: {found}, expected one of the words `auto`, `resolvectl`, \
+                 `resolvconf`, `file`, `off`"
+            ),
+        );
+    }
+    let folder = folder();
+    for key in ["profile", "cipher", "ipv6-outside"] {
+        folder.write("client.toml", &format!("{key} = 2026-11-27\n{CLIENT}"));
+        let failure = load_client(&folder).expect_err("no word");
+        let message = failure.message();
+        assert!(message.contains("expected one of the words `"), "{message}");
+    }
+}
+
+#[test]
 fn a_client_looks_for_the_paths_mtu_unless_told_otherwise() {
     let folder = folder();
     for (line, searches) in [

@@ -12,6 +12,7 @@ mod secret;
 pub mod secure;
 mod source;
 mod text;
+mod word;
 mod workers;
 
 use std::path::Path;
@@ -29,6 +30,7 @@ pub use text::{DeviceName, Endpoint};
 use crate::failure::Failure;
 use source::Source;
 use text::Text;
+use word::Word;
 use workers::Workers;
 
 /// A server's configuration, found good.
@@ -95,10 +97,11 @@ enum Profile {
 fn profile_of(source: &Source) -> Result<Option<Profile>, Failure> {
     #[derive(Deserialize)]
     struct Named {
-        profile: Option<Profile>,
+        profile: Option<Word<Profile>>,
     }
 
-    source.parse::<Named>().map(|named| named.profile)
+    let named: Named = source.parse()?;
+    Ok(named.profile.map(|word| word.0))
 }
 
 /// The device that the file at `path` names, of a server or a client. Nothing else in it is looked at, so that a tunnel can be

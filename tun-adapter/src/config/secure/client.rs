@@ -16,6 +16,7 @@ use crate::config::metrics::MetricsTable;
 use crate::config::secret::{SecretSetting, find_password, read_secret};
 use crate::config::source::Source;
 use crate::config::text::{DeviceName, Endpoint, Text};
+use crate::config::word::Word;
 use crate::config::{Metrics, Offload, Profile, Workers, networks};
 use crate::failure::Failure;
 use crate::net::client::{Ipv6Outside, Mark, Options};
@@ -67,9 +68,9 @@ struct ClientFile {
     excluded_routes: Vec<Spanned<Text<IpPrefix>>>,
     fwmark: Option<Spanned<u32>>,
     #[serde(default)]
-    ipv6_outside: Ipv6Outside,
+    ipv6_outside: Word<Ipv6Outside>,
     #[serde(default)]
-    dns: Method,
+    dns: Word<Method>,
     kill_switch: Option<Spanned<bool>>,
     #[serde(default)]
     device: NameTable,
@@ -79,7 +80,7 @@ struct ClientFile {
     workers: Workers,
     mtu_search: Option<bool>,
     #[serde(default)]
-    cipher: Choice,
+    cipher: Word<Choice>,
     rekey_after: Option<Spanned<u64>>,
     metrics: Option<MetricsTable>,
 }
@@ -109,8 +110,8 @@ impl Client {
             included: networks(source, file.included_routes)?,
             excluded: networks(source, file.excluded_routes)?,
             mark,
-            ipv6_outside: file.ipv6_outside,
-            dns: file.dns,
+            ipv6_outside: file.ipv6_outside.0,
+            dns: file.dns.0,
             kill_switch: file.kill_switch.is_some_and(Spanned::into_inner),
         };
         let rekey_after = rekey_after(file.rekey_after.as_ref(), source)?;
@@ -124,7 +125,7 @@ impl Client {
             offload: file.offload,
             workers: file.workers.0,
             mtu_search: file.mtu_search.unwrap_or(true),
-            cipher: file.cipher.into(),
+            cipher: file.cipher.0.into(),
             rekey_after,
             metrics: Metrics::read(source, file.metrics)?,
             warnings,

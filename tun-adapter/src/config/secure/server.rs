@@ -17,6 +17,7 @@ use crate::config::metrics::MetricsTable;
 use crate::config::secret::{read_secret, warn_if_world_readable};
 use crate::config::source::Source;
 use crate::config::text::Text;
+use crate::config::word::Word;
 use crate::config::{Device, Metrics, Offload, Profile, Workers, networks};
 use crate::failure::Failure;
 use crate::users::UsersFile;
@@ -114,7 +115,7 @@ struct ServerFile {
     #[serde(default)]
     workers: Workers,
     #[serde(default)]
-    cipher: Choice,
+    cipher: Word<Choice>,
     metrics: Option<MetricsTable>,
 }
 
@@ -188,7 +189,7 @@ impl Server {
             clients: Offer::read(source, file.clients.map(Spanned::into_inner))?,
             offload: file.offload,
             workers: file.workers.0,
-            cipher: file.cipher.into(),
+            cipher: file.cipher.0.into(),
             metrics,
             warnings,
         };
