@@ -263,6 +263,7 @@ fn mistakes_in_account_changes_are_refused_with_their_reason() {
         &account("becomes = \"enabeld\""),
         "unknown word `enabeld`; did you mean `enabled`?",
     );
+    refused("secure", "", &account("becomes = 1"), "expected a word in quotes");
     let removed = account("becomes = \"removed\"");
     refused(
         "secure",

@@ -98,13 +98,12 @@ pub(crate) const WASM_WASI: Tool = Tool {
     install: Some(|| shell::command("rustup", "target add wasm32-wasip1")),
 };
 
-/// The check of licences, bans and sources. Built without optimisation and without its advisory database client: that
-/// takes one minute on two cores instead of five, and a check takes under a second either way.
+/// The check of licences, bans and sources, without its advisory database client.
 pub(crate) const CARGO_DENY: Tool = Tool {
     name: "cargo-deny",
     present: || shell::on_path("cargo-deny"),
     advice: "cargo install cargo-deny@0.20.2 --locked --debug --no-default-features",
-    install: Some(|| shell::cargo("install cargo-deny@0.20.2 --locked --debug --no-default-features")),
+    install: Some(|| install("cargo-deny@0.20.2")),
 };
 
 /// The target of the static program.
@@ -154,18 +153,21 @@ pub(crate) const DPKG: Tool = Tool {
     install: None,
 };
 
-/// What makes a Debian package of a crate. Built as `cargo-deny` is, and without debug information, which takes half of the
-/// time: half a minute on two cores.
+/// What makes a Debian package of a crate.
 pub(crate) const CARGO_DEB: Tool = Tool {
     name: "cargo-deb",
     present: || shell::on_path("cargo-deb"),
     advice: "cargo install cargo-deb@3.8.0 --locked --debug --no-default-features",
-    install: Some(|| {
-        let mut command = shell::cargo("install cargo-deb@3.8.0 --locked --debug --no-default-features");
-        command.env("CARGO_PROFILE_DEV_DEBUG", "0");
-        command
-    }),
+    install: Some(|| install("cargo-deb@3.8.0")),
 };
+
+/// Builds a program of cargo's without optimisation and debug information: one minute on two cores instead of five, and what
+/// it does here takes a second either way.
+fn install(program: &str) -> Command {
+    let mut command = shell::cargo("install --locked --debug --no-default-features");
+    command.arg(program).env("CARGO_PROFILE_DEV_DEBUG", "0");
+    command
+}
 
 impl Tool {
     /// Installs the tool where that is possible; whether it is there afterwards.

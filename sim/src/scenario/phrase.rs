@@ -57,6 +57,8 @@ pub(super) fn improved(message: &str) -> String {
         "invalid IP address syntax" => {
             "expected an address without a port, like `10.9.0.1` or `fd00::1`".into()
         }
+        // What TOML's reader says where one of several words belongs.
+        "wanted string or table" => "expected a word in quotes".into(),
         _ => message,
     }
 }
