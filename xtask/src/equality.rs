@@ -1,48 +1,17 @@
 //! One trace whatever runs it: the digests of all engines and targets, compared line by line.
 
-use std::{collections::BTreeMap, fmt, process::Command, str::FromStr, thread};
+use std::{collections::BTreeMap, process::Command, thread};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 
 use crate::{
-    golden::{self, Digests},
+    golden::{self, Digests, Seeds},
     page, shell,
     step::Session,
     table,
     tools::{CHROMIUM, NODE, NPM, Tool, WASM_UNKNOWN, WASM_WASI},
     wasm::TESTS_ON_WASI,
 };
-
-/// A range of seeds, the end excluded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Seeds {
-    /// The first seed.
-    pub(crate) start: u64,
-    /// One more than the last seed.
-    pub(crate) end: u64,
-}
-
-impl FromStr for Seeds {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parsed = text.split_once("..").and_then(|(start, end)| {
-            Some(Self {
-                start: start.parse().ok()?,
-                end: end.parse().ok()?,
-            })
-        });
-        parsed
-            .filter(|seeds| seeds.start < seeds.end)
-            .ok_or_else(|| format!("`{text}` is not of the form A..B with A < B"))
-    }
-}
-
-impl fmt::Display for Seeds {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}..{}", self.start, self.end)
-    }
-}
 
 /// One way to run the scenarios.
 struct Column {
@@ -278,12 +247,6 @@ mod tests {
 
     fn digests(text: &str) -> Digests {
         golden::parse(text).unwrap()
-    }
-
-    #[test]
-    fn a_range_of_seeds_has_two_ends() {
-        assert_eq!("3..9".parse(), Ok(Seeds { start: 3, end: 9 }));
-        assert!("9..3".parse::<Seeds>().is_err() && "3".parse::<Seeds>().is_err());
     }
 
     #[test]

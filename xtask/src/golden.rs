@@ -1,18 +1,50 @@
 //! The committed digests, `tests/golden/digests.txt`: one line `name seed digest` for each built-in scenario and seed.
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{collections::BTreeMap, fmt, fs, path::PathBuf, str::FromStr};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{equality, shell};
+use crate::shell;
 
 /// The digest of each run, by scenario and seed.
 pub(crate) type Digests = BTreeMap<(String, u64), String>;
 
-/// The seeds whose digests are committed.
-pub(crate) const SEEDS: equality::Seeds = equality::Seeds { start: 0, end: 50 };
+/// A range of seeds, the end excluded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seeds {
+    /// The first seed.
+    pub(crate) start: u64,
+    /// One more than the last seed.
+    pub(crate) end: u64,
+}
 
-fn path() -> PathBuf {
+impl FromStr for Seeds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = text.split_once("..").and_then(|(start, end)| {
+            Some(Self {
+                start: start.parse().ok()?,
+                end: end.parse().ok()?,
+            })
+        });
+        parsed
+            .filter(|seeds| seeds.start < seeds.end)
+            .ok_or_else(|| format!("`{text}` is not of the form A..B with A < B"))
+    }
+}
+
+impl fmt::Display for Seeds {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}..{}", self.start, self.end)
+    }
+}
+
+/// The seeds whose digests are committed.
+pub(crate) const SEEDS: Seeds = Seeds { start: 0, end: 50 };
+
+/// The file of the committed digests.
+pub(crate) fn path() -> PathBuf {
     shell::root().join("tests/golden/digests.txt")
 }
 
@@ -48,30 +80,15 @@ pub(crate) fn parse(text: &str) -> Result<Digests> {
         .collect()
 }
 
-/// Rewrites the file from the native event engine.
-///
-/// # Errors
-/// The runs or the writing fail.
-pub(crate) fn bless() -> Result<()> {
-    let before = read().unwrap_or_default();
-    let text = equality::native_digests(SEEDS)?;
-    let after = parse(&text)?;
-    fs::write(path(), text).with_context(|| format!("cannot write {}", path().display()))?;
-    let changed = after
-        .iter()
-        .filter(|(run, digest)| before.get(run) != Some(digest))
-        .count();
-    let gone = before.keys().filter(|run| !after.contains_key(run)).count();
-    println!(
-        "{} digests, {changed} of them new or changed, {gone} gone",
-        after.len()
-    );
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_range_of_seeds_has_two_ends() {
+        assert_eq!("3..9".parse(), Ok(Seeds { start: 3, end: 9 }));
+        assert!("9..3".parse::<Seeds>().is_err() && "3".parse::<Seeds>().is_err());
+    }
 
     #[test]
     fn lines_and_comments_are_told_apart() {

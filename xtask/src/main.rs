@@ -2,6 +2,7 @@
 
 mod bench;
 mod bench_tun;
+mod bless;
 mod commands;
 mod equality;
 mod fuzz;
@@ -22,7 +23,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::equality::Seeds;
+use crate::golden::Seeds;
 
 /// Checks, measures and blesses Sandhog. Every command works from any folder of the checkout.
 #[derive(Parser)]
@@ -124,7 +125,7 @@ fn main() -> ExitCode {
         } => equality::run(seeds, &scenario, &without),
         Command::Mutants { only } => mutants::run(&only),
         Command::Package(options) => package::run(&options),
-        Command::Bless => golden::bless().map(|()| true),
+        Command::Bless => bless::run().map(|()| true),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
+use super::figures::{Figures, median};
 use super::peers::Peer;
-use super::space::{PATIENCE, Space, World};
+use super::space::{PATIENCE, Process, Space, World};
 use crate::shell;
 
 /// How long nothing is sent, to see what the daemons do then.
@@ -18,27 +19,6 @@ const SHORT: &str = "64";
 const PINGS: &str = "50";
 /// Batches of pings to each peer in one turn.
 const BATCHES: u32 = 20;
-
-/// What came out of one peer's turns.
-#[derive(Debug, Default)]
-pub(super) struct Figures {
-    /// Bits per second from client to server, one flow of TCP.
-    pub(super) up: Vec<f64>,
-    /// From server to client.
-    pub(super) down: Vec<f64>,
-    /// Four flows from client to server.
-    pub(super) four: Vec<f64>,
-    /// Processor time of the whole machine in nanoseconds, for each byte of `up`.
-    pub(super) cost: Vec<f64>,
-    /// Datagrams of 64 bytes that arrive in a second when as many are sent as the sender can.
-    pub(super) datagrams: Vec<f64>,
-    /// Median time of a ping and its answer in each batch, in microseconds.
-    pub(super) ping: Vec<f64>,
-    /// Share of one processor, in percent, that each daemon takes while nothing is sent.
-    pub(super) idle: Vec<f64>,
-    /// Resident memory of each daemon after all that, in bytes.
-    pub(super) resident: Vec<u64>,
-}
 
 /// Pings to all peers in small batches, by turns. How long a sleeping thread takes to wake up changes from second to second
 /// by more than the peers differ; so each of them gets its share of every second.
@@ -102,7 +82,7 @@ fn ping(space: &Space, address: &str) -> Result<f64> {
     let mut command = space.command("ping");
     let text = shell::read(command.args(["-n", "-i", "0.002", "-c", PINGS, address]))?;
     let times: Vec<f64> = text.lines().filter_map(time_of).collect();
-    let median = super::report::median(&times).context("ping says no times")?;
+    let median = median(&times).context("ping says no times")?;
     Ok(median * 1000.0)
 }
 
@@ -136,53 +116,29 @@ fn busy_time() -> Result<Duration> {
 /// What the daemons do while nobody wants anything, all at the same time, and how much memory they have by now.
 pub(super) fn idle(peers: &[Peer], figures: &mut [Figures]) -> Result<()> {
     println!("-- {} s of silence", IDLE.as_secs());
-    let ids: Vec<Vec<u32>> = peers
-        .iter()
-        .map(|peer| peer.daemons.iter().map(super::space::Process::id).collect())
-        .collect();
     let times = || {
-        let of_peer = |ids: &Vec<u32>| {
-            ids.iter()
-                .map(|&id| processor_time(id))
-                .collect::<Result<Vec<_>>>()
+        let of_peer = |peer: &Peer| {
+            let times = peer.daemons.iter().map(Process::processor_time);
+            times.collect::<Result<Vec<_>>>()
         };
-        ids.iter().map(of_peer).collect::<Result<Vec<_>>>()
+        peers.iter().map(of_peer).collect::<Result<Vec<_>>>()
     };
     // What was under way has to end first.
     std::thread::sleep(Duration::from_secs(2));
     let (before, started) = (times()?, Instant::now());
     std::thread::sleep(IDLE);
     let (after, elapsed) = (times()?, started.elapsed());
-    for (peer, figures) in figures.iter_mut().enumerate() {
-        for (before, after) in before[peer].iter().zip(&after[peer]) {
+    for (index, figures) in figures.iter_mut().enumerate() {
+        for (before, after) in before[index].iter().zip(&after[index]) {
             figures
                 .idle
                 .push(100.0 * (*after - *before).as_secs_f64() / elapsed.as_secs_f64());
         }
-        for &id in &ids[peer] {
-            figures.resident.push(resident(id)?);
+        for daemon in &peers[index].daemons {
+            figures.resident.push(daemon.resident()?);
         }
     }
     Ok(())
-}
-
-/// The time that all threads of a process have been at work.
-fn processor_time(id: u32) -> Result<Duration> {
-    let mut total = Duration::ZERO;
-    for thread in fs::read_dir(format!("/proc/{id}/task"))? {
-        let text = fs::read_to_string(thread?.path().join("schedstat"))?;
-        let nanos = text.split_whitespace().next().and_then(|word| word.parse().ok());
-        total += Duration::from_nanos(nanos.context("schedstat is empty")?);
-    }
-    Ok(total)
-}
-
-/// The resident memory of a process in bytes.
-pub(super) fn resident(id: u32) -> Result<u64> {
-    let text = fs::read_to_string(format!("/proc/{id}/status"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    Ok(kib.context("a process without memory")? * 1024)
 }
 
 #[cfg(test)]

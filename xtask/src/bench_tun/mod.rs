@@ -4,6 +4,7 @@
 //! its own network inside, and take turns in being measured, so that whatever else the machine does is shared by all. A
 //! figure is the median of the turns.
 
+mod figures;
 mod measure;
 mod peers;
 mod report;
@@ -16,7 +17,7 @@ use anyhow::{Result, ensure};
 use clap::{Args, ValueEnum};
 
 use crate::shell;
-use measure::Figures;
+use figures::Figures;
 use peers::Peer;
 use space::World;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 
 use super::space::{PATIENCE, Process, Space, World, wait_until};
-use super::{Name, measure, tools};
+use super::{Name, tools};
 use crate::shell;
 
 /// The same for all, so that none has longer packets.
@@ -199,5 +199,5 @@ pub(super) fn thousand_sessions(world: &World, program: &Path) -> Result<u64> {
     command.args(["hold", SESSIONS]).arg(&folder);
     let mut clients = Process::start(command.stderr(Stdio::piped()))?;
     clients.wait_for("ready: ", CROWD_PATIENCE)?;
-    measure::resident(server.id())
+    server.resident()
 }

@@ -1,17 +1,10 @@
 //! The tables at the end: what was measured, and what is promised of it.
 
 use super::Name;
-use super::measure::Figures;
+use super::figures::{Figures, median};
 use crate::table;
 
 const MIB: f64 = 1024.0 * 1024.0;
-
-/// The middle of the values; the lower one of two.
-pub(super) fn median(values: &[f64]) -> Option<f64> {
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
-    sorted.get(sorted.len().saturating_sub(1) / 2).copied()
-}
 
 /// One line of the first table: its name and how to find and write its value.
 type Row = (&'static str, fn(&Figures) -> Option<String>);
@@ -221,13 +214,6 @@ mod tests {
             ping: vec![ping],
             ..Figures::default()
         }
-    }
-
-    #[test]
-    fn a_median_is_the_middle_or_the_lower_of_two() {
-        assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
-        assert_eq!(median(&[4.0, 1.0, 3.0, 2.0]), Some(2.0));
-        assert_eq!(median(&[]), None);
     }
 
     #[test]

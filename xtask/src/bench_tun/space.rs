@@ -32,6 +32,25 @@ impl Process {
         self.0.id()
     }
 
+    /// Processor time of all threads so far.
+    pub(super) fn processor_time(&self) -> Result<Duration> {
+        let mut total = Duration::ZERO;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.id()))? {
+            let text = fs::read_to_string(thread?.path().join("schedstat"))?;
+            let nanos = text.split_whitespace().next().and_then(|word| word.parse().ok());
+            total += Duration::from_nanos(nanos.context("schedstat is empty")?);
+        }
+        Ok(total)
+    }
+
+    /// Resident memory, in bytes.
+    pub(super) fn resident(&self) -> Result<u64> {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        Ok(kib.context("the status of a process has no VmRSS")? * 1024)
+    }
+
     /// What it has ended with, if it has.
     fn has_ended(&mut self) -> Result<bool> {
         Ok(self.0.try_wait()?.is_some())

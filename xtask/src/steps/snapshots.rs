@@ -11,19 +11,6 @@ use anyhow::{Context as _, Result, ensure};
 use super::suites;
 use crate::{shell, step::Session};
 
-/// The variable that makes insta note each snapshot file it looks at.
-pub(super) const REFERENCES: &str = "INSTA_SNAPSHOT_REFERENCES_FILE";
-
-/// Gives `tests` a fresh file for the references; it is left behind only when they pass.
-pub(super) fn noting_references(tests: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-    let references = shell::scratch("snapshots")?.join("references.txt");
-    let outcome = tests(&references);
-    if outcome.is_err() && references.exists() {
-        fs::remove_file(&references)?;
-    }
-    outcome
-}
-
 /// Compares the snapshot files of the checkout with those the tests looked at, and runs the tests first where that has
 /// not happened.
 pub(super) fn none_is_unreferenced(session: &Session) -> Result<()> {

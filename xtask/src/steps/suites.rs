@@ -1,18 +1,30 @@
 //! The test suites: natively, packed, on WebAssembly under node, in the browser, and across network namespaces.
 
-use std::process::Command;
+use std::{fs, path::Path, process::Command};
 
 use anyhow::Result;
 
-use super::snapshots;
 use crate::{netns, package, page, shell, step::Session, wasm::TESTS_ON_WASI};
+
+/// The variable that makes insta note each snapshot file it looks at.
+const REFERENCES: &str = "INSTA_SNAPSHOT_REFERENCES_FILE";
+
+/// Gives `tests` a fresh file for the references; it is left behind only when they pass.
+fn noting_references(tests: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let references = shell::scratch("snapshots")?.join("references.txt");
+    let outcome = tests(&references);
+    if outcome.is_err() && references.exists() {
+        fs::remove_file(&references)?;
+    }
+    outcome
+}
 
 /// All tests on this machine but for those in network namespaces, which have a step of their own. The core has `ring`, since
 /// the program has it; on WebAssembly it is without. The snapshots they look at are noted for the step after.
 pub(super) fn native(session: &Session) -> Result<()> {
-    snapshots::noting_references(|references| {
+    noting_references(|references| {
         let mut command = shell::cargo("test --quiet --workspace -- --skip netns::");
-        shell::run(settle(&mut command, session).env(snapshots::REFERENCES, references))
+        shell::run(settle(&mut command, session).env(REFERENCES, references))
     })
 }
 
