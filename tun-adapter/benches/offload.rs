@@ -23,7 +23,7 @@ mod bench {
 
     use sandhog::offload::header::Header;
     use sandhog::offload::{Coalescer, Split};
-    use sandhog::tun::Abilities;
+    use sandhog::tun::OffloadFeatures;
 
     use super::packets::Spec;
 
@@ -80,8 +80,8 @@ mod bench {
 
     fn time_of_joining(packets: &[Vec<u8>]) -> Duration {
         let memory = packets.concat();
-        let abilities = Abilities { tcp: true, udp: true };
-        let mut coalescer = Coalescer::new(abilities);
+        let features = OffloadFeatures { tcp: true, udp: true };
+        let mut coalescer = Coalescer::new(features);
         least(|| {
             let mut at = 0;
             for packet in packets {

@@ -7,14 +7,14 @@ use crate::failure::Failure;
 
 /// A configuration of either side, found good.
 #[derive(Debug)]
-pub(crate) enum Checked {
+pub(crate) enum CheckedConfig {
     /// Of a server.
     Server(Server),
     /// Of a client.
     Client(Client),
 }
 
-impl Checked {
+impl CheckedConfig {
     /// Reads and checks the file at `path` and those that it names, as a start would.
     pub(crate) fn load(path: &Path) -> Result<Self, Failure> {
         match config::role_of(path)? {
@@ -64,7 +64,7 @@ impl Checked {
 ///
 /// The error that a start would end with.
 pub fn run(path: &Path) -> Result<String, Failure> {
-    let checked = Checked::load(path)?;
+    let checked = CheckedConfig::load(path)?;
     let good = format!("{}: good: {}", path.display(), checked.describe());
     let warnings = checked
         .warnings()

@@ -10,29 +10,29 @@ use tokio::sync::Semaphore;
 use tokio::time::sleep;
 use tracing::debug;
 
-/// Attends to each connection in a task of its own, at most `seats` at a time, for as long as it is awaited. `about` tells in the
+/// Attends to each connection in a task of its own, at most `permits` at a time, for as long as it is awaited. `about` tells in the
 /// log whose connections these are.
 pub(crate) async fn serve<S, F>(
     about: &'static str,
-    seats: usize,
+    permits: usize,
     accept: impl Fn(&mut Context<'_>) -> Poll<io::Result<S>>,
-    attend: impl Fn(S) -> F,
+    handle: impl Fn(S) -> F,
 ) where
     F: Future<Output = io::Result<()>> + Send + 'static,
 {
-    let seats = Arc::new(Semaphore::new(seats));
+    let permits = Arc::new(Semaphore::new(permits));
     loop {
-        let Ok(seat) = Arc::clone(&seats).acquire_owned().await else {
+        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
             return;
         };
         match poll_fn(&accept).await {
             Ok(stream) => {
-                let attended = attend(stream);
+                let handled = handle(stream);
                 tokio::spawn(async move {
-                    if let Err(error) = attended.await {
+                    if let Err(error) = handled.await {
                         debug!("{about}: {error}");
                     }
-                    drop(seat);
+                    drop(permit);
                 });
             }
             Err(error) => {

@@ -11,7 +11,7 @@ pub(crate) const PASSWORD: &str = "sandhog.password";
 const PREFIX: &str = "credential:";
 
 /// The name of the credential that `path` stands for, if it stands for one.
-pub(crate) fn named_by(path: &Path) -> Option<&str> {
+pub(crate) fn name_in(path: &Path) -> Option<&str> {
     path.to_str()?.strip_prefix(PREFIX)
 }
 
@@ -41,8 +41,8 @@ mod tests {
 
     #[test]
     fn a_credential_has_a_name_and_no_path() {
-        assert_eq!(named_by(Path::new("credential:sandhog.key")), Some("sandhog.key"));
-        assert_eq!(named_by(Path::new("./credential:sandhog.key")), None);
+        assert_eq!(name_in(Path::new("credential:sandhog.key")), Some("sandhog.key"));
+        assert_eq!(name_in(Path::new("./credential:sandhog.key")), None);
         for name in ["", ".", "..", "/etc/shadow", "../key", "a/b", "key/"] {
             let refused = locate(name).expect_err("no name");
             assert_eq!(refused, format!("`{name}` is no name of a credential"));

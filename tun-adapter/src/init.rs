@@ -37,7 +37,7 @@ pub fn run(folder: &Path, server: Option<&Endpoint>) -> Result<String, Failure> 
     // A link that leads nowhere is something, too.
     let is_there = |name: &&str| fs::symlink_metadata(folder.join(name)).is_ok();
     if let Some(name) = names.into_iter().find(is_there) {
-        return Err(refuse(&folder.join(name)));
+        return Err(already_exists(&folder.join(name)));
     }
     let key = Zeroizing::new(random::bytes::<32>()?);
     let key = Zeroizing::new(format!("{}\n", BASE64_STANDARD.encode(*key)));
@@ -50,13 +50,13 @@ pub fn run(folder: &Path, server: Option<&Endpoint>) -> Result<String, Failure> 
         &setup,
         &UserStore::new().to_text(),
     ];
-    let mut made = Made::default();
+    let mut created = CreatedFiles::default();
     for (name, text) in names.into_iter().zip(texts) {
-        made.write(folder.join(name), text)?;
+        created.write(folder.join(name), text)?;
     }
     sync_folder(folder)
         .map_err(|error| Failure::runtime(format_args!("write the folder {}", folder.display()), error))?;
-    made.keep();
+    created.keep();
     Ok(format!(
         "made in {}: {}\n\n\
          Keep a copy of {SETUP_FILE} and {USERS_FILE}, each in a place of its own: without the setup no user can ever log in \
@@ -71,9 +71,9 @@ pub fn run(folder: &Path, server: Option<&Endpoint>) -> Result<String, Failure> 
 
 /// The files made so far. Removed when dropped, unless they are to be kept.
 #[derive(Default)]
-struct Made(Vec<PathBuf>);
+struct CreatedFiles(Vec<PathBuf>);
 
-impl Made {
+impl CreatedFiles {
     fn write(&mut self, path: PathBuf, text: &str) -> Result<(), Failure> {
         match write_new(&path, text) {
             Ok(()) => {
@@ -81,7 +81,7 @@ impl Made {
                 Ok(())
             }
             // Somebody was quicker.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(refuse(&path)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(already_exists(&path)),
             Err(error) => Err(Failure::write(&path, error)),
         }
     }
@@ -91,7 +91,7 @@ impl Made {
     }
 }
 
-impl Drop for Made {
+impl Drop for CreatedFiles {
     fn drop(&mut self) {
         for path in &self.0 {
             // The error that is told is the one that led here.
@@ -100,7 +100,7 @@ impl Drop for Made {
     }
 }
 
-fn refuse(path: &Path) -> Failure {
+fn already_exists(path: &Path) -> Failure {
     Failure::input(format!("{} is there already", path.display())).with_help(
         "nothing was made or changed; choose another folder with `--folder`, or move the old files away if you are sure \
          that nobody needs them",

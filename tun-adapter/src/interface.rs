@@ -18,9 +18,9 @@ use crate::net::netlink::{cause, index_of, with_netlink};
 use crate::net::{routes, taken};
 
 /// How often to look whether an address is in force.
-const INTERVAL: Duration = Duration::from_millis(1);
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 /// How long to look. It takes some milliseconds, and more where devices come and go all the time.
-const PATIENCE: Duration = Duration::from_secs(5);
+const MAX_WAIT: Duration = Duration::from_secs(5);
 
 /// Applies `settings` to the device `name` and brings it up. All of it goes when the device goes.
 ///
@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub async fn apply(name: &DeviceName, settings: &NetworkSettings) -> Result<(), Failure> {
     with_netlink(async |handle| {
         let device = Interface::find(handle, name)?;
-        device.silence().await;
+        device.disable_link_local().await;
         device.add_addresses(&settings.addresses).await?;
         device.bring_up(settings.mtu).await?;
         device.wait_for(&settings.addresses).await?;
@@ -75,7 +75,7 @@ pub async fn change(name: &DeviceName, old: &NetworkSettings, new: &NetworkSetti
         for route in new_routes {
             if old_routes.contains(&route) {
                 // With the last address of a family the kernel drops its routes.
-                device.put_route_back(*route).await?;
+                device.restore_route(*route).await?;
             } else {
                 device.add_route(*route).await?;
             }
@@ -111,7 +111,7 @@ impl<'a> Interface<'a> {
 
     /// A link-local address would make the kernel send router solicitations into the tunnel, which the other side can
     /// only drop. A kernel without IPv6 refuses the attribute and sends none either.
-    async fn silence(&self) {
+    async fn disable_link_local(&self) {
         let no_link_local = AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]);
         let quiet = LinkUnspec::new_with_index(self.index)
             .append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![no_link_local]))
@@ -147,17 +147,17 @@ impl<'a> Interface<'a> {
     async fn wait_for(&self, addresses: &[IpPrefix]) -> Result<(), Failure> {
         let explain = |error| Failure::runtime("wait for the kernel", error);
         let mut timer = Timer::new().map_err(explain)?;
-        let begun = clock::now();
+        let start = clock::now();
         for prefix in addresses {
             let IpAddr::V6(address) = prefix.address else {
                 continue;
             };
             while !routes::is_delivered(address) {
-                if clock::now().saturating_duration_since(begun) > PATIENCE {
+                if clock::now().saturating_duration_since(start) > MAX_WAIT {
                     debug!("the kernel takes long to deliver what comes for {address}");
                     return Ok(());
                 }
-                timer.arm(clock::now() + INTERVAL).map_err(explain)?;
+                timer.arm(clock::now() + POLL_INTERVAL).map_err(explain)?;
                 timer.expired().await.map_err(explain)?;
             }
         }
@@ -203,7 +203,7 @@ impl<'a> Interface<'a> {
     }
 
     /// Adds a route that may be there.
-    async fn put_route_back(&self, route: IpPrefix) -> Result<(), Failure> {
+    async fn restore_route(&self, route: IpPrefix) -> Result<(), Failure> {
         let request = self.handle.route().add(route_message(self.index, route));
         request
             .replace()

@@ -61,8 +61,8 @@ fn lines(format: Format) -> Box<dyn Layer<Registry> + Send + Sync> {
             .with_span_list(false)
             .boxed(),
         // The journal has its own idea of the time.
-        Format::Text if is_journal(io::stderr()) => lines.without_time().fmt_fields(MessageAlone).boxed(),
-        Format::Text => lines.fmt_fields(MessageAlone).boxed(),
+        Format::Text if is_journal(io::stderr()) => lines.without_time().fmt_fields(MessageOnly).boxed(),
+        Format::Text => lines.fmt_fields(MessageOnly).boxed(),
     }
 }
 
@@ -77,7 +77,7 @@ fn is_journal(stream: impl AsFd) -> bool {
 }
 
 /// Says why the program ends, as the last line.
-pub fn tell(format: Format, failure: &Failure) {
+pub fn report_failure(format: Format, failure: &Failure) {
     match format {
         Format::Text => eprintln!("{failure}"),
         Format::Json => error!(
@@ -91,9 +91,9 @@ pub fn tell(format: Format, failure: &Failure) {
 }
 
 /// Shows the message of an event and none of its other fields.
-struct MessageAlone;
+struct MessageOnly;
 
-impl<'writer> FormatFields<'writer> for MessageAlone {
+impl<'writer> FormatFields<'writer> for MessageOnly {
     fn format_fields<R: RecordFields>(&self, writer: Writer<'writer>, fields: R) -> fmt::Result {
         let mut visitor = MessageVisitor(DefaultVisitor::new(writer, true));
         fields.record(&mut visitor);
@@ -144,7 +144,7 @@ mod tests {
             .with_ansi(false)
             .without_time()
             .with_target(false)
-            .fmt_fields(MessageAlone);
+            .fmt_fields(MessageOnly);
         with_default(tracing_subscriber::registry().with(layer), || {
             let login = "kean\x1b[2J";
             info!(event = "login-accepted", login, number = 1, "{login} logged in");

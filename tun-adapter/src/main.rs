@@ -9,7 +9,7 @@ fn main() -> ExitCode {
     match sandhog::run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            sandhog::logging::tell(format, &failure);
+            sandhog::logging::report_failure(format, &failure);
             failure.exit.into()
         }
     }

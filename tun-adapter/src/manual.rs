@@ -151,7 +151,7 @@ pub(crate) fn man(folder: Option<&Path>) -> Result<(), Failure> {
         return print(page(&program, &[]).text.as_bytes());
     };
     let mut pages = vec![page(&program, &[])];
-    add_pages_below(&program, &mut pages);
+    add_subcommand_pages(&program, &mut pages);
     fs::create_dir_all(folder)
         .map_err(|error| Failure::runtime(format_args!("make the folder {}", folder.display()), error))?;
     let mut names = Vec::new();
@@ -183,24 +183,24 @@ struct Page {
 }
 
 /// Adds the pages of all commands below `command`, each command before what is below it.
-fn add_pages_below(command: &clap::Command, pages: &mut Vec<Page>) {
-    let names: Vec<_> = command.get_subcommands().map(name_of).collect();
+fn add_subcommand_pages(command: &clap::Command, pages: &mut Vec<Page>) {
+    let names: Vec<_> = command.get_subcommands().map(page_name).collect();
     for below in command.get_subcommands() {
         // The commands of one group belong together; those of the program all stand on its own page.
-        let others: Vec<_> = match name_of(command).as_str() {
+        let others: Vec<_> = match page_name(command).as_str() {
             PROGRAM => Vec::new(),
             group => {
-                let others = names.iter().filter(|name| **name != name_of(below));
+                let others = names.iter().filter(|name| **name != page_name(below));
                 std::iter::once(group.to_owned()).chain(others.cloned()).collect()
             }
         };
         pages.push(page(below, &others));
-        add_pages_below(below, pages);
+        add_subcommand_pages(below, pages);
     }
 }
 
 /// The name of a command's page: `sandhog-user-add`.
-fn name_of(command: &clap::Command) -> String {
+fn page_name(command: &clap::Command) -> String {
     command
         .get_display_name()
         .unwrap_or_else(|| command.get_name())
@@ -209,7 +209,7 @@ fn name_of(command: &clap::Command) -> String {
 
 /// The page of a command that has been built; `others` are pages of its group.
 fn page(command: &clap::Command, others: &[String]) -> Page {
-    let name = name_of(command);
+    let name = page_name(command);
     let usage = command.clone().render_usage().to_string();
     let usage = usage.strip_prefix("Usage: ").unwrap_or(&usage).to_owned();
     // What stands below `--help` has sections of its own here, and the version stands at the foot of the page.
@@ -247,7 +247,7 @@ fn page(command: &clap::Command, others: &[String]) -> Page {
                 if line.starts_with(".TH ") {
                     title(&name)
                 } else {
-                    embolden(line)
+                    bold_code(line)
                 }
             })
             .collect(),
@@ -310,7 +310,7 @@ fn add_related(page: &mut Roff, name: &str, others: &[String]) {
 }
 
 /// A line of a page, with what stands in backquotes set in bold; a typesetter would make quotation marks of them.
-fn embolden(line: &str) -> String {
+fn bold_code(line: &str) -> String {
     let mut pieces = line.split('`');
     let mut text = pieces.next().unwrap_or_default().to_owned();
     for (index, piece) in pieces.enumerate() {
@@ -328,10 +328,10 @@ mod tests {
     #[test]
     fn what_stands_in_backquotes_is_bold() {
         assert_eq!(
-            embolden("see `sandhog down` and `--help`"),
+            bold_code("see `sandhog down` and `--help`"),
             "see \\fBsandhog down\\fR and \\fB--help\\fR\n"
         );
-        assert_eq!(embolden("nothing"), "nothing\n");
+        assert_eq!(bold_code("nothing"), "nothing\n");
     }
 
     #[test]
@@ -339,7 +339,7 @@ mod tests {
         let mut program = Cli::command().disable_help_subcommand(true);
         program.build();
         let mut pages = Vec::new();
-        add_pages_below(&program, &mut pages);
+        add_subcommand_pages(&program, &mut pages);
         for topic in ENVIRONMENT.iter().chain(&FILES) {
             for name in topic.pages {
                 let file = format!("{name}.{SECTION}");

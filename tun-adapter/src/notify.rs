@@ -13,29 +13,29 @@ use tracing::debug;
 
 /// The service is up; `about` is one line for `systemctl status`.
 pub(crate) fn ready(about: &str) {
-    tell(&format!("READY=1\nSTATUS={about}"));
+    notify(&format!("READY=1\nSTATUS={about}"));
 }
 
 /// How the service is, in one line.
 pub(crate) fn status(about: &str) {
-    tell(&format!("STATUS={about}"));
+    notify(&format!("STATUS={about}"));
 }
 
 /// The service reads its files again; [`ready`] ends that.
 pub(crate) fn reloading() {
     let time = clock_gettime(ClockId::Monotonic);
     let micros = time.tv_sec.saturating_mul(1_000_000) + time.tv_nsec / 1000;
-    tell(&format!("RELOADING=1\nMONOTONIC_USEC={micros}"));
+    notify(&format!("RELOADING=1\nMONOTONIC_USEC={micros}"));
 }
 
 /// The service goes down.
 pub(crate) fn stopping() {
-    tell("STOPPING=1");
+    notify("STOPPING=1");
 }
 
 /// The loop turns.
 pub(crate) fn alive() {
-    tell("WATCHDOG=1");
+    notify("WATCHDOG=1");
 }
 
 /// How often [`alive`] is to be said, `None` if nobody waits for it: half of the manager's patience.
@@ -48,7 +48,7 @@ pub(crate) fn watchdog() -> Option<Duration> {
     Some(Duration::from_micros(patience / 2).max(Duration::from_millis(10)))
 }
 
-fn tell(text: &str) {
+fn notify(text: &str) {
     let Some(path) = env::var_os("NOTIFY_SOCKET") else {
         return;
     };

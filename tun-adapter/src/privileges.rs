@@ -38,7 +38,7 @@ impl Privileges {
     /// # Errors
     ///
     /// None that is known of: whoever runs a program may always have less.
-    pub(crate) fn begin(written: Option<&Path>) -> Result<Self, Failure> {
+    pub(crate) fn keep_for_setup(written: Option<&Path>) -> Result<Self, Failure> {
         let files = if written.is_some_and(belongs_to_another) {
             FILES
         } else {
@@ -62,8 +62,8 @@ impl Privileges {
     ///
     /// # Errors
     ///
-    /// As for [`begin`](Self::begin).
-    pub(crate) fn settle(self, network: bool) -> Result<(), Failure> {
+    /// As for [`keep_for_setup`](Self::keep_for_setup).
+    pub(crate) fn keep_for_running(self, network: bool) -> Result<(), Failure> {
         let network = if network { NETWORK } else { CapabilitySet::empty() };
         keep(network | self.files)
     }
@@ -73,7 +73,7 @@ impl Privileges {
 ///
 /// # Errors
 ///
-/// As for [`Privileges::begin`].
+/// As for [`Privileges::keep_for_setup`].
 pub(crate) fn give_up_all() -> Result<(), Failure> {
     keep(CapabilitySet::empty())
 }
@@ -115,8 +115,8 @@ mod tests {
     fn a_thread_keeps_what_is_asked_for_and_others_keep_theirs() {
         let before = capabilities(None).expect("a thread has some");
         let after = in_a_thread(|| {
-            Privileges::begin(None)
-                .and_then(|privileges| privileges.settle(true))
+            Privileges::keep_for_setup(None)
+                .and_then(|privileges| privileges.keep_for_running(true))
                 .expect("less is always possible");
             capabilities(None).expect("a thread has some")
         });

@@ -1,4 +1,4 @@
-//! What server and client have in common as processes: one thread, signals, and how events are told.
+//! What server and client have in common as processes: one thread, signals, and how events are logged.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -39,12 +39,12 @@ pub fn block_on<T>(life: impl Future<Output = Result<T, Failure>>) -> Result<T, 
 }
 
 /// Says what has to be said of the classic profile before anything else.
-pub(crate) fn warn_of_classic() {
+pub(crate) fn warn_classic_profile() {
     warn!("{INSECURE}");
 }
 
 /// Says what is wrong with configuration files that work all the same.
-pub(crate) fn warn_of_files(warnings: &[String]) {
+pub(crate) fn log_warnings(warnings: &[String]) {
     for warning in warnings {
         warn!("{warning}");
     }
@@ -54,11 +54,11 @@ pub(crate) fn warn_of_files(warnings: &[String]) {
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    together: Option<Together>,
+    pair: Option<PairedShutdown>,
 }
 
 /// The tie between two lives of one process: each ends when the other has.
-struct Together {
+struct PairedShutdown {
     other: oneshot::Receiver<()>,
     _own: oneshot::Sender<()>,
 }
@@ -69,16 +69,16 @@ impl Signals {
         Ok(Self {
             terminate: catch(SignalKind::terminate())?,
             interrupt: catch(SignalKind::interrupt())?,
-            together: None,
+            pair: None,
         })
     }
 
     /// The same for two lives of which each stops as well when the other has dropped its own.
-    pub(crate) fn catch_for_two() -> Result<[Self; 2], Failure> {
+    pub(crate) fn catch_for_pair() -> Result<[Self; 2], Failure> {
         let (mut first, mut second) = (Self::catch()?, Self::catch()?);
         let ((own, others), (others_own, other)) = (oneshot::channel(), oneshot::channel());
-        first.together = Some(Together { other, _own: own });
-        second.together = Some(Together {
+        first.pair = Some(PairedShutdown { other, _own: own });
+        second.pair = Some(PairedShutdown {
             other: others,
             _own: others_own,
         });
@@ -88,9 +88,9 @@ impl Signals {
     /// Waits for one of them and gives its name. May be dropped and called again.
     pub(crate) async fn stop(&mut self) -> &'static str {
         let other = async {
-            match &mut self.together {
+            match &mut self.pair {
                 // Nothing is ever sent: it ends when the sender does.
-                Some(together) => drop((&mut together.other).await),
+                Some(pair) => drop((&mut pair.other).await),
                 None => std::future::pending().await,
             }
         };
@@ -122,37 +122,37 @@ fn catch(kind: SignalKind) -> Result<Signal, Failure> {
 }
 
 /// Tells the status of a client.
-pub(crate) fn tell_status(status: TunnelStatus) {
+pub(crate) fn log_status(status: TunnelStatus) {
     let name = status.name();
     info!(event = "status", status = name, "status: {name}");
     notify::status(name);
 }
 
 /// Tells that a life ends, and at whose wish.
-pub(crate) fn tell_stopping(reason: &str) {
+pub(crate) fn log_stopping(reason: &str) {
     info!(event = "stopping", reason, "{reason}: stopping");
 }
 
 /// Tells of a login that was let in.
-pub(crate) fn tell_login(login: &str, remote: SocketAddr) {
+pub(crate) fn log_login(login: &str, remote: SocketAddr) {
     info!(event = "login-accepted", login, %remote, "{login} logged in from {remote}");
 }
 
-/// Tells of a login that was not let in. The name is not told: somebody may have typed the password there.
-pub(crate) fn tell_refused(remote: SocketAddr) {
+/// Tells of a login that was not let in. The name is not logged: somebody may have typed the password there.
+pub(crate) fn log_refused_login(remote: SocketAddr) {
     info!(event = "login-refused", %remote, "refused a login from {remote}");
 }
 
 /// Tells of dropped packets: of each reason the first, the others only to those who asked for details.
 #[derive(Debug, Default)]
 pub(crate) struct DropLog {
-    told: BTreeSet<DropReason>,
+    logged: BTreeSet<DropReason>,
 }
 
 impl DropLog {
-    pub(crate) fn tell(&mut self, reason: DropReason) {
+    pub(crate) fn log(&mut self, reason: DropReason) {
         let name = reason.name();
-        if self.told.insert(reason) {
+        if self.logged.insert(reason) {
             info!(
                 event = "dropped",
                 reason = name,
@@ -165,7 +165,7 @@ impl DropLog {
 }
 
 /// The last line of a life: what was carried and what was not.
-pub(crate) fn tell_counters(counters: &Counters) {
+pub(crate) fn log_counters(counters: &Counters) {
     let Counters {
         packets_in,
         bytes_in,

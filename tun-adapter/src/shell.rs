@@ -39,7 +39,7 @@ pub trait Transport<P> {
     /// # Errors
     ///
     /// When the device is gone.
-    fn take(&mut self, peer: &mut P, input: &mut Batch, output: &mut Batch) -> Result<bool, Failure>;
+    fn receive(&mut self, peer: &mut P, input: &mut Batch, output: &mut Batch) -> Result<bool, Failure>;
 
     /// Sends what can be sent now and keeps the rest in `output`. Called after every turn.
     fn flush(&mut self, peer: &mut P, output: &mut Batch);
@@ -71,8 +71,8 @@ pub struct Shell<P, T> {
     output: Batch,
     jobs: JoinSet<Finished>,
     saver: Option<Saver<P>>,
-    saves_begun: u64,
-    saves_ended: u64,
+    saves_started: u64,
+    saves_finished: u64,
 }
 
 /// A job that has been worked on.
@@ -104,7 +104,7 @@ impl<P: Peer, D: Device> Shell<P, Direct<D>> {
     ///
     /// When there is no file descriptor left for the timer.
     pub fn new(peer: P, socket: UdpSocket, device: D) -> Result<Self, Failure> {
-        Self::over(peer, Direct::new(socket, device))
+        Self::with_transport(peer, Direct::new(socket, device))
     }
 }
 
@@ -114,7 +114,7 @@ impl<P: Peer, T: Transport<P>> Shell<P, T> {
     /// # Errors
     ///
     /// When there is no file descriptor left for the timer.
-    pub fn over(peer: P, transport: T) -> Result<Self, Failure> {
+    pub fn with_transport(peer: P, transport: T) -> Result<Self, Failure> {
         Ok(Self {
             peer,
             transport,
@@ -124,8 +124,8 @@ impl<P: Peer, T: Transport<P>> Shell<P, T> {
             output: Batch::default(),
             jobs: JoinSet::new(),
             saver: None,
-            saves_begun: 0,
-            saves_ended: 0,
+            saves_started: 0,
+            saves_finished: 0,
         })
     }
 
@@ -145,7 +145,7 @@ impl<P: Peer, T: Transport<P>> Shell<P, T> {
             }
             let more = self
                 .transport
-                .take(&mut self.peer, &mut self.input, &mut self.output)?;
+                .receive(&mut self.peer, &mut self.input, &mut self.output)?;
             self.turn();
             if let Some(event) = self.poll_event() {
                 return Ok(event);
@@ -184,27 +184,27 @@ impl<P: Peer, T: Transport<P>> Shell<P, T> {
 
     /// Has the peer's users stored by the tasks that `saver` makes. It gets the peer as it is before the change, and the
     /// text of all its users as they shall be. A peer whose users nobody stores cannot change them.
-    pub fn save_users_by(&mut self, saver: impl Fn(&P, &str) -> SaveTask + 'static) {
+    pub fn save_users_with(&mut self, saver: impl Fn(&P, &str) -> SaveTask + 'static) {
         self.saver = Some(Saver(Box::new(saver)));
     }
 
     /// How often users have begun and ended to be stored. As long as this stays, nothing has been.
     #[must_use]
     pub const fn saves(&self) -> u64 {
-        self.saves_begun + self.saves_ended
+        self.saves_started + self.saves_finished
     }
 
     /// Whether users are being stored.
     #[must_use]
     pub const fn is_saving(&self) -> bool {
-        self.saves_begun > self.saves_ended
+        self.saves_started > self.saves_finished
     }
 
     /// Waits until nothing is being stored any more, and tells the peer.
     pub async fn finish_saving(&mut self) {
         while self.is_saving() {
             match self.jobs.join_next().await {
-                Some(job) => self.take_back(job),
+                Some(job) => self.finish_job(job),
                 None => return,
             }
         }
@@ -238,12 +238,12 @@ impl<P: Peer, T: Transport<P>> Shell<P, T> {
         self.deadline = deadline.map(|(at, _reason)| at);
         self.transport.flush(&mut self.peer, &mut self.output);
         while let Some(job) = self.peer.poll_job() {
-            self.begin(job);
+            self.start_job(job);
         }
     }
 
     /// Has a job worked on off this thread.
-    fn begin(&mut self, job: Job) {
+    fn start_job(&mut self, job: Job) {
         let Some(text) = job.users_to_save() else {
             self.jobs.spawn_blocking(move || Finished {
                 done: job.run(),
@@ -252,7 +252,7 @@ impl<P: Peer, T: Transport<P>> Shell<P, T> {
             return;
         };
         let task = self.saver.as_ref().map(|saver| saver.0(&self.peer, text));
-        self.saves_begun += 1;
+        self.saves_started += 1;
         self.jobs.spawn_blocking(move || {
             let result = match task {
                 // A task that panics has stored nothing, and the peer has to hear of that as well.
@@ -275,10 +275,10 @@ impl<P: Peer, T: Transport<P>> Shell<P, T> {
     }
 
     /// Gives a job's result to the peer.
-    fn take_back(&mut self, job: Result<Finished, JoinError>) {
+    fn finish_job(&mut self, job: Result<Finished, JoinError>) {
         match job {
             Ok(Finished { done, is_save }) => {
-                self.saves_ended += u64::from(is_save);
+                self.saves_finished += u64::from(is_save);
                 if let Err(misuse) = self.peer.handle_job(clock::now(), done) {
                     debug!("a job came back too late: {misuse}");
                 }
@@ -299,7 +299,7 @@ impl<P: Peer, T: Transport<P>> Shell<P, T> {
             ready = self.transport.ready(&self.output) => ready,
             expired = self.timer.expired(), if self.deadline.is_some() => expired,
             Some(job) = self.jobs.join_next() => {
-                self.take_back(job);
+                self.finish_job(job);
                 Ok(())
             }
         }
@@ -308,11 +308,11 @@ impl<P: Peer, T: Transport<P>> Shell<P, T> {
 
 /// Says each kind of trouble once, so that a dead link does not fill the disk with its complaints.
 #[derive(Debug, Default)]
-pub(crate) struct Troubles {
+pub(crate) struct ErrorLog {
     seen: BTreeSet<(&'static str, Option<i32>)>,
 }
 
-impl Troubles {
+impl ErrorLog {
     pub(crate) fn report(&mut self, action: &'static str, error: &io::Error) {
         if self.seen.insert((action, error.raw_os_error())) {
             warn!("cannot {action}: {error} (said once; carrying on)");

@@ -21,7 +21,7 @@ use crate::failure::Failure;
 use crate::fd;
 use crate::shell::Device;
 
-pub use queue::{Abilities, Queue, READ_BUFFER};
+pub use queue::{OffloadFeatures, Queue, READ_BUFFER};
 
 const PATH: &str = "/dev/net/tun";
 const NEEDS_RIGHTS: &str = "run as root, or with the capability CAP_NET_ADMIN";

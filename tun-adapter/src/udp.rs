@@ -27,12 +27,12 @@ pub const TRAIN_BUFFER: usize = 65_536;
 
 /// What the kernel's queues are asked to hold, in bytes, each way. A received train counts with all of its memory, and the
 /// default of some 200 KiB is full after three.
-const QUEUE: usize = 8 << 20;
+const QUEUE_BYTES: usize = 8 << 20;
 
-/// Of [`Socket::singles`]: for ever.
-const ALWAYS: u32 = u32::MAX;
-/// Of [`Socket::singles`]: some seconds of a fast transfer, after which the path may be another one.
-const FOR_NOW: u32 = 10_000;
+/// Of [`Socket::single_sends`]: for ever.
+const ALWAYS_SINGLE: u32 = u32::MAX;
+/// Of [`Socket::single_sends`]: some seconds of a fast transfer, after which the path may be another one.
+const SINGLE_FOR_NOW: u32 = 10_000;
 
 /// What a socket is to be like.
 #[derive(Clone, Copy, Debug)]
@@ -45,10 +45,10 @@ pub struct Options {
     pub mark: Option<u32>,
     /// Tell of what is received which address of this machine it came to. Of use where there may be several, and peers
     /// that expect answers from the one they know.
-    pub tells_local: bool,
+    pub reports_local_address: bool,
     /// Whether a datagram that is too long for a link on its way is cut; if not, it is lost, and nobody's messages about
     /// the path's MTU are believed.
-    pub may_be_cut: bool,
+    pub allow_fragmentation: bool,
 }
 
 impl Default for Options {
@@ -57,8 +57,8 @@ impl Default for Options {
             segmentation: true,
             coalescing: true,
             mark: None,
-            tells_local: false,
-            may_be_cut: true,
+            reports_local_address: false,
+            allow_fragmentation: true,
         }
     }
 }
@@ -69,7 +69,7 @@ pub struct Route {
     /// The peer.
     pub remote: SocketAddr,
     /// The address of this machine that the peer spoke to and expects an answer from; `None`: the kernel chooses. Nothing
-    /// that is received has one without [`Options::tells_local`].
+    /// that is received has one without [`Options::reports_local_address`].
     pub local: Option<IpAddr>,
 }
 
@@ -114,8 +114,8 @@ pub struct Socket {
     socket: UdpSocket,
     state: UdpSocketState,
     /// How many trains are sent one by one before the kernel is given one as it is again.
-    singles: AtomicU32,
-    tells_local: bool,
+    single_sends: AtomicU32,
+    reports_local_address: bool,
 }
 
 impl Socket {
@@ -160,8 +160,8 @@ impl Socket {
         let state = UdpSocketState::new((&socket).into())?;
         enlarge_queues(&socket)?;
         // The state has forbidden it, which is what a search for the path's MTU needs.
-        if options.may_be_cut {
-            allow_fragments(&socket, address)?;
+        if options.allow_fragmentation {
+            enable_fragmentation(&socket, address)?;
         }
         switch_off(&socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS)?;
         if !options.coalescing {
@@ -171,8 +171,8 @@ impl Socket {
         Ok(Self {
             socket,
             state,
-            singles: if is_able { 0 } else { ALWAYS }.into(),
-            tells_local: options.tells_local,
+            single_sends: if is_able { 0 } else { ALWAYS_SINGLE }.into(),
+            reports_local_address: options.reports_local_address,
         })
     }
 
@@ -188,17 +188,17 @@ impl Socket {
     /// Whether trains are handed to the kernel as they are.
     #[must_use]
     pub fn is_segmenting(&self) -> bool {
-        self.singles.load(Ordering::Relaxed) == 0
+        self.single_sends.load(Ordering::Relaxed) == 0
     }
 
     /// Whether the next train is to be handed to the kernel as it is.
-    fn takes_train(&self) -> bool {
-        let singles = self.singles.load(Ordering::Relaxed);
-        if (1..ALWAYS).contains(&singles) {
+    fn may_send_train(&self) -> bool {
+        let single_sends = self.single_sends.load(Ordering::Relaxed);
+        if (1..ALWAYS_SINGLE).contains(&single_sends) {
             // Threads that do this at the same time count one train as one: near enough.
-            self.singles.store(singles - 1, Ordering::Relaxed);
+            self.single_sends.store(single_sends - 1, Ordering::Relaxed);
         }
-        singles == 0
+        single_sends == 0
     }
 
     /// Sends `bytes` as datagrams of `segment` bytes each, of which the last may be shorter. Gives how many the kernel took;
@@ -222,12 +222,12 @@ impl Socket {
     }
 
     fn send_train(&self, to: Route, train: &[u8], segment: usize) -> io::Result<usize> {
-        if train.len() > segment && self.takes_train() {
+        if train.len() > segment && self.may_send_train() {
             match self.transmit(to, train, Some(segment)) {
                 Ok(()) => return Ok(train.len().div_ceil(segment)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
                 // One by one, the kernel says which datagram it does not want, and why.
-                Err(error) => self.note_refusal(&error),
+                Err(error) => self.on_train_error(&error),
             }
         }
         let mut sent = 0;
@@ -252,12 +252,14 @@ impl Socket {
 
     /// Where the network device cannot compute checksums, the kernel refuses every train with EIO. It says EINVAL of segments
     /// that are too long for the path as it knows it now. Any other refusal is about this train alone.
-    fn note_refusal(&self, error: &io::Error) {
+    fn on_train_error(&self, error: &io::Error) {
         match error.raw_os_error() {
-            Some(libc::EIO) if self.singles.swap(ALWAYS, Ordering::Relaxed) != ALWAYS => info!(
-                "the network device does not take trains of datagrams ({error}); they go out one by one from now on"
-            ),
-            Some(libc::EINVAL) => self.singles.store(FOR_NOW, Ordering::Relaxed),
+            Some(libc::EIO) if self.single_sends.swap(ALWAYS_SINGLE, Ordering::Relaxed) != ALWAYS_SINGLE => {
+                info!(
+                    "the network device does not take trains of datagrams ({error}); they go out one by one from now on"
+                )
+            }
+            Some(libc::EINVAL) => self.single_sends.store(SINGLE_FOR_NOW, Ordering::Relaxed),
             _ => {}
         }
     }
@@ -305,7 +307,7 @@ impl Socket {
                     remote: meta.addr,
                     local: meta
                         .dst_ip
-                        .filter(|address| self.tells_local && can_be_source(address)),
+                        .filter(|address| self.reports_local_address && is_valid_source(address)),
                 },
                 start: number * TRAIN_BUFFER,
                 len: meta.len.min(TRAIN_BUFFER),
@@ -323,7 +325,7 @@ impl AsFd for Socket {
 }
 
 /// An address that needs an interface to go with it is better left to the kernel, and nobody answers from a group's.
-fn can_be_source(address: &IpAddr) -> bool {
+fn is_valid_source(address: &IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => !address.is_multicast() && !address.is_broadcast(),
         IpAddr::V6(address) => !address.is_multicast() && !address.is_unicast_link_local(),
@@ -340,16 +342,16 @@ fn is_bad_source(error: &io::Error) -> bool {
 
 /// Without the right to go beyond the system's limit, the limit has to do.
 fn enlarge_queues(socket: &UdpSocket) -> io::Result<()> {
-    sockopt::set_socket_recv_buffer_size_force(socket, QUEUE)
-        .or_else(|_| sockopt::set_socket_recv_buffer_size(socket, QUEUE))?;
-    sockopt::set_socket_send_buffer_size_force(socket, QUEUE)
-        .or_else(|_| sockopt::set_socket_send_buffer_size(socket, QUEUE))?;
+    sockopt::set_socket_recv_buffer_size_force(socket, QUEUE_BYTES)
+        .or_else(|_| sockopt::set_socket_recv_buffer_size(socket, QUEUE_BYTES))?;
+    sockopt::set_socket_send_buffer_size_force(socket, QUEUE_BYTES)
+        .or_else(|_| sockopt::set_socket_send_buffer_size(socket, QUEUE_BYTES))?;
     Ok(())
 }
 
 /// Over IPv4, no datagram forbids its fragmentation, and nobody's messages about a path's MTU are believed. Over IPv6,
 /// they have to be: routers do not cut, so that this machine has to know where to.
-fn allow_fragments(socket: &UdpSocket, address: SocketAddr) -> io::Result<()> {
+fn enable_fragmentation(socket: &UdpSocket, address: SocketAddr) -> io::Result<()> {
     sockopt::set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::OMIT)?;
     if address.is_ipv6() {
         sockopt::set_ipv6_mtu_discover(socket, Ipv6PathMtuDiscovery::WANT)?;

@@ -117,7 +117,7 @@ pub(crate) fn ask_for_change(client: &mut Shell<Client, Direct<Wire>>) {
 #[tokio::test]
 async fn a_new_password_is_stored_and_from_then_on_the_only_one() {
     let (folder, mut server, address) = server(&["kean"]).await;
-    server.save_users_by(saver(&folder));
+    server.save_users_with(saver(&folder));
     let (mut first, _kernel) = logged_in(&mut server, address).await;
     let before = folder.read("users");
     ask_for_change(&mut first);
@@ -144,7 +144,7 @@ async fn a_new_password_is_stored_and_from_then_on_the_only_one() {
 #[tokio::test]
 async fn a_password_that_cannot_be_stored_is_not_taken_until_it_can() {
     let (folder, mut server, address) = server(&["kean"]).await;
-    server.save_users_by(saver(&folder));
+    server.save_users_with(saver(&folder));
     let (mut client, _kernel) = logged_in(&mut server, address).await;
     let before = folder.read("users");
     // Where the new file should be written stands a folder.
@@ -166,7 +166,7 @@ async fn a_password_that_cannot_be_stored_is_not_taken_until_it_can() {
 #[tokio::test]
 async fn a_task_that_panics_stores_nothing_and_keeps_nothing_waiting() {
     let (_folder, mut server, address) = server(&["kean"]).await;
-    server.save_users_by(|_: &Server, _| Box::new(|| -> Result<(), Failure> { panic!("on purpose") }));
+    server.save_users_with(|_: &Server, _| Box::new(|| -> Result<(), Failure> { panic!("on purpose") }));
     let (mut client, _kernel) = logged_in(&mut server, address).await;
     let before = server.with_peer(|server, _| server.users().to_text());
     ask_for_change(&mut client);

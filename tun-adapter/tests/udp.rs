@@ -128,7 +128,7 @@ fn an_answer_leaves_from_the_address_that_was_spoken_to() {
         ("[::]:0", "::1"),
     ] {
         let telling = Options {
-            tells_local: true,
+            reports_local_address: true,
             ..Options::default()
         };
         let server = bind(any, telling);

@@ -12,7 +12,7 @@ use crate::control::command::nothing_to_reload;
 use crate::control::desk::Desk;
 use crate::control::{Answer, Question};
 use crate::failure::Failure;
-use crate::service::{DropLog, Signals, tell_status, tell_stopping, warn_of_classic, warn_of_files};
+use crate::service::{DropLog, Signals, log_status, log_stopping, log_warnings, warn_classic_profile};
 use crate::shell::Shell;
 use crate::status::{ClientStatus, Profile, Progress, Role};
 use crate::tun::Tun;
@@ -29,8 +29,8 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
         metrics,
         warnings,
     } = config;
-    warn_of_classic();
-    warn_of_files(&warnings);
+    warn_classic_profile();
+    log_warnings(&warnings);
     let mut signals = Signals::catch()?;
     let server = resolve(&endpoint).await?;
     let settings = settings(&device, included_routes, server.ip());
@@ -58,7 +58,7 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
         let event = tokio::select! {
             biased;
             name = signals.stop() => {
-                tell_stopping(name);
+                log_stopping(name);
                 break;
             }
             call = desk.next() => {
@@ -100,7 +100,7 @@ fn settings(device: &Device, included_routes: Vec<IpPrefix>, server: IpAddr) -> 
 async fn obey(event: EventKind, device: &DeviceName, drops: &mut DropLog) -> Result<(), Failure> {
     match event {
         EventKind::Status(status) => {
-            tell_status(status);
+            log_status(status);
         }
         EventKind::Started(Ok(settings)) => {
             interface::apply(device, &settings).await?;
@@ -108,7 +108,7 @@ async fn obey(event: EventKind, device: &DeviceName, drops: &mut DropLog) -> Res
             notify::ready("connected");
         }
         EventKind::Started(Err(error)) | EventKind::Cancelled(error) => return Err(error.into()),
-        EventKind::Dropped(reason) => drops.tell(reason),
+        EventKind::Dropped(reason) => drops.log(reason),
         other => debug!("{other:?}"),
     }
     Ok(())

@@ -15,7 +15,7 @@ use tracing::info;
 use crate::config::{Client, Endpoint};
 use crate::failure::Failure;
 use crate::privileges::Privileges;
-use crate::service::{tell_counters, tell_status};
+use crate::service::{log_counters, log_status};
 use crate::shell::{Shell, Transport};
 
 /// Logs in and carries packets until SIGTERM or SIGINT.
@@ -26,7 +26,7 @@ use crate::shell::{Shell, Transport};
 /// device is lost.
 pub async fn run(config: Client) -> Result<(), Failure> {
     // Each login may bring other addresses and routes, so what it takes to change those stays to the end.
-    Privileges::begin(None)?;
+    Privileges::keep_for_setup(None)?;
     match config {
         Client::Secure(config) => secure::run(*config).await,
         Client::Classic(config) => classic::run(*config).await,
@@ -37,10 +37,10 @@ pub async fn run(config: Client) -> Result<(), Failure> {
 fn stop<P: Peer, T: Transport<P>>(shell: &mut Shell<P, T>) {
     for event in shell.stop() {
         if let EventKind::Status(status) = event {
-            tell_status(status);
+            log_status(status);
         }
     }
-    tell_counters(&shell.counters());
+    log_counters(&shell.counters());
 }
 
 /// All addresses of the server's name, in the order of this machine's preference.

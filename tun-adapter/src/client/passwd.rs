@@ -10,7 +10,7 @@ use tracing::debug;
 use super::{bind, resolve};
 use crate::config::Client;
 use crate::failure::Failure;
-use crate::service::warn_of_files;
+use crate::service::log_warnings;
 use crate::shell::{Device, Shell};
 use crate::{password, random};
 
@@ -29,7 +29,7 @@ pub async fn run(config: Client, from_stdin: bool) -> Result<String, Failure> {
                 .with_help("have the operator put a new `password-hash` into the server's configuration"));
         }
     };
-    warn_of_files(&config.warnings);
+    log_warnings(&config.warnings);
     let old = match config.password {
         Some(password) => password,
         None => password::ask(&format!("{} at {}", config.login, config.server))?,

@@ -17,7 +17,7 @@ use crate::control::{Answer, Question};
 use crate::failure::Failure;
 use crate::net::client::{Left, Network};
 use crate::plane::Plane;
-use crate::service::{DropLog, Signals, tell_status, tell_stopping, warn_of_files};
+use crate::service::{DropLog, Signals, log_status, log_stopping, log_warnings};
 use crate::shell::Shell;
 use crate::status::{ClientStatus, Profile, Progress, Role, Status};
 use crate::tun::Queue;
@@ -40,7 +40,7 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
         metrics,
         warnings,
     } = config;
-    warn_of_files(&warnings);
+    log_warnings(&warnings);
     let password = match password {
         Some(password) => password,
         None => password::ask(&format!("{login} at {endpoint}"))?,
@@ -56,7 +56,7 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
     let live = async |network: &mut Network| {
         let options = Options {
             mark: network.mark(),
-            may_be_cut: !mtu_search,
+            allow_fragmentation: !mtu_search,
             ..offload.socket_options()
         };
         let socket = open_socket(server, &options)?;
@@ -72,7 +72,7 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
         client.set_rekey_after(rekey_after);
         client.set_cipher(cipher);
         let mut life = Life {
-            shell: Shell::over(client, Plane::start(queues, vec![socket])?)?,
+            shell: Shell::with_transport(client, Plane::start(queues, vec![socket])?)?,
             device,
             network,
             endpoint,
@@ -129,7 +129,7 @@ impl Life<'_> {
             let event = tokio::select! {
                 biased;
                 name = signals.stop() => {
-                    tell_stopping(name);
+                    log_stopping(name);
                     return Ok(());
                 }
                 call = desk.next() => {
@@ -149,7 +149,7 @@ impl Life<'_> {
             self.progress.note(&event.kind);
             match event.kind {
                 EventKind::Status(status) => {
-                    tell_status(status);
+                    log_status(status);
                 }
                 EventKind::Started(Ok(settings)) => {
                     self.apply(settings).await?;
@@ -176,7 +176,7 @@ impl Life<'_> {
                 EventKind::Roamed { from, to } => {
                     info!(event = "roamed", %from, %to, "the server has moved from {from} to {to}");
                 }
-                EventKind::Dropped(reason) => self.drops.tell(reason),
+                EventKind::Dropped(reason) => self.drops.log(reason),
                 other => debug!("{other:?}"),
             }
         }

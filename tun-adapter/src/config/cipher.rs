@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 /// What the file says.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
-pub(super) enum Choice {
+pub(super) enum CipherChoice {
     /// The faster one on this machine.
     #[default]
     #[serde(rename = "auto")]
@@ -16,12 +16,12 @@ pub(super) enum Choice {
     Aes256Gcm,
 }
 
-impl From<Choice> for Cipher {
-    fn from(choice: Choice) -> Self {
+impl From<CipherChoice> for Cipher {
+    fn from(choice: CipherChoice) -> Self {
         match choice {
-            Choice::Auto if is_aes_fast() => Self::Aes256Gcm,
-            Choice::Auto | Choice::ChaCha20Poly1305 => Self::ChaCha20Poly1305,
-            Choice::Aes256Gcm => Self::Aes256Gcm,
+            CipherChoice::Auto if is_aes_fast() => Self::Aes256Gcm,
+            CipherChoice::Auto | CipherChoice::ChaCha20Poly1305 => Self::ChaCha20Poly1305,
+            CipherChoice::Aes256Gcm => Self::Aes256Gcm,
         }
     }
 }

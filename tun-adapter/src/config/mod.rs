@@ -3,6 +3,7 @@
 //! Files are read into private structures that mirror them and turned at once into [`Server`] and [`Client`], which
 //! hold only what is valid. Unknown keys, bad values and contradictions are errors with file, line and column.
 
+mod choice;
 mod cipher;
 pub mod classic;
 mod device;
@@ -12,7 +13,6 @@ mod secret;
 pub mod secure;
 mod source;
 mod text;
-mod word;
 mod workers;
 
 use std::path::Path;
@@ -28,9 +28,9 @@ pub use offload::Offload;
 pub use text::{DeviceName, Endpoint};
 
 use crate::failure::Failure;
+use choice::Choice;
 use source::Source;
 use text::Text;
-use word::Word;
 use workers::Workers;
 
 /// A server's configuration, found good.
@@ -63,7 +63,9 @@ impl Server {
             Some(Profile::Classic) => Ok(Self::Classic(classic::Server::read(&source)?.into())),
             named => secure::Server::read(&source)
                 .map(|server| Self::Secure(server.into()))
-                .map_err(|failure| explain(failure, named, || classic::Server::has_form(&source))),
+                .map_err(|failure| {
+                    explain(failure, named, || classic::Server::has_fields_of_profile(&source))
+                }),
         }
     }
 }
@@ -80,7 +82,9 @@ impl Client {
             Some(Profile::Classic) => Ok(Self::Classic(classic::Client::read(&source)?.into())),
             named => secure::Client::read(&source)
                 .map(|client| Self::Secure(client.into()))
-                .map_err(|failure| explain(failure, named, || classic::Client::has_form(&source))),
+                .map_err(|failure| {
+                    explain(failure, named, || classic::Client::has_fields_of_profile(&source))
+                }),
         }
     }
 }
@@ -97,7 +101,7 @@ enum Profile {
 fn profile_of(source: &Source) -> Result<Option<Profile>, Failure> {
     #[derive(Deserialize)]
     struct Named {
-        profile: Option<Word<Profile>>,
+        profile: Option<Choice<Profile>>,
     }
 
     let named: Named = source.parse()?;

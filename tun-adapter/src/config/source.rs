@@ -32,7 +32,7 @@ impl Source {
     /// Reads another file, or a credential of the service manager, which this one names under `name`.
     pub(super) fn open(&self, name: &str, path: &Spanned<PathBuf>) -> Result<Self, Failure> {
         let explain = |why: &str| self.error(path.span(), &format!("{name}: {why}"));
-        let file = match credentials::named_by(path.get_ref()) {
+        let file = match credentials::name_in(path.get_ref()) {
             Some(credential) => credentials::locate(credential).map_err(|why| explain(&why))?,
             None => self.resolve(path.get_ref()),
         };
@@ -58,7 +58,7 @@ impl Source {
     pub(super) fn parse<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         toml::from_str(&self.text).map_err(|error| {
             let failure = self.error(error.span().unwrap_or_default(), error.message());
-            match nearest_word(error.message()) {
+            match closest_name(error.message()) {
                 Some(word) => failure.with_help(format!("did you mean `{word}`?")),
                 None => failure,
             }
@@ -83,7 +83,7 @@ impl Source {
 /// The expected word that is most like the unknown one, if one is like it at all.
 ///
 /// `message` has the form that serde gives it: "unknown field `a`, expected one of `b`, `c`", also with "variant".
-fn nearest_word(message: &str) -> Option<&str> {
+fn closest_name(message: &str) -> Option<&str> {
     let mut quoted = message
         .starts_with("unknown ")
         .then(|| message.split('`').skip(1).step_by(2))?;

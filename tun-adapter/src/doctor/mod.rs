@@ -6,7 +6,7 @@ mod tunnel;
 use std::fmt;
 use std::path::Path;
 
-use crate::check::Checked;
+use crate::check::CheckedConfig;
 use crate::failure::Failure;
 
 /// How good or bad something is.
@@ -77,7 +77,7 @@ impl Finding {
 pub async fn run(config: Option<&Path>) -> Result<(), Failure> {
     let mut findings = machine::look();
     if let Some(path) = config {
-        match Checked::load(path) {
+        match CheckedConfig::load(path) {
             Ok(checked) => {
                 findings.push(Finding::ok("configuration", path.display().to_string()));
                 findings.extend(tunnel::look(&checked).await);

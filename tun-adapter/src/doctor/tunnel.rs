@@ -6,7 +6,7 @@ use std::path::Path;
 use sandhog_proto::IpPrefix;
 
 use super::Finding;
-use crate::check::Checked;
+use crate::check::CheckedConfig;
 use crate::config::{Client, DeviceName, Endpoint, Server};
 use crate::control::Question;
 use crate::control::ask::ask;
@@ -18,20 +18,26 @@ const OVERHEAD: u32 = 40 + 8 + 29 + 15;
 /// The smallest MTU a tunnel can have (RFC 8200, section 5).
 const SMALLEST: u32 = 1280;
 
-pub(super) async fn look(checked: &Checked) -> Vec<Finding> {
+pub(super) async fn look(checked: &CheckedConfig) -> Vec<Finding> {
     let (device, networks) = match checked {
-        Checked::Server(Server::Secure(server)) => (&server.device.name, server.device.addresses.clone()),
-        Checked::Server(Server::Classic(server)) => (&server.device.name, server.device.addresses.clone()),
-        Checked::Client(Client::Secure(client)) => (&client.device, narrow(&client.network.included)),
-        Checked::Client(Client::Classic(client)) => (&client.device.name, client.device.addresses.clone()),
+        CheckedConfig::Server(Server::Secure(server)) => {
+            (&server.device.name, server.device.addresses.clone())
+        }
+        CheckedConfig::Server(Server::Classic(server)) => {
+            (&server.device.name, server.device.addresses.clone())
+        }
+        CheckedConfig::Client(Client::Secure(client)) => (&client.device, narrow(&client.network.included)),
+        CheckedConfig::Client(Client::Classic(client)) => {
+            (&client.device.name, client.device.addresses.clone())
+        }
     };
     let runs = matches!(ask(device.as_str(), Question::Status), Ok(Some(_)));
     let mut findings = vec![name(device, runs)];
     match checked {
-        Checked::Server(Server::Secure(server)) => findings.push(port(server.listen, runs)),
-        Checked::Server(Server::Classic(server)) => findings.push(port(server.listen, runs)),
-        Checked::Client(Client::Secure(client)) => findings.extend(way(&client.server).await),
-        Checked::Client(Client::Classic(client)) => findings.extend(way(&client.server).await),
+        CheckedConfig::Server(Server::Secure(server)) => findings.push(port(server.listen, runs)),
+        CheckedConfig::Server(Server::Classic(server)) => findings.push(port(server.listen, runs)),
+        CheckedConfig::Client(Client::Secure(client)) => findings.extend(way(&client.server).await),
+        CheckedConfig::Client(Client::Classic(client)) => findings.extend(way(&client.server).await),
     }
     findings.push(routes(device, &networks, &all()));
     findings

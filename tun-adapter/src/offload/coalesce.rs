@@ -10,33 +10,33 @@ use std::ops::Range;
 use super::checksum;
 use super::header::{self, Header, Kind};
 use super::packet::{ACK, Class, HEADERS_MAX, Layout, PSH, TCP_FLAGS, TCP_SEQUENCE, Transport, V4_ID};
-use super::packet::{long_at, put_word, word_at};
-use crate::tun::Abilities;
+use super::packet::{put_sum, u16_at, u32_at};
+use crate::tun::OffloadFeatures;
 
 /// Most packets in a group.
 const GROUP_LIMIT: usize = 64;
 /// Most slices that a group is written in.
 pub const MAX_PARTS: usize = GROUP_LIMIT + 1;
 /// Longest IP packet.
-const LONGEST: usize = 65_535;
+const MAX_PACKET: usize = 65_535;
 /// Flows that may have a group to grow at a time. Two flows that meet at one place only make smaller groups.
 const FLOWS: usize = 64;
 /// Groups and packets that there is room for from the start.
-const ROOM: usize = 512;
+const INITIAL_CAPACITY: usize = 512;
 
 /// Packets on their way to the device. Keeps its memory from batch to batch.
 #[derive(Debug)]
 pub struct Coalescer {
-    abilities: Abilities,
+    features: OffloadFeatures,
     groups: Vec<Group>,
-    pieces: Vec<Piece>,
+    slices: Vec<Slice>,
     /// The latest group of each flow, if it may grow, at the place that follows from the flow.
     growing: [Option<u32>; FLOWS],
 }
 
 /// A packet's payload, or all of it if it is alone.
 #[derive(Debug)]
-struct Piece {
+struct Slice {
     start: usize,
     len: usize,
     /// The next one of the group.
@@ -60,13 +60,13 @@ struct Group {
 }
 
 impl Coalescer {
-    /// One for a device that takes what `abilities` say.
+    /// One for a device that takes what `features` say.
     #[must_use]
-    pub fn new(abilities: Abilities) -> Self {
+    pub fn new(features: OffloadFeatures) -> Self {
         Self {
-            abilities,
-            groups: Vec::with_capacity(ROOM),
-            pieces: Vec::with_capacity(ROOM),
+            features,
+            groups: Vec::with_capacity(INITIAL_CAPACITY),
+            slices: Vec::with_capacity(INITIAL_CAPACITY),
             growing: [None; FLOWS],
         }
     }
@@ -78,29 +78,29 @@ impl Coalescer {
         let Some(packet) = memory.get(at.clone()).filter(|packet| !packet.is_empty()) else {
             return;
         };
-        if self.abilities == Abilities::default() {
+        if self.features == OffloadFeatures::default() {
             self.begin(at, None, 0);
             return;
         }
         match Class::of(packet) {
-            Class::Foreign => {
+            Class::Other => {
                 self.begin(at, None, 0);
             }
-            Class::Opaque => {
+            Class::UnknownFlow => {
                 self.growing = [None; FLOWS];
                 self.begin(at, None, 0);
             }
-            Class::Odd(layout) => {
-                self.growing[place_of(&layout, packet)] = None;
+            Class::Invalid(layout) => {
+                self.growing[slot_of(&layout, packet)] = None;
                 self.begin(at, None, 0);
             }
-            Class::Plain(layout) => self.push_plain(memory, at, layout),
+            Class::Valid(layout) => self.push_valid(memory, at, layout),
         }
     }
 
-    fn push_plain(&mut self, memory: &[u8], at: Range<usize>, layout: Layout) {
+    fn push_valid(&mut self, memory: &[u8], at: Range<usize>, layout: Layout) {
         let packet = &memory[at.clone()];
-        let place = place_of(&layout, packet);
+        let place = slot_of(&layout, packet);
         let flags = flags_of(&layout, packet);
         let is_joinable = self.can_join(&layout, packet, flags);
         if is_joinable && let Some(index) = self.growing[place] {
@@ -120,14 +120,14 @@ impl Coalescer {
     /// Whether a packet may have company: it has a payload, and its header says nothing that counts for it alone.
     fn can_join(&self, layout: &Layout, packet: &[u8], flags: u8) -> bool {
         let is_usual = match layout.transport {
-            Transport::Tcp => self.abilities.tcp && flags & !PSH == ACK,
-            Transport::Udp => self.abilities.udp,
+            Transport::Tcp => self.features.tcp && flags & !PSH == ACK,
+            Transport::Udp => self.features.udp,
         };
         is_usual && packet.len() > layout.payload_at
     }
 
     fn begin(&mut self, at: Range<usize>, layout: Option<Layout>, payload: usize) -> u32 {
-        let piece = self.add_piece(at.end - payload, payload);
+        let slice = self.add_slice(at.end - payload, payload);
         self.groups.push(Group {
             first: at,
             layout,
@@ -135,8 +135,8 @@ impl Coalescer {
             payload,
             packets: 1,
             flags: 0,
-            head: piece,
-            tail: piece,
+            head: slice,
+            tail: slice,
         });
         // Far fewer bytes than this count of packets would have fit into memory.
         (self.groups.len() - 1) as u32
@@ -144,29 +144,29 @@ impl Coalescer {
 
     fn join(&mut self, index: u32, at: &Range<usize>, payload_at: usize, flags: u8) {
         let start = at.start + payload_at;
-        let piece = self.add_piece(start, at.end - start);
+        let slice = self.add_slice(start, at.end - start);
         let group = &mut self.groups[index as usize];
-        self.pieces[group.tail as usize].next = Some(piece);
-        group.tail = piece;
+        self.slices[group.tail as usize].next = Some(slice);
+        group.tail = slice;
         group.payload += at.end - start;
         group.packets += 1;
         group.flags = flags;
     }
 
-    fn add_piece(&mut self, start: usize, len: usize) -> u32 {
+    fn add_slice(&mut self, start: usize, len: usize) -> u32 {
         let next = None;
-        self.pieces.push(Piece { start, len, next });
-        (self.pieces.len() - 1) as u32
+        self.slices.push(Slice { start, len, next });
+        (self.slices.len() - 1) as u32
     }
 
     /// Gives all groups to `write` and forgets them: each as the bytes of a [`Header`] and then those of the packet, in at
-    /// most [`MAX_PARTS`] pieces, and the number of packets that it stands for. `memory` is what the packets were noted in.
+    /// most [`MAX_PARTS`] slices, and the number of packets that it stands for. `memory` is what the packets were noted in.
     pub fn drain(&mut self, memory: &[u8], mut write: impl FnMut(&[IoSlice<'_>], usize)) {
         for group in &self.groups {
-            group.write(memory, &self.pieces, &mut write);
+            group.write(memory, &self.slices, &mut write);
         }
         self.groups.clear();
-        self.pieces.clear();
+        self.slices.clear();
         self.growing = [None; FLOWS];
     }
 }
@@ -178,7 +178,7 @@ impl Group {
         self.layout == Some(*layout)
             && payload <= self.segment
             && self.packets < GROUP_LIMIT
-            && layout.payload_at + self.payload + payload <= LONGEST
+            && layout.payload_at + self.payload + payload <= MAX_PACKET
             && has_same_network_header(layout, packet, first, self.packets)
             && match layout.transport {
                 Transport::Tcp => self.has_next_tcp_header(layout, packet, first),
@@ -195,9 +195,9 @@ impl Group {
             return false;
         };
         // No group is as long as sequence numbers.
-        let due = long_at(first, TCP_SEQUENCE).wrapping_add(self.payload as u32);
+        let due = u32_at(first, TCP_SEQUENCE).wrapping_add(self.payload as u32);
         this[..4] == first[..4]
-            && long_at(this, TCP_SEQUENCE) == due
+            && u32_at(this, TCP_SEQUENCE) == due
             && this[8..13] == first[8..13]
             && this[14..16] == first[14..16]
             && this[18..] == first[18..]
@@ -208,7 +208,7 @@ impl Group {
         self.flags & PSH != 0 || payload < self.segment || self.packets == GROUP_LIMIT
     }
 
-    fn write(&self, memory: &[u8], pieces: &[Piece], write: &mut impl FnMut(&[IoSlice<'_>], usize)) {
+    fn write(&self, memory: &[u8], slices: &[Slice], write: &mut impl FnMut(&[IoSlice<'_>], usize)) {
         let (Some(first), Some(layout), true) =
             (memory.get(self.first.clone()), self.layout, self.packets > 1)
         else {
@@ -223,13 +223,13 @@ impl Group {
         parts[0] = IoSlice::new(headers);
         let mut count = 1;
         let mut next = Some(self.head);
-        while let Some(piece) = next.and_then(|index| pieces.get(index as usize)) {
-            let payload = memory.get(piece.start..piece.start + piece.len);
+        while let Some(slice) = next.and_then(|index| slices.get(index as usize)) {
+            let payload = memory.get(slice.start..slice.start + slice.len);
             if let Some(part) = parts.get_mut(count) {
                 *part = IoSlice::new(payload.unwrap_or_default());
                 count += 1;
             }
-            next = piece.next;
+            next = slice.next;
         }
         write(&parts[..count], self.packets);
     }
@@ -254,7 +254,7 @@ impl Group {
         let offset = layout.transport.checksum_offset();
         let number = layout.transport.number();
         let pseudo = checksum::pseudo_header(layout.addresses(first), number, len - layout.transport_at);
-        put_word(headers, layout.transport_at + offset, checksum::fold(pseudo));
+        put_sum(headers, layout.transport_at + offset, checksum::fold(pseudo));
         let header = Header {
             needs_checksum: true,
             kind: match (layout.transport, layout.is_v4) {
@@ -287,11 +287,11 @@ fn has_same_network_header(layout: &Layout, packet: &[u8], first: &[u8], number:
         return packet[..4] == first[..4] && packet[6..40] == first[6..40];
     }
     let must_not_fragment = packet[6] & 0x40 != 0;
-    let due = word_at(first, V4_ID).wrapping_add(short(number));
+    let due = u16_at(first, V4_ID).wrapping_add(short(number));
     packet[..2] == first[..2]
         && packet[6..10] == first[6..10]
         && packet[12..20] == first[12..20]
-        && (must_not_fragment || word_at(packet, V4_ID) == due)
+        && (must_not_fragment || u16_at(packet, V4_ID) == due)
 }
 
 fn ports<'a>(layout: &Layout, packet: &'a [u8]) -> Option<&'a [u8]> {
@@ -307,9 +307,9 @@ fn flags_of(layout: &Layout, packet: &[u8]) -> u8 {
 }
 
 /// Where a flow's group is to be found. Whoever chooses flows to meet there makes groups smaller, and nothing else.
-fn place_of(layout: &Layout, packet: &[u8]) -> usize {
+fn slot_of(layout: &Layout, packet: &[u8]) -> usize {
     let addresses = checksum::sum(layout.addresses(packet));
-    let ports = u64::from(long_at(packet, layout.transport_at));
+    let ports = u64::from(u32_at(packet, layout.transport_at));
     let number = u64::from(layout.transport.number());
     let mixed = (addresses ^ ports << 20 ^ number << 52).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     // The upper bits are mixed best.

@@ -101,7 +101,7 @@ impl Layout {
             put(headers, 2, len);
             put(headers, 10, 0);
             let sum = checksum::sum(headers.get(..self.transport_at).unwrap_or_default());
-            put_word(headers, 10, !checksum::fold(sum));
+            put_sum(headers, 10, !checksum::fold(sum));
         } else {
             put(headers, 4, len.saturating_sub(V6_HEADER));
         }
@@ -119,83 +119,83 @@ impl Layout {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
     /// TCP or UDP behind a plain IP header, all lengths right, no fragment, all checksums right.
-    Plain(Layout),
+    Valid(Layout),
     /// TCP or UDP behind a plain IP header, but something is not as it should be. Its flow is known.
-    Odd(Layout),
+    Invalid(Layout),
     /// Neither TCP nor UDP.
-    Foreign,
+    Other,
     /// It may be TCP or UDP of any flow.
-    Opaque,
+    UnknownFlow,
 }
 
 impl Class {
     pub(super) fn of(packet: &[u8]) -> Self {
         let Some(first) = packet.first() else {
-            return Self::Foreign;
+            return Self::Other;
         };
         match first >> 4 {
             4 => Self::of_v4(packet),
             6 => Self::of_v6(packet),
-            _ => Self::Foreign,
+            _ => Self::Other,
         }
     }
 
     fn of_v4(packet: &[u8]) -> Self {
         let Some(header) = packet.first_chunk::<V4_HEADER>() else {
-            return Self::Foreign;
+            return Self::Other;
         };
         let Some(transport) = transport_of(header[9]) else {
-            return Self::Foreign;
+            return Self::Other;
         };
         // More fragments, or an offset (RFC 791, section 3.1).
         let is_fragment = u16::from_be_bytes([header[6], header[7]]) & 0x3fff != 0;
         if header[0] != 0x45 || is_fragment {
-            return Self::Opaque;
+            return Self::UnknownFlow;
         }
         let Some(layout) = Layout::with_transport(packet, true, transport, V4_HEADER) else {
-            return Self::Opaque;
+            return Self::UnknownFlow;
         };
         let len = usize::from(u16::from_be_bytes([header[2], header[3]]));
         let is_right = len == packet.len() && checksum::fold(checksum::sum(header)) == 0xffff;
-        layout.judge(packet, is_right)
+        layout.classify(packet, is_right)
     }
 
     fn of_v6(packet: &[u8]) -> Self {
         let Some(header) = packet.first_chunk::<V6_HEADER>() else {
-            return Self::Foreign;
+            return Self::Other;
         };
         let Some(transport) = transport_of(header[6]) else {
             // ICMPv6 (58) carries neither; an extension header might.
             return if header[6] == 58 {
-                Self::Foreign
+                Self::Other
             } else {
-                Self::Opaque
+                Self::UnknownFlow
             };
         };
         let Some(layout) = Layout::with_transport(packet, false, transport, V6_HEADER) else {
-            return Self::Opaque;
+            return Self::UnknownFlow;
         };
         let len = usize::from(u16::from_be_bytes([header[4], header[5]]));
-        layout.judge(packet, len + V6_HEADER == packet.len())
+        layout.classify(packet, len + V6_HEADER == packet.len())
     }
 }
 
 impl Layout {
-    fn judge(self, packet: &[u8], is_right: bool) -> Class {
-        if is_right && self.is_whole(packet) {
-            Class::Plain(self)
+    fn classify(self, packet: &[u8], is_right: bool) -> Class {
+        if is_right && self.is_valid(packet) {
+            Class::Valid(self)
         } else {
-            Class::Odd(self)
+            Class::Invalid(self)
         }
     }
 
     /// Whether the transport header tells the right length, where it tells any, and has the right checksum. A datagram of UDP
     /// without a checksum is not whole.
-    fn is_whole(&self, packet: &[u8]) -> bool {
+    fn is_valid(&self, packet: &[u8]) -> bool {
         let segment = packet.get(self.transport_at..).unwrap_or_default();
         if self.transport == Transport::Udp {
-            let len = word_at(segment, 4);
-            if usize::from(len) != segment.len() || word_at(segment, 6) == 0 {
+            let len = u16_at(segment, 4);
+            if usize::from(len) != segment.len() || u16_at(segment, 6) == 0 {
                 return false;
             }
         }
@@ -213,7 +213,7 @@ fn transport_of(protocol: u8) -> Option<Transport> {
 }
 
 /// The number of 16 bits at `at`; 0 where there is none.
-pub(super) fn word_at(bytes: &[u8], at: usize) -> u16 {
+pub(super) fn u16_at(bytes: &[u8], at: usize) -> u16 {
     match bytes.get(at..at + 2) {
         Some(&[a, b]) => u16::from_be_bytes([a, b]),
         _ => 0,
@@ -221,7 +221,7 @@ pub(super) fn word_at(bytes: &[u8], at: usize) -> u16 {
 }
 
 /// The number of 32 bits at `at`; 0 where there is none.
-pub(super) fn long_at(bytes: &[u8], at: usize) -> u32 {
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     match bytes.get(at..at + 4) {
         Some(&[a, b, c, d]) => u32::from_be_bytes([a, b, c, d]),
         _ => 0,
@@ -236,14 +236,14 @@ pub(super) fn put(bytes: &mut [u8], at: usize, number: usize) {
 }
 
 /// The same for a word that came out of a sum: in this machine's byte order.
-pub(super) fn put_word(bytes: &mut [u8], at: usize, word: u16) {
+pub(super) fn put_sum(bytes: &mut [u8], at: usize, word: u16) {
     if let Some(place) = bytes.get_mut(at..at + 2) {
         place.copy_from_slice(&word.to_ne_bytes());
     }
 }
 
 /// The same for a number of 32 bits.
-pub(super) fn put_long(bytes: &mut [u8], at: usize, number: u32) {
+pub(super) fn put_u32(bytes: &mut [u8], at: usize, number: u32) {
     if let Some(place) = bytes.get_mut(at..at + 4) {
         place.copy_from_slice(&number.to_be_bytes());
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use super::checksum;
 use super::header::{Header, Kind};
 use super::packet::{CWR, FIN, Layout, PSH, TCP_FLAGS, TCP_SEQUENCE, Transport, V4_ID};
-use super::packet::{long_at, put, put_long, put_word, word_at};
+use super::packet::{put, put_sum, put_u32, u16_at, u32_at};
 
 /// A packet and what the kernel says of it do not fit each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,13 +27,13 @@ impl std::error::Error for Malformed {}
 #[derive(Debug)]
 pub struct Split<'a> {
     packet: &'a [u8],
-    what: What,
+    state: State,
 }
 
 #[derive(Debug)]
-enum What {
+enum State {
     /// One packet, and where its checksum is to be completed.
-    Single(Option<Unfinished>),
+    Single(Option<PartialChecksum>),
     /// A superpacket.
     Super(Segments),
     /// Nothing more.
@@ -41,7 +41,7 @@ enum What {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Unfinished {
+struct PartialChecksum {
     start: usize,
     at: usize,
     is_udp: bool,
@@ -54,7 +54,7 @@ struct Segments {
     /// Sum of the pseudo-header without the length.
     pseudo: u64,
     /// Bytes of the payload that have been given out.
-    given: usize,
+    emitted: usize,
     /// Packets that have been given out.
     number: u16,
 }
@@ -66,22 +66,22 @@ impl<'a> Split<'a> {
     ///
     /// When the two do not fit each other, or the packet has no payload to segment.
     pub fn new(header: &Header, packet: &'a [u8]) -> Result<Self, Malformed> {
-        let what = match header.kind {
-            Kind::Single if header.needs_checksum => What::Single(Some(unfinished(header, packet)?)),
-            Kind::Single => What::Single(None),
-            _ => What::Super(Segments::new(header, packet).ok_or(Malformed)?),
+        let state = match header.kind {
+            Kind::Single if header.needs_checksum => State::Single(Some(partial_checksum(header, packet)?)),
+            Kind::Single => State::Single(None),
+            _ => State::Super(Segments::new(header, packet).ok_or(Malformed)?),
         };
-        Ok(Self { packet, what })
+        Ok(Self { packet, state })
     }
 
     /// The length of the next packet in bytes; `None` when there are no more. All are of one length, and the last may be
     /// shorter.
     #[must_use]
     pub fn next_len(&self) -> Option<usize> {
-        match &self.what {
-            What::Single(_) => Some(self.packet.len()),
-            What::Super(segments) => Some(segments.next_len(self.packet)),
-            What::Done => None,
+        match &self.state {
+            State::Single(_) => Some(self.packet.len()),
+            State::Super(segments) => Some(segments.next_len(self.packet)),
+            State::Done => None,
         }
     }
 
@@ -90,40 +90,40 @@ impl<'a> Split<'a> {
     pub fn next(&mut self, into: &mut [u8]) -> Option<usize> {
         let len = self.next_len()?;
         let into = into.get_mut(..len)?;
-        match &mut self.what {
-            What::Single(unfinished) => {
+        match &mut self.state {
+            State::Single(partial_checksum) => {
                 into.copy_from_slice(self.packet);
-                if let Some(unfinished) = unfinished {
-                    unfinished.complete(into);
+                if let Some(partial_checksum) = partial_checksum {
+                    partial_checksum.complete(into);
                 }
-                self.what = What::Done;
+                self.state = State::Done;
             }
-            What::Super(segments) => {
+            State::Super(segments) => {
                 if segments.next(self.packet, into) {
-                    self.what = What::Done;
+                    self.state = State::Done;
                 }
             }
-            What::Done => return None,
+            State::Done => return None,
         }
         Some(len)
     }
 }
 
-fn unfinished(header: &Header, packet: &[u8]) -> Result<Unfinished, Malformed> {
+fn partial_checksum(header: &Header, packet: &[u8]) -> Result<PartialChecksum, Malformed> {
     let start = usize::from(header.checksum_start);
     let at = start + usize::from(header.checksum_offset);
     if start < 20 || at + 2 > packet.len() {
         return Err(Malformed);
     }
     let is_udp = usize::from(header.checksum_offset) == Transport::Udp.checksum_offset();
-    Ok(Unfinished { start, at, is_udp })
+    Ok(PartialChecksum { start, at, is_udp })
 }
 
-impl Unfinished {
+impl PartialChecksum {
     /// The field holds the sum of the pseudo-header, so that it is added up with the rest.
     fn complete(self, packet: &mut [u8]) {
         let sum = checksum::sum(packet.get(self.start..).unwrap_or_default());
-        put_word(packet, self.at, complement(sum, self.is_udp));
+        put_sum(packet, self.at, complement(sum, self.is_udp));
     }
 }
 
@@ -171,13 +171,13 @@ impl Segments {
             layout,
             segment,
             pseudo,
-            given: 0,
+            emitted: 0,
             number: 0,
         })
     }
 
     fn next_len(&self, packet: &[u8]) -> usize {
-        let left = packet.len() - self.layout.payload_at - self.given;
+        let left = packet.len() - self.layout.payload_at - self.emitted;
         self.layout.payload_at + left.min(self.segment)
     }
 
@@ -186,12 +186,12 @@ impl Segments {
         let layout = self.layout;
         let (headers, payload) = into.split_at_mut(layout.payload_at);
         let (all_headers, all_payload) = packet.split_at(layout.payload_at);
-        let end = self.given + payload.len();
+        let end = self.emitted + payload.len();
         let is_last = end == all_payload.len();
         headers.copy_from_slice(all_headers);
-        let payload_sum = checksum::copy_and_sum(&all_payload[self.given..end], payload);
+        let payload_sum = checksum::copy_and_sum(&all_payload[self.emitted..end], payload);
         if layout.is_v4 {
-            put_number(headers, V4_ID, word_at(headers, V4_ID).wrapping_add(self.number));
+            put_u16(headers, V4_ID, u16_at(headers, V4_ID).wrapping_add(self.number));
         }
         let len = headers.len() + payload.len();
         layout.set_length(headers, len);
@@ -202,12 +202,12 @@ impl Segments {
         put(headers, field, 0);
         let header_sum = checksum::sum(&headers[layout.transport_at..]);
         let sum = self.pseudo + checksum::length(len - layout.transport_at) + header_sum + payload_sum;
-        put_word(
+        put_sum(
             headers,
             field,
             complement(sum, layout.transport == Transport::Udp),
         );
-        self.given = end;
+        self.emitted = end;
         self.number = self.number.wrapping_add(1);
         is_last
     }
@@ -215,8 +215,8 @@ impl Segments {
     fn set_tcp(&self, headers: &mut [u8], is_last: bool) {
         let at = self.layout.transport_at + TCP_SEQUENCE;
         // A packet is far shorter than sequence numbers are long.
-        let given = u32::try_from(self.given).unwrap_or_default();
-        put_long(headers, at, long_at(headers, at).wrapping_add(given));
+        let emitted = u32::try_from(self.emitted).unwrap_or_default();
+        put_u32(headers, at, u32_at(headers, at).wrapping_add(emitted));
         if let Some(flags) = headers.get_mut(self.layout.transport_at + TCP_FLAGS) {
             if !is_last {
                 *flags &= !(FIN | PSH);
@@ -228,6 +228,6 @@ impl Segments {
     }
 }
 
-fn put_number(bytes: &mut [u8], at: usize, number: u16) {
+fn put_u16(bytes: &mut [u8], at: usize, number: u16) {
     put(bytes, at, number.into());
 }

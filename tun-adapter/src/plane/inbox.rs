@@ -22,24 +22,24 @@ pub(super) struct Inbox {
 }
 
 /// Something for the peer, and the address of this machine that it came to, as far as that matters.
-pub(super) type Mail<T> = (T, Option<IpAddr>);
+pub(super) type Received<T> = (T, Option<IpAddr>);
 
 /// What lies in it.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
     /// As they came.
-    pub(super) datagrams: VecDeque<Mail<Datagram>>,
+    pub(super) datagrams: VecDeque<Received<Datagram>>,
     /// Of what was opened.
-    pub(super) notices: Vec<Mail<Notice>>,
+    pub(super) notices: Vec<Received<Notice>>,
     /// Why something was dropped for the first time.
-    pub(super) reasons: Vec<DropReason>,
+    pub(super) drop_reasons: Vec<DropReason>,
     /// The device is gone.
-    pub(super) lost: Option<io::Error>,
+    pub(super) device_error: Option<io::Error>,
 }
 
 /// What there was no room for.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Surplus {
+pub(super) struct Overflow {
     /// Datagrams for the peer.
     pub(super) datagrams: u64,
     /// Session messages. Other notices without room stand for packets that have been dealt with.
@@ -54,18 +54,18 @@ impl Inbox {
     }
 
     /// Waits until somebody has put something in since the last time.
-    pub(super) async fn filled(&self) {
+    pub(super) async fn wait(&self) {
         self.wake.notified().await;
     }
 
     /// Puts datagrams and notices in, as many as there is room for, and takes the others from the list.
     pub(super) fn put(
         &self,
-        datagrams: &mut Vec<Mail<Datagram>>,
-        notices: &mut Vec<Mail<Notice>>,
-    ) -> Surplus {
+        datagrams: &mut Vec<Received<Datagram>>,
+        notices: &mut Vec<Received<Notice>>,
+    ) -> Overflow {
         if datagrams.is_empty() && notices.is_empty() {
-            return Surplus::default();
+            return Overflow::default();
         }
         let mut contents = self.open();
         let room = DATAGRAMS
@@ -76,7 +76,7 @@ impl Inbox {
         contents.notices.extend(notices.drain(..room));
         drop(contents);
         self.wake.notify_one();
-        let surplus = Surplus {
+        let overflow = Overflow {
             datagrams: datagrams.len() as u64,
             messages: notices
                 .iter()
@@ -85,22 +85,22 @@ impl Inbox {
         };
         datagrams.clear();
         notices.clear();
-        surplus
+        overflow
     }
 
-    /// Has it told why something was dropped.
-    pub(super) fn put_reason(&self, reason: DropReason) {
+    /// Has it reported why something was dropped.
+    pub(super) fn put_drop_reason(&self, reason: DropReason) {
         let mut contents = self.open();
-        if !contents.reasons.contains(&reason) {
-            contents.reasons.push(reason);
+        if !contents.drop_reasons.contains(&reason) {
+            contents.drop_reasons.push(reason);
         }
         drop(contents);
         self.wake.notify_one();
     }
 
     /// Says that the device is gone.
-    pub(super) fn put_lost(&self, error: io::Error) {
-        self.open().lost.get_or_insert(error);
+    pub(super) fn put_device_error(&self, error: io::Error) {
+        self.open().device_error.get_or_insert(error);
         self.wake.notify_one();
     }
 }
@@ -111,7 +111,7 @@ mod tests {
 
     use super::*;
 
-    fn datagrams(count: usize) -> Vec<Mail<Datagram>> {
+    fn datagrams(count: usize) -> Vec<Received<Datagram>> {
         let one = || Datagram {
             remote: "192.0.2.1:7".parse().expect("an address"),
             kind: "",
@@ -120,7 +120,7 @@ mod tests {
         (0..count).map(|_| (one(), None)).collect()
     }
 
-    fn notices(count: usize, is_message: bool) -> Vec<Mail<Notice>> {
+    fn notices(count: usize, is_message: bool) -> Vec<Received<Notice>> {
         let one = || Notice {
             index: 1,
             remote: "192.0.2.1:7".parse().expect("an address"),
@@ -137,11 +137,11 @@ mod tests {
         for _ in 0..10 {
             inbox.put(&mut datagrams(DATAGRAMS), &mut Vec::new());
         }
-        let surplus = inbox.put(&mut datagrams(3), &mut notices(2, true));
-        assert_eq!((surplus.datagrams, surplus.messages), (3, 0));
+        let overflow = inbox.put(&mut datagrams(3), &mut notices(2, true));
+        assert_eq!((overflow.datagrams, overflow.messages), (3, 0));
         inbox.put(&mut Vec::new(), &mut notices(NOTICES, false));
-        let surplus = inbox.put(&mut Vec::new(), &mut notices(5, true));
-        assert_eq!((surplus.datagrams, surplus.messages), (0, 5));
+        let overflow = inbox.put(&mut Vec::new(), &mut notices(5, true));
+        assert_eq!((overflow.datagrams, overflow.messages), (0, 5));
         let contents = inbox.open();
         assert_eq!(
             (contents.datagrams.len(), contents.notices.len()),

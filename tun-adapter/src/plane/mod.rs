@@ -5,11 +5,11 @@
 //! (logins, session messages, a client that has moved), and comes back as another table of sessions, which the threads
 //! look at anew for every batch.
 
-mod down;
+mod inbound;
 mod inbox;
-mod locals;
+mod local_addresses;
+mod outbound;
 mod trains;
-mod up;
 mod worker;
 
 use std::io::{self, IoSlice};
@@ -25,11 +25,11 @@ use sandhog_proto::{Batch, Counters, DropReason};
 use crate::clock;
 use crate::failure::Failure;
 use crate::offload::header::Header;
-use crate::shell::{TURN_LIMIT, Transport, Troubles, explain_lost_device};
+use crate::shell::{ErrorLog, TURN_LIMIT, Transport, explain_lost_device};
 use crate::tun::Queue;
 use crate::udp::{Route, Socket};
 use inbox::Inbox;
-use locals::{Locals, Recent};
+use local_addresses::{LocalAddresses, RecentPeers};
 use worker::Worker;
 
 /// What the threads share with the loop round the peer.
@@ -37,7 +37,7 @@ use worker::Worker;
 struct Shared {
     paths: ArcSwap<DataPaths>,
     inbox: Inbox,
-    locals: Locals,
+    local_addresses: LocalAddresses,
     counters: Mutex<Counters>,
 }
 
@@ -53,9 +53,9 @@ pub struct Plane {
     /// Of the paths that the threads have.
     generation: Option<u64>,
     notices: Vec<Notice>,
-    recent: Recent,
+    recent_peers: RecentPeers,
     counters: Counters,
-    troubles: Troubles,
+    errors: ErrorLog,
 }
 
 impl Plane {
@@ -77,7 +77,7 @@ impl Plane {
             shared: Arc::new(Shared {
                 paths: ArcSwap::from_pointee(DataPaths::none()),
                 inbox: Inbox::default(),
-                locals: Locals::default(),
+                local_addresses: LocalAddresses::default(),
                 counters: Mutex::default(),
             }),
             queue: queue.clone(),
@@ -86,9 +86,9 @@ impl Plane {
             threads: Vec::new(),
             generation: None,
             notices: Vec::new(),
-            recent: Recent::default(),
+            recent_peers: RecentPeers::default(),
             counters: Counters::default(),
-            troubles: Troubles::default(),
+            errors: ErrorLog::default(),
         };
         for (number, (queue, socket)) in queues.into_iter().zip(sockets.iter().cycle()).enumerate() {
             let worker = Worker {
@@ -106,10 +106,10 @@ impl Plane {
         Ok(plane)
     }
 
-    fn note_lost(&mut self, result: io::Result<()>, action: &'static str) {
+    fn count_lost(&mut self, result: io::Result<()>, action: &'static str) {
         if let Err(error) = result {
             if error.kind() != io::ErrorKind::WouldBlock {
-                self.troubles.report(action, &error);
+                self.errors.report(action, &error);
             }
             self.counters.count_drop(DropReason::Overloaded);
         }
@@ -122,18 +122,18 @@ fn is_too_long(error: &io::Error) -> bool {
 }
 
 impl<P: DataPeer> Transport<P> for Plane {
-    fn take(&mut self, peer: &mut P, input: &mut Batch, output: &mut Batch) -> Result<bool, Failure> {
+    fn receive(&mut self, peer: &mut P, input: &mut Batch, output: &mut Batch) -> Result<bool, Failure> {
         let mut contents = self.shared.inbox.open();
-        if let Some(error) = contents.lost.take() {
+        if let Some(error) = contents.device_error.take() {
             return Err(explain_lost_device(error));
         }
         let count = contents.datagrams.len().min(TURN_LIMIT);
         for (datagram, local) in contents.datagrams.drain(..count) {
-            self.recent.note(datagram.remote, local);
+            self.recent_peers.note(datagram.remote, local);
             input.datagrams.push(datagram);
         }
         for (notice, local) in contents.notices.drain(..) {
-            self.recent.note(notice.remote, local);
+            self.recent_peers.note(notice.remote, local);
             self.notices.push(notice);
         }
         let more = !contents.datagrams.is_empty();
@@ -152,28 +152,28 @@ impl<P: DataPeer> Transport<P> for Plane {
         for datagram in output.datagrams.drain(..) {
             let route = Route {
                 remote: datagram.remote,
-                local: self.recent.of(datagram.remote),
+                local: self.recent_peers.of(datagram.remote),
             };
             match self.socket.send(route, &datagram.payload, datagram.payload.len()) {
                 // How long a datagram the path takes is what such a one is sent to find out.
                 Err(error) if is_too_long(&error) => {}
-                result => self.note_lost(result.map(drop), "send a datagram"),
+                result => self.count_lost(result.map(drop), "send a datagram"),
             }
         }
         for packet in output.packets.drain(..) {
             let header = Header::default().to_bytes();
             let result = self.queue.write(&[IoSlice::new(&header), IoSlice::new(&packet)]);
-            self.note_lost(result, "write a packet to the tunnel device");
+            self.count_lost(result, "write a packet to the tunnel device");
         }
     }
 
     async fn ready(&mut self, _output: &Batch) -> io::Result<()> {
-        self.shared.inbox.filled().await;
+        self.shared.inbox.wait().await;
         Ok(())
     }
 
     fn poll_drop(&mut self) -> Option<DropReason> {
-        self.shared.inbox.open().reasons.pop()
+        self.shared.inbox.open().drop_reasons.pop()
     }
 
     fn counters(&self) -> Counters {

@@ -5,7 +5,7 @@ use std::io;
 use sandhog_proto::{Counters, DropReason};
 
 use super::is_too_long;
-use crate::shell::Troubles;
+use crate::shell::ErrorLog;
 use crate::udp::{Route, Socket, TRAIN_BYTES, TRAIN_LIMIT};
 
 /// Bytes that are sealed before they are sent, at most. Half of it, four superpackets of TCP, is enough to be sent: two at a
@@ -40,7 +40,7 @@ impl Trains {
     }
 
     /// Whether enough has been gathered to be sent.
-    pub(super) const fn are_long(&self) -> bool {
+    pub(super) const fn are_full_enough(&self) -> bool {
         self.used >= AREA / 2
     }
 
@@ -68,7 +68,7 @@ impl Trains {
     }
 
     /// Sends everything. What the kernel does not take is lost, as it would be lost in a full queue of the network.
-    pub(super) fn send(&mut self, socket: &Socket, counters: &mut Counters, troubles: &mut Troubles) {
+    pub(super) fn send(&mut self, socket: &Socket, counters: &mut Counters, errors: &mut ErrorLog) {
         for train in self.trains.drain(..) {
             let bytes = &self.area[train.start..train.start + train.len];
             let (sent, reason) = match socket.send(train.route, bytes, train.segment) {
@@ -76,7 +76,7 @@ impl Trains {
                 Err(error) if is_too_long(&error) => (0, DropReason::TooLarge),
                 Err(error) => {
                     if error.kind() != io::ErrorKind::WouldBlock {
-                        troubles.report("send a datagram", &error);
+                        errors.report("send a datagram", &error);
                     }
                     (0, DropReason::Overloaded)
                 }
@@ -140,7 +140,7 @@ mod tests {
             "a shorter one closes a train, and so does another peer or a longer one"
         );
         let mut counters = Counters::default();
-        trains.send(&socket, &mut counters, &mut Troubles::default());
+        trains.send(&socket, &mut counters, &mut ErrorLog::default());
         assert_eq!((counters.datagrams_out, trains.used), (6, 0));
         for (peer, byte, len) in datagrams {
             let patience = Some(Duration::from_secs(10));

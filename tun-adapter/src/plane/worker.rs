@@ -11,10 +11,10 @@ use rustix::io::Errno;
 use sandhog_proto::{Counters, DropReason};
 
 use super::Shared;
-use super::down::{Down, Receiving};
-use super::up::{Sending, Up};
+use super::inbound::{Inbound, Receiving};
+use super::outbound::{Outbound, Sending};
 use crate::privileges;
-use crate::shell::Troubles;
+use crate::shell::ErrorLog;
 use crate::tun::Queue;
 use crate::udp::Socket;
 
@@ -42,16 +42,16 @@ impl Worker {
         let ended = catch_unwind(AssertUnwindSafe(|| self.work()))
             .unwrap_or_else(|_| Err(io::Error::other("a bug; please report it")));
         if let Err(error) = ended {
-            shared.inbox.put_lost(error);
+            shared.inbox.put_device_error(error);
         }
     }
 
     fn work(&self) -> io::Result<()> {
         // An open device and an open socket need none.
         privileges::give_up_all().map_err(io::Error::other)?;
-        let (mut up, mut down) = (Up::new(), Down::new(self.queue.abilities()));
-        let mut books = Books::default();
-        let mut troubles = Troubles::default();
+        let (mut outbound, mut inbound) = (Outbound::new(), Inbound::new(self.queue.features()));
+        let mut local = LocalCounters::default();
+        let mut errors = ErrorLog::default();
         loop {
             let ready = self.wait()?;
             if ready.stop {
@@ -59,25 +59,25 @@ impl Worker {
             }
             // What the device is given, it often answers on the spot: a ping, a segment of TCP.
             let has_written = ready.socket
-                && down.run(&mut Receiving {
+                && inbound.run(&mut Receiving {
                     queue: &self.queue,
                     socket: &self.socket,
                     shared: &self.shared,
-                    counters: &mut books.counters,
-                    troubles: &mut troubles,
+                    counters: &mut local.counters,
+                    errors: &mut errors,
                 });
             let result = if ready.queue || has_written {
-                up.run(&mut Sending {
+                outbound.run(&mut Sending {
                     queue: &self.queue,
                     socket: &self.socket,
                     shared: &self.shared,
-                    counters: &mut books.counters,
-                    troubles: &mut troubles,
+                    counters: &mut local.counters,
+                    errors: &mut errors,
                 })
             } else {
                 Ok(())
             };
-            books.close(&self.shared);
+            local.publish(&self.shared);
             result?;
         }
     }
@@ -101,19 +101,19 @@ impl Worker {
     }
 }
 
-/// What a thread has counted since it last told.
+/// What a thread has counted since it last reported.
 #[derive(Debug, Default)]
-struct Books {
+struct LocalCounters {
     counters: Counters,
-    told: BTreeSet<DropReason>,
+    reported: BTreeSet<DropReason>,
 }
 
-impl Books {
+impl LocalCounters {
     /// Hands over what was counted in one batch.
-    fn close(&mut self, shared: &Shared) {
+    fn publish(&mut self, shared: &Shared) {
         for (reason, _) in self.counters.drops() {
-            if self.told.insert(reason) {
-                shared.inbox.put_reason(reason);
+            if self.reported.insert(reason) {
+                shared.inbox.put_drop_reason(reason);
             }
         }
         let mut all = shared.counters.lock().unwrap_or_else(PoisonError::into_inner);

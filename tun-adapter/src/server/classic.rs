@@ -13,7 +13,8 @@ use crate::control::{Answer, Question};
 use crate::failure::Failure;
 use crate::net::record::Ledger;
 use crate::service::{
-    DropLog, Signals, tell_counters, tell_login, tell_refused, tell_stopping, warn_of_classic, warn_of_files,
+    DropLog, Signals, log_counters, log_login, log_refused_login, log_stopping, log_warnings,
+    warn_classic_profile,
 };
 use crate::shell::{Direct, Shell};
 use crate::status::{Profile, Progress, Role, Status};
@@ -29,8 +30,8 @@ pub(super) async fn run(config: Server, mut signals: Signals) -> Result<(), Fail
         metrics,
         warnings,
     } = config;
-    warn_of_classic();
-    warn_of_files(&warnings);
+    warn_classic_profile();
+    log_warnings(&warnings);
     let user_count = users.len();
     let server = classic::Server::new(classic::ServerConfig {
         key,
@@ -80,7 +81,7 @@ async fn serve(
         let event = tokio::select! {
             biased;
             name = signals.stop() => {
-                tell_stopping(name);
+                log_stopping(name);
                 break;
             }
             call = desk.next() => {
@@ -96,14 +97,14 @@ async fn serve(
         };
         progress.note(&event.kind);
         match event.kind {
-            EventKind::LoggedIn { login, remote } => tell_login(&login, remote),
-            EventKind::LoginRefused { remote } => tell_refused(remote),
-            EventKind::Dropped(reason) => drops.tell(reason),
+            EventKind::LoggedIn { login, remote } => log_login(&login, remote),
+            EventKind::LoginRefused { remote } => log_refused_login(remote),
+            EventKind::Dropped(reason) => drops.log(reason),
             other => debug!("{other:?}"),
         }
     }
     notify::stopping();
-    tell_counters(&shell.counters());
+    log_counters(&shell.counters());
     Ok(())
 }
 

@@ -24,15 +24,15 @@ pub async fn run(config: Server) -> Result<(), Failure> {
     let mut config = match config {
         Server::Secure(config) => *config,
         Server::Classic(config) => {
-            Privileges::begin(None)?;
+            Privileges::keep_for_setup(None)?;
             return classic::run(*config, Signals::catch()?).await;
         }
     };
-    let privileges = Privileges::begin(Some(config.users_file.path()))?;
+    let privileges = Privileges::keep_for_setup(Some(config.users_file.path()))?;
     let Some(beside) = config.classic.take() else {
         return secure::run(config, Signals::catch()?, Some(privileges)).await;
     };
-    let [signals, others_signals] = Signals::catch_for_two()?;
+    let [signals, others_signals] = Signals::catch_for_pair()?;
     let (secure, classic) = tokio::join!(
         secure::run(config, signals, None),
         classic::run(*beside, others_signals)

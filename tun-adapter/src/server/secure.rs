@@ -17,7 +17,7 @@ use crate::net::record::Ledger;
 use crate::plane::Plane;
 use crate::privileges::Privileges;
 use crate::service::{
-    DropLog, Hangup, Signals, tell_counters, tell_login, tell_refused, tell_stopping, warn_of_files,
+    DropLog, Hangup, Signals, log_counters, log_login, log_refused_login, log_stopping, log_warnings,
 };
 use crate::shell::{Shell, Transport};
 use crate::status::{Profile, Progress, Role, Status};
@@ -32,7 +32,7 @@ pub(super) async fn run(
     mut signals: Signals,
     privileges: Option<Privileges>,
 ) -> Result<(), Failure> {
-    warn_of_files(&config.warnings);
+    log_warnings(&config.warnings);
     let protocol = config.protocol(random::bytes()?, Some(clock::unix_origin()));
     let mut server = secure::Server::new(protocol).map_err(|error| config.users_file.explain(&error))?;
     server.set_cipher(config.cipher);
@@ -61,13 +61,16 @@ pub(super) async fn run(
         forwarding::apply(&mut ledger, &own.device, forwarding).await?;
         if let Some(privileges) = privileges {
             // The device goes with the process; what else was changed has to be undone.
-            privileges.settle(!ledger.changes().is_empty())?;
+            privileges.keep_for_running(!ledger.changes().is_empty())?;
         }
         // A new server remembers no failed logins.
         if let Err(failure) = users_file.take_unlocks() {
             warn!("{}", failure.message());
         }
-        let mut life = Life::new(Shell::over(server, Plane::start(queues, sockets)?)?, users_file);
+        let mut life = Life::new(
+            Shell::with_transport(server, Plane::start(queues, sockets)?)?,
+            users_file,
+        );
         let (device, users) = (&own.device.name, life.count_users());
         let about = format!("listening on {listen}, device {device}; users: {users}");
         info!(event = "ready", %listen, %device, users, "ready: {about}");
@@ -85,7 +88,7 @@ pub(super) async fn run(
 /// The sockets of all threads, on one port.
 fn open_sockets(listen: SocketAddr, workers: usize, offload: Offload) -> Result<Vec<Socket>, Failure> {
     let options = Options {
-        tells_local: listen.ip().is_unspecified(),
+        reports_local_address: listen.ip().is_unspecified(),
         ..offload.socket_options()
     };
     Socket::bind_many(listen, workers, &options).map_err(|error| explain_bind(listen, &error))
@@ -132,7 +135,7 @@ impl<T: Transport<secure::Server>> Life<T> {
     /// A server whose users are those of `file`, as they were read from there.
     pub fn new(mut shell: Shell<secure::Server, T>, file: UsersFile) -> Self {
         let stored = file.clone();
-        shell.save_users_by(move |server: &secure::Server, text| {
+        shell.save_users_with(move |server: &secure::Server, text| {
             let (file, before, after) = (stored.clone(), server.users().clone(), text.to_owned());
             Box::new(move || file.save_changes(&before, &after))
         });
@@ -162,7 +165,7 @@ impl<T: Transport<secure::Server>> Life<T> {
             tokio::select! {
                 biased;
                 name = signals.stop() => {
-                    tell_stopping(name);
+                    log_stopping(name);
                     return Ok(());
                 }
                 () = hangup.next() => {
@@ -225,8 +228,8 @@ impl<T: Transport<secure::Server>> Life<T> {
         };
         self.progress.note(&event.kind);
         match event.kind {
-            EventKind::LoggedIn { login, remote } => tell_login(&login, remote),
-            EventKind::LoginRefused { remote } => tell_refused(remote),
+            EventKind::LoggedIn { login, remote } => log_login(&login, remote),
+            EventKind::LoginRefused { remote } => log_refused_login(remote),
             EventKind::SessionEnded { login, reason } => {
                 info!(event = "session-ended", login, %reason, "a session of {login} has ended: {reason}");
             }
@@ -236,7 +239,7 @@ impl<T: Transport<secure::Server>> Life<T> {
                     self.read_users();
                 }
             }
-            EventKind::Dropped(reason) => self.drops.tell(reason),
+            EventKind::Dropped(reason) => self.drops.log(reason),
             other => debug!("{other:?}"),
         }
         Ok(())
@@ -247,7 +250,7 @@ impl<T: Transport<secure::Server>> Life<T> {
         self.shell.finish_saving().await;
         self.shell.with_peer(|server, now| server.shut_down(now));
         self.shell.end();
-        tell_counters(&self.shell.counters());
+        log_counters(&self.shell.counters());
     }
 
     /// The loop that it is built round.

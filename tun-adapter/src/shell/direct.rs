@@ -9,11 +9,11 @@ use std::io;
 use sandhog_proto::{Batch, Datagram, PacketBuf};
 use tokio::net::UdpSocket;
 
-use super::{TURN_LIMIT, Transport, Troubles};
+use super::{ErrorLog, TURN_LIMIT, Transport};
 use crate::failure::Failure;
 
 /// No UDP payload and no IP packet is longer.
-const LONGEST: usize = 65_535;
+const MAX_LEN: usize = 65_535;
 
 /// Where inner packets come from and go to. One call moves one whole IP packet.
 pub trait Device {
@@ -43,8 +43,8 @@ pub trait Device {
 pub struct Direct<D> {
     socket: UdpSocket,
     device: D,
-    scratch: Vec<u8>,
-    troubles: Troubles,
+    buffer: Vec<u8>,
+    errors: ErrorLog,
 }
 
 impl<D: Device> Direct<D> {
@@ -52,16 +52,16 @@ impl<D: Device> Direct<D> {
         Self {
             socket,
             device,
-            scratch: vec![0; LONGEST],
-            troubles: Troubles::default(),
+            buffer: vec![0; MAX_LEN],
+            errors: ErrorLog::default(),
         }
     }
 
-    fn take_datagrams(&mut self, input: &mut Batch) -> bool {
+    fn receive_datagrams(&mut self, input: &mut Batch) -> bool {
         for _ in 0..TURN_LIMIT {
-            match self.socket.try_recv_from(&mut self.scratch) {
+            match self.socket.try_recv_from(&mut self.buffer) {
                 Ok((len, remote)) => {
-                    let payload = PacketBuf::copied_from(&self.scratch[..len]);
+                    let payload = PacketBuf::copied_from(&self.buffer[..len]);
                     input.datagrams.push(Datagram {
                         remote,
                         kind: "",
@@ -70,16 +70,16 @@ impl<D: Device> Direct<D> {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 // An ICMP error about an earlier datagram, for instance. Reading it has cleared it.
-                Err(error) => self.troubles.report("receive a datagram", &error),
+                Err(error) => self.errors.report("receive a datagram", &error),
             }
         }
         true
     }
 
-    fn take_packets(&mut self, input: &mut Batch) -> Result<bool, Failure> {
+    fn receive_packets(&mut self, input: &mut Batch) -> Result<bool, Failure> {
         for _ in 0..TURN_LIMIT {
-            match self.device.try_read(&mut self.scratch) {
-                Ok(len) => input.packets.push(PacketBuf::copied_from(&self.scratch[..len])),
+            match self.device.try_read(&mut self.buffer) {
+                Ok(len) => input.packets.push(PacketBuf::copied_from(&self.buffer[..len])),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(explain_lost_device(error)),
@@ -96,12 +96,12 @@ pub(crate) fn explain_lost_device(error: io::Error) -> Failure {
 }
 
 impl<P, D: Device> Transport<P> for Direct<D> {
-    fn take(&mut self, _peer: &mut P, input: &mut Batch, output: &mut Batch) -> Result<bool, Failure> {
+    fn receive(&mut self, _peer: &mut P, input: &mut Batch, output: &mut Batch) -> Result<bool, Failure> {
         if !output.is_empty() {
             return Ok(false);
         }
-        let more_datagrams = self.take_datagrams(input);
-        let more_packets = self.take_packets(input)?;
+        let more_datagrams = self.receive_datagrams(input);
+        let more_packets = self.receive_packets(input)?;
         Ok(more_datagrams || more_packets)
     }
 
@@ -111,7 +111,7 @@ impl<P, D: Device> Transport<P> for Direct<D> {
             match self.socket.try_send_to(&datagram.payload, datagram.remote) {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => self.troubles.report("send a datagram", &error),
+                Err(error) => self.errors.report("send a datagram", &error),
             }
             sent += 1;
         }
@@ -122,9 +122,7 @@ impl<P, D: Device> Transport<P> for Direct<D> {
             match self.device.try_write(packet) {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => self
-                    .troubles
-                    .report("write a packet to the tunnel device", &error),
+                Err(error) => self.errors.report("write a packet to the tunnel device", &error),
             }
             written += 1;
         }

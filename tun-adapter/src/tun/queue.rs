@@ -26,7 +26,7 @@ const UDP_OFFLOADS: usize = 0x20 | 0x40;
 
 /// What a device takes and gives besides plain packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Abilities {
+pub struct OffloadFeatures {
     /// Superpackets of TCP, and checksums to be completed.
     pub tcp: bool,
     /// Superpackets of UDP.
@@ -37,7 +37,7 @@ pub struct Abilities {
 #[derive(Debug)]
 pub struct Queue {
     fd: OwnedFd,
-    abilities: Abilities,
+    features: OffloadFeatures,
     has_headers: bool,
 }
 
@@ -69,23 +69,23 @@ impl Queue {
     }
 
     fn new(fd: OwnedFd, has_headers: bool) -> io::Result<Self> {
-        let abilities = if has_headers {
+        let features = if has_headers {
             set_header_length(&fd)?;
             set_offloads(&fd)?
         } else {
-            Abilities::default()
+            OffloadFeatures::default()
         };
         Ok(Self {
             fd,
-            abilities,
+            features,
             has_headers,
         })
     }
 
     /// What may be written, and may come.
     #[must_use]
-    pub const fn abilities(&self) -> Abilities {
-        self.abilities
+    pub const fn features(&self) -> OffloadFeatures {
+        self.features
     }
 
     /// Reads one packet or superpacket into `buffer`, which should have [`READ_BUFFER`] bytes. Gives what the kernel says
@@ -110,7 +110,7 @@ impl Queue {
     }
 
     /// Writes one packet or superpacket. `parts` are the bytes of a [`Header`] and then those of the packet, in as many
-    /// pieces as it pleases. A device without abilities takes plain packets only, with a default header in front.
+    /// pieces as it pleases. A device without features takes plain packets only, with a default header in front.
     ///
     /// # Errors
     ///
@@ -141,18 +141,18 @@ fn set_header_length(fd: &OwnedFd) -> io::Result<()> {
 }
 
 /// Asks for everything, then for less.
-fn set_offloads(fd: &OwnedFd) -> io::Result<Abilities> {
+fn set_offloads(fd: &OwnedFd) -> io::Result<OffloadFeatures> {
     for (flags, tcp, udp) in [
         (TCP_OFFLOADS | UDP_OFFLOADS, true, true),
         (TCP_OFFLOADS, true, false),
     ] {
         match set_offload(fd, flags) {
-            Ok(()) => return Ok(Abilities { tcp, udp }),
+            Ok(()) => return Ok(OffloadFeatures { tcp, udp }),
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
             Err(error) => return Err(error),
         }
     }
-    set_offload(fd, 0).map(|()| Abilities::default())
+    set_offload(fd, 0).map(|()| OffloadFeatures::default())
 }
 
 #[expect(unsafe_code, reason = "an ioctl has no type")]

@@ -5,13 +5,13 @@ use std::io::IoSlice;
 use proptest::prelude::*;
 use sandhog::offload::Coalescer;
 use sandhog::offload::header::{Header, LEN};
-use sandhog::tun::Abilities;
+use sandhog::tun::OffloadFeatures;
 
 use super::fixed;
 use super::packets::{FIN, PSH, SYN, Spec};
 use super::split::split;
 
-const ALL: Abilities = Abilities { tcp: true, udp: true };
+const ALL: OffloadFeatures = OffloadFeatures { tcp: true, udp: true };
 
 /// What was written in one call.
 struct Written {
@@ -21,7 +21,7 @@ struct Written {
 }
 
 /// Notes the packets, in one memory with gaps, and collects what is written.
-fn coalesce(abilities: Abilities, packets: &[Vec<u8>]) -> Vec<Written> {
+fn coalesce(features: OffloadFeatures, packets: &[Vec<u8>]) -> Vec<Written> {
     let mut memory = vec![0xaa; 7];
     let mut places = Vec::new();
     for packet in packets {
@@ -29,7 +29,7 @@ fn coalesce(abilities: Abilities, packets: &[Vec<u8>]) -> Vec<Written> {
         memory.extend(packet);
         memory.extend([0xbb; 29]);
     }
-    let mut coalescer = Coalescer::new(abilities);
+    let mut coalescer = Coalescer::new(features);
     for place in places {
         coalescer.push(&memory, place);
     }
@@ -237,11 +237,11 @@ fn a_datagram_without_checksum_stays_without() {
 fn a_device_gets_only_what_it_takes() {
     both(|spec| {
         let packets = row(&spec, 3);
-        let tcp_only = Abilities {
+        let tcp_only = OffloadFeatures {
             tcp: true,
             udp: false,
         };
-        assert_eq!(coalesce(Abilities::default(), &packets).len(), 3);
+        assert_eq!(coalesce(OffloadFeatures::default(), &packets).len(), 3);
         assert_eq!(coalesce(tcp_only, &packets).len(), if spec.tcp { 1 } else { 3 });
     });
 }
@@ -375,8 +375,8 @@ proptest! {
     ) {
         let mut flows: Vec<_> = (0..5).map(|number| flow(number, udp)).collect();
         let packets: Vec<_> = (0..).zip(&steps).map(|(number, (flow, step))| step.take(&mut flows[*flow], number)).collect();
-        let abilities = Abilities { tcp: is_able[0], udp: is_able[1] };
-        let mut after = cut(&coalesce(abilities, &packets));
+        let features = OffloadFeatures { tcp: is_able[0], udp: is_able[1] };
+        let mut after = cut(&coalesce(features, &packets));
         for (number, _) in flows.iter().enumerate() {
             let of_flow = |packets: &[Vec<u8>]| -> Vec<Vec<u8>> {
                 let at = |packet: &[u8]| packet[if packet[0] >> 4 == 6 { 39 } else { 19 }];

@@ -3,12 +3,12 @@
 use proptest::prelude::*;
 use sandhog::offload::header::Header;
 use sandhog::offload::{Coalescer, MAX_PARTS, Split};
-use sandhog::tun::Abilities;
+use sandhog::tun::OffloadFeatures;
 
 use super::fixed;
 use super::packets::{Spec, any_spec};
 
-const ALL: Abilities = Abilities { tcp: true, udp: true };
+const ALL: OffloadFeatures = OffloadFeatures { tcp: true, udp: true };
 
 /// Cuts what may be nonsense. What comes out has the headers' length and no more payload than went in.
 fn cut(header: &Header, packet: &[u8]) {

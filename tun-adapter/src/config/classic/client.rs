@@ -56,7 +56,7 @@ struct ClientFile {
 
 impl Client {
     /// Whether the file has the form of this profile, whatever its values.
-    pub(in crate::config) fn has_form(source: &Source) -> bool {
+    pub(in crate::config) fn has_fields_of_profile(source: &Source) -> bool {
         source.parse::<ClientFile>().is_ok()
     }
 

@@ -81,7 +81,7 @@ struct UserTable {
 
 impl Server {
     /// Whether the file has the form of this profile, whatever its values.
-    pub(in crate::config) fn has_form(source: &Source) -> bool {
+    pub(in crate::config) fn has_fields_of_profile(source: &Source) -> bool {
         source.parse::<ServerFile>().is_ok()
     }
 
@@ -165,7 +165,7 @@ fn check_users(source: &Source, device: &Device, tables: Vec<UserTable>) -> Resu
             password_hash: table.password_hash.into_inner(),
             addresses,
         };
-        check_with_the_protocol(&user, device).map_err(|error| {
+        check_with_protocol(&user, device).map_err(|error| {
             source
                 .error(place, &error.to_string())
                 .with_help("`sandhog hash-password` makes one")
@@ -177,7 +177,7 @@ fn check_users(source: &Source, device: &Device, tables: Vec<UserTable>) -> Resu
 
 /// Whether the protocol takes this user. What is left to find wrong is the password hash, and only the protocol knows
 /// which ones it can verify. The server made here never runs.
-fn check_with_the_protocol(user: &User, device: &Device) -> Result<(), classic::ConfigError> {
+fn check_with_protocol(user: &User, device: &Device) -> Result<(), classic::ConfigError> {
     let config = ServerConfig {
         key: Key::new([0; 32]),
         users: vec![user.clone()],

@@ -10,13 +10,13 @@ use serde::Deserialize;
 use toml::Spanned;
 use zeroize::Zeroizing;
 
-use crate::config::cipher::Choice;
+use crate::config::choice::Choice;
+use crate::config::cipher::CipherChoice;
 use crate::config::device::NameTable;
 use crate::config::metrics::MetricsTable;
 use crate::config::secret::{SecretSetting, find_password, read_secret};
 use crate::config::source::Source;
 use crate::config::text::{DeviceName, Endpoint, Text};
-use crate::config::word::Word;
 use crate::config::{Metrics, Offload, Profile, Workers, networks};
 use crate::failure::Failure;
 use crate::net::client::{Ipv6Outside, Mark, Options};
@@ -68,9 +68,9 @@ struct ClientFile {
     excluded_routes: Vec<Spanned<Text<IpPrefix>>>,
     fwmark: Option<Spanned<u32>>,
     #[serde(default)]
-    ipv6_outside: Word<Ipv6Outside>,
+    ipv6_outside: Choice<Ipv6Outside>,
     #[serde(default)]
-    dns: Word<Method>,
+    dns: Choice<Method>,
     kill_switch: Option<Spanned<bool>>,
     #[serde(default)]
     device: NameTable,
@@ -80,7 +80,7 @@ struct ClientFile {
     workers: Workers,
     mtu_search: Option<bool>,
     #[serde(default)]
-    cipher: Word<Choice>,
+    cipher: Choice<CipherChoice>,
     rekey_after: Option<Spanned<u64>>,
     metrics: Option<MetricsTable>,
 }

@@ -4,4 +4,4 @@ mod client;
 mod server;
 
 pub use client::Client;
-pub use server::{Forwarding, Offer, Server, UserFiles};
+pub use server::{ClientSettings, Forwarding, Server, UserFiles};

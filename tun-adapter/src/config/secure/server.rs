@@ -10,14 +10,14 @@ use sandhog_proto::secure::{self, ConfigError, Psk, ServerConfig, ServerSetup, S
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::config::cipher::Choice;
+use crate::config::choice::Choice;
+use crate::config::cipher::CipherChoice;
 use crate::config::classic::{self, ServerTable};
 use crate::config::device::DeviceTable;
 use crate::config::metrics::MetricsTable;
 use crate::config::secret::{read_secret, warn_if_world_readable};
 use crate::config::source::Source;
 use crate::config::text::Text;
-use crate::config::word::Word;
 use crate::config::{Device, Metrics, Offload, Profile, Workers, networks};
 use crate::failure::Failure;
 use crate::users::UsersFile;
@@ -42,7 +42,7 @@ pub struct Server {
     /// The tunnel's device on this machine. Clients get their addresses from its networks.
     pub device: Device,
     /// What the clients are told besides.
-    pub clients: Offer,
+    pub clients: ClientSettings,
     /// What may be left to the kernel.
     pub offload: Offload,
     /// How many threads move packets, at least one.
@@ -73,7 +73,7 @@ pub struct Forwarding {
 
 /// What every client is told.
 #[derive(Debug)]
-pub struct Offer {
+pub struct ClientSettings {
     /// Name servers.
     pub dns: Vec<IpAddr>,
     /// Search domains.
@@ -115,7 +115,7 @@ struct ServerFile {
     #[serde(default)]
     workers: Workers,
     #[serde(default)]
-    cipher: Word<Choice>,
+    cipher: Choice<CipherChoice>,
     metrics: Option<MetricsTable>,
 }
 
@@ -132,7 +132,7 @@ struct ClientsTable {
     isolated: Option<bool>,
 }
 
-impl Offer {
+impl ClientSettings {
     fn read(source: &Source, table: Option<ClientsTable>) -> Result<Self, Failure> {
         let table = table.unwrap_or(ClientsTable {
             dns: Vec::new(),
@@ -186,19 +186,19 @@ impl Server {
                 |table| check_forwarding(source, &table),
             )?,
             classic,
-            clients: Offer::read(source, file.clients.map(Spanned::into_inner))?,
+            clients: ClientSettings::read(source, file.clients.map(Spanned::into_inner))?,
             offload: file.offload,
             workers: file.workers.0,
             cipher: file.cipher.0.into(),
             metrics,
             warnings,
         };
-        server.check_with_the_protocol(source, device_place, clients_place)?;
+        server.check_with_protocol(source, device_place, clients_place)?;
         Ok(server)
     }
 
     /// Whether the protocol takes all this. The server made here never runs.
-    fn check_with_the_protocol(
+    fn check_with_protocol(
         &self,
         source: &Source,
         device: Range<usize>,

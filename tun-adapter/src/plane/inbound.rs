@@ -9,22 +9,22 @@ use sandhog_proto::secure::{Body, DataPath, DataPaths, Incoming, KeyAge, Notice}
 use sandhog_proto::{Counters, Datagram, DropReason, Instant, PacketBuf};
 
 use super::Shared;
-use super::inbox::Mail;
+use super::inbox::Received;
 use crate::clock;
 use crate::offload::Coalescer;
 use crate::offload::header::{Header, Kind};
-use crate::shell::Troubles;
-use crate::tun::{Abilities, Queue};
+use crate::shell::ErrorLog;
+use crate::tun::{OffloadFeatures, Queue};
 use crate::udp::{BATCH, Route, Socket, TRAIN_BUFFER, Train};
 
 /// The way down of one thread.
 #[derive(Debug)]
-pub(super) struct Down {
+pub(super) struct Inbound {
     memory: Box<[u8]>,
     trains: [Train; BATCH],
     coalescer: Coalescer,
-    datagrams: Vec<Mail<Datagram>>,
-    notices: Vec<Mail<Notice>>,
+    datagrams: Vec<Received<Datagram>>,
+    notices: Vec<Received<Notice>>,
 }
 
 /// What a run needs besides.
@@ -33,15 +33,15 @@ pub(super) struct Receiving<'a> {
     pub(super) socket: &'a Socket,
     pub(super) shared: &'a Shared,
     pub(super) counters: &'a mut Counters,
-    pub(super) troubles: &'a mut Troubles,
+    pub(super) errors: &'a mut ErrorLog,
 }
 
-impl Down {
-    pub(super) fn new(abilities: Abilities) -> Self {
+impl Inbound {
+    pub(super) fn new(features: OffloadFeatures) -> Self {
         Self {
             memory: vec![0; BATCH * TRAIN_BUFFER].into_boxed_slice(),
             trains: std::array::from_fn(|_| Train::default()),
-            coalescer: Coalescer::new(abilities),
+            coalescer: Coalescer::new(features),
             datagrams: Vec::new(),
             notices: Vec::new(),
         }
@@ -54,45 +54,45 @@ impl Down {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
             // An ICMP error about an earlier datagram, for instance. Reading it has cleared it.
             Err(error) => {
-                receiving.troubles.report("receive a datagram", &error);
+                receiving.errors.report("receive a datagram", &error);
                 return false;
             }
         };
         // Not before: no datagram may be older than what is known of its session.
         let paths = receiving.shared.paths.load();
-        let mut account = Account::new(clock::now());
+        let mut totals = SessionTotals::new(clock::now());
         for number in 0..count {
             let train = std::mem::take(&mut self.trains[number]);
-            let local = receiving.shared.locals.number(train.route.local);
-            account.begin_train(local, receiving.counters);
+            let local = receiving.shared.local_addresses.number(train.route.local);
+            totals.start_train(local, receiving.counters);
             for place in train.datagrams() {
                 receiving.counters.datagrams_in += 1;
-                self.take(&paths, &mut account, train.route, place, receiving.counters);
+                self.take(&paths, &mut totals, train.route, place, receiving.counters);
             }
         }
-        account.settle(receiving.counters);
+        totals.flush(receiving.counters);
         let has_packets = self.write(receiving);
-        let surplus = receiving.shared.inbox.put(&mut self.datagrams, &mut self.notices);
+        let overflow = receiving.shared.inbox.put(&mut self.datagrams, &mut self.notices);
         // Those that the peer gets, it counts itself.
-        receiving.counters.datagrams_in += surplus.datagrams;
+        receiving.counters.datagrams_in += overflow.datagrams;
         receiving
             .counters
-            .count_drops(DropReason::Overloaded, surplus.datagrams + surplus.messages);
+            .count_drops(DropReason::Overloaded, overflow.datagrams + overflow.messages);
         has_packets
     }
 
     fn take<'a>(
         &mut self,
         paths: &'a DataPaths,
-        account: &mut Account<'a>,
+        totals: &mut SessionTotals<'a>,
         route: Route,
         place: Range<usize>,
         counters: &mut Counters,
     ) {
         let result = match paths.sort(&self.memory[place.clone()]) {
             Incoming::Data(path, age) => {
-                account.turn_to(path, counters);
-                self.open(paths, (path, age), account, route, place)
+                totals.start_session(path, counters);
+                self.open(paths, (path, age), totals, route, place)
             }
             Incoming::Peer => {
                 // The peer counts it.
@@ -116,25 +116,25 @@ impl Down {
         &mut self,
         paths: &DataPaths,
         (path, age): (&DataPath, KeyAge),
-        account: &mut Account<'_>,
+        totals: &mut SessionTotals<'_>,
         route: Route,
         place: Range<usize>,
     ) -> Result<(), DropReason> {
         let start = place.start;
-        let (body, opened) = path.open(account.now, age, &mut self.memory[place])?;
-        account.has_heard = true;
+        let (body, opened) = path.open(totals.now, age, &mut self.memory[place])?;
+        totals.has_received = true;
         let place = start + body.start..start + body.end;
         let packet = &self.memory[place.clone()];
         let is_message = opened.body == Body::Message;
         if let Some(notice) = path.notice(age, route.remote, &opened, is_message.then_some(packet)) {
-            note(&mut self.notices, notice, route.local);
+            push_notice(&mut self.notices, notice, route.local);
         }
         if is_message {
             return Ok(());
         }
         paths.admit(path, packet)?;
-        account.packets += 1;
-        account.bytes += packet.len() as u64;
+        totals.packets += 1;
+        totals.bytes += packet.len() as u64;
         self.coalescer.push(&self.memory, place);
         Ok(())
     }
@@ -147,7 +147,7 @@ impl Down {
             has_packets = true;
             if let Err(error) = receiving.queue.write(parts) {
                 receiving
-                    .troubles
+                    .errors
                     .report("write a packet to the tunnel device", &error);
                 receiving
                     .counters
@@ -170,58 +170,58 @@ fn is_of_datagrams(parts: &[IoSlice<'_>]) -> bool {
 }
 
 /// What has been opened of one session and is not noted yet: its signs are shared, and dear to write.
-struct Account<'a> {
+struct SessionTotals<'a> {
     now: Instant,
     path: Option<&'a DataPath>,
     /// The number of the address that it came to.
     local: u32,
-    has_heard: bool,
+    has_received: bool,
     packets: u64,
     bytes: u64,
 }
 
-impl<'a> Account<'a> {
+impl<'a> SessionTotals<'a> {
     const fn new(now: Instant) -> Self {
         Self {
             now,
             path: None,
             local: 0,
-            has_heard: false,
+            has_received: false,
             packets: 0,
             bytes: 0,
         }
     }
 
     /// What comes now came to the address of this number.
-    fn begin_train(&mut self, local: u32, counters: &mut Counters) {
+    fn start_train(&mut self, local: u32, counters: &mut Counters) {
         if self.local != local {
-            self.settle(counters);
+            self.flush(counters);
             self.local = local;
         }
     }
 
     /// What comes now is of this session.
-    fn turn_to(&mut self, path: &'a DataPath, counters: &mut Counters) {
+    fn start_session(&mut self, path: &'a DataPath, counters: &mut Counters) {
         if !self.path.is_some_and(|before| std::ptr::eq(before, path)) {
-            self.settle(counters);
+            self.flush(counters);
             self.path = Some(path);
         }
     }
 
-    fn settle(&mut self, counters: &mut Counters) {
-        if let Some(path) = self.path.filter(|_| self.has_heard) {
+    fn flush(&mut self, counters: &mut Counters) {
+        if let Some(path) = self.path.filter(|_| self.has_received) {
             path.heard(self.now, self.packets, self.bytes);
             path.put_slip(self.local);
             counters.packets_in += self.packets;
             counters.bytes_in += self.bytes;
         }
-        (self.has_heard, self.packets, self.bytes) = (false, 0, 0);
+        (self.has_received, self.packets, self.bytes) = (false, 0, 0);
     }
 }
 
 /// Keeps a notice; of several that say the same of one session, the last.
-fn note(notices: &mut Vec<Mail<Notice>>, notice: Notice, local: Option<IpAddr>) {
-    let says_the_same = |(last, _): &&mut Mail<Notice>| {
+fn push_notice(notices: &mut Vec<Received<Notice>>, notice: Notice, local: Option<IpAddr>) {
+    let says_the_same = |(last, _): &&mut Received<Notice>| {
         let are_plain = last.message.is_none() && notice.message.is_none();
         are_plain && (last.index, last.remote) == (notice.index, notice.remote)
     };

@@ -5,11 +5,11 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
-/// One of the words that `T`, an enumeration without fields, can be.
+/// One of the names that `T`, an enumeration without fields, can be.
 #[derive(Default)]
-pub(super) struct Word<T>(pub(super) T);
+pub(super) struct Choice<T>(pub(super) T);
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Word<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Choice<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         T::deserialize(Value(deserializer)).map(Self)
     }
@@ -24,10 +24,10 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Value<D> {
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _name: &'static str,
-        words: &'static [&'static str],
+        names: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, D::Error> {
-        self.0.deserialize_str(WordVisitor { words, visitor })
+        self.0.deserialize_str(ChoiceVisitor { names, visitor })
     }
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
@@ -40,17 +40,17 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Value<D> {
     }
 }
 
-struct WordVisitor<V> {
-    words: &'static [&'static str],
+struct ChoiceVisitor<V> {
+    names: &'static [&'static str],
     visitor: V,
 }
 
-impl<'de, V: Visitor<'de>> Visitor<'de> for WordVisitor<V> {
+impl<'de, V: Visitor<'de>> Visitor<'de> for ChoiceVisitor<V> {
     type Value = V::Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("one of the words")?;
-        for (number, word) in self.words.iter().enumerate() {
+        for (number, word) in self.names.iter().enumerate() {
             write!(f, "{} `{word}`", if number == 0 { "" } else { "," })?;
         }
         Ok(())

@@ -12,18 +12,18 @@ use super::trains::Trains;
 use crate::clock;
 use crate::offload::Split;
 use crate::offload::header::Header;
-use crate::shell::Troubles;
+use crate::shell::ErrorLog;
 use crate::tun::{Queue, READ_BUFFER};
 use crate::udp::{Route, Socket};
 
 /// Most packets or superpackets read before they are sent.
 const READS: usize = 64;
 /// Most bytes that sealing adds to a packet: code, nonce, tag, and padding to a multiple of 16.
-const MOST_ADDED: usize = OVERHEAD + 15;
+const MAX_OVERHEAD: usize = OVERHEAD + 15;
 
 /// The way up of one thread.
 #[derive(Debug)]
-pub(super) struct Up {
+pub(super) struct Outbound {
     buffer: Box<[u8]>,
     trains: Trains,
 }
@@ -34,10 +34,10 @@ pub(super) struct Sending<'a> {
     pub(super) socket: &'a Socket,
     pub(super) shared: &'a Shared,
     pub(super) counters: &'a mut Counters,
-    pub(super) troubles: &'a mut Troubles,
+    pub(super) errors: &'a mut ErrorLog,
 }
 
-impl Up {
+impl Outbound {
     pub(super) fn new() -> Self {
         Self {
             buffer: vec![0; READ_BUFFER].into_boxed_slice(),
@@ -61,12 +61,11 @@ impl Up {
         // What has been read has to be taken: nobody else gets it.
         while let Some((header, place)) = next {
             self.take(&paths, now, &header, place, sending);
-            let goes_on = reads < READS && !self.trains.are_long();
+            let goes_on = reads < READS && !self.trains.are_full_enough();
             next = if goes_on { self.read(sending.queue)? } else { None };
             reads += 1;
         }
-        self.trains
-            .send(sending.socket, sending.counters, sending.troubles);
+        self.trains.send(sending.socket, sending.counters, sending.errors);
         if reads > READS {
             // There is more than can be carried. Those who are to receive it may wait for this processor; what nobody
             // takes is better lost at the device, before any work was done on it.
@@ -107,15 +106,14 @@ impl Up {
         };
         let route = Route {
             remote: path.remote(),
-            local: sending.shared.locals.of(path),
+            local: sending.shared.local_addresses.of(path),
         };
-        let mut account = Account::default();
+        let mut totals = SessionTotals::default();
         while let Some(len) = split.next_len() {
-            let most = len + MOST_ADDED;
+            let most = len + MAX_OVERHEAD;
             if self.trains.room(most).is_none() {
-                account.settle(path, now, sending.counters);
-                self.trains
-                    .send(sending.socket, sending.counters, sending.troubles);
+                totals.flush(path, now, sending.counters);
+                self.trains.send(sending.socket, sending.counters, sending.errors);
             }
             // An empty area has room for the longest packet there is.
             let Some(frame) = self.trains.room(most) else {
@@ -127,26 +125,26 @@ impl Up {
             match path.seal(now, frame, len) {
                 Ok(sealed) => {
                     self.trains.push(route, sealed);
-                    account.packets += 1;
-                    account.bytes += len as u64;
+                    totals.packets += 1;
+                    totals.bytes += len as u64;
                 }
                 Err(reason) => sending.counters.count_drop(reason),
             }
         }
-        account.settle(path, now, sending.counters);
+        totals.flush(path, now, sending.counters);
     }
 }
 
 /// What was sealed for one session and is not noted yet.
 #[derive(Default)]
-struct Account {
+struct SessionTotals {
     packets: u64,
     bytes: u64,
 }
 
-impl Account {
+impl SessionTotals {
     /// Notes it, before it is sent.
-    fn settle(&mut self, path: &DataPath, now: Instant, counters: &mut Counters) {
+    fn flush(&mut self, path: &DataPath, now: Instant, counters: &mut Counters) {
         let Self { packets, bytes } = std::mem::take(self);
         if packets > 0 {
             path.sending(now, packets, bytes);

@@ -7,21 +7,21 @@ use std::sync::OnceLock;
 use sandhog_proto::secure::DataPath;
 
 /// Most addresses that are told apart. With peers at further ones, the kernel chooses, as it does for other programs.
-const MOST: usize = 64;
-/// Most peers in each half of [`Recent`].
-const RECENT: usize = 1024;
+const MAX_ADDRESSES: usize = 64;
+/// Most peers in each half of [`RecentPeers`].
+const MAX_RECENT_PEERS: usize = 1024;
 
 /// The addresses seen so far, numbered from 1: a session keeps the number, not the address.
 #[derive(Debug)]
-pub(super) struct Locals([OnceLock<IpAddr>; MOST]);
+pub(super) struct LocalAddresses([OnceLock<IpAddr>; MAX_ADDRESSES]);
 
-impl Default for Locals {
+impl Default for LocalAddresses {
     fn default() -> Self {
-        Self([const { OnceLock::new() }; MOST])
+        Self([const { OnceLock::new() }; MAX_ADDRESSES])
     }
 }
 
-impl Locals {
+impl LocalAddresses {
     /// The number of `address`; 0 for none, and for one too many.
     pub(super) fn number(&self, address: Option<IpAddr>) -> u32 {
         let Some(address) = address else {
@@ -44,18 +44,18 @@ impl Locals {
 /// Which address each of those speaks to who have lately sent something to be answered. The older half is forgotten whenever
 /// the newer one is full.
 #[derive(Debug, Default)]
-pub(super) struct Recent {
+pub(super) struct RecentPeers {
     newer: BTreeMap<SocketAddr, IpAddr>,
     older: BTreeMap<SocketAddr, IpAddr>,
 }
 
-impl Recent {
+impl RecentPeers {
     /// Takes note of one, if it is known what it speaks to.
     pub(super) fn note(&mut self, remote: SocketAddr, local: Option<IpAddr>) {
         let Some(local) = local else {
             return;
         };
-        if self.newer.len() >= RECENT {
+        if self.newer.len() >= MAX_RECENT_PEERS {
             self.older = std::mem::take(&mut self.newer);
         }
         self.newer.insert(remote, local);
@@ -80,18 +80,18 @@ mod tests {
 
     #[test]
     fn each_address_has_a_number_of_its_own_until_there_are_too_many() {
-        let locals = Locals::default();
-        let numbers = || (1..=70).map(|last| locals.number(Some(address(last))));
+        let local_addresses = LocalAddresses::default();
+        let numbers = || (1..=70).map(|last| local_addresses.number(Some(address(last))));
         let first: Vec<_> = numbers().collect();
         let expected: Vec<u32> = (1..=64).chain([0; 6]).collect();
         assert_eq!(first, expected);
         assert_eq!(numbers().collect::<Vec<_>>(), first, "and keeps it");
-        assert_eq!(locals.number(None), 0);
+        assert_eq!(local_addresses.number(None), 0);
     }
 
     #[test]
     fn at_least_a_thousand_peers_are_remembered_and_never_more_than_twice_as_many() {
-        let mut recent = Recent::default();
+        let mut recent = RecentPeers::default();
         let peer = |port: u16| SocketAddr::new(address(1), port);
         for port in 0..10_000 {
             recent.note(peer(port), Some(address((port % 3) as u8)));
@@ -100,6 +100,6 @@ mod tests {
         assert_eq!(recent.of(peer(9_999)), Some(address(0)));
         assert_eq!(recent.of(peer(10_000 - 1024)), Some(address(0)));
         assert_eq!((recent.of(peer(1)), recent.of(peer(20_000))), (None, None));
-        assert!(recent.newer.len() + recent.older.len() <= 2 * RECENT);
+        assert!(recent.newer.len() + recent.older.len() <= 2 * MAX_RECENT_PEERS);
     }
 }
