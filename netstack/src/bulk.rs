@@ -1,23 +1,22 @@
-//! The bulk protocol: a stretch of content over TCP in one direction, checked by its SHA-256.
+//! The bulk transfer protocol: content over TCP in one direction, verified by its SHA-256.
 //!
 //! The client opens with a request of 21 bytes: `BLK1`, one byte `D` (download) or `U` (upload), a `u64` content seed,
-//! a `u64` length in bytes; integers are big-endian. Then
+//! a `u64` length in bytes. Integers are big-endian.
 //!
-//! - of a download the server sends the content, made from that seed, and its SHA-256 (32 bytes), and closes;
-//! - of an upload the client sends the content and its SHA-256, and the server answers with what it received, the
-//!   length as `u64` and the SHA-256 that it computed itself (40 bytes), and closes.
+//! - Download: the server sends the content, generated from that seed, and its SHA-256 (32 bytes). Then it closes.
+//! - Upload: the client sends the content and its SHA-256. The server replies with a report of 40 bytes: the received
+//!   length as `u64`, and the SHA-256 that it computed itself. Then it closes.
 
 use alloc::vec::Vec;
 use core::net::SocketAddr;
-use core::time::Duration;
 
+use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp::Socket;
 
 use crate::content::{Content, Sink, Source};
 use crate::event::TaskError;
-use crate::service::Served;
 use crate::stack::Stack;
-use crate::tcp::{Client, Conversation, Inbox, Outbox, Outcome, receive, send};
+use crate::tcp::{Inbox, Outbox, Outcome, Progress, receive, send};
 
 const MAGIC: [u8; 4] = *b"BLK1";
 const DOWNLOAD: u8 = b'D';
@@ -26,46 +25,10 @@ const UPLOAD: u8 = b'U';
 const REQUEST_LEN: usize = 21;
 /// Length and SHA-256.
 const REPORT_LEN: usize = 40;
-/// Room for request or report and for the SHA-256 after the content, beyond the content itself.
+/// Buffer space beyond the content, in bytes: for the request or the report, and for the SHA-256.
 const OVERHEAD: u64 = 64;
-/// Room for messages alone.
+/// Buffer space for a direction without content, in bytes.
 const SMALL: u64 = 4096;
-
-/// Starts a download.
-pub(crate) fn download(
-    now: Duration,
-    from: SocketAddr,
-    bytes: u64,
-    stack: &mut Stack,
-) -> Result<Client, TaskError> {
-    let socket = stack.connect(from, bytes.saturating_add(OVERHEAD), SMALL)?;
-    let request = Outbox::new(request(DOWNLOAD, stack.random(), bytes));
-    let conversation = Conversation::Download(Download {
-        request,
-        sink: Sink::new(bytes),
-    });
-    Ok(Client::new(now, socket, conversation))
-}
-
-/// Starts an upload.
-pub(crate) fn upload(
-    now: Duration,
-    to: SocketAddr,
-    bytes: u64,
-    stack: &mut Stack,
-) -> Result<Client, TaskError> {
-    let socket = stack.connect(to, SMALL, bytes.saturating_add(OVERHEAD))?;
-    let seed = stack.random();
-    let source = Source::new(Content::new(seed, stack.canary()), bytes);
-    let request = Outbox::new(request(UPLOAD, seed, bytes));
-    let conversation = Conversation::Upload(Upload {
-        request,
-        source,
-        bytes,
-        report: Inbox::new(),
-    });
-    Ok(Client::new(now, socket, conversation))
-}
 
 fn request(direction: u8, seed: u64, bytes: u64) -> Vec<u8> {
     let mut request = Vec::with_capacity(REQUEST_LEN);
@@ -76,13 +39,27 @@ fn request(direction: u8, seed: u64, bytes: u64) -> Vec<u8> {
     request
 }
 
-/// The client's side of a download.
+/// The client side of a download.
 pub(crate) struct Download {
     request: Outbox,
     sink: Sink,
 }
 
 impl Download {
+    /// Opens the connection of a download.
+    pub(crate) fn start(
+        from: SocketAddr,
+        bytes: u64,
+        stack: &mut Stack,
+    ) -> Result<(SocketHandle, Self), TaskError> {
+        let socket = stack.connect(from, bytes.saturating_add(OVERHEAD), SMALL)?;
+        let download = Self {
+            request: Outbox::new(request(DOWNLOAD, stack.random(), bytes)),
+            sink: Sink::new(bytes),
+        };
+        Ok((socket, download))
+    }
+
     pub(crate) fn step(&mut self, socket: &mut Socket<'_>) -> Result<Option<Outcome>, TaskError> {
         self.request.send(socket);
         receive(socket, |data| self.sink.take(data));
@@ -97,7 +74,7 @@ impl Download {
     }
 }
 
-/// The client's side of an upload.
+/// The client side of an upload.
 pub(crate) struct Upload {
     request: Outbox,
     source: Source,
@@ -106,6 +83,23 @@ pub(crate) struct Upload {
 }
 
 impl Upload {
+    /// Opens the connection of an upload.
+    pub(crate) fn start(
+        to: SocketAddr,
+        bytes: u64,
+        stack: &mut Stack,
+    ) -> Result<(SocketHandle, Self), TaskError> {
+        let socket = stack.connect(to, SMALL, bytes.saturating_add(OVERHEAD))?;
+        let seed = stack.random();
+        let upload = Self {
+            request: Outbox::new(request(UPLOAD, seed, bytes)),
+            source: Source::new(Content::new(seed, stack.canary()), bytes),
+            bytes,
+            report: Inbox::new(),
+        };
+        Ok((socket, upload))
+    }
+
     pub(crate) fn step(&mut self, socket: &mut Socket<'_>) -> Result<Option<Outcome>, TaskError> {
         if self.request.send(socket) {
             send(socket, |room| self.source.fill(room));
@@ -113,7 +107,7 @@ impl Upload {
         let Some((announced, report)) = self.source.finished().zip(self.report.receive(socket)) else {
             return Ok(None);
         };
-        // The server cannot have come to this hash with another length.
+        // The report's length needs no check: content of another length has another hash.
         let [_, _, _, _, _, _, _, _, computed @ ..] = *report;
         compare(announced, computed, self.bytes).map(Some)
     }
@@ -130,7 +124,7 @@ fn compare(announced: [u8; 32], computed: [u8; 32], bytes: u64) -> Result<Outcom
     }
 }
 
-/// The server's side of one connection.
+/// The server side of one connection.
 pub(crate) enum Server {
     Request(Inbox<REQUEST_LEN>),
     Sending(Source),
@@ -143,8 +137,8 @@ impl Server {
         Self::Request(Inbox::new())
     }
 
-    /// Does all that can be done now, on a connection that has been established.
-    pub(crate) fn step(&mut self, socket: &mut Socket<'_>, canary: &[u8; 16]) -> Served {
+    /// Does everything that is possible now on an established connection.
+    pub(crate) fn step(&mut self, socket: &mut Socket<'_>, canary: &[u8; 16]) -> Progress {
         if let Self::Request(inbox) = self
             && let Some(request) = inbox.receive(socket)
         {
@@ -171,7 +165,7 @@ impl Server {
                     Self::Sending(Source::new(content, bytes))
                 }
                 (MAGIC, UPLOAD) => Self::Receiving(Sink::new(bytes)),
-                _ => return Served::Broken,
+                _ => return Progress::Broken,
             };
         }
         if let Self::Receiving(sink) = self {
@@ -186,20 +180,20 @@ impl Server {
             Self::Sending(source) => {
                 send(socket, |room| source.fill(room));
                 if source.finished().is_some() {
-                    Served::Done
+                    Progress::Done
                 } else {
-                    Served::Open
+                    Progress::Open
                 }
             }
             Self::Reporting(report) => {
                 if report.send(socket) {
-                    Served::Done
+                    Progress::Done
                 } else {
-                    Served::Open
+                    Progress::Open
                 }
             }
-            Self::Request(_) | Self::Receiving(_) if socket.may_recv() => Served::Open,
-            Self::Request(_) | Self::Receiving(_) => Served::Broken,
+            Self::Request(_) | Self::Receiving(_) if socket.may_recv() => Progress::Open,
+            Self::Request(_) | Self::Receiving(_) => Progress::Broken,
         }
     }
 }

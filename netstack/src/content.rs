@@ -1,14 +1,14 @@
-//! Deterministic content with the canary in it: what TCP transfers, UDP datagrams and pings carry.
+//! Deterministic payload with the canary in it, for TCP transfers, UDP datagrams and pings.
 
 use alloc::vec::Vec;
 
 use sha2::{Digest, Sha256};
 
-/// Length of one block. Any window of 512 bytes holds at least one whole canary, which starts each block.
+/// Length of one block in bytes. Each block starts with the canary, so any 512 bytes contain a complete canary.
 pub(crate) const BLOCK: usize = 256;
-/// Blocks that are generated once; the content repeats them, but for the block number.
+/// Number of blocks that are generated. The content repeats them and changes only the block number.
 const PAGE_BLOCKS: usize = 8;
-/// Where the block number stands: a big-endian `u64` after the canary.
+/// Position of the block number in a block: a big-endian `u64` after the canary.
 const NUMBER: core::ops::Range<usize> = 16..24;
 
 /// One step of SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators", 2014).
@@ -20,7 +20,9 @@ pub(crate) fn split_mix(state: &mut u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// An endless byte sequence fixed by seed and canary. Block `n` is: canary (16 bytes), `n` (8 bytes, big-endian), pattern.
+/// An endless byte sequence, determined by seed and canary.
+///
+/// Block `n` is: canary (16 bytes), `n` (8 bytes, big-endian), pattern.
 pub(crate) struct Content {
     page: Vec<u8>,
 }
@@ -37,7 +39,7 @@ impl Content {
         Self { page }
     }
 
-    /// Writes the bytes from `offset` on over all of `out`.
+    /// Fills `out` with the content from `offset` on.
     pub(crate) fn fill(&self, mut offset: u64, mut out: &mut [u8]) {
         while !out.is_empty() {
             let number = offset / BLOCK as u64;
@@ -47,7 +49,7 @@ impl Content {
             let at = (number % PAGE_BLOCKS as u64) as usize * BLOCK + start;
             head.copy_from_slice(&self.page[at..at + len]);
             for (place, byte) in NUMBER.zip(number.to_be_bytes()) {
-                // A place before `start` wraps round to one far behind `head`.
+                // A place before `start` wraps to an index far beyond `head`.
                 if let Some(slot) = head.get_mut(place.wrapping_sub(start)) {
                     *slot = byte;
                 }
@@ -57,27 +59,28 @@ impl Content {
         }
     }
 
-    /// Writes the payload of echo request `seq` over `out`: the canary first, if it fits, and the number after it.
+    /// Fills `out` with the payload of echo request `seq`: the canary, the block number, the pattern, as far as they fit.
     pub(crate) fn fill_echo(&self, seq: u16, out: &mut [u8]) {
         self.fill(u64::from(seq) * ECHO_STRIDE, out);
     }
 }
 
-/// Distance of the payloads of neighbouring echo requests: above the longest payload, so that they never overlap.
+/// Distance between the payloads of consecutive echo requests, in bytes. The longest payload is shorter, so payloads
+/// never overlap.
 const ECHO_STRIDE: u64 = 1 << 16;
-/// Shortest payload from which [`echo_seq`] can read the number.
+/// Length of the shortest payload from which [`echo_seq`] can read the number, in bytes.
 pub(crate) const ECHO_SEQ_LEN: usize = NUMBER.end;
 
-/// The number that [`Content::fill_echo`] put into a payload, if it can be one.
+/// The sequence number in a payload from [`Content::fill_echo`]. `None` if the payload cannot be such a payload.
 pub(crate) fn echo_seq(payload: &[u8]) -> Option<u16> {
     let number = u64::from_be_bytes(payload.get(NUMBER)?.try_into().ok()?);
     u16::try_from(number.checked_mul(BLOCK as u64)? / ECHO_STRIDE).ok()
 }
 
-/// Length of a SHA-256.
+/// Length of a SHA-256 in bytes.
 const HASH_LEN: usize = 32;
 
-/// Writes a stretch of content of a known length, followed by its SHA-256.
+/// A generator of content with a known length, followed by its SHA-256.
 pub(crate) struct Source {
     content: Content,
     offset: u64,
@@ -99,7 +102,7 @@ impl Source {
         }
     }
 
-    /// Writes what comes next over the start of `out` and returns how much it is; 0 at the end or for an empty `out`.
+    /// Writes the next bytes to the start of `out`. Returns their number, which is 0 at the end or for an empty `out`.
     pub(crate) fn fill(&mut self, out: &mut [u8]) -> usize {
         let left = self.len - self.offset;
         let len = usize::try_from(left).map_or(out.len(), |left| left.min(out.len()));
@@ -120,13 +123,13 @@ impl Source {
         len + tail.len()
     }
 
-    /// The SHA-256 of all content, once everything has been written.
+    /// The SHA-256 of the content. `None` until everything has been written.
     pub(crate) fn finished(&self) -> Option<[u8; HASH_LEN]> {
         self.trailer.filter(|_| self.trailer_sent == HASH_LEN)
     }
 }
 
-/// Takes a stretch of content of a known length and the SHA-256 after it, stores neither, and compares.
+/// A consumer of content with a known length and of the SHA-256 after it. It hashes the content and does not store it.
 pub(crate) struct Sink {
     received: u64,
     len: u64,
@@ -135,7 +138,7 @@ pub(crate) struct Sink {
     trailer_len: usize,
 }
 
-/// What a [`Sink`] found at the end: both SHA-256 values.
+/// The two SHA-256 values that a [`Sink`] has at the end.
 pub(crate) struct Verdict {
     pub(crate) computed: [u8; HASH_LEN],
     pub(crate) announced: [u8; HASH_LEN],
@@ -152,7 +155,7 @@ impl Sink {
         }
     }
 
-    /// Takes the start of `data`; returns how much of it belonged to the content and its trailer.
+    /// Consumes the start of `data`. Returns the number of bytes that belonged to the content and its trailer.
     pub(crate) fn take(&mut self, data: &[u8]) -> usize {
         let left = self.len - self.received;
         let (body, rest) =
@@ -165,12 +168,12 @@ impl Sink {
         body.len() + tail.len()
     }
 
-    /// Bytes of content taken so far.
+    /// Number of content bytes consumed so far.
     pub(crate) fn received(&self) -> u64 {
         self.received
     }
 
-    /// Both hashes, once everything has come.
+    /// Both hashes. `None` until everything has arrived.
     pub(crate) fn finished(&self) -> Option<Verdict> {
         (self.trailer_len == HASH_LEN).then(|| Verdict {
             computed: self.hash.clone().finalize().into(),

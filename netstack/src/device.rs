@@ -1,4 +1,4 @@
-//! The host's network card, which is no card: one packet in, a queue of packets out.
+//! The virtual network device of a host: one incoming packet at a time, and a queue of outgoing packets.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -6,21 +6,21 @@ use alloc::vec::Vec;
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
 
-/// Bytes that the queue keeps for the next packets when it is empty. A burst may need more, and an idle host should not.
+/// Capacity in bytes that an empty queue keeps. A burst may need more; an idle host must not keep it.
 const KEPT: usize = 32 * 1024;
 
-/// Packets on their way out, end to end in one buffer, so that a packet costs no allocation.
+/// The queue of outgoing packets. They are contiguous in one buffer, so a packet costs no allocation.
 #[derive(Default)]
 pub(crate) struct Queue {
     bytes: Vec<u8>,
-    /// Where the oldest packet starts in `bytes`.
+    /// Start of the oldest packet in `bytes`.
     start: usize,
-    /// Lengths of the packets, oldest first.
+    /// Lengths of the packets in bytes, oldest first.
     lens: VecDeque<usize>,
 }
 
 impl Queue {
-    /// Writes the oldest packet over `packet`. `false` if there is none.
+    /// Moves the oldest packet into `packet`. Returns false if the queue is empty.
     pub(crate) fn pop_into(&mut self, packet: &mut Vec<u8>) -> bool {
         let Some(len) = self.lens.pop_front() else {
             return false;
@@ -38,7 +38,7 @@ impl Queue {
     }
 }
 
-/// What smoltcp sees during one call: at most one packet to receive, and the queue to send into.
+/// The device that smoltcp sees during one call: at most one packet to receive, and the queue for packets to send.
 pub(crate) struct Link<'a> {
     pub(crate) incoming: Option<&'a [u8]>,
     pub(crate) outgoing: &'a mut Queue,
@@ -65,7 +65,7 @@ impl Device for Link<'_> {
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
-        // All checksums are computed and verified in software: this is the default.
+        // By default, smoltcp computes and verifies all checksums itself.
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ip;
         capabilities.max_transmission_unit = self.mtu;
@@ -73,7 +73,7 @@ impl Device for Link<'_> {
     }
 }
 
-/// The right to read the incoming packet.
+/// The receive token: it reads the incoming packet.
 pub(crate) struct Incoming<'a>(&'a [u8]);
 
 impl RxToken for Incoming<'_> {
@@ -82,7 +82,7 @@ impl RxToken for Incoming<'_> {
     }
 }
 
-/// The right to append one packet to the queue.
+/// The transmit token: it appends one packet to the queue.
 pub(crate) struct Outgoing<'a>(&'a mut Queue);
 
 impl TxToken for Outgoing<'_> {

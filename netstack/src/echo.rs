@@ -1,4 +1,4 @@
-//! Tasks that send numbered requests at an interval and wait for each to come back: ping and UDP echo.
+//! Ping and UDP echo: tasks that send numbered requests at an interval and wait for a reply to each.
 
 use alloc::collections::VecDeque;
 use alloc::vec;
@@ -18,7 +18,7 @@ use crate::stack::Stack;
 /// Length of the ICMP echo header and of the UDP header, in bytes (RFC 792, RFC 4443 section 4.1, RFC 768).
 const HEADER_LEN: u16 = 8;
 
-/// How many requests of which kind, as the task says.
+/// The parameters of an echo task, as in [`Task::Ping`](crate::Task::Ping).
 pub(crate) struct Plan {
     pub(crate) count: u16,
     pub(crate) interval: Duration,
@@ -26,7 +26,7 @@ pub(crate) struct Plan {
     pub(crate) timeout: Duration,
 }
 
-/// Which kind of request.
+/// The kind of request.
 enum Kind {
     Ping { to: IpAddr, ident: u16 },
     Udp { to: SocketAddr },
@@ -41,10 +41,10 @@ pub(crate) struct Echo {
     started: Duration,
     next_seq: u16,
     next_at: Duration,
-    /// Requests without an answer, with the time at which each was sent, oldest first.
+    /// Requests without a reply, with the time at which each was sent, oldest first.
     waiting: VecDeque<(u16, Duration)>,
     received: u16,
-    /// Room for one payload.
+    /// Buffer for one payload.
     payload: Vec<u8>,
 }
 
@@ -97,16 +97,16 @@ impl Echo {
         }
     }
 
-    /// Takes answers, gives up on what is overdue, sends what is due; a result is the end. Answers come first, so that
-    /// one that arrives exactly at its deadline counts.
+    /// Receives replies, reports overdue requests as lost, and sends the requests that are due. Returns the summary at
+    /// the end of the task. Replies come first, so a reply that arrives exactly at its deadline counts.
     pub(crate) fn step(
         &mut self,
         now: Duration,
         stack: &mut Stack,
         emit: &mut dyn FnMut(EventKind),
     ) -> Option<Summary> {
-        while let Some(answer) = self.receive(stack) {
-            let place = answer.and_then(|seq| self.waiting.iter().position(|&(waiting, _)| waiting == seq));
+        while let Some(reply) = self.receive(stack) {
+            let place = reply.and_then(|seq| self.waiting.iter().position(|&(waiting, _)| waiting == seq));
             if let Some((seq, sent_at)) = place.and_then(|place| self.waiting.remove(place)) {
                 self.received += 1;
                 let rtt = now.saturating_sub(sent_at);
@@ -143,7 +143,7 @@ impl Echo {
         })
     }
 
-    /// When the next request is due or the oldest unanswered one is lost.
+    /// The time at which the next request is due or the oldest unanswered request is lost.
     pub(crate) fn deadline(&self) -> Option<Duration> {
         let next = (self.next_seq < self.plan.count).then_some(self.next_at);
         let lost = self
@@ -153,7 +153,7 @@ impl Echo {
         next.into_iter().chain(lost).min()
     }
 
-    /// Hands request `next_seq` to the socket; `false` if the socket still has the one before.
+    /// Passes request `next_seq` to the socket. Returns false if the socket still holds the previous request.
     fn send(&mut self, stack: &mut Stack) -> bool {
         self.content.fill_echo(self.next_seq, &mut self.payload);
         match self.kind {
@@ -174,7 +174,8 @@ impl Echo {
         }
     }
 
-    /// Takes one packet from the socket; the inner value is the number of the request it answers, if it answers one.
+    /// Takes one packet from the socket. The inner value is the sequence number of the request that the packet answers;
+    /// it is `None` if the packet answers no request.
     fn receive(&mut self, stack: &mut Stack) -> Option<Option<u16>> {
         let (seq, payload) = match self.kind {
             Kind::Ping { to, ident } => {
@@ -199,7 +200,8 @@ impl Echo {
     }
 }
 
-/// A UDP socket with room for one datagram each way: a host takes and sends each packet before the next.
+/// A UDP socket with a buffer for one datagram in each direction. That is enough: a host handles each packet before the
+/// next one.
 pub(crate) fn udp_socket(payload_len: usize) -> udp::Socket<'static> {
     let buffer = || udp::PacketBuffer::new(vec![udp::PacketMetadata::EMPTY; 2], vec![0; payload_len]);
     udp::Socket::new(buffer(), buffer())
@@ -217,7 +219,7 @@ fn check_payload(to: IpAddr, given: u16, min: u16, mtu: usize) -> Result<(), Tas
     }
 }
 
-/// Writes an echo request over all of `buffer`. The checksum is smoltcp's work, when it sends the request.
+/// Fills `buffer` with an echo request. smoltcp computes the checksum when it sends the request.
 fn write_request(to: IpAddr, ident: u16, seq_no: u16, data: &[u8], buffer: &mut [u8]) {
     let checksums = ChecksumCapabilities::ignored();
     match to {
@@ -232,8 +234,8 @@ fn write_request(to: IpAddr, ident: u16, seq_no: u16, data: &[u8], buffer: &mut 
     }
 }
 
-/// Number and payload of an echo reply. smoltcp has verified the checksum, but it also delivers echo requests of others
-/// that have our identifier.
+/// Sequence number and payload of an echo reply. smoltcp has verified the checksum. It also delivers echo requests from
+/// other hosts with the same identifier, so the message type and the identifier are checked here.
 fn read_reply(packet: &[u8], from: IpAddress, ours: u16) -> Option<(u16, &[u8])> {
     let checksums = ChecksumCapabilities::ignored();
     match from {

@@ -1,123 +1,161 @@
-//! What a host tells its caller: events, results and errors of tasks, all plain values.
+//! Events, results and errors of tasks.
 
 use core::fmt;
 use core::time::Duration;
 
-/// The name of a task, unique within its host, counted from 0.
+use crate::config::TCP_TIMEOUT;
+
+/// The number of a task, unique within its host, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId(pub u32);
 
-/// Something that happened to a task.
+/// An event of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// The task it happened to.
+    /// The task.
     pub task: TaskId,
-    /// What happened.
+    /// The kind of event.
     pub kind: EventKind,
 }
 
-/// What happened to a task. Each task ends with exactly one [`Done`](Self::Done) or [`Failed`](Self::Failed).
+/// The kind of an event. Each task ends with exactly one [`Done`](Self::Done) or [`Failed`](Self::Failed).
+///
+/// A lost ping is an event, and the task goes on:
+///
+/// ```
+/// use core::time::Duration;
+/// use sandhog_netstack::{Config, EventKind, Host, Task};
+///
+/// # let config = Config { addresses: vec![([10, 9, 0, 2].into(), 24)], mtu: 1280, seed: 1, canary: *b"never on a wire!" };
+/// let mut alice = Host::new(config);
+/// let second = Duration::from_secs(1);
+/// let ping = Task::Ping { to: [10, 9, 0, 1].into(), count: 1, interval: second, payload_len: 56, timeout: second };
+/// alice.start(Duration::ZERO, ping);
+///
+/// // Nobody carries the packet to the other host, so the ping is lost when its timeout is over.
+/// assert_eq!(alice.poll_timeout(Duration::ZERO), Some(second));
+/// alice.handle_timeout(second);
+/// assert_eq!(alice.poll_event().unwrap().kind, EventKind::PingLost { seq: 0 });
+///
+/// let EventKind::Done(summary) = alice.poll_event().unwrap().kind else { panic!("the task has ended") };
+/// assert_eq!((summary.sent, summary.received), (1, 0));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventKind {
-    /// The answer to a ping came in time.
+    /// The reply to a ping arrived in time.
     PingReply {
-        /// Which ping, counted from 0.
+        /// Number of the ping, counted from 0.
         seq: u16,
         /// Time from sending the request to receiving the reply.
         rtt: Duration,
     },
-    /// No answer to a ping came in time. An answer that comes later is ignored.
+    /// No reply to a ping arrived in time. A later reply is ignored.
     PingLost {
-        /// Which ping, counted from 0.
+        /// Number of the ping, counted from 0.
         seq: u16,
     },
     /// A UDP datagram came back in time.
     EchoReply {
-        /// Which datagram, counted from 0.
+        /// Number of the datagram, counted from 0.
         seq: u16,
         /// Time from sending the datagram to receiving it again.
         rtt: Duration,
     },
-    /// A UDP datagram did not come back in time. One that comes later is ignored.
+    /// A UDP datagram did not come back in time. A later copy is ignored.
     EchoLost {
-        /// Which datagram, counted from 0.
+        /// Number of the datagram, counted from 0.
         seq: u16,
     },
-    /// The task's TCP connection stands.
+    /// The TCP connection of the task is established.
     Connected,
-    /// The task has ended; what it was for has been done and checked.
+    /// The task has succeeded, and its content is verified.
     Done(Summary),
-    /// The task has ended without its purpose.
+    /// The task has failed.
     Failed(TaskError),
 }
 
-/// What a finished task did.
+/// The result of a finished task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// Content transferred, in bytes: of a transfer or an HTTP body; of an echo task, the payload that came back.
+    /// Number of content bytes: of a transfer or an HTTP body. For echo tasks, the payload bytes that came back.
     pub bytes: u64,
-    /// SHA-256 of the content, computed at the receiver and equal to the one the sender announced. `None` for echo tasks.
+    /// SHA-256 of the content. The receiver computed it, and it equals the one that the sender announced. `None` for echo
+    /// tasks.
     pub sha256: Option<[u8; 32]>,
     /// Time from [`Host::start`](crate::Host::start) to the end.
     pub elapsed: Duration,
-    /// Echo requests sent; 0 for other tasks.
+    /// Number of echo requests sent. 0 for other tasks.
     pub sent: u32,
-    /// Echo requests answered in time; 0 for other tasks.
+    /// Number of echo requests answered in time. 0 for other tasks.
     pub received: u32,
 }
 
-/// Why a task failed.
+/// The reason why a task failed.
+///
+/// ```
+/// use core::time::Duration;
+/// use sandhog_netstack::{Config, EventKind, Host, Task, TaskError};
+///
+/// # let config = Config { addresses: vec![([10, 9, 0, 2].into(), 24)], mtu: 1280, seed: 1, canary: *b"never on a wire!" };
+/// let mut alice = Host::new(config);
+/// let task = alice.start(Duration::ZERO, Task::HttpGet { from: ([10, 9, 0, 1], 80).into(), path: "index.html".into() });
+///
+/// // The path has no leading `/`, so the task fails at once and sends nothing.
+/// let event = alice.poll_event().unwrap();
+/// assert_eq!((event.task, event.kind), (task, EventKind::Failed(TaskError::BadPath)));
+/// assert!(!alice.poll_packet(&mut Vec::new()));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TaskError {
     /// The destination is not a unicast address, or its port is 0.
     BadDestination,
     /// The host has no address of the destination's family to send from.
     NoSourceAddress,
-    /// An echo payload of this length cannot be sent; the lengths are in bytes.
+    /// The length of an echo payload is out of range. All lengths are in bytes.
     PayloadLength {
-        /// What the task asked for.
+        /// The length in the task.
         given: u16,
-        /// The shortest that works.
+        /// The minimum length.
         min: u16,
-        /// The longest that fits into one packet: the MTU less the headers.
+        /// The maximum length: the MTU minus the headers.
         max: u16,
     },
-    /// An HTTP path does not start with `/` or holds bytes outside of printable ASCII.
+    /// An HTTP path does not start with `/`, or contains a byte that is not printable ASCII.
     BadPath,
-    /// The destination answered the connection attempt with a reset: nothing listens there.
+    /// The destination answered the connection attempt with a reset: the port is closed.
     Refused,
-    /// The other side reset the connection.
+    /// The peer reset the connection.
     Reset,
-    /// Nothing came from the other side for [`TCP_TIMEOUT`](crate::TCP_TIMEOUT).
+    /// The peer sent nothing for [`TCP_TIMEOUT`].
     TimedOut,
-    /// The other side closed the connection before all had arrived.
+    /// The peer closed the connection before everything had arrived.
     ClosedEarly {
-        /// Content that had arrived, in bytes.
+        /// Number of content bytes that had arrived.
         received: u64,
     },
-    /// The content that arrived is not what was sent.
+    /// The received content differs from the content that was sent.
     DigestMismatch {
-        /// SHA-256 the sender announced.
+        /// SHA-256 that the sender announced.
         announced: [u8; 32],
-        /// SHA-256 of what arrived.
+        /// SHA-256 of the received content.
         computed: [u8; 32],
     },
-    /// The HTTP server answered with a status other than 200.
+    /// The status of the HTTP response, if it is not 200.
     HttpStatus(u16),
-    /// The HTTP server's answer cannot be understood or checked.
+    /// The HTTP response is malformed or cannot be verified.
     BadResponse(HttpFault),
 }
 
-/// What is wrong with an HTTP response.
+/// The defect of an HTTP response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HttpFault {
     /// Not HTTP/1.1 (RFC 9112).
     Malformed,
-    /// The status line and the header fields are longer than 16 KiB.
+    /// The status line and the header fields are together longer than 16 KiB.
     HeadTooLong,
-    /// No valid `Content-Length` (RFC 9110, 8.6), or a transfer coding.
+    /// The `Content-Length` is missing or invalid (RFC 9110, section 8.6), or there is a transfer coding.
     NoLength,
-    /// No SHA-256 in a `Content-Digest` (RFC 9530, 2).
+    /// There is no SHA-256 in a `Content-Digest` (RFC 9530, section 2).
     NoDigest,
 }
 
@@ -141,7 +179,7 @@ impl fmt::Display for TaskError {
                 write!(
                     f,
                     "nothing came from the other side for {} s",
-                    crate::TCP_TIMEOUT.as_secs()
+                    TCP_TIMEOUT.as_secs()
                 )
             }
             Self::ClosedEarly { received } => {

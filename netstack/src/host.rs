@@ -1,4 +1,4 @@
-//! The host: packets, time and tasks in; packets, events and the next deadline out.
+//! The host: its input (packets, time, tasks) and its output (packets, events, deadlines).
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -7,47 +7,83 @@ use core::time::Duration;
 use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp::State;
 
+use crate::client::Ended;
+use crate::config::Config;
 use crate::event::{Event, EventKind, TaskId};
 use crate::service::{Service, Services};
-use crate::stack::{Config, Stack};
+use crate::stack::Stack;
 use crate::task::{Running, Task};
-use crate::tcp::Ended;
 
-/// An IP host without a network card, a clock, or randomness of its own.
+/// An IP host without network card, clock or entropy.
 ///
-/// Four families of methods:
+/// There are four groups of methods:
 ///
-/// - input: [`handle_packet`](Self::handle_packet), [`handle_timeout`](Self::handle_timeout);
-/// - what the user asks for: [`serve`](Self::serve), [`start`](Self::start);
-/// - output: [`poll_packet`](Self::poll_packet), [`poll_event`](Self::poll_event), until they have nothing more;
-/// - the next deadline: [`poll_timeout`](Self::poll_timeout), after the output has been taken.
+/// - Input: [`handle_packet`](Self::handle_packet), [`handle_timeout`](Self::handle_timeout).
+/// - Requests of the user: [`serve`](Self::serve), [`start`](Self::start).
+/// - Output: [`poll_packet`](Self::poll_packet), [`poll_event`](Self::poll_event). Call them until they return nothing.
+/// - Deadline: [`poll_timeout`](Self::poll_timeout). Call it after the output has been taken.
 ///
-/// Each input and each `start` does at once all that can be done at its time, so the order is: one or more inputs at the
-/// same `now`, then `poll_packet` and `poll_event` until they are empty, in any order, then `poll_timeout`, then
-/// wait. Output that is not taken is kept, and nothing else depends on when it is taken.
+/// Each input and each `start` does all work that is possible at its time. So the order of calls is: one or more inputs
+/// at the same `now`; then `poll_packet` and `poll_event` until they are empty, in any order; then `poll_timeout`; then
+/// wait. The host keeps output until it is taken, and a late call changes nothing else.
 ///
-/// Time is a [`Duration`] since an origin that the caller chose. It must not run backwards. TCP counts in whole
-/// microseconds, rounded down; round trip times of echoes are exact.
+/// Time is a [`Duration`] since an origin that the caller chooses. It must not run backwards. TCP uses whole
+/// microseconds, rounded down. Round-trip times of echo tasks are exact.
 ///
-/// An idle host needs a few KiB. A TCP connection brings buffers of at most 512 KiB each way, sized by what it is to
-/// carry; the buffers go when the connection is over, on the side that closes first 10 s later (TIME-WAIT).
-/// At most [`MAX_CONNECTIONS`](crate::MAX_CONNECTIONS) are accepted, and a connection whose other side is silent for
-/// [`TCP_TIMEOUT`](crate::TCP_TIMEOUT) is given up. IP fragments are not reassembled and nothing is fragmented.
+/// An idle host needs a few KiB. A TCP connection allocates a send and a receive buffer of at most 512 KiB each, as
+/// large as its content needs. The buffers are freed when the connection is over. On the side that closes first, that is
+/// 10 s later (TIME-WAIT). A host has at most [`MAX_CONNECTIONS`](crate::MAX_CONNECTIONS), and aborts a connection when
+/// the peer is silent for [`TCP_TIMEOUT`](crate::TCP_TIMEOUT). It does not fragment or reassemble IP packets.
+///
+/// A complete transfer in virtual time, over a link with a delay of 5 ms:
+///
+/// ```
+/// use core::time::Duration;
+/// use sandhog_netstack::{Config, EventKind, Host, Service, Task};
+///
+/// # let host = |last| {
+/// #     Host::new(Config { addresses: vec![([10, 9, 0, last].into(), 24)], mtu: 1280, seed: 1, canary: *b"never on a wire!" })
+/// # };
+/// let (mut alice, mut bob) = (host(2), host(1));
+/// bob.serve(Service::Bulk { port: 5001 });
+/// alice.start(Duration::ZERO, Task::Download { from: ([10, 9, 0, 1], 5001).into(), bytes: 20_000 });
+///
+/// let (mut now, mut packet) = (Duration::ZERO, Vec::new());
+/// let summary = loop {
+///     now += Duration::from_millis(5);
+///     while alice.poll_packet(&mut packet) {
+///         bob.handle_packet(now, &packet);
+///     }
+///     bob.handle_timeout(now);
+///     now += Duration::from_millis(5);
+///     while bob.poll_packet(&mut packet) {
+///         alice.handle_packet(now, &packet);
+///     }
+///     alice.handle_timeout(now);
+///     match alice.poll_event().map(|event| event.kind) {
+///         Some(EventKind::Done(summary)) => break summary,
+///         Some(EventKind::Failed(error)) => panic!("{error}"),
+///         _ => {}
+///     }
+/// };
+/// assert_eq!(summary.bytes, 20_000);
+/// assert!(summary.sha256.is_some());
+/// ```
 pub struct Host {
     stack: Stack,
     services: Services,
     tasks: Vec<(TaskId, Running)>,
-    /// Sockets with nothing to say but goodbye.
+    /// Sockets that only have to complete the close of their connection.
     closing: Vec<SocketHandle>,
     events: VecDeque<Event>,
     next_task: u32,
 }
 
 impl Host {
-    /// Makes a host. This costs microseconds.
+    /// Creates a host.
     ///
     /// # Panics
-    /// If [`Config::check`] finds something wrong.
+    /// If [`Config::check`] returns an error.
     #[must_use]
     pub fn new(config: Config) -> Self {
         if let Err(error) = config.check() {
@@ -63,18 +99,60 @@ impl Host {
         }
     }
 
-    /// Sends no longer packets than `mtu` bytes from now on, as when a device's MTU is changed: connections go on. A value
-    /// outside of what [`Config::check`] allows is brought into that range.
+    /// Changes the MTU, in bytes. Connections continue with shorter or longer packets. A value outside of the range of
+    /// [`Config::check`] is moved into the range.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use sandhog_netstack::{Config, EventKind, Host, Task, TaskError};
+    ///
+    /// # let config = Config { addresses: vec![([10, 9, 0, 2].into(), 24)], mtu: 1400, seed: 1, canary: *b"never on a wire!" };
+    /// let mut host = Host::new(config);
+    /// host.set_mtu(1000);
+    ///
+    /// let second = Duration::from_secs(1);
+    /// let ping = Task::Ping { to: [10, 9, 0, 1].into(), count: 1, interval: second, payload_len: 1300, timeout: second };
+    /// host.start(Duration::ZERO, ping);
+    /// let error = TaskError::PayloadLength { given: 1300, min: 0, max: 972 };
+    /// assert_eq!(host.poll_event().unwrap().kind, EventKind::Failed(error));
+    /// ```
     pub fn set_mtu(&mut self, mtu: usize) {
         self.stack.set_mtu(mtu);
     }
 
-    /// Offers a service from now on. On a TCP port that is taken, the new service answers new connections.
+    /// Adds a service. On a TCP port that is in use, the new service replaces the old one for new connections.
+    ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    /// use core::time::Duration;
+    /// use sandhog_netstack::{Config, EventKind, Host, Service, Task};
+    ///
+    /// # let host = |last| {
+    /// #     Host::new(Config { addresses: vec![([10, 9, 0, last].into(), 24)], mtu: 1280, seed: 1, canary: *b"never on a wire!" })
+    /// # };
+    /// let (mut alice, mut bob) = (host(2), host(1));
+    /// let files = BTreeMap::from([("/hello.txt".to_owned(), b"hello".as_slice().into())]);
+    /// bob.serve(Service::Http { port: 80, files });
+    /// alice.start(Duration::ZERO, Task::HttpGet { from: ([10, 9, 0, 1], 80).into(), path: "/hello.txt".into() });
+    ///
+    /// let mut packet = Vec::new();
+    /// for millis in 1..10 {
+    ///     let now = Duration::from_millis(millis);
+    ///     while alice.poll_packet(&mut packet) {
+    ///         bob.handle_packet(now, &packet);
+    ///     }
+    ///     while bob.poll_packet(&mut packet) {
+    ///         alice.handle_packet(now, &packet);
+    ///     }
+    /// }
+    /// assert_eq!(alice.poll_event().unwrap().kind, EventKind::Connected);
+    /// assert!(matches!(alice.poll_event().unwrap().kind, EventKind::Done(summary) if summary.bytes == 5));
+    /// ```
     pub fn serve(&mut self, service: Service) {
         self.services.add(service, &mut self.stack);
     }
 
-    /// Starts a task. If it cannot even start, its [`EventKind::Failed`] is there at once.
+    /// Starts a task. If the task cannot start, [`poll_event`](Self::poll_event) returns its [`EventKind::Failed`] at once.
     pub fn start(&mut self, now: Duration, task: Task) -> TaskId {
         let id = TaskId(self.next_task);
         self.next_task += 1;
@@ -89,7 +167,7 @@ impl Host {
         id
     }
 
-    /// Takes one IP packet. What is not a valid packet to this host is dropped.
+    /// Processes one IP packet. Invalid packets and packets to other hosts are dropped.
     pub fn handle_packet(&mut self, now: Duration, packet: &[u8]) {
         if packet.is_empty() {
             return;
@@ -99,31 +177,48 @@ impl Host {
         self.drive(now, Ended::ByPacket);
     }
 
-    /// Does what is due at `now`. Harmless when nothing is.
+    /// Does the work that is due at `now`. It is safe to call when nothing is due.
     pub fn handle_timeout(&mut self, now: Duration) {
         self.drive(now, Ended::ByTimeout);
     }
 
-    /// Writes the next packet to send over `packet`, whose allocation is used again. `false`, and `packet` as it was,
+    /// Writes the next packet to send into `packet` and reuses its allocation. Returns false and leaves `packet` unchanged
     /// if there is none.
     pub fn poll_packet(&mut self, packet: &mut Vec<u8>) -> bool {
         self.stack.queue.pop_into(packet)
     }
 
-    /// The next event, oldest first.
+    /// Returns the oldest event that has not been taken.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout): a time on the caller's scale, `None` if only a packet can
-    /// bring news. The deadline is in whole microseconds or exactly that of a task; a caller with a coarser clock
-    /// rounds up. Once `handle_timeout` has been called at it, the next deadline is a later one.
+    /// The time at which to call [`handle_timeout`](Self::handle_timeout), or `None` if the host only waits for packets.
+    ///
+    /// The deadline is in whole microseconds, or it is the exact deadline of a task. A caller with a coarser clock rounds
+    /// up. After a call of `handle_timeout` at the deadline, the next deadline is later.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use sandhog_netstack::{Config, Host, Service, Task};
+    ///
+    /// # let config = Config { addresses: vec![([10, 9, 0, 2].into(), 24)], mtu: 1280, seed: 1, canary: *b"never on a wire!" };
+    /// let mut host = Host::new(config);
+    /// host.serve(Service::UdpEcho { port: 7 });
+    /// assert_eq!(host.poll_timeout(Duration::ZERO), None);
+    ///
+    /// let (interval, timeout) = (Duration::from_millis(300), Duration::from_secs(1));
+    /// host.start(Duration::ZERO, Task::Ping { to: [10, 9, 0, 1].into(), count: 2, interval, payload_len: 56, timeout });
+    /// assert_eq!(host.poll_timeout(Duration::ZERO), Some(interval));
+    /// host.handle_timeout(interval);
+    /// assert_eq!(host.poll_timeout(interval), Some(timeout));
+    /// ```
     pub fn poll_timeout(&mut self, now: Duration) -> Option<Duration> {
         let tasks = self.tasks.iter().filter_map(|(_, task)| task.deadline());
         tasks.chain(self.stack.poll_at(now)).min()
     }
 
-    /// Lets tasks and services talk to their sockets, and the sockets to the queue, until all are quiet.
+    /// Runs tasks, services and sockets until there is nothing more to send at this time.
     fn drive(&mut self, now: Duration, mut ended: Ended) {
         loop {
             self.step(now, ended);
@@ -132,7 +227,7 @@ impl Host {
             }
             ended = Ended::ByTimeout;
         }
-        self.forget_closed();
+        self.remove_closed();
     }
 
     fn step(&mut self, now: Duration, ended: Ended) {
@@ -159,25 +254,24 @@ impl Host {
         });
         for &handle in &*closing {
             let socket = stack.tcp(handle);
-            // Nobody reads any more, and the other side must learn that (RFC 1122, 4.2.2.13), but not before it has all
-            // that was sent to it (RFC 9112, 9.6).
+            // Unread data on a closed connection is answered with a reset (RFC 1122, section 4.2.2.13), but only after
+            // the peer has acknowledged everything (RFC 9112, section 9.6).
             if socket.can_recv() && socket.send_queue() == 0 {
                 socket.abort();
             }
         }
     }
 
-    /// Drops the sockets that have closed, and their buffers with them. Those that have yet to send a reset still have
-    /// the address of the other side.
-    fn forget_closed(&mut self) {
+    /// Removes closed sockets with their buffers. A socket that still has to send a reset has a remote endpoint, and stays.
+    fn remove_closed(&mut self) {
         let Self { stack, closing, .. } = self;
         closing.retain(|&handle| {
             let socket = stack.tcp(handle);
-            let gone = socket.state() == State::Closed && socket.remote_endpoint().is_none();
-            if gone {
+            let closed = socket.state() == State::Closed && socket.remote_endpoint().is_none();
+            if closed {
                 stack.sockets.remove(handle);
             }
-            !gone
+            !closed
         });
     }
 }

@@ -1,45 +1,24 @@
-//! The HTTP/1.1 client (RFC 9110, RFC 9112): one GET whose content is checked against its `Content-Digest`.
+//! The HTTP/1.1 client (RFC 9110, RFC 9112): one GET, with the content verified against its `Content-Digest`.
 
 use alloc::format;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
-use core::time::Duration;
 
 use sha2::{Digest, Sha256};
+use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp::Socket;
 
 use crate::event::{HttpFault, TaskError};
 use crate::http::{MAX_FIELDS, parse_digest_field};
 use crate::stack::{Stack, TCP_BUFFER};
-use crate::tcp::{Client, Conversation, Outbox, Outcome, receive};
+use crate::tcp::{Outbox, Outcome, receive};
 
-/// Longest head of a response, in bytes.
+/// Maximum length of a response's head (status line and fields), in bytes.
 const MAX_HEAD: usize = 16 * 1024;
-/// Room for the fields of a request beside its target, in bytes.
+/// Buffer space for a request without its target, in bytes.
 const REQUEST_ROOM: u64 = 1024;
 
-/// Starts a GET. `path` has been checked.
-pub(crate) fn get(
-    now: Duration,
-    from: SocketAddr,
-    path: &str,
-    stack: &mut Stack,
-) -> Result<Client, TaskError> {
-    let socket = stack.connect(from, TCP_BUFFER as u64, path.len() as u64 + REQUEST_ROOM)?;
-    let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: {from}\r\nUser-Agent: sandhog-netstack\r\nConnection: close\r\n\r\n"
-    );
-    let conversation = Conversation::Get(Get {
-        request: Outbox::new(request.into_bytes()),
-        head: Vec::new(),
-        body: None,
-        hash: Sha256::new(),
-        received: 0,
-    });
-    Ok(Client::new(now, socket, conversation))
-}
-
-/// The client's side of a GET.
+/// The client side of a GET.
 pub(crate) struct Get {
     request: Outbox,
     head: Vec<u8>,
@@ -48,10 +27,10 @@ pub(crate) struct Get {
     received: u64,
 }
 
-/// What the response's head says.
+/// The content that the head of a response announces.
 #[derive(Clone, Copy)]
 struct Expected {
-    /// Length of the head itself, in bytes.
+    /// Length of the head, in bytes.
     head_len: usize,
     status: u16,
     len: u64,
@@ -59,6 +38,26 @@ struct Expected {
 }
 
 impl Get {
+    /// Opens the connection of a GET. `path` must have passed [`check_path`](crate::http::check_path).
+    pub(crate) fn start(
+        from: SocketAddr,
+        path: &str,
+        stack: &mut Stack,
+    ) -> Result<(SocketHandle, Self), TaskError> {
+        let socket = stack.connect(from, TCP_BUFFER as u64, path.len() as u64 + REQUEST_ROOM)?;
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: {from}\r\nUser-Agent: sandhog-netstack\r\nConnection: close\r\n\r\n"
+        );
+        let get = Self {
+            request: Outbox::new(request.into_bytes()),
+            head: Vec::new(),
+            body: None,
+            hash: Sha256::new(),
+            received: 0,
+        };
+        Ok((socket, get))
+    }
+
     pub(crate) fn step(&mut self, socket: &mut Socket<'_>) -> Result<Option<Outcome>, TaskError> {
         self.request.send(socket);
         if self.body.is_none() && !self.receive_head(socket)? {
@@ -91,7 +90,7 @@ impl Get {
         self.received
     }
 
-    /// Reads until the head is whole; what came with it and is body already is taken as such.
+    /// Reads until the head is complete. Returns true once it is. Bytes after the head are consumed as body.
     fn receive_head(&mut self, socket: &mut Socket<'_>) -> Result<bool, TaskError> {
         receive(socket, |data| {
             let len = data.len().min(MAX_HEAD - self.head.len());
@@ -106,7 +105,7 @@ impl Get {
         Ok(self.body.is_some())
     }
 
-    /// Takes what belongs to a body of `len` bytes from the start of `data`, and returns how much it was.
+    /// Consumes the start of `data` up to the end of a body of `len` bytes. Returns the number of bytes consumed.
     fn take(&mut self, data: &[u8], len: u64) -> usize {
         let left = len - self.received;
         let taken = usize::try_from(left).map_or(data.len(), |left| left.min(data.len()));
@@ -116,7 +115,7 @@ impl Get {
     }
 }
 
-/// The head of a response, once it is whole.
+/// Parses the head of a response. `None` until the head is complete.
 fn parse_head(bytes: &[u8]) -> Result<Option<Expected>, HttpFault> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut response = httparse::Response::new(&mut fields);
@@ -137,7 +136,7 @@ fn parse_head(bytes: &[u8]) -> Result<Option<Expected>, HttpFault> {
         return Err(HttpFault::NoLength);
     }
     let len = field("Content-Length")
-        // `u64::from_str` would take a sign.
+        // `u64::from_str` would accept a sign.
         .filter(|value| value.iter().all(u8::is_ascii_digit))
         .and_then(|value| core::str::from_utf8(value).ok()?.parse().ok())
         .ok_or(HttpFault::NoLength)?;

@@ -1,4 +1,4 @@
-//! The HTTP/1.1 server (RFC 9110, RFC 9112): GET of fixed files, one request for each connection.
+//! The HTTP/1.1 server (RFC 9110, RFC 9112): GET of fixed files, one request per connection.
 
 use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
@@ -10,22 +10,21 @@ use alloc::vec::Vec;
 use smoltcp::socket::tcp::Socket;
 
 use crate::http::{MAX_FIELDS, digest_field, sha256};
-use crate::service::Served;
-use crate::tcp::{Outbox, receive, send};
+use crate::tcp::{Outbox, Progress, receive, send};
 
-/// Longest request, in bytes.
+/// Maximum length of a request, in bytes.
 const MAX_REQUEST: usize = 8 * 1024;
-/// Room in the send buffer for what stands before a file.
+/// Space in the send buffer for the head of a response, in bytes.
 const HEAD_ROOM: u64 = 1024;
 
-/// A response's body, shared by all connections that send it.
+/// The body of a response, shared by all connections that send it.
 type Body = Arc<Cow<'static, [u8]>>;
 
 /// The files of a server, by request target.
 pub(crate) struct Files(BTreeMap<String, Body>);
 
 impl Files {
-    /// A name without a leading `/` gets one.
+    /// Maps request targets to files. A name without a leading `/` gets one.
     pub(crate) fn new(files: BTreeMap<String, Cow<'static, [u8]>>) -> Self {
         let target = |name: String| {
             if name.starts_with('/') {
@@ -42,14 +41,14 @@ impl Files {
         )
     }
 
-    /// Sizes of receive and send buffer with which any request here can be served at full speed.
+    /// Sizes of the receive and send buffers in bytes. With them, any response can be sent at full speed.
     pub(crate) fn buffers(&self) -> (u64, u64) {
         let longest = self.0.values().map(|body| body.len() as u64).max().unwrap_or(0);
         (MAX_REQUEST as u64, longest.saturating_add(HEAD_ROOM))
     }
 }
 
-/// The server's side of one connection.
+/// The server side of one connection.
 pub(crate) enum Server {
     Request(Vec<u8>),
     Response { head: Outbox, body: Body, sent: usize },
@@ -60,15 +59,15 @@ impl Server {
         Self::Request(Vec::new())
     }
 
-    /// Does all that can be done now, on a connection that has been established.
-    pub(crate) fn step(&mut self, socket: &mut Socket<'_>, files: &Files) -> Served {
+    /// Does everything that is possible now on an established connection.
+    pub(crate) fn step(&mut self, socket: &mut Socket<'_>, files: &Files) -> Progress {
         if let Self::Request(request) = self {
             receive(socket, |data| {
                 let len = data.len().min(MAX_REQUEST - request.len());
                 request.extend_from_slice(&data[..len]);
                 len
             });
-            match answer(request, files) {
+            match respond(request, files) {
                 Some((head, body)) => {
                     *self = Self::Response {
                         head: Outbox::new(head),
@@ -76,8 +75,8 @@ impl Server {
                         sent: 0,
                     }
                 }
-                None if socket.may_recv() => return Served::Open,
-                None => return Served::Broken,
+                None if socket.may_recv() => return Progress::Open,
+                None => return Progress::Broken,
             }
         }
         if let Self::Response { head, body, sent } = self
@@ -91,15 +90,15 @@ impl Server {
                 len
             });
             if *sent == body.len() {
-                return Served::Done;
+                return Progress::Done;
             }
         }
-        Served::Open
+        Progress::Open
     }
 }
 
-/// Head and body of the answer, once the request is whole or hopeless.
-fn answer(request: &[u8], files: &Files) -> Option<(Vec<u8>, Body)> {
+/// Head and body of the response. `None` until the request is complete or known to be invalid.
+fn respond(request: &[u8], files: &Files) -> Option<(Vec<u8>, Body)> {
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     let mut parsed = httparse::Request::new(&mut fields);
     let text = |text: &'static str| Arc::new(Cow::Borrowed(text.as_bytes()));
@@ -129,7 +128,7 @@ fn answer(request: &[u8], files: &Files) -> Option<(Vec<u8>, Body)> {
     let head = format!(
         "HTTP/1.1 {status}\r\n{allow}Content-Length: {}\r\nContent-Digest: {}\r\nConnection: close\r\n\r\n",
         body.len(),
-        // The digest is that of the content sent (RFC 9530, section 2), which for HEAD is empty.
+        // The digest covers the content that is sent (RFC 9530, section 2). For HEAD that is empty.
         digest_field(&sha256(&content)),
     );
     Some((head.into_bytes(), content))

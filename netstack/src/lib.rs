@@ -1,11 +1,11 @@
-//! Userspace IP hosts on smoltcp that live inside the tunnel: ping, UDP echo, bulk TCP, HTTP.
+//! Deterministic IP hosts in memory, on smoltcp: ping, UDP echo, bulk TCP, HTTP.
 //!
-//! A [`Host`] has IP addresses and no network card: the caller hands it IP packets and takes IP packets from it. It has no
-//! clock and no entropy either: time is a [`Duration`](core::time::Duration) since an origin that the caller chose,
-//! randomness is [`Config::seed`]. The same calls give the same bytes on every machine, in WebAssembly too.
+//! A [`Host`] has IP addresses but no network card: the caller passes IP packets in and takes IP packets out. It has no
+//! clock and no entropy either. Time is a [`Duration`](core::time::Duration) since an origin that the caller chooses.
+//! Randomness comes from [`Config::seed`]. The same calls give the same bytes on every machine, also in WebAssembly.
 //!
-//! A host answers pings by itself. [`Host::serve`] adds services, [`Host::start`] starts a [`Task`] against another
-//! host's service; events tell how it went, and every task ends exactly once.
+//! A host always answers pings. [`Host::serve`] adds a service. [`Host::start`] starts a [`Task`] against another host.
+//! Events report its progress, and each task ends exactly once.
 //!
 //! ```
 //! use core::time::Duration;
@@ -39,6 +39,8 @@
 extern crate alloc;
 
 mod bulk;
+mod client;
+mod config;
 mod content;
 mod device;
 mod echo;
@@ -52,8 +54,13 @@ mod stack;
 mod task;
 mod tcp;
 
+pub use config::{Config, ConfigError, MAX_ADDRESSES, MAX_CONNECTIONS, TCP_TIMEOUT};
 pub use event::{Event, EventKind, HttpFault, Summary, TaskError, TaskId};
 pub use host::Host;
 pub use service::Service;
-pub use stack::{Config, ConfigError, MAX_ADDRESSES, MAX_CONNECTIONS, TCP_TIMEOUT};
 pub use task::Task;
+
+/// The example of the README, compiled and run as a documentation test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

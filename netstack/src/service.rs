@@ -1,9 +1,9 @@
-//! Services of a host: UDP echo, the bulk server, the HTTP server, and how they accept connections.
+//! Services of a host (UDP echo, bulk server, HTTP server) and how they accept connections.
 //!
-//! smoltcp's listening sockets own their buffers from the start and take one connection each. So no socket listens here:
-//! a host that sees a valid SYN to the port of a service makes a socket for that one connection, with buffers of the size
-//! the service needs, and lets it listen for just that packet. An idle service costs nothing, and any number of
-//! connections up to [`MAX_CONNECTIONS`] is served side by side.
+//! A listening socket of smoltcp allocates its buffers at once and accepts one connection. So no socket listens
+//! permanently here. When a host sees a valid SYN to the port of a service, it creates a socket for that connection, with
+//! buffers of the size that the service needs. The socket listens only for that packet. An idle service costs nothing,
+//! and up to [`MAX_CONNECTIONS`] connections are served at the same time.
 
 use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
@@ -14,42 +14,34 @@ use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp::State;
 use smoltcp::socket::udp;
 
+use crate::config::MAX_CONNECTIONS;
 use crate::echo::udp_socket;
 use crate::http_server::Files;
-use crate::stack::{MAX_CONNECTIONS, Stack, TCP_BUFFER};
+use crate::stack::{Stack, TCP_BUFFER};
+use crate::tcp::Progress;
 use crate::{bulk, http_server};
 
-/// What a host offers to others. A port of 0 can never be reached.
+/// A service that a host offers to other hosts. A port of 0 can never be reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Service {
-    /// Sends each UDP datagram back to where it came from (RFC 862).
+    /// Sends each UDP datagram back to its sender (RFC 862).
     UdpEcho {
         /// UDP port.
         port: u16,
     },
-    /// Sends or takes content over TCP, for [`Task::Download`](crate::Task::Download) and
+    /// Sends or receives content over TCP, for [`Task::Download`](crate::Task::Download) and
     /// [`Task::Upload`](crate::Task::Upload).
     Bulk {
         /// TCP port.
         port: u16,
     },
-    /// Serves files over HTTP/1.1: GET alone, with `Content-Length` and `Content-Digest`.
+    /// Serves files over HTTP/1.1: only GET, with `Content-Length` and `Content-Digest`.
     Http {
         /// TCP port.
         port: u16,
-        /// The files by request target; a name without a leading `/` gets one.
+        /// The files by request target. A name without a leading `/` gets one.
         files: BTreeMap<String, Cow<'static, [u8]>>,
     },
-}
-
-/// How far one connection of a server is.
-pub(crate) enum Served {
-    /// There is more to come.
-    Open,
-    /// All has been said; the connection can be closed in order.
-    Done,
-    /// The client does not speak the protocol or has gone; the connection is reset.
-    Broken,
 }
 
 /// A TCP service on its port.
@@ -77,12 +69,12 @@ pub(crate) struct Services {
     echoes: Vec<SocketHandle>,
     listeners: BTreeMap<u16, Listener>,
     connections: Vec<Connection>,
-    /// Room for one datagram on its way back.
+    /// Buffer for one datagram that is sent back.
     datagram: Vec<u8>,
 }
 
 impl Services {
-    /// Adds a service. On a TCP port that is taken, the new service answers from now on.
+    /// Adds a service. On a TCP port that is in use, the new service replaces the old one for new connections.
     pub(crate) fn add(&mut self, service: Service, stack: &mut Stack) {
         match service {
             Service::UdpEcho { port } => {
@@ -100,8 +92,8 @@ impl Services {
         }
     }
 
-    /// If `packet` opens a connection to a service, makes the socket that will take it. To be called before the stack
-    /// sees the packet.
+    /// Creates the socket for a connection that `packet` opens to a service. Must be called before the stack processes
+    /// the packet.
     pub(crate) fn accept(&mut self, packet: &[u8], closing: &mut Vec<SocketHandle>, stack: &mut Stack) {
         if self.listeners.is_empty() {
             return;
@@ -132,7 +124,7 @@ impl Services {
         }
     }
 
-    /// Does all that can be done now; sockets that only have to close in order go to `closing`.
+    /// Does everything that is possible now. Sockets that only have to close are moved to `closing`.
     pub(crate) fn step(&mut self, closing: &mut Vec<SocketHandle>, stack: &mut Stack) {
         for &echo in &self.echoes {
             echo_back(stack.sockets.get_mut(echo), &mut self.datagram);
@@ -141,20 +133,20 @@ impl Services {
         self.connections.retain_mut(|connection| {
             let canary = *stack.canary();
             let socket = stack.tcp(connection.socket);
-            let served = match socket.state() {
-                // The packet it was made for was not taken, or its opening has been reset.
-                State::Listen | State::Closed => Served::Broken,
-                State::SynReceived => Served::Open,
+            let progress = match socket.state() {
+                // The stack did not accept the SYN, or the client reset the handshake.
+                State::Listen | State::Closed => Progress::Broken,
+                State::SynReceived => Progress::Open,
                 _ => match (&mut connection.conversation, listeners.get(&connection.port)) {
                     (Conversation::Bulk(server), _) => server.step(socket, &canary),
                     (Conversation::Http(server), Some(Listener::Http(files))) => server.step(socket, files),
-                    (Conversation::Http(_), _) => Served::Broken,
+                    (Conversation::Http(_), _) => Progress::Broken,
                 },
             };
-            match served {
-                Served::Open => return true,
-                Served::Done => socket.close(),
-                Served::Broken => socket.abort(),
+            match progress {
+                Progress::Open => return true,
+                Progress::Done => socket.close(),
+                Progress::Broken => socket.abort(),
             }
             closing.push(connection.socket);
             false
@@ -162,7 +154,7 @@ impl Services {
     }
 }
 
-/// Makes room for one more connection by forgetting the one that has been in TIME-WAIT longest.
+/// Removes the connection that has been in TIME-WAIT longest. Returns false if there is none.
 fn forget_one(closing: &mut Vec<SocketHandle>, stack: &mut Stack) -> bool {
     let waiting = closing
         .iter()
@@ -172,14 +164,14 @@ fn forget_one(closing: &mut Vec<SocketHandle>, stack: &mut Stack) -> bool {
         .is_some()
 }
 
-/// Sends all datagrams that have come back to their senders, from the address they were sent to.
+/// Sends all received datagrams back to their senders, from the address to which they were sent.
 fn echo_back(socket: &mut udp::Socket<'_>, datagram: &mut Vec<u8>) {
     while socket.can_send()
         && let Ok((payload, from)) = socket.recv()
     {
         datagram.clear();
         datagram.extend_from_slice(payload);
-        // What cannot be answered, such as a datagram from port 0, is dropped.
+        // A datagram that cannot be answered, such as one from port 0, is dropped.
         let _ = socket.send_slice(datagram, from);
     }
 }

@@ -1,8 +1,7 @@
-//! smoltcp's interface and sockets with the packet queue, and what every part of a host needs from them.
+//! The IP stack of a host: smoltcp's interface and sockets, and the queue of outgoing packets.
 
 use alloc::vec;
 use alloc::vec::Vec;
-use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
@@ -15,117 +14,21 @@ use smoltcp::wire::{
     TcpControl, TcpPacket, TcpRepr,
 };
 
+use crate::config::{Config, TCP_TIMEOUT, is_unicast, smallest_mtu};
 use crate::content::{Content, split_mix};
 use crate::device::{Link, Queue};
 use crate::event::TaskError;
 
-/// A TCP connection whose other side sends nothing for this long is given up, from the first SYN on. The timeout runs
-/// whether or not data are under way, so a connection cannot outlive its peer.
-pub const TCP_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// TCP connections that one host holds at a time, those it is about to forget included. A SYN beyond them is refused.
-pub const MAX_CONNECTIONS: usize = 64;
-
-/// IP addresses that one host can have.
-pub const MAX_ADDRESSES: usize = 8;
-
-/// Largest TCP buffer, and so the largest window: a little more than 100 Mbit/s times 40 ms (500,000 bytes), so that
-/// such a path fills without an overshoot of slow start far beyond it, which Reno without SACK repairs slowly.
+/// Maximum size of a TCP buffer, and so of the window, in bytes.
+///
+/// It is a little more than 100 Mbit/s times 40 ms (500,000 bytes), so it fills such a path. A much larger window would let
+/// slow start overshoot, and Reno without SACK recovers slowly from that.
 pub(crate) const TCP_BUFFER: usize = 512 * 1024;
 
 /// First ephemeral port (RFC 6335, section 6); the range ends at 65535.
 const EPHEMERAL_PORTS: u16 = 49_152;
 
-/// How a host is set up.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// The host's addresses, each with the length of its network prefix in bits. At most [`MAX_ADDRESSES`].
-    pub addresses: Vec<(IpAddr, u8)>,
-    /// Longest IP packet, in bytes: at least 576, with IPv6 at least 1280; at most 65535.
-    pub mtu: usize,
-    /// Fixes everything that should be random: TCP sequence numbers, ports, echo identifiers, content.
-    pub seed: u64,
-    /// Sixteen bytes that stand in all generated content, at least once in any 512 bytes, and at the start of each
-    /// echo payload: what must never be seen outside of the tunnel.
-    pub canary: [u8; 16],
-}
-
-/// What is wrong with a [`Config`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConfigError {
-    /// More than [`MAX_ADDRESSES`] addresses.
-    TooManyAddresses,
-    /// An address that is not unicast: unspecified, multicast or broadcast.
-    NotUnicast(IpAddr),
-    /// A prefix longer than the address.
-    PrefixTooLong(IpAddr, u8),
-    /// An MTU outside of its range.
-    Mtu {
-        /// What was given, in bytes.
-        given: usize,
-        /// The smallest that is allowed with these addresses, in bytes (RFC 791, RFC 8200 section 5).
-        min: usize,
-    },
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TooManyAddresses => write!(f, "a host can have at most {MAX_ADDRESSES} addresses"),
-            Self::NotUnicast(address) => write!(f, "{address} is not a unicast address"),
-            Self::PrefixTooLong(address, prefix) => write!(f, "/{prefix} is too long a prefix for {address}"),
-            Self::Mtu { given, min } => write!(f, "an MTU of {given} bytes is outside of {min} to 65535"),
-        }
-    }
-}
-
-impl core::error::Error for ConfigError {}
-
-impl Config {
-    /// Whether [`Host::new`](crate::Host::new) accepts this.
-    ///
-    /// # Errors
-    /// The first thing that is wrong.
-    pub fn check(&self) -> Result<(), ConfigError> {
-        if self.addresses.len() > MAX_ADDRESSES {
-            return Err(ConfigError::TooManyAddresses);
-        }
-        for &(address, prefix) in &self.addresses {
-            if !is_unicast(address) {
-                return Err(ConfigError::NotUnicast(address));
-            }
-            if prefix > if address.is_ipv4() { 32 } else { 128 } {
-                return Err(ConfigError::PrefixTooLong(address, prefix));
-            }
-        }
-        let min = smallest_mtu(
-            self.addresses
-                .iter()
-                .map(|(address, _)| IpAddress::from(*address).version()),
-        );
-        if self.mtu < min || self.mtu > usize::from(u16::MAX) {
-            return Err(ConfigError::Mtu { given: self.mtu, min });
-        }
-        Ok(())
-    }
-}
-
-/// The smallest MTU in bytes for these families (RFC 791, RFC 8200 section 5).
-fn smallest_mtu(mut families: impl Iterator<Item = IpVersion>) -> usize {
-    if families.any(|family| family == IpVersion::Ipv6) {
-        1280
-    } else {
-        576
-    }
-}
-
-/// Neither unspecified nor multicast nor the limited broadcast address.
-pub(crate) fn is_unicast(address: IpAddr) -> bool {
-    let broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
-    !(address.is_unspecified() || address.is_multicast() || broadcast)
-}
-
-/// smoltcp's half of a host.
+/// Creates smoltcp's interface for these addresses.
 fn interface(
     queue: &mut Queue,
     mtu: usize,
@@ -142,7 +45,7 @@ fn interface(
     let mut iface = Interface::new(settings, &mut link, Instant::ZERO);
     iface.update_ip_addrs(|list| {
         for address in addresses {
-            // `Config::check` has bounded their number.
+            // `Config::check` has limited their number.
             let _ = list.push(address);
         }
     });
@@ -183,9 +86,9 @@ impl Stack {
         }
     }
 
-    /// Sends no longer packets than this from now on; whoever is connected stays so.
+    /// Limits new packets to `mtu` bytes. Connections continue.
     ///
-    /// smoltcp looks at a device's MTU once, so the sockets get another interface with the same addresses.
+    /// smoltcp reads the MTU of a device only once. So the sockets get a new interface with the same addresses.
     pub(crate) fn set_mtu(&mut self, mtu: usize) {
         let addresses: Vec<IpCidr> = self.iface.ip_addrs().to_vec();
         let families = addresses.iter().map(|address| address.address().version());
@@ -195,7 +98,7 @@ impl Stack {
         self.mtu = mtu;
     }
 
-    /// Lets smoltcp process one packet; its answers wait in the queue.
+    /// Lets smoltcp process one packet. Its replies go into the queue.
     pub(crate) fn ingress(&mut self, now: Duration, packet: &[u8]) {
         let mut link = Link {
             incoming: Some(packet),
@@ -211,7 +114,7 @@ impl Stack {
         );
     }
 
-    /// Moves into the queue all that the sockets want to send now. Returns whether there was anything.
+    /// Moves all packets that the sockets can send now into the queue. Returns true if there were any.
     pub(crate) fn egress(&mut self, now: Duration) -> bool {
         let mut link = Link {
             incoming: None,
@@ -227,7 +130,7 @@ impl Stack {
         sent
     }
 
-    /// When the sockets want to be looked at again; in the past if at once.
+    /// The time of the next poll that the sockets need. It is in the past if they need one at once.
     pub(crate) fn poll_at(&mut self, now: Duration) -> Option<Duration> {
         let at = self.iface.poll_at(instant(now), &self.sockets)?;
         Some(Duration::from_micros(
@@ -235,7 +138,7 @@ impl Stack {
         ))
     }
 
-    /// Content that no other part of this host has, fixed by the seed and by what was asked before.
+    /// New content, different from all other content of this host. It depends on the seed and on the earlier calls.
     pub(crate) fn content(&mut self) -> Content {
         Content::new(self.random(), &self.canary)
     }
@@ -244,17 +147,17 @@ impl Stack {
         split_mix(&mut self.random)
     }
 
-    /// What all content carries.
+    /// The marker in all content.
     pub(crate) fn canary(&self) -> &[u8; 16] {
         &self.canary
     }
 
-    /// Longest IP packet, in bytes.
+    /// Maximum length of an IP packet, in bytes.
     pub(crate) fn mtu(&self) -> usize {
         self.mtu
     }
 
-    /// Whether this host can send to `to` at all.
+    /// Checks that `to` is a unicast address of a family that this host has.
     pub(crate) fn check_destination(&self, to: IpAddr) -> Result<(), TaskError> {
         if !is_unicast(to) {
             return Err(TaskError::BadDestination);
@@ -268,7 +171,7 @@ impl Stack {
             .ok_or(TaskError::NoSourceAddress)
     }
 
-    /// An identifier for echo requests that no running task of this host has.
+    /// The next identifier for echo requests. Identifiers repeat after 65536 calls.
     pub(crate) fn echo_ident(&mut self) -> u16 {
         self.next_ident = self.next_ident.wrapping_add(1);
         self.next_ident
@@ -279,18 +182,18 @@ impl Stack {
         loop {
             let port = self.next_port;
             self.next_port = port.checked_add(1).unwrap_or(EPHEMERAL_PORTS);
-            let taken = self.sockets.iter().any(|(_, socket)| match socket {
+            let in_use = self.sockets.iter().any(|(_, socket)| match socket {
                 Socket::Tcp(tcp) => tcp.local_endpoint().is_some_and(|local| local.port == port),
                 Socket::Udp(udp) => udp.endpoint().port == port,
                 Socket::Icmp(_) => false,
             });
-            if !taken {
+            if !in_use {
                 return port;
             }
         }
     }
 
-    /// Opens a connection with receive and send buffers of these sizes, at most [`TCP_BUFFER`] each.
+    /// Opens a connection. `receive` and `send` are the buffer sizes in bytes, limited to [`TCP_BUFFER`].
     pub(crate) fn connect(
         &mut self,
         to: SocketAddr,
@@ -300,21 +203,22 @@ impl Stack {
         self.check_destination(to.ip())?;
         let mut socket = tcp_socket(receive, send);
         let port = self.ephemeral_port();
-        // A port of 0 is all that is left to be wrong with the destination.
+        // The address has been checked, so the only possible error is a port of 0.
         socket
             .connect(self.iface.context(), to, port)
             .map_err(|_| TaskError::BadDestination)?;
         Ok(self.sockets.add(socket))
     }
 
-    /// Makes a socket that takes the very next SYN to `port`.
+    /// Creates a socket that accepts the next SYN to `port`. Returns `None` if `port` is 0.
     pub(crate) fn listen(&mut self, port: u16, receive: u64, send: u64) -> Option<SocketHandle> {
         let mut socket = tcp_socket(receive, send);
         socket.listen(port).ok()?;
         Some(self.sockets.add(socket))
     }
 
-    /// The destination port of `packet`, if it is a valid SYN to one of our addresses that belongs to no connection.
+    /// The destination port of `packet`, if it is a valid SYN to an address of this host and belongs to no known
+    /// connection.
     pub(crate) fn new_connection(&self, packet: &[u8]) -> Option<u16> {
         let (local, remote) = parse_syn(packet)?;
         let known = |socket: &tcp::Socket<'_>| {
@@ -324,7 +228,7 @@ impl Stack {
             .then_some(local.port)
     }
 
-    /// All TCP sockets, in the order in which smoltcp keeps them.
+    /// All TCP sockets, in smoltcp's order.
     pub(crate) fn tcp_sockets(&self) -> impl Iterator<Item = (SocketHandle, &tcp::Socket<'static>)> {
         self.sockets.iter().filter_map(|(handle, socket)| match socket {
             Socket::Tcp(socket) => Some((handle, socket)),
@@ -337,12 +241,13 @@ impl Stack {
     }
 }
 
-/// smoltcp counts microseconds. Rounded down, so that a deadline it gave is reached exactly when the caller reaches it.
+/// Converts a time to smoltcp's microseconds. It rounds down, so a deadline from smoltcp is reached exactly when the
+/// caller reaches it.
 fn instant(now: Duration) -> Instant {
     Instant::from_micros(i64::try_from(now.as_micros()).unwrap_or(i64::MAX))
 }
 
-/// A closed socket with Reno, which is integer arithmetic, for smoltcp's CUBIC uses floating point.
+/// Creates a closed socket. It uses Reno, because smoltcp's CUBIC uses floating point.
 fn tcp_socket(receive: u64, send: u64) -> tcp::Socket<'static> {
     let buffer = |len: u64| {
         let len = usize::try_from(len).map_or(TCP_BUFFER, |len| len.clamp(1024, TCP_BUFFER));
@@ -354,8 +259,8 @@ fn tcp_socket(receive: u64, send: u64) -> tcp::Socket<'static> {
     socket
 }
 
-/// Destination and source of a packet that is a whole, valid TCP SYN without ACK. Checksums are looked at last, for
-/// this sees every packet of a server.
+/// Destination and source of a packet that is a complete, valid TCP SYN without ACK. Checksums are verified last,
+/// because this function runs for every packet that a server receives.
 fn parse_syn(packet: &[u8]) -> Option<(IpEndpoint, IpEndpoint)> {
     let checksums = ChecksumCapabilities::default();
     let (source, destination, payload): (IpAddress, IpAddress, &[u8]) = match packet.first()? >> 4 {
@@ -390,7 +295,7 @@ fn parse_syn(packet: &[u8]) -> Option<(IpEndpoint, IpEndpoint)> {
     })
 }
 
-/// Whether a TCP segment opens a connection.
+/// Returns true if a TCP segment has SYN and not ACK.
 fn is_syn(segment: &[u8]) -> bool {
     TcpPacket::new_checked(segment).is_ok_and(|tcp| tcp.syn() && !tcp.ack())
 }

@@ -1,76 +1,113 @@
-//! What a host can be asked to do, and the running form of it.
+//! Tasks of a host, and their state while they run.
 
 use alloc::string::String;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
+use smoltcp::iface::SocketHandle;
+
+use crate::bulk::{Download, Upload};
+use crate::client::{Client, Conversation, Ended};
 use crate::echo::{Echo, Plan};
 use crate::event::{EventKind, Summary, TaskError};
-use crate::http_client;
+use crate::http::check_path;
+use crate::http_client::Get;
 use crate::stack::Stack;
-use crate::tcp::{Client, Ended};
-use crate::{bulk, http};
 
-/// Something a host does against a service of another host.
+/// A task that a host runs against another host.
+///
+/// ```
+/// use core::time::Duration;
+/// use sandhog_netstack::{Config, EventKind, Host, Service, Task};
+///
+/// # let host = |last| {
+/// #     Host::new(Config { addresses: vec![([10, 9, 0, last].into(), 24)], mtu: 1280, seed: 1, canary: *b"never on a wire!" })
+/// # };
+/// let (mut alice, mut bob) = (host(2), host(1));
+/// bob.serve(Service::UdpEcho { port: 7 });
+/// let echo = Task::UdpEcho {
+///     to: ([10, 9, 0, 1], 7).into(),
+///     count: 3,
+///     interval: Duration::ZERO,
+///     payload_len: 100,
+///     timeout: Duration::from_secs(1),
+/// };
+/// alice.start(Duration::ZERO, echo);
+///
+/// // Three datagrams leave at once, and each one comes back.
+/// let (now, mut packet) = (Duration::from_millis(20), Vec::new());
+/// while alice.poll_packet(&mut packet) {
+///     bob.handle_packet(now, &packet);
+/// }
+/// while bob.poll_packet(&mut packet) {
+///     alice.handle_packet(now, &packet);
+/// }
+/// for seq in 0..3 {
+///     assert_eq!(alice.poll_event().unwrap().kind, EventKind::EchoReply { seq, rtt: now });
+/// }
+/// let EventKind::Done(summary) = alice.poll_event().unwrap().kind else { panic!("the task has ended") };
+/// assert_eq!((summary.received, summary.bytes), (3, 300));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Task {
     /// ICMP or ICMPv6 echo requests (RFC 792, RFC 4443). Lost pings are events, not a failure.
     Ping {
-        /// Whom to ping.
+        /// The address to ping.
         to: IpAddr,
-        /// How many requests.
+        /// Number of requests.
         count: u16,
         /// Time from one request to the next.
         interval: Duration,
-        /// Bytes after the ICMP header; the canary is in them from 16 on.
+        /// Number of bytes after the ICMP header. From 16 bytes on, they contain the complete canary.
         payload_len: u16,
-        /// How long to wait for each reply.
+        /// Time after which a request without a reply is lost.
         timeout: Duration,
     },
-    /// UDP datagrams that [`Service::UdpEcho`](crate::Service::UdpEcho) sends back. Lost ones are events, not a failure.
+    /// UDP datagrams that [`Service::UdpEcho`](crate::Service::UdpEcho) sends back. Lost datagrams are events, not a
+    /// failure.
     UdpEcho {
-        /// The service.
+        /// Address and port of the service.
         to: SocketAddr,
-        /// How many datagrams.
+        /// Number of datagrams.
         count: u16,
         /// Time from one datagram to the next.
         interval: Duration,
-        /// UDP payload in bytes: at least 24, for it carries canary and number.
+        /// Length of the UDP payload in bytes. The minimum is 24, for the canary and the number.
         payload_len: u16,
-        /// How long to wait for each to come back.
+        /// Time after which a datagram that has not come back is lost.
         timeout: Duration,
     },
-    /// Receives content from [`Service::Bulk`](crate::Service::Bulk) and checks its SHA-256.
+    /// Receives content from [`Service::Bulk`](crate::Service::Bulk) and verifies its SHA-256.
     Download {
-        /// The service.
+        /// Address and port of the service.
         from: SocketAddr,
-        /// How much content.
+        /// Length of the content in bytes.
         bytes: u64,
     },
-    /// Sends content to [`Service::Bulk`](crate::Service::Bulk), which checks its SHA-256 and confirms.
+    /// Sends content to [`Service::Bulk`](crate::Service::Bulk), which replies with its SHA-256.
     Upload {
-        /// The service.
+        /// Address and port of the service.
         to: SocketAddr,
-        /// How much content.
+        /// Length of the content in bytes.
         bytes: u64,
     },
-    /// Gets a file from [`Service::Http`](crate::Service::Http) and checks its `Content-Digest`.
+    /// Gets a file from [`Service::Http`](crate::Service::Http) and verifies its `Content-Digest`.
     HttpGet {
-        /// The service.
+        /// Address and port of the service.
         from: SocketAddr,
         /// The request target, such as `/index.html`.
         path: String,
     },
 }
 
-/// A task under way.
+/// A running task.
 pub(crate) enum Running {
     Echo(Echo),
     Tcp(Client),
 }
 
 impl Running {
-    /// Opens the task's socket.
+    /// Opens the socket of the task.
     pub(crate) fn start(now: Duration, task: Task, stack: &mut Stack) -> Result<Self, TaskError> {
         match task {
             Task::Ping {
@@ -103,16 +140,27 @@ impl Running {
                 };
                 Echo::udp(now, to, plan, stack).map(Self::Echo)
             }
-            Task::Download { from, bytes } => bulk::download(now, from, bytes, stack).map(Self::Tcp),
-            Task::Upload { to, bytes } => bulk::upload(now, to, bytes, stack).map(Self::Tcp),
+            Task::Download { from, bytes } => {
+                let (socket, download) = Download::start(from, bytes, stack)?;
+                Ok(Self::tcp(now, socket, Conversation::Download(download)))
+            }
+            Task::Upload { to, bytes } => {
+                let (socket, upload) = Upload::start(to, bytes, stack)?;
+                Ok(Self::tcp(now, socket, Conversation::Upload(upload)))
+            }
             Task::HttpGet { from, path } => {
-                http::check_path(&path)?;
-                http_client::get(now, from, &path, stack).map(Self::Tcp)
+                check_path(&path)?;
+                let (socket, get) = Get::start(from, &path, stack)?;
+                Ok(Self::tcp(now, socket, Conversation::Get(get)))
             }
         }
     }
 
-    /// Does all that can be done now. A result is the end of the task; its socket is not its own any more then.
+    fn tcp(now: Duration, socket: SocketHandle, conversation: Conversation) -> Self {
+        Self::Tcp(Client::new(now, socket, conversation))
+    }
+
+    /// Does everything that is possible now. A result ends the task. The caller then closes the socket of a TCP task.
     pub(crate) fn step(
         &mut self,
         now: Duration,
@@ -126,7 +174,7 @@ impl Running {
         }
     }
 
-    /// When the task itself has something to do; what its socket has to do is the stack's knowledge.
+    /// The next deadline of the task itself. The stack knows the deadlines of its socket.
     pub(crate) fn deadline(&self) -> Option<Duration> {
         match self {
             Self::Echo(echo) => echo.deadline(),

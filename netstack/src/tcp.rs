@@ -1,112 +1,26 @@
-//! What all TCP conversations share: the life of a client's connection, and moving bytes in and out of a socket.
+//! Byte transfer between TCP sockets and the protocols above them, shared by clients and servers.
 
 use alloc::vec::Vec;
-use core::time::Duration;
 
-use smoltcp::iface::SocketHandle;
-use smoltcp::socket::tcp::{Socket, State};
+use smoltcp::socket::tcp::Socket;
 
-use crate::bulk::{Download, Upload};
-use crate::event::{EventKind, Summary, TaskError};
-use crate::http_client::Get;
-use crate::stack::Stack;
-
-/// What a connection that is found closed was closed by. smoltcp does not say, but a reset comes with a packet, and its
-/// timeout strikes when it sends.
-#[derive(Clone, Copy)]
-pub(crate) enum Ended {
-    /// A packet has just been processed.
-    ByPacket,
-    /// The sockets have just been asked what they have to send.
-    ByTimeout,
+/// The result of one step of a server's connection.
+pub(crate) enum Progress {
+    /// The conversation continues.
+    Open,
+    /// Everything has been sent. The connection can be closed in order.
+    Done,
+    /// The client broke the protocol or closed too early. The connection is reset.
+    Broken,
 }
 
-/// What a conversation was about, once it is over.
+/// The result of a client's conversation.
 pub(crate) struct Outcome {
     pub(crate) bytes: u64,
     pub(crate) sha256: [u8; 32],
 }
 
-/// The conversation of a client.
-pub(crate) enum Conversation {
-    Download(Download),
-    Upload(Upload),
-    Get(Get),
-}
-
-/// A client's TCP connection and what it is for.
-pub(crate) struct Client {
-    pub(crate) socket: SocketHandle,
-    conversation: Conversation,
-    started: Duration,
-    connected: bool,
-}
-
-impl Client {
-    pub(crate) fn new(started: Duration, socket: SocketHandle, conversation: Conversation) -> Self {
-        Self {
-            socket,
-            conversation,
-            started,
-            connected: false,
-        }
-    }
-
-    /// Does all that can be done now. After a result the socket is closed or aborted, and has yet to be seen off.
-    pub(crate) fn step(
-        &mut self,
-        now: Duration,
-        stack: &mut Stack,
-        ended: Ended,
-        emit: &mut dyn FnMut(EventKind),
-    ) -> Option<Result<Summary, TaskError>> {
-        let socket = stack.tcp(self.socket);
-        let result = self.advance(socket, ended, emit).transpose()?;
-        match result {
-            Ok(_) => socket.close(),
-            Err(_) => socket.abort(),
-        }
-        Some(result.map(|outcome| Summary {
-            bytes: outcome.bytes,
-            sha256: Some(outcome.sha256),
-            elapsed: now.saturating_sub(self.started),
-            sent: 0,
-            received: 0,
-        }))
-    }
-
-    fn advance(
-        &mut self,
-        socket: &mut Socket<'_>,
-        ended: Ended,
-        emit: &mut dyn FnMut(EventKind),
-    ) -> Result<Option<Outcome>, TaskError> {
-        if !self.connected {
-            match (socket.state(), ended) {
-                (State::SynSent | State::SynReceived, _) => return Ok(None),
-                (State::Closed, Ended::ByPacket) => return Err(TaskError::Refused),
-                (State::Closed, Ended::ByTimeout) => return Err(TaskError::TimedOut),
-                _ => {}
-            }
-            self.connected = true;
-            emit(EventKind::Connected);
-        }
-        let (outcome, received) = match &mut self.conversation {
-            Conversation::Download(download) => (download.step(socket)?, download.received()),
-            Conversation::Upload(upload) => (upload.step(socket)?, 0),
-            Conversation::Get(get) => (get.step(socket)?, get.received()),
-        };
-        match (outcome, socket.state(), ended) {
-            (Some(outcome), ..) => Ok(Some(outcome)),
-            (None, State::Closed, Ended::ByPacket) => Err(TaskError::Reset),
-            (None, State::Closed, Ended::ByTimeout) => Err(TaskError::TimedOut),
-            (None, ..) if !socket.may_recv() => Err(TaskError::ClosedEarly { received }),
-            (None, ..) => Ok(None),
-        }
-    }
-}
-
-/// A short message on its way into a socket.
+/// A short message that is being written into a socket.
 pub(crate) struct Outbox {
     bytes: Vec<u8>,
     sent: usize,
@@ -117,7 +31,7 @@ impl Outbox {
         Self { bytes, sent: 0 }
     }
 
-    /// Sends as much as the socket takes; `true` once it has taken all.
+    /// Sends as much as the socket takes. Returns true once the socket has taken everything.
     pub(crate) fn send(&mut self, socket: &mut Socket<'_>) -> bool {
         send(socket, |room| {
             let rest = &self.bytes[self.sent..];
@@ -130,7 +44,7 @@ impl Outbox {
     }
 }
 
-/// A message of a fixed length on its way out of a socket.
+/// A message of fixed length that is being read from a socket.
 pub(crate) struct Inbox<const LEN: usize> {
     bytes: [u8; LEN],
     len: usize,
@@ -144,7 +58,7 @@ impl<const LEN: usize> Inbox<LEN> {
         }
     }
 
-    /// The message, once it has come.
+    /// Reads from the socket. Returns the message once it is complete.
     pub(crate) fn receive(&mut self, socket: &mut Socket<'_>) -> Option<&[u8; LEN]> {
         receive(socket, |data| {
             let len = data.len().min(LEN - self.len);
@@ -156,7 +70,8 @@ impl<const LEN: usize> Inbox<LEN> {
     }
 }
 
-/// Lets `fill` write into the socket's send buffer until either has enough. `fill` returns how much it wrote.
+/// Lets `fill` write into the socket's send buffer until the buffer is full or `fill` writes nothing.
+/// `fill` returns the number of bytes that it wrote.
 pub(crate) fn send(socket: &mut Socket<'_>, mut fill: impl FnMut(&mut [u8]) -> usize) {
     while socket.can_send() {
         let filled = socket.send(|room| {
@@ -169,7 +84,8 @@ pub(crate) fn send(socket: &mut Socket<'_>, mut fill: impl FnMut(&mut [u8]) -> u
     }
 }
 
-/// Lets `take` read from the socket's receive buffer until either has enough. `take` returns how much it took.
+/// Lets `take` read from the socket's receive buffer until the buffer is empty or `take` reads nothing.
+/// `take` returns the number of bytes that it read.
 pub(crate) fn receive(socket: &mut Socket<'_>, mut take: impl FnMut(&[u8]) -> usize) {
     while socket.can_recv() {
         let taken = socket.recv(|data| {

@@ -1,128 +1,142 @@
-//! How transfers fail: each with its own error, and always in the end.
+//! Tests of failed tasks: each failure has its own error, and each task ends.
 
 use std::time::Duration;
 
 use sandhog_netstack::{Host, Service, TCP_TIMEOUT, Task, TaskError};
 
-use crate::world::{
-    ALICE, BOB, BULK_PORT, Fate, World, bob, config, download, forge, ms, segment, upload, world,
+use crate::network::{
+    ALICE, BOB, BULK_PORT, Delivery, Network, bob, config, download, ms, network, segment, upload,
+    with_payload,
 };
 
 #[test]
-fn a_port_without_a_service_refuses() {
-    let mut world = world();
-    let task = world.start(
+fn connections_to_a_closed_port_are_refused() {
+    let mut network = network();
+    let task = network.start(
         ALICE,
         Task::Download {
             from: bob(9),
             bytes: 1,
         },
     );
-    assert_eq!(world.finish(ALICE, task), Err(TaskError::Refused));
-    assert_eq!(world.now, ms(20));
+    assert_eq!(network.finish(ALICE, task), Err(TaskError::Refused));
+    assert_eq!(network.now, ms(20));
 }
 
 #[test]
-fn a_server_that_has_forgotten_the_connection_resets_it() {
-    let mut world = world();
-    let task = world.start(ALICE, download(5 << 20));
-    world.run(ms(100));
-    world.hosts[BOB] = Host::new(config(1));
-    assert_eq!(world.finish(ALICE, task), Err(TaskError::Reset));
+fn a_restarted_server_resets_old_connections() {
+    let mut network = network();
+    let task = network.start(ALICE, download(5 << 20));
+    network.run(ms(100));
+    network.hosts[BOB] = Host::new(config(1));
+    assert_eq!(network.finish(ALICE, task), Err(TaskError::Reset));
 }
 
 #[test]
-fn a_server_that_never_answers_is_given_up_at_the_timeout() {
-    let mut world = world().with_fate(|_| Fate::Lost);
-    let task = world.start(ALICE, download(1));
-    assert_eq!(world.finish(ALICE, task), Err(TaskError::TimedOut));
-    assert_eq!(world.now, TCP_TIMEOUT);
+fn connection_attempts_without_a_reply_fail_at_the_timeout() {
+    let mut network = network().with_delivery(|_| Delivery::Lost);
+    let task = network.start(ALICE, download(1));
+    assert_eq!(network.finish(ALICE, task), Err(TaskError::TimedOut));
+    assert_eq!(network.now, TCP_TIMEOUT);
 }
 
-/// Cuts the line at `at`, and returns when the task failed after that and how.
-fn vanish(task: Task, at: Duration) -> (Duration, TaskError) {
-    let mut world = world().with_fate(move |sent| if sent.at < at { Fate::Arrive } else { Fate::Lost });
-    let task = world.start(ALICE, task);
-    let error = world.finish(ALICE, task).unwrap_err();
-    let since = world.now - at;
-    world.run(world.now + 3 * TCP_TIMEOUT);
-    let idle = world.hosts.each_mut().map(|host| host.poll_timeout(world.now));
-    assert_eq!(idle, [None, None], "both sides forget the connection");
+/// Cuts the link at `at`. Returns the time from the cut to the failure of the task, and the error.
+fn cut_link(task: Task, at: Duration) -> (Duration, TaskError) {
+    let mut network = network().with_delivery(move |sent| {
+        if sent.at < at {
+            Delivery::Normal
+        } else {
+            Delivery::Lost
+        }
+    });
+    let task = network.start(ALICE, task);
+    let error = network.finish(ALICE, task).unwrap_err();
+    let since = network.now - at;
+    network.run(network.now + 3 * TCP_TIMEOUT);
+    let idle = network
+        .hosts
+        .each_mut()
+        .map(|host| host.poll_timeout(network.now));
+    assert_eq!(idle, [None, None], "both sides must remove the connection");
     (since, error)
 }
 
 #[test]
-fn a_server_that_vanishes_fails_its_transfers_by_the_timeout() {
+fn transfers_fail_at_the_timeout_when_the_link_is_cut() {
     for task in [download(5 << 20), upload(5 << 20)] {
-        let (since, error) = vanish(task, ms(100));
+        let (since, error) = cut_link(task, ms(100));
         assert_eq!(error, TaskError::TimedOut);
         assert!(since <= TCP_TIMEOUT + ms(10), "{since:?}");
     }
 }
 
-/// Changes the payload of the first segment from `from` that has one.
-fn meddler(from: usize, change: impl Fn(&mut [u8]) + 'static) -> World {
+/// A network that changes the first non-empty TCP payload from `from`.
+fn with_changed_payload(from: usize, change: impl Fn(&mut [u8]) + 'static) -> Network {
     let mut done = false;
-    world().with_fate(move |sent| {
+    network().with_delivery(move |sent| {
         let has_payload = segment(sent.bytes).is_some_and(|segment| !segment.payload().is_empty());
         if sent.from != from || !has_payload || done {
-            return Fate::Arrive;
+            return Delivery::Normal;
         }
         done = true;
-        Fate::Forged(forge(sent.bytes, &change))
+        Delivery::Replaced(with_payload(sent.bytes, &change))
     })
 }
 
 #[test]
-fn content_that_was_changed_on_the_way_is_found_out() {
+fn modified_content_is_detected() {
     for (task, sender) in [(download(50_000), BOB), (upload(50_000), ALICE)] {
-        let mut world = meddler(sender, |payload| *payload.last_mut().unwrap() ^= 1);
+        let mut network = with_changed_payload(sender, |payload| *payload.last_mut().unwrap() ^= 1);
         if sender == ALICE {
-            // The first payload is the request, too short to hold content.
-            world = world.with_fate(|sent| match segment(sent.bytes) {
+            // The first payload is the request. It is too short to contain content.
+            network = network.with_delivery(|sent| match segment(sent.bytes) {
                 Some(segment) if segment.payload().len() > 100 => {
-                    Fate::Forged(forge(sent.bytes, |payload| payload[99] ^= 1))
+                    Delivery::Replaced(with_payload(sent.bytes, |payload| payload[99] ^= 1))
                 }
-                _ => Fate::Arrive,
+                _ => Delivery::Normal,
             });
         }
-        let task = world.start(ALICE, task);
-        let error = world.finish(ALICE, task).unwrap_err();
+        let task = network.start(ALICE, task);
+        let error = network.finish(ALICE, task).unwrap_err();
         assert!(matches!(error, TaskError::DigestMismatch { .. }), "{error}");
     }
 }
 
 #[test]
-fn a_server_that_closes_too_early_is_noticed() {
-    // The request for 1000 bytes becomes one for 232; with the SHA-256 that is 264 bytes of what should be content.
-    let mut world = meddler(ALICE, |request| request[19] = 0);
-    let task = world.start(ALICE, download(1000));
+fn an_early_close_by_the_server_is_an_error() {
+    // The request for 1000 bytes becomes a request for 232. With the SHA-256 that is 264 bytes, which the client takes for
+    // content.
+    let mut network = with_changed_payload(ALICE, |request| request[19] = 0);
+    let task = network.start(ALICE, download(1000));
     assert_eq!(
-        world.finish(ALICE, task),
+        network.finish(ALICE, task),
         Err(TaskError::ClosedEarly { received: 264 })
     );
 }
 
 #[test]
-fn a_client_that_speaks_something_else_is_reset() {
-    let mut world = meddler(ALICE, |request| request[0] ^= 1);
-    let task = world.start(ALICE, download(1000));
-    assert_eq!(world.finish(ALICE, task), Err(TaskError::Reset));
-    let task = world.start(
+fn a_client_with_another_protocol_is_reset() {
+    let mut network = with_changed_payload(ALICE, |request| request[0] ^= 1);
+    let task = network.start(ALICE, download(1000));
+    assert_eq!(network.finish(ALICE, task), Err(TaskError::Reset));
+    let task = network.start(
         ALICE,
         Task::HttpGet {
             from: bob(BULK_PORT),
             path: "/".into(),
         },
     );
-    assert_eq!(world.finish(ALICE, task), Err(TaskError::Reset));
+    assert_eq!(network.finish(ALICE, task), Err(TaskError::Reset));
 }
 
 #[test]
-fn connections_beyond_the_limit_are_refused_and_do_not_disturb_the_others() {
-    let mut world = world();
-    let tasks: Vec<_> = (0..70).map(|_| world.start(ALICE, download(20_000))).collect();
-    let results: Vec<_> = tasks.into_iter().map(|task| world.finish(ALICE, task)).collect();
+fn connections_beyond_the_limit_are_refused_and_the_others_continue() {
+    let mut network = network();
+    let tasks: Vec<_> = (0..70).map(|_| network.start(ALICE, download(20_000))).collect();
+    let results: Vec<_> = tasks
+        .into_iter()
+        .map(|task| network.finish(ALICE, task))
+        .collect();
     assert_eq!(
         results.iter().filter(|result| result.is_ok()).count(),
         sandhog_netstack::MAX_CONNECTIONS
@@ -137,8 +151,8 @@ fn connections_beyond_the_limit_are_refused_and_do_not_disturb_the_others() {
 }
 
 #[test]
-fn a_destination_that_cannot_be_sent_to_fails_at_once() {
-    let mut world = world();
+fn tasks_with_an_invalid_destination_or_path_fail_at_once() {
+    let mut network = network();
     for (task, error) in [
         (
             Task::Download {
@@ -169,14 +183,14 @@ fn a_destination_that_cannot_be_sent_to_fails_at_once() {
             TaskError::BadPath,
         ),
     ] {
-        let task = world.start(ALICE, task);
-        assert_eq!(world.result(ALICE, task), Some(Err(error)));
+        let task = network.start(ALICE, task);
+        assert_eq!(network.result(ALICE, task), Some(Err(error)));
     }
-    assert!(world.tap.is_empty());
+    assert!(network.tap.is_empty());
 }
 
 #[test]
-fn every_error_says_what_happened_in_one_line() {
+fn every_error_has_a_message_of_one_line() {
     for error in [
         TaskError::BadDestination,
         TaskError::PayloadLength {
@@ -203,17 +217,17 @@ fn every_error_says_what_happened_in_one_line() {
 }
 
 #[test]
-fn a_service_that_is_added_later_is_reached() {
-    let mut world = world();
-    world.hosts[BOB].serve(Service::Bulk { port: 9 });
-    let task = world.start(
+fn services_that_are_added_later_are_reachable() {
+    let mut network = network();
+    network.hosts[BOB].serve(Service::Bulk { port: 9 });
+    let task = network.start(
         ALICE,
         Task::Upload {
             to: bob(9),
             bytes: 10,
         },
     );
-    world.finish(ALICE, task).unwrap();
-    let task = world.start(ALICE, upload(10));
-    world.finish(ALICE, task).unwrap();
+    network.finish(ALICE, task).unwrap();
+    let task = network.start(ALICE, upload(10));
+    network.finish(ALICE, task).unwrap();
 }

@@ -1,4 +1,4 @@
-//! Packets that no honest host sends: no panic, no busy loop, no growth.
+//! Tests with hostile packets: no panic, no busy loop, bounded memory.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -6,11 +6,11 @@ use proptest::test_runner::{Config, TestRunner};
 use sandhog_netstack::{MAX_CONNECTIONS, Task};
 use smoltcp::wire::{Ipv4Packet, TcpPacket};
 
-use crate::world::{
-    ALICE, BOB, ECHO_PORT, HTTP_PORT, World, bob, download, fix_checksums, ms, segment, upload, world,
+use crate::network::{
+    ALICE, BOB, ECHO_PORT, HTTP_PORT, Network, bob, download, fix_checksums, ms, network, segment, upload,
 };
 
-/// The same cases in every run: nothing random, no file of past failures.
+/// Runs a property test with the same cases in every run: a fixed seed, and no file of past failures.
 fn check<S: Strategy>(cases: u32, strategy: S, test: impl Fn(S::Value)) {
     let config = Config {
         cases,
@@ -27,9 +27,9 @@ fn check<S: Strategy>(cases: u32, strategy: S, test: impl Fn(S::Value)) {
         .unwrap();
 }
 
-/// A world in the middle of everything that hosts can do.
-fn busy() -> World {
-    let mut world = world();
+/// A network with one task of each kind under way.
+fn busy() -> Network {
+    let mut network = network();
     let ping = Task::Ping {
         to: [10, 9, 0, 1].into(),
         count: 9,
@@ -49,45 +49,48 @@ fn busy() -> World {
         path: "/every-byte".into(),
     };
     for task in [ping, echo, download(200_000), upload(200_000), get] {
-        world.start(ALICE, task);
+        network.start(ALICE, task);
     }
-    world
+    network
 }
 
-/// Runs to the end; `World::step` asserts that no host spins.
-fn settle(mut world: World) {
-    world.run(ms(300_000));
+/// Runs until no host has a deadline. `Network::step` asserts that no host spins.
+fn settle(mut network: Network) {
+    network.run(ms(300_000));
     assert_eq!(
-        world.hosts.each_mut().map(|host| host.poll_timeout(world.now)),
+        network
+            .hosts
+            .each_mut()
+            .map(|host| host.poll_timeout(network.now)),
         [None, None]
     );
 }
 
 #[test]
-fn any_bytes_are_taken_without_a_panic() {
+fn arbitrary_bytes_cause_no_panic() {
     check(400, vec(vec(any::<u8>(), 0..120), 1..8), |packets| {
-        let mut world = busy();
-        world.run(ms(45));
+        let mut network = busy();
+        network.run(ms(45));
         for packet in packets {
-            world.inject(ALICE, &packet);
-            world.inject(BOB, &packet);
+            network.inject(ALICE, &packet);
+            network.inject(BOB, &packet);
         }
     });
 }
 
 #[test]
-fn changed_packets_with_right_checksums_are_taken_without_a_panic_and_all_tasks_end() {
+fn modified_packets_with_valid_checksums_cause_no_panic_and_all_tasks_end() {
     let change = (
         any::<prop::sample::Index>(),
         any::<prop::sample::Index>(),
         any::<u8>(),
     );
-    // Headers are where the trouble is: half of all changes go into the first 64 bytes.
+    // Changes to headers are the most dangerous, so half of all changes are in the first 64 bytes.
     let strategy = (vec((change, any::<bool>(), any::<bool>()), 1..40), 20_u64..200);
     check(150, strategy, |(changes, until)| {
-        let mut world = busy();
-        world.run(ms(until));
-        let tap = world.tap.clone();
+        let mut network = busy();
+        network.run(ms(until));
+        let tap = network.tap.clone();
         for ((packet, byte, value), in_header, to_alice) in changes {
             let (_, _, packet) = packet.get(&tap);
             let mut packet = packet.clone();
@@ -98,55 +101,55 @@ fn changed_packets_with_right_checksums_are_taken_without_a_panic_and_all_tasks_
             };
             packet[byte.index(range)] = value;
             fix_checksums(&mut packet);
-            world.inject(if to_alice { ALICE } else { BOB }, &packet);
+            network.inject(if to_alice { ALICE } else { BOB }, &packet);
         }
-        settle(world);
+        settle(network);
     });
 }
 
 #[test]
-fn truncated_packets_are_taken_without_a_panic() {
-    let mut world = busy();
-    world.run(ms(100));
-    for (from, _, packet) in world.tap.clone() {
+fn truncated_packets_cause_no_panic() {
+    let mut network = busy();
+    network.run(ms(100));
+    for (from, _, packet) in network.tap.clone() {
         for len in (0..packet.len().min(80)).chain([packet.len() - 1]) {
-            world.inject(1 - from, &packet[..len]);
+            network.inject(1 - from, &packet[..len]);
         }
     }
-    settle(world);
+    settle(network);
 }
 
 #[test]
-fn a_flood_of_connection_attempts_takes_no_more_than_the_limit() {
-    let mut world = world();
-    world.start(ALICE, download(1));
-    let syn = world.tap[0].2.clone();
+fn a_syn_flood_opens_no_more_connections_than_the_limit() {
+    let mut network = network();
+    network.start(ALICE, download(1));
+    let syn = network.tap[0].2.clone();
     for port in 1..2000 {
         let mut syn = syn.clone();
         TcpPacket::new_unchecked(Ipv4Packet::new_unchecked(&mut syn[..]).payload_mut()).set_src_port(port);
         fix_checksums(&mut syn);
-        world.hosts[BOB].handle_packet(world.now, &syn);
+        network.hosts[BOB].handle_packet(network.now, &syn);
     }
-    let (mut packet, mut taken, mut refused) = (Vec::new(), 0, 0);
-    while world.hosts[BOB].poll_packet(&mut packet) {
+    let (mut packet, mut accepted, mut refused) = (Vec::new(), 0, 0);
+    while network.hosts[BOB].poll_packet(&mut packet) {
         let segment = segment(&packet).unwrap();
-        taken += usize::from(segment.syn() && segment.ack());
+        accepted += usize::from(segment.syn() && segment.ack());
         refused += usize::from(segment.rst());
     }
-    assert_eq!((taken, refused), (MAX_CONNECTIONS, 1999 - MAX_CONNECTIONS));
-    world.run(ms(120_000));
-    let task = world.start(ALICE, download(1));
-    world.finish(ALICE, task).unwrap();
+    assert_eq!((accepted, refused), (MAX_CONNECTIONS, 1999 - MAX_CONNECTIONS));
+    network.run(ms(120_000));
+    let task = network.start(ALICE, download(1));
+    network.finish(ALICE, task).unwrap();
 }
 
 #[test]
 fn packets_to_other_addresses_are_ignored() {
-    let mut world = world();
-    world.start(ALICE, download(1));
-    let mut syn = world.tap[0].2.clone();
+    let mut network = network();
+    network.start(ALICE, download(1));
+    let mut syn = network.tap[0].2.clone();
     Ipv4Packet::new_unchecked(&mut syn[..]).set_dst_addr([10, 9, 0, 77].into());
     fix_checksums(&mut syn);
-    let before = world.tap.len();
-    world.inject(BOB, &syn);
-    assert_eq!(world.tap.len(), before);
+    let before = network.tap.len();
+    network.inject(BOB, &syn);
+    assert_eq!(network.tap.len(), before);
 }

@@ -1,11 +1,11 @@
-//! Hosts against each other over a small deterministic network in memory: one file for each kind of behaviour.
-
-mod world;
+//! Tests of hosts on a small deterministic network in memory: one file per kind of behaviour.
 
 mod bulk;
 mod failure;
 mod hostile;
 mod http;
+mod memory;
+mod network;
 mod ping;
 mod time;
 mod udp;

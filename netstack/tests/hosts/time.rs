@@ -1,59 +1,59 @@
-//! Time and determinism: exact deadlines, no busy loop, the same seed gives the same bytes.
+//! Tests of time and determinism: exact deadlines, no busy loop, equal bytes from equal seeds.
 
 use std::time::Duration;
 
 use sandhog_netstack::{Config, Host, Service, Task};
 
-use crate::world::{
-    ALICE, BOB, BULK_PORT, Fate, World, bob, config, dice, download, ms, segment, upload, world,
+use crate::network::{
+    ALICE, BOB, BULK_PORT, Delivery, Network, bob, config, download, ms, network, random, segment, upload,
 };
 
 #[test]
 fn an_idle_host_has_no_deadline() {
-    let mut world = world();
+    let mut network = network();
     assert_eq!(
-        world.hosts.each_mut().map(|host| host.poll_timeout(ms(5))),
+        network.hosts.each_mut().map(|host| host.poll_timeout(ms(5))),
         [None, None]
     );
 }
 
 #[test]
-fn before_a_deadline_nothing_happens_and_at_it_something_does() {
-    let mut dice = dice(5);
-    let mut world = world().with_fate(move |_| match dice() % 10 {
-        0 => Fate::Lost,
-        roll => Fate::Late(ms(roll)),
+fn no_work_is_due_before_a_deadline_and_some_work_is_due_at_it() {
+    let mut random = random(5);
+    let mut network = network().with_delivery(move |_| match random() % 10 {
+        0 => Delivery::Lost,
+        number => Delivery::Delayed(ms(number)),
     });
-    let tasks = [download(200_000), upload(200_000)].map(|task| world.start(ALICE, task));
+    let tasks = [download(200_000), upload(200_000)].map(|task| network.start(ALICE, task));
     let mut deadlines = 0;
-    // `World::step` checks that progress is made at the deadline itself.
-    while world.step(ms(600_000)) {
-        for host in &mut world.hosts {
-            let Some(deadline) = host.poll_timeout(world.now) else {
+    // `Network::step` asserts that there is progress at the deadline itself.
+    while network.step(ms(600_000)) {
+        for host in &mut network.hosts {
+            let Some(deadline) = host.poll_timeout(network.now) else {
                 continue;
             };
             let before = deadline - Duration::from_micros(1);
-            if before <= world.now {
+            if before <= network.now {
                 continue;
             }
             deadlines += 1;
-            host.handle_timeout(world.now);
+            host.handle_timeout(network.now);
             assert!(
                 !host.poll_packet(&mut Vec::new()),
-                "something was left undone at {:?}",
-                world.now
+                "work was left undone at {:?}",
+                network.now
             );
-            assert_eq!(host.poll_timeout(world.now), Some(deadline));
+            assert_eq!(host.poll_timeout(network.now), Some(deadline));
         }
     }
     assert!(deadlines > 500);
     for task in tasks {
-        world.result(ALICE, task).unwrap().unwrap();
+        network.result(ALICE, task).unwrap().unwrap();
     }
 }
 
 #[test]
-fn a_deadline_between_milliseconds_is_exact() {
+fn echo_deadlines_are_exact_to_the_nanosecond() {
     let mut host = Host::new(config(2));
     let odd = Duration::from_nanos(1_234_567);
     let ping = Task::Ping {
@@ -71,31 +71,34 @@ fn a_deadline_between_milliseconds_is_exact() {
     let mut packet = Vec::new();
     assert!(host.poll_packet(&mut packet));
     host.handle_timeout(odd);
-    assert!(!host.poll_packet(&mut packet), "a nanosecond too early");
+    assert!(
+        !host.poll_packet(&mut packet),
+        "one nanosecond before the deadline"
+    );
     host.handle_timeout(odd + Duration::from_nanos(1));
     assert!(host.poll_packet(&mut packet));
 }
 
-/// Everything on the wire of a run over a rough network with these seeds.
+/// All packets of a run over an impaired network with these seeds.
 fn wire(alice: u64, bob_seed: u64) -> Vec<(usize, Duration, Vec<u8>)> {
     let mut bob_host = Host::new(Config {
         seed: bob_seed,
         ..config(1)
     });
     bob_host.serve(Service::Bulk { port: BULK_PORT });
-    let mut dice = dice(9);
-    let mut world = World::new([
+    let mut random = random(9);
+    let mut network = Network::new([
         Host::new(Config {
             seed: alice,
             ..config(2)
         }),
         bob_host,
     ])
-    .with_fate(move |_| {
-        if dice().is_multiple_of(20) {
-            Fate::Lost
+    .with_delivery(move |_| {
+        if random().is_multiple_of(20) {
+            Delivery::Lost
         } else {
-            Fate::Late(ms(dice() % 8))
+            Delivery::Delayed(ms(random() % 8))
         }
     });
     for task in [
@@ -106,10 +109,10 @@ fn wire(alice: u64, bob_seed: u64) -> Vec<(usize, Duration, Vec<u8>)> {
             path: "/".into(),
         },
     ] {
-        world.start(ALICE, task);
+        network.start(ALICE, task);
     }
-    world.run(ms(600_000));
-    world.tap
+    network.run(ms(600_000));
+    network.tap
 }
 
 #[test]
@@ -143,7 +146,7 @@ fn output_may_be_taken_late() {
         timeout: ms(9),
     };
     alice.start(ms(0), ping);
-    let mut packet = b"what was here before".to_vec();
+    let mut packet = b"earlier content".to_vec();
     while alice.poll_packet(&mut packet) {
         bob.handle_packet(ms(1), &packet);
     }

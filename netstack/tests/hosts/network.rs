@@ -1,4 +1,4 @@
-//! Two hosts wired back to back: virtual time, a delay, and a fate for each packet.
+//! A deterministic link between two hosts: virtual time, a delay, a rate, and a chosen impairment for each packet.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,45 +17,45 @@ pub(crate) const BULK_PORT: u16 = 5001;
 pub(crate) const ECHO_PORT: u16 = 7;
 pub(crate) const HTTP_PORT: u16 = 80;
 
-/// What becomes of a packet.
-pub(crate) enum Fate {
-    /// It arrives after the link's delay.
-    Arrive,
-    /// It arrives this much after the link's delay.
-    Late(Duration),
-    /// It does not arrive.
+/// The delivery of a packet.
+pub(crate) enum Delivery {
+    /// Arrives after the link's delay.
+    Normal,
+    /// Arrives this much later.
+    Delayed(Duration),
+    /// Does not arrive.
     Lost,
-    /// It arrives with the lowest bit of this byte flipped.
-    Corrupt(usize),
-    /// It arrives twice.
-    Twice,
-    /// Something else arrives in its place.
-    Forged(Vec<u8>),
+    /// Arrives with the lowest bit of this byte flipped.
+    Corrupted(usize),
+    /// Arrives twice.
+    Duplicated,
+    /// These bytes arrive instead.
+    Replaced(Vec<u8>),
 }
 
-/// A packet as a fate is decided for it.
+/// A sent packet, as input for the choice of its delivery.
 pub(crate) struct Sent<'a> {
     pub(crate) from: usize,
-    /// Counted from 0 over both directions.
+    /// Number of the packet, counted from 0 over both directions.
     pub(crate) nth: u64,
     pub(crate) at: Duration,
     pub(crate) bytes: &'a [u8],
 }
 
-pub(crate) struct World {
+pub(crate) struct Network {
     pub(crate) hosts: [Host; 2],
     pub(crate) now: Duration,
     pub(crate) events: Vec<(usize, Duration, Event)>,
-    /// Everything sent, in order.
+    /// Sender, time and bytes of each packet sent, in order.
     pub(crate) tap: Vec<(usize, Duration, Vec<u8>)>,
-    /// Turned off where a test sends too much to keep.
+    /// False in tests that send too much to keep.
     pub(crate) keep_tap: bool,
     pub(crate) delay: Duration,
-    /// Bits per second of each direction, 0 for no limit.
+    /// Rate of each direction in bits per second, 0 for no limit.
     pub(crate) rate: u64,
     pub(crate) sent: u64,
     free_at: [Duration; 2],
-    fate: Box<dyn FnMut(&Sent<'_>) -> Fate>,
+    delivery: Box<dyn FnMut(&Sent<'_>) -> Delivery>,
     in_flight: BTreeMap<(Duration, u64), (usize, Vec<u8>)>,
     wakes: u64,
 }
@@ -73,8 +73,8 @@ pub(crate) fn config(last: u8) -> Config {
     }
 }
 
-/// A perfect link of 10 ms each way; Bob serves everything.
-pub(crate) fn world() -> World {
+/// A link without loss and a delay of 10 ms in each direction. Bob offers all services.
+pub(crate) fn network() -> Network {
     let mut bob = Host::new(config(1));
     bob.serve(Service::Bulk { port: BULK_PORT });
     bob.serve(Service::UdpEcho { port: ECHO_PORT });
@@ -82,10 +82,10 @@ pub(crate) fn world() -> World {
         port: HTTP_PORT,
         files: files(),
     });
-    World::new([Host::new(config(2)), bob])
+    Network::new([Host::new(config(2)), bob])
 }
 
-/// What Bob's HTTP server has.
+/// The files of Bob's HTTP server.
 pub(crate) fn files() -> BTreeMap<String, Cow<'static, [u8]>> {
     let binary: Vec<u8> = (0..100_000_u32)
         .map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0])
@@ -97,7 +97,7 @@ pub(crate) fn files() -> BTreeMap<String, Cow<'static, [u8]>> {
     ])
 }
 
-impl World {
+impl Network {
     pub(crate) fn new(hosts: [Host; 2]) -> Self {
         Self {
             hosts,
@@ -109,14 +109,14 @@ impl World {
             rate: 0,
             sent: 0,
             free_at: [Duration::ZERO; 2],
-            fate: Box::new(|_| Fate::Arrive),
+            delivery: Box::new(|_| Delivery::Normal),
             in_flight: BTreeMap::new(),
             wakes: 0,
         }
     }
 
-    pub(crate) fn with_fate(mut self, fate: impl FnMut(&Sent<'_>) -> Fate + 'static) -> Self {
-        self.fate = Box::new(fate);
+    pub(crate) fn with_delivery(mut self, delivery: impl FnMut(&Sent<'_>) -> Delivery + 'static) -> Self {
+        self.delivery = Box::new(delivery);
         self
     }
 
@@ -126,13 +126,13 @@ impl World {
         id
     }
 
-    /// Hands a packet to a host as if it had just come.
+    /// Passes a packet to a host as if it had just arrived.
     pub(crate) fn inject(&mut self, host: usize, packet: &[u8]) {
         self.hosts[host].handle_packet(self.now, packet);
         self.drain(host);
     }
 
-    /// Runs until nothing is left to happen, but not beyond `limit`.
+    /// Runs until there is no packet in flight and no deadline, at most to `limit`.
     pub(crate) fn run(&mut self, limit: Duration) {
         while self.step(limit) {}
     }
@@ -147,7 +147,7 @@ impl World {
             }
             assert!(
                 self.step(limit),
-                "nothing left to happen, and the task has not ended"
+                "no packet in flight and no deadline, but the task has not ended"
             );
         }
     }
@@ -173,7 +173,7 @@ impl World {
             .collect()
     }
 
-    /// Goes to the next packet or deadline; `false` if there is none up to `limit`.
+    /// Advances to the next packet or deadline. Returns false if there is none up to `limit`.
     pub(crate) fn step(&mut self, limit: Duration) -> bool {
         let arrival = self.in_flight.keys().next().map(|&(at, _)| at);
         let deadlines = [ALICE, BOB].map(|host| self.hosts[host].poll_timeout(self.now));
@@ -183,7 +183,7 @@ impl World {
         if next > limit {
             return false;
         }
-        // A deadline that is not in the future after everything due has been done is a busy loop.
+        // A host whose deadline is still not in the future after all due work is done would be called in a busy loop.
         self.wakes = if next > self.now { 0 } else { self.wakes + 1 };
         assert!(self.wakes < 3, "a host keeps asking to be called at {next:?}");
         self.now = self.now.max(next);
@@ -230,7 +230,7 @@ impl World {
             at: self.now,
             bytes: packet,
         };
-        let fate = (self.fate)(&sent);
+        let delivery = (self.delivery)(&sent);
         self.sent += 1;
         let bits = packet.len() as u64 * 8;
         let wire = Duration::from_nanos((bits * 1_000_000_000).checked_div(self.rate).unwrap_or(0));
@@ -241,21 +241,21 @@ impl World {
             self.in_flight
                 .insert((due, self.sent * 2 + copy), (1 - host, bytes.to_vec()));
         };
-        match fate {
-            Fate::Arrive => arrive(due, packet, 0),
-            Fate::Late(more) => arrive(due + more, packet, 0),
-            Fate::Lost => {}
-            Fate::Corrupt(byte) => {
+        match delivery {
+            Delivery::Normal => arrive(due, packet, 0),
+            Delivery::Delayed(more) => arrive(due + more, packet, 0),
+            Delivery::Lost => {}
+            Delivery::Corrupted(byte) => {
                 let mut corrupted = packet.to_vec();
                 let byte = byte % corrupted.len();
                 corrupted[byte] ^= 1;
                 arrive(due, &corrupted, 0);
             }
-            Fate::Twice => {
+            Delivery::Duplicated => {
                 arrive(due, packet, 0);
                 arrive(due, packet, 1);
             }
-            Fate::Forged(packet) => arrive(due, &packet, 0),
+            Delivery::Replaced(packet) => arrive(due, &packet, 0),
         }
     }
 }
@@ -289,15 +289,15 @@ pub(crate) fn segment(packet: &[u8]) -> Option<TcpPacket<&[u8]>> {
     (ip.next_header() == IpProtocol::Tcp).then(|| TcpPacket::new_checked(ip.payload()).ok())?
 }
 
-/// The same IPv4 packet with another TCP payload of the same length and right checksums.
-pub(crate) fn forge(packet: &[u8], change: impl FnOnce(&mut [u8])) -> Vec<u8> {
+/// A copy of an IPv4 packet with a changed TCP payload of the same length and valid checksums.
+pub(crate) fn with_payload(packet: &[u8], change: impl FnOnce(&mut [u8])) -> Vec<u8> {
     let mut packet = packet.to_vec();
     change(TcpPacket::new_unchecked(Ipv4Packet::new_unchecked(&mut packet[..]).payload_mut()).payload_mut());
     fix_checksums(&mut packet);
     packet
 }
 
-/// Makes all checksums of a packet right, as far as its lengths allow.
+/// Corrects all checksums of a packet, as far as its lengths allow.
 pub(crate) fn fix_checksums(packet: &mut [u8]) {
     let (protocol, source, destination): (IpProtocol, IpAddress, IpAddress) =
         match packet.first().map(|b| b >> 4) {
@@ -345,8 +345,8 @@ pub(crate) fn fix_checksums(packet: &mut [u8]) {
     }
 }
 
-/// A seeded sequence of numbers for fates: SplitMix64.
-pub(crate) fn dice(mut state: u64) -> impl FnMut() -> u64 {
+/// A seeded random number generator: SplitMix64.
+pub(crate) fn random(mut state: u64) -> impl FnMut() -> u64 {
     move || {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
