@@ -174,7 +174,7 @@ fn a_cut_record_and_a_cut_file_are_refused_with_their_line() {
     check_server_with(
         "users",
         cut,
-        "error: users:4: the last line does not count the users above it, or is missing: part of the file is lost; \
+        "error: users:4: the last line is missing or has the wrong number of users: part of the file is lost; \
          restore it from a backup, or correct the number if you removed a user by hand",
     );
 }
@@ -189,7 +189,7 @@ fn a_login_that_stands_twice_is_refused_with_its_line() {
     check_server_with(
         "users",
         &twice,
-        "error: users:4: kean stands further up already; remove one of them",
+        "error: users:4: a line above has the same user name, kean; remove one of them",
     );
 }
 
@@ -233,7 +233,7 @@ fn a_setup_that_is_none_is_refused_and_not_shown() {
     check_server_with(
         "setup",
         KEY,
-        "error: setup:1:1: not a server's setup, which begins with {\"sandhog\":\"server-setup\",\"version\":1,\"setup\":\"",
+        "error: setup:1:1: not a server's setup; the file must begin with {\"sandhog\":\"server-setup\",\"version\":1,\"setup\":\"",
     );
 }
 
@@ -254,7 +254,7 @@ fn networks_that_leave_no_place_for_clients_are_refused() {
 fn what_clients_cannot_be_told_is_refused() {
     check_server(
         ("example.com", "exa mple"),
-        "error: server.toml:9:1: a search domain that is no domain name",
+        "error: server.toml:9:1: a search domain is not a valid domain name",
     );
     check_server(
         ("dns = [", "keepalive = 601\ndns = ["),
@@ -317,7 +317,7 @@ fn unknown_keys_and_bad_values_are_named_with_their_place() {
     );
     check_client(
         ("\"kean\"", "\"Kean\""),
-        "error: client.toml:3:9: a login has no 'K': use a to z, 0 to 9 and . _ @ -",
+        "error: client.toml:3:9: 'K' is not allowed in a user name: use a to z, 0 to 9 and . _ @ -",
     );
     check_client(
         ("login = \"kean\"\n", ""),

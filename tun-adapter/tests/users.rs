@@ -99,7 +99,7 @@ fn a_bad_file_is_named_with_its_line_and_left_alone_by_every_command() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert_eq!(
             folder.strip(&text(&output.stderr)),
-            "error: users:3: alice stands further up already; remove one of them\n"
+            "error: users:3: a line above has the same user name, alice; remove one of them\n"
         );
     }
     assert_eq!(folder.read("users"), bad);
@@ -322,7 +322,7 @@ fn commands_that_cannot_be_done_end_with_code_2_and_change_nothing() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
         assert_eq!(folder.strip(&text(&output.stderr)), expected, "{arguments:?}");
     };
-    let nobody = "error: nobody: there is no user of this name\n\
+    let nobody = "error: nobody: no user has this name\n\
                   help: `sandhog user list` shows who there is\n";
     for command in ["disable", "enable", "unlock", "remove"] {
         refuse(&[command, "nobody"], "", nobody);
@@ -335,7 +335,7 @@ fn commands_that_cannot_be_done_end_with_code_2_and_change_nothing() {
     refuse(
         &["add", "--password-stdin", "kean"],
         "correct horse\n",
-        "error: kean: there is a user of this name already\n\
+        "error: kean: a user with this name already exists\n\
          help: `sandhog user passwd` changes the password\n",
     );
     refuse(

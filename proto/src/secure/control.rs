@@ -1,4 +1,4 @@
-//! The two control keys: sealing and opening of what is said before there is a session.
+//! The two control keys: they seal and open the messages before there is a session.
 
 use core::fmt;
 
@@ -13,7 +13,7 @@ use crate::aead::{Aead, Cipher, DefaultAead, NONCE_LEN};
 use crate::mutant::{Mutant, planted};
 use crate::{DropReason, PacketBuf};
 
-/// What everyone with the pre-shared key has in common.
+/// The keys that all holders of the pre-shared key share.
 pub(super) struct ControlKeys {
     up: DefaultAead,
     down: DefaultAead,
@@ -32,9 +32,9 @@ impl ControlKeys {
         }
     }
 
-    /// A datagram with `message`, under a random nonce.
+    /// Seals `message` as a datagram under a random nonce.
     ///
-    /// `None` if it does not fit, which no message of this protocol can bring about.
+    /// `None` if it does not fit, which cannot happen with the messages of this protocol.
     pub(super) fn seal(&self, message: &Control, rng: &mut impl RngCore, tag: u64) -> Option<PacketBuf> {
         let code = message.code();
         let mut nonce = [0; NONCE_LEN];
@@ -45,7 +45,7 @@ impl ControlKeys {
         Some(sealed.with_tag(tag))
     }
 
-    /// What a datagram of the other side says, which speaks under `code`.
+    /// Opens and parses a datagram of the peer, whose code is `code`.
     pub(super) fn open(&self, code: Code, buf: &mut PacketBuf) -> Result<Control, DropReason> {
         open_control(self.key(code), code, buf).map_err(FrameError::reason)?;
         Control::parse(code, buf).map_err(ParseError::reason)
@@ -60,7 +60,7 @@ impl ControlKeys {
 }
 
 impl FrameError {
-    /// Under which reason the datagram is counted.
+    /// The drop reason under which the datagram is counted.
     pub(super) const fn reason(self) -> DropReason {
         match self {
             Self::WrongLength => DropReason::WrongLength,
@@ -71,7 +71,7 @@ impl FrameError {
 }
 
 impl ParseError {
-    /// Under which reason the datagram is counted.
+    /// The drop reason under which the datagram is counted.
     pub(super) const fn reason(self) -> DropReason {
         match self {
             Self::Malformed => DropReason::MalformedBody,

@@ -1,4 +1,4 @@
-//! Cookies: a client shows that it receives at the address it sends from before the server does any work for it.
+//! Cookies: a client shows that it receives at its source address before the server works for it.
 
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
@@ -17,25 +17,25 @@ use crate::mutant::{Mutant, planted};
 /// Length of a cookie in bytes.
 pub(crate) const COOKIE_LEN: usize = 16;
 
-/// How long the secret of cookies lasts.
+/// Lifetime of the cookie secret.
 const TURN_NANOS: u64 = 15_000_000_000;
 
 type Secret = Zeroizing<[u8; 32]>;
 
-/// Makes and checks cookies; keeps nothing of any client.
+/// Makes and checks cookies. Stores nothing per client.
 ///
-/// The secret turns every 15 s of the caller's clock, whether or not anyone asks, and the last one still counts: a
-/// cookie is good for more than 15 s and useless after 30 s.
+/// The secret rotates every 15 s of the caller's clock, with or without requests, and the previous secret is
+/// still accepted. So a cookie is valid for more than 15 s and is useless after 30 s.
 pub(crate) struct Cookies {
     rng: ChaCha20Rng,
     current: Secret,
     previous: Secret,
-    /// Which turn, counted from the origin of time, `current` belongs to.
+    /// Number of the rotation, counted from the origin of time, to which `current` belongs.
     turn: u64,
 }
 
 impl Cookies {
-    /// Takes the generator of all secrets to come.
+    /// Takes the generator for all later secrets.
     pub(crate) fn new(mut rng: ChaCha20Rng) -> Self {
         let (current, previous) = (secret(&mut rng), secret(&mut rng));
         forget(&mut rng);
@@ -52,13 +52,13 @@ impl Cookies {
         &self.rng
     }
 
-    /// The cookie of the client that sends from `source` and calls its session `index`.
+    /// The cookie for the client with the address `source` and the session index `index`.
     pub(crate) fn make(&mut self, now: Instant, source: SocketAddr, index: u32) -> [u8; COOKIE_LEN] {
         self.turn(now);
         cookie(&self.current, source, index)
     }
 
-    /// Whether `shown` was made for this client lately. Takes the same time whatever `shown` is.
+    /// Returns true if `shown` was made for this client recently. Takes the same time for every `shown`.
     pub(crate) fn accepts(
         &mut self,
         now: Instant,
@@ -72,7 +72,8 @@ impl Cookies {
         (current | previous).into()
     }
 
-    /// Brings the secrets up to date. Any step but to the next turn, also one back, makes all cookies useless.
+    /// Rotates the secrets. A step other than to the next rotation, also a step back, invalidates all
+    /// cookies.
     fn turn(&mut self, now: Instant) {
         let turn = now.as_nanos() / TURN_NANOS;
         if turn == self.turn || planted(Mutant::CookieForEver) {
@@ -102,7 +103,8 @@ fn secret(rng: &mut ChaCha20Rng) -> Secret {
     secret
 }
 
-/// HMAC-SHA512 over address, port and index, cut to 16 bytes. An IPv4 address in IPv6 clothes is an IPv4 address.
+/// HMAC-SHA512 over address, port and index, truncated to 16 bytes. An IPv4-mapped IPv6 address counts as the
+/// IPv4 address.
 fn cookie(secret: &Secret, source: SocketAddr, index: u32) -> [u8; COOKIE_LEN] {
     let (mut port, mut index, mut ip) = (source.port().to_be_bytes(), index.to_be_bytes(), source.ip());
     if planted(Mutant::CookieWithoutAddress) {
@@ -157,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_is_good_until_the_second_turn_after_it() {
+    fn a_cookie_is_valid_until_the_second_rotation_after_it() {
         for made_at in [Instant::from_secs(15), Instant::from_secs(30) - NANO] {
             let mut cookies = cookies(1);
             let cookie = cookies.make(made_at, source(), 7);
@@ -169,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn after_30_s_a_cookie_is_useless_whatever_happens_in_between() {
+    fn a_cookie_is_useless_after_30_s_whatever_happens_in_between() {
         let made_at = Instant::from_secs(44);
         for questions in 0..40 {
             let mut cookies = cookies(1);
@@ -183,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_jumps_makes_cookies_useless() {
+    fn a_clock_jump_makes_cookies_useless() {
         for then in [
             Instant::from_secs(3_600),
             Instant::from_secs(40_000),
@@ -198,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_is_useless_from_elsewhere_and_for_another_index() {
+    fn a_cookie_is_useless_from_another_address_and_for_another_index() {
         let now = Instant::ZERO;
         let mut cookies = cookies(1);
         let cookie = cookies.make(now, source(), 7);
@@ -222,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv4_address_in_ipv6_clothes_is_the_same_address() {
+    fn an_ipv4_mapped_address_counts_as_the_ipv4_address() {
         let mut cookies = cookies(1);
         let cookie = cookies.make(Instant::ZERO, source(), 7);
         assert!(cookies.accepts(
@@ -233,9 +235,9 @@ mod tests {
         ));
     }
 
-    /// The numbers are from Python's `hmac`, put together as the specification says.
+    /// The expected values come from Python's `hmac`, combined as in the specification.
     #[test]
-    fn cookies_are_those_of_the_specification() {
+    fn cookies_match_the_specification() {
         let secret = Zeroizing::new(core::array::from_fn(|at| u8::try_from(at).unwrap()));
         let v4 = [
             0x1b, 0xbf, 0x37, 0x84, 0xbe, 0x1a, 0x7e, 0x21, 0x96, 0xc1, 0xc0, 0x97, 0x67, 0x5b, 0x93, 0x99,

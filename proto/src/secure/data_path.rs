@@ -1,6 +1,7 @@
-//! What moves a session's data outside the state machine: immutable snapshots that threads may share.
+//! Immutable snapshots of sessions for a data plane that runs outside the state machine.
 //!
-//! The state machine decides; a data plane only carries out what was decided, and tells what it may not decide itself.
+//! The state machine makes every decision. The data plane carries them out on its own threads and reports
+//! events that it cannot handle itself.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -17,84 +18,91 @@ use crate::ip::{IpAddresses, is_own_datagram};
 use crate::mutant::{Mutant, planted};
 use crate::{Batch, DropReason, Instant, PacketBuf, Peer};
 
-/// A peer whose data may be moved by a data plane: threads that seal and open with the handles of its sessions.
+/// A peer that supports a data plane: threads that seal and open packets with handles of the peer's sessions.
 ///
-/// # How to drive one
+/// # Usage
 ///
-/// After every turn and every call of [`take_notices`](Self::take_notices): if
-/// [`generation`](Self::generation) has changed, give [`data_paths`](Self::data_paths) to all threads, *before* what the
-/// turn has put out is sent. A thread looks at the paths that it uses *after* it has received a datagram: so none comes
-/// under an index that the thread does not know yet. It uses no paths for longer than one batch, and holds none while it
-/// waits: the keys in them are erased with the last one that holds them.
+/// Check [`generation`](Self::generation) after every turn and after every call of
+/// [`take_notices`](Self::take_notices). If the value has changed, give [`data_paths`](Self::data_paths) to
+/// all threads *before* the output of that turn is sent. A thread must read the current paths *after* it has
+/// received a datagram. So no datagram arrives with an index that the thread does not know yet. A thread must
+/// not use a snapshot for longer than one batch, and must hold none while it waits: the keys in a snapshot
+/// are erased when the last reference is dropped.
 pub trait DataPeer: Peer {
-    /// Changes whenever [`data_paths`](Self::data_paths) would give something else.
+    /// Version number of the snapshot. It changes whenever [`data_paths`](Self::data_paths) would return a
+    /// different result.
     fn generation(&self) -> u64;
 
-    /// All sessions as they are now. From the first call on, the peer expects that its data is moved by others: it asks to
-    /// be woken at least every [`PROBE_AFTER`](super::PROBE_AFTER), to see what they have noted.
+    /// Returns a snapshot of all sessions. After the first call the peer assumes that a data plane is
+    /// attached: it asks to be woken at least every [`PROBE_AFTER`](super::PROBE_AFTER) to read the activity
+    /// that the threads have recorded.
     fn data_paths(&mut self) -> DataPaths;
 
-    /// Deals with what the data plane has opened and may not decide. What follows from it is appended to `output`.
+    /// Handles the notices of the data plane. Resulting datagrams, packets and events are appended to
+    /// `output`.
     fn take_notices(&mut self, now: Instant, notices: &mut Vec<Notice>, output: &mut Batch);
 }
 
-/// Something that was opened outside the state machine and matters to it. Told twice or late, it does no harm.
+/// A datagram that the data plane has opened and that the state machine must know about. A notice may arrive
+/// late or twice without harm.
 #[derive(Debug)]
 pub struct Notice {
-    /// The index under which it came.
+    /// Receiver index of the datagram.
     pub index: u32,
-    /// Where it came from.
+    /// Source address of the datagram.
     pub remote: SocketAddr,
-    /// Its counter.
+    /// Counter of the datagram.
     pub counter: u64,
-    /// Whether that was above every earlier one.
+    /// True if the counter is higher than every earlier one.
     pub is_newest: bool,
-    /// The session message that it was; `None` for an IP packet, which has been dealt with.
+    /// The session message in the datagram. `None` for an IP packet, which the data plane has already
+    /// delivered.
     pub message: Option<PacketBuf>,
 }
 
-/// Which key of a session a datagram belongs to.
+/// The key of a session to which a datagram belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyAge {
-    /// The one before the last change, for as long as late datagrams may come.
+    /// The key before the last rekey, kept for a while for late datagrams.
     Previous,
-    /// The one in use.
+    /// The key in use.
     Current,
-    /// The one that comes into use with the first datagram under it.
+    /// The next key. It comes into use with the first datagram sealed under it.
     Next,
 }
 
-/// One session, as it was when the snapshot was made.
+/// Snapshot of one session.
 pub struct DataPath {
     pub(super) sealer: Arc<Sealer>,
-    /// With the end of its time.
+    /// With the time until which it may be used.
     pub(super) previous: Option<(Arc<Opener>, Instant)>,
     pub(super) current: Arc<Opener>,
     pub(super) next: Option<Arc<Opener>>,
-    /// When none of the keys may be used any more.
+    /// Time after which none of the keys may be used.
     pub(super) expiry: Instant,
     pub(super) remote: SocketAddr,
     pub(super) mtu: usize,
     pub(super) signs: Arc<Signs>,
-    /// Whether data may be carried. What comes for a session that is not so far is for the peer.
+    /// True if the session may carry data. Until then its datagrams go to the peer.
     pub(super) is_live: bool,
-    /// The inner addresses that are the session's own; a client takes packets from any.
+    /// The session's inner addresses. Empty on a client, which accepts packets from any address.
     pub(super) addresses: Vec<IpAddr>,
 }
 
 impl DataPath {
-    /// Where its datagrams go to.
+    /// The address that the session's datagrams are sent to.
     #[must_use]
     pub const fn remote(&self) -> SocketAddr {
         self.remote
     }
 
-    /// Seals the packet of `packet_len` bytes that lies in `frame` behind room for the header
-    /// ([`HEADER_LEN`](super::HEADER_LEN) bytes); gives the length of the datagram that `frame` begins with then.
+    /// Seals the packet of `packet_len` bytes in `frame`. The packet starts after
+    /// [`HEADER_LEN`](super::HEADER_LEN) bytes of room for the header. Afterwards `frame` begins with the
+    /// datagram. Returns its length.
     ///
     /// # Errors
     ///
-    /// Why the packet is to be dropped.
+    /// The reason to drop the packet.
     #[inline]
     pub fn seal(&self, now: Instant, frame: &mut [u8], packet_len: usize) -> Result<usize, DropReason> {
         if !self.is_live {
@@ -110,11 +118,11 @@ impl DataPath {
         sealed.map(|(len, _)| len).map_err(super::SealError::reason)
     }
 
-    /// Opens a datagram where it lies, and gives where in it the body is.
+    /// Opens a datagram in place and returns the range of its body.
     ///
     /// # Errors
     ///
-    /// Why the datagram is to be dropped; its bytes are unspecified then.
+    /// The reason to drop the datagram. Its bytes are unspecified then.
     #[inline]
     pub fn open(
         &self,
@@ -134,7 +142,8 @@ impl DataPath {
         opener.open_in(datagram).map_err(OpenError::reason)
     }
 
-    /// What the peer has to be told of a datagram from `remote`, if anything. `message` is its body if that is one.
+    /// Returns a notice if the peer must know about a datagram from `remote`. `message` is the body if it is
+    /// a session message.
     #[must_use]
     pub fn notice(
         &self,
@@ -160,30 +169,33 @@ impl DataPath {
         })
     }
 
-    /// Notes that `packets` of `bytes` in all are being sent now: to be said before they leave.
+    /// Records that `packets` packets of `bytes` bytes in total are about to be sent. Call it before they
+    /// leave.
     pub fn sending(&self, now: Instant, packets: u64, bytes: u64) {
         self.signs.sending(now);
         self.signs.count_out(packets, bytes);
     }
 
-    /// Notes that something has been opened, and that `packets` of `bytes` in all were taken of it.
+    /// Records that a datagram was opened and that `packets` packets of `bytes` bytes in total were
+    /// delivered.
     pub fn heard(&self, now: Instant, packets: u64, bytes: u64) {
         self.signs.heard(now);
         self.signs.count_in(packets, bytes);
     }
 
-    /// A number that a data plane has left with the session, and finds again in every later snapshot of it; 0 at first.
+    /// A number that the data plane stores with the session. Every later snapshot returns the same number.
+    /// Initially 0.
     #[must_use]
     pub fn slip(&self) -> u32 {
         self.signs.slip()
     }
 
-    /// Leaves another number.
+    /// Stores another number with the session.
     pub fn put_slip(&self, number: u32) {
         self.signs.put_slip(number);
     }
 
-    /// The indices of its openers.
+    /// The receiver indices of its openers.
     fn indices(&self) -> impl Iterator<Item = (u32, KeyAge)> {
         let previous = self.previous.as_ref().map(|(opener, _)| opener);
         [
@@ -196,7 +208,7 @@ impl DataPath {
     }
 }
 
-/// Never shows keys.
+/// Does not print keys.
 impl fmt::Debug for DataPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DataPath")
@@ -207,42 +219,42 @@ impl fmt::Debug for DataPath {
     }
 }
 
-/// Which side of the tunnel this is.
+/// The side of the tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
-    /// There is one session at most, and all packets go there.
+    /// At most one session, which all packets use.
     Client,
-    /// Packets go to the session that owns their destination.
+    /// A packet goes to the session that owns its destination address.
     Server {
-        /// Whether clients may not reach each other.
+        /// True if clients may not reach each other.
         isolates: bool,
     },
 }
 
-/// All sessions of a peer, as they were when the snapshot was made.
+/// Snapshot of all sessions of a peer.
 #[derive(Debug)]
 pub struct DataPaths {
     side: Side,
     paths: Vec<Arc<DataPath>>,
-    /// In ascending order. `None`: for the peer.
+    /// Sorted by index. `None`: the datagram goes to the peer.
     by_index: Vec<(u32, Option<(usize, KeyAge)>)>,
-    /// In ascending order.
+    /// Sorted by address.
     by_address: Vec<(IpAddr, usize)>,
 }
 
-/// What is to be done with a datagram.
+/// The decision about an incoming datagram.
 #[derive(Debug)]
 pub enum Incoming<'a> {
-    /// To be opened with this key of this session.
+    /// Open it with this key of this session.
     Data(&'a DataPath, KeyAge),
-    /// For the peer, as it came.
+    /// Give it to the peer unchanged.
     Peer,
-    /// To be dropped.
+    /// Drop it.
     Drop(DropReason),
 }
 
 impl DataPaths {
-    /// Those of these sessions. What comes for one of `pending`, indices of logins under way, is for the peer.
+    /// A snapshot of `paths`. Datagrams with an index in `pending`, the logins in progress, go to the peer.
     pub(super) fn new(side: Side, paths: Vec<Arc<DataPath>>, pending: impl IntoIterator<Item = u32>) -> Self {
         let mut by_index: Vec<_> = pending.into_iter().map(|index| (index, None)).collect();
         let mut by_address = Vec::new();
@@ -263,29 +275,29 @@ impl DataPaths {
         }
     }
 
-    /// The paths of a peer without sessions, which carry nothing.
+    /// The snapshot of a peer without sessions. It carries nothing.
     #[must_use]
     pub fn none() -> Self {
         Self::new(Side::Client, Vec::new(), [])
     }
 
-    /// How many sessions there are.
+    /// Number of sessions.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.paths.len()
     }
 
-    /// Whether there is no session.
+    /// True if there is no session.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.paths.is_empty()
     }
 
-    /// The session that an IP packet from the inner network goes to.
+    /// Returns the session for an IP packet from the inner network.
     ///
     /// # Errors
     ///
-    /// Why the packet is to be dropped.
+    /// The reason to drop the packet.
     #[inline]
     pub fn route(&self, packet: &[u8]) -> Result<&DataPath, DropReason> {
         let addresses = IpAddresses::read(packet).ok_or(DropReason::NotIp)?;
@@ -303,7 +315,7 @@ impl DataPaths {
         Ok(path)
     }
 
-    /// What is to be done with a datagram from the outer network.
+    /// Decides about a datagram from the outer network.
     #[inline]
     #[must_use]
     pub fn sort(&self, datagram: &[u8]) -> Incoming<'_> {
@@ -339,11 +351,11 @@ impl DataPaths {
         }
     }
 
-    /// Whether an IP packet that came through `path` may go on to the inner network.
+    /// Checks that an IP packet received through `path` may enter the inner network.
     ///
     /// # Errors
     ///
-    /// Why the packet is to be dropped.
+    /// The reason to drop the packet.
     #[inline]
     pub fn admit(&self, path: &DataPath, packet: &[u8]) -> Result<(), DropReason> {
         let addresses = IpAddresses::read(packet).ok_or(DropReason::NotIp)?;
@@ -365,8 +377,8 @@ impl DataPaths {
     }
 }
 
-/// Whether a packet from a session that owns the addresses `own` may enter the inner network: it must come from one of
-/// them, and not go where `is_forbidden`.
+/// Checks that a packet of a session with the addresses `own` may enter the inner network. Its source must be
+/// one of them, and its destination must not be forbidden.
 pub(super) fn may_enter(
     own: &[IpAddr],
     packet: IpAddresses,

@@ -1,4 +1,4 @@
-//! The keys of a session, epoch after epoch: which are in use, which are coming, which are going.
+//! The epochs of a session: previous, current and next keys.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -17,28 +17,28 @@ use crate::aead::Cipher;
 use crate::mutant::{Mutant, planted};
 use crate::{DropReason, Instant, PacketBuf};
 
-/// How long the keys of an epoch are good for.
+/// Maximum age of the keys of an epoch.
 pub const REJECT_AFTER: Duration = Duration::from_secs(180);
-/// How long what was sealed before a rekey is still opened after it.
+/// Time after a rekey during which datagrams sealed before it are still opened.
 pub const KEEP_PREVIOUS: Duration = Duration::from_secs(10);
 
-/// Which end of the tunnel this is: the client seals with the keys that the server opens with.
+/// The end of the tunnel. The client seals with the keys that the server opens with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     Client,
     Server,
 }
 
-/// The receiver indices of one epoch: what the other side puts into nonces, and what this side does.
+/// The receiver indices of one epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Indices {
-    /// Chosen by this side, found in what it receives.
+    /// Chosen by this side. It is in the datagrams that this side receives.
     pub(super) ours: u32,
-    /// Chosen by the other side.
+    /// Chosen by the peer. It is in the datagrams that this side sends.
     pub(super) theirs: u32,
 }
 
-/// The two handles of one epoch. A data plane may hold them as well.
+/// The two handles of one epoch. A data plane may hold them too.
 struct Epoch {
     sealer: Arc<Sealer>,
     opener: Arc<Opener>,
@@ -57,16 +57,17 @@ impl Epoch {
     }
 }
 
-/// A rekey that is under way.
+/// A rekey in progress.
 enum Rekey {
-    /// The client has asked.
+    /// The client has sent its request.
     Asked {
         index: u32,
         cipher: Cipher,
         ephemeral: Ephemeral,
         json: Vec<u8>,
     },
-    /// The server has answered, and opens under the next epoch, but does not seal under it before the client has.
+    /// The server has answered. It opens datagrams of the next epoch, but seals under that epoch only after
+    /// the client has done so.
     Answered {
         index: u32,
         pk: [u8; 32],
@@ -76,31 +77,31 @@ enum Rekey {
     },
 }
 
-/// All epochs of a session that still matter.
+/// All epochs of a session that are still in use.
 pub(super) struct Epochs {
     role: Role,
     number: u32,
     began: Instant,
     current: Epoch,
-    /// Secret from which the next epoch grows.
+    /// The secret from which the next epoch is derived.
     next: Next,
     previous: Option<(Arc<Opener>, Instant)>,
     rekey: Option<Rekey>,
-    /// Changes with the handles.
+    /// Changes whenever the handles change.
     revision: u32,
 }
 
-/// What a datagram has shown that was opened.
+/// Result of opening a datagram.
 #[derive(Clone, Copy)]
 pub(super) struct Seen {
-    /// Its counter is above every earlier one, in the newest epoch: the peer is where it came from.
+    /// Its counter is higher than every earlier one in the newest epoch. So the peer's address is its source.
     pub(super) newest: bool,
-    /// It was the first one under the next epoch, which is the current one now.
+    /// It was the first datagram under the next epoch, which has now become the current one.
     pub(super) switched: bool,
 }
 
 impl Epochs {
-    /// Epoch 0, from the keys of a login. Its cipher is the one that everybody has.
+    /// Epoch 0, from the keys of a login. It uses the default cipher, which every peer supports.
     pub(super) fn new(role: Role, chain: Chain, indices: Indices, now: Instant) -> Self {
         let (keys, next) = chain.epoch(0);
         Self {
@@ -115,27 +116,27 @@ impl Epochs {
         }
     }
 
-    /// Changes whenever there is another handle to seal or to open with, or one less.
+    /// Changes whenever a handle to seal or to open with is added or removed.
     pub(super) const fn revision(&self) -> u32 {
         self.revision
     }
 
-    /// The number of the epoch that is sealed under.
+    /// Number of the current epoch.
     pub(super) const fn number(&self) -> u32 {
         self.number
     }
 
-    /// The cipher that is sealed with.
+    /// Cipher of the current epoch.
     pub(super) fn cipher(&self) -> Cipher {
         self.current.sealer.cipher()
     }
 
-    /// Since when the present keys are used.
+    /// Time since which the current keys are in use.
     pub(super) const fn began(&self) -> Instant {
         self.began
     }
 
-    /// When the present keys become too old to be used.
+    /// Time at which the current keys become too old to use.
     pub(super) fn expiry(&self) -> Instant {
         let after = if planted(Mutant::KeysForEver) {
             Duration::MAX
@@ -145,22 +146,22 @@ impl Epochs {
         self.began.saturating_add(after)
     }
 
-    /// Whether the present keys are too old to be used.
+    /// Returns true if the current keys are too old to use.
     pub(super) fn are_expired(&self, now: Instant) -> bool {
         now >= self.expiry()
     }
 
-    /// Whether one of the present keys has sealed so much that it must be changed.
+    /// Returns true if one of the current keys has sealed so many messages that it must be replaced.
     pub(super) fn are_worn(&self) -> bool {
         self.current.sealer.is_worn() || self.current.opener.is_worn()
     }
 
-    /// Whether a rekey waits for its answer (client).
+    /// Returns true if a rekey request waits for its answer (client).
     pub(super) const fn is_asking(&self) -> bool {
         matches!(self.rekey, Some(Rekey::Asked { .. }))
     }
 
-    /// The indices under which datagrams are opened: previous, current, next.
+    /// The indices of datagrams that can be opened: previous, current, next.
     pub(super) fn open_indices(&self) -> [Option<u32>; 3] {
         let next = match &self.rekey {
             Some(Rekey::Answered { epoch, .. }) => Some(epoch.opener.index()),
@@ -171,12 +172,12 @@ impl Epochs {
         [previous, Some(self.current.opener.index()), next]
     }
 
-    /// When the previous key is forgotten.
+    /// Time at which the previous key is erased.
     pub(super) fn previous_until(&self) -> Option<Instant> {
         self.previous.as_ref().map(|(_, until)| *until)
     }
 
-    /// Forgets the previous key if its time is over.
+    /// Erases the previous key if its time is over.
     pub(super) fn forget_previous(&mut self, now: Instant) {
         if self.previous_until().is_some_and(|until| now >= until) {
             self.previous = None;
@@ -189,17 +190,17 @@ impl Epochs {
         &self.current.sealer
     }
 
-    /// The handle to open with, once something has been sealed under the present keys of the other side.
+    /// The handle to open datagrams of the current epoch with.
     pub(super) const fn opener(&self) -> &Arc<Opener> {
         &self.current.opener
     }
 
-    /// The handle for what was sealed before the last change of keys, with the end of its time.
+    /// The handle for datagrams sealed before the last rekey, and the time until which it may be used.
     pub(super) const fn previous_opener(&self) -> Option<&(Arc<Opener>, Instant)> {
         self.previous.as_ref()
     }
 
-    /// The handle for what will be sealed after the next change of keys (server).
+    /// The handle for datagrams sealed after the pending rekey (server).
     pub(super) fn next_opener(&self) -> Option<&Arc<Opener>> {
         match &self.rekey {
             Some(Rekey::Answered { epoch, .. }) => Some(&epoch.opener),
@@ -207,7 +208,7 @@ impl Epochs {
         }
     }
 
-    /// Takes note of a datagram that was opened elsewhere, under the key of this index.
+    /// Records a datagram that a data plane has opened with the key of `index`.
     pub(super) fn note(&mut self, now: Instant, index: u32, newest: bool) -> Result<Seen, DropReason> {
         self.forget_previous(now);
         if self.are_expired(now) {
@@ -229,11 +230,11 @@ impl Epochs {
         })
     }
 
-    /// Opens a datagram where it lies, under whichever of the epochs its index belongs to.
+    /// Opens a datagram in place, under the epoch of its index.
     pub(super) fn open(&mut self, now: Instant, buf: &mut PacketBuf) -> Result<(Opened, Seen), DropReason> {
         self.forget_previous(now);
         let (index, _) = session_header(buf).ok_or(DropReason::NotEnoughData)?;
-        // The session is over, whether or not a timer has said so yet: no other epoch brings it back.
+        // The session is over, even if no timer has run yet. No other epoch revives it.
         if self.are_expired(now) {
             return Err(DropReason::KeyExpired);
         }
@@ -258,8 +259,8 @@ impl Epochs {
         Ok((opened, Seen { newest, switched }))
     }
 
-    /// The client's request for the next epoch: the same while it is unanswered. `index` is what the server shall put
-    /// into its nonces then, `cipher` what the client would like.
+    /// The client's rekey request. It stays the same until it is answered. `index` is the receiver index for
+    /// the server's datagrams in the next epoch. `cipher` is the cipher that the client prefers.
     pub(super) fn ask(&mut self, index: u32, cipher: Cipher, rng: &mut (impl RngCore + CryptoRng)) -> &[u8] {
         if !self.is_asking() {
             let ephemeral = Ephemeral::new(rng);
@@ -283,7 +284,7 @@ impl Epochs {
         }
     }
 
-    /// Takes the server's answer (client): the next epoch is the current one then.
+    /// Handles the server's answer (client). The next epoch becomes the current one.
     pub(super) fn answered(&mut self, now: Instant, new: &NewKey, json: &[u8]) -> Result<(), DropReason> {
         if Some(new.n) != self.number.checked_add(1) {
             return Err(DropReason::Unexpected);
@@ -297,7 +298,7 @@ impl Epochs {
         else {
             return Err(DropReason::Unexpected);
         };
-        // The server grants the wish or stays with what everybody has.
+        // The server agrees to the preferred cipher or keeps the default.
         if ![*wish, Cipher::default()].contains(&new.cipher) && !planted(Mutant::AnyCipherTaken) {
             return Err(DropReason::Unexpected);
         }
@@ -312,10 +313,10 @@ impl Epochs {
         Ok(())
     }
 
-    /// Takes the client's request (server) and gives the answer: the same one to the same request.
+    /// Handles the client's request (server) and returns the answer. The same request gets the same answer.
     ///
-    /// Another key replaces the rekey that is pending. `new_index` is what the client shall put into its nonces, `cipher`
-    /// what the server would like.
+    /// A request with another key replaces the pending rekey. `new_index` is the receiver index for the
+    /// client's datagrams. `cipher` is the cipher that the server prefers.
     pub(super) fn answer(
         &mut self,
         asked: &NewKey,
@@ -393,7 +394,7 @@ impl Epochs {
 }
 
 impl OpenError {
-    /// Under which reason the datagram is counted.
+    /// The drop reason under which the datagram is counted.
     pub(super) const fn reason(self) -> DropReason {
         match self {
             Self::Malformed => DropReason::NotEnoughData,
@@ -406,7 +407,7 @@ impl OpenError {
     }
 }
 
-/// Numbers only: the rest is keys.
+/// Prints numbers only, because the rest is keys.
 impl fmt::Debug for Epochs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Epochs")

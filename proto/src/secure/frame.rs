@@ -1,14 +1,17 @@
-//! Control datagrams: JSON before there is a session, padded to one length and sealed under the pre-shared key's keys.
+//! Control datagrams: JSON messages before there is a session, padded and sealed with keys derived from the
+//! pre-shared key.
 //!
-//! `code (1) | nonce (12) | ciphertext | tag (16)`, 1200 bytes in all; the code is the associated data. One length
-//! for all of them says nothing about what is inside, and keeps every answer as short as what was asked.
+//! The layout is `code (1) | nonce (12) | ciphertext | tag (16)`, 1200 bytes in total. The code is the
+//! associated data. All control datagrams have the same length. So the length reveals nothing about the
+//! content, and no answer is longer than its request.
 
 use super::Code;
 use crate::PacketBuf;
 use crate::aead::{Aead, NONCE_LEN, TAG_LEN};
 use crate::mutant::{Mutant, planted};
 
-/// Length of every control datagram in bytes. Fits IPv6's smallest MTU of 1280 with its headers (40 and 8).
+/// Length of every control datagram in bytes. With its headers (40 and 8 bytes) it fits IPv6's minimum MTU of
+/// 1280.
 pub const CONTROL_LEN: usize = 1200;
 /// Bytes that sealing adds to a body: code, nonce and tag.
 pub const OVERHEAD: usize = HEADER_LEN + TAG_LEN;
@@ -18,20 +21,21 @@ pub(crate) const CONTROL_BODY_LEN: usize = CONTROL_LEN - OVERHEAD;
 /// Bytes of a datagram before its body: code and nonce.
 pub const HEADER_LEN: usize = 1 + NONCE_LEN;
 
-/// Why a control datagram was not opened.
+/// Reason why a control datagram was not opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FrameError {
-    /// It is not [`CONTROL_LEN`] bytes long; nothing was decrypted.
+    /// The length is not [`CONTROL_LEN`]. Nothing was decrypted.
     WrongLength,
-    /// Its first byte is not the code that this side takes; nothing was decrypted.
+    /// The first byte is not the code that this side accepts. Nothing was decrypted.
     WrongCode,
-    /// The tag does not fit: another key, or changed on the way.
+    /// The tag is wrong: another key was used, or the datagram was changed in transit.
     AuthenticationFailed,
 }
 
-/// Makes a control datagram of `json`, with spaces behind it. `nonce` must be random: the key is everybody's.
+/// Seals `json`, padded with spaces, as a control datagram. `nonce` must be random, because all clients share
+/// the key.
 ///
-/// `None` if `json` is longer than [`CONTROL_BODY_LEN`], or if `code` is none of control.
+/// `None` if `json` is longer than [`CONTROL_BODY_LEN`], or if `code` is not a control code.
 pub(crate) fn seal_control<A: Aead>(
     aead: &A,
     code: Code,
@@ -47,7 +51,7 @@ pub(crate) fn seal_control<A: Aead>(
     seal(aead, code, nonce, &mut buf).then_some(buf)
 }
 
-/// Opens the control datagram in `buf`: afterwards `buf` is JSON and its padding.
+/// Opens the control datagram in `buf`. Afterwards `buf` is the JSON with its padding.
 ///
 /// # Errors
 ///
@@ -66,9 +70,9 @@ pub(crate) fn open_control<A: Aead>(aead: &A, code: Code, buf: &mut PacketBuf) -
     }
 }
 
-/// Receiver index and counter of a session datagram, as it claims them.
+/// Reads the receiver index and the counter of a session datagram. They are not authenticated yet.
 ///
-/// `None` if `buf` is no session datagram: another code, too short, or an index of 0, which nobody has.
+/// `None` if `buf` is not a session datagram: another code, too short, or index 0, which is never assigned.
 pub(crate) fn session_header(buf: &[u8]) -> Option<(u32, u64)> {
     if buf.len() < OVERHEAD {
         return None;
@@ -80,14 +84,14 @@ pub(crate) fn session_header(buf: &[u8]) -> Option<(u32, u64)> {
     (*code == Code::Session.byte() && index != 0).then_some((index, counter))
 }
 
-/// The nonce of a session datagram: index and counter, so that it never repeats under one key.
+/// The nonce of a session datagram: index and counter. It never repeats under one key.
 pub(super) const fn session_nonce(index: u32, counter: u64) -> [u8; NONCE_LEN] {
     let [i0, i1, i2, i3] = index.to_be_bytes();
     let [c0, c1, c2, c3, c4, c5, c6, c7] = counter.to_be_bytes();
     [i0, i1, i2, i3, c0, c1, c2, c3, c4, c5, c6, c7]
 }
 
-/// What is authenticated beside the body: the code.
+/// The associated data: the code.
 fn associated(code: &[u8; 1]) -> &[u8] {
     if planted(Mutant::HeaderUnauthenticated) {
         &[]
@@ -96,7 +100,7 @@ fn associated(code: &[u8; 1]) -> &[u8] {
     }
 }
 
-/// Makes `buf` at least `len` bytes long; the new ones are `filler`.
+/// Makes `buf` at least `len` bytes long. New bytes are set to `filler`.
 pub(super) fn pad(buf: &mut PacketBuf, len: usize, filler: u8) {
     let before = buf.len();
     if before < len {
@@ -107,15 +111,15 @@ pub(super) fn pad(buf: &mut PacketBuf, len: usize, filler: u8) {
     }
 }
 
-/// Seals the body in `buf` where it lies: afterwards `buf` is the datagram. Whether it could be.
+/// Seals the body in `buf` in place. Afterwards `buf` is the datagram. Returns true on success.
 pub(super) fn seal<A: Aead>(aead: &A, code: Code, nonce: [u8; NONCE_LEN], buf: &mut PacketBuf) -> bool {
     buf.append(&[0; TAG_LEN]);
     buf.prepend(&[0; HEADER_LEN]);
     seal_framed(aead, code, nonce, buf)
 }
 
-/// Seals the body that lies in `frame` behind room for the header and before room for the tag: afterwards `frame` is the
-/// datagram. Whether it could be.
+/// Seals the body in `frame` in place. There must be room for the header before it and for the tag after it.
+/// Afterwards `frame` is the datagram. Returns true on success.
 pub(super) fn seal_framed<A: Aead>(aead: &A, code: Code, nonce: [u8; NONCE_LEN], frame: &mut [u8]) -> bool {
     let Some((header, rest)) = frame.split_first_chunk_mut::<HEADER_LEN>() else {
         return false;
@@ -133,7 +137,7 @@ pub(super) fn seal_framed<A: Aead>(aead: &A, code: Code, nonce: [u8; NONCE_LEN],
     true
 }
 
-/// Opens the datagram in `buf` where it lies: afterwards `buf` is the body. Whether it is authentic.
+/// Opens the datagram in `buf` in place. Afterwards `buf` is the body. Returns true if it is authentic.
 pub(super) fn open<A: Aead>(aead: &A, code: Code, buf: &mut PacketBuf) -> bool {
     let Some(body_len) = open_framed(aead, code, buf) else {
         return false;
@@ -143,8 +147,8 @@ pub(super) fn open<A: Aead>(aead: &A, code: Code, buf: &mut PacketBuf) -> bool {
     true
 }
 
-/// Opens a datagram where it lies: its body is behind the header then, and so many bytes long. `None` if it is not
-/// authentic.
+/// Opens a datagram in place and returns the length of the body, which follows the header. `None` if it is
+/// not authentic.
 pub(super) fn open_framed<A: Aead>(aead: &A, code: Code, datagram: &mut [u8]) -> Option<usize> {
     let (header, rest) = datagram.split_first_chunk_mut::<HEADER_LEN>()?;
     let [_, nonce @ ..] = *header;
@@ -167,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_control_datagram_is_1200_bytes_whatever_it_says() {
+    fn every_control_datagram_is_1200_bytes_long() {
         for json in [&b""[..], b"{}", &[b'x'; CONTROL_BODY_LEN]] {
             let mut buf = seal_control(&aead(), Code::Up, [9; NONCE_LEN], json).unwrap();
             assert_eq!(buf.len(), 1200);
@@ -178,9 +182,9 @@ mod tests {
         }
     }
 
-    /// What another implementation (Python's `cryptography`, which is OpenSSL) makes of the same.
+    /// The expected bytes come from another implementation (Python's `cryptography`, which is OpenSSL).
     #[test]
-    fn a_control_datagram_is_that_of_another_implementation() {
+    fn a_control_datagram_matches_that_of_another_implementation() {
         let key = core::array::from_fn(|n| n as u8);
         let aead = Portable::new(Cipher::ChaCha20Poly1305, &key);
         let buf = seal_control(&aead, Code::Up, [9; NONCE_LEN], b"{\"v\":2}").unwrap();
@@ -202,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn another_length_or_code_is_refused_before_decryption() {
+    fn a_wrong_length_or_code_is_rejected_before_decryption() {
         for len in [0, 1, 29, 1199, 1201, 65_507] {
             let mut buf = sealed(Code::Up);
             buf.resize(len);
@@ -223,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_is_authenticated_the_code_too() {
+    fn every_byte_including_the_code_is_authenticated() {
         for n in (0..60).chain(1140..CONTROL_LEN) {
             let mut buf = sealed(Code::Up);
             buf[n] ^= 1;
@@ -238,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn the_header_of_a_session_is_index_and_counter() {
+    fn a_session_header_consists_of_index_and_counter() {
         let mut datagram = [0; OVERHEAD];
         datagram[0] = 3;
         datagram[1..13].copy_from_slice(&session_nonce(0x0102_0304, 0x0506_0708_090a_0b0c));

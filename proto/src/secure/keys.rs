@@ -1,7 +1,7 @@
-//! From the session key of a login to the keys of each epoch, and from one epoch to the next.
+//! The key schedule: from the session key of a login to the keys of each epoch.
 //!
-//! All of it is HKDF (RFC 5869) with SHA-512. What leaves this file is erased when dropped; the inner state of the
-//! hash is not, because the crates of this generation do not erase it.
+//! All derivations are HKDF (RFC 5869) with SHA-512. Values that leave this file are erased when dropped. The
+//! inner state of the hash is not erased, because the hash crates do not support it.
 
 use core::fmt;
 
@@ -15,7 +15,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use crate::aead::KEY_LEN;
 use crate::mutant::{Mutant, planted};
 
-/// Length of what SHA-512 and so HKDF-Extract put out, in bytes.
+/// Output length of SHA-512 and therefore of HKDF-Extract, in bytes.
 const HASH_LEN: usize = 64;
 /// Length of an X25519 secret, a public key and a shared secret in bytes (RFC 7748, section 5).
 const X25519_LEN: usize = 32;
@@ -35,7 +35,7 @@ pub(super) fn extract(salt: &[u8], ikm: &[&[u8]]) -> Zeroizing<[u8; HASH_LEN]> {
 /// HKDF-Expand (RFC 5869, section 2.3) with the concatenated `info`.
 #[expect(
     clippy::expect_used,
-    reason = "the lengths are constants, of 255 hashes at the most"
+    reason = "the lengths are constants of at most 255 hashes"
 )]
 pub(super) fn expand<const N: usize>(prk: &[u8; HASH_LEN], info: &[&[u8]]) -> Zeroizing<[u8; N]> {
     const { assert!(N <= 255 * HASH_LEN) };
@@ -49,7 +49,7 @@ fn fill(prk: &[u8; HASH_LEN], info: &[&[u8]], out: &mut [u8]) -> Result<(), Inva
     hkdf.expand_multi_info(info, out)
 }
 
-/// `chain_e`: what the keys of epoch e come from. Gone once they are made.
+/// `chain_e`: the secret from which the keys of epoch e are derived. It is erased after that.
 pub(crate) struct Chain(Zeroizing<[u8; HASH_LEN]>);
 
 impl Chain {
@@ -63,7 +63,7 @@ impl Chain {
         Self(extract(mix, &[session_key]))
     }
 
-    /// The keys of epoch `e`, and what the chain goes on from. The chain itself is erased.
+    /// The keys of epoch `e`, and the secret for the next epoch. The chain itself is erased.
     pub(crate) fn epoch(self, e: u32) -> (EpochKeys, Next) {
         let e = e.to_be_bytes();
         let keys = EpochKeys {
@@ -104,11 +104,12 @@ impl fmt::Debug for EpochKeys {
     }
 }
 
-/// `next_e`: what epoch e + 1 comes from, together with a Diffie-Hellman secret. Nothing of epoch e follows from it.
+/// `next_e`: the secret from which epoch e + 1 is derived, together with a Diffie-Hellman secret. It reveals
+/// nothing about epoch e.
 pub(crate) struct Next(Zeroizing<[u8; HASH_LEN]>);
 
 impl Next {
-    /// `chain_{e+1}`. Not consumed: a rekey may be answered and then be replaced by another.
+    /// `chain_{e+1}`. Takes `&self`, because a rekey may be answered and then be replaced by another.
     pub(crate) fn chain(&self, dh: &[u8; X25519_LEN], transcript: &[u8; HASH_LEN]) -> Chain {
         let salt = if planted(Mutant::ChainBroken) {
             &[0; HASH_LEN]
@@ -135,8 +136,8 @@ impl fmt::Debug for Next {
     }
 }
 
-/// SHA-512 over both messages of a rekey as they were sent, without padding. Both are JSON objects, so that no other
-/// pair has the same concatenation.
+/// SHA-512 over both messages of a rekey as sent, without padding. Both are JSON objects, so no other pair
+/// has the same concatenation.
 pub(crate) fn transcript(rekey_json: &[u8], rekeyed_json: &[u8]) -> [u8; HASH_LEN] {
     Sha512::new()
         .chain_update(rekey_json)
@@ -145,7 +146,7 @@ pub(crate) fn transcript(rekey_json: &[u8], rekeyed_json: &[u8]) -> [u8; HASH_LE
         .into()
 }
 
-/// One side's X25519 secret for one rekey (RFC 7748, section 6.1). Erased when dropped.
+/// X25519 secret of one side for one rekey (RFC 7748, section 6.1). Erased when dropped.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub(crate) struct Ephemeral([u8; X25519_LEN]);
 
@@ -156,13 +157,13 @@ impl Ephemeral {
         secret
     }
 
-    /// What the other side gets.
+    /// The public key for the peer.
     pub(crate) fn public(&self) -> [u8; X25519_LEN] {
         x25519(self.0, X25519_BASEPOINT_BYTES)
     }
 
-    /// The shared secret, or `None` if it is all zero: `theirs` is a point of small order then, which would make the
-    /// secret the same for everyone (RFC 7748, section 6.1).
+    /// The shared secret. `None` if it is all zero: `theirs` is then a point of small order, with which every
+    /// secret would give the same result (RFC 7748, section 6.1).
     pub(crate) fn agree(&self, theirs: &[u8; X25519_LEN]) -> Option<Zeroizing<[u8; X25519_LEN]>> {
         let shared = Zeroizing::new(x25519(self.0, *theirs));
         let is_zero: bool = shared.ct_eq(&[0; X25519_LEN]).into();

@@ -1,4 +1,4 @@
-//! The name of a user, checked once so that nothing behind it has to.
+//! User names. A name is validated once, when it is created.
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
@@ -6,19 +6,20 @@ use core::error::Error;
 use core::fmt;
 use core::str::FromStr;
 
-/// Longest login in bytes.
+/// Longest user name in bytes.
 pub const MAX_LOGIN_LEN: usize = 64;
 
-/// The name of a user: 1 to 64 of `a` to `z`, `0` to `9`, `.`, `_`, `@` and `-`. Compared byte by byte.
+/// A user name: 1 to 64 characters of `a` to `z`, `0` to `9`, `.`, `_`, `@` and `-`. Names are compared byte
+/// by byte.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Login(String);
 
 impl Login {
-    /// Takes a name.
+    /// Creates a user name.
     ///
     /// # Errors
     ///
-    /// [`LoginError`] if it is no login.
+    /// [`LoginError`] if `name` is not a valid user name.
     pub fn new(name: &str) -> Result<Self, LoginError> {
         if name.is_empty() || name.len() > MAX_LOGIN_LEN {
             return Err(LoginError::Length(name.len()));
@@ -60,7 +61,7 @@ impl fmt::Debug for Login {
     }
 }
 
-/// Why a text is no login.
+/// Reason why a text is not a valid user name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoginError {
     /// It has this many bytes instead of 1 to [`MAX_LOGIN_LEN`].
@@ -72,9 +73,12 @@ pub enum LoginError {
 impl fmt::Display for LoginError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Length(len) => write!(f, "a login has 1 to {MAX_LOGIN_LEN} bytes, not {len}"),
+            Self::Length(len) => write!(f, "a user name has 1 to {MAX_LOGIN_LEN} bytes, not {len}"),
             Self::Character(char) => {
-                write!(f, "a login has no {char:?}: use a to z, 0 to 9 and . _ @ -")
+                write!(
+                    f,
+                    "{char:?} is not allowed in a user name: use a to z, 0 to 9 and . _ @ -"
+                )
             }
         }
     }
@@ -96,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn other_characters_are_named() {
+    fn the_error_names_the_invalid_character() {
         assert!(Login::new("kean-01_x.y@example").is_ok());
         for (name, char) in [("Kean", 'K'), ("a b", ' '), ("ä", 'ä'), ("a\0", '\0')] {
             assert_eq!(Login::new(name), Err(LoginError::Character(char)));

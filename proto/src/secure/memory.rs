@@ -1,5 +1,5 @@
-//! What somebody finds who gets hold of a whole peer in memory: row 14 of the table in `SECURITY.md`, as far as it is
-//! about what no wire shows.
+//! Forward secrecy of a whole peer's memory: the part of row 14 of the table in `SECURITY.md` that datagrams
+//! do not show.
 
 use alloc::string::ToString;
 use alloc::vec;
@@ -42,10 +42,10 @@ fn server() -> Server {
     .unwrap()
 }
 
-/// Attack 14: later theft of a peer's generators. Each begins where only the seed leads, and says nothing of the seed:
-/// whoever had that could draw all secrets of the past once more, whatever else was erased.
+/// Attack 14: later theft of a peer's generators. Each is derived from the seed, but does not reveal it.
+/// Anyone with the seed could compute all past secrets again, whatever else was erased.
 #[test]
-fn no_generator_of_a_peer_leads_back_to_its_seed_or_to_another_generator() {
+fn no_generator_of_a_peer_reveals_its_seed_or_another_generator() {
     let (client, server) = (client(), server());
     let [own, indices, cookies] = server.generators();
     let generators = [client.generator(), own, indices, cookies];
@@ -58,6 +58,6 @@ fn no_generator_of_a_peer_leads_back_to_its_seed_or_to_another_generator() {
     assert_eq!(
         client.generator().get_seed(),
         super::generator(&SEED, stream::CLIENT).get_seed(),
-        "it is a function of the seed"
+        "a generator is a function of the seed"
     );
 }

@@ -1,7 +1,8 @@
-//! What the peers say to each other, as JSON: [`Control`] before there is a session, [`Message`] inside of one.
+//! The JSON messages of the protocol: [`Control`] before there is a session, [`Message`] inside a session.
 //!
-//! Reading is strict where two readers could differ (see `strict`) and lenient where the protocol may grow: keys that
-//! nobody knows are ignored. Writing gives one text for each message, because transcripts are hashed.
+//! Parsing is strict where two parsers could differ (see `strict`). It is lenient where the protocol may
+//! grow: unknown keys are ignored. Every message has exactly one written form, because transcripts are
+//! hashed.
 
 mod json;
 mod settings;
@@ -25,19 +26,19 @@ use super::{Code, Login};
 use crate::aead::Cipher;
 use crate::mutant::{Mutant, planted};
 
-/// The version that control messages carry.
+/// Protocol version in control messages.
 pub(crate) const VERSION: u64 = 2;
 /// Longest reason of a `bye` in bytes.
 pub(crate) const MAX_WHY_LEN: usize = 64;
 
-/// Why a message was not understood.
+/// Reason why a message was not parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ParseError {
-    /// It is not made as the protocol says.
+    /// It does not have the form that the protocol defines.
     Malformed,
-    /// A control message of another version than 2. Nothing else of it was looked at.
+    /// A control message of a version other than 2. The rest of it was not read.
     UnsupportedVersion,
-    /// Well-formed, but of a type that is not known, or that does not travel this way.
+    /// Well-formed, but of an unknown type or of a type for the other direction.
     Unexpected,
 }
 
@@ -53,28 +54,28 @@ impl From<serde_json::Error> for ParseError {
     }
 }
 
-/// `body` without the spaces at its end, which are padding.
+/// Returns `body` without the padding: the spaces at its end.
 pub(crate) fn trimmed(body: &[u8]) -> &[u8] {
     let len = body.iter().rposition(|byte| *byte != b' ');
     let len = len.map_or(0, |last| last.saturating_add(1));
     body.get(..len).unwrap_or_default()
 }
 
-/// A message of the login, under the keys that everybody with the pre-shared key has.
+/// A message of the login, sealed under the keys that all holders of the pre-shared key share.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Control {
-    /// M0, and with a cookie M1: the client asks to log in.
+    /// M0, or M1 if it has a cookie: the client asks to log in.
     Login {
         /// The client's receiver index, not 0.
         index: u32,
         login: Login,
-        /// Not looked at: whether there are curve points in it is for OPAQUE to find out.
+        /// Not decoded here. OPAQUE checks that it contains curve points.
         ke1: Box<[u8; 96]>,
         cookie: Option<[u8; 16]>,
     },
-    /// M0r: the server asks to be asked again with this cookie.
+    /// M0r: the server asks the client to repeat its request with this cookie.
     Cookie { to: u32, cookie: [u8; 16] },
-    /// M2: the server's half of the login.
+    /// M2: the server's part of the login.
     Ke2 {
         to: u32,
         /// The server's receiver index, not 0.
@@ -86,8 +87,8 @@ pub(crate) enum Control {
 }
 
 impl Control {
-    /// Reads the body of a control datagram. [`Code::Up`] carries `Login` and `Ke3` only, [`Code::Down`] `Cookie`
-    /// and `Ke2` only, [`Code::Session`] none.
+    /// Parses the body of a control datagram. [`Code::Up`] carries only `Login` and `Ke3`, [`Code::Down`]
+    /// only `Cookie` and `Ke2`, [`Code::Session`] none.
     ///
     /// # Errors
     ///
@@ -165,7 +166,7 @@ impl Control {
         .end()
     }
 
-    /// The code under which it travels.
+    /// The code for the direction of the message.
     pub(crate) const fn code(&self) -> Code {
         match self {
             Self::Login { .. } | Self::Ke3 { .. } => Code::Up,
@@ -185,7 +186,7 @@ impl Control {
     }
 }
 
-/// Its kind only: the rest may be somebody's secret.
+/// Prints only the kind, because the rest may be secret.
 impl fmt::Debug for Control {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Control({})", self.kind())
@@ -231,24 +232,24 @@ struct Ke3Body {
     ke3: Bytes<64>,
 }
 
-/// A message inside of a session.
+/// A message inside a session.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Message {
-    /// M4: the login is complete, the tunnel is set up so.
+    /// M4: the login is complete. Contains the tunnel's settings.
     Settings(TunnelSettings),
-    /// M4: the login was right, but there is no session.
+    /// M4: the login was valid, but the server refuses a session.
     Refused(Refusal),
-    /// The client begins epoch `n`.
+    /// The client starts epoch `n`.
     Rekey(NewKey),
-    /// The server's half of epoch `n`.
+    /// The server's part of epoch `n`.
     Rekeyed(NewKey),
-    /// Asks for a pong with the same number.
+    /// Requests a pong with the same number.
     Ping { n: u64 },
-    /// Answers a ping.
+    /// Answer to a ping.
     Pong { n: u64 },
-    /// The session ends. At most [`MAX_WHY_LEN`] bytes without control characters.
+    /// End of the session. The reason has at most [`MAX_WHY_LEN`] bytes and no control characters.
     Bye { why: String },
-    /// Change of the password, first step: OPAQUE's registration request.
+    /// Password change, first step: OPAQUE's registration request.
     Reg1([u8; 32]),
     /// Second step: the registration response.
     Reg2([u8; 64]),
@@ -258,25 +259,26 @@ pub(crate) enum Message {
     RegOk,
 }
 
-/// One side's half of a new epoch.
+/// One side's part of a new epoch.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NewKey {
-    /// The number of the epoch.
+    /// Number of the epoch.
     pub(crate) n: u32,
     /// A new receiver index, not 0.
     pub(crate) index: u32,
     /// An X25519 public key.
     pub(crate) pk: [u8; 32],
-    /// The cipher of the epoch: what the client would like, what the server has chosen.
+    /// Cipher of the epoch. In a request, the cipher that the client prefers; in an answer, the server's
+    /// choice.
     pub(crate) cipher: Cipher,
 }
 
 impl Message {
-    /// Reads the body of a session datagram.
+    /// Parses the body of a session datagram.
     ///
     /// # Errors
     ///
-    /// [`ParseError`], never that of the version.
+    /// [`ParseError`], but never [`ParseError::UnsupportedVersion`].
     pub(crate) fn parse(json: &[u8]) -> Result<Self, ParseError> {
         let json = trimmed(json);
         strict::check(json)?;
@@ -320,14 +322,15 @@ impl Message {
 
     fn bye(json: &[u8]) -> Result<Self, ParseError> {
         let ByeBody { why } = serde_json::from_slice(json)?;
-        // It ends in logs and on terminals.
+        // The reason is shown in logs and on terminals.
         if why.len() > MAX_WHY_LEN || why.contains(char::is_control) {
             return Err(ParseError::Malformed);
         }
         Ok(Self::Bye { why })
     }
 
-    /// The JSON, without padding; the same message always gives the same bytes. A `why` that is too long is cut.
+    /// The JSON, without padding. The same message always gives the same bytes. A `why` that is too long is
+    /// truncated.
     pub(crate) fn to_json(&self) -> Vec<u8> {
         let rekey = |name, new: &NewKey| {
             let json = Object::of_type(name)
@@ -376,14 +379,14 @@ impl Message {
     }
 }
 
-/// Its kind only: the rest may be somebody's secret.
+/// Prints only the kind, because the rest may be secret.
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Message({})", self.kind())
     }
 }
 
-/// What tells the messages of a session apart.
+/// The keys that determine the type of a session message.
 #[derive(Deserialize)]
 struct Head<'a> {
     #[serde(borrow)]
@@ -408,7 +411,8 @@ struct RekeyBody<'a> {
 }
 
 impl RekeyBody<'_> {
-    /// The cipher that everybody has goes without saying. A wish that is not understood is none; a choice must be.
+    /// The cipher of a rekey message. A missing key means the default cipher. An unknown cipher is ignored in
+    /// a request and rejected in an answer.
     fn cipher(&self, is_wish: bool) -> Result<Cipher, ParseError> {
         let name = self.cipher.as_ref().map(|name| name.0.as_ref());
         match (name, name.and_then(Cipher::from_name)) {

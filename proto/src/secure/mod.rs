@@ -1,12 +1,15 @@
-//! The secure profile: login by name and password that nobody can steal, keys that change, replays that fail.
+//! The secure profile: OPAQUE login by user name and password, forward-secret session keys, replay
+//! protection.
 //!
-//! What people should run. A user proves their password with OPAQUE (RFC 9807), so that the server never sees it and
-//! nobody who listens, not even a holder of the pre-shared key, can guess it other than by asking the server. Session
-//! keys come out of the login, change every two minutes by X25519 and are forgotten; every packet is accepted once.
-//! Without the pre-shared key a server answers nothing at all.
+//! Use this profile for real tunnels. A user proves the password with OPAQUE (RFC 9807), so the server never
+//! sees it. An eavesdropper cannot guess the password offline, even with the pre-shared key: every guess
+//! needs the server. Session keys come from the login. They change every two minutes by X25519, and old keys
+//! are erased. Every packet is accepted at most once. The server does not answer anybody without the
+//! pre-shared key.
 //!
-//! A datagram is `code (1) | nonce (12) | ciphertext | tag (16)`, sealed with ChaCha20-Poly1305 (RFC 8439), or AES-256-GCM
-//! where both sides would rather have it, the code as associated data. [`Client`] and [`Server`] are the two sides; `docs/protocol.md` is the specification.
+//! A datagram is `code (1) | nonce (12) | ciphertext | tag (16)`, with the code as associated data. It is
+//! sealed with ChaCha20-Poly1305 (RFC 8439), or with AES-256-GCM if both sides prefer it. [`Client`] and
+//! [`Server`] are the two sides; `docs/protocol.md` is the specification.
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
@@ -72,17 +75,18 @@ pub use store::{
 
 pub use crate::attempt::{LOGIN_TIMEOUT, MAX_JITTER};
 
-/// Why a server says bye: the user's session went to another device.
+/// Reason of a server's bye: the same user logged in on another device.
 pub const BYE_REPLACED: &str = "replaced";
-/// Why a server says bye: the user was removed or disabled, or got another password from an administrator.
+/// Reason of a server's bye: the user was removed or disabled, or an administrator changed the password.
 pub const BYE_REMOVED: &str = "removed";
-/// Why a server says bye: an address of the session is not its user's any more. The next login gives another one.
+/// Reason of a server's bye: an address of the session no longer belongs to the user. The next login assigns
+/// another one.
 pub const BYE_READDRESSED: &str = "readdressed";
-/// Why a server says bye: it goes away.
+/// Reason of a server's bye: the server shuts down.
 pub const BYE_SHUTDOWN: &str = "shutdown";
 
-/// The uses of one seed, kept apart as streams of the ChaCha generator. Those of client and server differ, so that a
-/// seed that was given to both by mistake still gives nothing twice.
+/// Uses of one seed, separated as streams of the ChaCha generator. Client and server use different streams.
+/// So even if both get the same seed by mistake, no output repeats.
 mod stream {
     pub(super) const CLIENT: u64 = 16;
     pub(super) const SERVER: u64 = 17;
@@ -90,7 +94,7 @@ mod stream {
     pub(super) const COOKIES: u64 = 19;
 }
 
-/// The generator for one use of a peer's seed. It does not lead back to the seed, nor to the generators of other uses.
+/// The generator for one use of a peer's seed. It reveals neither the seed nor the generators of other uses.
 fn generator(seed: &[u8; 32], stream: u64) -> ChaCha20Rng {
     let mut rng = ChaCha20Rng::from_seed(*seed);
     rng.set_stream(stream);
@@ -100,15 +104,15 @@ fn generator(seed: &[u8; 32], stream: u64) -> ChaCha20Rng {
     seed_from(&mut rng)
 }
 
-/// A generator of its own for one session.
+/// A separate generator for one session.
 fn seed_from(rng: &mut ChaCha20Rng) -> ChaCha20Rng {
     let mut seed = zeroize::Zeroizing::new([0; 32]);
     rng.fill_bytes(&mut *seed);
     ChaCha20Rng::from_seed(*seed)
 }
 
-/// Replaces a generator that secrets have come from by one that does not lead back to them: whoever gets hold of it later
-/// cannot make them again. It leads forward, though: what comes next follows from it.
+/// Replaces a generator after secrets were drawn from it. A thief of the new state cannot compute earlier
+/// output, but can compute all later output.
 fn forget(rng: &mut ChaCha20Rng) {
     *rng = seed_from(rng);
 }
@@ -120,7 +124,7 @@ pub enum Code {
     Up,
     /// 0x02: control, server to client.
     Down,
-    /// 0x03: session, both ways.
+    /// 0x03: session, both directions.
     Session,
 }
 
@@ -136,10 +140,10 @@ impl Code {
     }
 }
 
-/// What stretches a password: the parameters of Argon2id (RFC 9106), fixed by number.
+/// Parameter set of the password stretching: Argon2id (RFC 9106) with fixed, numbered parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Suite {
-    /// 0: 8 KiB, one pass, one lane. For simulations and tests only; programs that people rely on refuse it.
+    /// 0: 8 KiB, one pass, one lane. Only for simulations and tests; production programs reject it.
     Laboratory,
     /// 1: 64 MiB, three passes, four lanes (the second choice of RFC 9106, section 4).
     Standard,

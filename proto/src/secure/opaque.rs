@@ -1,12 +1,13 @@
-//! OPAQUE (RFC 9807): login by a password that the server never sees, neither at login nor at registration.
+//! OPAQUE (RFC 9807): a login by password in which the server never sees the password, not even at
+//! registration.
 //!
-//! This file decides what Sandhog puts into OPAQUE (password input, identities, context, cost) and hides the library
-//! behind bytes. `exchange` is the exchange itself, with all of that as parameters, so that the vectors of the RFC
-//! run through the same code. The curve is ristretto255, the hash SHA-512, the key exchange 3DH, the stretching
-//! Argon2id.
+//! This file chooses Sandhog's inputs to OPAQUE (password input, identities, context, cost) and hides the
+//! library behind byte arrays. `exchange` is the protocol itself with these inputs as parameters, so the test
+//! vectors of the RFC run through the same code. The group is ristretto255, the hash SHA-512, the key
+//! exchange 3DH, the key stretching Argon2id.
 //!
-//! Every message has one length, [`KE1_LEN`] and so on. A wrong password, an unknown user and a changed byte all
-//! look alike, to both sides.
+//! Every message has a fixed length ([`KE1_LEN`] and so on). A wrong password, an unknown user and a changed
+//! byte are indistinguishable, for both sides.
 
 use alloc::vec::Vec;
 use core::error::Error;
@@ -34,19 +35,20 @@ pub use self::exchange::{RECORD_LEN, SETUP_LEN};
 
 /// Length of the context of a login in bytes.
 pub(crate) const CONTEXT_LEN: usize = 18;
-/// Longest input of the OPRF in bytes (RFC 9497: below 2^16). The library looks only when the login is finished.
+/// Longest input of the OPRF in bytes (RFC 9497: below 2^16). The library checks it only when the login is
+/// finished.
 const MAX_OPRF_INPUT_LEN: usize = 65_535;
-/// Begins every password input and every context; the number is the version of the protocol.
+/// Prefix of every password input and every context. The number is the protocol version.
 const PROTOCOL: &[u8; 9] = b"sandhog/2";
 
-/// What a server needs to register and to log in its users: the OPRF seed, its key pair, and the public key that
-/// stands in for unknown users. Whoever has it and the records can try passwords offline; without it nobody can
-/// log in, so keep a copy. Erased when dropped, never printed.
+/// The server's long-term secrets for registrations and logins: the OPRF seed, its key pair, and the public
+/// key used for unknown users. Anyone with these secrets and the records can guess passwords offline. Without
+/// them nobody can log in, so keep a copy. Erased when dropped, never printed.
 #[derive(Clone)]
 pub struct ServerSetup(exchange::Setup);
 
 impl ServerSetup {
-    /// Makes a new one. Users registered with another cannot log in with it.
+    /// Generates a new setup. Users registered with another setup cannot log in with it.
     pub fn generate(rng: &mut (impl RngCore + CryptoRng)) -> Self {
         Self(exchange::Setup::generate(rng))
     }
@@ -57,11 +59,11 @@ impl ServerSetup {
         self.0.to_bytes()
     }
 
-    /// Reads what [`Self::to_bytes`] wrote.
+    /// Reads the output of [`Self::to_bytes`].
     ///
     /// # Errors
     ///
-    /// [`BadSetup`] if the bytes are anything else.
+    /// [`BadSetup`] for any other bytes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, BadSetup> {
         let bytes = bytes.try_into().map_err(|_| BadSetup)?;
         exchange::Setup::from_bytes(bytes)
@@ -70,26 +72,26 @@ impl ServerSetup {
     }
 }
 
-/// Hides it all.
+/// Hides everything.
 impl fmt::Debug for ServerSetup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ServerSetup([hidden])")
     }
 }
 
-/// What the server keeps of a user's registration, parsed: RFC 9807's registration record. Erased when dropped.
+/// The server's record of a user: the decoded registration record of RFC 9807. Erased when dropped.
 ///
-/// Parsing has to decompress a point of the curve. It is done here and not at login, where its time would tell who
-/// exists.
+/// Decoding decompresses a point of the curve. It is done here and not at login, where its time would reveal
+/// whether a user exists.
 #[derive(Clone)]
 pub struct Record(exchange::Record);
 
 impl Record {
-    /// Reads what [`Self::to_bytes`] wrote, or the last message of a registration.
+    /// Reads the output of [`Self::to_bytes`], or the last message of a registration.
     ///
     /// # Errors
     ///
-    /// [`BadRecord`] if the bytes are anything else.
+    /// [`BadRecord`] for any other bytes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, BadRecord> {
         let bytes = bytes.try_into().map_err(|_| BadRecord)?;
         exchange::Record::from_bytes(bytes)
@@ -104,16 +106,16 @@ impl Record {
     }
 }
 
-/// Hides it all.
+/// Hides everything.
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Record([hidden])")
     }
 }
 
-/// Registers a user where the server is: both sides of a registration at once.
+/// Registers a user on the server: both sides of a registration in one call.
 ///
-/// Blocks for as long as `suite` says. Afterwards nothing knows the password.
+/// Blocks while the password is stretched with `suite`. Does not keep the password.
 ///
 /// # Errors
 ///
@@ -134,7 +136,7 @@ pub fn register(
     Record::from_bytes(&record).map_err(|BadRecord| RegisterError::InvalidMessage)
 }
 
-/// What both sides bind a login to beside its messages: suite, client's and server's receiver index.
+/// The context that both sides bind to a login: suite, client's and server's receiver index.
 pub(crate) fn context(suite: Suite, client_index: u32, server_index: u32) -> [u8; CONTEXT_LEN] {
     let [c0, c1, c2, c3] = client_index.to_be_bytes();
     let [s0, s1, s2, s3] = server_index.to_be_bytes();
@@ -152,11 +154,11 @@ pub(crate) fn context(suite: Suite, client_index: u32, server_index: u32) -> [u8
     context
 }
 
-/// What the client feeds into the OPRF as its password. The login is in it, so that equal passwords of two users
-/// have nothing in common whatever a server does with its keys.
+/// The client's password input for the OPRF. It contains the user name, so that equal passwords of two users
+/// give unrelated results whatever keys the server uses.
 fn password_input(login: &Login, password: &str) -> Result<Zeroizing<Vec<u8>>, PasswordTooLong> {
-    // NFC makes UTF-8 at most three times as long (its worst character is a test); room for all of it at once, so that
-    // no shorter buffer with a part of the password stays behind.
+    // NFC makes UTF-8 text at most three times as long (a test has the worst character). The buffer has this
+    // size from the start, so that reallocation leaves no copy of a part of the password.
     let room = password
         .len()
         .saturating_mul(3)
@@ -175,7 +177,8 @@ fn password_input(login: &Login, password: &str) -> Result<Zeroizing<Vec<u8>>, P
     Ok(input)
 }
 
-/// The client is known by its login; the server has no name, its public key is in the record's envelope.
+/// The client's identity is its user name. The server has no name, because its public key is in the record's
+/// envelope.
 fn identifiers(login: &Login) -> Identifiers<'_> {
     Identifiers {
         client: Some(login.as_str().as_bytes()),
@@ -183,7 +186,7 @@ fn identifiers(login: &Login) -> Identifiers<'_> {
     }
 }
 
-/// The client between KE1 and KE2. Holds the password, erases it when dropped.
+/// State of the client between KE1 and KE2. Contains the password; erased when dropped.
 #[derive(Clone)]
 pub(crate) struct ClientLogin {
     login: Login,
@@ -192,7 +195,7 @@ pub(crate) struct ClientLogin {
 }
 
 impl ClientLogin {
-    /// Begins a login: the state, and KE1 for the server.
+    /// Starts a login. Returns the state and KE1 for the server.
     pub(crate) fn start(
         login: &Login,
         password: &str,
@@ -204,7 +207,7 @@ impl ClientLogin {
         Ok((Self { login, input, state }, ke1))
     }
 
-    /// Checks the server's KE2. Runs Argon2id: blocks for as long as `suite` says.
+    /// Checks the server's KE2. Runs Argon2id and blocks for the time that `suite` takes.
     pub(crate) fn finish(
         self,
         suite: Suite,
@@ -225,11 +228,11 @@ impl fmt::Debug for ClientLogin {
     }
 }
 
-/// A login as the client sees it: the server has shown that it holds the record of this password.
+/// Result of a login on the client. The server has shown that it holds the record of this password.
 pub(crate) struct Finished {
     /// For the server.
     pub(crate) ke3: [u8; KE3_LEN],
-    /// What both sides now share.
+    /// The key that both sides now share.
     pub(crate) session_key: Zeroizing<[u8; 64]>,
 }
 
@@ -239,11 +242,11 @@ impl fmt::Debug for Finished {
     }
 }
 
-/// The server between KE2 and KE3. Erased when dropped.
+/// State of the server between KE2 and KE3. Erased when dropped.
 pub(crate) struct ServerLogin(exchange::ServerLogin);
 
 impl ServerLogin {
-    /// The session key if `ke3` is the client's. A wrong one changes nothing.
+    /// Returns the session key if `ke3` is the client's. A wrong `ke3` changes nothing.
     pub(crate) fn verify(&self, ke3: &[u8; KE3_LEN]) -> Option<Zeroizing<[u8; 64]>> {
         self.0.verify(ke3)
     }
@@ -255,10 +258,11 @@ impl fmt::Debug for ServerLogin {
     }
 }
 
-/// Answers a KE1. `None` as `record` stands for an unknown user and is answered with a fake (RFC 9807, section 10.9):
-/// same work, same sizes, and equal from one login to the next in the same bytes, those of the OPRF, which depend on
-/// `setup`, `login` and `ke1` alone. All other bytes are masked under a fresh nonce or fresh themselves. That the
-/// masking key of a fake is fresh as well could only be told by one who has it, and nobody has.
+/// Answers a KE1. If `record` is `None`, the user is unknown and the answer is a fake (RFC 9807, section
+/// 10.9). A fake takes the same work and has the same size. Only the bytes of the OPRF are equal from one
+/// login to the next, as for a known user, because they depend only on `setup`, `login` and `ke1`. All other
+/// bytes are masked with a fresh nonce or are fresh. The masking key of a fake is also fresh. Only a holder
+/// of the masking key could notice that, and nobody has it.
 pub(crate) fn respond(
     setup: &ServerSetup,
     record: Option<&Record>,
@@ -282,7 +286,7 @@ pub(crate) fn respond(
     .map_err(|Refused| Ke1Invalid)
 }
 
-/// The client's side of a change of password. Holds the new password, erases it when dropped.
+/// State of the client during a password change. Contains the new password; erased when dropped.
 #[derive(Clone)]
 pub(crate) struct Registration {
     login: Login,
@@ -291,7 +295,7 @@ pub(crate) struct Registration {
 }
 
 impl Registration {
-    /// Begins a registration: the state, and the first message for the server.
+    /// Starts a registration. Returns the state and the first message for the server.
     pub(crate) fn start(
         login: &Login,
         password: &str,
@@ -303,8 +307,8 @@ impl Registration {
         Ok((Self { login, input, state }, reg1))
     }
 
-    /// The record for the server, made with its answer. `seed` is of the randomness that goes into it. Runs Argon2id:
-    /// blocks for as long as `suite` says.
+    /// The record for the server, made from its answer. `seed` seeds the randomness of the record. Runs
+    /// Argon2id and blocks for the time that `suite` takes.
     pub(crate) fn finish(
         self,
         suite: Suite,
@@ -325,7 +329,7 @@ impl fmt::Debug for Registration {
     }
 }
 
-/// The server's answer to the first message of a registration. Keeps nothing.
+/// The server's answer to the first message of a registration. Stores nothing.
 pub(crate) fn reg_respond(
     setup: &ServerSetup,
     login: &Login,
@@ -334,7 +338,7 @@ pub(crate) fn reg_respond(
     exchange::reg_respond(&setup.0, login.as_str().as_bytes(), reg1).map_err(|Refused| BadMessage)
 }
 
-/// Bytes that are no [`ServerSetup`].
+/// Bytes that are not a [`ServerSetup`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadSetup;
 
@@ -349,7 +353,7 @@ impl fmt::Display for BadSetup {
 
 impl Error for BadSetup {}
 
-/// Bytes that are no [`Record`].
+/// Bytes that are not a [`Record`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadRecord;
 
@@ -364,12 +368,12 @@ impl fmt::Display for BadRecord {
 
 impl Error for BadRecord {}
 
-/// Why a user could not be registered.
+/// Reason why a user could not be registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegisterError {
-    /// The password is too long: login and password have some 65,000 bytes together at the most.
+    /// The password is too long: user name and password together have at most about 65,000 bytes.
     PasswordTooLong,
-    /// A message of the other side is not what RFC 9807 says.
+    /// A message of the peer does not conform to RFC 9807.
     InvalidMessage,
 }
 
@@ -377,25 +381,25 @@ impl fmt::Display for RegisterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::PasswordTooLong => "the password is too long: use at most 60,000 bytes",
-            Self::InvalidMessage => "the other side's message of the registration is invalid",
+            Self::InvalidMessage => "a registration message of the peer is invalid",
         })
     }
 }
 
 impl Error for RegisterError {}
 
-/// A password that the OPRF cannot take.
+/// A password that is too long for the OPRF.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PasswordTooLong;
 
-/// A KE2 that does not belong to this login: wrong password, unknown user, another server, a changed byte.
+/// A KE2 that does not match this login: wrong password, unknown user, another server, or a changed byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LoginFailed;
 
-/// A KE1 that is not what RFC 9807 says.
+/// A KE1 that does not conform to RFC 9807.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ke1Invalid;
 
-/// A message of a registration that is not what RFC 9807 says.
+/// A message of a registration that does not conform to RFC 9807.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BadMessage;

@@ -1,7 +1,7 @@
-//! The receiving half of a session's data path: a key, an index and the replay window.
+//! The receiving half of a session's data path: key, index and replay window.
 //!
-//! It shares nothing with the state machine, so that a shell can open on as many threads as it likes; only the
-//! window is behind a lock, and never while anything is decrypted.
+//! An opener shares no state with the state machine, so a shell can open datagrams on any number of threads.
+//! Only the window is behind a lock, and the lock is never held during decryption.
 
 use core::error::Error;
 use core::fmt;
@@ -19,13 +19,14 @@ use crate::PacketBuf;
 use crate::aead::{Aead, Cipher, DefaultAead, KEY_LEN};
 use crate::mutant::{Mutant, planted};
 
-/// How many datagrams may fail to open before the key is given up: each is an attempt at forging one
-/// (RFC 9001, section 6.6, has this number for the same cipher).
+/// Number of datagrams that may fail to open before the key is given up. Each failure is a forgery attempt
+/// (RFC 9001, section 6.6, has the same limit for the same cipher).
 pub const MAX_FAILED_OPENS: u64 = 1 << 36;
 
-/// Opens the datagrams of one session, epoch and direction, in place and without allocating.
+/// Opens the datagrams of one session, epoch and direction, in place and without allocation.
 ///
-/// Threads may share it. Each datagram is given out once, whatever order and however often it comes.
+/// Threads may share an opener. Each datagram is accepted once, in whatever order and however often copies
+/// arrive.
 pub struct Opener<A = DefaultAead> {
     aead: A,
     cipher: Cipher,
@@ -34,18 +35,18 @@ pub struct Opener<A = DefaultAead> {
     failed: AtomicU64,
 }
 
-/// A datagram that was authentic and new.
+/// An authentic datagram that was not received before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opened {
-    /// Its counter.
+    /// Counter of the datagram.
     pub counter: u64,
-    /// Whether that is above every earlier one.
+    /// True if the counter is higher than every earlier one.
     pub newest: bool,
-    /// What the buffer holds now.
+    /// Content of the buffer.
     pub body: Body,
 }
 
-/// What a session datagram carries.
+/// Content of a session datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body {
     /// An IP packet, without padding.
@@ -55,13 +56,13 @@ pub enum Body {
 }
 
 impl<A: Aead> Opener<A> {
-    /// An opener under `key` for the session that this side calls `index` (not 0).
+    /// An opener with `key` for the session whose local index is `index` (not 0).
     #[must_use]
     pub fn new(cipher: Cipher, key: &[u8; KEY_LEN], index: u32) -> Self {
         Self::with_failures(cipher, key, index, 0)
     }
 
-    /// The same after `failed` datagrams that did not open: for tests of what happens at the limit.
+    /// An opener that has already failed to open `failed` datagrams. For tests of the limit.
     #[doc(hidden)]
     #[must_use]
     pub fn with_failures(cipher: Cipher, key: &[u8; KEY_LEN], index: u32, failed: u64) -> Self {
@@ -74,19 +75,19 @@ impl<A: Aead> Opener<A> {
         }
     }
 
-    /// The index that datagrams for this opener carry.
+    /// The receiver index of datagrams for this opener.
     #[must_use]
     pub const fn index(&self) -> u32 {
         self.index
     }
 
-    /// Whether the other side has sealed so many messages that another key should take the place of this one.
+    /// Returns true if the peer has sealed so many messages that this key should be replaced.
     #[must_use]
     pub fn is_worn(&self) -> bool {
         self.window.lock().next() >= Limits::of(self.cipher).rekey_after
     }
 
-    /// Opens the datagram in `buf`: afterwards `buf` is its body, padding cut off.
+    /// Opens the datagram in `buf`. Afterwards `buf` is the body without padding.
     ///
     /// # Errors
     ///
@@ -98,11 +99,11 @@ impl<A: Aead> Opener<A> {
         Ok(opened)
     }
 
-    /// The same for a datagram in a slice: gives where in it the body lies, padding left out.
+    /// Opens a datagram in a slice. Returns the range of the body without padding.
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open).
+    /// The same as for [`open`](Self::open).
     pub fn open_in(&self, datagram: &mut [u8]) -> Result<(Range<usize>, Opened), OpenError> {
         let (index, counter) = session_header(datagram).ok_or(OpenError::Malformed)?;
         if index != self.index {
@@ -116,11 +117,11 @@ impl<A: Aead> Opener<A> {
         }
         let early = planted(Mutant::WindowBeforeAuthentication).then(|| self.window.lock().accept(counter));
         let Some(padded_len) = open_framed(&self.aead, Code::Session, datagram) else {
-            // At the limit nothing is opened any more, so that it cannot wrap.
+            // At the limit nothing is opened any more, so the number cannot wrap.
             self.failed.fetch_add(1, Ordering::Relaxed);
             return Err(OpenError::AuthenticationFailed);
         };
-        // Another thread may have opened a copy of it in the meantime: only here it is decided.
+        // Another thread may have opened a copy in the meantime. So only this second check decides.
         let newest = match early.unwrap_or_else(|| self.window.lock().accept(counter)) {
             Accepted::Newest => true,
             Accepted::Late => false,
@@ -139,9 +140,11 @@ impl<A: Aead> Opener<A> {
     }
 }
 
-/// What `plaintext` is, and how long without padding. IPv4: RFC 791, section 3.1; IPv6: RFC 8200, section 3.
+/// The kind of `plaintext` and its length without padding. IPv4: RFC 791, section 3.1; IPv6: RFC 8200,
+/// section 3.
 ///
-/// `None` if it is neither, or says of itself that it is shorter than its header or longer than what came.
+/// `None` if it is neither a packet nor a message, or if the length in its header is shorter than the header
+/// or longer than the plaintext.
 fn body(plaintext: &[u8]) -> Option<(Body, usize)> {
     let first = *plaintext.first()?;
     if first == b'{' {
@@ -164,7 +167,7 @@ fn body(plaintext: &[u8]) -> Option<(Body, usize)> {
         .then_some((Body::Packet, len))
 }
 
-/// Never shows the key.
+/// Does not print the key.
 impl<A> fmt::Debug for Opener<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Opener")
@@ -174,18 +177,18 @@ impl<A> fmt::Debug for Opener<A> {
     }
 }
 
-/// Why a datagram was not opened.
+/// Reason why a datagram was not opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenError {
-    /// No session datagram: another code, shorter than 29 bytes, or an index of 0.
+    /// Not a session datagram: another code, shorter than 29 bytes, or index 0.
     Malformed,
-    /// For another session.
+    /// The index belongs to another session.
     WrongIndex,
-    /// Its counter was seen before, is too old, or is none that a sender may use.
+    /// The counter was received before, is too old, or is above the limit for senders.
     Replayed,
-    /// The tag does not fit: another key, or changed on the way.
+    /// The tag is wrong: another key was used, or the datagram was changed in transit.
     AuthenticationFailed,
-    /// [`MAX_FAILED_OPENS`] datagrams did not open: the key opens nothing any more.
+    /// [`MAX_FAILED_OPENS`] datagrams failed to open. The key opens nothing any more.
     Exhausted,
     /// Authentic, but neither an IP packet nor a message. Its counter is used up.
     NotIp,
@@ -228,7 +231,7 @@ mod tests {
         Opener::new(CIPHER, &KEY, INDEX)
     }
 
-    /// An IPv4 packet of `len` bytes, recognisable by its end.
+    /// An IPv4 packet of `len` bytes with a recognisable last byte.
     fn packet4(len: usize) -> Vec<u8> {
         let mut packet = vec![0xee; len];
         packet[0] = 0x45;
@@ -243,7 +246,7 @@ mod tests {
         packet
     }
 
-    /// A datagram with this plaintext, whatever it is.
+    /// A datagram with this plaintext, which may be invalid.
     fn datagram(counter: u64, plaintext: &[u8]) -> PacketBuf {
         let mut buf = PacketBuf::copied_from(plaintext);
         let nonce = session_nonce(INDEX, counter);
@@ -262,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn packets_of_both_versions_come_out_as_they_went_in() {
+    fn ipv4_and_ipv6_packets_are_opened_unchanged() {
         let (sealer, opener) = (Sealer::<DefaultAead>::new(CIPHER, &KEY, INDEX), opener());
         for (n, packet) in (20..=MTU).map(packet4).chain((40..=MTU).map(packet6)).enumerate() {
             let mut buf = PacketBuf::copied_from(&packet);
@@ -307,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replay_is_refused_in_every_order() {
+    fn replays_are_rejected_in_every_order() {
         let opener = opener();
         assert_eq!(open_counter(&opener, 5), Ok(true));
         assert_eq!(open_counter(&opener, 3), Ok(false));
@@ -327,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_that_no_sender_may_use_is_refused() {
+    fn a_counter_above_the_message_limit_is_rejected() {
         let limit = super::super::REJECT_AFTER_MESSAGES;
         let opener = opener();
         for counter in [limit, u64::MAX] {
@@ -337,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forgery_moves_no_window() {
+    fn a_forged_datagram_does_not_move_the_window() {
         let opener = opener();
         assert_eq!(open_counter(&opener, 0), Ok(true));
         for counter in [1, 2, 1 << 63] {
@@ -374,7 +377,7 @@ mod tests {
         let other = Opener::<DefaultAead>::new(CIPHER, &[8; KEY_LEN], INDEX);
         let mut buf = datagram(0, &packet4(20));
         assert_eq!(other.open(&mut buf), Err(OpenError::AuthenticationFailed));
-        // Sealed as control, then relabelled: the code is authenticated.
+        // Sealed as control, then relabelled. The code is authenticated.
         let mut buf = PacketBuf::copied_from(&packet4(20));
         let aead = DefaultAead::new(CIPHER, &KEY);
         assert!(seal(&aead, Code::Up, session_nonce(INDEX, 0), &mut buf));
@@ -383,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_datagram_of_this_session_is_not_decrypted() {
+    fn malformed_datagrams_and_those_of_other_sessions_are_not_decrypted() {
         let mut whole = datagram(0, b"");
         assert_eq!(whole.len(), OVERHEAD);
         for len in 0..OVERHEAD {
@@ -396,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_neither_packet_nor_message_is_dropped_and_its_counter_used_up() {
+    fn a_body_that_is_neither_packet_nor_message_is_dropped_but_uses_its_counter() {
         let with_len = |mut packet: Vec<u8>, place: usize, len: u16| {
             packet[place..place + 2].copy_from_slice(&len.to_be_bytes());
             packet
@@ -427,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_is_as_long_as_it_says_whatever_lies_behind() {
+    fn bytes_beyond_the_length_in_the_ip_header_are_cut_off() {
         let opener = opener();
         for (n, packet) in [packet4(20), packet6(40), packet4(100)].into_iter().enumerate() {
             let mut buf = datagram(n as u64, &[&packet[..], &[0; 300]].concat());
@@ -451,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_forgery_does_not_count_as_one() {
+    fn only_failed_authentication_counts_as_a_forgery() {
         let opener = Opener::<DefaultAead>::with_failures(CIPHER, &KEY, INDEX, MAX_FAILED_OPENS - 1);
         assert_eq!(open_counter(&opener, 0), Ok(true));
         assert_eq!(open_counter(&opener, 0), Err(OpenError::Replayed));
@@ -464,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn opening_moves_no_packet() {
+    fn opening_does_not_move_the_body_in_memory() {
         let (sealer, opener) = (Sealer::<DefaultAead>::new(CIPHER, &KEY, INDEX), opener());
         let mut buf = PacketBuf::copied_from(&packet4(1419));
         let place = buf.as_ptr();
@@ -494,7 +497,7 @@ mod tests {
     }
 
     #[test]
-    fn an_opener_is_for_threads_and_never_shows_its_key() {
+    fn an_opener_is_send_and_sync_and_never_prints_its_key() {
         const fn for_threads<T: Send + Sync>(_: &T) {}
         let opener = opener();
         for_threads(&opener);
@@ -511,7 +514,7 @@ mod tests {
         })]
 
         #[test]
-        fn whatever_comes_is_refused_without_a_panic(
+        fn arbitrary_input_is_rejected_without_a_panic(
             mut bytes in prop::collection::vec(any::<u8>(), 0..200),
             honest_header in any::<bool>(),
         ) {
@@ -524,7 +527,7 @@ mod tests {
         }
 
         #[test]
-        fn any_authentic_plaintext_is_a_prefix_of_itself_or_dropped(
+        fn an_authentic_body_is_a_prefix_of_the_plaintext_or_dropped(
             first in prop_oneof![0x40..=0x6fu8, Just(b'{'), any::<u8>()],
             rest in prop::collection::vec(prop_oneof![Just(0u8), 0..64u8, any::<u8>()], 0..200),
         ) {

@@ -1,9 +1,9 @@
-//! The search for the largest packet that the path to the server carries, by padded pings (RFC 8899, with the session as
-//! packetization layer).
+//! Path MTU discovery with padded pings (RFC 8899, with the session as packetization layer).
 //!
-//! It decides sizes and times only; the session seals the pings and reads the pongs. All sizes are those of inner packets
-//! in bytes: a ping that is padded to one of them makes a datagram as long as such a packet does. They are multiples of 16,
-//! because the server pads to those and knows no other MTU than its own; but for that one.
+//! This module only decides sizes and times. The session seals the pings and reads the pongs. Sizes are those
+//! of inner packets in bytes: a ping padded to a size makes a datagram as long as a packet of that size. All
+//! sizes except the MTU of the server are multiples of 16, because the server pads packets to a multiple of
+//! 16, limited only by its own MTU.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -11,42 +11,43 @@ use core::time::Duration;
 use super::message::MIN_MTU;
 use crate::Instant;
 
-/// How often a size is tried before it counts as too large (RFC 8899, section 5.1.2, MAX_PROBES).
+/// Number of tries before a size counts as too large (RFC 8899, section 5.1.2, MAX_PROBES).
 pub const MTU_PROBES: u32 = 3;
-/// How long the answers to one try are waited for: the least that RFC 8899 allows (section 5.1.1, PROBE_TIMER).
+/// Time to wait for the answers to one try: the minimum of RFC 8899 (section 5.1.1, PROBE_TIMER).
 pub const MTU_PROBE_WAIT: Duration = Duration::from_secs(1);
-/// How long the outcome of a search is believed before it is looked at again, for a path that carries more by now, or less.
+/// Time after which the result of a search is verified, because the path may carry more or less by then.
 pub const MTU_SEARCH_AGAIN: Duration = Duration::from_secs(120);
-/// How exact the search is, in bytes: as packets are padded.
+/// Precision of the search in bytes. Packets are padded to the same multiple.
 pub const MTU_PRECISION: u16 = 16;
 
-/// Most sizes that are tried at the same time: enough for all between 1280 and 1420.
+/// Maximum number of sizes tried at the same time. It is enough for all sizes between 1280 and 1420.
 const SIZES_AT_ONCE: u16 = 8;
 
-/// A search, its outcome so far, and when it goes on.
+/// A search, its result so far, and its next step.
 #[derive(Debug)]
 pub(super) struct PathMtu {
-    /// What the server gave: nothing above it is of use.
+    /// The MTU from the server. Larger sizes are not tried.
     most: u16,
-    /// The largest that is known to fit. [`MIN_MTU`] is taken for granted.
+    /// The largest size known to fit. [`MIN_MTU`] is assumed to fit.
     fits: u16,
-    /// The smallest that is known not to fit.
+    /// The smallest size known not to fit.
     too_large: u16,
     phase: Phase,
-    /// Whether what fits was answered in this round or an earlier one of this search.
+    /// True if a ping of size `fits` has been answered during this search.
     is_confirmed: bool,
-    /// The pings on their way or lost, by number, with their sizes; those of one round.
+    /// Numbers and sizes of the pings of this round that are in flight or lost.
     pings: Vec<(u64, u16)>,
 }
 
 #[derive(Debug)]
 enum Phase {
-    /// Waits for answers to pings of these sizes, the largest first, until `at`.
+    /// Waits until `at` for answers to pings of these sizes, largest first.
     Trying {
         sizes: Vec<u16>,
         tries: u32,
         at: Instant,
-        /// Whether a search that had ended is looked at again: then one of the sizes is the one that fitted before.
+        /// True if this round verifies the result of an earlier search. One of the sizes is then the one that
+        /// fitted before.
         is_second_look: bool,
     },
     Settled {
@@ -71,7 +72,7 @@ impl PathMtu {
         search
     }
 
-    /// The path is another one: nothing is known of it.
+    /// Starts again because the path has changed.
     pub(super) fn restart(&mut self, now: Instant) {
         self.fits = MIN_MTU;
         self.too_large = self.most.saturating_add(1);
@@ -80,12 +81,12 @@ impl PathMtu {
         }
     }
 
-    /// The largest packet that is known to fit.
+    /// The largest packet known to fit.
     pub(super) const fn mtu(&self) -> u16 {
         self.fits
     }
 
-    /// When to ask for [`due`](Self::due) again.
+    /// Time at which [`due`](Self::due) must be called again.
     pub(super) const fn next_timeout(&self) -> Instant {
         match self.phase {
             Phase::Trying { at, .. } => at,
@@ -93,8 +94,7 @@ impl PathMtu {
         }
     }
 
-    /// The sizes to which pings are to be padded now, the largest first. Each that is sent has to be told to
-    /// [`sent`](Self::sent).
+    /// The sizes of the pings to send now, largest first. Call [`sent`](Self::sent) for each.
     pub(super) fn due(&mut self, now: Instant) -> Vec<u16> {
         if now < self.next_timeout() {
             return Vec::new();
@@ -120,12 +120,12 @@ impl PathMtu {
         }
     }
 
-    /// The ping `n` left, padded to `size`.
+    /// Records that ping `n`, padded to `size`, was sent.
     pub(super) fn sent(&mut self, n: u64, size: u16) {
         self.pings.push((n, size));
     }
 
-    /// The answer to ping `n` has come.
+    /// Records the answer to ping `n`.
     pub(super) fn answered(&mut self, now: Instant, n: u64) {
         let Some((_, size)) = self.pings.iter().find(|(sent, _)| *sent == n).copied() else {
             return;
@@ -139,7 +139,7 @@ impl PathMtu {
         }
     }
 
-    /// Some of the sizes have stayed without an answer, however often they were tried.
+    /// Ends a round in which some sizes stayed unanswered after all tries.
     fn end_round(&mut self, now: Instant) {
         let Phase::Trying {
             sizes,
@@ -161,7 +161,7 @@ impl PathMtu {
         self.narrow(now);
     }
 
-    /// Tries sizes between what fits and what does not, or is content.
+    /// Tries sizes between the largest that fits and the smallest that does not, or ends the search.
     fn narrow(&mut self, now: Instant) {
         // Multiples of 16 between the two, numbered from 1.
         let steps = self.too_large.saturating_sub(1).saturating_sub(self.fits) / MTU_PRECISION;
@@ -170,7 +170,7 @@ impl PathMtu {
         }
         let count = u32::from(steps.min(SIZES_AT_ONCE));
         let size = |n: u32| {
-            // `count` is not 0: there is a step.
+            // `count` is not 0, because `steps` is not.
             let step = u32::from(steps).saturating_mul(n).checked_div(count).unwrap_or(n);
             let above = u16::try_from(step)
                 .unwrap_or(u16::MAX)
@@ -207,7 +207,7 @@ mod tests {
     struct Path {
         carries: u16,
         round_trip: Duration,
-        /// Loses each ping whose number is a multiple of this, 0 for none.
+        /// Loses each ping whose number is a multiple of this. 0 loses none.
         loses: u64,
         pings: u64,
         now: Instant,
@@ -230,7 +230,7 @@ mod tests {
             PathMtu::new(self.now, most)
         }
 
-        /// Goes on until nothing is to be done for longer than a try takes; how long that was.
+        /// Runs until nothing is due for longer than one try. Returns the time it took.
         #[track_caller]
         fn settle(&mut self, search: &mut PathMtu) -> Duration {
             let begin = self.now;
@@ -242,7 +242,10 @@ mod tests {
                 if next.saturating_duration_since(self.now) > 2 * MTU_PROBE_WAIT {
                     return waited;
                 }
-                assert!(waited < Duration::from_secs(60), "it never ends: {search:?}");
+                assert!(
+                    waited < Duration::from_secs(60),
+                    "the search does not end: {search:?}"
+                );
                 self.now = next;
                 let (due, later) = self.answers.iter().partition(|(at, _)| *at <= self.now);
                 self.answers = later;
@@ -269,13 +272,13 @@ mod tests {
     fn a_path_that_carries_everything_costs_one_ping() {
         let mut path = Path::of(9000);
         let mut search = path.search(1420);
-        assert_eq!(search.mtu(), MIN_MTU, "until it is known");
+        assert_eq!(search.mtu(), MIN_MTU, "before the first answer");
         assert_eq!(path.settle(&mut search), path.round_trip);
         assert_eq!((search.mtu(), path.pings), (1420, 1));
     }
 
     #[test]
-    fn what_is_found_fits_and_is_within_8_bytes_of_the_most_that_does() {
+    fn the_search_finds_the_largest_multiple_of_16_that_fits() {
         for most in [1281, 1290, 1420, 8900, 65_478] {
             for carries in [
                 1280, 1281, 1287, 1288, 1289, 1350, 1380, 1412, 1419, 1420, 5000, 8899, 60_000,
@@ -330,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_carries_everything_by_now_is_noticed_at_the_next_search() {
+    fn a_path_that_now_carries_everything_is_noticed_at_the_next_search() {
         let mut path = Path::of(1350);
         let mut search = path.search(1420);
         path.settle(&mut search);
@@ -342,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_stays_as_it_is_is_confirmed_without_a_smaller_packet_in_between() {
+    fn an_unchanged_path_is_confirmed_without_smaller_packets_in_between() {
         let mut path = Path::of(1500);
         let mut search = path.search(1420);
         path.settle(&mut search);
@@ -353,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_smaller_path_that_stays_as_it_is_costs_two_sizes_each_time() {
+    fn an_unchanged_smaller_path_costs_two_sizes_per_search() {
         let mut path = Path::of(1350);
         let mut search = path.search(1420);
         path.settle(&mut search);
@@ -367,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn another_path_begins_at_the_least_that_every_path_carries() {
+    fn the_search_on_a_new_path_starts_at_the_minimum_mtu() {
         let mut path = Path::of(1500);
         let mut search = path.search(1420);
         path.settle(&mut search);
@@ -378,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tunnel_of_the_smallest_size_searches_nothing() {
+    fn no_search_runs_if_the_mtu_is_the_minimum() {
         let path = Path::of(1500);
         let mut search = path.search(MIN_MTU);
         assert_eq!(search.next_timeout(), Instant::FAR_FUTURE);
@@ -388,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_to_another_ping_proves_nothing() {
+    fn the_answer_to_another_ping_is_ignored() {
         let mut path = Path::of(1500);
         let mut search = path.search(1420);
         path.send_what_is_due(&mut search);

@@ -1,4 +1,4 @@
-//! The inner addresses that a server gives to sessions, one family to a pool.
+//! Pool of inner addresses that a server assigns to sessions. One pool has one address family.
 
 use alloc::collections::BTreeMap;
 use core::error::Error;
@@ -8,49 +8,51 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::Login;
 use crate::IpPrefix;
 
-/// Most released addresses whose last login is remembered.
+/// Maximum number of released addresses whose last user is remembered.
 const MAX_REMEMBERED: usize = 4096;
 
-/// The addresses of one network, IPv4 or IPv6, of which each session gets one.
+/// The addresses of one IPv4 or IPv6 network. Each session gets one.
 ///
-/// Never given out are the server's own address, the first one (the network in IPv4; the routers' anycast address in
-/// IPv6, RFC 4291, section 2.6.1), the last one in IPv4 (broadcast), and those that were reserved for users with fixed
-/// addresses. A /31 (RFC 3021) and a /127 (RFC 6164) have no first and last one of that sort.
+/// These addresses are never assigned: the server's own address, reserved addresses of users with fixed
+/// addresses, the first address (the network in IPv4; the subnet-router anycast address in IPv6, RFC 4291,
+/// section 2.6.1), and the last one in IPv4 (broadcast). In a /31 (RFC 3021) and a /127 (RFC 6164) the first
+/// and the last address are normal host addresses.
 ///
-/// A login gets the address back that it had last, as long as nobody else has got it since. The last 4096 released
-/// addresses are remembered for that; an older one counts as never used. Which address a login gets depends only on the
-/// calls before. Memory is that of the addresses that are assigned, reserved or remembered, however large the network.
+/// A user gets its last address again unless another user has got it since. The pool remembers the last 4096
+/// released addresses for that; an older one counts as never used. The result depends only on the earlier
+/// calls. Memory grows with the number of assigned, reserved and remembered addresses, not with the size of
+/// the network.
 #[derive(Debug)]
 pub struct Pool {
     prefix: IpPrefix,
-    /// First and last address that could be given out.
+    /// First and last address that may be assigned.
     first: u128,
     last: u128,
     uses: BTreeMap<u128, Use>,
-    /// Where the sessions of `Use::Assigned` are, and the login of each `Use::Remembered` by its release number: views of
-    /// `uses`, always changed together.
+    /// Indexes of `uses`, always changed together with it: the address of each `Use::Assigned` session, and
+    /// the user of each `Use::Remembered` address by release number.
     sessions: BTreeMap<(Login, u64), u128>,
     remembered: BTreeMap<u64, (Login, u128)>,
     releases: u64,
 }
 
-/// What an address is used for. One that is not in the table was never used.
+/// Use of an address. An address that is not in the table was never used.
 #[derive(Debug)]
 enum Use {
     Reserved,
-    /// A session has it.
+    /// Assigned to a session.
     Assigned(Login, u64),
-    /// It is free; this release was its last.
+    /// Free. The value is the number of its last release.
     Remembered(u64),
 }
 
-/// Why a network gives no pool.
+/// Reason why a network cannot have a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PoolError {
-    /// The prefix length is more than the address has bits.
+    /// The prefix length is larger than the number of bits of the address.
     PrefixTooLong(IpPrefix),
-    /// The server's own address is not one that a host can have in that network.
+    /// The server's own address is not a valid host address in that network.
     NotAHost(IpPrefix),
     /// The network has no address besides the server's.
     NoRoom(IpPrefix),
@@ -64,7 +66,7 @@ impl fmt::Display for PoolError {
             }
             Self::NotAHost(prefix) => write!(
                 f,
-                "{prefix}: the server cannot have this address; give one of its own in the network, as in 10.9.0.1/24"
+                "{prefix}: not a host address of the network; use the server's own address, for example 10.9.0.1/24"
             ),
             Self::NoRoom(prefix) => write!(
                 f,
@@ -77,12 +79,12 @@ impl fmt::Display for PoolError {
 impl Error for PoolError {}
 
 impl Pool {
-    /// A pool of the network around `prefix`, which is the server's own address in it: `10.9.0.1/24`. Addresses in
-    /// `reserved` that are not of this network do not matter.
+    /// A pool for the network of `prefix`, which is also the server's own address in it: `10.9.0.1/24`.
+    /// Addresses in `reserved` outside this network are ignored.
     ///
     /// # Errors
     ///
-    /// [`PoolError`] if there can be no such network.
+    /// [`PoolError`] if the network is not usable.
     pub fn new(prefix: IpPrefix, reserved: impl Iterator<Item = IpAddr>) -> Result<Self, PoolError> {
         let (first, last) = hosts(prefix)?;
         let own = to_bits(prefix.address);
@@ -105,8 +107,8 @@ impl Pool {
         Ok(pool)
     }
 
-    /// Keeps off `reserved` from now on, in place of what it kept off before; those that are not of this network do not
-    /// matter. A session that has one of them keeps it until [`release`](Self::release).
+    /// Replaces the set of reserved addresses. Those outside this network are ignored. A session that has one
+    /// of them keeps it until [`release`](Self::release).
     pub fn reserve(&mut self, reserved: impl Iterator<Item = IpAddr>) {
         self.uses.retain(|_, used| !matches!(used, Use::Reserved));
         let prefix = self.prefix;
@@ -121,28 +123,28 @@ impl Pool {
         }
     }
 
-    /// Whether a client could have this address: one of a host in this network.
+    /// Returns true if `address` is a host address of this network.
     #[must_use]
     pub fn has_host(&self, address: IpAddr) -> bool {
         self.prefix.contains(address) && (self.first..=self.last).contains(&to_bits(address))
     }
 
-    /// Whether a session has this address of the pool.
+    /// Returns true if the address is assigned to a session.
     #[must_use]
     pub fn is_assigned(&self, address: IpAddr) -> bool {
         let used = self.uses.get(&to_bits(address));
         self.prefix.contains(address) && matches!(used, Some(Use::Assigned(..)))
     }
 
-    /// The server's own address and the length of the network's prefix.
+    /// The server's own address with the prefix length of the network.
     #[must_use]
     pub const fn prefix(&self) -> IpPrefix {
         self.prefix
     }
 
-    /// An address for session `device` of `login`, until [`release`](Self::release): the one that this session has, or
-    /// the one that `login` released last, or the lowest that was never used, or the lowest that is free. `None` if none
-    /// is.
+    /// Assigns an address to session `device` of `login`, until [`release`](Self::release). The order of
+    /// preference is: the address that this session already has, the address that `login` released last, the
+    /// lowest that was never used, the lowest that is free. `None` if no address is free.
     pub fn assign(&mut self, login: &Login, device: u64) -> Option<IpAddr> {
         let session = (login.clone(), device);
         if let Some(address) = self.sessions.get(&session) {
@@ -160,7 +162,7 @@ impl Pool {
         Some(self.to_address(address))
     }
 
-    /// Takes an address back. One that no session has changes nothing.
+    /// Releases an address. Does nothing if no session has it.
     pub fn release(&mut self, address: IpAddr) {
         if !self.prefix.contains(address) {
             return;
@@ -181,7 +183,7 @@ impl Pool {
         }
     }
 
-    /// The address that `login` released last, if it is still remembered as that login's.
+    /// The address that `login` released last, if it is still remembered for that user.
     fn last_of(&self, login: &Login) -> Option<u128> {
         let mut latest_first = self.remembered.values().rev();
         latest_first
@@ -205,7 +207,8 @@ impl Pool {
         self.remembered.values().map(|(_, address)| *address).min()
     }
 
-    /// The address of this pool's family. What does not fit 32 bits cannot be in an IPv4 pool.
+    /// Converts to an address of this pool's family. A value with more than 32 bits cannot be in an IPv4
+    /// pool.
     fn to_address(&self, bits: u128) -> IpAddr {
         match (self.prefix.address, u32::try_from(bits)) {
             (IpAddr::V4(_), Ok(bits)) => Ipv4Addr::from_bits(bits).into(),
@@ -225,7 +228,7 @@ const fn is_for_hosts(address: IpAddr) -> bool {
     !address.is_unspecified() && !address.is_loopback() && !address.is_multicast()
 }
 
-/// The first and last address that hosts of a network can have.
+/// The first and the last host address of a network.
 fn hosts(prefix: IpPrefix) -> Result<(u128, u128), PoolError> {
     let (bits, has_broadcast) = match prefix.address {
         IpAddr::V4(_) => (32u32, true),
@@ -234,7 +237,7 @@ fn hosts(prefix: IpPrefix) -> Result<(u128, u128), PoolError> {
     let host_bits = bits
         .checked_sub(prefix.length.into())
         .ok_or(PoolError::PrefixTooLong(prefix))?;
-    // All ones in the host's part: 128 of them do not come out of a shift.
+    // All ones in the host part. A shift by 128 would overflow.
     let host_mask = 1u128
         .checked_shl(host_bits)
         .map_or(u128::MAX, |end| end.saturating_sub(1));
@@ -264,7 +267,7 @@ mod tests {
         Pool::new(prefix.parse().unwrap(), reserved).unwrap()
     }
 
-    /// Gives session `device` of `name` an address and shows it.
+    /// Assigns an address to session `device` of `name` and prints it.
     fn assign(pool: &mut Pool, name: &str, device: u64) -> String {
         let address = pool.assign(&Login::new(name).unwrap(), device);
         address.map_or_else(|| "none".into(), |address| address.to_string())
@@ -274,7 +277,7 @@ mod tests {
         pool.release(address.parse().unwrap());
     }
 
-    /// All that a pool gives out, to one user after the other.
+    /// All addresses of a pool, assigned to one user after the other.
     fn everything(mut pool: Pool) -> Vec<String> {
         let all = (0..).map(|n| assign(&mut pool, &format!("user{n}"), n));
         all.take_while(|address| address != "none").collect()
@@ -292,14 +295,14 @@ mod tests {
     }
 
     #[test]
-    fn a_pair_has_no_network_and_no_broadcast_address() {
+    fn a_31_and_a_127_have_no_network_or_broadcast_address() {
         assert_eq!(everything(pool("10.9.0.1/31")), ["10.9.0.0"]);
         assert_eq!(everything(pool("10.9.0.0/31")), ["10.9.0.1"]);
         assert_eq!(everything(pool("fd00::/127")), ["fd00::1"]);
     }
 
     #[test]
-    fn a_network_that_cannot_be_is_refused() {
+    fn unusable_networks_are_rejected() {
         let new = |text: &str| Pool::new(text.parse().unwrap(), [].into_iter()).unwrap_err();
         for text in ["10.9.0.1/32", "fd00::1/128"] {
             assert_eq!(new(text), PoolError::NoRoom(text.parse().unwrap()));
@@ -324,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn large_networks_are_not_counted_through() {
+    fn large_networks_are_not_enumerated() {
         for (prefix, first, second) in [
             ("10.9.0.1/8", "10.0.0.1", "10.0.0.2"),
             ("10.9.0.1/0", "0.0.0.1", "0.0.0.2"),
@@ -339,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_gets_back_the_address_it_had_last() {
+    fn a_user_gets_its_last_address_again() {
         let mut pool = pool("10.9.0.1/24");
         assert_eq!(assign(&mut pool, "kean", 1), "10.9.0.2");
         assert_eq!(assign(&mut pool, "alice", 2), "10.9.0.3");
@@ -348,14 +351,14 @@ mod tests {
         assert_eq!(
             assign(&mut pool, "bob", 3),
             "10.9.0.4",
-            "never used comes before used"
+            "addresses never used come first"
         );
         assert_eq!(assign(&mut pool, "alice", 4), "10.9.0.3");
         assert_eq!(assign(&mut pool, "kean", 5), "10.9.0.2");
     }
 
     #[test]
-    fn a_login_with_two_sessions_gets_both_addresses_back() {
+    fn a_user_with_two_sessions_gets_both_addresses_again() {
         let mut pool = pool("10.9.0.1/24");
         for (device, address) in [(1, "10.9.0.2"), (2, "10.9.0.3")] {
             assert_eq!(assign(&mut pool, "kean", device), address);
@@ -365,7 +368,7 @@ mod tests {
         assert_eq!(
             assign(&mut pool, "kean", 3),
             "10.9.0.2",
-            "the one released last comes first"
+            "the last release comes first"
         );
         assert_eq!(assign(&mut pool, "kean", 4), "10.9.0.3");
         assert_eq!(assign(&mut pool, "kean", 5), "10.9.0.4");
@@ -380,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_pool_gives_the_lowest_free_address_even_if_it_was_somebody_elses() {
+    fn a_full_pool_assigns_the_lowest_free_address_even_if_another_user_had_it() {
         let mut pool = pool("10.9.0.1/29");
         for n in 2..=6 {
             assert_eq!(assign(&mut pool, &format!("user{n}"), n), format!("10.9.0.{n}"));
@@ -392,13 +395,13 @@ mod tests {
         assert_eq!(
             assign(&mut pool, "user3", 10),
             "10.9.0.5",
-            "its own is another's now"
+            "its own address now belongs to another user"
         );
         assert_eq!(assign(&mut pool, "user5", 11), "none");
     }
 
     #[test]
-    fn releasing_what_nobody_has_changes_nothing() {
+    fn releasing_an_unassigned_address_changes_nothing() {
         let mut pool = pool_without("10.9.0.1/29", &["10.9.0.2"]);
         for address in [
             "10.9.0.1", "10.9.0.2", "10.9.0.4", "10.9.0.7", "10.8.0.1", "fd00::1", "::a09:3",
@@ -413,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_4096_released_addresses_are_remembered_and_the_oldest_is_forgotten() {
+    fn at_most_4096_released_addresses_are_remembered() {
         let mut pool = pool("fd00::1/64");
         for n in 0..10_000 {
             let login = Login::new(&format!("user{n}")).unwrap();
@@ -421,9 +424,9 @@ mod tests {
             pool.release(address);
         }
         assert_eq!(pool.remembered.len(), 4096);
-        assert_eq!(pool.uses.len(), 4097, "and the server's own");
+        assert_eq!(pool.uses.len(), 4097, "4096 addresses and the server's own");
         assert_eq!(pool.sessions.len(), 0);
-        // user9999 is remembered, user0 is not and gets the lowest that counts as never used.
+        // user9999 is remembered. user0 is not, so it gets the lowest address that counts as never used.
         let last = pool.remembered.last_key_value().unwrap().1.1;
         assert_eq!(
             assign(&mut pool, "user9999", 1),
@@ -441,7 +444,7 @@ mod tests {
         let mut pool = pool("10.9.0.1/26");
         let mut held: Vec<(u64, String)> = Vec::new();
         for n in 0..5_000u64 {
-            // A fixed walk over 9 logins; every third step gives one back.
+            // A fixed sequence over 9 users. Every third step releases an address.
             if n % 3 == 2 && !held.is_empty() {
                 let index = usize::try_from(n * 7).unwrap() % held.len();
                 release(&mut pool, &held.swap_remove(index).1);

@@ -1,4 +1,4 @@
-//! The key that everyone who may knock holds: outsiders without it get silence.
+//! The pre-shared key. Datagrams not sealed under keys derived from it get no reply.
 
 use core::error::Error;
 use core::fmt;
@@ -12,7 +12,7 @@ use super::keys;
 use crate::aead::KEY_LEN;
 use crate::mutant::{Mutant, planted};
 
-/// The key of the article this protocol descends from, which everyone knows:
+/// The key from the article on which this protocol is based. It is public:
 /// `KGiEbfJODclOCzUVfWXBO7Y/ohnEVxf7+RnwaAA1/78=`.
 const PUBLISHED: [u8; KEY_LEN] = [
     0x28, 0x68, 0x84, 0x6d, 0xf2, 0x4e, 0x0d, 0xc9, 0x4e, 0x0b, 0x35, 0x15, 0x7d, 0x65, 0xc1, 0x3b, 0xb6,
@@ -24,11 +24,11 @@ const PUBLISHED: [u8; KEY_LEN] = [
 pub struct Psk([u8; KEY_LEN]);
 
 impl Psk {
-    /// Takes the bytes of a key. The caller's copy is the caller's to erase.
+    /// Creates a key from its bytes. The caller must erase its own copy.
     ///
     /// # Errors
     ///
-    /// [`PskError::AllZero`] and [`PskError::Published`] for keys that are no secret.
+    /// [`PskError::AllZero`] and [`PskError::Published`] for keys that are not secret.
     pub fn new(bytes: [u8; KEY_LEN]) -> Result<Self, PskError> {
         let key = Self(bytes);
         if key.0.ct_eq(&[0; KEY_LEN]).into() {
@@ -40,11 +40,11 @@ impl Psk {
         Ok(key)
     }
 
-    /// Takes the bytes of a key whose length nobody has looked at yet.
+    /// Creates a key from bytes of unchecked length.
     ///
     /// # Errors
     ///
-    /// [`PskError`] if they are not 32 or no secret.
+    /// [`PskError`] if the length is not 32 or the key is not secret.
     pub fn from_slice(bytes: &[u8]) -> Result<Self, PskError> {
         match bytes.try_into() {
             Ok(bytes) => Self::new(bytes),
@@ -52,17 +52,17 @@ impl Psk {
         }
     }
 
-    /// Reads a key as configuration files carry it: standard base64 with padding, 44 characters.
+    /// Reads a key from standard base64 with padding (44 characters), the form in configuration files.
     ///
     /// # Errors
     ///
-    /// [`PskError`] if `text` is no usable key. The error holds nothing of the key.
+    /// [`PskError`] if `text` is not a usable key. The error contains no part of the key.
     pub fn from_base64(text: &str) -> Result<Self, PskError> {
         let bytes = Zeroizing::new(STANDARD.decode(text).map_err(|_| PskError::NotBase64)?);
         Self::from_slice(&bytes)
     }
 
-    /// What the profile uses instead of the key itself. Each is bound to its purpose.
+    /// The keys that the profile derives from the pre-shared key, one for each purpose.
     pub(crate) fn keys(&self) -> PskKeys {
         let prk = keys::extract(b"sandhog/2", &[&self.0]);
         PskKeys {
@@ -87,17 +87,17 @@ impl fmt::Debug for Psk {
     }
 }
 
-/// The keys that come from a [`Psk`].
+/// The keys derived from a [`Psk`].
 pub(crate) struct PskKeys {
     /// For control datagrams from the client to the server.
     pub(crate) up: Zeroizing<[u8; KEY_LEN]>,
     /// For control datagrams from the server to the client.
     pub(crate) down: Zeroizing<[u8; KEY_LEN]>,
-    /// Goes into the session keys: who breaks OPAQUE some day still needs the pre-shared key.
+    /// Part of the session keys. An attacker who can break OPAQUE still needs the pre-shared key.
     pub(crate) mix: Zeroizing<[u8; 64]>,
 }
 
-/// Why something is no usable pre-shared key.
+/// Reason why a value is not a usable pre-shared key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PskError {
     /// It has this many bytes instead of 32.
@@ -106,7 +106,7 @@ pub enum PskError {
     NotBase64,
     /// All bytes are zero.
     AllZero,
-    /// It is the example of a public article.
+    /// It is the example of a published article.
     Published,
 }
 
@@ -134,14 +134,14 @@ mod tests {
     const PUBLISHED_TEXT: &str = "KGiEbfJODclOCzUVfWXBO7Y/ohnEVxf7+RnwaAA1/78=";
 
     #[test]
-    fn keys_that_are_no_secret_are_refused() {
+    fn published_and_all_zero_keys_are_rejected() {
         assert_eq!(Psk::new([0; 32]).unwrap_err(), PskError::AllZero);
         assert_eq!(Psk::from_base64(PUBLISHED_TEXT).unwrap_err(), PskError::Published);
         assert_eq!(Psk::new(PUBLISHED).unwrap_err(), PskError::Published);
     }
 
     #[test]
-    fn other_lengths_and_texts_are_refused() {
+    fn wrong_lengths_and_invalid_base64_are_rejected() {
         assert_eq!(Psk::from_slice(&[1; 31]).unwrap_err(), PskError::WrongLength(31));
         assert_eq!(Psk::from_slice(&[1; 33]).unwrap_err(), PskError::WrongLength(33));
         assert_eq!(Psk::from_slice(&[]).unwrap_err(), PskError::WrongLength(0));
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn one_bit_beside_a_refused_key_is_accepted() {
+    fn a_key_one_bit_away_from_a_rejected_one_is_accepted() {
         let mut bytes = PUBLISHED;
         bytes[31] ^= 1;
         assert!(Psk::from_slice(&bytes).is_ok());

@@ -1,6 +1,6 @@
-//! The sending half of a session's data path: a key, an index and a counter that never gives a number twice.
+//! The sending half of a session's data path: key, index and a counter that never repeats.
 //!
-//! It shares nothing with the state machine, so that a shell can seal on as many threads as it likes.
+//! A sealer shares no state with the state machine, so a shell can seal packets on any number of threads.
 
 use core::error::Error;
 use core::fmt;
@@ -12,29 +12,31 @@ use crate::PacketBuf;
 use crate::aead::{Aead, Cipher, DefaultAead, KEY_LEN};
 use crate::mutant::{Mutant, planted};
 
-/// After how many messages under one key of ChaCha20-Poly1305 a new one is asked for.
+/// Number of messages under one ChaCha20-Poly1305 key after which a rekey is requested.
 pub const REKEY_AFTER_MESSAGES: u64 = 1 << 60;
-/// The first counter that is never used: no key seals more messages than this.
+/// Maximum number of messages under one ChaCha20-Poly1305 key. It is also the first counter that is never
+/// used.
 pub const REJECT_AFTER_MESSAGES: u64 = u64::MAX - (1 << 13);
-/// After how many messages under one key of AES-256-GCM a new one is asked for.
+/// Number of messages under one AES-256-GCM key after which a rekey is requested.
 pub const AES_REKEY_AFTER_MESSAGES: u64 = 1 << 26;
-/// How many messages a key of AES-256-GCM seals at the most. With 2^35 blocks of its cipher behind them, 2^7 for each, they
-/// are told from random bytes with a probability of 2^-59 (RFC 9001, appendix B.1).
+/// Maximum number of messages under one AES-256-GCM key. They are at most 2^35 cipher blocks, 2^7 per
+/// message. An attacker can distinguish them from random bytes with a probability of 2^-59 (RFC 9001,
+/// appendix B.1).
 pub const AES_REJECT_AFTER_MESSAGES: u64 = 1 << 28;
-/// The longest packets in bytes that AES-256-GCM is used for: what the number of messages was reckoned with.
+/// Largest packet in bytes for which AES-256-GCM is used. Its message limits assume this size.
 pub const AES_MAX_MTU: u16 = 2000;
 
-/// How many messages a key is good for.
+/// Message limits of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// After so many a new key is asked for.
+    /// Number of messages after which a rekey is requested.
     pub rekey_after: u64,
-    /// It seals no more than so many.
+    /// Maximum number of messages that the key seals.
     pub reject_after: u64,
 }
 
 impl Limits {
-    /// Those of a key for `cipher`.
+    /// The limits of a key for `cipher`.
     #[must_use]
     pub const fn of(cipher: Cipher) -> Self {
         match cipher {
@@ -50,14 +52,14 @@ impl Limits {
     }
 }
 
-/// To a multiple of this many bytes packets are padded: hides some of their length, costs little.
+/// Packets are padded to a multiple of this many bytes. That hides a part of their length at little cost.
 const PADDING: usize = 16;
 /// Largest UDP payload over IPv4 in bytes: 65,535 − 20 (IP header) − 8 (UDP header).
 const MAX_DATAGRAM_LEN: usize = 65_507;
 
-/// Seals the datagrams of one session, epoch and direction, in place and without allocating.
+/// Seals the datagrams of one session, epoch and direction, in place and without allocation.
 ///
-/// Threads may share it: every datagram gets a counter of its own.
+/// Threads may share a sealer. Every datagram gets its own counter.
 pub struct Sealer<A = DefaultAead> {
     aead: A,
     cipher: Cipher,
@@ -66,14 +68,14 @@ pub struct Sealer<A = DefaultAead> {
 }
 
 impl<A: Aead> Sealer<A> {
-    /// A sealer under `key` for the peer that calls this session `receiver_index` (not 0). The key must never have
-    /// been given to another sealer.
+    /// A sealer with `key` for the peer whose index for this session is `receiver_index` (not 0). The key
+    /// must never have been given to another sealer.
     #[must_use]
     pub fn new(cipher: Cipher, key: &[u8; KEY_LEN], receiver_index: u32) -> Self {
         Self::with_counter(cipher, key, receiver_index, 0)
     }
 
-    /// The same, beginning at the counter `first`: for tests of what happens at the limits.
+    /// A sealer that starts at the counter `first`. For tests of the limits.
     #[doc(hidden)]
     #[must_use]
     pub fn with_counter(cipher: Cipher, key: &[u8; KEY_LEN], receiver_index: u32, first: u64) -> Self {
@@ -85,26 +87,28 @@ impl<A: Aead> Sealer<A> {
         }
     }
 
-    /// Seals the IP packet in `buf`, with zeros behind it up to a multiple of 16 bytes, but never above `mtu`.
-    /// Afterwards `buf` is the datagram, 29 bytes longer than that. Returns its counter.
+    /// Seals the IP packet in `buf`. It is first padded with zeros to a multiple of 16 bytes, but never
+    /// beyond `mtu`. Afterwards `buf` is the datagram, 29 bytes longer than the padded packet. Returns the
+    /// counter.
     ///
     /// # Errors
     ///
-    /// [`SealError::TooLarge`] if the packet is longer than `mtu`, or the datagram than UDP carries;
-    /// [`SealError::Exhausted`] if the key has sealed as many messages as its [`Limits`] allow. `buf` is as it was, and
-    /// no counter is used up.
+    /// [`SealError::TooLarge`] if the packet is longer than `mtu`, or the datagram is longer than UDP allows.
+    /// [`SealError::Exhausted`] if the key has sealed as many messages as its [`Limits`] allow. In both cases
+    /// `buf` is unchanged and no counter is used up.
     pub fn seal_packet(&self, buf: &mut PacketBuf, mtu: usize) -> Result<u64, SealError> {
         let padded_len = padded(buf.len(), mtu).ok_or(SealError::TooLarge)?;
         self.seal_padded(buf, padded_len, 0)
     }
 
-    /// The same for a packet of `packet_len` bytes that lies in `frame` behind room for the header
-    /// ([`HEADER_LEN`] bytes). Afterwards `frame` begins with the datagram, whose length and counter are given.
+    /// Seals a packet of `packet_len` bytes in `frame`. The packet starts after [`HEADER_LEN`] bytes of room
+    /// for the header. Afterwards `frame` begins with the datagram. Returns its length and counter.
     ///
     /// # Errors
     ///
-    /// As [`seal_packet`](Self::seal_packet), and [`SealError::TooLarge`] if `frame` is too short for the datagram:
-    /// header, packet, up to 15 bytes of padding, and the tag of 16. `frame` is as it was, but for padding.
+    /// The same as for [`seal_packet`](Self::seal_packet), and [`SealError::TooLarge`] if `frame` is too
+    /// short for header, packet, up to 15 bytes of padding and the tag of 16 bytes. Then `frame` is unchanged
+    /// except for the padding.
     pub fn seal_packet_in(
         &self,
         frame: &mut [u8],
@@ -128,41 +132,41 @@ impl<A: Aead> Sealer<A> {
         }
     }
 
-    /// Seals the JSON in `buf`, with spaces behind it up to `padded_len` bytes if it is shorter. Afterwards `buf` is
-    /// the datagram, 29 bytes longer than that. Returns its counter.
+    /// Seals the JSON in `buf`. It is padded with spaces if it is shorter than `padded_len` bytes. Afterwards
+    /// `buf` is the datagram, 29 bytes longer than the padded JSON. Returns the counter.
     ///
     /// # Errors
     ///
-    /// As [`seal_packet`](Self::seal_packet), without an MTU.
+    /// The same as for [`seal_packet`](Self::seal_packet), but without an MTU.
     pub fn seal_message(&self, buf: &mut PacketBuf, padded_len: usize) -> Result<u64, SealError> {
         self.seal_padded(buf, padded_len.max(buf.len()), b' ')
     }
 
-    /// Goes on at the counter `next`, as if it had sealed all before.
+    /// Skips to the counter `next`, as if all earlier ones had been used.
     #[cfg(test)]
     pub(super) fn skip_to(&self, next: u64) {
         self.next.fetch_max(next, Ordering::Relaxed);
     }
 
-    /// What it seals with.
+    /// The cipher of this sealer.
     #[must_use]
     pub const fn cipher(&self) -> Cipher {
         self.cipher
     }
 
-    /// Whether the key has sealed so many messages that another one should take its place.
+    /// Returns true if the key has sealed so many messages that it should be replaced.
     #[must_use]
     pub fn is_worn(&self) -> bool {
         self.messages() >= Limits::of(self.cipher).rekey_after
     }
 
-    /// How many messages have been sealed; also the counter of the next.
+    /// Number of messages sealed so far. It is also the next counter.
     #[must_use]
     pub fn messages(&self) -> u64 {
         self.next.load(Ordering::Relaxed)
     }
 
-    /// `padded_len` is at least the length of `buf`.
+    /// Seals `buf` padded to `padded_len`, which is at least the length of `buf`.
     fn seal_padded(&self, buf: &mut PacketBuf, padded_len: usize, filler: u8) -> Result<u64, SealError> {
         if padded_len > MAX_DATAGRAM_LEN - OVERHEAD {
             return Err(SealError::TooLarge);
@@ -170,7 +174,7 @@ impl<A: Aead> Sealer<A> {
         let counter = self.take_counter()?;
         pad(buf, padded_len, filler);
         let nonce = session_nonce(self.receiver_index, counter);
-        // Cannot fail: the cipher takes 2^38 bytes. A counter that were lost here would do no harm either.
+        // Cannot fail, because the cipher accepts 2^38 bytes. A counter lost here would do no harm.
         if seal(&self.aead, Code::Session, nonce, buf) {
             Ok(counter)
         } else {
@@ -178,8 +182,8 @@ impl<A: Aead> Sealer<A> {
         }
     }
 
-    /// A number that nobody else gets. Relaxed is enough: only the number itself is shared, and its changes have
-    /// one order for all threads.
+    /// Takes a unique counter. Relaxed ordering is enough: the number is the only shared value, and all
+    /// threads see its changes in the same order.
     fn take_counter(&self) -> Result<u64, SealError> {
         let step = |counter: u64| {
             (counter < Limits::of(self.cipher).reject_after || planted(Mutant::SealWithoutLimit)).then(|| {
@@ -197,7 +201,7 @@ impl<A: Aead> Sealer<A> {
     }
 }
 
-/// How long a packet is with its padding. `None` if it is longer than the MTU.
+/// Length of a packet with padding. `None` if the packet is longer than the MTU.
 fn padded(len: usize, mtu: usize) -> Option<usize> {
     let padding = if planted(Mutant::PaddingOff) { 1 } else { PADDING };
     (len <= mtu).then(|| {
@@ -206,7 +210,7 @@ fn padded(len: usize, mtu: usize) -> Option<usize> {
     })
 }
 
-/// Never shows the key.
+/// Does not print the key.
 impl<A> fmt::Debug for Sealer<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sealer")
@@ -216,12 +220,12 @@ impl<A> fmt::Debug for Sealer<A> {
     }
 }
 
-/// Why something was not sealed.
+/// Reason why a packet or message was not sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SealError {
     /// The key has sealed as many messages as its [`Limits`] allow.
     Exhausted,
-    /// Longer than the MTU, or than a datagram can be.
+    /// Longer than the MTU or than the largest datagram.
     TooLarge,
 }
 
@@ -253,9 +257,9 @@ mod tests {
         Sealer::with_counter(Cipher::ChaCha20Poly1305, &key(), INDEX, first)
     }
 
-    /// What another implementation (Python's `cryptography`, which is OpenSSL) makes of the same.
+    /// The expected bytes come from another implementation (Python's `cryptography`, which is OpenSSL).
     #[test]
-    fn datagrams_are_those_of_another_implementation() {
+    fn datagrams_match_those_of_another_implementation() {
         let mut packet =
             PacketBuf::copied_from(&[0x45, 0, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 10, 9, 0, 2, 10, 9, 0, 1]);
         let sealer = sealer(5);
@@ -310,7 +314,11 @@ mod tests {
             let sealed = sealer(9).seal_packet_in(&mut frame, len, 1420);
             assert_eq!(sealed, Ok((buf.len(), counter)));
             assert_eq!(frame[..buf.len()], buf[..]);
-            assert_eq!(frame[buf.len()..], [0xaa; 1500][buf.len()..], "nothing behind it");
+            assert_eq!(
+                frame[buf.len()..],
+                [0xaa; 1500][buf.len()..],
+                "bytes after the datagram are unchanged"
+            );
         }
     }
 
@@ -344,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_is_left_alone_and_uses_up_no_counter() {
+    fn a_packet_that_is_too_large_stays_unchanged_and_uses_no_counter() {
         let sealer = sealer(0);
         let mut buf = PacketBuf::copied_from(&[0x45; 1421]);
         assert_eq!(sealer.seal_packet(&mut buf, 1420), Err(SealError::TooLarge));
@@ -363,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn counters_go_up_by_one_and_stand_in_the_datagram() {
+    fn counters_increase_by_one_and_are_part_of_the_header() {
         let sealer = sealer(0);
         for counter in 0..300u64 {
             let mut buf = PacketBuf::copied_from(&[0x45; 20]);
@@ -393,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_aes_seals_2_to_the_28_messages_and_is_worn_long_before() {
+    fn an_aes_key_seals_2_to_the_28_messages_and_needs_a_rekey_after_2_to_the_26() {
         let sealer = |first| Sealer::<DefaultAead>::with_counter(Cipher::Aes256Gcm, &key(), INDEX, first);
         let seal = |sealer: &Sealer| sealer.seal_packet(&mut PacketBuf::copied_from(&[0x45; 20]), 1420);
         let last = sealer((1 << 28) - 1);
@@ -406,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exhausted_key_leaves_the_packet_alone_and_never_wraps() {
+    fn an_exhausted_key_leaves_the_packet_unchanged_and_never_wraps() {
         for first in [REJECT_AFTER_MESSAGES, u64::MAX - 1, u64::MAX] {
             let sealer = sealer(first);
             let mut buf = PacketBuf::copied_from(&[0x45; 20]);
@@ -417,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn sealing_moves_no_packet_and_asks_for_no_memory() {
+    fn sealing_neither_moves_the_packet_nor_allocates() {
         let sealer = sealer(0);
         for len in [20, 33, 575, 1409, 1420] {
             let mut buf = PacketBuf::with_capacity(len);
@@ -456,7 +464,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sealer_is_for_threads_and_never_shows_its_key() {
+    fn a_sealer_is_send_and_sync_and_never_prints_its_key() {
         const fn for_threads<T: Send + Sync>(_: &T) {}
         let sealer = sealer(3);
         for_threads(&sealer);

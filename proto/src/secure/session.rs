@@ -1,4 +1,4 @@
-//! One session between its login and its end: sealing, opening, and the timers that keep it alive. Both sides have it.
+//! One session between login and end: sealing, opening and timers. Client and server both use it.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -24,33 +24,37 @@ use crate::mutant::{Mutant, planted};
 use crate::queues::Queues;
 use crate::{DropReason, EventKind, Instant, PacketBuf, Reason};
 
-/// When a client asks for new keys, at the latest; it is sooner by up to [`REKEY_JITTER`].
+/// Time after which a client requests new keys. Up to [`REKEY_JITTER`] is subtracted from it.
 pub const REKEY_AFTER: Duration = Duration::from_secs(120);
-/// Most that a client asks for new keys before [`REKEY_AFTER`], so that many do not ask at once.
+/// Largest jitter that is subtracted from [`REKEY_AFTER`], so that many clients do not rekey at the same
+/// time.
 pub const REKEY_JITTER: Duration = Duration::from_secs(10);
-/// The least that a client may be told to use its keys for: an epoch is forgotten before there is a third one.
+/// Shortest rekey interval that can be set on a client. It is longer than
+/// [`KEEP_PREVIOUS`](super::KEEP_PREVIOUS), so the keys of an epoch are erased before the next but one
+/// begins.
 pub const MIN_REKEY_AFTER: Duration = Duration::from_secs(11);
-/// How long a request for new keys waits for its answer before it is repeated, plus up to
-/// [`MAX_JITTER`](MAX_JITTER).
+/// Time after which an unanswered rekey request is repeated, plus up to [`MAX_JITTER`](MAX_JITTER).
 pub const REKEY_REPEAT: Duration = Duration::from_secs(5);
-/// How long something sent may stay without anything authentic coming back before the peer is asked each
-/// [`PROBE_INTERVAL`].
+/// Time that a sent datagram may stay unanswered before the peer is probed every [`PROBE_INTERVAL`]. Any
+/// authentic datagram counts as an answer.
 pub const PROBE_AFTER: Duration = Duration::from_secs(10);
-/// How often a silent peer is asked.
+/// Interval between probes of a silent peer.
 pub const PROBE_INTERVAL: Duration = Duration::from_secs(1);
-/// How long something sent may stay without anything authentic coming back before the session is dead.
+/// Time that a sent datagram may stay unanswered before the session is dead. Any authentic datagram counts as
+/// an answer.
 pub const DEAD_AFTER: Duration = Duration::from_secs(15);
-/// How long a server keeps a session from which nothing authentic comes.
+/// Time without any authentic datagram after which a server ends a session.
 pub const IDLE_AFTER: Duration = Duration::from_secs(180);
-/// Session messages are padded with spaces to a multiple of this, so that their length does not tell what they are.
+/// Session messages are padded with spaces to a multiple of this many bytes, so that their length does not
+/// reveal their type.
 pub const MESSAGE_PADDING: usize = 64;
 
-/// Why a session is over.
+/// Reason for the end of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// Nothing came back for too long.
+    /// No answer for [`DEAD_AFTER`].
     Dead,
-    /// The server has heard nothing for too long.
+    /// The server has received nothing for [`IDLE_AFTER`].
     Idle,
     /// The keys are too old and were not changed in time.
     KeyExpired,
@@ -67,14 +71,14 @@ impl End {
     }
 }
 
-/// What came in, for the owner of the session to deal with.
+/// Input for the owner of the session.
 #[derive(Debug)]
 pub(super) enum Input {
     /// An IP packet, in the buffer.
     Packet(IpAddresses),
-    /// A message that the session does not deal with itself.
+    /// A message that the session does not handle itself.
     Message(Message),
-    /// A message that it has dealt with.
+    /// Nothing: the session has handled the datagram.
     Done,
 }
 
@@ -85,25 +89,26 @@ pub(super) struct Session {
     epochs: Epochs,
     remote: SocketAddr,
     mtu: usize,
-    /// Zero: off. A server has none.
+    /// Zero turns it off. A server has none.
     keepalive: Duration,
     since: Instant,
     signs: Arc<Signs>,
     last_probe: Instant,
-    /// What this side would like to seal with.
+    /// The cipher that this side prefers.
     cipher: Cipher,
-    /// How long a client uses its keys, at the most.
+    /// Longest time that a client uses its keys.
     rekey_after: Duration,
     next_rekey: Instant,
     pings: u64,
-    /// Looks for the largest packet that the path carries, if the client is to.
+    /// The search for the path MTU, if the client runs one.
     path_mtu: Option<Box<PathMtu>>,
     rng: ChaCha20Rng,
-    /// The snapshot for a data plane, as long as it is as the session is.
+    /// The current snapshot for a data plane. `None` if the session has changed since the last one.
     path: Option<Arc<DataPath>>,
-    /// The keys of which the snapshots tell.
+    /// Revision of the keys in the snapshots.
     revision: u32,
-    /// The highest counter by which a data plane has shown that the peer is elsewhere, under the keys of `revision`.
+    /// The highest counter with which a data plane has reported a new peer address under the keys of
+    /// `revision`.
     moved_by: Option<u64>,
 }
 
@@ -140,15 +145,15 @@ impl Session {
         session
     }
 
-    /// Applies what the server has handed out: the largest inner packet in bytes, and how long a client may be silent.
-    /// It is told to a data plane with the next snapshot.
+    /// Applies the server's settings: the largest inner packet in bytes and the client's keepalive interval.
+    /// A data plane gets them with the next snapshot.
     pub(super) fn set_limits(&mut self, mtu: u16, keepalive: Duration) {
         self.mtu = usize::from(mtu);
         self.keepalive = keepalive;
         self.path = None;
     }
 
-    /// Has a client ask for new keys after so long, and not sooner than [`MIN_REKEY_AFTER`] nor later than [`REKEY_AFTER`].
+    /// Sets the rekey interval of a client, limited to the range from [`MIN_REKEY_AFTER`] to [`REKEY_AFTER`].
     pub(super) fn rekey_after(&mut self, now: Instant, after: Duration) {
         let after = after.clamp(MIN_REKEY_AFTER, REKEY_AFTER);
         if after != self.rekey_after {
@@ -157,8 +162,8 @@ impl Session {
         }
     }
 
-    /// Has it use `cipher` if the other side would like to as well, and if it is safe for packets as long as the MTU: a
-    /// client asks at once.
+    /// Sets the preferred cipher. It is used if the peer prefers it too and if it is safe for packets as
+    /// large as the MTU. A client requests a rekey at once.
     pub(super) fn prefer(&mut self, now: Instant, cipher: Cipher) {
         if cipher == self.cipher || self.mtu > usize::from(AES_MAX_MTU) {
             return;
@@ -167,8 +172,8 @@ impl Session {
         self.next_rekey = now;
     }
 
-    /// From now on packets are as large as the path is known to carry, and never above the MTU of
-    /// [`set_limits`](Self::set_limits).
+    /// Starts the search for the path MTU. From now on packets are limited to the size known to fit the path,
+    /// and never exceed the MTU of [`set_limits`](Self::set_limits).
     pub(super) fn search_mtu(&mut self, now: Instant) {
         let most = u16::try_from(self.mtu).unwrap_or(u16::MAX);
         self.path_mtu = Some(Box::new(PathMtu::new(now, most)));
@@ -180,7 +185,7 @@ impl Session {
         u16::try_from(self.mtu).unwrap_or(u16::MAX)
     }
 
-    /// The way to the peer is another one: nothing is known of it.
+    /// The path to the peer has changed, so the search for its MTU starts again.
     pub(super) fn path_changed(&mut self, now: Instant) {
         if let Some(search) = &mut self.path_mtu {
             search.restart(now);
@@ -197,17 +202,17 @@ impl Session {
         }
     }
 
-    /// Where the peer is.
+    /// The outer address of the peer.
     pub(super) const fn remote(&self) -> SocketAddr {
         self.remote
     }
 
-    /// The indices that its datagrams may carry.
+    /// The receiver indices that its datagrams may carry.
     pub(super) fn open_indices(&self) -> [Option<u32>; 3] {
         self.epochs.open_indices()
     }
 
-    /// Seals an IP packet where it lies and queues it, or drops it.
+    /// Seals an IP packet in place and queues it, or drops it.
     pub(super) fn send_packet(&mut self, now: Instant, mut packet: PacketBuf, queues: &mut Queues) {
         let (tag, len) = (packet.tag, packet.len());
         if len > self.mtu {
@@ -265,13 +270,13 @@ impl Session {
         queues.send(kind, self.remote, datagram);
     }
 
-    /// Asks the peer for a sign of life.
+    /// Sends a ping, which the peer must answer.
     pub(super) fn ping(&mut self, now: Instant, tag: u64, queues: &mut Queues) {
         self.pings = self.pings.saturating_add(1);
         self.send_message(now, &Message::Ping { n: self.pings }, tag, queues);
     }
 
-    /// Sends the pings that are due to find out what the path carries.
+    /// Sends the padded pings of the path MTU search that are due.
     fn probe_mtu(&mut self, now: Instant, queues: &mut Queues) {
         let sizes = self.path_mtu.as_mut().map(|search| search.due(now));
         for size in sizes.unwrap_or_default() {
@@ -286,10 +291,11 @@ impl Session {
         self.take_mtu();
     }
 
-    /// Opens a datagram where it lies and deals with what only concerns the session. `new_index` is for a rekey.
+    /// Opens a datagram in place and handles everything that concerns only the session. `new_index` is for a
+    /// rekey.
     ///
-    /// Only what is authentic and fresh gets past the first line: it moves the peer's address, and shows that the peer
-    /// is alive.
+    /// Only an authentic, new datagram gets past the first step. It updates the peer's address and counts as
+    /// a sign that the peer is alive.
     pub(super) fn open(
         &mut self,
         now: Instant,
@@ -316,7 +322,7 @@ impl Session {
         input
     }
 
-    /// Deals with what a data plane has opened, as if it had been opened here.
+    /// Handles a datagram that a data plane has opened, in the same way as [`open`](Self::open).
     pub(super) fn notice(
         &mut self,
         now: Instant,
@@ -342,7 +348,7 @@ impl Session {
         input
     }
 
-    /// Takes note of something authentic and fresh: the peer lives, and is where it came from.
+    /// Records an authentic, new datagram: the peer is alive and its address is the source.
     fn see(&mut self, now: Instant, remote: SocketAddr, seen: Seen, tag: u64, queues: &mut Queues) {
         self.signs.heard(now);
         if (seen.newest || planted(Mutant::RoamByLatePacket)) && remote != self.remote {
@@ -352,11 +358,11 @@ impl Session {
             queues.note_change();
         }
         if seen.switched {
-            self.tell_epoch(tag, queues);
+            self.report_epoch(tag, queues);
         }
     }
 
-    /// Lets a data plane know if there are other keys than before.
+    /// Invalidates the snapshot and wakes the data plane if the keys have changed.
     fn note_keys(&mut self, queues: &mut Queues) {
         if self.revision != self.epochs.revision() {
             self.revision = self.epochs.revision();
@@ -365,7 +371,7 @@ impl Session {
         }
     }
 
-    /// The session as a data plane needs it. `addresses` are those that are its own (server).
+    /// The snapshot of the session for a data plane. `addresses` are the session's inner addresses (server).
     pub(super) fn data_path(&mut self, is_live: bool, addresses: &[IpAddr]) -> Arc<DataPath> {
         if let Some(path) = self.path.as_ref().filter(|path| path.is_live == is_live) {
             return path.clone();
@@ -386,12 +392,12 @@ impl Session {
         path
     }
 
-    /// Counts a packet of `len` bytes that came through it and was taken.
+    /// Counts a packet of `len` bytes that was received and delivered.
     pub(super) fn count_delivered(&self, len: usize) {
         self.signs.count_in(1, as_u64(len));
     }
 
-    /// How it is, for people.
+    /// State of the session, for display.
     pub(super) fn info(&self) -> SessionInfo {
         SessionInfo {
             remote: self.remote,
@@ -435,8 +441,9 @@ impl Session {
             (Message::Rekeyed(new), Role::Client) => {
                 self.epochs.answered(now, &new, json)?;
                 self.schedule_rekey(now);
-                self.tell_epoch(tag, queues);
-                // The server goes on under the old epoch until it has seen the new one in use.
+                self.report_epoch(tag, queues);
+                // The server keeps sealing under the old epoch until it has received a datagram of the new
+                // one.
                 self.ping(now, tag, queues);
             }
             (message, _) => return Ok(Input::Message(message)),
@@ -444,12 +451,12 @@ impl Session {
         Ok(Input::Done)
     }
 
-    fn tell_epoch(&self, tag: u64, queues: &mut Queues) {
+    fn report_epoch(&self, tag: u64, queues: &mut Queues) {
         let epoch = self.epochs.number();
         queues.network_event(tag, EventKind::Rekeyed { epoch });
     }
 
-    /// Acts on every timer that is due; why the session is over, if it is. `new_index` is for a rekey.
+    /// Runs every timer that is due. Returns the reason if the session has ended. `new_index` is for a rekey.
     pub(super) fn handle_timeout(
         &mut self,
         now: Instant,
@@ -490,7 +497,7 @@ impl Session {
         Ok(())
     }
 
-    /// The next timer, and what for.
+    /// The next timer and its reason.
     pub(super) fn poll_timeout(&self) -> (Instant, Reason) {
         let expiry = self.epochs.expiry();
         let common = [
@@ -529,7 +536,7 @@ impl Session {
         since.map(|since| since.saturating_add(after))
     }
 
-    /// When a silent peer is asked: some time after it has fallen silent, and then again and again.
+    /// Time of the next probe of a silent peer.
     fn probe_at(&self) -> Option<Instant> {
         let since = self.signs.unanswered_since()?;
         let again = self.last_probe.saturating_add(PROBE_INTERVAL);
@@ -547,7 +554,7 @@ impl Session {
         } else {
             self.rekey_after
         };
-        // The same share of it as of `REKEY_AFTER`.
+        // The jitter is the same fraction of the interval as for `REKEY_AFTER`.
         let share = self.rekey_after.checked_div(12);
         let most_jitter = share.unwrap_or_default().min(REKEY_JITTER);
         let after = most.saturating_sub(jitter(&mut self.rng, most_jitter));
@@ -560,7 +567,7 @@ fn as_u64(len: usize) -> u64 {
 }
 
 impl SealError {
-    /// Under which reason the packet is counted.
+    /// The drop reason under which the packet is counted.
     pub(super) const fn reason(self) -> DropReason {
         match self {
             Self::Exhausted => DropReason::KeyExhausted,

@@ -1,4 +1,6 @@
-//! Signs of life of a session, and what it has carried: shared by its timers and by whoever moves its data.
+//! Activity of a session: times of the last datagrams sent and received, and traffic counters.
+//!
+//! Shared by the session's timers and by the threads that move its data.
 
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -6,61 +8,61 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::Instant;
 use crate::aead::Cipher;
 
-/// Stands for "nothing is unanswered".
+/// Marker for "nothing is unanswered".
 const NOTHING: u64 = u64::MAX;
 
-/// When something was last sent and received in a session, and how much.
+/// Times at which the session last sent and received, and its traffic counters.
 ///
-/// Threads write it, one call for a whole batch; the session's timers read it. All of it is relaxed: each value stands
-/// for itself, and one that comes late by a moment moves a timer by that moment.
+/// Data threads write them once per batch. The session's timers read them. All accesses are relaxed, because
+/// each value is independent. A value that is seen a moment late delays a timer only by that moment.
 #[derive(Debug)]
 pub(super) struct Signs {
     sent: AtomicU64,
     received: AtomicU64,
-    /// Since when something sent has stayed without anything coming back.
+    /// Time of the first datagram sent since something was last received.
     unanswered: AtomicU64,
     packets_out: AtomicU64,
     bytes_out: AtomicU64,
     packets_in: AtomicU64,
     bytes_in: AtomicU64,
-    /// What a data plane wants to find again; means nothing here.
+    /// A number that a data plane stores here. The session does not use it.
     slip: AtomicU32,
 }
 
-/// Inner packets that a session has carried, and their bytes.
+/// Number of inner packets that a session has carried, and of their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Packets sealed.
     pub packets_out: u64,
-    /// Bytes of them.
+    /// Bytes in these packets.
     pub bytes_out: u64,
     /// Packets opened and delivered.
     pub packets_in: u64,
-    /// Bytes of them.
+    /// Bytes in these packets.
     pub bytes_in: u64,
 }
 
-/// How a session is, for people.
+/// State of a session, for display.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionInfo {
-    /// Where the other side is.
+    /// Outer address of the peer.
     pub remote: SocketAddr,
-    /// When the login was complete.
+    /// Time at which the login was completed.
     pub since: Instant,
-    /// How often the session has changed its keys.
+    /// Number of rekeys so far.
     pub epoch: u32,
-    /// The cipher of the present keys.
+    /// Cipher of the current keys.
     pub cipher: Cipher,
-    /// Since when the present keys are used.
+    /// Time since which the current keys are in use.
     pub keys_since: Instant,
-    /// When something authentic last came.
+    /// Time at which the last authentic datagram arrived.
     pub last_heard: Instant,
-    /// What it has carried.
+    /// Packets and bytes carried.
     pub traffic: Traffic,
 }
 
 impl Signs {
-    /// Those of a session that begins now.
+    /// The activity of a session that begins now.
     pub(super) const fn new(now: Instant) -> Self {
         Self {
             sent: AtomicU64::new(now.as_nanos()),
@@ -74,19 +76,20 @@ impl Signs {
         }
     }
 
-    /// Something is being sent. Said before it leaves, so that no answer can come first.
+    /// Records a datagram that is about to be sent. Call it before the datagram leaves, so that no answer can
+    /// arrive first.
     pub(super) fn sending(&self, now: Instant) {
         self.sent.fetch_max(now.as_nanos(), Ordering::Relaxed);
         if self.unanswered.load(Ordering::Relaxed) == NOTHING {
             let since = now.as_nanos().min(NOTHING.saturating_sub(1));
-            // Whoever was first has said it.
+            // On failure another thread has set it first.
             let _ = self
                 .unanswered
                 .compare_exchange(NOTHING, since, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 
-    /// Something authentic and fresh has come.
+    /// Records an authentic datagram that was not received before.
     pub(super) fn heard(&self, now: Instant) {
         self.received.fetch_max(now.as_nanos(), Ordering::Relaxed);
         if self.unanswered.load(Ordering::Relaxed) != NOTHING {
@@ -94,17 +97,17 @@ impl Signs {
         }
     }
 
-    /// When something was last sent.
+    /// Time of the last datagram sent.
     pub(super) fn last_sent(&self) -> Instant {
         Instant::from_nanos(self.sent.load(Ordering::Relaxed))
     }
 
-    /// When something authentic last came.
+    /// Time of the last authentic datagram received.
     pub(super) fn last_heard(&self) -> Instant {
         Instant::from_nanos(self.received.load(Ordering::Relaxed))
     }
 
-    /// Since when something sent has stayed without anything coming back.
+    /// Time of the first datagram sent since something was last received. `None` if nothing is unanswered.
     pub(super) fn unanswered_since(&self) -> Option<Instant> {
         let since = self.unanswered.load(Ordering::Relaxed);
         (since != NOTHING).then(|| Instant::from_nanos(since))
@@ -122,19 +125,19 @@ impl Signs {
         self.bytes_in.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// What was last put there; 0 at first.
+    /// The number that was last stored. Initially 0.
     pub(super) fn slip(&self) -> u32 {
         self.slip.load(Ordering::Relaxed)
     }
 
-    /// Puts something there. Only what is new is written: threads share it.
+    /// Stores a number. Writes only if it has changed, because threads share the cache line.
     pub(super) fn put_slip(&self, number: u32) {
         if self.slip() != number {
             self.slip.store(number, Ordering::Relaxed);
         }
     }
 
-    /// What has been counted.
+    /// The traffic counters.
     pub(super) fn traffic(&self) -> Traffic {
         Traffic {
             packets_out: self.packets_out.load(Ordering::Relaxed),

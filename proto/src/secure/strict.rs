@@ -1,8 +1,10 @@
-//! One strict pass over JSON before anything in it is believed: what two parsers could read differently is refused.
+//! Strict validation of JSON in one pass, before any value is used. Input that two parsers could read
+//! differently is rejected.
 //!
-//! RFC 8259 leaves duplicate keys and depth to the reader. Here an object stands at the top, no key occurs twice in
-//! any object (compared after unescaping), containers are nested at most [`MAX_DEPTH`] deep, and the text is at most
-//! [`MAX_LEN`] bytes. The work is bounded by that, and so is the stack.
+//! RFC 8259 leaves duplicate keys and nesting depth to the parser. Here the top-level value must be an
+//! object, no object may contain a key twice (compared after unescaping), containers are nested at most
+//! [`MAX_DEPTH`] deep, and the text has at most [`MAX_LEN`] bytes. These limits also bound the work and the
+//! stack.
 
 use alloc::collections::BTreeSet;
 use alloc::string::String;
@@ -13,12 +15,12 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use super::message::trimmed;
 use crate::mutant::{Mutant, planted};
 
-/// Deepest nesting of objects and arrays; the object at the top is 1.
+/// Deepest nesting of objects and arrays. The top-level object is level 1.
 pub(crate) const MAX_DEPTH: usize = 4;
-/// Longest text in bytes, spaces at the end not counted. A message with settings needs some 6,000 at most.
+/// Longest text in bytes, without the spaces at its end. A settings message needs at most about 6,000.
 pub(crate) const MAX_LEN: usize = 8192;
 
-/// JSON that is not taken. Says no more: it came from the network, and nobody reads it.
+/// Invalid JSON. It has no details, because the text came from the network and nobody reads them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
@@ -26,7 +28,7 @@ pub(crate) struct Malformed;
 ///
 /// # Errors
 ///
-/// [`Malformed`] if it is not JSON as RFC 8259 says, or breaks a rule of this module.
+/// [`Malformed`] if it is not valid JSON (RFC 8259), or breaks a rule of this module.
 pub(crate) fn check(json: &[u8]) -> Result<(), Malformed> {
     let json = trimmed(json);
     if json.len() > MAX_LEN {
@@ -39,7 +41,7 @@ pub(crate) fn check(json: &[u8]) -> Result<(), Malformed> {
         .map_err(|_| Malformed)
 }
 
-/// What stands at the top: an object and nothing else.
+/// The top-level value: an object and nothing else.
 struct Top;
 
 impl<'de> Visitor<'de> for Top {
@@ -54,14 +56,14 @@ impl<'de> Visitor<'de> for Top {
     }
 }
 
-/// Any value inside of `depth` containers.
+/// Any value inside `depth` containers.
 #[derive(Clone, Copy)]
 struct Nested {
     depth: usize,
 }
 
 impl Nested {
-    /// One level further in, if that is not too deep.
+    /// One level deeper, unless that is too deep.
     fn deeper<E: Error>(self) -> Result<Self, E> {
         if self.depth < MAX_DEPTH || planted(Mutant::DepthUnlimited) {
             Ok(Self {
@@ -104,7 +106,7 @@ impl<'de> Visitor<'de> for Nested {
         Ok(())
     }
 
-    /// Only the value of a key that nobody knows can be one, and it is ignored.
+    /// Only the value of an unknown key can be a float, and it is ignored.
     fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
         Ok(())
     }
@@ -124,7 +126,7 @@ impl<'de> Visitor<'de> for Nested {
         let mut keys = BTreeSet::new();
         while let Some(key) = map.next_key::<String>()? {
             if !keys.insert(key) && !planted(Mutant::DuplicateKeysTaken) {
-                return Err(M::Error::custom("a key twice"));
+                return Err(M::Error::custom("duplicate key"));
             }
             map.next_value_seed(inside)?;
         }
@@ -149,20 +151,20 @@ mod tests {
     }
 
     #[test]
-    fn an_object_with_white_space_around_it_is_taken() {
+    fn an_object_with_white_space_around_it_is_accepted() {
         taken("{}");
         taken(" \t\r\n{\"a\": [1, -2, 3.5, 1e9, true, null, \"\\u00e4\"]}\n   ");
     }
 
     #[test]
-    fn only_an_object_stands_at_the_top() {
+    fn the_top_level_value_must_be_an_object() {
         for json in ["", " ", "[]", "[{}]", "1", "null", "\"{}\"", "true"] {
             refused(json.as_bytes());
         }
     }
 
     #[test]
-    fn four_levels_are_taken_and_five_are_not() {
+    fn four_levels_are_accepted_and_five_are_rejected() {
         taken(r#"{"a":{"b":{"c":{}}}}"#);
         taken(r#"{"a":[[[1]]]}"#);
         for json in [
@@ -175,14 +177,14 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_of_brackets_is_refused() {
+    fn deeply_nested_brackets_are_rejected() {
         refused(&b"[".repeat(100_000));
         refused(format!("{{\"a\":{}", "[".repeat(8_000)).as_bytes());
         refused("{\"a\":".repeat(1_000).as_bytes());
     }
 
     #[test]
-    fn no_key_occurs_twice_at_any_level() {
+    fn duplicate_keys_are_rejected_at_every_level() {
         taken(r#"{"a":{"a":{"a":1}},"b":[{"a":1},{"a":2}]}"#);
         for json in [
             r#"{"a":1,"a":1}"#,
@@ -197,14 +199,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_but_white_space_follows() {
+    fn only_white_space_may_follow_the_object() {
         for json in ["{}x", "{}{}", "{} null", "{},", "{}\0", "{}\u{c}", "{}\u{a0}"] {
             refused(json.as_bytes());
         }
     }
 
     #[test]
-    fn what_is_not_json_is_refused() {
+    fn invalid_json_is_rejected() {
         for json in [
             "{",
             "{\"a\"}",
@@ -235,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_has_a_longest_length_without_its_padding() {
+    fn the_text_without_its_padding_has_a_maximum_length() {
         let text = |len: usize| format!("{{\"a\":\"{}\"}}", "x".repeat(len - 8));
         taken(&text(MAX_LEN));
         taken(&format!("{}{}", text(MAX_LEN), " ".repeat(50_000)));

@@ -1,9 +1,10 @@
-//! The test vectors of `docs/protocol.md`: a login, packets, a rekey, with every value in between.
+//! The test vectors of `docs/protocol.md`: a login, packets and a rekey, with all intermediate values.
 //!
-//! A real client and a real server talk to each other. Everything random comes from their two seeds, so it can be drawn
-//! once more beside them, and every value in the file is computed from the building blocks and held against what was on
-//! the wire. `tests/vectors/secure.json`, and `secure-aes-256-gcm.json` for that cipher, must be exactly what comes out;
-//! `SANDHOG_BLESS=1 cargo test --package sandhog-proto --lib vectors` writes them anew.
+//! A real client and a real server talk to each other. All randomness comes from their two seeds, so the test
+//! can draw it again. It computes every value in the file from the building blocks and compares the values
+//! with the datagrams. `tests/vectors/secure.json` (and `secure-aes-256-gcm.json` for that cipher) must
+//! contain exactly the result. `SANDHOG_BLESS=1 cargo test --package sandhog-proto --lib vectors` writes both
+//! files.
 
 extern crate std;
 
@@ -37,7 +38,7 @@ mod pair;
 
 const PSK: [u8; 32] = *b"test vectors: known to everyone!";
 const LOGIN: &str = "kean";
-/// Decomposed, so that NFC has something to do.
+/// Decomposed, so that NFC changes it.
 const PASSWORD: &str = "cafe\u{301} noir";
 const SETUP_SEED: [u8; 32] = [1; 32];
 const REGISTRATION_SEED: [u8; 32] = [2; 32];
@@ -48,7 +49,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Draws as a peer does, and remembers what was drawn.
+/// Draws like a peer and records the output.
 struct Recorder {
     rng: ChaCha20Rng,
     drawn: Vec<Vec<u8>>,
@@ -65,13 +66,13 @@ impl Recorder {
         Self { rng, drawn: vec![] }
     }
 
-    /// In hex what was drawn since the last call.
+    /// The output since the last call, in hex.
     fn take<const N: usize>(&mut self) -> [String; N] {
         let drawn: Vec<_> = self.drawn.drain(..).map(|bytes| hex(&bytes)).collect();
         drawn.try_into().expect("as many draws as the library makes")
     }
 
-    /// A control datagram is sealed.
+    /// Draws the nonce of a control datagram.
     fn nonce(&mut self) {
         self.rng.fill_bytes(&mut [0; 12]);
     }
@@ -124,7 +125,7 @@ fn server_address() -> SocketAddr {
     "203.0.113.1:9999".parse().unwrap()
 }
 
-/// The registration, step by step, as [`register`](super::register) does it at once.
+/// The registration, step by step. [`register`](super::register) does the same in one call.
 fn registered() -> (Record, RegistrationValues) {
     let mut rng = Recorder::new(REGISTRATION_SEED);
     let (registration, reg1) = Registration::start(&login(), PASSWORD, &mut rng).unwrap();
@@ -134,7 +135,11 @@ fn registered() -> (Record, RegistrationValues) {
     let record = registration.finish(Suite::Laboratory, &reg2, seed).unwrap();
     let mut envelope_nonce = [0; 32];
     ChaCha20Rng::from_seed(seed).fill_bytes(&mut envelope_nonce);
-    assert_eq!(record[96..128], envelope_nonce, "the envelope begins with it");
+    assert_eq!(
+        record[96..128],
+        envelope_nonce,
+        "the envelope begins with the nonce"
+    );
     let at_once = super::register(
         &setup(),
         Suite::Laboratory,
@@ -179,7 +184,8 @@ fn entry(
     }
 }
 
-/// What client and server draw for the login, held against what they have sent; and the secrets of their first rekey.
+/// Random values of client and server for the login, compared with the datagrams; and the secrets of their
+/// first rekey.
 fn login_values(pair: &Pair, record: &Record) -> (LoginValues, [[u8; 32]; 2]) {
     let keys = Psk::new(PSK).unwrap().keys();
     let mut client = Recorder::of_stream(CLIENT_SEED, stream::CLIENT);
@@ -191,7 +197,7 @@ fn login_values(pair: &Pair, record: &Record) -> (LoginValues, [[u8; 32]; 2]) {
         panic!("M0");
     };
     assert_eq!((index, *sent), (client_index, ke1));
-    // M0 and M1, each with the jitter of its repeat, and the number of the job.
+    // M0 and M1, each with the jitter of its retransmission, and the number of the job.
     for _ in 0..2 {
         client.nonce();
         client.rng.next_u32();
@@ -237,7 +243,7 @@ fn login_values(pair: &Pair, record: &Record) -> (LoginValues, [[u8; 32]; 2]) {
     (values, [client.ephemeral(), server.ephemeral()])
 }
 
-/// The cookie's secret is the first of its generator: the login is over before it turns.
+/// The cookie secret is the first output of its generator, because the login ends before the secret rotates.
 fn cookie_values(pair: &Pair, client_index: u32) -> CookieValues {
     let rng = generator(&SERVER_SEED, stream::COOKIES);
     let mut secret = [0; 32];
@@ -257,7 +263,7 @@ fn cookie_values(pair: &Pair, client_index: u32) -> CookieValues {
     }
 }
 
-/// The keys of an epoch, by the formulas and as the peers make them.
+/// The keys of an epoch, computed with the formulas and compared with those of the peers.
 fn epoch_values(
     e: u32,
     chain: &[u8; 64],
@@ -281,7 +287,7 @@ fn epoch_values(
     }
 }
 
-/// The secret of one side, and what it sends of it.
+/// The rekey message of one side, the public key and the index in it.
 fn side(pair: &Pair, kind: &str, key: &[u8; 32], secret: [u8; 32]) -> (String, [u8; 32], u32) {
     let text = String::from_utf8(opened(Cipher::default(), key, pair.nth(kind, 0))).unwrap();
     let text = String::from(text.trim_end());
@@ -317,7 +323,7 @@ impl RngCore for Fixed {
 
 impl CryptoRng for Fixed {}
 
-/// The rekey, the chain of epoch 1 by the formula, and its keys as the peers make them.
+/// The rekey and epoch 1: its chain from the formula, its keys compared with those of the peers.
 fn rekey_values(
     pair: &Pair,
     epoch_0: &EpochValues,
@@ -348,7 +354,7 @@ fn rekey_values(
     (values, epoch_1)
 }
 
-/// Which key a datagram was sealed with. Only epoch 1 has the cipher that both would like.
+/// The key under which a datagram was sealed. Only epoch 1 uses the cipher that both sides prefer.
 fn key_of(datagram: &[u8], epochs: [&EpochValues; 2], liked: Cipher) -> (&'static str, Cipher, [u8; 32]) {
     let control = Psk::new(PSK).unwrap().keys();
     let index = u32::from_be_bytes(datagram[1..5].try_into().unwrap());
@@ -407,8 +413,8 @@ fn vectors(cipher: Cipher) -> Vectors {
     }
 }
 
-/// Holds what the peers say against a committed file, or writes that.
-fn say_what_is_in(name: &str, committed: &str, cipher: Cipher) {
+/// Compares the result with a committed file, or writes the file.
+fn check_file(name: &str, committed: &str, cipher: Cipher) {
     let text = serde_json::to_string_pretty(&vectors(cipher)).unwrap() + "\n";
     if std::env::var_os("SANDHOG_BLESS").is_some_and(|bless| bless == "1") {
         let file = format!("{}/tests/vectors/{name}", env!("CARGO_MANIFEST_DIR"));
@@ -422,20 +428,20 @@ fn say_what_is_in(name: &str, committed: &str, cipher: Cipher) {
 }
 
 #[test]
-fn the_peers_say_what_the_vectors_say() {
+fn the_peers_reproduce_the_vectors() {
     let committed = include_str!("../../tests/vectors/secure.json");
-    say_what_is_in("secure.json", committed, Cipher::ChaCha20Poly1305);
+    check_file("secure.json", committed, Cipher::ChaCha20Poly1305);
 }
 
 #[test]
-fn the_peers_say_what_the_vectors_say_with_aes() {
+fn the_peers_reproduce_the_vectors_with_aes() {
     let committed = include_str!("../../tests/vectors/secure-aes-256-gcm.json");
-    say_what_is_in("secure-aes-256-gcm.json", committed, Cipher::Aes256Gcm);
+    check_file("secure-aes-256-gcm.json", committed, Cipher::Aes256Gcm);
 }
 
 /// A login, ten packets each way and a rekey, and nothing else.
 #[test]
-fn the_vectors_have_every_kind_in_its_order() {
+fn the_vectors_contain_every_kind_in_order() {
     let (record, _) = registered();
     let mut pair = Pair::new(record, Cipher::ChaCha20Poly1305);
     pair.run();

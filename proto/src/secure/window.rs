@@ -1,42 +1,43 @@
-//! The replay window: which counters have been received, over the last 8192 (RFC 6479).
+//! The replay window over the last 8192 counters (RFC 6479).
 //!
-//! A ring of words instead of a bitmap that is shifted: moving on clears whole words, whatever the distance.
+//! It is a ring of words instead of a shifted bitmap. To move it, whole words are cleared, at most all of
+//! them.
 
 use super::sealer::REJECT_AFTER_MESSAGES;
 use crate::mutant::{Mutant, planted};
 
-/// How far behind the newest counter one may be that is still accepted. Exactly: with N the newest, N − 8192 is
-/// accepted once, N − 8193 never.
+/// Size of the window. If N is the newest counter, N − 8192 is accepted once and N − 8193 is never accepted.
 pub(crate) const WINDOW: u64 = 8192;
 
-/// One word more than the window has, for the word that is only begun (RFC 6479, section 2).
+/// One word more than the window needs, because the word of the newest counter is only partly used (RFC 6479,
+/// section 2).
 const WORDS: u64 = WINDOW / BITS + 1;
 const BITS: u64 = u64::BITS as u64;
 #[allow(clippy::cast_possible_truncation)] // 129
 const RING: usize = WORDS as usize;
 
-/// Which counters have been accepted. 1 KiB, always.
+/// The set of accepted counters. Its size is always 1 KiB.
 #[derive(Clone)]
 pub(crate) struct Window {
-    /// A bit for each counter; the word of a counter is its 64th, modulo the length of the ring.
+    /// One bit for each counter. Counter `c` is in word `c / 64`, modulo the length of the ring.
     words: [u64; RING],
-    /// One above the newest counter; 0 if there is none yet.
+    /// The newest counter plus one. 0 if there is none yet.
     next: u64,
 }
 
-/// What became of a counter.
+/// Result for a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Accepted {
-    /// Above every earlier one.
+    /// Higher than every earlier counter.
     Newest,
-    /// Below the newest, seen for the first time.
+    /// Below the newest counter and received for the first time.
     Late,
-    /// Seen before, too old, or none that a sender may use.
+    /// Received before, too old, or above the limit for senders.
     Refused,
 }
 
 impl Window {
-    /// A window that has seen nothing.
+    /// An empty window.
     pub(crate) const fn new() -> Self {
         Self {
             words: [0; RING],
@@ -44,19 +45,20 @@ impl Window {
         }
     }
 
-    /// One above the newest counter; 0 if there is none yet.
+    /// The newest counter plus one. 0 if there is none yet.
     pub(crate) const fn next(&self) -> u64 {
         self.next
     }
 
-    /// Whether `counter` would be accepted. Changes nothing: before authentication it is only a claim.
+    /// Returns true if `counter` would be accepted. Does not change the window, because a counter is not
+    /// trusted before authentication.
     pub(crate) fn check(&self, counter: u64) -> bool {
         if counter >= REJECT_AFTER_MESSAGES {
             return false;
         }
         match self.next.checked_sub(counter) {
             None | Some(0) => true,
-            // The newest is `next - 1`: as far behind it as `behind - 1`.
+            // The newest counter is `next - 1`, so `counter` is `behind - 1` behind it.
             Some(behind) => {
                 let is_new = self.word(counter) & Self::bit(counter) == 0 || planted(Mutant::AcceptReplay);
                 behind <= WINDOW.saturating_add(if planted(Mutant::WindowTooWide) { 2 } else { 1 }) && is_new
@@ -64,15 +66,15 @@ impl Window {
         }
     }
 
-    /// Takes the counter of an authentic packet.
+    /// Marks the counter of an authentic packet as received.
     pub(crate) fn accept(&mut self, counter: u64) -> Accepted {
         if !self.check(counter) {
             return Accepted::Refused;
         }
         let is_newest = counter >= self.next;
         if is_newest {
-            self.forget_up_to(counter);
-            // Below the limit, so there is always a next one.
+            self.clear_up_to(counter);
+            // The counter is below the limit, so this does not overflow.
             self.next = counter.saturating_add(1);
         }
         if let Some(word) = self.words.get_mut(Self::place(counter / BITS)) {
@@ -85,8 +87,9 @@ impl Window {
         }
     }
 
-    /// Clears the words behind that of the newest counter up to that of `counter`; all of them after a long jump.
-    fn forget_up_to(&mut self, counter: u64) {
+    /// Clears the words after that of the newest counter, up to that of `counter`. Clears all words after a
+    /// long jump.
+    fn clear_up_to(&mut self, counter: u64) {
         let newest = match self.next.checked_sub(1) {
             Some(newest) => newest / BITS,
             None => return,
@@ -110,7 +113,7 @@ impl Window {
         1 << (counter % BITS)
     }
 
-    /// Where in the ring the `word`-th word of all counters is.
+    /// Position of word number `word` in the ring.
     #[allow(clippy::cast_possible_truncation)] // less than the length of an array
     const fn place(word: u64) -> usize {
         (word % WORDS) as usize
@@ -129,7 +132,7 @@ mod tests {
 
     const LIMIT: u64 = REJECT_AFTER_MESSAGES;
 
-    /// Feeds counters to a new window; each comes with whether it must be accepted.
+    /// Feeds counters to a new window and checks the expected result of each.
     #[track_caller]
     fn run(steps: impl IntoIterator<Item = (u64, bool)>) {
         let mut window = Window::new();
@@ -159,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_is_told_from_the_late() {
+    fn newest_and_late_counters_are_distinguished() {
         let mut window = Window::new();
         assert_eq!(window.accept(0), Accepted::Newest);
         assert_eq!(window.accept(0), Accepted::Refused);
@@ -178,7 +181,7 @@ mod tests {
         assert_eq!(window.accept(11), Accepted::Newest);
     }
 
-    /// The cases by which WireGuard checks its window, moved to a window of 8192.
+    /// The test cases of WireGuard for its window, adapted to a window of 8192.
     #[test]
     fn the_known_cases_of_wireguard() {
         let edge = WINDOW + 1;
@@ -250,14 +253,14 @@ mod tests {
     }
 
     #[test]
-    fn no_counter_that_a_sender_may_not_use_is_accepted() {
+    fn counters_above_the_message_limit_are_not_accepted() {
         for counter in [LIMIT, LIMIT + 1, u64::MAX - 1, u64::MAX] {
             assert_eq!(Window::new().accept(counter), Accepted::Refused);
         }
         assert_eq!(Window::new().accept(LIMIT - 1), Accepted::Newest);
     }
 
-    /// The window as the documentation has it, without a bitmap.
+    /// A model of the documented window: a set of counters instead of a bitmap.
     #[derive(Default)]
     struct Model(BTreeSet<u64>);
 
@@ -275,7 +278,7 @@ mod tests {
         }
     }
 
-    /// The next counter, seen from the newest.
+    /// The next counter, relative to the newest.
     #[derive(Clone, Debug)]
     enum Step {
         Ahead(u64),
@@ -304,7 +307,7 @@ mod tests {
         })]
 
         #[test]
-        fn the_window_is_the_set_it_stands_for(steps in steps(), start in prop_oneof![Just(0), 0..1u64 << 62]) {
+        fn the_window_agrees_with_a_set_of_counters(steps in steps(), start in prop_oneof![Just(0), 0..1u64 << 62]) {
             let (mut window, mut model, mut newest) = (Window::new(), Model::default(), start);
             for step in steps {
                 let counter = match step {

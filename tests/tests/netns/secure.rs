@@ -204,7 +204,7 @@ fn a_damaged_users_file_is_refused_on_sighup_and_the_old_users_stay() {
     assert_eq!(fs::read_to_string(world.path("users")).expect("the users"), cut);
     let (_, log) = server.terminate();
     assert!(
-        log.contains("users:3: the last line does not count the users"),
+        log.contains("users:3: the last line is missing or has the wrong number of users"),
         "{log}"
     );
 }

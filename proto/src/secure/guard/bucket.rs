@@ -1,10 +1,10 @@
-//! A token bucket of one number.
+//! A token bucket stored as one number.
 
 use core::time::Duration;
 
 use crate::Instant;
 
-/// What a bucket holds and how fast it fills.
+/// Size and refill rate of a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limit {
     /// Tokens in a full bucket.
@@ -13,11 +13,11 @@ pub(super) struct Limit {
     pub(super) refill: Duration,
 }
 
-/// A token bucket, kept as the instant at which it will be full again.
+/// A token bucket, stored as the time at which it will be full again.
 ///
-/// This is the virtual scheduling algorithm (ITU-T I.371, annex A, better known as GCRA): taking a token moves that
-/// instant by the time of one token, and a token is there as long as the instant stays within a whole burst of `now`.
-/// No remainder is ever rounded, and a bucket that is full says no more than one that is not there.
+/// This is the virtual scheduling algorithm (ITU-T I.371, annex A, also called GCRA). Taking a token moves
+/// that time by the refill time of one token. A token is available if the new time is at most a whole burst
+/// after `now`. No remainder is rounded. A full bucket holds no information, so it need not be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Bucket {
     full_at: Instant,
@@ -29,7 +29,7 @@ impl Bucket {
         full_at: Instant::ZERO,
     };
 
-    /// Takes a token if there is one.
+    /// Takes a token. Returns false if there is none.
     pub(super) fn take(&mut self, now: Instant, limit: Limit) -> bool {
         let full_at = self.full_at.max(now).saturating_add(limit.refill);
         let is_there = full_at.saturating_duration_since(now) <= limit.refill.saturating_mul(limit.burst);
@@ -39,13 +39,13 @@ impl Bucket {
         is_there
     }
 
-    /// Puts one token back; a full bucket stays full.
+    /// Returns one token. A full bucket stays full.
     pub(super) fn give_back(&mut self, limit: Limit) {
         let since_origin = self.full_at.saturating_duration_since(Instant::ZERO);
         self.full_at = Instant::ZERO.saturating_add(since_origin.saturating_sub(limit.refill));
     }
 
-    /// When it is full again, if nothing is taken until then.
+    /// Time at which the bucket is full again if nothing is taken until then.
     pub(super) const fn full_at(self) -> Instant {
         self.full_at
     }
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_comes_back_at_its_nanosecond() {
+    fn a_token_is_refilled_to_the_nanosecond() {
         let mut bucket = Bucket::FULL;
         assert_eq!(take_all(&mut bucket, Instant::ZERO), 3);
         assert!(!bucket.take(Instant::from_nanos(9_999_999), LIMIT));
@@ -82,7 +82,7 @@ mod tests {
         assert_eq!(
             take_all(&mut bucket, Instant::from_millis(35)),
             2,
-            "the half token is kept"
+            "half a token is not lost"
         );
         assert!(bucket.take(Instant::from_millis(40), LIMIT));
     }
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_runs_back_gives_nothing_away() {
+    fn a_clock_that_runs_back_gives_no_extra_tokens() {
         let mut bucket = Bucket::FULL;
         assert_eq!(take_all(&mut bucket, Instant::from_secs(10)), 3);
         assert_eq!(take_all(&mut bucket, Instant::from_secs(9)), 0);

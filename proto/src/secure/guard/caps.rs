@@ -1,4 +1,4 @@
-//! What all senders together, and each by itself, may keep the server busy with.
+//! Limits on the work that senders can cause, in total and for each source.
 
 use alloc::collections::BTreeMap;
 use core::time::Duration;
@@ -8,38 +8,39 @@ use super::bucket::{Bucket, Limit};
 use crate::Instant;
 use crate::mutant::{Mutant, planted};
 
-/// Answers to KE1: 500 a second. The server may catch up on as many at once.
+/// Rate of answers to KE1: 500 per second, with a burst of 500.
 const KE1_LIMIT: Limit = Limit {
     burst: 500,
     refill: Duration::from_millis(2),
 };
 
-/// Most logins between KE2 and KE3.
+/// Maximum number of logins between KE2 and KE3.
 pub(crate) const MAX_HALF_OPEN: usize = 1024;
 
-/// Most logins between KE2 and KE3 from one source prefix.
+/// Maximum number of logins between KE2 and KE3 from one source prefix.
 pub(crate) const MAX_HALF_OPEN_PER_SOURCE: usize = 8;
 
-/// How many KE1 are answered in all: 500 a second, 500 at once. Each costs the server some curve operations.
+/// Rate limit for answers to KE1: 500 per second in total, with a burst of 500. Each answer costs the server
+/// some curve operations.
 #[derive(Debug)]
 pub(crate) struct Ke1Rate(Bucket);
 
 impl Ke1Rate {
-    /// None has been answered.
+    /// A full bucket.
     pub(crate) const fn new() -> Self {
         Self(Bucket::FULL)
     }
 
-    /// Whether one more is answered; it is counted then.
+    /// Counts one more answer. Returns false if the limit is reached.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
         self.0.take(now, KE1_LIMIT) || planted(Mutant::Ke1Unlimited)
     }
 }
 
-/// How many logins are half open: 1024 in all, 8 from one source prefix.
+/// Limits of half-open logins: 1024 in total, 8 from one source prefix.
 ///
-/// A half-open login holds memory for 10 seconds. The cap of a prefix stands so that one sender cannot use up those
-/// of all the others.
+/// A half-open login holds memory for 10 seconds. The limit per prefix prevents one sender from using up the
+/// total.
 #[derive(Debug)]
 pub(crate) struct HalfOpenCaps {
     total: usize,
@@ -47,7 +48,7 @@ pub(crate) struct HalfOpenCaps {
 }
 
 impl HalfOpenCaps {
-    /// None is half open.
+    /// No half-open logins.
     pub(crate) const fn new() -> Self {
         Self {
             total: 0,
@@ -55,7 +56,8 @@ impl HalfOpenCaps {
         }
     }
 
-    /// Whether one more from `source` may be half open; it is counted then, until [`leave`](Self::leave).
+    /// Counts one more half-open login from `source` until [`leave`](Self::leave). Returns false if a limit
+    /// is reached.
     pub(crate) fn enter(&mut self, source: SourcePrefix) -> bool {
         let from_source = self.by_source.get(&source).copied().unwrap_or_default();
         let is_full = self.total >= MAX_HALF_OPEN || from_source >= MAX_HALF_OPEN_PER_SOURCE;
@@ -67,8 +69,8 @@ impl HalfOpenCaps {
         true
     }
 
-    /// One from `source` is no longer half open. `source` is that of [`enter`](Self::enter), whatever address the
-    /// session has now; one that nobody entered from changes nothing.
+    /// Ends a half-open login. `source` must be the value given to [`enter`](Self::enter), even if the
+    /// session has another address now. Does nothing for a source without half-open logins.
     pub(crate) fn leave(&mut self, source: SourcePrefix) {
         let Some(from_source) = self.by_source.get_mut(&source) else {
             return;
@@ -80,7 +82,7 @@ impl HalfOpenCaps {
         }
     }
 
-    /// How many are half open, at most [`MAX_HALF_OPEN`].
+    /// Number of half-open logins, at most [`MAX_HALF_OPEN`].
     #[cfg(test)]
     pub(crate) const fn total(&self) -> usize {
         self.total
@@ -115,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_has_8_and_all_together_1024() {
+    fn a_source_has_8_half_open_logins_and_all_sources_1024() {
         let mut caps = HalfOpenCaps::new();
         for n in 0..128 {
             let entered = (0..20).filter(|_| caps.enter(source(n))).count();
@@ -129,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn who_leaves_may_enter_again() {
+    fn a_login_that_ends_makes_room_for_another() {
         let mut caps = HalfOpenCaps::new();
         for _ in 0..8 {
             assert!(caps.enter(source(1)));
@@ -141,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn leaving_without_having_entered_makes_no_room() {
+    fn leaving_without_entering_makes_no_room() {
         let mut caps = HalfOpenCaps::new();
         for _ in 0..8 {
             assert!(caps.enter(source(1)));

@@ -1,4 +1,4 @@
-//! How often a password may be guessed: the limit of each login, whether anybody has it or not.
+//! Rate limit of password guesses, per user name. It is the same for existing and unknown names.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -12,40 +12,42 @@ use crate::Instant;
 use crate::mutant::{Mutant, planted};
 use crate::secure::Login;
 
-/// Ten attempts at once, then one a minute.
+/// A burst of ten attempts, then one per minute.
 const LIMIT: Limit = Limit {
     burst: 10,
     refill: Duration::from_secs(60),
 };
 
-/// How long a source prefix is known after a success.
+/// Time that a source prefix stays known after a successful login.
 const KNOWN_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// Most source prefixes with a bucket of their own, for one login.
+/// Maximum number of source prefixes with a separate bucket, per user name.
 pub(crate) const MAX_KNOWN_SOURCES: usize = 4;
 
-/// Most logins with such prefixes.
+/// Maximum number of user names with such prefixes.
 pub(crate) const MAX_KNOWN_LOGINS: usize = 65_536;
 
-/// A bucket for each login: 10 attempts at once, then one each 60 s. An attempt is debited when KE2 leaves, since KE2
-/// is what a guess can be tested against, and refunded at a valid KE3.
+/// One token bucket per user name: a burst of 10 attempts, then one every 60 s. An attempt is debited when
+/// KE2 is sent, because a guess can be tested against KE2. It is refunded at a valid KE3.
 ///
-/// # Sources of their own
+/// # Known sources
 ///
-/// Whoever wants to lock a user out empties the bucket. So up to [`MAX_KNOWN_SOURCES`] source prefixes that the login
-/// succeeded from in the last 30 days have a bucket of their own, with the same limit, and do not touch the common one.
+/// An attacker can lock a user out by emptying the bucket. So up to [`MAX_KNOWN_SOURCES`] source prefixes
+/// have separate buckets with the same limit, which do not affect the common bucket. These are the prefixes
+/// from which the user logged in successfully during the last 30 days.
 ///
-/// # A table that cannot fill
+/// # Bounded table
 ///
-/// Names are free to invent, so a table with a bucket for each name would be full at some time, and a sender that fills
-/// it would choose: a bucket that gives way is a reset bucket, and being turned away locks everybody out. The common
-/// buckets are therefore numbered by 16 bits of the login's SHA-512, of which there are 65,536 and never more. Two logins
-/// may share one; that makes guessing slower, never faster. Nor do strangers starve each other: at 500 KE1 a second
-/// ([`Ke1Rate`](super::Ke1Rate)) under names without end, each bucket loses less than one token in two minutes and
-/// gains two. The number needs no secret: to fill somebody's bucket a sender has simpler means, namely the name.
+/// An attacker can invent any number of names, so a table with one bucket per name would fill up. A full
+/// table has only bad choices: removing a bucket resets it, and rejecting new names locks everybody out.
+/// Therefore the number of a common bucket is 16 bits of the SHA-512 of the user name: there are never more
+/// than 65,536 buckets. Two users may share one. That makes guessing slower, never faster. A flood does not
+/// lock out other users either: at 500 KE1 per second ([`Ke1Rate`](super::Ke1Rate)) with random names, each
+/// bucket loses less than one token in two minutes and gains two. The number need not be secret: to empty a
+/// user's bucket, an attacker can simply use the name.
 ///
-/// Buckets of known sources are made by valid logins alone. There are [`MAX_KNOWN_LOGINS`] times
-/// [`MAX_KNOWN_SOURCES`] at most; the one whose last success is oldest gives way.
+/// Only valid logins create buckets of known sources. There are at most [`MAX_KNOWN_LOGINS`] times
+/// [`MAX_KNOWN_SOURCES`] of them. If the table is full, the one with the oldest success is removed.
 #[derive(Debug)]
 pub(crate) struct LoginBuckets {
     common: BTreeMap<u16, Bucket>,
@@ -65,12 +67,13 @@ impl KnownSource {
     }
 }
 
-/// A token taken from a bucket. Dropping it leaves the attempt counted; [`LoginBuckets::refund`] puts it back, once.
+/// A token taken from a bucket. If it is dropped, the attempt stays counted. [`LoginBuckets::refund`] returns
+/// it once.
 #[derive(Debug)]
 #[must_use = "an attempt whose debit is lost cannot be refunded"]
 pub(crate) struct Debit(Place);
 
-/// Which bucket.
+/// The bucket of a token.
 #[derive(Debug)]
 enum Place {
     Common(u16),
@@ -78,7 +81,7 @@ enum Place {
 }
 
 impl LoginBuckets {
-    /// Nobody has tried anything.
+    /// No attempts so far.
     pub(crate) const fn new() -> Self {
         Self {
             common: BTreeMap::new(),
@@ -86,7 +89,7 @@ impl LoginBuckets {
         }
     }
 
-    /// Counts an attempt at `login`. `None` if there have been too many: nothing is counted then.
+    /// Counts an attempt for `login`. `None` if there have been too many; then nothing is counted.
     pub(crate) fn debit(&mut self, now: Instant, login: &Login, source: SourcePrefix) -> Option<Debit> {
         if let Some(known) = self.find_known(login, source)
             && known.is_current(now)
@@ -100,7 +103,7 @@ impl LoginBuckets {
         bucket.take(now, LIMIT).then_some(Debit(Place::Common(number)))
     }
 
-    /// Takes an attempt back: it was a valid login. A bucket that is gone by now needs nothing.
+    /// Cancels the attempt of a valid login. Does nothing if the bucket has been removed.
     pub(crate) fn refund(&mut self, debit: Debit) {
         let bucket = match debit.0 {
             Place::Common(number) => self.common.get_mut(&number),
@@ -111,14 +114,14 @@ impl LoginBuckets {
         }
     }
 
-    /// Notes a valid login of `login` from `source`, which has a bucket of its own from now on.
+    /// Records a valid login of `login` from `source`. The source has a separate bucket from now on.
     pub(crate) fn succeeded(&mut self, now: Instant, login: &Login, source: SourcePrefix) {
         if let Some(known) = self.find_known(login, source) {
             known.last_success = now;
             return;
         }
         if !self.known.contains_key(login) && self.known.len() >= MAX_KNOWN_LOGINS {
-            self.forget_known_login(now);
+            self.remove_oldest_login(now);
         }
         let sources = self.known.entry(login.clone()).or_default();
         sources.retain(|known| known.is_current(now));
@@ -127,7 +130,7 @@ impl LoginBuckets {
         {
             sources.swap_remove(oldest);
         }
-        // Most users have one or two places: room for no more than there are.
+        // Most users have one or two sources, so allocate no more than needed.
         sources.reserve_exact(1);
         sources.push(KnownSource {
             prefix: source,
@@ -136,7 +139,7 @@ impl LoginBuckets {
         });
     }
 
-    /// Forgets all attempts at `login`, from wherever they came. Its known sources stay known.
+    /// Cancels all attempts for `login` from all sources. Its known sources stay known.
     pub(crate) fn unlock(&mut self, login: &Login) {
         self.common.remove(&common_number(login));
         for known in self.known.get_mut(login).into_iter().flatten() {
@@ -149,9 +152,10 @@ impl LoginBuckets {
         sources.iter_mut().find(|known| known.prefix == source)
     }
 
-    /// Makes room: those that are not known any more go, or else the login whose last success is oldest. This looks at
-    /// all of them, which only a valid login of a 65,537th user can cause.
-    fn forget_known_login(&mut self, now: Instant) {
+    /// Makes room: removes all user names without a current source. If there are none, removes the name with
+    /// the oldest last success. This scans the whole table, which only the valid login of a 65,537th user can
+    /// cause.
+    fn remove_oldest_login(&mut self, now: Instant) {
         self.known
             .retain(|_, sources| sources.iter().any(|known| known.is_current(now)));
         if self.known.len() < MAX_KNOWN_LOGINS {
@@ -173,7 +177,7 @@ fn index_of_oldest(sources: &[KnownSource]) -> Option<usize> {
     oldest.map(|(index, _)| index)
 }
 
-/// The number of a login's common bucket.
+/// Number of the common bucket of a user name.
 fn common_number(login: &Login) -> u16 {
     let digest: [u8; 64] = Sha512::digest(login.as_str()).into();
     let [high, low, ..] = digest;
@@ -198,7 +202,7 @@ mod tests {
         source_prefix(IpAddr::from([192, 0, 2, n]))
     }
 
-    /// Attempts that are let through at one instant, none of them refunded.
+    /// Number of attempts allowed at one time, none of them refunded.
     fn attempts(buckets: &mut LoginBuckets, secs: u64, name: &str, n: u8) -> usize {
         let now = Instant::from_secs(secs);
         core::iter::from_fn(|| buckets.debit(now, &login(name), source(n))).count()
@@ -209,7 +213,7 @@ mod tests {
         let mut buckets = LoginBuckets::new();
         assert_eq!(attempts(&mut buckets, 0, "kean", 1), 10);
         assert_eq!(attempts(&mut buckets, 59, "kean", 1), 0);
-        assert_eq!(attempts(&mut buckets, 60, "kean", 2), 1, "whichever the source");
+        assert_eq!(attempts(&mut buckets, 60, "kean", 2), 1, "from any source");
         assert_eq!(attempts(&mut buckets, 119, "kean", 1), 0);
         assert_eq!(attempts(&mut buckets, 720, "kean", 1), 10);
     }
@@ -225,14 +229,14 @@ mod tests {
     }
 
     #[test]
-    fn logins_do_not_touch_each_other() {
+    fn user_names_have_separate_limits() {
         let mut buckets = LoginBuckets::new();
         assert_eq!(attempts(&mut buckets, 0, "kean", 1), 10);
         assert_eq!(attempts(&mut buckets, 0, "alice", 1), 10);
     }
 
     #[test]
-    fn nobody_can_lock_a_user_out_of_a_known_source() {
+    fn an_attacker_cannot_lock_a_user_out_of_a_known_source() {
         let mut buckets = LoginBuckets::new();
         buckets.succeeded(Instant::ZERO, &login("kean"), source(1));
         for secs in 0..3600 {
@@ -247,7 +251,7 @@ mod tests {
         assert_eq!(
             attempts(&mut buckets, 3599, "kean", 1),
             0,
-            "its own bucket has the same limit"
+            "the separate bucket has the same limit"
         );
         assert_eq!(attempts(&mut buckets, 3659, "kean", 1), 1);
     }
@@ -273,7 +277,7 @@ mod tests {
         assert_eq!(
             attempts(&mut buckets, 31 * DAY + 1, "kean", 1),
             0,
-            "it uses the common bucket again"
+            "the source uses the common bucket again"
         );
     }
 
@@ -291,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refund_to_a_source_that_is_forgotten_goes_nowhere() {
+    fn a_refund_for_a_removed_source_is_ignored() {
         let mut buckets = LoginBuckets::new();
         buckets.succeeded(Instant::ZERO, &login("kean"), source(1));
         let debit = buckets.debit(Instant::ZERO, &login("kean"), source(1)).unwrap();
@@ -317,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_100_000_names_resets_nothing_and_shuts_nobody_out() {
+    fn a_flood_of_100_000_names_resets_no_bucket_and_locks_nobody_out() {
         let mut buckets = LoginBuckets::new();
         let mut rate = Ke1Rate::new();
         assert_eq!(attempts(&mut buckets, 0, "victim", 1), 10);
@@ -346,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_known_logins_as_may_be_are_kept_and_the_oldest_gives_way() {
+    fn the_table_of_known_users_is_bounded_and_drops_the_oldest() {
         let mut buckets = LoginBuckets::new();
         for n in 0..MAX_KNOWN_LOGINS {
             let now = Instant::from_millis(u64::try_from(n).unwrap());
@@ -355,7 +359,7 @@ mod tests {
         buckets.succeeded(Instant::from_secs(100), &login("new"), source(1));
         assert_eq!(buckets.known.len(), MAX_KNOWN_LOGINS);
         assert!(!buckets.known.contains_key(&login("user0")));
-        // A month later nobody else is known, and one newcomer clears the table.
+        // A month later no other source is known, and one new user clears the table.
         buckets.succeeded(Instant::from_secs(31 * DAY), &login("newer"), source(1));
         assert_eq!(buckets.known.len(), 1);
     }

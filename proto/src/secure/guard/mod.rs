@@ -1,9 +1,9 @@
-//! The server's limits: what it counts before it spends cryptography on anybody.
+//! The server's rate limits. They apply before any expensive cryptography.
 //!
-//! They stand in the order of the protocol's "cheapest first", all of them behind the cookie: [`SourceBuckets`],
-//! [`HalfOpenCaps`], [`Ke1Rate`], [`LoginBuckets`]. So what is counted against an address comes from there. All are
-//! plain data: time comes in with each call and must not run backwards (the server clamps it), arithmetic is that of
-//! integers, and every table has a bound that no sender can move.
+//! They are checked cheapest first, as the protocol requires, and only after the cookie: [`SourceBuckets`],
+//! [`HalfOpenCaps`], [`Ke1Rate`], [`LoginBuckets`]. So the source address of everything that is counted is
+//! genuine. All limits are plain data. The time is a parameter of each call and must not run backwards (the
+//! server clamps it). Arithmetic uses integers only. Every table has a bound that no sender can raise.
 
 mod bucket;
 mod caps;

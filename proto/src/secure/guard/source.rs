@@ -1,4 +1,4 @@
-//! How many logins each source may begin: the first limit behind the cookie.
+//! Rate limit of logins per source, the first check after the cookie.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::fmt;
@@ -8,17 +8,17 @@ use core::time::Duration;
 use super::bucket::{Bucket, Limit};
 use crate::Instant;
 
-/// 20 logins a second from one prefix, five at once.
+/// 20 logins per second from one prefix, with a burst of five.
 const LIMIT: Limit = Limit {
     burst: 5,
     refill: Duration::from_millis(50),
 };
 
-/// Most prefixes that are counted at a time.
+/// Maximum number of prefixes counted at a time.
 pub(crate) const MAX_SOURCES: usize = 4096;
 
-/// Who is taken for one sender: an IPv4 address, or the /64 of an IPv6 address, since one host commands all of it
-/// (RFC 4291, section 2.5.4; RFC 8981 hosts change their address within it at will).
+/// Addresses that count as one sender: an IPv4 address, or the /64 of an IPv6 address. One host can use a
+/// whole /64 (RFC 4291, section 2.5.4), and hosts change their address within it (RFC 8981).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum SourcePrefix {
     /// An address.
@@ -27,8 +27,8 @@ pub(crate) enum SourcePrefix {
     V6([u8; 8]),
 }
 
-/// The prefix that `address` is counted under. An IPv4 address is the same whether the socket shows it as such or mapped
-/// into IPv6 (`::ffff:192.0.2.1`): otherwise all of IPv4 would be one sender.
+/// The prefix under which `address` is counted. An IPv4-mapped IPv6 address (`::ffff:192.0.2.1`) counts as
+/// the IPv4 address. Otherwise all of IPv4 would be one sender.
 pub(crate) const fn source_prefix(address: IpAddr) -> SourcePrefix {
     match address.to_canonical() {
         IpAddr::V4(address) => SourcePrefix::V4(address.octets()),
@@ -51,25 +51,25 @@ impl fmt::Debug for SourcePrefix {
     }
 }
 
-/// A bucket for each source prefix: 20 a second, 5 at once. It stands behind the cookie, so that only who receives at an
-/// address can use up its bucket.
+/// One bucket per source prefix: 20 per second, with a burst of 5. It is checked after the cookie, so only a
+/// host that receives datagrams at an address can use up its bucket.
 ///
 /// # A full table
 ///
-/// A bucket is full again after at most 250 ms, and then says no more than none: it is forgotten. Only who sends from
-/// more than [`MAX_SOURCES`] prefixes within that time can fill the table. Then the bucket that would be full soonest
-/// gives way. Its owner gains what it spent, at most a burst, and only in the 250 ms in which it could have had a whole
-/// burst from each of its other addresses: there is nothing to win by it. Nobody is turned away because of the
-/// others, and what they can make the server do is limited in all by [`Ke1Rate`](super::Ke1Rate).
+/// A bucket is full again after at most 250 ms and is then removed. So only a sender that uses more than
+/// [`MAX_SOURCES`] prefixes within that time can fill the table. Then the bucket that would be full soonest
+/// is removed. Its owner gains at most one burst. The gain is useless: in the same 250 ms the sender could
+/// have had a whole burst from each of its other addresses. No sender is rejected because of others, and
+/// [`Ke1Rate`](super::Ke1Rate) limits the total work of the server.
 #[derive(Debug)]
 pub(crate) struct SourceBuckets {
     buckets: BTreeMap<SourcePrefix, Bucket>,
-    /// The same buckets, the one that is full soonest first.
+    /// The same buckets. The one that is full soonest comes first.
     by_age: BTreeSet<(Bucket, SourcePrefix)>,
 }
 
 impl SourceBuckets {
-    /// No source has sent anything.
+    /// An empty table.
     pub(crate) const fn new() -> Self {
         Self {
             buckets: BTreeMap::new(),
@@ -77,9 +77,9 @@ impl SourceBuckets {
         }
     }
 
-    /// Whether a login from `source` may begin; it is counted then.
+    /// Counts a login from `source`. Returns false if its limit is reached.
     pub(crate) fn take(&mut self, now: Instant, source: IpAddr) -> bool {
-        self.forget_full(now);
+        self.remove_full(now);
         let prefix = source_prefix(source);
         let before = self.buckets.get(&prefix).copied();
         let mut bucket = before.unwrap_or(Bucket::FULL);
@@ -90,7 +90,7 @@ impl SourceBuckets {
             Some(before) => {
                 self.by_age.remove(&(before, prefix));
             }
-            None if self.buckets.len() >= MAX_SOURCES => self.forget_one(),
+            None if self.buckets.len() >= MAX_SOURCES => self.remove_fullest(),
             None => {}
         }
         self.buckets.insert(prefix, bucket);
@@ -98,23 +98,23 @@ impl SourceBuckets {
         true
     }
 
-    /// How many prefixes are counted, at most [`MAX_SOURCES`].
+    /// Number of prefixes counted, at most [`MAX_SOURCES`].
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.buckets.len()
     }
 
-    fn forget_full(&mut self, now: Instant) {
+    fn remove_full(&mut self, now: Instant) {
         while self
             .by_age
             .first()
             .is_some_and(|(bucket, _)| bucket.full_at() <= now)
         {
-            self.forget_one();
+            self.remove_fullest();
         }
     }
 
-    fn forget_one(&mut self) {
+    fn remove_fullest(&mut self) {
         if let Some((_, prefix)) = self.by_age.pop_first() {
             self.buckets.remove(&prefix);
         }
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv4_address_stands_for_itself_and_an_ipv6_address_for_its_64() {
+    fn a_source_prefix_is_an_ipv4_address_or_an_ipv6_64() {
         assert_ne!(source_prefix(ip("192.0.2.1")), source_prefix(ip("192.0.2.2")));
         assert_eq!(
             source_prefix(ip("2001:db8::1")),
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mapped_ipv4_address_is_that_address() {
+    fn an_ipv4_mapped_address_has_the_prefix_of_the_ipv4_address() {
         assert_eq!(
             source_prefix(ip("::ffff:192.0.2.1")),
             source_prefix(ip("192.0.2.1"))
@@ -175,7 +175,7 @@ mod tests {
         assert_eq!(
             (1051..=2050).map(&mut taken).sum::<usize>(),
             20,
-            "in the next second"
+            "during the next second"
         );
         assert_eq!(taken(9000), 5);
     }
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_that_is_full_again_is_forgotten() {
+    fn a_bucket_that_is_full_again_is_removed() {
         let mut buckets = SourceBuckets::new();
         for host in 0..=255 {
             assert!(buckets.take(Instant::ZERO, IpAddr::from([192, 0, 2, host])));
@@ -202,11 +202,11 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_sources_neither_grows_the_table_nor_shuts_out_an_honest_one() {
+    fn a_flood_of_sources_neither_grows_the_table_nor_blocks_an_honest_source() {
         let mut buckets = SourceBuckets::new();
         let mut rng = ChaCha20Rng::from_seed([1; 32]);
         let honest = ip("192.0.2.1");
-        // 100,000 sources within a second: five times what the table can tell apart.
+        // 100,000 sources within a second: five times more than the table can distinguish.
         for millis in 0..1000 {
             let now = Instant::from_millis(millis);
             for _ in 0..100 {
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bucket_that_gives_way_is_the_fullest() {
+    fn a_full_table_drops_the_fullest_bucket() {
         let mut buckets = SourceBuckets::new();
         let greedy = ip("192.0.2.1");
         for _ in 0..5 {
@@ -236,7 +236,7 @@ mod tests {
         }
         assert!(
             !buckets.take(Instant::ZERO, greedy),
-            "an empty bucket is not the one that is forgotten"
+            "an empty bucket is not removed"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! The key schedule held against RFC 7748, Wycheproof, and an independent implementation.
+//! Test vectors of the key schedule: RFC 7748, Wycheproof and an independent implementation.
 
 use alloc::vec::Vec;
 
@@ -8,7 +8,7 @@ use wycheproof::{TestResult, hkdf, xdh};
 
 use super::*;
 
-/// Bytes from hex, as specifications print them.
+/// Decodes hex as printed in specifications.
 pub(in crate::secure) fn hex(text: &str) -> Vec<u8> {
     assert!(text.len().is_multiple_of(2), "hex has two digits a byte");
     let digit = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).expect("hex");
@@ -23,7 +23,7 @@ fn agree(secret: &str, public: &str) -> [u8; 32] {
     *Ephemeral(hex32(secret)).agree(&hex32(public)).unwrap()
 }
 
-/// 0, 1, 2 and so on.
+/// The bytes 0, 1, 2 and so on.
 fn counting<const N: usize>() -> [u8; N] {
     core::array::from_fn(|at| u8::try_from(at).unwrap())
 }
@@ -49,7 +49,8 @@ fn x25519_multiplies_as_rfc_7748_says() {
     );
 }
 
-/// RFC 7748, section 5.2, the iterated vector after 1 and 1,000 steps. A million is left to the library's own tests.
+/// RFC 7748, section 5.2: the iterated vector after 1 and 1,000 steps. The tests of the library cover a
+/// million.
 #[test]
 fn x25519_iterates_as_rfc_7748_says() {
     let (mut secret, mut public) = (X25519_BASEPOINT_BYTES, X25519_BASEPOINT_BYTES);
@@ -71,7 +72,7 @@ fn x25519_iterates_as_rfc_7748_says() {
 
 /// RFC 7748, section 6.1.
 #[test]
-fn alice_and_bob_agree_as_rfc_7748_says() {
+fn alice_and_bob_agree_as_in_rfc_7748() {
     let alice = Ephemeral(hex32(
         "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a",
     ));
@@ -91,8 +92,8 @@ fn alice_and_bob_agree_as_rfc_7748_says() {
     assert_eq!(*bob.agree(&alice.public()).unwrap(), shared);
 }
 
-/// The u-coordinates below 2^255 of the points of small order on the curve and its twist, little-endian:
-/// 0, 1, two of order 8, and the three of them that have a second encoding, p − 1, p (0), p + 1 (1).
+/// The u-coordinates below 2^255 of the points of small order on the curve and its twist, little-endian: 0,
+/// 1, two of order 8, and p − 1. The last two, p and p + 1, are second encodings of 0 and 1.
 const SMALL_ORDER: [&str; 7] = [
     "0000000000000000000000000000000000000000000000000000000000000000",
     "0100000000000000000000000000000000000000000000000000000000000000",
@@ -103,9 +104,10 @@ const SMALL_ORDER: [&str; 7] = [
     "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
 ];
 
-/// Bit 255 is not part of the number (RFC 7748, section 5), so that each has an encoding with it and one without.
+/// Bit 255 is not part of the number (RFC 7748, section 5), so each point has an encoding with the bit and
+/// one without.
 #[test]
-fn no_point_of_small_order_is_agreed_with() {
+fn points_of_small_order_are_rejected() {
     let mut rng = ChaCha20Rng::from_seed([1; 32]);
     for secret in core::iter::repeat_with(|| Ephemeral::new(&mut rng)).take(8) {
         for point in SMALL_ORDER {
@@ -117,10 +119,11 @@ fn no_point_of_small_order_is_agreed_with() {
     }
 }
 
-/// Five more are on the well-known list of twelve, for implementations that take bit 255 for a part of the number:
-/// p + both of order 8, 2p − 1, 2p, 2p + 1. RFC 7748 reads them as other numbers, whose points are harmless.
+/// The well-known list of twelve has five more, for implementations that treat bit 255 as part of the number:
+/// p + both points of order 8, 2p − 1, 2p, 2p + 1. RFC 7748 decodes them as other numbers, whose points are
+/// harmless.
 #[test]
-fn what_only_other_readings_take_for_small_order_is_harmless() {
+fn points_that_have_small_order_only_in_other_encodings_are_harmless() {
     let secret = Ephemeral([7; 32]);
     for point in [
         "cdeb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b880",
@@ -183,10 +186,10 @@ fn hkdf_takes_its_inputs_in_parts() {
     assert_eq!(expand::<80>(&prk, &[b"a", b"bc"]), expand::<80>(&prk, &[b"abc"]));
 }
 
-/// The numbers are from the HMAC-SHA512 of another implementation (Python's `hmac`), put together as the
-/// specification says.
+/// The expected values come from the HMAC-SHA512 of another implementation (Python's `hmac`), combined as in
+/// the specification.
 #[test]
-fn the_keys_of_the_pre_shared_key_are_those_of_the_specification() {
+fn keys_derived_from_the_pre_shared_key_match_the_specification() {
     let keys = crate::secure::Psk::new(counting()).unwrap().keys();
     assert_eq!(
         *keys.up,
@@ -203,9 +206,9 @@ fn the_keys_of_the_pre_shared_key_are_those_of_the_specification() {
     );
 }
 
-/// From the same implementation, with the `mix` of above.
+/// From the same implementation, with the `mix` of the test above.
 #[test]
-fn the_keys_of_two_epochs_are_those_of_the_specification() {
+fn the_keys_of_two_epochs_match_the_specification() {
     let mix = crate::secure::Psk::new(counting()).unwrap().keys().mix;
     let (zero, next) = Chain::first(&mix, &counting()).epoch(0);
     let dh = counting::<64>()[32..].try_into().unwrap();

@@ -1,4 +1,4 @@
-//! How messages are written, always in the same way, and how bytes stand in JSON: base64url without padding.
+//! Canonical JSON output, and binary values as base64url without padding.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -10,8 +10,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::{Deserialize, Deserializer, Error};
 use zeroize::Zeroizing;
 
-/// Exactly `N` bytes, read from base64url without padding. Only one text stands for them: with padding, with other
-/// alphabets or with bits behind the end it is refused.
+/// Exactly `N` bytes, read from base64url without padding. There is only one valid encoding: padding, another
+/// alphabet or non-zero trailing bits are rejected.
 pub(super) struct Bytes<const N: usize>(pub(super) [u8; N]);
 
 impl<'de, const N: usize> Deserialize<'de> for Bytes<N> {
@@ -25,16 +25,16 @@ impl<'de, const N: usize> Deserialize<'de> for Bytes<N> {
         let bytes = bytes.as_slice().try_into();
         bytes
             .map(Self)
-            .map_err(|_| D::Error::custom("another number of bytes"))
+            .map_err(|_| D::Error::custom("wrong number of bytes"))
     }
 }
 
-/// A string, copied only if it has escapes.
+/// A string, copied only if it contains escapes.
 #[derive(serde::Deserialize)]
 #[serde(transparent)]
 pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
-/// Writes one object: no white space, keys in the order of the calls.
+/// Writes one object without white space. Keys have the order of the calls.
 pub(super) struct Object(String);
 
 impl Object {
@@ -42,12 +42,12 @@ impl Object {
         Self(String::new())
     }
 
-    /// `t`, which nearly every message begins with.
+    /// Begins with `t`, as nearly every message does.
     pub(super) fn of_type(name: &str) -> Self {
         Self::new().text("t", name)
     }
 
-    /// A number or a boolean: what is the same in JSON as in Rust.
+    /// A number or a boolean, which JSON and Rust write in the same way.
     pub(super) fn plain(mut self, key: &str, value: impl Display) -> Self {
         self.key(key);
         // Writing into memory cannot fail.
@@ -103,7 +103,7 @@ impl Object {
     }
 }
 
-/// Takes text that goes between quotation marks (RFC 8259, section 7).
+/// Escapes text for a JSON string (RFC 8259, section 7).
 struct Escaped<'a>(&'a mut String);
 
 impl Write for Escaped<'_> {
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn every_character_survives_being_written_and_read() {
+    fn every_character_is_written_and_read_back() {
         let text: String = ('\0'..='\u{2fff}').chain(['\u{10ffff}', '\u{2028}']).collect();
         let json = Object::new().text("a", &text).end();
         let read: alloc::collections::BTreeMap<String, String> = serde_json::from_slice(&json).unwrap();
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_have_one_text_only() {
+    fn bytes_have_exactly_one_encoding() {
         let read = |text: &str| serde_json::from_str::<Bytes<4>>(&format!("\"{text}\"")).map(|bytes| bytes.0);
         assert_eq!(read("-_8AAQ").unwrap(), [0xfb, 0xff, 0, 1]);
         assert_eq!(read("\\u002d_8AAQ").unwrap(), [0xfb, 0xff, 0, 1]);

@@ -1,4 +1,4 @@
-//! What the server gives a client that has logged in (M4), or why it gives nothing.
+//! Answer to a successful login (M4): the tunnel's settings, or the reason for a refusal.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -13,41 +13,42 @@ use super::ParseError;
 use super::json::{Object, Text};
 use crate::{IpPrefix, NetworkSettings};
 
-/// Smallest MTU of a tunnel in bytes: what IPv6 needs (RFC 8200, section 5).
+/// Smallest MTU of a tunnel in bytes: the IPv6 minimum (RFC 8200, section 5).
 pub const MIN_MTU: u16 = 1280;
-/// Most name servers in a message with settings.
+/// Maximum number of name servers in a settings message.
 pub const MAX_DNS: usize = 8;
-/// Most search domains in a message with settings.
+/// Maximum number of search domains in a settings message.
 pub const MAX_SEARCH: usize = 8;
-/// Most routes in a message with settings.
+/// Maximum number of routes in a settings message.
 pub const MAX_ROUTES: usize = 32;
 /// Longest keepalive in seconds.
 pub const MAX_KEEPALIVE: u16 = 600;
 
-/// Longest domain name in bytes, in text (RFC 1035, section 2.3.4, without the final dot).
+/// Longest domain name in bytes, as text (RFC 1035, section 2.3.4, without the final dot).
 const MAX_DOMAIN_LEN: usize = 253;
 
-/// How the client sets its device up.
+/// Network settings of the client's tunnel device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TunnelSettings {
-    /// The client's own IPv4 address, with the length of the tunnel network's prefix.
+    /// The client's IPv4 address with the prefix length of the tunnel network.
     pub address4: Option<IpPrefix>,
-    /// The client's own IPv6 address, with the length of the tunnel network's prefix.
+    /// The client's IPv6 address with the prefix length of the tunnel network.
     pub address6: Option<IpPrefix>,
     /// Largest inner IP packet in bytes, at least [`MIN_MTU`].
     pub mtu: u16,
-    /// Name servers to ask while the tunnel is up, at most [`MAX_DNS`].
+    /// Name servers to use while the tunnel is up, at most [`MAX_DNS`].
     pub dns: Vec<IpAddr>,
-    /// Domains appended to short names, at most [`MAX_SEARCH`]: ASCII letters, digits, `.`, `-` and `_`.
+    /// Domains to append to short names, at most [`MAX_SEARCH`]. They consist of ASCII letters, digits, `.`,
+    /// `-` and `_`.
     pub search: Vec<String>,
-    /// Networks to be reached through the tunnel, at most [`MAX_ROUTES`].
+    /// Networks to route through the tunnel, at most [`MAX_ROUTES`].
     pub routes: Vec<IpPrefix>,
-    /// After how many seconds of silence the client pings, at most [`MAX_KEEPALIVE`]; 0 is never.
+    /// Seconds without traffic after which the client pings, at most [`MAX_KEEPALIVE`]. 0 means never.
     pub keepalive: u16,
 }
 
 impl TunnelSettings {
-    /// The same in the words of a tunnel device, for a server at `remote`.
+    /// Converts to the settings of a tunnel device, for a server at `remote`.
     pub(crate) fn into_network_settings(self, remote: IpAddr) -> NetworkSettings {
         NetworkSettings {
             tunnel_remote_address: remote,
@@ -61,14 +62,14 @@ impl TunnelSettings {
     }
 }
 
-/// Why an authenticated user gets no session.
+/// Reason why an authenticated user gets no session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Refusal {
     /// The user is disabled.
     Disabled,
-    /// The user's time is over.
+    /// The user's account has expired.
     Expired,
-    /// There is no address left.
+    /// No inner address is free.
     Full,
 }
 
@@ -90,11 +91,11 @@ impl Refusal {
     }
 }
 
-/// What is wrong with settings.
+/// Error in settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SettingsError {
-    /// `address4` is no IPv4 address, or `address6` no IPv6 address.
+    /// `address4` is not an IPv4 address, or `address6` is not an IPv6 address.
     AddressFamily,
     /// The MTU is below [`MIN_MTU`].
     Mtu,
@@ -102,7 +103,7 @@ pub enum SettingsError {
     TooManyDns,
     /// More than [`MAX_SEARCH`] search domains.
     TooManySearch,
-    /// A search domain that is empty, too long, or has characters that no host name has.
+    /// A search domain is empty, too long, or contains characters that are not allowed in host names.
     SearchDomain,
     /// More than [`MAX_ROUTES`] routes.
     TooManyRoutes,
@@ -113,11 +114,11 @@ pub enum SettingsError {
 impl fmt::Display for SettingsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::AddressFamily => f.write_str("an address of the other IP version"),
+            Self::AddressFamily => f.write_str("an address has the wrong IP version"),
             Self::Mtu => write!(f, "the MTU is below {MIN_MTU}"),
             Self::TooManyDns => write!(f, "more than {MAX_DNS} name servers"),
             Self::TooManySearch => write!(f, "more than {MAX_SEARCH} search domains"),
-            Self::SearchDomain => f.write_str("a search domain that is no domain name"),
+            Self::SearchDomain => f.write_str("a search domain is not a valid domain name"),
             Self::TooManyRoutes => write!(f, "more than {MAX_ROUTES} routes"),
             Self::Keepalive => write!(f, "the keepalive is above {MAX_KEEPALIVE} seconds"),
         }
@@ -127,11 +128,11 @@ impl fmt::Display for SettingsError {
 impl Error for SettingsError {}
 
 impl TunnelSettings {
-    /// Checks what the types alone do not say. A peer takes no settings that fail this.
+    /// Checks the rules that the types do not express. A peer rejects settings that violate them.
     ///
     /// # Errors
     ///
-    /// [`SettingsError`], the first that is found.
+    /// [`SettingsError`], the first error found.
     pub fn check(&self) -> Result<(), SettingsError> {
         let is_wrong = [
             (
@@ -214,8 +215,9 @@ fn read_all<T: FromStr>(texts: Vec<Text<'_>>) -> Result<Vec<T>, ParseError> {
     texts.into_iter().map(read).collect()
 }
 
-/// Whether `text` can be given to a resolver. It comes from the server and ends in other programs' arguments and
-/// files, so it must not begin as an option does, nor contain what separates words and lines.
+/// Returns true if `text` can be passed to a resolver. The text comes from the server and is used in
+/// arguments and files of other programs. So it must not begin like an option, nor contain separators of
+/// words or lines.
 fn is_domain(text: &str) -> bool {
     (1..=MAX_DOMAIN_LEN).contains(&text.len())
         && !text.starts_with(['-', '.'])

@@ -1,4 +1,4 @@
-//! Every message as the protocol's table writes it, both ways, and what is refused.
+//! All messages in their specified form, in both directions, and invalid ones.
 
 use alloc::format;
 use alloc::string::ToString;
@@ -9,7 +9,7 @@ use proptest::test_runner::{Config, RngSeed};
 
 use super::*;
 
-/// Base64url of `len` zeros.
+/// Base64url of `len` zero bytes.
 fn zeros(len: usize) -> String {
     "A".repeat((len * 8).div_ceil(6))
 }
@@ -38,7 +38,7 @@ fn control_is(code: Code, control: &Control, kind: &str, json: &str) {
         assert_eq!(
             Control::parse(code, json.as_bytes()),
             Err(ParseError::Unexpected),
-            "it travels one way only"
+            "the other direction rejects it"
         );
     }
 }
@@ -69,7 +69,7 @@ fn padding_is_cut_at_the_end_only() {
 }
 
 #[test]
-fn control_messages_are_written_as_the_protocol_says() {
+fn control_messages_are_written_as_specified() {
     let (b16, b64, b96, b320) = (zeros(16), zeros(64), zeros(96), zeros(320));
     let head = r#""v":2,"t":"login","idx":7,"login":"kean","ke1":"#;
     control_is(Code::Up, &login(None), "login", &format!(r#"{{{head}"{b96}"}}"#));
@@ -130,7 +130,7 @@ fn the_longest_control_messages_fit_their_datagram() {
 }
 
 #[test]
-fn another_version_is_told_before_anything_else_is_looked_at() {
+fn an_unsupported_version_is_reported_before_any_other_error() {
     for v in ["0", "1", "3", "18446744073709551615"] {
         control_refused(
             &format!(r#"{{"t":7,"idx":0,"v":{v}}}"#),
@@ -144,7 +144,7 @@ fn another_version_is_told_before_anything_else_is_looked_at() {
 }
 
 #[test]
-fn control_of_an_unknown_type_is_unexpected_and_without_one_malformed() {
+fn an_unknown_control_type_is_unexpected_and_a_missing_one_malformed() {
     for t in ["hello", "", "Login", "login "] {
         control_refused(&format!(r#"{{"v":2,"t":"{t}"}}"#), ParseError::Unexpected);
     }
@@ -166,7 +166,7 @@ fn unknown_keys_white_space_order_and_escapes_do_not_matter() {
     );
 }
 
-/// A login with one of its fields replaced.
+/// A login message with one of its fields replaced.
 fn login_with(key: &str, value: &str) -> String {
     let (b16, b96) = (zeros(16), zeros(96));
     let fields = [
@@ -220,12 +220,12 @@ fn every_field_of_a_login_is_checked() {
     assert_eq!(
         Control::parse(Code::Up, login_with("cookie", "null").as_bytes()),
         Ok(login(None)),
-        "null is as good as absent"
+        "null means absent"
     );
 }
 
 #[test]
-fn strictness_comes_first() {
+fn the_strict_check_runs_before_the_parser() {
     let (twice, trailing) = (r#"{"v":2,"t":"ke3","x":1,"x":2}"#, r#"{"v":3,"t":"ke3"} x"#);
     for json in [twice, trailing, "", "[2,\"login\"]", r#"{"v":3,"a":[[[[]]]]}"#] {
         control_refused(json, ParseError::Malformed);
@@ -246,7 +246,7 @@ fn settings() -> TunnelSettings {
 }
 
 #[test]
-fn session_messages_are_written_as_the_protocol_says() {
+fn session_messages_are_written_as_specified() {
     let json = concat!(
         r#"{"isOK":true,"addr4":"10.9.0.2/24","addr6":"fd00::2/64","mtu":1420,"dns":["10.9.0.1","fd00::1"],"#,
         r#""search":["example.org"],"routes":["0.0.0.0/0","::/0"],"keepalive":25}"#
@@ -299,7 +299,7 @@ fn session_messages_are_written_as_the_protocol_says() {
 }
 
 #[test]
-fn a_cipher_that_nobody_knows_is_no_wish_and_no_choice() {
+fn an_unknown_cipher_is_ignored_in_a_request_and_rejected_in_an_answer() {
     for name in ["null", "AES-256-GCM", ""] {
         let json = |t| {
             format!(
@@ -308,7 +308,7 @@ fn a_cipher_that_nobody_knows_is_no_wish_and_no_choice() {
             )
         };
         let Ok(Message::Rekey(wish)) = Message::parse(json("rekey").as_bytes()) else {
-            panic!("a request for keys");
+            panic!("not a rekey request");
         };
         assert_eq!(wish.cipher, Cipher::ChaCha20Poly1305, "{name}");
         let choice = Message::parse(json("rekeyed").as_bytes());
@@ -346,7 +346,7 @@ fn fields_of_session_messages_are_checked() {
 }
 
 #[test]
-fn a_reason_to_end_has_at_most_64_bytes() {
+fn a_bye_reason_has_at_most_64_bytes() {
     let bye = |why: &str| Message::Bye { why: why.to_string() };
     let longest = bye(&"x".repeat(64));
     assert_eq!(Message::parse(&longest.to_json()), Ok(longest.clone()));
@@ -357,12 +357,12 @@ fn a_reason_to_end_has_at_most_64_bytes() {
     assert_eq!(
         Message::parse(&cut),
         Ok(bye(&"x".repeat(63))),
-        "no character is cut"
+        "characters are never split"
     );
 }
 
 #[test]
-fn settings_outside_of_their_bounds_are_refused() {
+fn settings_out_of_bounds_are_rejected() {
     type Change = fn(&mut TunnelSettings);
     let cases: [(Change, SettingsError); 13] = [
         (|it| it.address4 = it.address6, SettingsError::AddressFamily),
@@ -392,7 +392,7 @@ fn settings_outside_of_their_bounds_are_refused() {
 }
 
 #[test]
-fn settings_at_their_bounds_are_taken() {
+fn settings_at_their_bounds_are_accepted() {
     let widest = TunnelSettings {
         mtu: u16::MAX,
         dns: vec!["fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff".parse().unwrap(); MAX_DNS],
@@ -413,7 +413,7 @@ fn settings_at_their_bounds_are_taken() {
 }
 
 #[test]
-fn addresses_that_are_none_are_refused() {
+fn invalid_addresses_in_settings_are_rejected() {
     for json in [
         r#"{"isOK":true,"mtu":1420,"keepalive":25,"addr4":"10.9.0"}"#,
         r#"{"isOK":true,"mtu":1420,"keepalive":25,"addr4":"10.9.0.2/33"}"#,
@@ -460,7 +460,7 @@ fn control() -> impl Strategy<Value = (Code, Control)> {
     ]
 }
 
-/// JSON and almost-JSON, dense in what a parser may stumble over.
+/// JSON and invalid JSON with many difficult tokens.
 fn almost_json() -> impl Strategy<Value = String> {
     let token = prop::sample::select(vec![
         "{",
@@ -511,7 +511,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_comes_is_read_without_a_panic(json in almost_json(), raw in prop::collection::vec(any::<u8>(), 0..80)) {
+    fn arbitrary_input_is_parsed_without_a_panic(json in almost_json(), raw in prop::collection::vec(any::<u8>(), 0..80)) {
         for text in [json.as_bytes(), &raw] {
             for code in [Code::Up, Code::Down, Code::Session] {
                 let _ = Control::parse(code, text);
@@ -522,9 +522,10 @@ proptest! {
         }
     }
 
-    /// One byte of an honest message changed, removed or added: whatever is still taken reads back the same.
+    /// Changes, removes or adds one byte of a valid message. Every result that still parses is parsed again
+    /// to the same value.
     #[test]
-    fn mutated_messages_are_refused_or_read_as_what_they_say(
+    fn changed_messages_are_rejected_or_parsed_as_written(
         (code, control) in control(),
         place in any::<prop::sample::Index>(),
         byte in any::<u8>(),

@@ -1,6 +1,6 @@
-//! The messages of OPAQUE as byte arrays, with everything that a protocol decides about them as a parameter.
+//! OPAQUE messages as byte arrays. Everything that a protocol may choose is a parameter.
 //!
-//! Nothing here is Sandhog's own but the choice of the cipher suite. The vectors of RFC 9807 run through these
+//! Only the choice of the cipher suite is specific to Sandhog. The test vectors of RFC 9807 run through these
 //! functions.
 
 use opaque_ke::{
@@ -31,7 +31,7 @@ pub const RECORD_LEN: usize = 192;
 /// Length of a server's setup in bytes.
 pub const SETUP_LEN: usize = 128;
 
-/// A session key: what both sides share after a login.
+/// A session key: the secret that both sides share after a login.
 type SessionKey = Zeroizing<[u8; 64]>;
 
 /// ristretto255-SHA512, 3DH, SHA-512 throughout (RFC 9807, section 7).
@@ -43,7 +43,7 @@ impl CipherSuite for Parts {
     type Ksf = Stretch;
 }
 
-/// Whatever the library did not like. It must not matter what it was.
+/// Any error of the library. The cause is dropped, because it must not matter.
 #[derive(Debug)]
 pub(super) struct Refused;
 
@@ -53,14 +53,15 @@ impl<T> From<opaque_ke::errors::ProtocolError<T>> for Refused {
     }
 }
 
-/// What the library put out, as an array. Its lengths are types, which the constants above repeat.
+/// Converts output of the library to an array. Its length is part of the library's types and equals the
+/// constants above.
 fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
     let mut array = [0; N];
     array.copy_from_slice(bytes);
     array
 }
 
-/// A server's keys. The library's own type erases itself.
+/// A server's keys. The library's type erases itself.
 #[derive(Clone)]
 pub(super) struct Setup(opaque_ke::ServerSetup<Parts>);
 
@@ -79,7 +80,7 @@ impl Setup {
     }
 }
 
-/// A registration record. The library's own type erases itself.
+/// A registration record. The library's type erases itself.
 #[derive(Clone)]
 pub(super) struct Record(ServerRegistration<Parts>);
 
@@ -93,7 +94,7 @@ impl Record {
     }
 }
 
-/// A client between the two messages of a registration.
+/// State of a client between the two messages of a registration.
 #[derive(Clone)]
 pub(super) struct Registration(opaque_ke::ClientRegistration<Parts>);
 
@@ -122,7 +123,7 @@ impl Registration {
     }
 }
 
-/// The server's part in a registration.
+/// The server's part of a registration.
 pub(super) fn reg_respond(
     setup: &Setup,
     credential: &[u8],
@@ -133,7 +134,7 @@ pub(super) fn reg_respond(
     Ok(array(&start.message.serialize()))
 }
 
-/// A client between KE1 and KE2.
+/// State of a client between KE1 and KE2.
 #[derive(Clone)]
 pub(super) struct ClientLogin(opaque_ke::ClientLogin<Parts>);
 
@@ -157,7 +158,8 @@ impl ClientLogin {
     ) -> Result<([u8; KE3_LEN], SessionKey), Refused> {
         let ke2 = CredentialResponse::deserialize(ke2)?;
         let parameters = ClientLoginFinishParameters::new(Some(context), identifiers, Some(&stretch));
-        // The library wants randomness for key exchanges that sign. 3DH does not: this is never asked.
+        // The library needs randomness only for key exchanges with signatures. 3DH has none, so the generator
+        // is never used.
         let mut rng = ChaCha20Rng::from_seed([0; 32]);
         let mut finish = self.0.finish(&mut rng, password, ke2, parameters)?;
         let session_key = Zeroizing::new(array(&finish.session_key));
@@ -167,7 +169,7 @@ impl ClientLogin {
     }
 }
 
-/// A server between KE2 and KE3. The library's own type erases itself.
+/// State of a server between KE2 and KE3. The library's type erases itself.
 pub(super) struct ServerLogin(opaque_ke::ServerLogin<Parts>);
 
 /// The server's answer to KE1.
@@ -191,10 +193,11 @@ pub(super) fn respond(
 }
 
 impl ServerLogin {
-    /// The session key if `ke3` is what the client of this login sends. Compares in constant time.
+    /// Returns the session key if `ke3` is the one of this login. Compares in constant time.
     pub(super) fn verify(&self, ke3: &[u8; KE3_LEN]) -> Option<SessionKey> {
         let ke3 = CredentialFinalization::deserialize(ke3).ok()?;
-        // 3DH has bound identities and context in KE2 already: these parameters are for key exchanges that sign.
+        // 3DH has already bound identities and context in KE2. These parameters are for key exchanges with
+        // signatures.
         let mut finish = self
             .0
             .clone()

@@ -1,4 +1,4 @@
-//! What makes each guess of a password dear: Argon2id (RFC 9106) between the OPRF and the keys.
+//! Password stretching: Argon2id (RFC 9106) between the OPRF and the keys, so that each guess is expensive.
 
 use alloc::vec;
 
@@ -13,15 +13,15 @@ use super::super::Suite;
 /// The key stretching function (RFC 9807, section 2).
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Stretch {
-    /// Argon2id version 19 with a salt of 16 zero bytes, as RFC 9807, section 7, has it: what is stretched comes from
-    /// a secret of the server and is different for each user.
+    /// Argon2id version 19 with a salt of 16 zero bytes, as in RFC 9807, section 7. A constant salt is safe:
+    /// the input depends on a secret of the server and is different for each user.
     Argon2id(Suite),
-    /// Nothing at all, as the vectors of RFC 9807, Appendix C, have it.
+    /// No stretching, as in the test vectors of RFC 9807, Appendix C.
     #[cfg(test)]
     Identity,
 }
 
-/// The library asks for one; a login without a suite does not exist.
+/// Required by the library, but never used: every login has a suite.
 impl Default for Stretch {
     fn default() -> Self {
         Self::Argon2id(Suite::Standard)
@@ -51,7 +51,7 @@ fn argon2id(suite: Suite, input: &[u8], output: &mut [u8]) -> argon2::Result<()>
         Suite::Standard => (64 * 1024, 3, 4),
     };
     let params = Params::new(memory_kib, passes, lanes, Some(output.len()))?;
-    // The library would not erase the memory; a guess could be checked against it without the server.
+    // The library would not erase the memory. With its content a guess could be checked without the server.
     let mut memory = Zeroizing::new(vec![Block::default(); params.block_count()]);
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into_with_memory(
         input,
@@ -66,9 +66,9 @@ mod tests {
     use super::super::super::keys::vectors::hex;
     use super::*;
 
-    /// The numbers are OpenSSL's, with an input of 0 to 63.
+    /// The expected values come from OpenSSL, with the input 0 to 63.
     #[test]
-    fn both_suites_are_those_of_the_specification() {
+    fn both_suites_match_the_specification() {
         let input: [u8; 64] = core::array::from_fn(|at| u8::try_from(at).unwrap());
         for (suite, expected) in [
             (
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn without_being_told_the_cost_is_the_one_for_people() {
+    fn the_default_suite_is_the_standard_one() {
         assert!(matches!(Stretch::default(), Stretch::Argon2id(Suite::Standard)));
     }
 }

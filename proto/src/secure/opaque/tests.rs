@@ -1,4 +1,4 @@
-//! What a login promises. The bytes themselves are held against RFC 9807 in `vectors`.
+//! Properties of a login. `vectors` compares the bytes with RFC 9807.
 
 use alloc::format;
 use alloc::string::String;
@@ -7,15 +7,15 @@ use super::*;
 
 const LAB: Suite = Suite::Laboratory;
 
-/// A server that knows `kean` by the password `correct horse`.
-struct World {
+/// A server with the user `kean`, whose password is `correct horse`.
+struct Fixture {
     rng: ChaCha20Rng,
     setup: ServerSetup,
     login: Login,
     record: Record,
 }
 
-impl World {
+impl Fixture {
     fn new() -> Self {
         let mut rng = ChaCha20Rng::from_seed([1; 32]);
         let setup = ServerSetup::generate(&mut rng);
@@ -45,7 +45,7 @@ impl World {
         .unwrap()
     }
 
-    /// What both sides get from a whole login.
+    /// Runs a whole login and compares the session keys of both sides.
     fn log_in(&mut self, password: &str) -> Result<(), LoginFailed> {
         let context = context(LAB, 1, 2);
         let (client, ke1) = self.start(password);
@@ -58,18 +58,18 @@ impl World {
 
 #[test]
 fn the_right_password_gives_both_sides_the_same_session_key() {
-    World::new().log_in("correct horse").unwrap();
+    Fixture::new().log_in("correct horse").unwrap();
 }
 
 #[test]
 fn a_wrong_password_fails_at_the_client() {
-    assert_eq!(World::new().log_in("correct house"), Err(LoginFailed));
-    assert_eq!(World::new().log_in(""), Err(LoginFailed));
+    assert_eq!(Fixture::new().log_in("correct house"), Err(LoginFailed));
+    assert_eq!(Fixture::new().log_in(""), Err(LoginFailed));
 }
 
 #[test]
 fn each_login_has_its_own_session_key() {
-    let mut world = World::new();
+    let mut world = Fixture::new();
     let context = context(LAB, 1, 2);
     let mut key = || {
         let (client, ke1) = world.start("correct horse");
@@ -80,8 +80,8 @@ fn each_login_has_its_own_session_key() {
 }
 
 #[test]
-fn the_same_password_typed_in_another_form_is_the_same() {
-    let mut world = World::new();
+fn equivalent_unicode_forms_of_a_password_are_equal() {
+    let mut world = Fixture::new();
     world.record = register(&world.setup, LAB, &world.login, "caf\u{e9}", &mut world.rng).unwrap();
     world.log_in("cafe\u{301}").unwrap();
     assert_eq!(world.log_in("cafe"), Err(LoginFailed));
@@ -97,14 +97,14 @@ fn the_password_input_names_protocol_and_user() {
 #[test]
 fn the_password_input_never_moves_in_memory() {
     let login = Login::new(&"a".repeat(64)).unwrap();
-    // Composition exclusions are what NFC makes longest: U+1D160 has 4 bytes and becomes 12.
+    // NFC expands composition exclusions most: U+1D160 has 4 bytes and becomes 12.
     let password: String = core::iter::repeat_n('\u{1d160}', 500).collect();
     let input = password_input(&login, &password).unwrap();
     assert_eq!(input.len(), 9 + 1 + 64 + 1 + 12 * 500);
     assert!(input.capacity() >= input.len());
     assert!(
         input.capacity() <= 3 * password.len() + 64 + 16,
-        "it was allocated once and never grown"
+        "the buffer was allocated once and never grew"
     );
 }
 
@@ -117,8 +117,8 @@ fn normalisation_makes_no_character_more_than_three_times_as_long() {
 }
 
 #[test]
-fn a_password_beyond_the_oprf_is_refused() {
-    let world = World::new();
+fn a_password_too_long_for_the_oprf_is_rejected() {
+    let world = Fixture::new();
     let mut rng = ChaCha20Rng::from_seed([2; 32]);
     let longest = "x".repeat(usize::from(u16::MAX) - 15);
     let record = register(&world.setup, LAB, &world.login, &longest, &mut rng);
@@ -138,7 +138,7 @@ fn the_context_is_protocol_suite_and_both_indices() {
 
 #[test]
 fn a_flipped_bit_of_suite_or_either_index_fails_the_login() {
-    let mut world = World::new();
+    let mut world = Fixture::new();
     let good = context(LAB, 0x0102_0304, 0x0506_0708);
     let (client, ke1) = world.start("correct horse");
     let (_, ke2) = world.respond(&ke1, &good);
@@ -153,7 +153,7 @@ fn a_flipped_bit_of_suite_or_either_index_fails_the_login() {
 
 #[test]
 fn a_changed_byte_of_any_message_fails_the_login() {
-    let mut world = World::new();
+    let mut world = Fixture::new();
     let context = context(LAB, 1, 2);
     let (client, ke1) = world.start("correct horse");
     for byte in 0..KE1_LEN {
@@ -187,12 +187,12 @@ fn a_changed_byte_of_any_message_fails_the_login() {
         changed[byte] ^= 1;
         assert!(server.verify(&changed).is_none(), "KE3, byte {byte}");
     }
-    assert!(server.verify(&ke3).is_some(), "wrong ones before it do no harm");
+    assert!(server.verify(&ke3).is_some(), "earlier wrong KE3 do no harm");
 }
 
 #[test]
-fn the_client_stretches_as_the_user_was_registered() {
-    let mut world = World::new();
+fn a_client_with_another_suite_than_the_registration_fails() {
+    let mut world = Fixture::new();
     let context = context(LAB, 1, 2);
     let (client, ke1) = world.start("correct horse");
     let (_, ke2) = world.respond(&ke1, &context);
@@ -203,22 +203,22 @@ fn the_client_stretches_as_the_user_was_registered() {
 }
 
 #[test]
-fn another_server_with_the_record_but_not_the_setup_is_found_out() {
-    let mut world = World::new();
+fn a_server_with_the_record_but_another_setup_is_rejected() {
+    let mut world = Fixture::new();
     world.setup = ServerSetup::generate(&mut world.rng);
     assert_eq!(world.log_in("correct horse"), Err(LoginFailed));
 }
 
 #[test]
-fn a_record_serves_only_the_login_it_was_made_for() {
-    let mut world = World::new();
+fn a_record_is_valid_only_for_its_user_name() {
+    let mut world = Fixture::new();
     world.login = Login::new("mallory").unwrap();
     assert_eq!(world.log_in("correct horse"), Err(LoginFailed));
 }
 
 #[test]
 fn an_unknown_user_looks_like_a_wrong_password() {
-    let mut world = World::new();
+    let mut world = Fixture::new();
     let context = context(LAB, 1, 2);
     let (client, ke1) = world.start("correct horse");
     let mut answer =
@@ -242,7 +242,7 @@ fn an_unknown_user_looks_like_a_wrong_password() {
     assert_eq!(
         known[0][..32],
         unknown[0][..32],
-        "the element tells nothing of a record"
+        "the element reveals nothing about a record"
     );
     for ke2 in unknown {
         assert_eq!(
@@ -253,8 +253,8 @@ fn an_unknown_user_looks_like_a_wrong_password() {
 }
 
 #[test]
-fn nobody_confirms_a_fake_login() {
-    let mut world = World::new();
+fn a_fake_login_accepts_no_ke3() {
+    let mut world = Fixture::new();
     let context = context(LAB, 1, 2);
     let (client, ke1) = world.start("correct horse");
     let (_, ke2) = world.respond(&ke1, &context);
@@ -265,8 +265,8 @@ fn nobody_confirms_a_fake_login() {
 }
 
 #[test]
-fn a_ke1_without_points_of_the_curve_is_refused() {
-    let mut world = World::new();
+fn a_ke1_with_invalid_curve_points_is_rejected() {
+    let mut world = Fixture::new();
     let (_, ke1) = world.start("correct horse");
     // The identity, and a field element that is not canonical (RFC 9496, section 4.3.1).
     for bad in [[0; 32], [0xff; 32]] {
@@ -290,7 +290,7 @@ fn a_ke1_without_points_of_the_curve_is_refused() {
 
 #[test]
 fn a_changed_password_replaces_the_old_one() {
-    let mut world = World::new();
+    let mut world = Fixture::new();
     let (client, reg1) = Registration::start(&world.login, "battery staple", &mut world.rng).unwrap();
     let reg2 = reg_respond(&world.setup, &world.login, &reg1).unwrap();
     let reg3 = client.finish(LAB, &reg2, [3; 32]).unwrap();
@@ -301,7 +301,7 @@ fn a_changed_password_replaces_the_old_one() {
 
 #[test]
 fn invalid_messages_of_a_registration_are_refused() {
-    let mut world = World::new();
+    let mut world = Fixture::new();
     assert_eq!(
         reg_respond(&world.setup, &world.login, &[0xff; REG1_LEN]),
         Err(BadMessage)
@@ -320,8 +320,8 @@ fn invalid_messages_of_a_registration_are_refused() {
 }
 
 #[test]
-fn setup_and_record_survive_being_stored() {
-    let mut world = World::new();
+fn setup_and_record_can_be_stored_and_read_back() {
+    let mut world = Fixture::new();
     world.setup = ServerSetup::from_bytes(world.setup.to_bytes().as_ref()).unwrap();
     world.record = Record::from_bytes(&world.record.to_bytes()).unwrap();
     world.log_in("correct horse").unwrap();
@@ -329,7 +329,7 @@ fn setup_and_record_survive_being_stored() {
 
 #[test]
 fn damaged_setups_and_records_are_refused() {
-    let world = World::new();
+    let world = Fixture::new();
     let (setup, record) = (world.setup.to_bytes(), world.record.to_bytes());
     for len in [0, 1, SETUP_LEN - 1] {
         assert_eq!(ServerSetup::from_bytes(&setup[..len]).unwrap_err(), BadSetup);
@@ -353,7 +353,7 @@ fn damaged_setups_and_records_are_refused() {
 
 #[test]
 fn nothing_secret_is_printed() {
-    let mut world = World::new();
+    let mut world = Fixture::new();
     let context = context(LAB, 1, 2);
     let (client, ke1) = world.start("correct horse");
     let (server, ke2) = world.respond(&ke1, &context);
@@ -366,7 +366,7 @@ fn nothing_secret_is_printed() {
 }
 
 #[test]
-fn what_runs_in_a_job_can_leave_the_thread() {
+fn states_used_by_jobs_are_send() {
     const fn is_send<T: Send>() {}
     const { is_send::<ClientLogin>() };
     const { is_send::<Registration>() };

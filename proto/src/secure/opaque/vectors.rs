@@ -1,7 +1,8 @@
-//! The vectors of RFC 9807, Appendix C, for our cipher suite, through the functions that every login goes through.
+//! The test vectors of RFC 9807, Appendix C, for our cipher suite. They run through the same functions as
+//! every login.
 //!
-//! `proto/tests/vectors/rfc9807.json` has the RFC's values under the RFC's names. Randomness is replayed in the order
-//! in which the library draws it; a different order in a later version fails here.
+//! `proto/tests/vectors/rfc9807.json` has the values under the names of the RFC. Randomness is replayed in
+//! the order in which the library draws it. A later version of the library with another order fails here.
 
 use alloc::vec::Vec;
 
@@ -34,10 +35,10 @@ impl Vector {
 
     #[track_caller]
     fn array<const N: usize>(&self, name: &str) -> [u8; N] {
-        self.get(name).try_into().expect("the length that our types have")
+        self.get(name).try_into().expect("the length of our types")
     }
 
-    /// The RFC does not say what an unknown user's public key is made from; the vectors for known ones do not use it.
+    /// The RFC does not specify the public key for unknown users. The vectors for known users do not use it.
     fn setup(&self) -> Setup {
         let parts = ["oprf_seed", "server_private_key", "client_public_key"];
         let bytes = parts.map(|name| self.get(name)).concat();
@@ -45,7 +46,7 @@ impl Vector {
     }
 }
 
-/// Gives out prepared bytes and panics beyond them.
+/// Returns prepared bytes and panics when they are used up.
 struct Replay(Vec<u8>);
 
 impl Replay {
@@ -55,7 +56,7 @@ impl Replay {
 
     #[track_caller]
     fn assert_empty(&self) {
-        assert!(self.0.is_empty(), "{} bytes were not asked for", self.0.len());
+        assert!(self.0.is_empty(), "{} bytes were not drawn", self.0.len());
     }
 }
 
@@ -82,7 +83,8 @@ impl RngCore for Replay {
 
 impl CryptoRng for Replay {}
 
-/// A blind is drawn as 64 bytes and reduced modulo the order of the group: with 32 zeros behind it, it is itself.
+/// A blind is drawn as 64 bytes and reduced modulo the order of the group. Followed by 32 zero bytes, it
+/// stays unchanged.
 const WIDE: &[u8] = &[0; 32];
 
 fn registers(vector: &Vector) {
@@ -112,7 +114,7 @@ fn registers(vector: &Vector) {
     assert_eq!(record, vector.array("registration_upload"));
 }
 
-/// The server's randomness: the masking key that an unknown user would get, then what the RFC has.
+/// The server's randomness: the masking key for an unknown user, then the values of the RFC.
 fn server_rng(vector: &Vector, masking_key: &[u8]) -> Replay {
     Replay::new(&[
         masking_key,

@@ -1,4 +1,4 @@
-//! Which cipher the two ends of a session come to, and how they change to it.
+//! Cipher agreement between the two ends of a session.
 
 use alloc::vec;
 use core::net::SocketAddr;
@@ -13,17 +13,17 @@ const AES: Cipher = Cipher::Aes256Gcm;
 const CHACHA: Cipher = Cipher::ChaCha20Poly1305;
 const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(core::net::Ipv4Addr::LOCALHOST), 9999);
 
-/// Both ends of a session, and what they want to send.
+/// Both ends of a session and their outgoing queues.
 struct Ends {
     client: Session,
     server: Session,
     queues: Queues,
-    /// The last receiver index that was given.
+    /// The last receiver index that was assigned.
     index: u32,
 }
 
 impl Ends {
-    /// Of a session that begins now; both say what they would like, and how long packets are.
+    /// Two ends of a session that begins now, with the preferred cipher of each and the MTU.
     fn new(likes: [Cipher; 2], mtu: u16) -> Self {
         let session = |role, (ours, theirs), cipher| {
             let mut session = Session::new(
@@ -46,7 +46,8 @@ impl Ends {
         }
     }
 
-    /// Lets the client's timers act, and carries everything until both are silent. What was on the way, in its order.
+    /// Runs the client's timers, then delivers all datagrams until both sides are silent. Returns the kinds
+    /// of the datagrams in order.
     fn talk(&mut self, now: Instant) -> Vec<&'static str> {
         let index = &mut self.index;
         let mut new_index = || {
@@ -86,32 +87,36 @@ fn packet() -> PacketBuf {
 }
 
 #[test]
-fn what_both_like_is_used_after_one_rekey_which_the_client_begins_at_once() {
+fn a_cipher_that_both_sides_prefer_is_used_after_one_immediate_rekey() {
     let mut ends = Ends::new([AES, AES], 1420);
-    assert_eq!(ends.ciphers(), [CHACHA, CHACHA], "a login gives keys for that");
+    assert_eq!(
+        ends.ciphers(),
+        [CHACHA, CHACHA],
+        "a login makes keys for ChaCha20-Poly1305"
+    );
     assert_eq!(
         ends.talk(Instant::ZERO),
         ["rekey", "rekeyed", "ping", "pong"],
-        "and nothing else"
+        "no other datagrams"
     );
     assert_eq!(ends.ciphers(), [AES, AES]);
     assert_eq!(ends.talk(Instant::from_secs(60)), [""; 0]);
     assert_eq!(ends.talk(Instant::from_secs(120))[..2], ["rekey", "rekeyed"]);
-    assert_eq!(ends.ciphers(), [AES, AES], "also of later epochs");
+    assert_eq!(ends.ciphers(), [AES, AES], "also in later epochs");
 }
 
 #[test]
-fn what_only_one_of_them_likes_is_not_used() {
+fn a_cipher_that_only_one_side_prefers_is_not_used() {
     let mut client_only = Ends::new([AES, CHACHA], 1420);
     assert_eq!(client_only.talk(Instant::ZERO)[..2], ["rekey", "rekeyed"]);
     assert_eq!(client_only.ciphers(), [CHACHA, CHACHA]);
     assert_eq!(
         client_only.client.info().epoch,
         1,
-        "the keys are new ones all the same"
+        "the keys are new nevertheless"
     );
     let mut server_only = Ends::new([CHACHA, AES], 1420);
-    assert_eq!(server_only.talk(Instant::ZERO), [""; 0], "nobody asks");
+    assert_eq!(server_only.talk(Instant::ZERO), [""; 0], "no rekey is requested");
     assert_eq!(
         server_only.talk(Instant::from_secs(120))[..2],
         ["rekey", "rekeyed"]
@@ -120,7 +125,7 @@ fn what_only_one_of_them_likes_is_not_used() {
 }
 
 #[test]
-fn aes_is_not_used_for_packets_longer_than_its_limit_was_reckoned_with() {
+fn aes_is_not_used_if_the_mtu_is_above_2000_bytes() {
     let mut fits = Ends::new([AES, AES], 2000);
     assert_eq!(fits.talk(Instant::ZERO)[..2], ["rekey", "rekeyed"]);
     assert_eq!(fits.ciphers(), [AES, AES]);
@@ -130,9 +135,9 @@ fn aes_is_not_used_for_packets_longer_than_its_limit_was_reckoned_with() {
     assert_eq!(jumbo.ciphers(), [CHACHA, CHACHA]);
 }
 
-/// Attack 22: downgrade, and its contrary.
+/// Attack 22: downgrade, and also the opposite.
 #[test]
-fn a_client_takes_no_cipher_that_it_did_not_ask_for() {
+fn a_client_rejects_a_cipher_that_it_did_not_ask_for() {
     let mut ends = Ends::new([CHACHA, CHACHA], 1420);
     let now = Instant::from_secs(120);
     ends.client
@@ -154,9 +159,9 @@ fn a_client_takes_no_cipher_that_it_did_not_ask_for() {
     assert_eq!((ends.client.info().epoch, ends.client.info().cipher), (0, CHACHA));
 }
 
-/// A key of AES wears out within an epoch; either side's.
+/// The message limit of an AES key can be reached within an epoch, on either side.
 #[test]
-fn a_client_asks_for_new_keys_when_the_server_has_sealed_2_to_the_26_messages_with_aes() {
+fn a_client_requests_a_rekey_after_the_server_has_sealed_2_to_the_26_aes_messages() {
     let mut ends = Ends::new([AES, AES], 1420);
     ends.talk(Instant::ZERO);
     let now = Instant::from_secs(20);

@@ -1,5 +1,5 @@
-//! What somebody finds who gets hold of a session in memory: row 14 of the table in `SECURITY.md`, as far as it is about
-//! what no wire shows.
+//! Forward secrecy of a session's state in memory: the part of row 14 of the table in `SECURITY.md` that
+//! datagrams do not show.
 
 use alloc::vec::Vec;
 
@@ -24,7 +24,8 @@ fn session(role: Role) -> Session {
     )
 }
 
-/// Whether a generator that began with this seed has ever given the secret of `public`, in its first 4 KiB.
+/// Returns true if a generator that started with this seed gives the secret of `public` within its first 4
+/// KiB.
 fn has_given(seed: [u8; 32], public: &[u8; 32]) -> bool {
     let mut given = [0; 4096];
     ChaCha20Rng::from_seed(seed).fill_bytes(&mut given);
@@ -36,7 +37,7 @@ fn has_given(seed: [u8; 32], public: &[u8; 32]) -> bool {
 
 /// Attack 14: later theft of a session's generator.
 #[test]
-fn the_generator_of_a_session_does_not_lead_back_to_the_secrets_it_has_given() {
+fn a_stolen_session_generator_does_not_reveal_earlier_secrets() {
     let mut queues = Queues::default();
     let mut client = session(Role::Client);
     let before = client.rng.get_seed();
@@ -48,7 +49,7 @@ fn the_generator_of_a_session_does_not_lead_back_to_the_secrets_it_has_given() {
         panic!("not a rekey");
     };
     let pk = asked.pk;
-    assert!(has_given(before, &pk), "the search finds what is there");
+    assert!(has_given(before, &pk), "the search finds an existing secret");
     assert!(!has_given(client.rng.get_seed(), &pk));
 
     let mut server = session(Role::Server);
@@ -65,13 +66,13 @@ fn the_generator_of_a_session_does_not_lead_back_to_the_secrets_it_has_given() {
     let Ok(Message::Rekeyed(NewKey { pk, .. })) = Message::parse(&answer) else {
         panic!("not rekeyed");
     };
-    assert!(has_given(before, &pk), "the search finds what is there");
+    assert!(has_given(before, &pk), "the search finds an existing secret");
     assert!(!has_given(server.rng.get_seed(), &pk));
 }
 
-/// Attack 14: what is left of an epoch after its 10 s.
+/// Attack 14: state that remains 10 s after the end of an epoch.
 #[test]
-fn an_epoch_that_is_over_leaves_no_index_and_no_key_behind() {
+fn a_finished_epoch_leaves_no_index_and_no_key_behind() {
     let mut queues = Queues::default();
     let now = Instant::from_secs(115);
     let mut client = session(Role::Client);

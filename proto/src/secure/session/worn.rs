@@ -1,4 +1,4 @@
-//! What a session does when its key has sealed nearly all that a key may seal. No wire gets that far in a test.
+//! Sessions whose key is near its message limit. No test can send that many messages.
 
 use core::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use rand_core::SeedableRng;
 use super::super::sealer::{REJECT_AFTER_MESSAGES, REKEY_AFTER_MESSAGES};
 use super::*;
 
-/// A client's session that has sealed so many messages, and its queues.
+/// A client's session that has sealed `messages` messages, and its queues.
 fn after(messages: u64) -> (Session, Queues) {
     let session = Session::new(
         Role::Client,
@@ -27,7 +27,7 @@ fn packet() -> PacketBuf {
     PacketBuf::copied_from(&header)
 }
 
-/// The kinds of what waits to be sent.
+/// The kinds of the queued datagrams.
 fn sent(queues: &mut Queues) -> Vec<&'static str> {
     core::iter::from_fn(|| queues.poll_datagram())
         .map(|datagram| datagram.kind)
@@ -35,7 +35,7 @@ fn sent(queues: &mut Queues) -> Vec<&'static str> {
 }
 
 #[test]
-fn new_keys_are_asked_for_when_a_key_has_sealed_2_to_the_60_messages_and_not_before() {
+fn a_rekey_is_requested_after_a_key_has_sealed_2_to_the_60_messages_not_before() {
     let (mut session, mut queues) = after(REKEY_AFTER_MESSAGES - 2);
     let now = Instant::from_secs(1);
     let wake = |session: &mut Session, queues: &mut Queues| {
@@ -47,23 +47,27 @@ fn new_keys_are_asked_for_when_a_key_has_sealed_2_to_the_60_messages_and_not_bef
     session.send_packet(now, packet(), &mut queues);
     assert_eq!(wake(&mut session, &mut queues), ["data", "rekey"]);
     session.send_packet(now, packet(), &mut queues);
-    assert_eq!(wake(&mut session, &mut queues), ["data"], "it has been asked");
+    assert_eq!(
+        wake(&mut session, &mut queues),
+        ["data"],
+        "the rekey is already requested"
+    );
 }
 
 #[test]
-fn a_session_whose_key_is_used_up_drops_and_counts_what_it_cannot_seal() {
+fn a_session_with_an_exhausted_key_drops_and_counts_packets() {
     let (mut session, mut queues) = after(REJECT_AFTER_MESSAGES - 1);
     let now = Instant::from_secs(1);
     for _ in 0..3 {
         session.send_packet(now, packet(), &mut queues);
     }
     session.ping(now, 0, &mut queues);
-    assert_eq!(sent(&mut queues), ["data"], "the last counter is good for one");
+    assert_eq!(sent(&mut queues), ["data"], "the last counter is used once");
     let dropped: u64 = queues.counters.drops().map(|(_, count)| count).sum();
     assert_eq!(dropped, 3);
     assert_eq!(
         session.epochs.sealer().messages(),
         REJECT_AFTER_MESSAGES,
-        "and never wraps"
+        "the counter never wraps"
     );
 }

@@ -1,4 +1,4 @@
-//! One line of a file: a JSON object, and what is wrong with it if it is none.
+//! Parsing of one line of a file: a JSON object, or an error for people.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -6,23 +6,23 @@ use alloc::string::{String, ToString};
 
 use serde::Deserialize;
 
-/// How every file of ours begins. Later versions may have more keys in that line; the version is read in any case.
+/// The first line of all our files. Later versions may have more keys in it; the version can still be read.
 #[derive(Deserialize)]
 pub(super) struct Header {
-    /// What the file is.
+    /// The type of the file.
     pub(super) sandhog: String,
     pub(super) version: u64,
 }
 
-/// Reads a JSON object. The error says what is wrong and where in the line, in words for people.
+/// Parses a JSON object. The error says what is wrong and in which column.
 pub(super) fn read_object<'a, T: Deserialize<'a>>(line: &'a str) -> Result<T, String> {
-    // Serde would take an array for a list of the values in their order.
+    // Serde would accept an array as the list of the values.
     if !line.trim_start().starts_with('{') {
         return Err("not a JSON object".to_owned());
     }
     serde_json::from_str(line).map_err(|error| {
         let message = error.to_string();
-        // It has only seen this line and calls it the first.
+        // The parser got only this line and calls it line 1.
         let what = message
             .rsplit_once(" at line ")
             .map_or(message.as_str(), |(what, _)| what);

@@ -1,7 +1,8 @@
-//! The users of a server of the secure profile: what it knows of them, and the file that it is kept in.
+//! User store of a secure server: the records of the users, and the file format.
 //!
-//! No password and nothing that one could log in with stands in a record. But whoever has both the store and the
-//! server's setup can guess passwords at home, so both files are for the server's eyes only, and not in one backup.
+//! A record contains no password and nothing that is enough for a login. But anyone with both the store and
+//! the server's setup can guess passwords offline. So only the server may read the two files, and they should
+//! not be in the same backup.
 
 mod line;
 #[cfg(test)]
@@ -21,45 +22,45 @@ pub use text::{StoreError, StoreErrorKind};
 use super::opaque::Record;
 use super::{Login, Suite};
 
-/// Somebody who may log in.
+/// A user who may log in.
 #[derive(Clone, Debug)]
 pub struct User {
-    /// Name.
+    /// User name.
     pub login: Login,
-    /// What a login is held against.
+    /// The registration record that a login is checked against.
     pub record: Record,
-    /// What the password was stretched with when `record` was made.
+    /// The password stretching used for `record`.
     pub suite: Suite,
-    /// Whether every login is refused for now.
+    /// True if every login is refused for now.
     pub disabled: bool,
-    /// The first second in which logins are refused for ever, in seconds since 1970-01-01 00:00 UTC. `None`: never.
+    /// The second from which logins are refused, counted from 1970-01-01 00:00 UTC. `None`: never.
     pub expires: Option<u64>,
-    /// The inner IPv4 address that is always this user's. `None`: one of the pool.
+    /// Fixed inner IPv4 address of this user. `None`: an address of the pool.
     pub address4: Option<Ipv4Addr>,
-    /// The inner IPv6 address that is always this user's. `None`: one of the pool.
+    /// Fixed inner IPv6 address of this user. `None`: an address of the pool.
     pub address6: Option<Ipv6Addr>,
-    /// How many sessions there may be at a time, at least 1.
+    /// Maximum number of simultaneous sessions, at least 1.
     pub max_sessions: u16,
 }
 
 impl User {
-    /// The addresses that are always this user's.
+    /// The fixed addresses of this user.
     pub(super) fn fixed_addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
         let v4 = self.address4.map(IpAddr::V4);
         v4.into_iter().chain(self.address6.map(IpAddr::V6))
     }
 }
 
-/// All users of a server, by name. No two have the same name or the same address.
+/// All users of a server, by name. Names and fixed addresses are unique.
 #[derive(Clone, Debug, Default)]
 pub struct UserStore {
     users: BTreeMap<Login, User>,
-    /// The fixed addresses in `users`, always changed together with them.
+    /// The fixed addresses in `users`, always changed together with `users`.
     owners: BTreeMap<IpAddr, Login>,
 }
 
 impl UserStore {
-    /// A store without users.
+    /// An empty store.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -72,8 +73,8 @@ impl UserStore {
     ///
     /// # Errors
     ///
-    /// [`StoreOpError::AlreadyThere`], [`StoreOpError::AddressTaken`] or [`StoreOpError::NoSessions`]; nothing has
-    /// changed then.
+    /// [`StoreOpError::AlreadyThere`], [`StoreOpError::AddressTaken`] or [`StoreOpError::NoSessions`]. The
+    /// store is unchanged then.
     pub fn add(&mut self, user: User) -> Result<(), StoreOpError> {
         if user.max_sessions == 0 {
             return Err(StoreOpError::NoSessions);
@@ -95,7 +96,7 @@ impl UserStore {
         Ok(())
     }
 
-    /// Removes a user, who is given back.
+    /// Removes and returns a user.
     ///
     /// # Errors
     ///
@@ -108,7 +109,7 @@ impl UserStore {
         Ok(user)
     }
 
-    /// Refuses a user's logins until [`enable`](Self::enable). One who is disabled stays so.
+    /// Refuses a user's logins until [`enable`](Self::enable). Has no effect if the user is already disabled.
     ///
     /// # Errors
     ///
@@ -118,7 +119,7 @@ impl UserStore {
         Ok(())
     }
 
-    /// Takes a user's logins again.
+    /// Allows a user's logins again.
     ///
     /// # Errors
     ///
@@ -128,7 +129,8 @@ impl UserStore {
         Ok(())
     }
 
-    /// Gives a user a new record: the password has changed. It was stretched with the user's suite.
+    /// Replaces a user's record after a password change. The new password must be stretched with the user's
+    /// suite.
     ///
     /// # Errors
     ///
@@ -138,35 +140,35 @@ impl UserStore {
         Ok(())
     }
 
-    /// The user of this name.
+    /// Returns the user with this name.
     #[must_use]
     pub fn get(&self, login: &Login) -> Option<&User> {
         self.users.get(login)
     }
 
-    /// All users, by name.
+    /// All users, sorted by name.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &User> {
         self.users.values()
     }
 
-    /// The number of users.
+    /// Number of users.
     #[must_use]
     pub fn len(&self) -> usize {
         self.users.len()
     }
 
-    /// Whether there are no users.
+    /// True if there are no users.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.users.is_empty()
     }
 
-    /// All addresses that are always some user's: those that a [`Pool`](super::Pool) keeps off.
+    /// The fixed addresses of all users. A [`Pool`](super::Pool) never assigns them.
     pub fn fixed_addresses(&self) -> impl Iterator<Item = IpAddr> {
         self.owners.keys().copied()
     }
 
-    /// Whose fixed address this is.
+    /// The user with this fixed address.
     pub(super) fn owner(&self, address: IpAddr) -> Option<&Login> {
         self.owners.get(&address)
     }
@@ -176,28 +178,28 @@ impl UserStore {
     }
 }
 
-/// Why a store was not changed.
+/// Reason why a store was not changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreOpError {
-    /// There is a user of this name.
+    /// A user with this name exists.
     AlreadyThere,
-    /// There is no user of this name.
+    /// No user has this name.
     NoSuchUser,
     /// Another user has this address.
     AddressTaken(IpAddr),
-    /// A user without a single session could never log in.
+    /// The maximum number of sessions is 0, so the user could never log in.
     NoSessions,
 }
 
 impl fmt::Display for StoreOpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::AlreadyThere => f.write_str("there is a user of this name already"),
-            Self::NoSuchUser => f.write_str("there is no user of this name"),
+            Self::AlreadyThere => f.write_str("a user with this name already exists"),
+            Self::NoSuchUser => f.write_str("no user has this name"),
             Self::AddressTaken(address) => write!(f, "another user has the address {address}"),
             Self::NoSessions => {
-                f.write_str("max_sessions is at least 1; to refuse a user's logins, disable the user")
+                f.write_str("max_sessions must be at least 1; to refuse a user's logins, disable the user")
             }
         }
     }
@@ -207,7 +209,7 @@ impl Error for StoreOpError {}
 
 #[cfg(test)]
 mod samples {
-    //! Users to test with. Their records are genuine.
+    //! Test users with genuine records.
 
     extern crate std;
 
@@ -219,7 +221,7 @@ mod samples {
     use super::super::opaque::{ServerSetup, register};
     use super::*;
 
-    // The curve is slow in a debug build, so that what needs it is made once.
+    // The curve is slow in a debug build, so values that need it are made once.
 
     pub(super) fn setup() -> ServerSetup {
         static SETUP: OnceLock<ServerSetup> = OnceLock::new();
@@ -256,7 +258,7 @@ mod samples {
         }
     }
 
-    /// Three users with everything that there is to store.
+    /// Three users with all kinds of values.
     pub(super) fn store() -> UserStore {
         let mut store = UserStore::new();
         for user in [
@@ -309,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_taken_once() {
+    fn a_name_can_be_added_only_once() {
         let mut store = store();
         let again = User {
             disabled: true,
@@ -320,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_taken_once_and_free_again_when_its_user_is_removed() {
+    fn an_address_has_one_user_and_is_free_after_its_user_is_removed() {
         let mut store = store();
         let bob = User {
             address4: Some([10, 9, 0, 8].into()),
@@ -332,7 +334,7 @@ mod tests {
         assert_eq!(
             (store.len(), store.fixed_addresses().count()),
             (3, 2),
-            "nothing is half added"
+            "a failed call adds nothing"
         );
         assert_eq!(store.remove(&login("alice")).unwrap().login, login("alice"));
         assert_eq!(store.add(bob), Ok(()));
@@ -389,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_not_there_cannot_be_changed() {
+    fn an_unknown_user_cannot_be_changed() {
         let mut store = store();
         let nobody = login("nobody");
         let missing = Err(StoreOpError::NoSuchUser);

@@ -1,4 +1,5 @@
-//! What holds for every store and every text. The generator's seed is fixed, so that a failure is the same for everybody.
+//! Property tests of stores and setups. The generator has a fixed seed, so a failure is the same for
+//! everybody.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -44,7 +45,7 @@ fn any_user() -> impl Strategy<Value = User> {
     })
 }
 
-/// A text made of what stores are made of, in any order.
+/// A text made of pieces of a store, in any order.
 fn any_pieces() -> impl Strategy<Value = String> {
     let text = store().to_text();
     let mut pieces: Vec<String> = text.split_inclusive('\n').map(Into::into).collect();
@@ -57,7 +58,7 @@ fn any_pieces() -> impl Strategy<Value = String> {
     prop::collection::vec(prop::sample::select(pieces), 0..12).prop_map(|pieces| pieces.concat())
 }
 
-/// The text with `lost` characters from `at` on replaced by `new`.
+/// The text with `lost` characters after `at` replaced by `new`.
 fn damaged(text: &str, at: prop::sample::Index, lost: usize, new: &str) -> String {
     let at = at.index(text.len());
     let (front, back) = text.split_at(at);
@@ -90,7 +91,7 @@ proptest! {
     }
 
     #[test]
-    fn every_text_is_read_or_refused(text in prop_oneof![any::<String>(), any_pieces()]) {
+    fn every_text_is_parsed_or_rejected(text in prop_oneof![any::<String>(), any_pieces()]) {
         match UserStore::parse(&text) {
             Ok(store) => {
                 let again = UserStore::parse(&store.to_text()).unwrap();
@@ -109,7 +110,7 @@ proptest! {
     }
 
     #[test]
-    fn every_text_is_a_setup_or_refused(text: String, at: prop::sample::Index, lost in 0..200usize, new in "[ -~\n]{0,3}") {
+    fn every_text_is_a_setup_or_rejected(text: String, at: prop::sample::Index, lost in 0..200usize, new in "[ -~\n]{0,3}") {
         let _ = setup_from_text(&text);
         let damaged = damaged(&setup_to_text(&setup()), at, lost, &new);
         if let Ok(read) = setup_from_text(&damaged) {

@@ -1,4 +1,4 @@
-//! The server's own secrets as text, in a file of their own.
+//! The server's own secrets as text, in a separate file.
 //!
 //! ```text
 //! {"sandhog":"server-setup","version":1,"setup":"…"}
@@ -24,15 +24,15 @@ const AFTER: &str = "\"}\n";
 
 const VERSION: u64 = 1;
 
-/// Why a text is no server's setup. It never shows any of the text.
+/// Reason why a text is not a server's setup. It never contains a part of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SetupError {
-    /// It does not begin like one.
+    /// It does not begin like a setup.
     NotASetup,
-    /// It is of a version that this program does not know.
+    /// This program does not support its version.
     UnsupportedVersion(u64),
-    /// It ends too early.
+    /// Its end is missing.
     Cut,
     /// The line or the secrets in it are damaged.
     Damaged,
@@ -41,14 +41,14 @@ pub enum SetupError {
 impl fmt::Display for SetupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotASetup => write!(f, "not a server's setup, which begins with {BEFORE}"),
+            Self::NotASetup => write!(f, "not a server's setup; the file must begin with {BEFORE}"),
             Self::UnsupportedVersion(version) => write!(
                 f,
-                "version {version} of the server's setup; this program knows version {VERSION}: use a newer program"
+                "version {version} of the server's setup; this program supports version {VERSION}: use a newer program"
             ),
-            Self::Cut => f.write_str("part of the server's setup is lost; restore it from a backup"),
+            Self::Cut => f.write_str("the end of the server's setup is missing; restore it from a backup"),
             Self::Damaged => f.write_str(
-                "the server's setup is damaged; restore it from a backup: with another one, no user can log in",
+                "the server's setup is damaged; restore it from a backup, because no user can log in with another setup",
             ),
         }
     }
@@ -56,10 +56,10 @@ impl fmt::Display for SetupError {
 
 impl Error for SetupError {}
 
-/// A setup as text: what [`setup_from_text`] reads.
+/// Writes a setup as text for [`setup_from_text`].
 #[must_use]
 pub fn setup_to_text(setup: &ServerSetup) -> Zeroizing<String> {
-    // Room for all of it, so that no copy is left behind by growing.
+    // Large enough from the start, so that reallocation leaves no copy of the secrets.
     let mut text = Zeroizing::new(String::with_capacity(256));
     text.push_str(BEFORE);
     BASE64.encode_string(*setup.to_bytes(), &mut text);
@@ -99,7 +99,7 @@ pub fn setup_from_text(text: &str) -> Result<ServerSetup, SetupError> {
     ServerSetup::from_bytes(&Zeroizing::new(bytes)).map_err(|_| SetupError::Damaged)
 }
 
-/// Borrows the secrets from the text, so that no other copy of them is made.
+/// Borrows the secrets from the text to avoid another copy.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SetupLine<'a> {
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn a_written_setup_is_read_back() {
         let text = setup_to_text(&setup());
         assert!(text.len() <= 256 && text.lines().count() == 1);
         let again = setup_from_text(&text).unwrap();
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn other_files_are_no_setup() {
+    fn other_files_are_rejected() {
         for text in [
             "\n",
             "x",
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn another_version_is_named() {
+    fn an_unsupported_version_is_reported() {
         let text = "{\"sandhog\":\"server-setup\",\"version\":2,\"keys\":[]}\n";
         check(text, SetupError::UnsupportedVersion(2));
     }

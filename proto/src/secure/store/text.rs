@@ -1,4 +1,5 @@
-//! The store as text: a header, a JSON object for each user, and a last line that counts them.
+//! Text format of the user store: a header, a JSON object for each user, and a last line with the number of
+//! users.
 //!
 //! ```text
 //! {"sandhog":"users","version":1}
@@ -6,9 +7,9 @@
 //! {"end":1}
 //! ```
 //!
-//! Records are base64url without padding (RFC 4648, section 5). `expires`, `address4` and `address6` may be missing; no
-//! other key may, and none may be unknown. Order does not matter; it is written by name. The last line ends with a
-//! line feed like all others, so that no part of a store is a store.
+//! Records are base64url without padding (RFC 4648, section 5). Only `expires`, `address4` and `address6` are
+//! optional. Unknown keys are errors. Users may have any order; they are written sorted by name. The last
+//! line ends with a line feed too, so a truncated store is never valid.
 
 use alloc::string::String;
 use core::error::Error;
@@ -29,36 +30,36 @@ const HEADER: &str = r#"{"sandhog":"users","version":1}"#;
 
 const VERSION: u64 = 1;
 
-/// Why a text is no store, and in which line (the first is 1).
+/// Reason why a text is not a valid store, with the number of the line (the first is 1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreError {
-    /// The line.
+    /// Number of the line.
     pub line: usize,
-    /// What is wrong with it.
+    /// Kind of the error.
     pub kind: StoreErrorKind,
 }
 
-/// What is wrong with a line of a store.
+/// Kind of error in a line of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreErrorKind {
-    /// The first line is not that of a store.
+    /// The first line is not the header of a store.
     NotAStore,
-    /// The store is of a version that this program does not know.
+    /// This program does not support the version of the store.
     UnsupportedVersion(u64),
-    /// The text ends before the last line does, or that line does not count the users above it.
+    /// The text is incomplete, or the last line has the wrong number of users.
     Cut,
-    /// This is no user: not JSON, a key missing or unknown, or a value that cannot be. The text says which.
+    /// Not a user: invalid JSON, a missing or unknown key, or an invalid value. The text has the details.
     BadLine(String),
-    /// The login is none.
+    /// The user name is invalid.
     BadLogin(LoginError),
-    /// A user of this name stands above.
+    /// A line above has the same user name.
     DuplicateLogin(Login),
-    /// The record of this user is none.
+    /// The record of this user is invalid.
     BadRecord(Login),
-    /// A user above has this address.
+    /// A user above has the same address.
     DuplicateAddress(IpAddr),
-    /// There is no suite of this number.
+    /// No suite has this number.
     BadSuite(u64),
 }
 
@@ -66,19 +67,22 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}: ", self.line)?;
         match &self.kind {
-            StoreErrorKind::NotAStore => write!(f, "not a user store, which begins with {HEADER}"),
+            StoreErrorKind::NotAStore => write!(f, "not a user store; the file must begin with {HEADER}"),
             StoreErrorKind::UnsupportedVersion(version) => write!(
                 f,
-                "version {version} of the user store; this program knows version {VERSION}: use a newer program"
+                "version {version} of the user store; this program supports version {VERSION}: use a newer program"
             ),
             StoreErrorKind::Cut => f.write_str(
-                "the last line does not count the users above it, or is missing: part of the file is lost; \
+                "the last line is missing or has the wrong number of users: part of the file is lost; \
                  restore it from a backup, or correct the number if you removed a user by hand",
             ),
             StoreErrorKind::BadLine(what) => write!(f, "{what}; correct the line or remove it"),
             StoreErrorKind::BadLogin(error) => error.fmt(f),
             StoreErrorKind::DuplicateLogin(login) => {
-                write!(f, "{login} stands further up already; remove one of them")
+                write!(
+                    f,
+                    "a line above has the same user name, {login}; remove one of them"
+                )
             }
             StoreErrorKind::BadRecord(login) => write!(
                 f,
@@ -86,12 +90,12 @@ impl fmt::Display for StoreError {
             ),
             StoreErrorKind::DuplicateAddress(address) => write!(
                 f,
-                "another user further up has the address {address}; give this one another"
+                "a user above has the same address, {address}; give this user another one"
             ),
             StoreErrorKind::BadSuite(suite) => {
                 write!(
                     f,
-                    "there is no suite {suite}; it is the one that the user was added with, 1"
+                    "suite {suite} does not exist; use the suite that the user was added with, 1"
                 )
             }
         }
@@ -101,11 +105,11 @@ impl fmt::Display for StoreError {
 impl Error for StoreError {}
 
 impl UserStore {
-    /// Reads a store. All records are parsed here, so that no login takes longer because its user exists.
+    /// Parses a store. All records are decoded here, so that a login does not take longer if its user exists.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] at the first line that is wrong. There is no such thing as half a store.
+    /// [`StoreError`] for the first invalid line. There is no partial result.
     pub fn parse(text: &str) -> Result<Self, StoreError> {
         let mut store = Self::new();
         let mut is_ended = false;
@@ -116,7 +120,7 @@ impl UserStore {
             if number == 1 {
                 check_header(line).map_err(in_this_line)?;
             } else if is_ended {
-                let kind = StoreErrorKind::BadLine("something follows the last line".into());
+                let kind = StoreErrorKind::BadLine("text after the last line".into());
                 return Err(in_this_line(kind));
             } else {
                 is_ended = store.read_line(line).map_err(in_this_line)?;
@@ -132,7 +136,7 @@ impl UserStore {
         }
     }
 
-    /// The store as text: what [`parse`](Self::parse) reads.
+    /// Writes the store as text for [`parse`](Self::parse).
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut text = String::from(HEADER);
@@ -140,12 +144,12 @@ impl UserStore {
         for user in self.iter() {
             write_user(&mut text, user);
         }
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(text, r#"{{"end":{}}}"#, self.len());
         text
     }
 
-    /// Takes a line behind the first and tells whether it was the last.
+    /// Parses a line after the first. Returns true if it was the last line.
     fn read_line(&mut self, line: &str) -> Result<bool, StoreErrorKind> {
         if !line.ends_with('\n') {
             return Err(StoreErrorKind::Cut);
@@ -233,12 +237,12 @@ impl UserLine {
     }
 }
 
-/// Adds the line of a user. Nothing in it needs an escape: logins, base64, numbers and addresses have neither quotes nor
-/// backslashes.
+/// Appends the line of a user. Nothing needs an escape: user names, base64, numbers and addresses contain
+/// neither quotes nor backslashes.
 fn write_user(text: &mut String, user: &User) {
     let record = BASE64.encode(user.record.to_bytes());
     let (login, suite, disabled) = (&user.login, user.suite.byte(), user.disabled);
-    // Writing to a string does not fail.
+    // Writing to a string cannot fail.
     let _ = write!(
         text,
         r#"{{"login":"{login}","record":"{record}","suite":{suite},"disabled":{disabled}"#
@@ -264,8 +268,8 @@ mod tests {
     use super::super::samples::{record, store, user};
     use super::*;
 
-    /// A line with the keys and values of `kean`, one of them another: `("suite", "7")`. An empty value leaves the
-    /// key out.
+    /// A line with the keys and values of `kean`, with some values replaced: `("suite", "7")`. An empty value
+    /// removes the key.
     fn line_with(changes: &[(&str, &str)]) -> String {
         let record = format!("{:?}", BASE64.encode(record(0).to_bytes()));
         let mut pairs = Vec::from([
@@ -300,7 +304,7 @@ mod tests {
         );
     }
 
-    /// The line must be refused, and the message must contain `names`.
+    /// Checks that the line is rejected and that the message contains `names`.
     #[track_caller]
     fn check_bad_line(line: &str, names: &str) {
         let good = line_with(&[("login", r#""alice""#)]);
@@ -309,7 +313,7 @@ mod tests {
         assert!(matches!(error.kind, StoreErrorKind::BadLine(_)), "{error}");
         let text = error.to_string();
         assert!(text.contains(names), "{text:?} does not contain {names:?}");
-        assert_eq!(text.matches("line ").count(), 2, "two numbers of lines: {text}");
+        assert_eq!(text.matches("line ").count(), 2, "two line numbers: {text}");
     }
 
     #[test]
@@ -337,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn a_written_store_is_read_back() {
         let text = store().to_text();
         let again = UserStore::parse(&text).unwrap();
         assert_eq!(again.to_text(), text);
@@ -349,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_edited_by_hand_is_read_whatever_its_order_and_line_ends() {
+    fn a_hand_edited_store_is_read_in_any_order_and_with_any_line_ends() {
         let kean = line_with(&[("expires", "null"), ("address4", r#""10.9.0.7""#)]);
         let alice = line_with(&[("login", r#""alice""#)]);
         let text = text_of(&[&kean, &alice])
@@ -384,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn other_files_are_no_store() {
+    fn other_files_are_rejected() {
         for first in [
             "",
             "[]",
@@ -402,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn another_version_is_named_even_if_its_header_has_more_keys() {
+    fn an_unsupported_version_is_reported_even_if_the_header_has_more_keys() {
         for header in [
             r#"{"sandhog":"users","version":2}"#,
             r#"{"sandhog":"users","hash":"x","version":2}"#,
@@ -416,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_no_user_is_refused_and_the_key_is_named() {
+    fn an_invalid_line_is_rejected_and_the_error_names_the_key() {
         check_bad_line("", "not a JSON object");
         check_bad_line("kean", "not a JSON object");
         check_bad_line(r#"["kean","",0,false,null,null,null,1]"#, "not a JSON object");
@@ -432,8 +436,11 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_cannot_be_is_refused() {
-        check_bad_line(&line_with(&[("max_sessions", "0")]), "max_sessions is at least 1");
+    fn an_invalid_value_is_rejected() {
+        check_bad_line(
+            &line_with(&[("max_sessions", "0")]),
+            "max_sessions must be at least 1",
+        );
         check_bad_line(&line_with(&[("max_sessions", "65536")]), "65536");
         check_bad_line(&line_with(&[("expires", "-1")]), "-1");
         check_bad_line(&line_with(&[("expires", "1.5")]), "1.5");
@@ -460,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn two_users_of_one_name_are_refused() {
+    fn two_users_with_the_same_name_are_rejected() {
         let other = line_with(&[("disabled", "true")]);
         let kean = Login::new("kean").unwrap();
         check(
@@ -471,7 +478,7 @@ mod tests {
     }
 
     #[test]
-    fn two_users_of_one_address_are_refused() {
+    fn two_users_with_the_same_address_are_rejected() {
         for (key, address) in [("address4", "10.9.0.7"), ("address6", "fd00::7")] {
             let quoted = format!("{address:?}");
             let kean = line_with(&[(key, &quoted)]);
@@ -503,7 +510,7 @@ mod tests {
     }
 
     #[test]
-    fn a_suite_that_is_not_there_is_refused() {
+    fn an_unknown_suite_is_rejected() {
         for suite in [2, 256, u64::MAX] {
             let text = text_of(&[&line_with(&[("suite", &suite.to_string())])]);
             check(&text, 2, StoreErrorKind::BadSuite(suite));

@@ -1,4 +1,4 @@
-//! What stands in the file of the vectors, in its order. Bytes are hex.
+//! Content of a vector file, in the order of the file. Bytes are hex.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -96,7 +96,7 @@ pub(super) struct RekeyValues {
     pub(super) transcript: String,
 }
 
-/// A datagram. What is sealed is JSON, `text`, or an inner `packet`.
+/// A datagram. Its plaintext is JSON (`text`) or an inner `packet`.
 #[derive(Serialize)]
 pub(super) struct Entry {
     pub(super) kind: &'static str,

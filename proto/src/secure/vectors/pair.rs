@@ -1,4 +1,4 @@
-//! A client and a server that log in, carry ten packets each way, and change their keys, with nothing between them.
+//! A client and a server, directly connected, that log in, carry ten packets each way and rekey.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -25,12 +25,12 @@ const PACKETS: [(u8, usize); 10] = [
     (6, 40),
     (6, 57),
     (6, 64),
-    // To the next multiple of 16 it would be longer than the MTU.
+    // Padded to the next multiple of 16 it would be longer than the MTU.
     (4, 1409),
 ];
 const MTU: u16 = 1420;
 
-/// A client and a server with nothing between them.
+/// A client and a server, directly connected.
 pub(super) struct Pair {
     client: Client,
     server: Server,
@@ -42,7 +42,7 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    /// Both would like to use `cipher`.
+    /// Both sides prefer `cipher`.
     pub(super) fn new(record: Record, cipher: Cipher) -> Self {
         let mut users = UserStore::new();
         let user = User {
@@ -70,7 +70,7 @@ impl Pair {
             routes: ["10.9.0.0/24", "fd00::/64"]
                 .map(|text| text.parse().unwrap())
                 .to_vec(),
-            // So long that nobody pings before the rekey.
+            // Long enough that no ping is sent before the rekey.
             keepalive: 600,
             isolate_clients: false,
             unix_origin: None,
@@ -99,7 +99,7 @@ impl Pair {
         }
     }
 
-    /// Gives each side its packets, then lets them talk until both are silent.
+    /// Gives each side its packets, then runs both until they are silent.
     fn talk(&mut self, up: &[Vec<u8>], down: &[Vec<u8>]) {
         let batch = |packets: &[Vec<u8>]| Batch {
             datagrams: vec![],
@@ -125,7 +125,7 @@ impl Pair {
         }
     }
 
-    /// Has what was sent from `source` on the wire, and at the other side.
+    /// Records the datagrams sent from `source` and delivers them to the other side.
     fn carry(&mut self, source: SocketAddr, sent: Batch, to: &mut Batch) {
         self.delivered
             .extend(sent.packets.iter().map(|packet| packet.to_vec()));
@@ -157,7 +157,8 @@ impl Pair {
         }
     }
 
-    /// A login, ten packets each way, a rekey: at once for another cipher, and else when it is time.
+    /// A login, ten packets each way and a rekey. The rekey comes at once for another cipher, otherwise when
+    /// it is due.
     pub(super) fn run(&mut self) {
         self.client.command(self.now, Command::Start).unwrap();
         self.talk(&[], &[]);
@@ -176,13 +177,13 @@ impl Pair {
         assert_eq!(self.rekeyed, 2, "both sides");
     }
 
-    /// What was on the wire as the `nth` of its kind, counted from 0.
+    /// The datagram number `nth` of its kind, counted from 0.
     pub(super) fn nth(&self, kind: &str, nth: usize) -> &[u8] {
         let mut all = self.seen.iter().filter(|(seen, _)| *seen == kind);
         &all.nth(nth).expect(kind).1
     }
 
-    /// What a control datagram says.
+    /// The message in a control datagram.
     pub(super) fn control(&self, kind: &str, key: &[u8; 32]) -> Control {
         let datagram = self.nth(kind, 0);
         let code = if datagram[0] == 1 { Code::Up } else { Code::Down };
@@ -190,7 +191,8 @@ impl Pair {
     }
 }
 
-/// An inner packet between the client and the server; header checksums are left out, for no tunnel looks at them.
+/// An inner packet between client and server. Its header checksums are missing, because the tunnel does not
+/// check them.
 fn packet(version: u8, len: usize, is_up: bool) -> Vec<u8> {
     let mut bytes: Vec<u8> = (0..=255).cycle().take(len).collect();
     let ends = if is_up { [2, 1] } else { [1, 2] };
@@ -219,9 +221,6 @@ pub(super) fn opened(cipher: Cipher, key: &[u8; 32], datagram: &[u8]) -> Vec<u8>
         _ => Code::Session,
     };
     let mut buf = PacketBuf::copied_from(datagram);
-    assert!(
-        open(&DefaultAead::new(cipher, key), code, &mut buf),
-        "another key"
-    );
+    assert!(open(&DefaultAead::new(cipher, key), code, &mut buf), "wrong key");
     buf.to_vec()
 }
