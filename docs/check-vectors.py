@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Recomputes the test vectors of docs/protocol.md from their inputs, without any code of Sandhog.
+"""Computes the test vectors of docs/protocol.md from their inputs, without any code of Sandhog.
 
-Needs Python 3.9 and the package `cryptography` 45 or later (X25519, ChaCha20-Poly1305, AES-GCM, Argon2id). OPAQUE (RFC 9807), its
-OPRF (RFC 9497) and ristretto255 (RFC 9496) are written out below, for reading rather than for use: nothing here takes
-constant time.
+Needs Python 3.9 and the package `cryptography` 45 or later (X25519, ChaCha20-Poly1305, AES-GCM, Argon2id). This file
+implements OPAQUE (RFC 9807), its OPRF (RFC 9497) and ristretto255 (RFC 9496) itself. The code is for reading only: it does
+not run in constant time.
 
-    python3 docs/check-vectors.py [FILE...]         without a file: those of proto/tests/vectors
+    python3 docs/check-vectors.py [FILE...]         default: the files secure*.json in proto/tests/vectors
 """
 
 import hashlib
@@ -82,7 +82,7 @@ SQRT_AD_MINUS_ONE = 250630689533846234741114141587021527012445315024926564600792
 
 def decode(data):
     s = int.from_bytes(data, "little")
-    assert s < P and not s & 1, "no element"
+    assert s < P and not s & 1, "not a group element"
     ss = s * s % P
     u1, u2 = 1 - ss, 1 + ss
     v = (-(D * u1 * u1) - u2 * u2) % P
@@ -90,7 +90,7 @@ def decode(data):
     x = absolute(2 * s * inv * u2)
     y = u1 * inv * inv * u2 * v % P
     t = x * y % P
-    assert ok and not is_negative(t) and y, "no element"
+    assert ok and not is_negative(t) and y, "not a group element"
     return x, y, 1, t
 
 
@@ -189,7 +189,7 @@ def public(secret):
 def envelope(randomized, nonce, server_public, identity):
     auth_key = expand(randomized, nonce + b"AuthKey", 64)
     client_secret = diffie_hellman_key(expand(randomized, nonce + b"PrivateKey", 32))
-    # The server has no name: its public key stands for it.
+    # The server has no name. Its public key is used instead.
     cleartext = server_public + vec(server_public) + vec(identity)
     return client_secret, nonce + mac(auth_key, nonce + cleartext)
 
@@ -270,7 +270,7 @@ def check_login(v):
     auth = b(values["server_nonce"]) + public(server_ephemeral)
     preamble = b"OPAQUEv1-" + vec(context) + vec(identity) + ke1 + vec(server_public) + response + auth
 
-    # As the client knows it: out of the password and KE2.
+    # The client computes these from the password and KE2.
     randomized = stretched(oprf_finalize(password, blind, evaluated))
     same("masking key", expand(randomized, b"MaskingKey", 64), record[32:96].hex())
     client_secret, sealed = envelope(randomized, record[96:128], server_public, identity)
@@ -344,7 +344,7 @@ def main():
         vectors = json.loads(pathlib.Path(file).read_text(encoding="utf-8"))
         for check in [check_keys, check_login, check_datagrams]:
             check(vectors)
-    print(f"{checks} values are right")
+    print(f"{checks} values are correct")
 
 
 main()
