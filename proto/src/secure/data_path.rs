@@ -318,13 +318,13 @@ impl DataPaths {
     /// Decides about a datagram from the outer network.
     #[inline]
     #[must_use]
-    pub fn sort(&self, datagram: &[u8]) -> Incoming<'_> {
+    pub fn classify(&self, datagram: &[u8]) -> Incoming<'_> {
         let control = match self.side {
             Side::Client => Code::Down,
             Side::Server { .. } => Code::Up,
         };
         match datagram.first() {
-            Some(code) if *code == Code::Session.byte() => self.sort_session(datagram),
+            Some(code) if *code == Code::Session.byte() => self.classify_session(datagram),
             Some(code) if *code == control.byte() && datagram.len() == CONTROL_LEN => Incoming::Peer,
             Some(code) if *code == control.byte() => Incoming::Drop(DropReason::WrongLength),
             Some(_) => Incoming::Drop(DropReason::InvalidCode),
@@ -332,7 +332,7 @@ impl DataPaths {
         }
     }
 
-    fn sort_session(&self, datagram: &[u8]) -> Incoming<'_> {
+    fn classify_session(&self, datagram: &[u8]) -> Incoming<'_> {
         let Some((index, _)) = session_header(datagram) else {
             return Incoming::Drop(DropReason::NotEnoughData);
         };

@@ -296,14 +296,14 @@ impl Message {
         Ok(match name {
             "rekey" | "rekeyed" => {
                 let body: RekeyBody<'_> = serde_json::from_slice(json)?;
-                let is_wish = name == "rekey";
+                let is_request = name == "rekey";
                 let new = NewKey {
                     n: body.n,
                     index: body.idx.get(),
                     pk: body.pk.0,
-                    cipher: body.cipher(is_wish)?,
+                    cipher: body.cipher(is_request)?,
                 };
-                if is_wish {
+                if is_request {
                     Self::Rekey(new)
                 } else {
                     Self::Rekeyed(new)
@@ -413,11 +413,11 @@ struct RekeyBody<'a> {
 impl RekeyBody<'_> {
     /// The cipher of a rekey message. A missing key means the default cipher. An unknown cipher is ignored in
     /// a request and rejected in an answer.
-    fn cipher(&self, is_wish: bool) -> Result<Cipher, ParseError> {
+    fn cipher(&self, is_request: bool) -> Result<Cipher, ParseError> {
         let name = self.cipher.as_ref().map(|name| name.0.as_ref());
         match (name, name.and_then(Cipher::from_name)) {
             (_, Some(cipher)) => Ok(cipher),
-            (Some(_), None) if !is_wish => Err(ParseError::Malformed),
+            (Some(_), None) if !is_request => Err(ParseError::Malformed),
             (_, None) => Ok(Cipher::default()),
         }
     }

@@ -48,7 +48,7 @@ enum Phase {
         at: Instant,
         /// True if this round verifies the result of an earlier search. One of the sizes is then the one that
         /// fitted before.
-        is_second_look: bool,
+        is_verification: bool,
     },
     Settled {
         again: Instant,
@@ -143,7 +143,7 @@ impl PathMtu {
     fn end_round(&mut self, now: Instant) {
         let Phase::Trying {
             sizes,
-            is_second_look,
+            is_verification,
             ..
         } = &self.phase
         else {
@@ -152,7 +152,7 @@ impl PathMtu {
         if !self.is_confirmed {
             // The path carries less than before.
             (self.fits, self.too_large) = (MIN_MTU, self.fits);
-        } else if *is_second_look {
+        } else if *is_verification {
             return self.settle(now);
         } else {
             let lost = sizes.iter().copied().filter(|size| *size > self.fits);
@@ -187,14 +187,14 @@ impl PathMtu {
         self.phase = Phase::Settled { again };
     }
 
-    fn try_sizes(&mut self, now: Instant, sizes: Vec<u16>, is_second_look: bool) {
+    fn try_sizes(&mut self, now: Instant, sizes: Vec<u16>, is_verification: bool) {
         self.pings.clear();
-        self.is_confirmed = !is_second_look;
+        self.is_confirmed = !is_verification;
         self.phase = Phase::Trying {
             sizes,
             tries: 0,
             at: now,
-            is_second_look,
+            is_verification,
         };
     }
 }

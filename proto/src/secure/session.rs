@@ -177,7 +177,7 @@ impl Session {
     pub(super) fn search_mtu(&mut self, now: Instant) {
         let most = u16::try_from(self.mtu).unwrap_or(u16::MAX);
         self.path_mtu = Some(Box::new(PathMtu::new(now, most)));
-        self.take_mtu();
+        self.apply_mtu();
     }
 
     /// The largest inner packet in bytes.
@@ -190,10 +190,10 @@ impl Session {
         if let Some(search) = &mut self.path_mtu {
             search.restart(now);
         }
-        self.take_mtu();
+        self.apply_mtu();
     }
 
-    fn take_mtu(&mut self) {
+    fn apply_mtu(&mut self) {
         if let Some(search) = &self.path_mtu
             && self.mtu != usize::from(search.mtu())
         {
@@ -288,7 +288,7 @@ impl Session {
             let padded = (&*ping.to_json(), usize::from(size));
             self.send_padded(now, "probe", padded, 0, queues);
         }
-        self.take_mtu();
+        self.apply_mtu();
     }
 
     /// Opens a datagram in place and handles everything that concerns only the session. `new_index` is for a
@@ -313,7 +313,7 @@ impl Session {
         let opened = self.epochs.open(now, buf);
         self.note_keys(queues);
         let (opened, seen) = opened?;
-        self.see(now, remote, seen, buf.tag, queues);
+        self.on_authentic(now, remote, seen, buf.tag, queues);
         let input = match opened.body {
             Body::Packet => IpAddresses::read(buf).map(Input::Packet).ok_or(DropReason::NotIp),
             Body::Message => self.message(now, buf, new_index, queues),
@@ -339,7 +339,7 @@ impl Session {
             self.moved_by = Some(notice.counter);
         }
         let tag = notice.message.as_ref().map_or(0, |message| message.tag);
-        self.see(now, notice.remote, seen, tag, queues);
+        self.on_authentic(now, notice.remote, seen, tag, queues);
         let input = match &notice.message {
             Some(message) => self.message(now, message, new_index, queues),
             None => Ok(Input::Done),
@@ -349,7 +349,7 @@ impl Session {
     }
 
     /// Records an authentic, new datagram: the peer is alive and its address is the source.
-    fn see(&mut self, now: Instant, remote: SocketAddr, seen: Seen, tag: u64, queues: &mut Queues) {
+    fn on_authentic(&mut self, now: Instant, remote: SocketAddr, seen: Seen, tag: u64, queues: &mut Queues) {
         self.signs.heard(now);
         if (seen.newest || planted(Mutant::RoamByLatePacket)) && remote != self.remote {
             let from = core::mem::replace(&mut self.remote, remote);
@@ -427,7 +427,7 @@ impl Session {
                 if let Some(search) = &mut self.path_mtu {
                     search.answered(now, n);
                 }
-                self.take_mtu();
+                self.apply_mtu();
             }
             (Message::Rekey(asked), Role::Server) => {
                 let ours = (new_index(), self.cipher);

@@ -355,7 +355,7 @@ fn rekey_values(
 }
 
 /// The key under which a datagram was sealed. Only epoch 1 uses the cipher that both sides prefer.
-fn key_of(datagram: &[u8], epochs: [&EpochValues; 2], liked: Cipher) -> (&'static str, Cipher, [u8; 32]) {
+fn key_of(datagram: &[u8], epochs: [&EpochValues; 2], preferred: Cipher) -> (&'static str, Cipher, [u8; 32]) {
     let control = Psk::new(PSK).unwrap().keys();
     let index = u32::from_be_bytes(datagram[1..5].try_into().unwrap());
     let key = |text: &str| super::keys::vectors::hex(text).try_into().unwrap();
@@ -364,8 +364,8 @@ fn key_of(datagram: &[u8], epochs: [&EpochValues; 2], liked: Cipher) -> (&'stati
         2 => ("control.down", Cipher::default(), *control.down),
         _ if index == epochs[0].server_index => ("epoch_0.up", Cipher::default(), key(&epochs[0].up)),
         _ if index == epochs[0].client_index => ("epoch_0.down", Cipher::default(), key(&epochs[0].down)),
-        _ if index == epochs[1].server_index => ("epoch_1.up", liked, key(&epochs[1].up)),
-        _ => ("epoch_1.down", liked, key(&epochs[1].down)),
+        _ if index == epochs[1].server_index => ("epoch_1.up", preferred, key(&epochs[1].up)),
+        _ => ("epoch_1.down", preferred, key(&epochs[1].down)),
     }
 }
 

@@ -163,7 +163,7 @@ fn nothing_is_sealed_or_opened_by_paths_whose_time_is_over() {
     // The keys are those of the login, less than two seconds ago.
     let soon = net.now + Duration::from_secs(177);
     let late = net.now + Duration::from_secs(180);
-    let Incoming::Data(path, age) = server.sort(&one) else {
+    let Incoming::Data(path, age) = server.classify(&one) else {
         panic!("a session's datagram");
     };
     assert!(path.open(soon, age, &mut one).is_ok());
@@ -183,7 +183,7 @@ fn what_was_sealed_before_a_change_of_keys_is_opened_for_10_s_and_no_longer() {
     }
     net.run_for(Duration::from_secs(1));
     let (_, server) = both_paths(&mut net);
-    let Incoming::Data(path, KeyAge::Previous) = server.sort(&one) else {
+    let Incoming::Data(path, KeyAge::Previous) = server.classify(&one) else {
         panic!("under the previous key");
     };
     assert!(path.open(net.now, KeyAge::Previous, &mut one).is_ok());
@@ -229,7 +229,7 @@ fn every_snapshot_that_would_differ_has_another_generation() {
 /// Opens a datagram by the server's paths and gives the notice that it is worth.
 fn open(net: &Net, paths: &DataPaths, from: std::net::SocketAddr, datagram: &[u8]) -> Option<Notice> {
     let mut datagram = datagram.to_vec();
-    let Incoming::Data(path, age) = paths.sort(&datagram) else {
+    let Incoming::Data(path, age) = paths.classify(&datagram) else {
         panic!("a session's datagram");
     };
     let (place, opened) = path.open(net.now, age, &mut datagram).unwrap();
@@ -332,7 +332,7 @@ fn what_comes_before_the_first_packet_of_a_session_is_left_to_the_server() {
         net.run_for(Duration::from_millis(5));
     }
     let ping = net.first("ping");
-    assert!(matches!(paths.sort(&ping.bytes), Incoming::Peer));
+    assert!(matches!(paths.classify(&ping.bytes), Incoming::Peer));
     let inner = packet("10.9.0.1", "10.9.0.2", b"too early");
     let path = paths.route(&inner).expect("an address of the session");
     assert_eq!(
@@ -345,7 +345,7 @@ fn what_comes_before_the_first_packet_of_a_session_is_left_to_the_server() {
 fn datagrams_are_sorted_by_length_code_and_index() {
     let mut net = Net::connected();
     let (client, server) = both_paths(&mut net);
-    let dropped = |paths: &DataPaths, datagram: &[u8]| match paths.sort(datagram) {
+    let dropped = |paths: &DataPaths, datagram: &[u8]| match paths.classify(datagram) {
         Incoming::Drop(reason) => Some(reason),
         Incoming::Peer => None,
         Incoming::Data(..) => panic!("nobody's datagram"),

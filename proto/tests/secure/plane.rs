@@ -63,7 +63,7 @@ impl Plane {
             }
         }
         for mut datagram in std::mem::take(&mut input.datagrams) {
-            let result = match paths.sort(&datagram.payload) {
+            let result = match paths.classify(&datagram.payload) {
                 Incoming::Data(path, age) => self.open(&paths, path, age, now, &mut datagram, output),
                 Incoming::Peer => {
                     input.datagrams.push(datagram);

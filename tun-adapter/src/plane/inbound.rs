@@ -89,7 +89,7 @@ impl Inbound {
         place: Range<usize>,
         counters: &mut Counters,
     ) {
-        let result = match paths.sort(&self.memory[place.clone()]) {
+        let result = match paths.classify(&self.memory[place.clone()]) {
             Incoming::Data(path, age) => {
                 totals.start_session(path, counters);
                 self.open(paths, (path, age), totals, route, place)

@@ -24,7 +24,7 @@ struct Ends {
 
 impl Ends {
     /// Two ends of a session that begins now, with the preferred cipher of each and the MTU.
-    fn new(likes: [Cipher; 2], mtu: u16) -> Self {
+    fn new(preferred: [Cipher; 2], mtu: u16) -> Self {
         let session = |role, (ours, theirs), cipher| {
             let mut session = Session::new(
                 role,
@@ -39,8 +39,8 @@ impl Ends {
             session
         };
         Self {
-            client: session(Role::Client, (1, 2), likes[0]),
-            server: session(Role::Server, (2, 1), likes[1]),
+            client: session(Role::Client, (1, 2), preferred[0]),
+            server: session(Role::Server, (2, 1), preferred[1]),
             queues: Queues::default(),
             index: 2,
         }
