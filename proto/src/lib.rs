@@ -34,18 +34,13 @@ extern crate alloc;
 pub mod aead;
 mod attempt;
 pub mod classic;
-mod instant;
 mod ip;
 mod job;
 mod mutant;
-mod packet;
-mod peer;
 mod queues;
 pub mod secure;
-mod tunnel;
 
-pub use instant::Instant;
-pub use job::{Job, JobDone};
-pub use packet::PacketBuf;
-pub use peer::{Batch, Command, Datagram, Event, EventKind, Gauges, Peer, Reason};
-pub use tunnel::{ApiMisuse, Counters, DropReason, IpPrefix, NetworkSettings, StartError, TunnelStatus};
+pub use sandhog_peer::{
+    ApiMisuse, Batch, Command, Counters, Datagram, DropReason, Event, EventKind, Gauges, Instant, IpPrefix,
+    Job, JobDone, NetworkSettings, PacketBuf, Peer, Reason, StartError, TunnelStatus,
+};

@@ -244,7 +244,7 @@ impl<P: Peer, T: Transport<P>> Shell<P, T> {
 
     /// Has a job worked on off this thread.
     fn start_job(&mut self, job: Job) {
-        let Some(text) = job.users_to_save() else {
+        let Some(text) = job.text_to_save() else {
             self.jobs.spawn_blocking(move || Finished {
                 done: job.run(),
                 is_save: false,

@@ -12,7 +12,7 @@ use crate::{
 
 /// What cargo is told for all that runs on WASI, the programs beside the tests as well. Another choice would mean other features,
 /// and all compiled once more.
-pub(crate) const TESTS_ON_WASI: &str = "test --target wasm32-wasip1 -p sandhog-proto -p sandhog-netstack -p sandhog-sim \
+pub(crate) const TESTS_ON_WASI: &str = "test --target wasm32-wasip1 -p sandhog-peer -p sandhog-proto -p sandhog-netstack -p sandhog-sim \
                                         -p sandhog-tests --lib --tests";
 
 /// The core reaches neither the world (its module has no imports) nor a source of entropy (`getrandom` is not in its tree).

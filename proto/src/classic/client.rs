@@ -447,6 +447,7 @@ impl Peer for Client {
             Command::Sleep => self.sleep(now),
             Command::Wake => self.wake(now),
             Command::NetworkChanged => self.network_changed(now),
+            _ => Err(ApiMisuse::Unsupported),
         }
     }
 

@@ -19,10 +19,10 @@ use super::outbox::Outbox;
 use super::users::{ConfigError, User, UserId, Users};
 use super::{Key, stream};
 use crate::ip::IpAddresses;
-use crate::job::{Job, JobDone, Outcome};
+use crate::job::{self, PasswordVerified};
 use crate::{
-    ApiMisuse, Batch, Command, Counters, Datagram, DropReason, Event, EventKind, Instant, PacketBuf, Peer,
-    Reason,
+    ApiMisuse, Batch, Command, Counters, Datagram, DropReason, Event, EventKind, Instant, Job, JobDone,
+    PacketBuf, Peer, Reason,
 };
 
 /// Most logins that are verified at a time; requests beyond it are dropped as [`DropReason::Busy`].
@@ -260,7 +260,7 @@ impl Server {
         let job = self.job_ids.next_u64();
         let (user, hash) = self.users.find(&login);
         self.jobs
-            .push_back(Job::verify_password(job, hash.to_owned(), password.clone()));
+            .push_back(job::verify_password(job, hash.to_owned(), password.clone()));
         self.pending.insert(
             remote,
             Pending {
@@ -343,13 +343,11 @@ impl Peer for Server {
 
     fn handle_job(&mut self, now: Instant, done: JobDone) -> Result<(), ApiMisuse> {
         self.outbox.queues.advance(now);
-        let JobDone {
-            id,
-            outcome: Outcome::PasswordVerified(is_right),
-        } = done
-        else {
+        if done.name() != job::VERIFY_PASSWORD {
             return Err(ApiMisuse::UnknownJob);
-        };
+        }
+        let id = done.id();
+        let is_right = done.result::<PasswordVerified>().unwrap_or(false);
         let source = self
             .pending
             .iter()

@@ -370,7 +370,7 @@ impl Net {
             let done = if self.disk_is_full {
                 job.fail()
             } else {
-                self.saved.extend(job.users_to_save().map(str::to_owned));
+                self.saved.extend(job.text_to_save().map(str::to_owned));
                 job.run()
             };
             self.server.handle_job(now, done).unwrap();

@@ -229,7 +229,7 @@ fn a_session_ends_when_an_administrator_sets_the_password_and_not_when_its_own_n
         .unwrap();
     net.run_for(secs(2));
     let job = net.server.poll_job().expect("the new password is to be stored");
-    let stored = UserStore::parse(job.users_to_save().unwrap()).unwrap();
+    let stored = UserStore::parse(job.text_to_save().unwrap()).unwrap();
     set(&mut net, stored.clone());
     net.server.handle_job(now, job.run()).unwrap();
     net.finish_saves();

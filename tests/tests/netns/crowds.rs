@@ -138,6 +138,7 @@ impl Member {
             mtu_search: false,
             seed,
         });
+        peer.set_stretching(Suite::Laboratory);
         peer.command(now, Command::Start).expect("a new client");
         Self {
             peer,
@@ -171,9 +172,7 @@ impl Member {
         }
         self.peer.turn(now, &mut input, &mut output);
         while let Some(job) = self.peer.poll_job() {
-            self.peer
-                .handle_job(now, job.run_stretching_as(Suite::Laboratory))
-                .expect("a job of its own");
+            self.peer.handle_job(now, job.run()).expect("a job of its own");
             self.peer.turn(now, &mut input, &mut output);
         }
         while let Some(event) = self.peer.poll_event() {

@@ -6,7 +6,7 @@
 use super::{Source, holds, sources};
 
 /// Where every decision of a run is made.
-const DECIDING: &[&str] = &["proto/src/", "netstack/src/", "sim/src/"];
+const DECIDING: &[&str] = &["peer/src/", "proto/src/", "netstack/src/", "sim/src/"];
 
 /// Files below those folders that decide nothing: they measure or draw what has been decided.
 const REPORTING: &[&str] = &["sim/src/main.rs", "sim/src/cli/", "sim/src/report/"];

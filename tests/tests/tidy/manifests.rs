@@ -5,7 +5,7 @@ use toml::{Table, Value};
 use super::{Source, holds, sources};
 
 /// Crates that compile without `std` and without a source of entropy.
-const PURE: &[&str] = &["proto/Cargo.toml", "netstack/Cargo.toml"];
+const PURE: &[&str] = &["peer/Cargo.toml", "proto/Cargo.toml", "netstack/Cargo.toml"];
 
 fn manifests() -> Vec<(String, Table)> {
     let manifests = sources()

@@ -11,7 +11,7 @@ const NUMBERS: &[u32] = &[
 ];
 
 /// Where a test that a row names may stand.
-const FOLDERS: &[&str] = &["proto/src/", "proto/tests/", "sim/tests/"];
+const FOLDERS: &[&str] = &["peer/tests/", "proto/src/", "proto/tests/", "sim/tests/"];
 
 /// Each row's number and the words in backquotes of its last column.
 fn rows(page: &str) -> Vec<(u32, Vec<&str>)> {

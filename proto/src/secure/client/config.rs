@@ -47,6 +47,8 @@ pub(super) struct Account {
     /// Needed to log in again.
     pub(super) password: Zeroizing<String>,
     pub(super) suite: Suite,
+    /// The suite whose cost a login stretches the password with.
+    pub(super) stretching: Suite,
     pub(super) server: SocketAddr,
     pub(super) mtu_search: bool,
     pub(super) cipher: Cipher,

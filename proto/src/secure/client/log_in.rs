@@ -10,7 +10,7 @@ use super::attempt::{Candidate, Login as Attempted, MAX_COOKIES, REJECTION_GRACE
 use super::retry::Retry;
 use super::{Client, fresh_index};
 use crate::attempt::Attempt;
-use crate::job::Job;
+use crate::job;
 use crate::mutant::{Mutant, planted};
 use crate::secure::Code;
 use crate::secure::client::attempt::REPEAT;
@@ -148,8 +148,13 @@ impl Client {
             indices,
             waiting: None,
         };
-        self.jobs
-            .push_back(Job::finish_login(job, state, self.config.suite, context, ke2));
+        self.jobs.push_back(job::finish_login(
+            job,
+            state,
+            self.config.stretching,
+            context,
+            ke2,
+        ));
     }
 
     /// The password is stretched: confirms the login, or tries the next answer.

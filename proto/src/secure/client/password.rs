@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::Client;
 use super::attempt::REPEAT;
 use crate::attempt::Attempt;
-use crate::job::Job;
+use crate::job;
 use crate::secure::forget;
 use crate::secure::message::Message;
 use crate::secure::opaque::Registration;
@@ -125,7 +125,7 @@ impl Client {
         if let Step::Asked { registration, .. } = step {
             change.timer = change.timer.paused();
             self.jobs
-                .push_back(Job::register(job, registration, self.config.suite, reg2, seed));
+                .push_back(job::register(job, registration, self.config.suite, reg2, seed));
         }
         Ok(())
     }

@@ -36,12 +36,12 @@ use super::session::Input;
 use super::{Code, Login, ServerSetup, Suite, UserStore, generator, stream};
 use crate::aead::Cipher;
 use crate::ip::IpAddresses;
-use crate::job::{Job, JobDone, Outcome};
+use crate::job::{self, UsersSaved};
 use crate::mutant::{Mutant, planted};
 use crate::queues::Queues;
 use crate::{
-    ApiMisuse, Batch, Command, Counters, Datagram, DropReason, Event, EventKind, Gauges, Instant, PacketBuf,
-    Peer, Reason,
+    ApiMisuse, Batch, Command, Counters, Datagram, DropReason, Event, EventKind, Gauges, Instant, Job,
+    JobDone, PacketBuf, Peer, Reason,
 };
 
 /// A server of the secure profile.
@@ -426,10 +426,12 @@ impl Peer for Server {
 
     fn handle_job(&mut self, now: Instant, done: JobDone) -> Result<(), ApiMisuse> {
         let now = self.queues.advance(now);
-        match done.outcome {
-            Outcome::UsersSaved(is_saved) => self.saved(now, done.id, is_saved),
-            _ => Err(ApiMisuse::UnknownJob),
+        if done.name() != job::SAVE_USERS {
+            return Err(ApiMisuse::UnknownJob);
         }
+        let id = done.id();
+        let is_saved = done.result::<UsersSaved>().unwrap_or(false);
+        self.saved(now, id, is_saved)
     }
 
     fn counters(&self) -> Counters {

@@ -6,7 +6,7 @@ use rand_core::RngCore;
 
 use super::Server;
 use super::registry::SessionId;
-use crate::job::Job;
+use crate::job;
 use crate::mutant::{Mutant, planted};
 use crate::secure::message::Message;
 use crate::secure::opaque::reg_respond;
@@ -90,7 +90,7 @@ impl Server {
     /// Has the users written as they are, but for the record of one of them.
     fn save(&mut self, saving: Saving) {
         let text = self.with_change(&saving).unwrap_or_else(|| self.users.clone());
-        self.jobs.push_back(Job::save_users(saving.job, text.to_text()));
+        self.jobs.push_back(job::save_users(saving.job, text.to_text()));
         self.saving = Some(Box::new(saving));
     }
 

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::{CLIENT_SEED, PASSWORD, PSK, SERVER_SEED, client_address, login, server_address, setup};
 use crate::aead::{Aead, Cipher, DefaultAead};
-use crate::job::Outcome;
+use crate::job::LoginFinished;
 use crate::secure::frame::open;
 use crate::secure::message::Control;
 use crate::secure::{Client, ClientConfig, Code, Psk, Record, Server, ServerConfig, Suite, User, UserStore};
@@ -141,7 +141,7 @@ impl Pair {
     fn take_jobs(&mut self) {
         while let Some(job) = self.client.poll_job() {
             let done = job.run();
-            if let Outcome::LoginFinished(Some(finished)) = &done.outcome {
+            if let Some(Some(finished)) = done.result_ref::<LoginFinished>() {
                 self.session_key = Some(finished.session_key.clone());
             }
             self.client.handle_job(self.now, done).unwrap();

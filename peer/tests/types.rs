@@ -1,8 +1,10 @@
-//! The small types that every profile and every shell shares.
+//! Behaviour of the types that every protocol and every shell share.
 
 use core::time::Duration;
 
-use sandhog_proto::{Counters, DropReason, Instant, IpPrefix, PacketBuf};
+use sandhog_peer::{
+    ApiMisuse, Counters, DropReason, EventKind, Instant, IpPrefix, Job, PacketBuf, StartError,
+};
 
 #[test]
 fn a_packet_grows_into_its_headroom_and_tailroom_without_moving() {
@@ -42,7 +44,7 @@ fn advancing_and_truncating_stop_at_the_ends() {
 }
 
 #[test]
-fn a_cleared_buffer_has_its_headroom_again_and_keeps_its_memory() {
+fn a_cleared_buffer_keeps_its_memory_and_restores_its_headroom() {
     let mut buf = PacketBuf::with_capacity(100).with_tag(5);
     buf.append(&[1; 100]);
     let place = buf.as_ptr();
@@ -69,7 +71,7 @@ fn a_default_buffer_gets_its_headroom_with_its_first_bytes() {
 }
 
 #[test]
-fn a_buffer_prints_its_length_and_not_its_bytes() {
+fn a_buffer_prints_its_length_but_not_its_bytes() {
     let buf = PacketBuf::copied_from(b"secret").with_tag(7);
     assert_eq!(format!("{buf:?}"), "PacketBuf(6 bytes, tag 7)");
 }
@@ -97,7 +99,7 @@ fn instants_print_as_many_decimals_as_they_need() {
 }
 
 #[test]
-fn prefixes_are_read_written_and_matched() {
+fn prefixes_are_parsed_printed_and_matched() {
     let contains = |prefix: &str, address: &str| {
         prefix
             .parse::<IpPrefix>()
@@ -127,7 +129,7 @@ fn prefixes_are_read_written_and_matched() {
 }
 
 #[test]
-fn every_drop_reason_is_counted_by_itself_and_has_a_name_of_its_own() {
+fn every_drop_reason_has_its_own_counter_and_name() {
     let mut counters = Counters::default();
     for (n, reason) in DropReason::ALL.iter().enumerate() {
         (0..=n).for_each(|_| counters.count_drop(*reason));
@@ -138,4 +140,84 @@ fn every_drop_reason_is_counted_by_itself_and_has_a_name_of_its_own() {
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), DropReason::ALL.len());
+}
+
+#[test]
+fn drops_and_counters_of_another_protocol_are_counted_by_name() {
+    let mut counters = Counters::default();
+    counters.count_drop(DropReason::Other("bad-checksum"));
+    counters.count_drops(DropReason::Other("bad-checksum"), u64::MAX);
+    counters.count_drop(DropReason::NotIp);
+    counters.count_other("retransmissions", 2);
+    assert_eq!(counters.dropped(DropReason::Other("bad-checksum")), u64::MAX);
+    assert_eq!(counters.dropped(DropReason::Other("unknown")), 0);
+    let names: Vec<_> = counters.drops().map(|(reason, _)| reason.name()).collect();
+    assert_eq!(names, ["not-ip", "bad-checksum"]);
+    assert_eq!(counters.others().collect::<Vec<_>>(), [("retransmissions", 2)]);
+}
+
+#[test]
+fn sums_of_counters_include_those_of_another_protocol() {
+    let mut one = Counters::default();
+    one.count_other("retransmissions", 1);
+    one.count_drop(DropReason::Other("bad-checksum"));
+    let mut sum = one.clone();
+    sum.add(&one);
+    assert_eq!(sum.other("retransmissions"), 2);
+    assert_eq!(sum.dropped(DropReason::Other("bad-checksum")), 2);
+}
+
+#[test]
+fn names_of_another_protocol_are_kept() {
+    assert_eq!(StartError::Other("no-licence").name(), "no-licence");
+    assert_eq!(StartError::Other("no-licence").to_string(), "no-licence");
+    assert_ne!(EventKind::Other("a"), EventKind::Other("b"));
+    let mut names: Vec<_> = StartError::ALL.iter().map(|error| error.name()).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), StartError::ALL.len());
+}
+
+#[test]
+fn a_job_runs_a_closure_of_any_result_type() {
+    let job = Job::new(3, "concatenate", || String::from("ab") + "c");
+    assert_eq!(
+        (job.id(), job.name(), job.text_to_save()),
+        (3, "concatenate", None)
+    );
+    assert_eq!(format!("{job:?}"), "Job(concatenate)");
+    let done = job.run();
+    assert_eq!(done.result_ref::<String>().map(String::as_str), Some("abc"));
+    assert_eq!(format!("{done:?}"), "JobDone(concatenate)");
+    assert_eq!(done.result::<String>().as_deref(), Some("abc"));
+}
+
+#[test]
+fn a_failed_job_has_no_result_and_does_not_run() {
+    let job = Job::new(4, "panic", || -> u8 { panic!("a failed job must not run") }).saving("text".into());
+    assert_eq!(job.text_to_save(), Some("text"));
+    let done = job.fail();
+    assert_eq!((done.id(), done.name()), (4, "panic"));
+    assert_eq!(done.result::<u8>(), None);
+}
+
+#[test]
+fn a_result_of_another_type_is_not_returned() {
+    let done = Job::new(5, "number", || 7u8).run();
+    assert_eq!(done.result_ref::<u16>(), None);
+    assert_eq!(done.result::<u16>(), None);
+}
+
+#[test]
+fn every_misuse_has_its_own_message() {
+    let all = [
+        ApiMisuse::AlreadyStarted,
+        ApiMisuse::NotAClient,
+        ApiMisuse::Unsupported,
+        ApiMisuse::NotStarted,
+        ApiMisuse::UnknownJob,
+        ApiMisuse::NotDrained,
+    ];
+    let messages: std::collections::BTreeSet<_> = all.iter().map(ToString::to_string).collect();
+    assert_eq!(messages.len(), all.len());
 }

@@ -1,4 +1,4 @@
-//! Time as the protocol knows it: nanoseconds since an origin that the caller chose.
+//! Point in time, in nanoseconds since an origin that the caller chose.
 
 use core::fmt;
 use core::ops::{Add, Sub};
@@ -6,16 +6,26 @@ use core::time::Duration;
 
 /// A point in time, in nanoseconds since an origin that the caller chose. The range is 584 years.
 ///
-/// The protocol only compares instants and adds durations to them, so any monotonic origin serves: the start of a
-/// simulation, or the boot of a machine (`CLOCK_BOOTTIME`, which counts sleep). Arithmetic saturates: a deadline
-/// past the end of time never comes, and nothing in the packet path can panic over a clock.
+/// The protocol only compares instants and adds durations to them, so any monotonic clock serves: the time since the start of
+/// a simulation, or since the boot of a machine (`CLOCK_BOOTTIME`, which counts sleep). Arithmetic saturates, so no clock
+/// value causes a panic.
+///
+/// ```
+/// use core::time::Duration;
+/// use sandhog_peer::Instant;
+///
+/// let start = Instant::from_secs(1);
+/// let deadline = start + Duration::from_millis(250);
+/// assert_eq!(deadline.saturating_duration_since(start), Duration::from_millis(250));
+/// assert_eq!(Instant::FAR_FUTURE + Duration::from_secs(1), Instant::FAR_FUTURE);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Instant(u64);
 
 impl Instant {
     /// The origin.
     pub const ZERO: Self = Self(0);
-    /// The end of time: a deadline that never comes.
+    /// The largest instant, used for a deadline that never comes.
     pub const FAR_FUTURE: Self = Self(u64::MAX);
 
     /// The instant `nanos` nanoseconds after the origin.
@@ -54,7 +64,7 @@ impl Instant {
         self.0 / 1_000_000
     }
 
-    /// The instant `duration` later, or the end of time.
+    /// The instant `duration` later, or [`FAR_FUTURE`](Self::FAR_FUTURE).
     #[must_use]
     pub fn saturating_add(self, duration: Duration) -> Self {
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);

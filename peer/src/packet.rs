@@ -1,29 +1,41 @@
-//! A buffer with room on both sides, so that sealing and opening happen in place.
+//! Packet buffer with headroom and tailroom, for sealing and opening in place.
 
 use alloc::vec::Vec;
 use core::fmt;
 use core::ops::{Deref, DerefMut};
 
-/// The bytes of one packet or datagram, with room before and behind them.
+/// The bytes of one packet or datagram, with free space before and after them.
 ///
 /// A packet read from a device becomes a datagram by growing into its headroom (code and nonce) and its tailroom
 /// (authentication tag); a received datagram becomes a packet by shrinking. Neither copies nor allocates.
 ///
-/// A default buffer holds no memory; it gets its headroom with the first byte.
+/// A default buffer allocates no memory. It gets its headroom with the first byte.
+///
+/// ```
+/// use sandhog_peer::PacketBuf;
+///
+/// let mut buf = PacketBuf::copied_from(b"packet");
+/// buf.prepend(&[3]);
+/// buf.append(b"tag");
+/// assert_eq!(&buf[..], b"\x03packettag");
+/// buf.advance(1);
+/// buf.truncate(6);
+/// assert_eq!(&buf[..], b"packet");
+/// ```
 #[derive(Clone, Default)]
 pub struct PacketBuf {
     storage: Vec<u8>,
     start: usize,
     end: usize,
-    /// Whatever the shell wants to find again on what was made from this packet; the protocol passes it on and
-    /// never looks at it. The laboratory keeps the cause here. 0 means "nothing".
+    /// A number of the shell. The protocol copies it to every output that this packet causes, and never reads it. The
+    /// laboratory stores the record number of the cause here. 0 means "no cause".
     pub tag: u64,
 }
 
 impl PacketBuf {
-    /// Room kept before a packet: enough for the header of every profile (code 1, nonce 12).
+    /// Free bytes before a packet, enough for the header of every profile (code 1, nonce 12).
     pub const HEADROOM: usize = 16;
-    /// Room kept behind a packet: padding to 16 and a 16-byte tag.
+    /// Free bytes after a packet: padding to 16 and a 16-byte authentication tag.
     pub const TAILROOM: usize = 32;
 
     /// An empty buffer that can hold `capacity` bytes between headroom and tailroom without allocating again.
@@ -47,7 +59,7 @@ impl PacketBuf {
         buf
     }
 
-    /// The same with a tag.
+    /// The same buffer with the tag `tag`.
     #[must_use]
     pub fn with_tag(mut self, tag: u64) -> Self {
         self.tag = tag;
@@ -60,13 +72,13 @@ impl PacketBuf {
         self.end.saturating_sub(self.start)
     }
 
-    /// Whether there are no bytes.
+    /// Returns true if there are no bytes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.start == self.end
     }
 
-    /// Forgets the bytes and the tag, keeps the memory. The headroom is whole again.
+    /// Removes the bytes and the tag, keeps the memory, and restores the headroom.
     pub fn clear(&mut self) {
         self.start = Self::HEADROOM;
         self.end = Self::HEADROOM;
@@ -74,7 +86,7 @@ impl PacketBuf {
         self.tag = 0;
     }
 
-    /// Makes `end` the end of the storage, so that it can grow; a buffer without memory gets its headroom.
+    /// Truncates the storage at `end`, so that it can grow there. A buffer without memory gets its headroom.
     fn cut_behind_end(&mut self) {
         if self.storage.is_empty() {
             self.storage.resize(Self::HEADROOM, 0);
@@ -90,7 +102,7 @@ impl PacketBuf {
         self.end = self.storage.len();
     }
 
-    /// Makes the buffer `len` bytes long: new bytes are 0, surplus ones fall off the end.
+    /// Sets the length to `len` bytes. New bytes are 0, and surplus bytes are removed from the end.
     pub fn resize(&mut self, len: usize) {
         self.cut_behind_end();
         self.end = self.start.saturating_add(len);
@@ -112,7 +124,7 @@ impl PacketBuf {
         }
     }
 
-    /// Takes up to `count` bytes off the front.
+    /// Removes up to `count` bytes from the front.
     pub fn advance(&mut self, count: usize) {
         self.start = self.start.saturating_add(count).min(self.end);
     }
@@ -137,7 +149,7 @@ impl DerefMut for PacketBuf {
     }
 }
 
-/// Length and tag only: a packet's bytes may be somebody's secret.
+/// Length and tag only, because the bytes may be secret.
 impl fmt::Debug for PacketBuf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PacketBuf({} bytes, tag {})", self.len(), self.tag)
