@@ -36,7 +36,6 @@ mod attempt;
 pub mod classic;
 mod ip;
 mod job;
-mod mutant;
 mod queues;
 pub mod secure;
 

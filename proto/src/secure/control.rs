@@ -10,7 +10,6 @@ use super::frame::{FrameError, open_control, seal_control};
 use super::message::{Control, ParseError};
 use super::psk::Psk;
 use crate::aead::{Aead, Cipher, DefaultAead, NONCE_LEN};
-use crate::mutant::{Mutant, planted};
 use crate::{DropReason, PacketBuf};
 
 /// The keys that all holders of the pre-shared key share.
@@ -38,9 +37,7 @@ impl ControlKeys {
     pub(super) fn seal(&self, message: &Control, rng: &mut impl RngCore, tag: u64) -> Option<PacketBuf> {
         let code = message.code();
         let mut nonce = [0; NONCE_LEN];
-        if !planted(Mutant::ControlNonceFixed) {
-            rng.fill_bytes(&mut nonce);
-        }
+        rng.fill_bytes(&mut nonce);
         let sealed = seal_control(self.key(code), code, nonce, &message.to_json())?;
         Some(sealed.with_tag(tag))
     }

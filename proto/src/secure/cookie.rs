@@ -12,7 +12,6 @@ use zeroize::Zeroizing;
 
 use super::forget;
 use crate::Instant;
-use crate::mutant::{Mutant, planted};
 
 /// Length of a cookie in bytes.
 pub(crate) const COOKIE_LEN: usize = 16;
@@ -76,7 +75,7 @@ impl Cookies {
     /// cookies.
     fn turn(&mut self, now: Instant) {
         let turn = now.as_nanos() / TURN_NANOS;
-        if turn == self.turn || planted(Mutant::CookieForEver) {
+        if turn == self.turn {
             return;
         }
         let fresh = secret(&mut self.rng);
@@ -106,17 +105,8 @@ fn secret(rng: &mut ChaCha20Rng) -> Secret {
 /// HMAC-SHA512 over address, port and index, truncated to 16 bytes. An IPv4-mapped IPv6 address counts as the
 /// IPv4 address.
 fn cookie(secret: &Secret, source: SocketAddr, index: u32) -> [u8; COOKIE_LEN] {
-    let (mut port, mut index, mut ip) = (source.port().to_be_bytes(), index.to_be_bytes(), source.ip());
-    if planted(Mutant::CookieWithoutAddress) {
-        ip = IpAddr::from([0; 4]);
-    }
-    if planted(Mutant::CookieWithoutPort) {
-        port = [0; 2];
-    }
-    if planted(Mutant::CookieWithoutIndex) {
-        index = [0; 4];
-    }
-    let tag = match ip.to_canonical() {
+    let (port, index) = (source.port().to_be_bytes(), index.to_be_bytes());
+    let tag = match source.ip().to_canonical() {
         IpAddr::V4(ip) => mac(secret.as_ref(), &[&ip.octets(), &port, &index]),
         IpAddr::V6(ip) => mac(secret.as_ref(), &[&ip.octets(), &port, &index]),
     };

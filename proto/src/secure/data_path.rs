@@ -15,7 +15,6 @@ use super::opener::{Body, OpenError, Opened, Opener};
 use super::sealer::Sealer;
 use super::signs::Signs;
 use crate::ip::{IpAddresses, is_own_datagram};
-use crate::mutant::{Mutant, planted};
 use crate::{Batch, DropReason, Instant, PacketBuf, Peer};
 
 /// A peer that supports a data plane: threads that seal and open packets with handles of the peer's sessions.
@@ -384,7 +383,7 @@ pub(super) fn may_enter(
     packet: IpAddresses,
     is_forbidden: impl FnOnce(IpAddr) -> bool,
 ) -> Result<(), DropReason> {
-    if !own.contains(&packet.source) && !planted(Mutant::SourceFilterOff) {
+    if !own.contains(&packet.source) {
         return Err(DropReason::SourceNotAllowed);
     }
     if is_forbidden(packet.destination) {

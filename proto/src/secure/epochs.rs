@@ -14,7 +14,6 @@ use super::message::{Message, NewKey};
 use super::opener::{OpenError, Opened, Opener};
 use super::sealer::Sealer;
 use crate::aead::Cipher;
-use crate::mutant::{Mutant, planted};
 use crate::{DropReason, Instant, PacketBuf};
 
 /// Maximum age of the keys of an epoch.
@@ -138,12 +137,7 @@ impl Epochs {
 
     /// Time at which the current keys become too old to use.
     pub(super) fn expiry(&self) -> Instant {
-        let after = if planted(Mutant::KeysForEver) {
-            Duration::MAX
-        } else {
-            REJECT_AFTER
-        };
-        self.began.saturating_add(after)
+        self.began.saturating_add(REJECT_AFTER)
     }
 
     /// Returns true if the current keys are too old to use.
@@ -244,8 +238,7 @@ impl Epochs {
             .filter(|(opener, _)| opener.index() == index)
         {
             let opened = opener.open(buf).map_err(OpenError::reason)?;
-            let newest = opened.newest && planted(Mutant::RoamByOldEpoch);
-            let switched = false;
+            let (newest, switched) = (false, false);
             return Ok((opened, Seen { newest, switched }));
         }
         if let Some(next) = self.next_opener().filter(|opener| opener.index() == index) {
@@ -299,7 +292,7 @@ impl Epochs {
             return Err(DropReason::Unexpected);
         };
         // The server agrees to the preferred cipher or keeps the default.
-        if ![*wish, Cipher::default()].contains(&new.cipher) && !planted(Mutant::AnyCipherTaken) {
+        if ![*wish, Cipher::default()].contains(&new.cipher) {
             return Err(DropReason::Unexpected);
         }
         let indices = Indices {
@@ -324,7 +317,7 @@ impl Epochs {
         (new_index, cipher): (u32, Cipher),
         rng: &mut (impl RngCore + CryptoRng),
     ) -> Result<Vec<u8>, DropReason> {
-        if Some(asked.n) != self.number.checked_add(1) && !planted(Mutant::RekeyOfAnyNumber) {
+        if Some(asked.n) != self.number.checked_add(1) {
             return Err(DropReason::Unexpected);
         }
         if let Some(Rekey::Answered {
@@ -335,7 +328,6 @@ impl Epochs {
         }) = &self.rekey
             && *index == asked.index
             && *asked_pk == asked.pk
-            && !planted(Mutant::RekeyAnsweredAnew)
         {
             return Ok(json.clone());
         }
@@ -379,12 +371,7 @@ impl Epochs {
 
     fn enter(&mut self, now: Instant, epoch: Epoch, next: Next) {
         let old = core::mem::replace(&mut self.current, epoch);
-        let keep = if planted(Mutant::PreviousKeyForEver) {
-            Duration::MAX
-        } else {
-            KEEP_PREVIOUS
-        };
-        self.previous = Some((old.opener, now.saturating_add(keep)));
+        self.previous = Some((old.opener, now.saturating_add(KEEP_PREVIOUS)));
         self.next = next;
         self.number = self.number.saturating_add(1);
         self.began = now;

@@ -8,7 +8,6 @@
 use super::Code;
 use crate::PacketBuf;
 use crate::aead::{Aead, NONCE_LEN, TAG_LEN};
-use crate::mutant::{Mutant, planted};
 
 /// Length of every control datagram in bytes. With its headers (40 and 8 bytes) it fits IPv6's minimum MTU of
 /// 1280.
@@ -57,7 +56,7 @@ pub(crate) fn seal_control<A: Aead>(
 ///
 /// [`FrameError`]; the bytes in `buf` are unspecified then.
 pub(crate) fn open_control<A: Aead>(aead: &A, code: Code, buf: &mut PacketBuf) -> Result<(), FrameError> {
-    if buf.len() != CONTROL_LEN && !planted(Mutant::ControlLengthUnchecked) {
+    if buf.len() != CONTROL_LEN {
         return Err(FrameError::WrongLength);
     }
     if buf.first() != Some(&code.byte()) {
@@ -91,15 +90,6 @@ pub(super) const fn session_nonce(index: u32, counter: u64) -> [u8; NONCE_LEN] {
     [i0, i1, i2, i3, c0, c1, c2, c3, c4, c5, c6, c7]
 }
 
-/// The associated data: the code.
-fn associated(code: &[u8; 1]) -> &[u8] {
-    if planted(Mutant::HeaderUnauthenticated) {
-        &[]
-    } else {
-        code
-    }
-}
-
 /// Makes `buf` at least `len` bytes long. New bytes are set to `filler`.
 pub(super) fn pad(buf: &mut PacketBuf, len: usize, filler: u8) {
     let before = buf.len();
@@ -127,7 +117,7 @@ pub(super) fn seal_framed<A: Aead>(aead: &A, code: Code, nonce: [u8; NONCE_LEN],
     let Some((body, tag_place)) = rest.split_last_chunk_mut::<TAG_LEN>() else {
         return false;
     };
-    let Ok(tag) = aead.seal(&nonce, associated(&[code.byte()]), body) else {
+    let Ok(tag) = aead.seal(&nonce, &[code.byte()], body) else {
         return false;
     };
     let [first, rest @ ..] = header;
@@ -153,7 +143,7 @@ pub(super) fn open_framed<A: Aead>(aead: &A, code: Code, datagram: &mut [u8]) ->
     let (header, rest) = datagram.split_first_chunk_mut::<HEADER_LEN>()?;
     let [_, nonce @ ..] = *header;
     let (body, tag) = rest.split_last_chunk_mut::<TAG_LEN>()?;
-    aead.open(&nonce, associated(&[code.byte()]), body, tag).ok()?;
+    aead.open(&nonce, &[code.byte()], body, tag).ok()?;
     Some(body.len())
 }
 

@@ -13,7 +13,6 @@ use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::aead::KEY_LEN;
-use crate::mutant::{Mutant, planted};
 
 /// Output length of SHA-512 and therefore of HKDF-Extract, in bytes.
 const HASH_LEN: usize = 64;
@@ -55,11 +54,6 @@ pub(crate) struct Chain(Zeroizing<[u8; HASH_LEN]>);
 impl Chain {
     /// `chain_0`, from the `mix` of the pre-shared key and the session key of OPAQUE.
     pub(crate) fn first(mix: &[u8; HASH_LEN], session_key: &[u8; HASH_LEN]) -> Self {
-        let mix = if planted(Mutant::MixUnused) {
-            &[0; HASH_LEN]
-        } else {
-            mix
-        };
         Self(extract(mix, &[session_key]))
     }
 
@@ -68,17 +62,7 @@ impl Chain {
         let e = e.to_be_bytes();
         let keys = EpochKeys {
             up: expand(&self.0, &[b"up", &e]),
-            down: expand(
-                &self.0,
-                &[
-                    if planted(Mutant::OneSessionKey) {
-                        b"up"
-                    } else {
-                        b"down"
-                    },
-                    &e,
-                ],
-            ),
+            down: expand(&self.0, &[b"down", &e]),
         };
         (keys, Next(expand(&self.0, &[b"next", &e])))
     }
@@ -111,22 +95,7 @@ pub(crate) struct Next(Zeroizing<[u8; HASH_LEN]>);
 impl Next {
     /// `chain_{e+1}`. Takes `&self`, because a rekey may be answered and then be replaced by another.
     pub(crate) fn chain(&self, dh: &[u8; X25519_LEN], transcript: &[u8; HASH_LEN]) -> Chain {
-        let salt = if planted(Mutant::ChainBroken) {
-            &[0; HASH_LEN]
-        } else {
-            &*self.0
-        };
-        let transcript = if planted(Mutant::TranscriptUnused) {
-            &[0; HASH_LEN]
-        } else {
-            transcript
-        };
-        let dh = if planted(Mutant::SecretUnused) {
-            &[0; X25519_LEN]
-        } else {
-            dh
-        };
-        Chain(extract(salt, &[dh, transcript]))
+        Chain(extract(&*self.0, &[dh, transcript]))
     }
 }
 
@@ -167,7 +136,7 @@ impl Ephemeral {
     pub(crate) fn agree(&self, theirs: &[u8; X25519_LEN]) -> Option<Zeroizing<[u8; X25519_LEN]>> {
         let shared = Zeroizing::new(x25519(self.0, *theirs));
         let is_zero: bool = shared.ct_eq(&[0; X25519_LEN]).into();
-        (!is_zero || planted(Mutant::SmallOrderTaken)).then_some(shared)
+        (!is_zero).then_some(shared)
     }
 }
 

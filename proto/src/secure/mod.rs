@@ -14,8 +14,6 @@
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 
-use crate::mutant::{Mutant, planted};
-
 mod client;
 mod control;
 mod cookie;
@@ -98,9 +96,6 @@ mod stream {
 fn generator(seed: &[u8; 32], stream: u64) -> ChaCha20Rng {
     let mut rng = ChaCha20Rng::from_seed(*seed);
     rng.set_stream(stream);
-    if planted(Mutant::SeedKept) {
-        return rng;
-    }
     seed_from(&mut rng)
 }
 

@@ -22,7 +22,6 @@ use zeroize::Zeroizing;
 use self::exchange::{KE1_LEN, KE2_LEN, KE3_LEN, REG1_LEN, REG2_LEN, Refused};
 use self::stretch::Stretch;
 use super::{Login, MAX_LOGIN_LEN, Suite};
-use crate::mutant::{Mutant, planted};
 
 mod exchange;
 mod stretch;
@@ -140,13 +139,7 @@ pub fn register(
 pub(crate) fn context(suite: Suite, client_index: u32, server_index: u32) -> [u8; CONTEXT_LEN] {
     let [c0, c1, c2, c3] = client_index.to_be_bytes();
     let [s0, s1, s2, s3] = server_index.to_be_bytes();
-    let mut tail = [suite.byte(), c0, c1, c2, c3, s0, s1, s2, s3];
-    if planted(Mutant::ContextWithoutIndices) {
-        tail = [suite.byte(), 0, 0, 0, 0, 0, 0, 0, 0];
-    }
-    if planted(Mutant::ContextWithoutSuite) {
-        tail = [0, c0, c1, c2, c3, s0, s1, s2, s3];
-    }
+    let tail = [suite.byte(), c0, c1, c2, c3, s0, s1, s2, s3];
     let mut context = [0; CONTEXT_LEN];
     for (to, from) in context.iter_mut().zip(PROTOCOL.iter().chain(&tail)) {
         *to = *from;

@@ -17,7 +17,6 @@ use super::sealer::Limits;
 use super::window::{Accepted, Window};
 use crate::PacketBuf;
 use crate::aead::{Aead, Cipher, DefaultAead, KEY_LEN};
-use crate::mutant::{Mutant, planted};
 
 /// Number of datagrams that may fail to open before the key is given up. Each failure is a forgery attempt
 /// (RFC 9001, section 6.6, has the same limit for the same cipher).
@@ -109,20 +108,19 @@ impl<A: Aead> Opener<A> {
         if index != self.index {
             return Err(OpenError::WrongIndex);
         }
-        if self.failed.load(Ordering::Relaxed) >= MAX_FAILED_OPENS && !planted(Mutant::FailedOpensUnlimited) {
+        if self.failed.load(Ordering::Relaxed) >= MAX_FAILED_OPENS {
             return Err(OpenError::Exhausted);
         }
         if !self.window.lock().check(counter) {
             return Err(OpenError::Replayed);
         }
-        let early = planted(Mutant::WindowBeforeAuthentication).then(|| self.window.lock().accept(counter));
         let Some(padded_len) = open_framed(&self.aead, Code::Session, datagram) else {
             // At the limit nothing is opened any more, so the number cannot wrap.
             self.failed.fetch_add(1, Ordering::Relaxed);
             return Err(OpenError::AuthenticationFailed);
         };
         // Another thread may have opened a copy in the meantime. So only this second check decides.
-        let newest = match early.unwrap_or_else(|| self.window.lock().accept(counter)) {
+        let newest = match self.window.lock().accept(counter) {
             Accepted::Newest => true,
             Accepted::Late => false,
             Accepted::Refused => return Err(OpenError::Replayed),

@@ -10,7 +10,6 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::keys;
 use crate::aead::KEY_LEN;
-use crate::mutant::{Mutant, planted};
 
 /// The key from the article on which this protocol is based. It is public:
 /// `KGiEbfJODclOCzUVfWXBO7Y/ohnEVxf7+RnwaAA1/78=`.
@@ -34,7 +33,7 @@ impl Psk {
         if key.0.ct_eq(&[0; KEY_LEN]).into() {
             return Err(PskError::AllZero);
         }
-        if bool::from(key.0.ct_eq(&PUBLISHED)) && !planted(Mutant::PublishedKeyTaken) {
+        if key.0.ct_eq(&PUBLISHED).into() {
             return Err(PskError::Published);
         }
         Ok(key)
@@ -67,14 +66,7 @@ impl Psk {
         let prk = keys::extract(b"sandhog/2", &[&self.0]);
         PskKeys {
             up: keys::expand(&prk, &[b"ctl up"]),
-            down: keys::expand(
-                &prk,
-                if planted(Mutant::OneControlKey) {
-                    &[b"ctl up"]
-                } else {
-                    &[b"ctl down"]
-                },
-            ),
+            down: keys::expand(&prk, &[b"ctl down"]),
             mix: keys::expand(&prk, &[b"mix"]),
         }
     }

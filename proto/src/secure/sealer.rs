@@ -10,7 +10,6 @@ use super::Code;
 use super::frame::{HEADER_LEN, OVERHEAD, pad, seal, seal_framed, session_nonce};
 use crate::PacketBuf;
 use crate::aead::{Aead, Cipher, DefaultAead, KEY_LEN};
-use crate::mutant::{Mutant, planted};
 
 /// Number of messages under one ChaCha20-Poly1305 key after which a rekey is requested.
 pub const REKEY_AFTER_MESSAGES: u64 = 1 << 60;
@@ -186,14 +185,7 @@ impl<A: Aead> Sealer<A> {
     /// threads see its changes in the same order.
     fn take_counter(&self) -> Result<u64, SealError> {
         let step = |counter: u64| {
-            (counter < Limits::of(self.cipher).reject_after || planted(Mutant::SealWithoutLimit)).then(|| {
-                let mask = if planted(Mutant::CounterWraps) {
-                    0xff
-                } else {
-                    u64::MAX
-                };
-                counter.saturating_add(1) & mask
-            })
+            (counter < Limits::of(self.cipher).reject_after).then_some(counter.saturating_add(1))
         };
         self.next
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, step)
@@ -203,9 +195,8 @@ impl<A: Aead> Sealer<A> {
 
 /// Length of a packet with padding. `None` if the packet is longer than the MTU.
 fn padded(len: usize, mtu: usize) -> Option<usize> {
-    let padding = if planted(Mutant::PaddingOff) { 1 } else { PADDING };
     (len <= mtu).then(|| {
-        len.checked_next_multiple_of(padding)
+        len.checked_next_multiple_of(PADDING)
             .map_or(mtu, |len| len.min(mtu))
     })
 }

@@ -20,7 +20,6 @@ use super::signs::{SessionInfo, Signs};
 use crate::aead::Cipher;
 use crate::attempt::{MAX_JITTER, jitter};
 use crate::ip::IpAddresses;
-use crate::mutant::{Mutant, planted};
 use crate::queues::Queues;
 use crate::{DropReason, EventKind, Instant, PacketBuf, Reason};
 
@@ -237,12 +236,7 @@ impl Session {
     }
 
     fn send_json(&mut self, now: Instant, kind: &'static str, json: &[u8], tag: u64, queues: &mut Queues) {
-        let padding = if planted(Mutant::MessagePaddingOff) {
-            1
-        } else {
-            MESSAGE_PADDING
-        };
-        let padded = json.len().next_multiple_of(padding);
+        let padded = json.len().next_multiple_of(MESSAGE_PADDING);
         self.send_padded(now, kind, (json, padded), tag, queues);
     }
 
@@ -304,12 +298,6 @@ impl Session {
         new_index: &mut dyn FnMut() -> u32,
         queues: &mut Queues,
     ) -> Result<Input, DropReason> {
-        if planted(Mutant::RoamBeforeAuthentication) {
-            self.remote = remote;
-        }
-        if planted(Mutant::AliveByForgery) {
-            self.signs.heard(now);
-        }
         let opened = self.epochs.open(now, buf);
         self.note_keys(queues);
         let (opened, seen) = opened?;
@@ -351,7 +339,7 @@ impl Session {
     /// Records an authentic, new datagram: the peer is alive and its address is the source.
     fn on_authentic(&mut self, now: Instant, remote: SocketAddr, seen: Seen, tag: u64, queues: &mut Queues) {
         self.signs.heard(now);
-        if (seen.newest || planted(Mutant::RoamByLatePacket)) && remote != self.remote {
+        if seen.newest && remote != self.remote {
             let from = core::mem::replace(&mut self.remote, remote);
             queues.network_event(tag, EventKind::Roamed { from, to: remote });
             self.path = None;
@@ -434,9 +422,6 @@ impl Session {
                 let answer = self.epochs.answer(&asked, json, ours, &mut self.rng)?;
                 forget(&mut self.rng);
                 self.send_json(now, "rekeyed", &answer, tag, queues);
-                if planted(Mutant::ServerSwitchesEarly) {
-                    self.epochs.switch(now);
-                }
             }
             (Message::Rekeyed(new), Role::Client) => {
                 self.epochs.answered(now, &new, json)?;
@@ -527,13 +512,8 @@ impl Session {
     }
 
     fn dead_at(&self) -> Option<Instant> {
-        let after = if planted(Mutant::NeverDead) {
-            Duration::MAX
-        } else {
-            DEAD_AFTER
-        };
         let since = self.signs.unanswered_since();
-        since.map(|since| since.saturating_add(after))
+        since.map(|since| since.saturating_add(DEAD_AFTER))
     }
 
     /// Time of the next probe of a silent peer.
@@ -549,16 +529,11 @@ impl Session {
     }
 
     fn schedule_rekey(&mut self, now: Instant) {
-        let most = if planted(Mutant::NeverRekey) {
-            Duration::MAX
-        } else {
-            self.rekey_after
-        };
         // The jitter is the same fraction of the interval as for `REKEY_AFTER`.
         let share = self.rekey_after.checked_div(12);
         let most_jitter = share.unwrap_or_default().min(REKEY_JITTER);
-        let after = most.saturating_sub(jitter(&mut self.rng, most_jitter));
-        self.next_rekey = now.saturating_add(after);
+        let early = jitter(&mut self.rng, most_jitter);
+        self.next_rekey = now.saturating_add(self.rekey_after.saturating_sub(early));
     }
 }
 

@@ -13,7 +13,6 @@ use core::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::message::trimmed;
-use crate::mutant::{Mutant, planted};
 
 /// Deepest nesting of objects and arrays. The top-level object is level 1.
 pub(crate) const MAX_DEPTH: usize = 4;
@@ -65,7 +64,7 @@ struct Nested {
 impl Nested {
     /// One level deeper, unless that is too deep.
     fn deeper<E: Error>(self) -> Result<Self, E> {
-        if self.depth < MAX_DEPTH || planted(Mutant::DepthUnlimited) {
+        if self.depth < MAX_DEPTH {
             Ok(Self {
                 depth: self.depth.saturating_add(1),
             })
@@ -125,7 +124,7 @@ impl<'de> Visitor<'de> for Nested {
         let inside = self.deeper()?;
         let mut keys = BTreeSet::new();
         while let Some(key) = map.next_key::<String>()? {
-            if !keys.insert(key) && !planted(Mutant::DuplicateKeysTaken) {
+            if !keys.insert(key) {
                 return Err(M::Error::custom("duplicate key"));
             }
             map.next_value_seed(inside)?;

@@ -4,7 +4,6 @@
 //! them.
 
 use super::sealer::REJECT_AFTER_MESSAGES;
-use crate::mutant::{Mutant, planted};
 
 /// Size of the window. If N is the newest counter, N − 8192 is accepted once and N − 8193 is never accepted.
 pub(crate) const WINDOW: u64 = 8192;
@@ -60,8 +59,8 @@ impl Window {
             None | Some(0) => true,
             // The newest counter is `next - 1`, so `counter` is `behind - 1` behind it.
             Some(behind) => {
-                let is_new = self.word(counter) & Self::bit(counter) == 0 || planted(Mutant::AcceptReplay);
-                behind <= WINDOW.saturating_add(if planted(Mutant::WindowTooWide) { 2 } else { 1 }) && is_new
+                let is_new = self.word(counter) & Self::bit(counter) == 0;
+                behind <= WINDOW.saturating_add(1) && is_new
             }
         }
     }

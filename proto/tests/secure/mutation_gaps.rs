@@ -1,4 +1,4 @@
-//! Promises that a planted bug once broke without any other test's noticing (`cargo xtask mutants`).
+//! Promises that one of the planted bugs once broke unnoticed by all other tests (`cargo xtask mutants`).
 
 use std::time::Duration;
 

@@ -8,7 +8,6 @@ use core::time::Duration;
 use rand_core::RngCore;
 
 use crate::attempt::{Attempt, Schedule};
-use crate::mutant::{Mutant, planted};
 use crate::secure::epochs::Indices;
 use crate::secure::opaque::ClientLogin;
 use crate::secure::session::Session;
@@ -85,7 +84,7 @@ impl Login {
 
     /// Whether no further answer is taken.
     pub(super) fn has_candidates_enough(&self) -> bool {
-        self.candidates.len() >= MAX_CANDIDATES && !planted(Mutant::CandidatesUnlimited)
+        self.candidates.len() >= MAX_CANDIDATES
     }
 
     /// Whether its time was up before `now`.

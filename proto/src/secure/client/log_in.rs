@@ -11,7 +11,6 @@ use super::retry::Retry;
 use super::{Client, fresh_index};
 use crate::attempt::Attempt;
 use crate::job;
-use crate::mutant::{Mutant, planted};
 use crate::secure::Code;
 use crate::secure::client::attempt::REPEAT;
 use crate::secure::epochs::{Indices, Role};
@@ -90,9 +89,7 @@ impl Client {
         let control = self.keys.open(Code::Down, &mut payload)?;
         let tag = payload.tag;
         match control {
-            Control::Cookie { to, .. } | Control::Ke2 { to, .. }
-                if to != login.index && !planted(Mutant::Ke2ForAnybody) =>
-            {
+            Control::Cookie { to, .. } | Control::Ke2 { to, .. } if to != login.index => {
                 Err(DropReason::UnknownIndex)
             }
             Control::Ke2 { index, ke2, .. } if !matches!(login.stage, Stage::Confirm(_)) => {
@@ -100,7 +97,7 @@ impl Client {
             }
             _ if !matches!(login.stage, Stage::Login) => Err(DropReason::Unexpected),
             Control::Cookie { cookie, .. } => {
-                let is_known = login.cookies.contains(&cookie) && !planted(Mutant::CookieTakenAgain);
+                let is_known = login.cookies.contains(&cookie);
                 if login.cookies.len() >= MAX_COOKIES || is_known {
                     return Err(DropReason::Unexpected);
                 }
@@ -118,13 +115,12 @@ impl Client {
         let Some(login) = &mut self.login else {
             return Err(DropReason::Unexpected);
         };
-        let is_tried = login.candidates.contains(&*candidate.1) && !planted(Mutant::CandidateTriedAgain);
+        let is_tried = login.candidates.contains(&*candidate.1);
         if login.has_candidates_enough() || is_tried {
             return Err(DropReason::Unexpected);
         }
         login.candidates.push(*candidate.1);
         match &mut login.stage {
-            Stage::Stretch { .. } if planted(Mutant::CandidateForgotten) => {}
             Stage::Stretch { waiting, .. } => *waiting = Some(candidate),
             _ => self.stretch(candidate),
         }
@@ -183,12 +179,7 @@ impl Client {
         let Some(login) = &mut self.login else { return };
         let stage = core::mem::replace(&mut login.stage, Stage::Login);
         login.timer = login.timer.restarted();
-        let grace = if planted(Mutant::RejectedAtOnce) {
-            Duration::ZERO
-        } else {
-            REJECTION_GRACE
-        };
-        let at = now.saturating_add(grace);
+        let at = now.saturating_add(REJECTION_GRACE);
         login.rejected_at.get_or_insert(at);
         if let Stage::Stretch {
             waiting: Some(waiting),

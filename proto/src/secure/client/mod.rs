@@ -31,7 +31,6 @@ use super::{Code, generator, stream};
 use crate::aead::Cipher;
 use crate::ip::{IpAddresses, is_own_datagram};
 use crate::job::{self, LoginFinished, Registered};
-use crate::mutant::{Mutant, planted};
 use crate::queues::Queues;
 use crate::{
     ApiMisuse, Batch, Command, Counters, Datagram, DropReason, Event, EventKind, Gauges, Instant, Job,
@@ -218,7 +217,7 @@ impl Client {
             return Ok(());
         };
         self.queues.note_change();
-        let was_short = now.saturating_duration_since(since) < DEAD_AFTER || planted(Mutant::SleepForgiven);
+        let was_short = now.saturating_duration_since(since) < DEAD_AFTER;
         match &mut self.session {
             Some(session) if was_short && self.login.is_none() => session.ping(now, 0, &mut self.queues),
             _ if self.is_starting => self.log_in(now),
@@ -398,7 +397,7 @@ impl Client {
     }
 
     fn take(&mut self, now: Instant, datagram: Datagram) -> Result<(), DropReason> {
-        if self.asleep_since.is_some() && !planted(Mutant::AsleepAwake) {
+        if self.asleep_since.is_some() {
             return Err(DropReason::NotConnected);
         }
         let Datagram { remote, payload, .. } = datagram;

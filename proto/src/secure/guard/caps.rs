@@ -6,7 +6,6 @@ use core::time::Duration;
 use super::SourcePrefix;
 use super::bucket::{Bucket, Limit};
 use crate::Instant;
-use crate::mutant::{Mutant, planted};
 
 /// Rate of answers to KE1: 500 per second, with a burst of 500.
 const KE1_LIMIT: Limit = Limit {
@@ -33,7 +32,7 @@ impl Ke1Rate {
 
     /// Counts one more answer. Returns false if the limit is reached.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
-        self.0.take(now, KE1_LIMIT) || planted(Mutant::Ke1Unlimited)
+        self.0.take(now, KE1_LIMIT)
     }
 }
 
@@ -61,7 +60,7 @@ impl HalfOpenCaps {
     pub(crate) fn enter(&mut self, source: SourcePrefix) -> bool {
         let from_source = self.by_source.get(&source).copied().unwrap_or_default();
         let is_full = self.total >= MAX_HALF_OPEN || from_source >= MAX_HALF_OPEN_PER_SOURCE;
-        if is_full && !planted(Mutant::HalfOpenUnlimited) {
+        if is_full {
             return false;
         }
         self.total = self.total.saturating_add(1);

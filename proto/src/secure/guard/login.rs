@@ -9,7 +9,6 @@ use sha2::{Digest, Sha512};
 use super::SourcePrefix;
 use super::bucket::{Bucket, Limit};
 use crate::Instant;
-use crate::mutant::{Mutant, planted};
 use crate::secure::Login;
 
 /// A burst of ten attempts, then one per minute.
@@ -93,7 +92,6 @@ impl LoginBuckets {
     pub(crate) fn debit(&mut self, now: Instant, login: &Login, source: SourcePrefix) -> Option<Debit> {
         if let Some(known) = self.find_known(login, source)
             && known.is_current(now)
-            && !planted(Mutant::KnownSourcesForgotten)
         {
             let is_taken = known.bucket.take(now, LIMIT);
             return is_taken.then(|| Debit(Place::Known(login.clone(), source)));

@@ -9,7 +9,6 @@ use super::Server;
 use super::half_open::{HALF_OPEN_FOR, HalfOpen, MAX_BAD_KE3};
 use super::registry::{Owner, SessionId};
 use super::sessions::{ANSWER_INTERVAL, Entry, State, Unconfirmed};
-use crate::mutant::{Mutant, planted};
 use crate::secure::epochs::{Indices, Role};
 use crate::secure::guard::{Debit, source_prefix};
 use crate::secure::keys::Chain;
@@ -28,9 +27,6 @@ impl Server {
     ) -> Result<(), DropReason> {
         let control = self.keys.open(Code::Up, &mut payload)?;
         let tag = payload.tag;
-        if planted(Mutant::SourceSpentByAnybody) && !self.sources.take(now, remote.ip()) {
-            return Err(DropReason::RateLimited);
-        }
         match control {
             Control::Login {
                 index,
@@ -40,7 +36,7 @@ impl Server {
             } => {
                 let is_proved =
                     cookie.is_some_and(|cookie| self.cookies.accepts(now, remote, index, &cookie));
-                if is_proved || planted(Mutant::NoCookieNeeded) {
+                if is_proved {
                     self.knocked(now, remote, (index, login, ke1), tag)
                 } else {
                     self.send_cookie(now, remote, index, tag);
@@ -77,37 +73,23 @@ impl Server {
         (client_index, login, ke1): (u32, Login, Box<[u8; 96]>),
         tag: u64,
     ) -> Result<(), DropReason> {
-        if let Some(known) = self.half_opens.of_client(remote, client_index)
-            && !planted(Mutant::Ke1AnsweredAnew)
-        {
+        if let Some(known) = self.half_opens.of_client(remote, client_index) {
             if known.ke1 != ke1 || known.login != login {
                 return Err(DropReason::Unexpected);
             }
             self.queues.send("ke2", remote, known.reply.clone().with_tag(tag));
             return Ok(());
         }
-        let is_spent = self.half_opens.is_spent(now, remote, client_index);
-        if is_spent && !planted(Mutant::SpentCookieTaken) && !planted(Mutant::Ke1AnsweredAnew) {
+        if self.half_opens.is_spent(now, remote, client_index) {
             return Err(DropReason::Replayed);
         }
-        if !self.sources.take(now, remote.ip()) && !planted(Mutant::SourcesUnlimited) {
+        if !self.sources.take(now, remote.ip()) {
             return Err(DropReason::RateLimited);
         }
         let debit = self.allow(now, remote, &login)?;
-        if planted(Mutant::DebitAtKe3) {
-            self.logins.unlock(&login);
-        }
-        if planted(Mutant::ReplacedBeforeProof)
-            && let Some(user) = self.users.get(&login).cloned()
-        {
-            self.make_room(now, &user, tag);
-        }
         let index = self.registry.fresh();
         let context = context(self.suite, client_index, index);
         let record = self.users.get(&login).map(|user| &user.record);
-        if self.is_refused_early(&login) {
-            return Err(DropReason::Unexpected);
-        }
         let Ok((state, ke2)) = respond(&self.setup, record, &login, &ke1, &context, &mut self.rng) else {
             // The attempt stays counted: no client of ours sends such a thing.
             self.caps.leave(source_prefix(remote.ip()));
@@ -139,14 +121,6 @@ impl Server {
         };
         self.half_opens.insert(now, half_open);
         Ok(())
-    }
-
-    /// Never, but for planted bugs: who has an account, and whether it may be used, shows to whoever knows the password.
-    fn is_refused_early(&self, login: &Login) -> bool {
-        match self.users.get(login) {
-            None => planted(Mutant::UnknownRefusedEarly),
-            Some(user) => user.disabled && planted(Mutant::DisabledRefusedEarly),
-        }
     }
 
     /// Whether there is room for one more login, of this source and of this name.
@@ -190,13 +164,12 @@ impl Server {
         }
         let half_open = self.half_opens.get_mut(to).ok_or(DropReason::UnknownIndex)?;
         // The address that showed the cookie: what follows is sent there, and counts as a place to log in from.
-        if half_open.source != remote && !planted(Mutant::Ke3FromAnywhere) {
+        if half_open.source != remote {
             return Err(DropReason::Unexpected);
         }
         let Some(session_key) = half_open.state.verify(ke3) else {
             half_open.bad_ke3 = half_open.bad_ke3.saturating_add(1);
             if half_open.bad_ke3 >= MAX_BAD_KE3
-                && !planted(Mutant::BadKe3Unlimited)
                 && let Some(half_open) = self.half_opens.remove(to)
             {
                 self.forget_half_open(&half_open);
@@ -212,9 +185,7 @@ impl Server {
             client_index,
             ..
         } = half_open;
-        if !planted(Mutant::NoRefund) {
-            self.logins.refund(debit);
-        }
+        self.logins.refund(debit);
         self.logins.succeeded(now, &login, source_prefix(remote.ip()));
         let indices = Indices {
             ours: to,
@@ -268,10 +239,8 @@ impl Server {
         let seconds = now.as_nanos() / 1_000_000_000;
         let today = self.unix_origin.map(|origin| origin.saturating_add(seconds));
         match (user.expires, today) {
-            _ if user.disabled && !planted(Mutant::DisabledLetIn) => Err(Refusal::Disabled),
-            (Some(expires), Some(today)) if today >= expires && !planted(Mutant::ExpiredLetIn) => {
-                Err(Refusal::Expired)
-            }
+            _ if user.disabled => Err(Refusal::Disabled),
+            (Some(expires), Some(today)) if today >= expires => Err(Refusal::Expired),
             _ => Ok(user.clone()),
         }
     }
@@ -287,11 +256,6 @@ impl Server {
         };
         let sessions: Vec<SessionId> = self.sessions.of_user(&user.login);
         let surplus = sessions.len().saturating_add(1).saturating_sub(most);
-        let surplus = if planted(Mutant::MaxSessionsIgnored) {
-            0
-        } else {
-            surplus
-        };
         for id in sessions.into_iter().take(surplus) {
             self.end_with_bye(now, id, BYE_REPLACED, tag);
         }
@@ -339,9 +303,7 @@ impl Server {
             return Err(DropReason::Unexpected);
         };
         let is_soon = now < unconfirmed.answered_at.saturating_add(ANSWER_INTERVAL);
-        if (is_soon && !planted(Mutant::SettingsUnlimited))
-            || (unconfirmed.ke3 != *ke3 && !planted(Mutant::AnyKe3AnsweredAgain))
-        {
+        if is_soon || unconfirmed.ke3 != *ke3 {
             return Err(DropReason::Unexpected);
         }
         unconfirmed.answered_at = now;

@@ -6,7 +6,6 @@ use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use crate::mutant::{Mutant, planted};
 use crate::secure::Login;
 use crate::secure::guard::Debit;
 use crate::secure::opaque::ServerLogin;
@@ -91,12 +90,7 @@ impl HalfOpens {
         self.answered.insert(client);
         self.spent.push_back((now.saturating_add(COOKIE_FOR), client));
         self.by_index.insert(index, half_open);
-        let keep = if planted(Mutant::HalfOpenForEver) {
-            Duration::MAX
-        } else {
-            HALF_OPEN_FOR
-        };
-        self.ends.push_back((now.saturating_add(keep), index));
+        self.ends.push_back((now.saturating_add(HALF_OPEN_FOR), index));
     }
 
     pub(super) fn remove(&mut self, index: u32) -> Option<HalfOpen> {

@@ -37,7 +37,6 @@ use super::{Code, Login, ServerSetup, Suite, UserStore, generator, stream};
 use crate::aead::Cipher;
 use crate::ip::IpAddresses;
 use crate::job::{self, UsersSaved};
-use crate::mutant::{Mutant, planted};
 use crate::queues::Queues;
 use crate::{
     ApiMisuse, Batch, Command, Counters, Datagram, DropReason, Event, EventKind, Gauges, Instant, Job,
@@ -199,9 +198,7 @@ impl Server {
             return Ok(());
         };
         match self.sessions.at_address(addresses.destination) {
-            Some((_, entry))
-                if matches!(entry.state, State::Live) || planted(Mutant::DataBeforeConfirmation) =>
-            {
+            Some((_, entry)) if matches!(entry.state, State::Live) => {
                 entry.session.send_packet(now, packet, &mut self.queues);
             }
             Some(_) => self.queues.drop(DropReason::NotConnected, packet.tag),
@@ -306,9 +303,6 @@ impl Server {
         let indices = entry.session.open_indices();
         if before != indices {
             self.registry.replace(id, &before, &indices);
-        }
-        if planted(Mutant::ByeUnauthenticated) && input.is_err() {
-            self.end(id, "bye", 0);
         }
         self.take_input(now, id, input?, payload)
     }

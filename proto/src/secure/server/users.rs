@@ -9,7 +9,6 @@ use super::config::{ConfigError, Pools};
 use super::registry::SessionId;
 use super::sessions::Entry;
 use crate::Instant;
-use crate::mutant::{Mutant, planted};
 use crate::secure::{BYE_READDRESSED, BYE_REMOVED, Suite, User, UserStore};
 
 impl Server {
@@ -52,9 +51,7 @@ impl Server {
         }
         // What those sessions had is free by now, so that it can be kept for its owner.
         for pool in [&mut self.pools.v4, &mut self.pools.v6].into_iter().flatten() {
-            if !planted(Mutant::ReservationsKept) {
-                pool.reserve(users.fixed_addresses());
-            }
+            pool.reserve(users.fixed_addresses());
         }
         self.users = users;
         if let Some(saving) = &mut self.saving {

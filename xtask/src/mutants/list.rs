@@ -1,0 +1,203 @@
+//! List of the planted bugs: the files `xtask/mutants/*.diff`, whose format is in the README beside them.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::shell;
+
+/// A bug that can be planted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Bug {
+    /// Name on the command line, in kebab case.
+    pub(super) name: String,
+    /// Consequence of the bug, in one sentence.
+    pub(super) meaning: String,
+    /// List file and line of the entry, for error messages.
+    pub(super) entry: String,
+    /// Changes to the sources.
+    pub(super) places: Vec<Place>,
+}
+
+/// One change to a source file. The lines are without indentation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Path from the root of the workspace.
+    pub(super) file: String,
+    /// Consecutive lines of the correct source.
+    pub(super) correct: Vec<String>,
+    /// Lines in their place in the faulty source.
+    pub(super) faulty: Vec<String>,
+}
+
+/// Returns all bugs, sorted by list file.
+///
+/// # Errors
+/// A list file cannot be read or has a syntax error, or two bugs have one name.
+pub(super) fn read() -> Result<Vec<Bug>> {
+    let folder = shell::root().join("xtask/mutants");
+    let entries = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let mut paths = Vec::new();
+    for entry in entries {
+        paths.push(entry?.path());
+    }
+    paths.sort();
+    let mut bugs = Vec::new();
+    for path in paths
+        .iter()
+        .filter(|path| path.extension().is_some_and(|extension| extension == "diff"))
+    {
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        bugs.extend(parse(&display_name(path), &text)?);
+    }
+    let mut names = BTreeSet::new();
+    for bug in &bugs {
+        ensure!(
+            names.insert(&bug.name),
+            "{}: bug `{}` exists already",
+            bug.entry,
+            bug.name
+        );
+    }
+    Ok(bugs)
+}
+
+fn display_name(path: &Path) -> String {
+    let path = path.strip_prefix(shell::root()).unwrap_or(path);
+    path.display().to_string()
+}
+
+/// Parses the list file `name`.
+fn parse(name: &str, text: &str) -> Result<Vec<Bug>> {
+    let mut bugs: Vec<Bug> = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        let at = format!("{name}:{}", number + 1);
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        if let Some(name) = line.strip_prefix("bug ") {
+            bugs.push(Bug {
+                name: name.to_owned(),
+                meaning: String::new(),
+                entry: at,
+                places: Vec::new(),
+            });
+            continue;
+        }
+        let bug = bugs
+            .last_mut()
+            .with_context(|| format!("{at}: a line before the first `bug NAME`"))?;
+        if let Some(file) = line.strip_prefix("file ") {
+            bug.places.push(Place {
+                file: file.to_owned(),
+                correct: Vec::new(),
+                faulty: Vec::new(),
+            });
+        } else if let Some(place) = bug.places.last_mut() {
+            place.push(line).with_context(|| at)?;
+        } else {
+            ensure!(
+                bug.meaning.is_empty(),
+                "{at}: expected `file PATH`, found `{line}`"
+            );
+            bug.meaning = line.to_owned();
+        }
+    }
+    for bug in &bugs {
+        bug.check().with_context(|| bug.entry.clone())?;
+    }
+    Ok(bugs)
+}
+
+impl Place {
+    fn push(&mut self, line: &str) -> Result<()> {
+        let (mark, code) = line.split_at_checked(1).unwrap_or_default();
+        let code = code.trim().to_owned();
+        match mark {
+            "-" => self.correct.push(code),
+            "+" => self.faulty.push(code),
+            " " => {
+                self.correct.push(code.clone());
+                self.faulty.push(code);
+            }
+            _ => bail!("expected a line that starts with `-`, `+` or a blank, found `{line}`"),
+        }
+        Ok(())
+    }
+}
+
+impl Bug {
+    fn check(&self) -> Result<()> {
+        let Self { name, places, .. } = self;
+        let is_kebab = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        ensure!(
+            name.bytes().all(is_kebab),
+            "bug `{name}`: the name is not in kebab case"
+        );
+        ensure!(!self.meaning.is_empty(), "bug `{name}` has no meaning");
+        ensure!(!places.is_empty(), "bug `{name}` changes no file");
+        for place in places {
+            ensure!(
+                !place.correct.is_empty(),
+                "bug `{name}`: {} has no correct line",
+                place.file
+            );
+            ensure!(
+                place.correct != place.faulty,
+                "bug `{name}`: {} stays as it is",
+                place.file
+            );
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ENTRY: &str =
+        "# A comment.\n\nbug a-bug\nPackets are lost.\nfile a/src/lib.rs\n- one();\n+ two();\n  three();\n";
+
+    #[test]
+    fn an_entry_has_correct_and_faulty_lines() {
+        let bugs = parse("a.diff", ENTRY).unwrap();
+        let [bug] = bugs.as_slice() else {
+            panic!("{bugs:?}")
+        };
+        assert_eq!(
+            (&*bug.name, &*bug.meaning, &*bug.entry),
+            ("a-bug", "Packets are lost.", "a.diff:3")
+        );
+        assert_eq!(bug.places[0].correct, ["one();", "three();"]);
+        assert_eq!(bug.places[0].faulty, ["two();", "three();"]);
+    }
+
+    #[test]
+    fn a_syntax_error_names_the_line() {
+        for (entry, expected) in [
+            ("- one();", "a.diff:1: a line before the first"),
+            (
+                "bug a\nMeaning.\nfile f\n* one();",
+                "a.diff:4: expected a line that starts with",
+            ),
+            ("bug a\nMeaning.\nMore.", "a.diff:3: expected `file PATH`"),
+            ("bug a\nMeaning.", "a.diff:1: bug `a` changes no file"),
+            (
+                "bug a\nMeaning.\nfile f\n+ one();",
+                "a.diff:1: bug `a`: f has no correct line",
+            ),
+            (
+                "bug a\nMeaning.\nfile f\n- one();\n+ one();",
+                "a.diff:1: bug `a`: f stays as it is",
+            ),
+            (
+                "bug A_b\nMeaning.",
+                "a.diff:1: bug `A_b`: the name is not in kebab case",
+            ),
+        ] {
+            let error = format!("{:#}", parse("a.diff", entry).unwrap_err());
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+}
