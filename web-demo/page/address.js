@@ -1,22 +1,22 @@
 // @ts-check
-// What of the page's state the address carries: scenario, seed and moment, so that a link shares them.
+// The page's address: scenario, seed and time, so that a link shares them.
 
 /** @typedef {{scenario: string | null, seed: string | null, t: number | null}} Shared `t` in nanoseconds */
 
 /** @returns {Shared} */
 export function read() {
-  const given = new URLSearchParams(location.search);
-  const t = given.get('t');
+  const parameters = new URLSearchParams(location.search);
+  const t = parameters.get('t');
   return {
-    scenario: given.get('scenario'),
-    seed: given.get('seed'),
+    scenario: parameters.get('scenario'),
+    seed: parameters.get('seed'),
     t: t !== null && /^\d{1,16}$/.test(t) ? Number(t) : null,
   };
 }
 
 /**
  * @param {Shared} shared
- * @param {boolean} [visit] whether going back in the browser should return to what was before
+ * @param {boolean} [visit] true to add an entry to the browser's history
  */
 export function write({ scenario, seed, t }, visit = false) {
   const wanted = new URLSearchParams();

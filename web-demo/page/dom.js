@@ -1,8 +1,8 @@
 // @ts-check
-// The two things every panel does with the document.
+// Helpers for document elements.
 
 /**
- * The element with this id. The page's own HTML has it, so that its absence is a mistake worth an error.
+ * Returns the element with this id. A missing element is a mistake in the page's HTML, so it throws.
  * @template {Element} [T=HTMLElement]
  * @param {string} id
  * @returns {T}
@@ -14,7 +14,7 @@ export function byId(id) {
 }
 
 /**
- * A new element. Text goes in as text, never as markup: scenario names and the words of the run are data.
+ * Creates an element. Text is inserted as text and never as markup, because scenario names and texts of a run are data.
  * @template {keyof HTMLElementTagNameMap} K
  * @param {K} tag
  * @param {{class?: string, text?: string, title?: string, onclick?: () => void}} [options]

@@ -1,5 +1,5 @@
 // @ts-check
-// The dialog in which a scenario can be changed before it is run.
+// The dialog for changing a scenario and running the changed version.
 
 import { byId } from './dom.js';
 
@@ -8,16 +8,16 @@ export class Editor {
   #source = /** @type {HTMLTextAreaElement} */ (byId('source'));
   #error = byId('editor-error');
 
-  /** @param {(source: string) => Promise<string | null>} run answers what is wrong with the source, or null */
+  /** @param {(source: string) => Promise<string | null>} run returns the error in the source, or null */
   constructor(run) {
     const button = /** @type {HTMLButtonElement} */ (byId('editor-run'));
     button.addEventListener('click', async () => {
       button.disabled = true;
-      const wrong = await run(this.#source.value);
+      const error = await run(this.#source.value);
       button.disabled = false;
-      this.#error.textContent = wrong ?? '';
-      this.#error.hidden = wrong === null;
-      if (wrong === null) this.#dialog.close();
+      this.#error.textContent = error ?? '';
+      this.#error.hidden = error === null;
+      if (error === null) this.#dialog.close();
     });
   }
 

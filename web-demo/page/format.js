@@ -1,8 +1,8 @@
 // @ts-check
-// Numbers as a person reads them.
+// Number formats for people.
 
 /**
- * A virtual time in seconds, to the millisecond, or finer where it does not fall on one.
+ * A virtual time in seconds, with milliseconds, or with microseconds if it is not a whole number of milliseconds.
  * @param {number} ns nanoseconds since the start of the run
  */
 export function time(ns) {
@@ -11,7 +11,7 @@ export function time(ns) {
 }
 
 /**
- * A virtual time to the millisecond, whatever it is: for a clock that runs.
+ * A virtual time in seconds, always with milliseconds. A running clock uses it.
  * @param {number} ns
  */
 export function clock(ns) {
@@ -19,7 +19,7 @@ export function clock(ns) {
 }
 
 /**
- * A span of time with the unit that suits it.
+ * A duration in s, ms or µs.
  * @param {number} ns
  */
 export function span(ns) {

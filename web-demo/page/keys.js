@@ -1,5 +1,5 @@
 // @ts-check
-// The keyboard: space plays and pauses, arrows step, with shift along the story, Home and End go to the ends.
+// Keyboard control: Space plays and pauses, the arrows step (with Shift along the story), Home and End go to the ends.
 
 /**
  * @param {{toggle: () => void, step: (by: number) => void, stepStory: (by: number) => void, toStart: () => void, toEnd: () => void}} actions
@@ -16,18 +16,18 @@ export function listenToKeys({ toggle, step, stepStory, toStart, toEnd }) {
   document.addEventListener('keydown', (event) => {
     const action = keys[event.key];
     if (!action || event.ctrlKey || event.altKey || event.metaKey || event.defaultPrevented) return;
-    if (isTaken(/** @type {Element} */ (event.target), event.key)) return;
+    if (isUsedBy(/** @type {Element} */ (event.target), event.key)) return;
     event.preventDefault();
     action(event.shiftKey);
   });
 }
 
 /**
- * Whether what has the focus needs the key itself.
+ * Returns true if the focused element uses the key itself.
  * @param {Element} target
  * @param {string} key
  */
-function isTaken(target, key) {
+function isUsedBy(target, key) {
   if (target.closest('dialog, textarea, select')) return true;
   if (target instanceof HTMLInputElement) return target.type !== 'range' && !(target.type === 'checkbox' && key !== ' ');
   return key === ' ' && target.closest('button, a') !== null;

@@ -1,35 +1,35 @@
 // @ts-check
-// The page's side of the worker: questions as promises.
+// The client of the worker: calls that return promises.
 
 /**
  * @typedef {{name: string, title: string, about: string, source: string}} Scenario
- * @typedef {{resolve: (answer: string) => void, reject: (error: Error) => void}} Waiting
+ * @typedef {{resolve: (result: string) => void, reject: (error: Error) => void}} Pending
  */
 
-/** A question was dropped because a newer one replaced it. */
+/** The error of a call that a newer call has replaced. */
 export class Superseded extends Error {}
 
 export class Laboratory {
   /** @type {Worker | null} */
   #worker = null;
-  /** @type {Map<number, Waiting>} */
-  #waiting = new Map();
-  #asked = 0;
+  /** @type {Map<number, Pending>} */
+  #pending = new Map();
+  #calls = 0;
 
   /** @returns {Promise<Scenario[]>} the built-in scenarios */
   async scenarios() {
-    return JSON.parse(await this.#ask('scenarios'));
+    return JSON.parse(await this.#call('scenarios'));
   }
 
   /**
-   * Runs a built-in scenario. An earlier run that has not finished is stopped.
+   * Runs a built-in scenario. An unfinished earlier run is stopped.
    * @param {string} name
    * @param {string} seed
    * @returns {Promise<import('./model.js').Page>}
    */
   async run(name, seed) {
     this.#stopBusy();
-    return JSON.parse(await this.#ask('run', name, seed));
+    return JSON.parse(await this.#call('run', name, seed));
   }
 
   /**
@@ -40,57 +40,57 @@ export class Laboratory {
    */
   async runSource(source, seed) {
     this.#stopBusy();
-    return JSON.parse(await this.#ask('run_source', source, seed));
+    return JSON.parse(await this.#call('run_source', source, seed));
   }
 
   /**
-   * The digest of a run, without the rest.
+   * The digest of a run.
    * @param {string} name
    * @param {string} seed
    */
   digest(name, seed) {
-    return this.#ask('digest', name, seed);
+    return this.#call('digest', name, seed);
   }
 
   /**
-   * @param {string} question
-   * @param {string[]} given
+   * @param {string} method
+   * @param {string[]} args
    * @returns {Promise<string>}
    */
-  #ask(question, ...given) {
+  #call(method, ...args) {
     const worker = (this.#worker ??= this.#start());
-    const id = ++this.#asked;
+    const id = ++this.#calls;
     return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject });
-      worker.postMessage({ id, question, given });
+      this.#pending.set(id, { resolve, reject });
+      worker.postMessage({ id, method, args });
     });
   }
 
   #start() {
     const worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module' });
     worker.addEventListener('message', ({ data }) => {
-      const waiting = this.#waiting.get(data.id);
-      this.#waiting.delete(data.id);
-      if (data.error === undefined) waiting?.resolve(data.answer);
-      else waiting?.reject(new Error(data.error));
-      if (data.broken) this.#stop(new Error(data.error));
+      const call = this.#pending.get(data.id);
+      this.#pending.delete(data.id);
+      if (data.error === undefined) call?.resolve(data.result);
+      else call?.reject(new Error(data.error));
+      if (data.fatal) this.#stop(new Error(data.error));
     });
     worker.addEventListener('error', (event) => {
-      this.#stop(new Error(event.message || 'the laboratory could not be loaded'));
+      this.#stop(new Error(event.message || 'cannot load the simulator'));
     });
     return worker;
   }
 
   #stopBusy() {
-    if (this.#waiting.size > 0) this.#stop(new Superseded('a newer run was asked for'));
+    if (this.#pending.size > 0) this.#stop(new Superseded('a newer run was started'));
   }
 
-  /** @param {Error} reason what those who still wait are told */
+  /** @param {Error} reason the error of all pending calls */
   #stop(reason) {
     this.#worker?.terminate();
     this.#worker = null;
-    const waiting = [...this.#waiting.values()];
-    this.#waiting.clear();
-    for (const { reject } of waiting) reject(reason);
+    const pending = [...this.#pending.values()];
+    this.#pending.clear();
+    for (const { reject } of pending) reject(reason);
   }
 }

@@ -1,25 +1,24 @@
 // @ts-check
-// The lower part of the picture: a sequence diagram in which time runs downwards past the line that marks now. What is above
-// the line has happened; what is below it, faint, is still to come.
+// The sequence diagram below the hosts. Time runs downwards. Above the line "now" is the past; below it, faint, is the future.
 
 import { REASONS } from './describe.js';
 import { clock } from './format.js';
 
 /**
  * @typedef {import('./model.js').Model} Model
- * @typedef {import('./model.js').Mote} Mote
+ * @typedef {import('./model.js').Flight} Flight
  * @typedef {{context: CanvasRenderingContext2D, model: Model, layout: import('./stage.js').Layout,
  *   looks: ReturnType<typeof import('./palette.js').looksFor>, colours: ReturnType<typeof import('./palette.js').readColours>,
- *   selected: Mote | null, t: number, speed: number}} Scene
+ *   selected: Flight | null, t: number, speed: number}} Scene
  */
 
-/** How many wall seconds of playing the diagram shows from top to bottom. */
+/** Height of the diagram in seconds of real time while it plays. */
 const SECONDS_SHOWN = 4.5;
-/** Where the line of now stands, as a share of the diagram's height. */
+/** Position of the line "now", as a share of the diagram's height. */
 const NOW_AT = 0.7;
-/** More lines than this are thinned out. */
+/** Maximum number of lines. If there are more, only some are drawn. */
 const LINES_AT_ONCE = 400;
-/** Up to so many datagrams carry their name. */
+/** Maximum number of datagrams for which names are drawn. */
 const NAMED_AT_ONCE = 40;
 
 /** @param {Scene} scene */
@@ -88,72 +87,72 @@ function drawLifelines({ context, layout, colours }) {
  * @param {number} to
  */
 function drawLines(scene, yOf, from, to) {
-  const motes = scene.model.motesBetween(from, to);
-  const stride = Math.ceil(motes.length / LINES_AT_ONCE);
-  // Among many, each line gives way a little, so that their pattern shows and not one flat colour.
-  const strength = Math.min(1, Math.max(0.22, 60 / Math.min(motes.length, LINES_AT_ONCE)));
-  const roomy = motes.length <= NAMED_AT_ONCE && scene.layout.width > 480;
-  /** @type {Map<string, number>} the height of the last name at each host, so that names do not cover each other */
+  const flights = scene.model.flightsBetween(from, to);
+  const stride = Math.ceil(flights.length / LINES_AT_ONCE);
+  // Many lines are drawn fainter, so that their pattern is visible and not a single area of colour.
+  const strength = Math.min(1, Math.max(0.22, 60 / Math.min(flights.length, LINES_AT_ONCE)));
+  const roomy = flights.length <= NAMED_AT_ONCE && scene.layout.width > 480;
+  /** @type {Map<string, number>} y of the last name at each host, so that names do not overlap */
   const named = new Map();
-  motes.forEach((mote, i) => {
-    if (i % stride !== 0 && mote.lostAt === null && mote !== scene.selected) return;
-    drawLine(scene, mote, yOf, roomy, strength);
-    const y = yOf(mote.start);
-    if (!roomy || mote.duplicate || mote.start > scene.t || y - (named.get(mote.from) ?? -Infinity) < 13) return;
-    named.set(mote.from, y);
-    drawName(scene, mote, y);
+  flights.forEach((flight, i) => {
+    if (i % stride !== 0 && flight.lostAt === null && flight !== scene.selected) return;
+    drawLine(scene, flight, yOf, roomy, strength);
+    const y = yOf(flight.start);
+    if (!roomy || flight.duplicate || flight.start > scene.t || y - (named.get(flight.from) ?? -Infinity) < 13) return;
+    named.set(flight.from, y);
+    drawName(scene, flight, y);
   });
 }
 
 /**
  * @param {Scene} scene
- * @param {Mote} mote
+ * @param {Flight} flight
  * @param {(at: number) => number} yOf
- * @param {boolean} roomy whether there is room for words
- * @param {number} strength of the line, up to 1
+ * @param {boolean} roomy true if there is space for text
+ * @param {number} strength opacity of the line, up to 1
  */
-function drawLine({ context, layout, looks, colours, selected, t }, mote, yOf, roomy, strength) {
-  const x0 = layout.columns.get(mote.from) ?? 0;
-  const x1 = layout.columns.get(mote.to) ?? x0;
-  const y0 = yOf(mote.start);
-  const reach = mote.lostAt ?? 1;
+function drawLine({ context, layout, looks, colours, selected, t }, flight, yOf, roomy, strength) {
+  const x0 = layout.columns.get(flight.from) ?? 0;
+  const x1 = layout.columns.get(flight.to) ?? x0;
+  const y0 = yOf(flight.start);
+  const reach = flight.lostAt ?? 1;
   const x2 = x0 + (x1 - x0) * reach;
-  const y2 = yOf(mote.finish);
-  const past = Math.min(1, Math.max(0, (t - mote.start) / Math.max(1, mote.finish - mote.start)));
-  const colour = colours.kinds[looks.get(mote.kind)?.colour ?? 0];
+  const y2 = yOf(flight.finish);
+  const past = Math.min(1, Math.max(0, (t - flight.start) / Math.max(1, flight.finish - flight.start)));
+  const colour = colours.kinds[looks.get(flight.kind)?.colour ?? 0];
   const xNow = x0 + (x2 - x0) * past;
   const yNow = y0 + (y2 - y0) * past;
   context.strokeStyle = colour;
-  context.setLineDash(mote.corrupted ? [6, 4] : mote.duplicate ? [2, 4] : []);
-  context.lineWidth = mote === selected ? 3.5 : strength < 0.5 ? 1.25 : 1.75;
-  const weight = mote === selected ? 1 : strength;
-  if (t > mote.start) stroke(context, x0, y0, xNow, yNow, 0.9 * weight);
+  context.setLineDash(flight.corrupted ? [6, 4] : flight.duplicate ? [2, 4] : []);
+  context.lineWidth = flight === selected ? 3.5 : strength < 0.5 ? 1.25 : 1.75;
+  const weight = flight === selected ? 1 : strength;
+  if (t > flight.start) stroke(context, x0, y0, xNow, yNow, 0.9 * weight);
   if (past < 1) stroke(context, xNow, yNow, x2, y2, 0.18 * weight);
   context.setLineDash([]);
-  context.globalAlpha = mote.lostAt === null ? weight * (past < 1 ? 0.18 : 1) : past < 1 ? 0.18 : 1;
-  if (mote.lostAt === null) drawHead(context, x2, y2, x2 - x0, y2 - y0, colour);
+  context.globalAlpha = flight.lostAt === null ? weight * (past < 1 ? 0.18 : 1) : past < 1 ? 0.18 : 1;
+  if (flight.lostAt === null) drawHead(context, x2, y2, x2 - x0, y2 - y0, colour);
   else drawCross(context, x2, y2, colours.lost);
-  if (roomy && mote.lostAt !== null && t >= mote.finish) {
+  if (roomy && flight.lostAt !== null && t >= flight.finish) {
     context.fillStyle = colours.lost;
     context.font = '600 11px system-ui, sans-serif';
     context.textAlign = 'center';
-    context.fillText(REASONS[mote.reason] ?? mote.reason, x2, y2 + 18);
+    context.fillText(REASONS[flight.reason] ?? flight.reason, x2, y2 + 18);
   }
   context.globalAlpha = 1;
 }
 
 /**
  * @param {Scene} scene
- * @param {Mote} mote
+ * @param {Flight} flight
  * @param {number} y
  */
-function drawName({ context, layout, colours }, mote, y) {
-  const x = layout.columns.get(mote.from) ?? 0;
-  const ahead = (layout.columns.get(mote.to) ?? x) > x ? -1 : 1;
+function drawName({ context, layout, colours }, flight, y) {
+  const x = layout.columns.get(flight.from) ?? 0;
+  const ahead = (layout.columns.get(flight.to) ?? x) > x ? -1 : 1;
   context.font = '11px system-ui, sans-serif';
   context.textAlign = ahead > 0 ? 'left' : 'right';
   context.fillStyle = colours.soft;
-  context.fillText(`${mote.kind} ${mote.sent.nth ?? ''}`, x + ahead * 9, y + 4);
+  context.fillText(`${flight.kind} ${flight.sent.nth ?? ''}`, x + ahead * 9, y + 4);
 }
 
 /**

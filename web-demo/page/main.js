@@ -1,5 +1,5 @@
 // @ts-check
-// Puts the page together: what is chosen, what is run, what is shown.
+// The main module: it connects controls, simulator, player and panels.
 
 import * as address from './address.js';
 import { byId } from './dom.js';
@@ -8,7 +8,7 @@ import { clock, time } from './format.js';
 import { listenToKeys } from './keys.js';
 import { Laboratory, Superseded } from './lab.js';
 import { Model } from './model.js';
-import { Details, showChecks, showLegend, Story, Way } from './panels.js';
+import { Details, showChecks, showLegend, Story, InFlight } from './panels.js';
 import { Player, SPEEDS } from './player.js';
 import { Stage } from './stage.js';
 import { Timeline } from './timeline.js';
@@ -19,7 +19,7 @@ import { Verdict } from './verdict.js';
 const laboratory = new Laboratory();
 const player = new Player();
 const story = new Story();
-const way = new Way();
+const inFlight = new InFlight();
 const details = new Details();
 const verdict = new Verdict();
 const scenario = /** @type {HTMLSelectElement} */ (byId('scenario'));
@@ -28,30 +28,30 @@ const speed = /** @type {HTMLSelectElement} */ (byId('speed'));
 const skip = /** @type {HTMLInputElement} */ (byId('skip'));
 const main = byId('laboratory');
 const timeline = new Timeline(byId('scrub'), byId('density'), (t) => seek(t));
-const stage = new Stage(byId('canvas'), byId('hosts'), (mote) => choose(mote), () => draw());
+const stage = new Stage(byId('canvas'), byId('hosts'), (flight) => choose(flight), () => draw());
 const editor = new Editor(runChanged);
 /** @type {import('./lab.js').Scenario[]} */
 let scenarios = [];
-/** What the address says, apart from the moment. @type {address.Shared} */
+/** The content of the address, without the time. @type {address.Shared} */
 let shared = { scenario: null, seed: null, t: null };
 let addressTimer = 0;
 
-/** Shows the present moment everywhere. */
+/** Updates all panels to the current time. */
 function draw() {
-  const { model, t, place } = player;
+  const { model, t, position } = player;
   if (!model) return;
-  stage.draw(t, place, player);
+  stage.draw(t, position, player);
   timeline.show(t);
-  story.show(model.storyAt(place));
-  way.show(model, t, player.playing, choose);
+  story.show(model.storyAt(position));
+  inFlight.show(model, t, player.playing, choose);
   byId('time').textContent = player.playing ? clock(t) : time(t);
-  byId('stage').classList.toggle('rushing', player.rushing);
+  byId('stage').classList.toggle('skipping', player.skipping);
 }
 
-/** @param {import('./model.js').Mote | null} mote */
-function choose(mote) {
-  stage.selected = mote;
-  if (mote) showRecord(mote.entry);
+/** @param {import('./model.js').Flight | null} flight */
+function choose(flight) {
+  stage.selected = flight;
+  if (flight) showRecord(flight.entry);
   else details.clear();
   draw();
 }
@@ -65,14 +65,14 @@ function showRecord(record) {
 function goToRecord(record) {
   const { model } = player;
   if (!model) return;
-  stage.selected = model.motes.find((mote) => mote.entry === record || mote.sent === record || mote.end === record) ?? null;
-  player.goTo(model.place.get(record.id) ?? 0);
+  stage.selected = model.flights.find((flight) => flight.entry === record || flight.sent === record || flight.end === record) ?? null;
+  player.goTo(model.positionOf.get(record.id) ?? 0);
   showRecord(record);
 }
 
-/** Shows the record that stepping has come to. */
+/** Shows the record at the current position. */
 function showStep() {
-  const record = player.model?.records[player.place];
+  const record = player.model?.records[player.position];
   if (record) goToRecord(record);
   else choose(null);
 }
@@ -83,8 +83,8 @@ function seek(t) {
   player.seek(t);
 }
 
-/** Writes the moment into the address, but not at every frame: browsers refuse that. */
-function shareMoment() {
+/** Writes the time into the address. It waits a little, because browsers limit how often the address may change. */
+function shareTime() {
   clearTimeout(addressTimer);
   if (player.playing) return;
   addressTimer = window.setTimeout(() => {
@@ -93,10 +93,10 @@ function shareMoment() {
 }
 
 /**
- * Runs something and shows it, or says why not.
+ * Runs a scenario and shows the run or the error.
  * @param {() => Promise<Page>} run
  * @param {address.Shared} wanted
- * @returns {Promise<string | null>} what went wrong
+ * @returns {Promise<string | null>} the error message, or null
  */
 async function runAndShow(run, wanted) {
   player.pause();
@@ -122,7 +122,7 @@ async function runAndShow(run, wanted) {
 
 /**
  * @param {Page} page
- * @param {number | null} t where to stand still; null plays from the start
+ * @param {number | null} t the time to show; null plays from the start
  */
 function show(page, t) {
   const model = new Model(page);
@@ -134,9 +134,9 @@ function show(page, t) {
   player.load(model);
   stage.load(model);
   timeline.load(model);
-  way.reset();
-  story.load(model, (place) => {
-    player.goTo(place);
+  inFlight.reset();
+  story.load(model, (position) => {
+    player.goTo(position);
     showStep();
   });
   showChecks(model);
@@ -144,7 +144,7 @@ function show(page, t) {
   verdict.show(page);
   details.clear();
   player.seek(t ?? 0);
-  if (t === null && !player.still) player.play();
+  if (t === null && !player.reducedMotion) player.play();
 }
 
 /**
@@ -160,17 +160,17 @@ async function runBuiltin(wanted, visit = false) {
 }
 
 /**
- * Runs a scenario out of the editor. Where it cannot run, what was shown before stays.
+ * Runs a scenario from the editor. If it cannot run, the earlier run stays visible.
  * @param {string} source
  */
 async function runChanged(source) {
   const before = player.model;
-  const wrong = await runAndShow(() => laboratory.runSource(source, seed.value), { scenario: null, seed: null, t: null });
-  if (wrong !== null && before) {
+  const error = await runAndShow(() => laboratory.runSource(source, seed.value), { scenario: null, seed: null, t: null });
+  if (error !== null && before) {
     verdict.show(before.page);
     verdict.say('');
   }
-  return wrong;
+  return error;
 }
 
 function runChosen() {
@@ -197,7 +197,7 @@ function listen() {
   skip.addEventListener('change', () => (player.skipQuiet = skip.checked));
   player.addEventListener('change', () => {
     draw();
-    shareMoment();
+    shareTime();
   });
   player.addEventListener('pace', () => (speed.value = String(player.speed)));
   for (const name of ['play', 'pause']) {
@@ -226,7 +226,7 @@ function step(by) {
 }
 
 /**
- * What an address asks for, with what it leaves out filled in.
+ * Fills in the parts that an address leaves out.
  * @param {address.Shared} asked
  */
 function startFrom(asked) {
@@ -240,7 +240,7 @@ async function start() {
   try {
     scenarios = await laboratory.scenarios();
   } catch (error) {
-    verdict.failed(`The laboratory does not start: ${error instanceof Error ? error.message : error}`, false);
+    verdict.failed(`Cannot start the simulator: ${error instanceof Error ? error.message : error}`, false);
     return;
   }
   scenario.replaceChildren(...scenarios.map(({ name, title }) => {

@@ -1,11 +1,11 @@
 // @ts-check
-// Single datagrams on their link: as they go, copied, corrupted, or lost.
+// Symbols of datagrams: in flight, duplicate, corrupted, lost.
 
 import { REASONS } from './describe.js';
 import { trace } from './palette.js';
 
 /**
- * @typedef {import('./model.js').Mote} Mote
+ * @typedef {import('./model.js').Flight} Flight
  * @typedef {import('./palette.js').Shape} Shape
  * @typedef {ReturnType<typeof import('./palette.js').readColours>} Colours
  */
@@ -13,15 +13,15 @@ import { trace } from './palette.js';
 /**
  * @param {CanvasRenderingContext2D} context
  * @param {Colours} colours
- * @param {Mote} mote
+ * @param {Flight} flight
  * @param {{shape: Shape, colour: number}} look
  * @param {number} x
  * @param {number} y
  */
-export function drawDatagram(context, colours, mote, look, x, y) {
-  const size = 5 + Math.min(3.5, Math.log2(1 + (mote.sent.len ?? 0)) / 3);
-  if (mote.duplicate) {
-    // A second, empty outline behind it: one datagram became two.
+export function drawDatagram(context, colours, flight, look, x, y) {
+  const size = 5 + Math.min(3.5, Math.log2(1 + (flight.sent.len ?? 0)) / 3);
+  if (flight.duplicate) {
+    // A second, empty outline behind the symbol.
     trace(context, look.shape, x + 5, y - 5, size);
     context.lineWidth = 1.5;
     context.strokeStyle = colours.kinds[look.colour];
@@ -33,8 +33,8 @@ export function drawDatagram(context, colours, mote, look, x, y) {
   context.lineWidth = 1.5;
   context.strokeStyle = colours.paper;
   context.stroke();
-  if (mote.corrupted) {
-    // Broken through: a jagged line in the colour of the paper.
+  if (flight.corrupted) {
+    // A jagged line in the background colour.
     context.beginPath();
     for (let i = 0; i <= 4; i++) context.lineTo(x - size * 1.1 + (size * 2.2 * i) / 4, y + (i % 2 ? -3 : 3));
     context.lineWidth = 2;

@@ -1,5 +1,5 @@
 // @ts-check
-// A run as the simulator reported it, indexed for drawing: what is on the links at a moment, and what led to what.
+// The data model of a run: the simulator's report with indexes, for datagrams in flight at a time and for causes.
 
 import { below, upTo } from './search.js';
 
@@ -12,17 +12,18 @@ import { below, upTo } from './search.js';
  * @typedef {{name: string, passed: boolean, detail: string}} Check
  * @typedef {{scenario: string, title: string, about: string, seed: number, digest: string, passed: boolean, outcome: string,
  *   end_ns: number, hosts: Host[], links: Link[], records: Entry[], story: StoryLine[], checks: Check[],
- *   counters: Record<string, unknown>}} Page what `run` answers
+ *   counters: Record<string, unknown>}} Page the result of `run`
  * @typedef {{sent: Entry, entry: Entry, end: Entry | null, from: string, to: string, kind: string, start: number, finish: number,
- *   lostAt: number | null, reason: string, duplicate: boolean, corrupted: boolean}} Mote
- *   a datagram on a link, or a copy of one: `entry` is its own record, `lostAt` the share of the way it made (null: it arrived)
+ *   lostAt: number | null, reason: string, duplicate: boolean, corrupted: boolean}} Flight
+ *   a datagram on a link, or a copy of it. `entry` is its own record. `lostAt` is the share of the link that it passed before
+ *   it was lost; null if it arrived.
  */
 
-/** How far a datagram is drawn on its way before it is lost, when the simulator decided so as it was sent. */
-const LOST_ON_THE_WAY = 0.5;
-/** The same for one that never got onto the wire: its sender's queue was full, or it was too long. */
-const LOST_AT_THE_DOOR = 0.12;
-const AT_THE_DOOR = ['queue-full', 'mtu', 'no-host'];
+/** Drawn position of a loss, as a share of the link, for a datagram that the link lost at random or by script. */
+const LOST_HALFWAY = 0.5;
+/** The same for a datagram that never got onto the link: the queue was full, it was too long, or the receiver is unknown. */
+const LOST_AT_SENDER = 0.12;
+const BEFORE_THE_LINK = ['queue-full', 'mtu', 'no-host'];
 
 export class Model {
   /** @param {Page} page */
@@ -31,19 +32,19 @@ export class Model {
     this.records = page.records;
     this.at = Float64Array.from(page.records, (record) => record.at_ns);
     this.end = Math.max(page.end_ns, this.at.at(-1) ?? 0);
-    /** @type {Map<number, number>} the place of each record, by its id */
-    this.place = new Map(page.records.map((record, place) => [record.id, place]));
-    this.storyPlaces = Float64Array.from(page.story, (line) => this.place.get(line.record) ?? upTo(this.at, line.at_ns) - 1);
-    this.crossing = typicalCrossing(page.records);
-    /** @type {Mote[]} in the order in which they were sent */
-    this.motes = this.#collectMotes();
-    /** @type {[string, string][]} the pairs of hosts with a link to be drawn: those of the scenario, and all that talked */
-    this.pairs = pairsOf(page.links.map(({ a, b }) => [a, b]), this.motes);
-    this.kinds = [...new Set(this.motes.map((mote) => mote.kind))];
-    this.starts = Float64Array.from(this.motes, (mote) => mote.start);
-    // The latest end among all motes up to each one: ascending, so that the oldest one still on its way is found by search.
+    /** @type {Map<number, number>} the position of each record in the trace, by its id */
+    this.positionOf = new Map(page.records.map((record, position) => [record.id, position]));
+    this.storyPositions = Float64Array.from(page.story, (line) => this.positionOf.get(line.record) ?? upTo(this.at, line.at_ns) - 1);
+    this.transit = typicalTransit(page.records);
+    /** @type {Flight[]} in the order in which they were sent */
+    this.flights = this.#collectFlights();
+    /** @type {[string, string][]} the pairs of hosts with a link to draw: links of the scenario, and all pairs with traffic */
+    this.pairs = pairsOf(page.links.map(({ a, b }) => [a, b]), this.flights);
+    this.kinds = [...new Set(this.flights.map((flight) => flight.kind))];
+    this.starts = Float64Array.from(this.flights, (flight) => flight.start);
+    // The latest finish among all flights up to each one. It ascends, so a search finds the oldest flight that is not over.
     let latest = 0;
-    this.latestFinish = Float64Array.from(this.motes, (mote) => (latest = Math.max(latest, mote.finish)));
+    this.latestFinish = Float64Array.from(this.flights, (flight) => (latest = Math.max(latest, flight.finish)));
     this.statuses = this.#collectStatuses();
     /** @type {Map<number, number[]> | null} */
     this.effectsOf = null;
@@ -51,33 +52,33 @@ export class Model {
 
   /** @param {number | null} id */
   record(id) {
-    return id === null ? undefined : this.records[this.place.get(id) ?? -1];
+    return id === null ? undefined : this.records[this.positionOf.get(id) ?? -1];
   }
 
   /**
-   * The place of the last record at or before `t`; -1 before the first.
+   * The position of the last record at or before `t`, or -1 before the first.
    * @param {number} t
    */
-  placeAt(t) {
+  positionAt(t) {
     return upTo(this.at, t) - 1;
   }
 
   /**
-   * The datagrams whose way touches the span of time, in the order in which they were sent.
+   * The datagrams in flight at any time between `from` and `to`, in the order in which they were sent.
    * @param {number} from
    * @param {number} to
    */
-  motesBetween(from, to) {
+  flightsBetween(from, to) {
     const found = [];
     const last = upTo(this.starts, to);
     for (let i = below(this.latestFinish, from); i < last; i++) {
-      if (this.motes[i].finish >= from) found.push(this.motes[i]);
+      if (this.flights[i].finish >= from) found.push(this.flights[i]);
     }
     return found;
   }
 
   /**
-   * When the next datagram is sent after `t`; the end of the run when none is.
+   * The time at which the next datagram after `t` is sent, or the end of the run if there is none.
    * @param {number} t
    */
   nextStart(t) {
@@ -85,25 +86,25 @@ export class Model {
   }
 
   /**
-   * The line of the story that a place in the trace has reached; -1 before the first.
-   * @param {number} place
+   * The index of the story line at a position in the trace, or -1 before the first.
+   * @param {number} position
    */
-  storyAt(place) {
-    return upTo(this.storyPlaces, place) - 1;
+  storyAt(position) {
+    return upTo(this.storyPositions, position) - 1;
   }
 
   /**
-   * What the host last said of its tunnel, up to a place in the trace.
+   * The tunnel status of a host at a position in the trace.
    * @param {string} host
-   * @param {number} place
+   * @param {number} position
    */
-  statusAt(host, place) {
-    const said = this.statuses.get(host);
-    return said?.texts[upTo(said.places, place) - 1] ?? '';
+  statusAt(host, position) {
+    const seen = this.statuses.get(host);
+    return seen?.texts[upTo(seen.positions, position) - 1] ?? '';
   }
 
   /**
-   * The records that led to this one, the first cause first, itself last.
+   * The chain of causes of a record: the earliest cause first, the record itself last.
    * @param {Entry} record
    */
   causesOf(record) {
@@ -115,7 +116,7 @@ export class Model {
   }
 
   /**
-   * The records that name this one as their cause.
+   * The records that this record caused.
    * @param {Entry} record
    */
   effects(record) {
@@ -131,45 +132,45 @@ export class Model {
     return (this.effectsOf.get(record.id) ?? []).flatMap((id) => this.record(id) ?? []);
   }
 
-  #collectMotes() {
-    /** @type {Mote[]} */
-    const motes = [];
-    /** @type {Map<number, Mote>} */
-    const byFlight = new Map();
+  #collectFlights() {
+    /** @type {Flight[]} */
+    const flights = [];
+    /** @type {Map<number, Flight>} */
+    const byRecord = new Map();
     for (const entry of this.records) {
       const cause = this.record(entry.cause);
       if (entry.what === 'flight' && cause) {
-        const mote = newMote(cause, entry, entry.due_ns);
-        motes.push(mote);
-        byFlight.set(entry.id, mote);
+        const flight = newFlight(cause, entry, entry.due_ns);
+        flights.push(flight);
+        byRecord.set(entry.id, flight);
       } else if (entry.what === 'lost' && cause?.what === 'sent') {
-        const mote = newMote(cause, entry, entry.at_ns);
-        mote.lostAt = AT_THE_DOOR.includes(mote.reason) ? LOST_AT_THE_DOOR : LOST_ON_THE_WAY;
-        mote.finish = entry.at_ns + mote.lostAt * this.crossing;
-        mote.end = entry;
-        motes.push(mote);
+        const flight = newFlight(cause, entry, entry.at_ns);
+        flight.lostAt = BEFORE_THE_LINK.includes(flight.reason) ? LOST_AT_SENDER : LOST_HALFWAY;
+        flight.finish = entry.at_ns + flight.lostAt * this.transit;
+        flight.end = entry;
+        flights.push(flight);
       } else if (entry.what === 'lost' || entry.what === 'received') {
-        const mote = byFlight.get(entry.cause ?? -1);
-        if (!mote) continue;
-        mote.end = entry;
+        const flight = byRecord.get(entry.cause ?? -1);
+        if (!flight) continue;
+        flight.end = entry;
         if (entry.what === 'lost') {
-          mote.lostAt = 1;
-          mote.reason = entry.reason;
+          flight.lostAt = 1;
+          flight.reason = entry.reason;
         }
       }
     }
-    return motes;
+    return flights;
   }
 
   #collectStatuses() {
-    /** @type {Map<string, {places: number[], texts: string[]}>} */
+    /** @type {Map<string, {positions: number[], texts: string[]}>} */
     const statuses = new Map();
-    this.records.forEach((record, place) => {
+    this.records.forEach((record, position) => {
       if (record.what !== 'status' || record.host === null) return;
-      const said = statuses.get(record.host) ?? { places: [], texts: [] };
-      said.places.push(place);
-      said.texts.push(record.status);
-      statuses.set(record.host, said);
+      const seen = statuses.get(record.host) ?? { positions: [], texts: [] };
+      seen.positions.push(position);
+      seen.texts.push(record.status);
+      statuses.set(record.host, seen);
     });
     return statuses;
   }
@@ -179,9 +180,9 @@ export class Model {
  * @param {Entry} sent
  * @param {Entry} entry
  * @param {number} finish
- * @returns {Mote}
+ * @returns {Flight}
  */
-function newMote(sent, entry, finish) {
+function newFlight(sent, entry, finish) {
   return {
     sent,
     entry,
@@ -200,11 +201,11 @@ function newMote(sent, entry, finish) {
 
 /**
  * @param {[string, string][]} linked
- * @param {Mote[]} motes
+ * @param {Flight[]} flights
  */
-function pairsOf(linked, motes) {
+function pairsOf(linked, flights) {
   const pairs = new Map(linked.map((pair) => [[...pair].sort().join(), pair]));
-  for (const { from, to } of motes) {
+  for (const { from, to } of flights) {
     const key = [from, to].sort().join();
     if (to && !pairs.has(key)) pairs.set(key, [from, to]);
   }
@@ -212,14 +213,14 @@ function pairsOf(linked, motes) {
 }
 
 /**
- * The time the middle datagram takes for its way, in nanoseconds: the measure for speeds, and for those that never arrive.
+ * The median transit time of all datagrams, in nanoseconds. It sets the initial speed and the drawn length of lost datagrams.
  * @param {Entry[]} records
  */
-function typicalCrossing(records) {
-  const crossings = records
+function typicalTransit(records) {
+  const transits = records
     .filter((record) => record.what === 'flight')
     .map((record) => record.due_ns - record.at_ns)
-    .filter((crossing) => crossing > 0)
+    .filter((transit) => transit > 0)
     .sort((a, b) => a - b);
-  return crossings[crossings.length >> 1] ?? 30e6;
+  return transits[transits.length >> 1] ?? 30e6;
 }

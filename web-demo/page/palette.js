@@ -1,16 +1,16 @@
 // @ts-check
-// What a datagram looks like: a colour and a shape for each kind, so that neither has to be told apart alone.
+// Colour and shape of each kind of datagram. Kinds differ in both, so colour vision is not needed.
 
 /** @typedef {'square' | 'diamond' | 'circle' | 'triangle' | 'hexagon'} Shape */
 
-/** How many colours the style sheet has. */
+/** Number of colours in the style sheet. */
 const COLOURS = 5;
-/** For kinds that are not in the table. @type {Shape[]} */
+/** Shapes of kinds that are not in the table. @type {Shape[]} */
 const SHAPES = ['diamond', 'square', 'circle', 'triangle', 'hexagon'];
 
 /**
- * The kinds of the profiles keep their looks in every run. A question and its answer share a colour; the shape tells who asks and who
- * answers. The circle is for what the tunnel carries.
+ * The kinds of the two profiles look the same in every run. Many requests share a colour with their reply and differ in shape.
+ * The circle is for user data.
  * @type {Record<string, [Shape, number]>}
  */
 const KNOWN = {
@@ -35,7 +35,7 @@ const KNOWN = {
   'reg-ok': ['hexagon', 3],
 };
 
-/** @param {string[]} kinds of the run; those that no profile has take looks in order of appearance */
+/** @param {string[]} kinds of the run. Kinds of no profile get colour and shape in order of appearance. */
 export function looksFor(kinds) {
   const others = kinds.filter((kind) => !(kind in KNOWN));
   const known = Object.entries(KNOWN).map(([kind, [shape, colour]]) => /** @type {const} */ ([kind, { shape, colour }]));
@@ -43,7 +43,7 @@ export function looksFor(kinds) {
   return new Map([...known, ...others.map((kind, i) => /** @type {const} */ ([kind, look(i)]))]);
 }
 
-/** The style sheet's colours, for the canvas. */
+/** The colours of the style sheet, for the canvas. */
 export function readColours() {
   const style = getComputedStyle(document.documentElement);
   const colour = (/** @type {string} */ name) => style.getPropertyValue(name).trim();

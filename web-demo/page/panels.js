@@ -1,5 +1,5 @@
 // @ts-check
-// The lists beside the picture: the story, what is on the way, the checks, and the record that was chosen with its causes.
+// Panels beside the picture: the story, the datagrams in flight, the checks, and the selected record with its causes.
 
 import { describe, fields } from './describe.js';
 import { byId, make } from './dom.js';
@@ -8,15 +8,15 @@ import { looksFor } from './palette.js';
 
 /**
  * @typedef {import('./model.js').Model} Model
- * @typedef {import('./model.js').Mote} Mote
+ * @typedef {import('./model.js').Flight} Flight
  * @typedef {import('./model.js').Entry} Entry
  */
 
-/** Lines of the list of what is on the way; more are counted. */
-const WAY_LINES = 4;
-/** While a run plays, that list changes no more often than this, in milliseconds. */
-const CALM_MS = 160;
-/** Effects of a record that are listed; more are counted. */
+/** Maximum number of lines in the list of datagrams in flight. */
+const IN_FLIGHT_LINES = 4;
+/** Shortest time between two updates of that list while a run plays, in milliseconds. */
+const UPDATE_MS = 160;
+/** Maximum number of effects that are listed for a record. */
 const EFFECT_LINES = 8;
 
 export class Story {
@@ -25,28 +25,28 @@ export class Story {
 
   /**
    * @param {Model} model
-   * @param {(place: number) => void} onChoose
+   * @param {(position: number) => void} onChoose
    */
   load(model, onChoose) {
     this.#current = -1;
     byId('story-count').textContent = plural(model.page.story.length, 'line');
     this.#list.replaceChildren(
       ...model.page.story.map((line, i) => {
-        const button = make('button', { onclick: () => onChoose(model.storyPlaces[i]) },
+        const button = make('button', { onclick: () => onChoose(model.storyPositions[i]) },
           make('time', { text: clock(line.at_ns) }),
-          make('span', {}, ...(line.host === null ? [] : [make('span', { class: 'teller', text: line.host }), ' ']), line.text));
+          make('span', {}, ...(line.host === null ? [] : [make('span', { class: 'host-name', text: line.host }), ' ']), line.text));
         return make('li', {}, button);
       }),
     );
     this.#list.scrollTop = 0;
   }
 
-  /** @param {number} line index of the line that was reached; -1 before the first */
+  /** @param {number} line index of the current line; -1 before the first */
   show(line) {
     if (line === this.#current) return;
     this.#list.children[this.#current]?.removeAttribute('aria-current');
     this.#current = line;
-    this.#list.classList.toggle('begun', line >= 0);
+    this.#list.classList.toggle('started', line >= 0);
     const item = /** @type {HTMLElement | undefined} */ (this.#list.children[line]);
     if (!item) {
       this.#list.scrollTop = 0;
@@ -61,9 +61,9 @@ export class Story {
   }
 }
 
-export class Way {
-  #list = byId('way');
-  #count = byId('way-count');
+export class InFlight {
+  #list = byId('in-flight');
+  #count = byId('in-flight-count');
   #shown = '';
   #at = 0;
 
@@ -71,33 +71,33 @@ export class Way {
    * @param {Model} model
    * @param {number} t
    * @param {boolean} playing
-   * @param {(mote: Mote) => void} onChoose
+   * @param {(flight: Flight) => void} onChoose
    */
   show(model, t, playing, onChoose) {
-    // While it plays, a list that changed with every frame could be neither read nor clicked.
-    if (playing && performance.now() - this.#at < CALM_MS) return;
+    // A list that changes with every frame can be neither read nor clicked.
+    if (playing && performance.now() - this.#at < UPDATE_MS) return;
     this.#at = performance.now();
-    const motes = model.motesBetween(t, t).filter((mote) => mote.start <= t && t < mote.finish);
-    const shown = motes.slice(0, WAY_LINES).map((mote) => mote.entry.id).join() + `/${motes.length}`;
+    const flights = model.flightsBetween(t, t).filter((flight) => flight.start <= t && t < flight.finish);
+    const shown = flights.slice(0, IN_FLIGHT_LINES).map((flight) => flight.entry.id).join() + `/${flights.length}`;
     if (shown === this.#shown) return;
     this.#shown = shown;
-    this.#count.textContent = String(motes.length);
+    this.#count.textContent = String(flights.length);
     const looks = looksFor(model.kinds);
     this.#list.replaceChildren(
-      ...motes.slice(0, WAY_LINES).map((mote) => {
-        const marks = [mote.duplicate && 'copy', mote.corrupted && 'corrupted', mote.lostAt !== null && 'will be lost'].filter(Boolean);
-        return make('li', {}, make('button', { onclick: () => onChoose(mote) },
-          badge(looks.get(mote.kind)),
-          make('span', { text: `${mote.kind} ${mote.sent.nth ?? ''}` }),
-          make('span', { class: 'quiet', text: `${mote.from} → ${mote.to}` }),
+      ...flights.slice(0, IN_FLIGHT_LINES).map((flight) => {
+        const marks = [flight.duplicate && 'duplicate', flight.corrupted && 'corrupted', flight.lostAt !== null && 'will be lost'].filter(Boolean);
+        return make('li', {}, make('button', { onclick: () => onChoose(flight) },
+          badge(looks.get(flight.kind)),
+          make('span', { text: `${flight.kind} ${flight.sent.nth ?? ''}` }),
+          make('span', { class: 'quiet', text: `${flight.from} → ${flight.to}` }),
           make('span', { class: 'mark', text: marks.join(', ') })));
       }),
     );
-    if (motes.length > WAY_LINES) this.#list.append(make('li', { class: 'quiet', text: `and ${motes.length - WAY_LINES} more` }));
-    if (motes.length === 0) this.#list.append(make('li', { class: 'quiet', text: 'Nothing is on the links at this moment.' }));
+    if (flights.length > IN_FLIGHT_LINES) this.#list.append(make('li', { class: 'quiet', text: `and ${flights.length - IN_FLIGHT_LINES} more` }));
+    if (flights.length === 0) this.#list.append(make('li', { class: 'quiet', text: 'No datagram is in flight at this time.' }));
   }
 
-  /** Forgets what was shown: the next run may have records with the same ids. */
+  /** Clears the list. The next run may have records with the same ids. */
   reset() {
     this.#shown = '';
     this.#at = 0;
@@ -107,20 +107,20 @@ export class Way {
 /** @param {Model} model */
 export function showChecks(model) {
   const { checks } = model.page;
-  const held = checks.filter((check) => check.passed).length;
-  byId('checks-count').textContent = `${held} of ${checks.length} hold`;
+  const passed = checks.filter((check) => check.passed).length;
+  byId('checks-count').textContent = `${passed} of ${checks.length} passed`;
   byId('checks').replaceChildren(
     ...checks.map((check) =>
-      make('li', { class: check.passed ? 'held' : 'broken' },
+      make('li', { class: check.passed ? 'passed' : 'failed' },
         make('span', { class: 'sign', text: check.passed ? '✓' : '✗' }),
-        make('span', {}, make('strong', { text: check.name }), make('span', { class: 'hidden', text: check.passed ? ' holds' : ' is broken' }),
+        make('span', {}, make('strong', { text: check.name }), make('span', { class: 'hidden', text: check.passed ? ' passed' : ' failed' }),
           make('span', { class: 'quiet', text: check.detail ?? '', title: check.detail ?? '' }))),
     ),
   );
 }
 
 /**
- * The look of a kind of datagram as a small picture; the style sheet draws it, in the colours of the day or of the night.
+ * The symbol of a kind of datagram. The style sheet draws it, in the colours of the light or dark theme.
  * @param {{shape: string, colour: number} | undefined} look
  */
 function badge(look) {
@@ -134,14 +134,14 @@ export function showLegend(model) {
     const look = looks.get(kind);
     return make('li', {}, badge(look), kind);
   });
-  const has = (/** @type {(mote: Mote) => unknown} */ trait) => model.motes.some(trait);
-  if (has((mote) => mote.lostAt !== null)) items.push(make('li', { class: 'legend-lost' }, make('b', { text: '✕' }), 'lost'));
-  if (has((mote) => mote.duplicate)) items.push(make('li', {}, make('i', { class: 'sample dotted' }), 'second copy'));
-  if (has((mote) => mote.corrupted)) items.push(make('li', {}, make('i', { class: 'sample dashed' }), 'corrupted'));
+  const has = (/** @type {(flight: Flight) => unknown} */ trait) => model.flights.some(trait);
+  if (has((flight) => flight.lostAt !== null)) items.push(make('li', { class: 'legend-lost' }, make('b', { text: '✕' }), 'lost'));
+  if (has((flight) => flight.duplicate)) items.push(make('li', {}, make('i', { class: 'sample dotted' }), 'duplicate'));
+  if (has((flight) => flight.corrupted)) items.push(make('li', {}, make('i', { class: 'sample dashed' }), 'corrupted'));
   const links = model.page.links.filter((link) => link.description);
   const texts = new Set(links.map((link) => link.description));
   const words = texts.size === 1 ? [...texts] : links.map((link) => `${link.a}–${link.b}: ${link.description}`);
-  // Between two hosts it stands in the picture.
+  // With two hosts, the description is in the picture.
   if (model.page.hosts.length > 2 && words.length > 0) items.push(make('li', { class: 'legend-links quiet', text: words.join('; ') }));
   byId('legend').replaceChildren(...items);
 }
@@ -151,7 +151,7 @@ export class Details {
 
   clear() {
     this.#panel.replaceChildren(make('p', { class: 'quiet', text:
-      'Choose a datagram in the picture or in the list of what is on the way, or step from record to record with the arrow keys. Here it says what led to it.' }));
+      'Select a datagram in the picture or in the list "In flight", or step through the records with the arrow keys. This panel then shows the causes of the record.' }));
   }
 
   /**
@@ -167,12 +167,12 @@ export class Details {
       make('dl', {}, ...fields(record).map(([name, value]) => make('div', {}, make('dt', { text: name }), make('dd', { text: value })))),
     ];
     if (causes.length > 1) {
-      parts.push(make('h3', { text: 'Because, first cause first' }), chain('ol', causes.slice(0, -1), onChoose, record));
+      parts.push(make('h3', { text: 'Causes, earliest first' }), chain('ol', causes.slice(0, -1), onChoose, record));
     } else {
-      parts.push(make('p', { class: 'quiet', text: record.host === null ? 'The laboratory did this by itself: nothing came before it.' : 'Nothing in the trace came before it: it begins a chain.' }));
+      parts.push(make('p', { class: 'quiet', text: record.host === null ? 'The simulator did this. It has no earlier cause.' : 'No earlier record caused this.' }));
     }
     if (effects.length > 0) {
-      parts.push(make('h3', { text: 'What came of it' }), chain('ul', effects.slice(0, EFFECT_LINES), onChoose, record));
+      parts.push(make('h3', { text: 'Effects' }), chain('ul', effects.slice(0, EFFECT_LINES), onChoose, record));
       if (effects.length > EFFECT_LINES) parts.push(make('p', { class: 'quiet', text: `and ${effects.length - EFFECT_LINES} more` }));
     }
     this.#panel.replaceChildren(...parts);
@@ -184,12 +184,12 @@ export class Details {
  * @param {'ol' | 'ul'} tag
  * @param {Entry[]} records
  * @param {(record: Entry) => void} onChoose
- * @param {Entry} chosen times are told relative to it
+ * @param {Entry} chosen the record to which times are relative
  */
 function chain(tag, records, onChoose, chosen) {
   return make(tag, { class: 'chain' }, ...records.map((record) => {
     const apart = record.at_ns - chosen.at_ns;
-    const when = apart === 0 ? 'same instant' : `${span(Math.abs(apart))} ${apart < 0 ? 'before' : 'later'}`;
+    const when = apart === 0 ? 'same time' : `${span(Math.abs(apart))} ${apart < 0 ? 'before' : 'later'}`;
     return make('li', {}, make('button', { onclick: () => onChoose(record) }, make('span', { text: describe(record) }), make('time', { text: when })));
   }));
 }

@@ -1,93 +1,93 @@
 // @ts-check
-// The play head: the moment that is shown, and how it moves.
+// The player: the current time of the shown run, and playback.
 
 /** @typedef {import('./model.js').Model} Model */
 
-/** Virtual seconds for one second of wall time, slowest first. */
+/** Playback speeds in virtual seconds per second of real time, slowest first. */
 export const SPEEDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60];
-/** How long a typical datagram is on its way at the speed a run starts with, in wall seconds. */
-const CROSSING_SECONDS = 1.1;
-/** How long a stretch in which nothing is on its way takes when it is skipped, in wall seconds. */
-const QUIET_SECONDS = 0.5;
-/** A lost datagram's cross stays for this long, in wall seconds. */
+/** Real time in seconds for the transit of a typical datagram at the initial speed. */
+const TRANSIT_SECONDS = 1.1;
+/** Real time in seconds in which playback passes a skipped idle period. */
+const IDLE_SECONDS = 0.5;
+/** Real time in seconds for which the cross of a lost datagram stays visible. */
 const LINGER_SECONDS = 1;
-/** With reduced motion, playing goes from one line of the story to the next, one in this many milliseconds. */
-const PAGE_MS = 1200;
+/** Milliseconds per story line when the system asks for reduced motion: playback then goes from line to line. */
+const LINE_MS = 1200;
 
 export class Player extends EventTarget {
   /** @type {Model | null} */
   model = null;
-  /** The moment shown, in nanoseconds. */
+  /** The current virtual time in nanoseconds. */
   t = 0;
-  /** The place in the trace of the last record that has happened; -1 before the first. */
-  place = -1;
+  /** The position of the current record in the trace; -1 before the first. */
+  position = -1;
   playing = false;
   speed = 0.05;
   skipQuiet = true;
-  /** Whether the play head is being rushed through a stretch in which nothing is on its way. */
-  rushing = false;
+  /** True while playback passes an idle period, in which no datagram is in flight. */
+  skipping = false;
   #lastFrame = 0;
   /** @type {{until: number, rate: number} | null} */
-  #rush = null;
-  #still = matchMedia('(prefers-reduced-motion: reduce)');
+  #skip = null;
+  #reducedMotion = matchMedia('(prefers-reduced-motion: reduce)');
 
   /** @param {Model} model */
   load(model) {
     this.pause();
     this.model = model;
-    const wanted = model.crossing / 1e9 / CROSSING_SECONDS;
+    const wanted = model.transit / 1e9 / TRANSIT_SECONDS;
     this.speed = SPEEDS.reduce((best, speed) =>
       Math.abs(Math.log(speed / wanted)) < Math.abs(Math.log(best / wanted)) ? speed : best,
     );
     this.dispatchEvent(new Event('pace'));
   }
 
-  /** How long what has ended is still shown, in nanoseconds. */
+  /** Virtual time in nanoseconds for which a lost datagram stays visible. */
   get linger() {
     return LINGER_SECONDS * this.speed * 1e9;
   }
 
-  /** Whether the person asked their system for less motion. */
-  get still() {
-    return this.#still.matches;
+  /** True if the system asks for reduced motion. */
+  get reducedMotion() {
+    return this.#reducedMotion.matches;
   }
 
   /** @param {number} t */
   seek(t) {
     if (!this.model) return;
     this.t = Math.min(Math.max(0, t), this.model.end);
-    this.place = this.model.placeAt(this.t);
-    this.#rush = null;
-    this.rushing = false;
+    this.position = this.model.positionAt(this.t);
+    this.#skip = null;
+    this.skipping = false;
     this.#changed();
   }
 
   /**
-   * Goes to one record: of several in the same instant, to exactly that one.
-   * @param {number} place
+   * Goes to one record. The position identifies it, even if several records have the same time.
+   * @param {number} position
    */
-  goTo(place) {
+  goTo(position) {
     if (!this.model) return;
     this.pause();
     const last = this.model.records.length - 1;
-    this.place = Math.min(Math.max(-1, place), last);
-    this.t = this.model.at[this.place] ?? 0;
-    this.#rush = null;
+    this.position = Math.min(Math.max(-1, position), last);
+    this.t = this.model.at[this.position] ?? 0;
+    this.#skip = null;
     this.#changed();
   }
 
-  /** @param {number} by how many records, backwards when negative */
+  /** @param {number} by number of records; negative goes back */
   step(by) {
-    this.goTo(this.place + by);
+    this.goTo(this.position + by);
   }
 
-  /** @param {number} by how many lines of the story, backwards when negative */
+  /** @param {number} by number of story lines; negative goes back */
   stepStory(by) {
     if (!this.model) return;
-    const line = this.model.storyAt(this.place) + by;
-    const places = this.model.storyPlaces;
+    const line = this.model.storyAt(this.position) + by;
+    const positions = this.model.storyPositions;
     if (line < 0) this.goTo(-1);
-    else if (line < places.length) this.goTo(places[line]);
+    else if (line < positions.length) this.goTo(positions[line]);
     else this.seek(this.model.end);
   }
 
@@ -102,14 +102,14 @@ export class Player extends EventTarget {
     this.playing = true;
     this.#lastFrame = performance.now();
     this.dispatchEvent(new Event('play'));
-    if (this.still) this.#turnPage();
+    if (this.reducedMotion) this.#showNextLine();
     else requestAnimationFrame((now) => this.#frame(now));
   }
 
   pause() {
     if (!this.playing) return;
     this.playing = false;
-    this.rushing = false;
+    this.skipping = false;
     this.dispatchEvent(new Event('pause'));
     this.#changed();
   }
@@ -122,11 +122,11 @@ export class Player extends EventTarget {
   #frame(now) {
     const model = this.model;
     if (!this.playing || !model) return;
-    // A tab that was in the background comes back where it was left, not minutes later.
+    // A tab in the background gets no frames. When it returns, playback continues and does not jump.
     const elapsed = Math.min(now - this.#lastFrame, 100) / 1e3;
     this.#lastFrame = now;
     this.t = Math.min(this.#advanced(model, Math.max(0, elapsed)), model.end);
-    this.place = model.placeAt(this.t);
+    this.position = model.positionAt(this.t);
     if (this.t >= model.end) this.pause();
     else {
       this.#changed();
@@ -136,33 +136,33 @@ export class Player extends EventTarget {
 
   /**
    * @param {Model} model
-   * @param {number} elapsed wall seconds
+   * @param {number} elapsed real time in seconds
    */
   #advanced(model, elapsed) {
     const pace = this.speed * 1e9;
-    if (this.#rush && this.t >= this.#rush.until) this.#rush = null;
-    if (this.skipQuiet && !this.#rush && model.motesBetween(this.t - this.linger, this.t).length === 0) {
+    if (this.#skip && this.t >= this.#skip.until) this.#skip = null;
+    if (this.skipQuiet && !this.#skip && model.flightsBetween(this.t - this.linger, this.t).length === 0) {
       const until = model.nextStart(this.t);
-      const rate = (until - this.t) / QUIET_SECONDS;
-      if (rate > 2 * pace) this.#rush = { until, rate };
+      const rate = (until - this.t) / IDLE_SECONDS;
+      if (rate > 2 * pace) this.#skip = { until, rate };
     }
-    this.rushing = this.#rush !== null && this.skipQuiet;
-    if (!this.#rush || !this.skipQuiet) return this.t + elapsed * pace;
-    return Math.min(this.t + elapsed * this.#rush.rate, this.#rush.until);
+    this.skipping = this.#skip !== null && this.skipQuiet;
+    if (!this.#skip || !this.skipQuiet) return this.t + elapsed * pace;
+    return Math.min(this.t + elapsed * this.#skip.rate, this.#skip.until);
   }
 
-  #turnPage() {
+  #showNextLine() {
     setTimeout(() => {
       const model = this.model;
       if (!this.playing || !model) return;
-      const next = model.storyPlaces[model.storyAt(this.place) + 1];
-      this.place = next ?? model.records.length - 1;
+      const next = model.storyPositions[model.storyAt(this.position) + 1];
+      this.position = next ?? model.records.length - 1;
       this.t = next === undefined ? model.end : model.at[next];
       if (next === undefined) this.pause();
       else {
         this.#changed();
-        this.#turnPage();
+        this.#showNextLine();
       }
-    }, PAGE_MS);
+    }, LINE_MS);
   }
 }

@@ -1,5 +1,5 @@
 // @ts-check
-// Binary search over ascending numbers: how the page finds its way in a hundred thousand records without walking them.
+// Binary search over ascending numbers. It keeps the page fast with a hundred thousand records.
 
 /**
  * The number of leading values that are at most `limit`.

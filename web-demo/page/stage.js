@@ -1,6 +1,5 @@
 // @ts-check
-// The picture: hosts in a row, datagrams on the links between them, and beneath it the same as a sequence diagram that
-// time runs through.
+// The picture: hosts in a row, datagrams on the links between them, and a sequence diagram below.
 
 import { make } from './dom.js';
 import { drawLadder } from './ladder.js';
@@ -9,17 +8,17 @@ import { looksFor, readColours } from './palette.js';
 
 /**
  * @typedef {import('./model.js').Model} Model
- * @typedef {import('./model.js').Mote} Mote
+ * @typedef {import('./model.js').Flight} Flight
  * @typedef {{x: number, y: number}} Point
  * @typedef {{width: number, height: number, ladder: number, columns: Map<string, number>, halves: Map<string, number>,
  *   step: number, rowY: number, arcs: boolean}} Layout
- *   `ladder`: where the lower part starts; `columns`: each host's x; `halves`: half the width of its card; `step`: from one
- *   host to the next; `rowY`: the middle of the cards; `arcs`: whether links are arcs above the row
+ *   `ladder`: y of the top of the sequence diagram; `columns`: x of each host; `halves`: half the width of each card; `step`:
+ *   distance between hosts; `rowY`: y of the middle of the cards; `arcs`: true if links are arcs above the row
  */
 
-/** More datagrams than this at once are thinned out: they could not be told apart, and drawing them would stutter. */
+/** Maximum number of datagrams that are drawn. More could not be distinguished and would slow the animation down. */
 const DRAWN_AT_ONCE = 500;
-/** How near a click has to be to a datagram, in CSS pixels. */
+/** Maximum distance of a click from a datagram, in CSS pixels. */
 const REACH = 16;
 
 export class Stage {
@@ -29,17 +28,17 @@ export class Stage {
   #layout = null;
   #looks = looksFor([]);
   #colours = readColours();
-  /** @type {{mote: Mote, x: number, y: number}[]} */
+  /** @type {{flight: Flight, x: number, y: number}[]} */
   #drawn = [];
   /** @type {Map<string, HTMLElement>} */
   #statuses = new Map();
-  /** @type {Mote | null} */
+  /** @type {Flight | null} */
   selected = null;
 
   /**
    * @param {HTMLCanvasElement} canvas
    * @param {HTMLElement} hostLayer
-   * @param {(mote: Mote | null) => void} onSelect
+   * @param {(flight: Flight | null) => void} onSelect
    * @param {() => void} onResize
    */
   constructor(canvas, hostLayer, onSelect, onResize) {
@@ -91,7 +90,7 @@ export class Stage {
     const hosts = inOrder(this.#model);
     const widest = Math.max(140, (width / Math.max(1, hosts.length)) * 0.86);
     for (const card of cards) card.style.maxWidth = `${Math.min(240, widest)}px`;
-    // Beside the outer hosts the diagram has its times and names.
+    // The diagram shows times and names beside the outer hosts.
     const margin = Math.max(width > 700 ? 150 : 0, ...cards.map((card) => card.offsetWidth / 2 + 2));
     const step = hosts.length > 1 ? (width - 2 * margin) / (hosts.length - 1) : 0;
     const arcs = hosts.length > 2;
@@ -111,44 +110,44 @@ export class Stage {
 
   /**
    * @param {number} t
-   * @param {number} place
+   * @param {number} position
    * @param {{linger: number, speed: number}} pace
    */
-  draw(t, place, { linger, speed }) {
+  draw(t, position, { linger, speed }) {
     const { context } = this;
     const model = this.#model;
     if (!model) return;
-    this.#showStatuses(model, place);
+    this.#showStatuses(model, position);
     const layout = this.#layout;
     if (!layout) return;
     context.clearRect(0, 0, layout.width, layout.height);
     this.#drawn = [];
     this.#drawLinks(model, layout);
-    // What was lost is drawn last: a cross and its reason must not disappear under what comes after it.
-    const motes = model.motesBetween(t - linger, t)
-      .filter((mote) => mote.finish >= t || mote.lostAt !== null)
+    // Lost datagrams are drawn last, so that other datagrams do not cover the cross and its reason.
+    const flights = model.flightsBetween(t - linger, t)
+      .filter((flight) => flight.finish >= t || flight.lostAt !== null)
       .sort((a, b) => Number(a.lostAt !== null) - Number(b.lostAt !== null));
-    const stride = Math.ceil(motes.length / DRAWN_AT_ONCE);
-    motes.forEach((mote, i) => {
-      if (i % stride === 0 || mote.lostAt !== null || mote === this.selected) this.#drawMote(mote, t, linger, layout);
+    const stride = Math.ceil(flights.length / DRAWN_AT_ONCE);
+    flights.forEach((flight, i) => {
+      if (i % stride === 0 || flight.lostAt !== null || flight === this.selected) this.#drawFlight(flight, t, linger, layout);
     });
     drawLadder({ context, model, layout, looks: this.#looks, colours: this.#colours, selected: this.selected, t, speed });
   }
 
   /**
    * @param {Model} model
-   * @param {number} place
+   * @param {number} position
    */
-  #showStatuses(model, place) {
+  #showStatuses(model, position) {
     let changed = false;
     for (const [host, element] of this.#statuses) {
-      const status = model.statusAt(host, place);
+      const status = model.statusAt(host, position);
       if (element.textContent === status) continue;
       element.textContent = status;
       element.dataset.status = status;
       changed = true;
     }
-    // A word of another length changes the width of the card, and where the links end.
+    // A text of another length changes the width of the card, and so the ends of the links.
     if (changed) this.#measure();
   }
 
@@ -164,7 +163,7 @@ export class Stage {
       for (const [from, to] of [[a, b], [b, a]]) {
         context.beginPath();
         for (let i = 0; i <= 24; i++) {
-          const { x, y } = onTheWay(layout, from, to, i / 24);
+          const { x, y } = pointOnLink(layout, from, to, i / 24);
           context.lineTo(x, y);
         }
         context.lineWidth = this.#layout?.arcs ? 9 : 16;
@@ -180,31 +179,31 @@ export class Stage {
   }
 
   /**
-   * @param {Mote} mote
+   * @param {Flight} flight
    * @param {number} t
    * @param {number} linger
    * @param {Layout} layout
    */
-  #drawMote(mote, t, linger, layout) {
+  #drawFlight(flight, t, linger, layout) {
     const { context } = this;
-    const reach = mote.lostAt ?? 1;
-    const done = t > mote.finish;
-    const way = mote.finish > mote.start ? Math.min(1, (t - mote.start) / (mote.finish - mote.start)) : 1;
-    const { x, y } = onTheWay(layout, mote.from, mote.to, way * reach);
-    const look = this.#looks.get(mote.kind) ?? { shape: /** @type {const} */ ('circle'), colour: 0 };
-    const fading = done ? Math.max(0, 1 - (t - mote.finish) / linger) : 1;
+    const reach = flight.lostAt ?? 1;
+    const done = t > flight.finish;
+    const progress = flight.finish > flight.start ? Math.min(1, (t - flight.start) / (flight.finish - flight.start)) : 1;
+    const { x, y } = pointOnLink(layout, flight.from, flight.to, progress * reach);
+    const look = this.#looks.get(flight.kind) ?? { shape: /** @type {const} */ ('circle'), colour: 0 };
+    const fading = done ? Math.max(0, 1 - (t - flight.finish) / linger) : 1;
     context.globalAlpha = fading;
-    if (done) drawLoss(context, this.#colours, x, y, mote.reason);
-    else drawDatagram(context, this.#colours, mote, look, x, y);
+    if (done) drawLoss(context, this.#colours, x, y, flight.reason);
+    else drawDatagram(context, this.#colours, flight, look, x, y);
     context.globalAlpha = 1;
-    if (mote === this.selected) {
+    if (flight === this.selected) {
       context.beginPath();
       context.arc(x, y, 15, 0, 2 * Math.PI);
       context.strokeStyle = this.#colours.ink;
       context.lineWidth = 2;
       context.stroke();
     }
-    this.#drawn.push({ mote, x, y });
+    this.#drawn.push({ flight, x, y });
   }
 
   /**
@@ -216,14 +215,14 @@ export class Stage {
     let bestDistance = REACH;
     for (const drawn of this.#drawn) {
       const distance = Math.hypot(drawn.x - x, drawn.y - y);
-      if (distance < bestDistance) [best, bestDistance] = [drawn.mote, distance];
+      if (distance < bestDistance) [best, bestDistance] = [drawn.flight, distance];
     }
     return best;
   }
 }
 
 /**
- * Clients first and servers last, so that what is asked goes to the right and what is answered comes back.
+ * Sorts the hosts: clients first, servers last. So requests go to the right and replies to the left.
  * @param {Model} model
  */
 function inOrder(model) {
@@ -232,15 +231,15 @@ function inOrder(model) {
 }
 
 /**
- * A point of the way from one host to another. Each direction has its own lane. Two hosts have straight lanes between their
- * cards; among more, the further apart two of them stand, the higher the arc, so that no link crosses the hosts in between.
+ * A point on the link from one host to another. Each direction has its own lane. With two hosts the lanes are straight lines
+ * between the cards. With more hosts they are arcs. A longer link has a higher arc, so it does not cross the hosts between.
  * @param {Layout} layout
  * @param {string} from
  * @param {string} to
- * @param {number} share of the way
+ * @param {number} share position on the link, from 0 to 1
  * @returns {Point}
  */
-function onTheWay({ columns, halves, step, rowY, arcs }, from, to, share) {
+function pointOnLink({ columns, halves, step, rowY, arcs }, from, to, share) {
   const a = columns.get(from) ?? 0;
   const b = columns.get(to) ?? a;
   const ahead = a < b ? 1 : -1;

@@ -1,12 +1,12 @@
 // @ts-check
-// The time line: where the play head stands, how much was sent when, and where something was lost.
+// The time line: the play head, the traffic over time, and the losses.
 
 import { time } from './format.js';
 import { readColours } from './palette.js';
 
 /** @typedef {import('./model.js').Model} Model */
 
-/** Columns the run is divided into for the picture of its traffic. */
+/** Number of columns in the picture of the traffic. */
 const COLUMNS = 240;
 
 export class Timeline {
@@ -35,9 +35,9 @@ export class Timeline {
     this.input.disabled = false;
     this.#sent.fill(0);
     this.#lost.fill(0);
-    for (const mote of model.motes) {
-      this.#sent[column(mote.start, model.end)]++;
-      if (mote.lostAt !== null) this.#lost[column(mote.finish, model.end)]++;
+    for (const flight of model.flights) {
+      this.#sent[column(flight.start, model.end)]++;
+      if (flight.lostAt !== null) this.#lost[column(flight.finish, model.end)]++;
     }
     this.#paint();
   }

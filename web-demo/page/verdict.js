@@ -1,5 +1,5 @@
 // @ts-check
-// How the run ended, its digest, and everything that has to be said when there is no run.
+// The result of the run, its digest, and messages while there is no run.
 
 import { byId } from './dom.js';
 
@@ -8,17 +8,17 @@ export class Verdict {
   #digest = /** @type {HTMLButtonElement} */ (byId('digest'));
   #notice = byId('notice');
   #toast = byId('toast');
-  #whole = '';
+  #fullDigest = '';
   #toastTimer = 0;
 
   constructor() {
-    this.#digest.addEventListener('click', () => this.#copy(this.#whole, 'Digest copied'));
+    this.#digest.addEventListener('click', () => this.#copy(this.#fullDigest, 'Digest copied'));
     byId('share').addEventListener('click', () => this.#copy(location.href, 'Link copied'));
   }
 
   /**
-   * @param {string} what is being run
-   * @param {boolean} behind whether an earlier run stays visible behind the message
+   * @param {string} what the name of the scenario
+   * @param {boolean} behind true if an earlier run stays visible behind the message
    */
   running(what, behind) {
     this.#state('waiting', 'Running…');
@@ -29,7 +29,7 @@ export class Verdict {
   show(page) {
     this.#state(page.passed ? 'passed' : 'failed', page.passed ? 'Passed' : 'Failed');
     this.#outcome.title = page.outcome;
-    this.#whole = page.digest;
+    this.#fullDigest = page.digest;
     this.#digest.disabled = false;
     this.#digest.dataset.digest = page.digest;
     this.#digest.textContent = `${page.digest.slice(0, 12)}…`;
@@ -38,7 +38,7 @@ export class Verdict {
 
   /**
    * @param {string} message
-   * @param {boolean} behind whether an earlier run stays visible behind the message
+   * @param {boolean} behind true if an earlier run stays visible behind the message
    */
   failed(message, behind) {
     this.#state('failed', 'Not run');
@@ -49,13 +49,13 @@ export class Verdict {
   }
 
   /**
-   * Says something across the picture; nothing takes it away again.
+   * Shows a message over the picture. An empty message removes it.
    * @param {string} message
    * @param {boolean} [behind]
    */
   say(message, behind = false) {
     this.#notice.textContent = message;
-    this.#notice.classList.toggle('veil', behind);
+    this.#notice.classList.toggle('overlay', behind);
     this.#notice.hidden = message === '';
   }
 
@@ -73,13 +73,13 @@ export class Verdict {
    * @param {string} done
    */
   async #copy(text, done) {
-    let said = done;
+    let message = done;
     try {
       await navigator.clipboard.writeText(text);
     } catch {
-      said = text;
+      message = text;
     }
-    this.#toast.textContent = said;
+    this.#toast.textContent = message;
     this.#toast.classList.add('shown');
     clearTimeout(this.#toastTimer);
     this.#toastTimer = window.setTimeout(() => this.#toast.classList.remove('shown'), 2500);

@@ -1,19 +1,19 @@
 // @ts-check
-// The laboratory's own thread: takes a question, asks the WebAssembly module, and sends the answer back.
+// The worker: it calls the WebAssembly module in a thread of its own and sends the result back.
 
 import init, { digest, run, run_source, scenarios } from './pkg/sandhog_web.js';
 
-/** @type {Record<string, (...given: string[]) => string>} */
-const questions = { digest, run, run_source, scenarios };
+/** @type {Record<string, (...args: string[]) => string>} */
+const methods = { digest, run, run_source, scenarios };
 const ready = init();
 
-self.addEventListener('message', async ({ data: { id, question, given } }) => {
+self.addEventListener('message', async ({ data: { id, method, args } }) => {
   try {
     await ready;
-    self.postMessage({ id, answer: questions[question](...given) });
+    self.postMessage({ id, result: methods[method](...args) });
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    // After a trap the module's memory can no longer be trusted; the page starts another worker.
-    self.postMessage({ id, error: message, broken: !(error instanceof Error) || error instanceof WebAssembly.RuntimeError });
+    // After a trap the module's memory may be inconsistent. The page then starts a new worker.
+    self.postMessage({ id, error: message, fatal: !(error instanceof Error) || error instanceof WebAssembly.RuntimeError });
   }
 });

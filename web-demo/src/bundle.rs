@@ -1,4 +1,4 @@
-//! Turns this crate's library into a folder that a browser can open: the module, its bindings and the page's files.
+//! The build of the page: a folder with the WebAssembly module, its bindings and the page's files.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -9,21 +9,21 @@ use wasm_bindgen_cli_support::Bindgen;
 
 use crate::Failure;
 
-/// The target the module is compiled for.
+/// The compile target of the module.
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// This crate's folder: the page's sources lie in it, and cargo is started from it.
+/// The folder of this crate. It contains the page's sources, and cargo runs in it.
 const CRATE_FOLDER: &str = env!("CARGO_MANIFEST_DIR");
 
-/// A compiled module, before its bindings are made.
+/// A compiled module without its bindings.
 pub(crate) struct Module {
-    /// The `.wasm` file as the compiler wrote it.
+    /// The `.wasm` file from the compiler.
     file: PathBuf,
-    /// Cargo's target folder, wherever the caller's settings put it.
+    /// Cargo's target folder, as set by the caller's environment.
     pub(crate) target_folder: PathBuf,
 }
 
-/// Makes sure that `folder` exists and can be written, before minutes are spent on compiling.
+/// Creates `folder` and checks that it can be written, before the long compilation starts.
 pub(crate) fn prepare_folder(folder: &Path) -> Result<(), Failure> {
     let probe = folder.join(".writable");
     fs::create_dir_all(folder)
@@ -67,11 +67,11 @@ pub(crate) fn compile_module() -> Result<Module, Failure> {
         .ancestors()
         .nth(3)
         .map(Path::to_path_buf)
-        .ok_or_else(|| Failure::Build(format!("{} lies in no target folder", file.display())))?;
+        .ok_or_else(|| Failure::Build(format!("{} is not in a target folder", file.display())))?;
     Ok(Module { file, target_folder })
 }
 
-/// The path of the module, where `line` is cargo's message that it made this crate's library.
+/// The path of the module, if `line` is cargo's message about this crate's library.
 fn wasm_file_of(line: &str) -> Option<PathBuf> {
     let message: serde_json::Value = serde_json::from_str(line).ok()?;
     if message["reason"] != "compiler-artifact" || message["target"]["name"] != "sandhog_web" {
@@ -86,7 +86,7 @@ fn wasm_file_of(line: &str) -> Option<PathBuf> {
         .find(|name| name.extension().is_some_and(|ending| ending == "wasm"))
 }
 
-/// Adds the standard library of [`TARGET`] where the toolchain lacks it.
+/// Adds the standard library of [`TARGET`] if the toolchain does not have it.
 fn ensure_target() -> Result<(), Failure> {
     let folder = Command::new("rustc")
         .current_dir(CRATE_FOLDER)
@@ -96,7 +96,7 @@ fn ensure_target() -> Result<(), Failure> {
     if Path::new(String::from_utf8_lossy(&folder.stdout).trim()).is_dir() {
         return Ok(());
     }
-    eprintln!("the toolchain has no {TARGET} yet; adding it: rustup target add {TARGET}");
+    eprintln!("the toolchain has no target {TARGET}; running `rustup target add {TARGET}`");
     let added = Command::new("rustup")
         .current_dir(CRATE_FOLDER)
         .args(["target", "add", TARGET])
@@ -107,12 +107,12 @@ fn ensure_target() -> Result<(), Failure> {
             "`rustup target add {TARGET}` failed ({status})"
         ))),
         Err(error) => Err(Failure::Build(format!(
-            "the toolchain has no {TARGET}, and rustup, which would add it, does not start: {error}"
+            "the toolchain has no target {TARGET}, and rustup cannot be started to add it: {error}"
         ))),
     }
 }
 
-/// Writes the page's files and, under `pkg/`, the module with its bindings into `folder`.
+/// Writes the page's files into `folder`, and the module with its bindings into `pkg/` below it.
 pub(crate) fn assemble(module: &Module, folder: &Path) -> Result<(), Failure> {
     Bindgen::new()
         .input_path(&module.file)
@@ -126,7 +126,7 @@ pub(crate) fn assemble(module: &Module, folder: &Path) -> Result<(), Failure> {
         .map_err(|error| Failure::Build(format!("cannot copy the page to {}: {error}", folder.display())))
 }
 
-/// Copies the files of one folder; the page has no subfolders.
+/// Copies the files of a folder without subfolders.
 fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;

@@ -1,7 +1,7 @@
-//! The laboratory in a browser tab: what the page's worker asks of the simulator, and nothing else.
+//! The interface between the page and the simulator.
 //!
-//! Every question is text in and text out, so that the page needs no second idea of a scenario, a seed or a run. The functions
-//! here are ordinary ones; on `wasm32` the module `module` exports them to JavaScript under the same names.
+//! All arguments and results are text, so the page needs no types of its own for scenarios, seeds and runs. On `wasm32` the
+//! module `module` exports these functions to JavaScript under the same names.
 
 #[cfg(target_arch = "wasm32")]
 pub mod module;
@@ -10,7 +10,7 @@ use sandhog_sim::builtin::ALL;
 use sandhog_sim::{Detail, Engine, Run, RunOptions, Scenario, report};
 use serde_json::json;
 
-/// The built-in scenarios in their order, as a JSON array of `{"name", "title", "about", "source"}`, `source` being TOML.
+/// The built-in scenarios in their order, as a JSON array of `{"name", "title", "about", "source"}`. `source` is TOML.
 #[must_use]
 pub fn scenarios() -> String {
     let list = ALL.iter().filter_map(|builtin| {
@@ -21,20 +21,20 @@ pub fn scenarios() -> String {
     serde_json::Value::from_iter(list).to_string()
 }
 
-/// Runs a built-in scenario and answers all that the page draws, as one JSON object ([`report::page_json`]).
+/// Runs a built-in scenario. Returns everything that the page draws, as one JSON object ([`report::page_json`]).
 ///
 /// # Errors
 ///
-/// An unknown name or a seed that is none, in words for the person who typed it.
+/// A message for the user: the name is unknown, or the seed is not a number.
 pub fn run(name: &str, seed: &str) -> Result<String, String> {
     run_for_page(&builtin(name)?, parse_seed(seed)?)
 }
 
-/// Runs a scenario given as TOML and answers the same as [`run`]. It can serve only the files of the built-in scenarios.
+/// Runs a scenario given as TOML. Returns the same as [`run`]. The scenario can use only the files of built-in scenarios.
 ///
 /// # Errors
 ///
-/// What is wrong with the scenario, with line and column, or with the seed, in words.
+/// A message for the user: the mistake in the scenario with line and column, or the mistake in the seed.
 pub fn run_source(source: &str, seed: &str) -> Result<String, String> {
     let files = |wanted: &str| {
         let mut known = ALL.iter().flat_map(|builtin| builtin.files);
@@ -46,7 +46,7 @@ pub fn run_source(source: &str, seed: &str) -> Result<String, String> {
     run_for_page(&scenario, parse_seed(seed)?)
 }
 
-/// The digest of a run of a built-in scenario, in hex, without keeping the run.
+/// Computes the digest of a run of a built-in scenario, in hex.
 ///
 /// # Errors
 ///
@@ -73,7 +73,10 @@ fn simulate(scenario: &Scenario, seed: u64, detail: Detail) -> Result<Run, Strin
 fn builtin(name: &str) -> Result<Scenario, String> {
     Scenario::builtin(name).ok_or_else(|| {
         let names: Vec<_> = ALL.iter().map(|builtin| builtin.name).collect();
-        format!("there is no scenario `{name}`; there are {}", names.join(", "))
+        format!(
+            "there is no scenario `{name}`; the scenarios are {}",
+            names.join(", ")
+        )
     })
 }
 
@@ -91,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn every_builtin_scenario_is_offered_with_its_source() {
+    fn every_builtin_scenario_is_listed_with_its_source() {
         let list = parsed(&scenarios());
         let names: Vec<_> = list
             .as_array()
@@ -114,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_of_a_run_names_only_hosts_and_records_that_it_has() {
+    fn the_page_of_a_run_refers_only_to_existing_hosts_and_records() {
         let page = parsed(&run("first-light", "7").unwrap());
         let hosts: Vec<_> = page["hosts"]
             .as_array()
@@ -143,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_of_a_builtin_source_runs_to_the_same_digest() {
+    fn a_copy_of_a_builtin_source_has_the_same_digest() {
         let source = ALL
             .iter()
             .find(|builtin| builtin.name == "first-light")
@@ -157,13 +160,13 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_in_a_source_is_told_with_its_line() {
+    fn a_mistake_in_a_source_is_reported_with_its_line() {
         let error = run_source("title = \"x\"\nno-such-key = 1\n", "7").unwrap_err();
         assert!(error.starts_with("scenario.toml:2:"), "{error}");
     }
 
     #[test]
-    fn an_unknown_scenario_is_told_with_the_known_ones() {
+    fn an_unknown_scenario_is_reported_with_the_known_names() {
         let error = run("frist-light", "7").unwrap_err();
         assert!(
             error.contains("`frist-light`") && error.contains("first-light"),
@@ -172,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_seed_may_be_any_64_bit_number_and_nothing_else() {
+    fn a_seed_is_any_64_bit_number_and_nothing_else() {
         assert!(digest("clean-login", "18446744073709551615").is_ok());
         for seed in ["", "-1", "1.5", "seven", "18446744073709551616"] {
             assert!(

@@ -1,4 +1,4 @@
-//! The program `sandhog-web`: builds the WebAssembly module, puts it beside the page, and serves both on loopback.
+//! The program `sandhog-web`: it builds the page with its WebAssembly module and serves the page on loopback.
 //!
 //! Exit 0: stopped with Ctrl-C, or built. 1: the build failed. 2: bad input (a port in use, a folder that cannot be written).
 
@@ -10,24 +10,24 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Watch the real protocol cross a simulated network, in a browser tab.
+/// Watch the real protocol on a simulated network, in a browser tab.
 #[derive(Parser)]
 #[command(name = "sandhog-web", version)]
 struct Arguments {
-    /// Port on 127.0.0.1 to serve the page on; 0 takes any free one
+    /// Port on 127.0.0.1 for the page; 0 means any free port
     #[arg(long, default_value_t = 8080, value_name = "PORT")]
     port: u16,
-    /// Build the page into DIR and stop, without serving it
+    /// Build the page into DIR and exit
     #[arg(long, value_name = "DIR", conflicts_with = "port")]
     build_only: Option<PathBuf>,
 }
 
-/// What ended the program early, told apart because the exit code differs.
+/// An error that ends the program. Each kind has its own exit code.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// The tools that build the module failed. Exit 1.
     Build(String),
-    /// Something the caller gave cannot be used. Exit 2.
+    /// An argument cannot be used. Exit 2.
     Input(String),
 }
 
@@ -53,7 +53,7 @@ fn work(arguments: &Arguments) -> Result<(), Failure> {
         println!("built the page in {}", folder.display());
         return Ok(());
     }
-    // The port is taken before the build, so that one in use is told at once and not after a minute of compiling.
+    // Listen before the build: a port in use is then reported at once, and not after a minute of compiling.
     let listener = serve::listen(arguments.port)?;
     let module = bundle::compile_module()?;
     let folder = module.target_folder.join("web");

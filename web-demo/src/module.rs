@@ -1,4 +1,4 @@
-//! The exports of the WebAssembly module. Errors become JavaScript `Error`s with the same words.
+//! Exports of the WebAssembly module. Errors become JavaScript `Error`s with the same message.
 
 use wasm_bindgen::prelude::{JsError, wasm_bindgen};
 
@@ -8,7 +8,8 @@ extern "C" {
     fn error(message: &str);
 }
 
-/// Called once as the module is loaded: a panic would otherwise only say `unreachable` in the browser's console.
+/// Runs once when the module is loaded. It prints panics to the browser's console, which would otherwise show only
+/// `unreachable`.
 #[wasm_bindgen(start)]
 fn start() {
     std::panic::set_hook(Box::new(|panic| error(&panic.to_string())));

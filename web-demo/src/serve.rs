@@ -1,4 +1,4 @@
-//! Serves a built page on loopback, and on nothing else.
+//! The web server for a built page, on loopback only.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
@@ -10,18 +10,18 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::Failure;
 
-/// What the page may do: load its own files and run its own module. A mistake that asked another host for anything would show
-/// as an error in the browser and in the page's test.
+/// The page may load its own files and run its own module. A request to another host is an error in the browser, and so in the
+/// page's tests.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
-/// Takes the port on 127.0.0.1.
+/// Binds the port on 127.0.0.1.
 pub(crate) fn listen(port: u16) -> Result<TcpListener, Failure> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).map_err(|error| {
-        Failure::Input(format!("cannot serve on 127.0.0.1:{port}: {error}; choose another port with --port, or --port 0 for any free one"))
+        Failure::Input(format!("cannot listen on 127.0.0.1:{port}: {error}; choose another port with --port (0 means any free port)"))
     })
 }
 
-/// Serves `folder` until Ctrl-C. Prints the address first, as the only line on standard output.
+/// Serves `folder` until Ctrl-C. First it prints the address, the only line on standard output.
 pub(crate) fn serve(listener: TcpListener, folder: &Path) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
@@ -47,13 +47,13 @@ fn router(folder: &Path) -> Router {
         .fallback_service(ServeDir::new(folder))
         .layer(always(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
         .layer(always(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        // The files change with every build, and a stale module beside a new page would be a mystery.
+        // The files change with every build. A cached old module must not run with a new page.
         .layer(always(header::CACHE_CONTROL, "no-cache"))
 }
 
 async fn interrupted() {
     if tokio::signal::ctrl_c().await.is_err() {
-        // Without a signal handler the server is ended from outside; waiting for ever keeps it serving until then.
+        // Without a signal handler, the server runs until it is killed.
         std::future::pending::<()>().await;
     }
 }
@@ -66,9 +66,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_in_use_is_bad_input_and_is_named() {
-        let taken = listen(0).unwrap();
-        let port = taken.local_addr().unwrap().port();
+    fn a_port_in_use_is_bad_input_and_is_in_the_message() {
+        let listener = listen(0).unwrap();
+        let port = listener.local_addr().unwrap().port();
         match listen(port) {
             Err(Failure::Input(message)) => {
                 assert!(message.contains(&format!("127.0.0.1:{port}")), "{message}");
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn files_come_with_their_types_and_may_load_nothing_from_elsewhere() {
+    fn files_have_their_types_and_a_content_security_policy() {
         let listener = listen(0).unwrap();
         let address = listener.local_addr().unwrap();
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("page");
@@ -90,9 +90,9 @@ mod tests {
                 "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
             )
             .unwrap();
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).unwrap();
-            answer.split("\r\n\r\n").next().unwrap().to_ascii_lowercase()
+            let mut reply = String::new();
+            stream.read_to_string(&mut reply).unwrap();
+            reply.split("\r\n\r\n").next().unwrap().to_ascii_lowercase()
         };
         for (path, kind) in [
             ("/", "text/html"),

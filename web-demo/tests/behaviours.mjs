@@ -1,18 +1,18 @@
-// What the page promises, one behaviour each. Every one gets a tab of its own.
+// Tests of the page, one behaviour each. Each test runs in a new tab.
 
 import assert from 'node:assert/strict';
 
-/** Opens the page and waits until the run it asks for is shown. */
+/** Opens the page and waits until the run in the address is shown. */
 async function open(page, address, query) {
   await page.goto(`${address}${query}`);
   await page.waitForSelector('#outcome[data-state="passed"], #outcome[data-state="failed"]');
 }
 
-/** What a person sees of the present moment. */
-function moment(page) {
+/** The visible state of the page at the current time. */
+function visible(page) {
   return page.evaluate(() => ({
     time: document.querySelector('#time').textContent,
-    way: document.querySelector('#way').textContent,
+    inFlight: document.querySelector('#in-flight').textContent,
     picture: document.querySelector('#canvas').toDataURL(),
     line: document.querySelector('#story-list [aria-current]')?.textContent ?? null,
   }));
@@ -22,7 +22,7 @@ const query = (page) => page.evaluate(() => Object.fromEntries(new URLSearchPara
 const seconds = (text) => Number.parseFloat(text);
 
 export const behaviours = {
-  async 'the scenarios fill the list'(page, { address }) {
+  async 'the list contains the scenarios'(page, { address }) {
     await open(page, address, '');
     const names = await page.$$eval('#scenario option', (options) => options.map((option) => option.value));
     assert.ok(names.includes('first-light') && names.length >= 4, `the list is ${names}`);
@@ -32,21 +32,21 @@ export const behaviours = {
     await open(page, address, '?scenario=first-light&seed=7');
     assert.equal(await page.getAttribute('#outcome', 'data-state'), 'passed');
     assert.equal(await page.getAttribute('#digest', 'data-digest'), digest);
-    assert.equal(await page.$$eval('#checks .broken', (broken) => broken.length), 0);
-    assert.ok((await page.$$eval('#checks .held', (held) => held.length)) > 0);
+    assert.equal(await page.$$eval('#checks .failed', (broken) => broken.length), 0);
+    assert.ok((await page.$$eval('#checks .passed', (passed) => passed.length)) > 0);
   },
 
-  async 'playing moves time and datagrams and pausing stops them'(page, { address }) {
+  async 'playing moves time and datagrams, and pausing stops them'(page, { address }) {
     await open(page, address, '?scenario=first-light&seed=7&t=0');
-    const before = await moment(page);
+    const before = await visible(page);
     await page.click('#play');
     await page.waitForTimeout(700);
     await page.click('#play');
-    const paused = await moment(page);
+    const paused = await visible(page);
     assert.ok(seconds(paused.time) > seconds(before.time), `${before.time} to ${paused.time}`);
     assert.notEqual(paused.picture, before.picture);
     await page.waitForTimeout(300);
-    assert.deepEqual(await moment(page), paused);
+    assert.deepEqual(await visible(page), paused);
   },
 
   async 'the space bar plays and pauses'(page, { address }) {
@@ -57,7 +57,7 @@ export const behaviours = {
     await page.waitForSelector('#play[aria-label="Play"]');
   },
 
-  async 'a step shows the next record and its causes, and a step back the one before'(page, { address }) {
+  async 'a step shows the next record with its causes, and a step back the previous one'(page, { address }) {
     await open(page, address, '?scenario=first-light&seed=7&t=0');
     await page.keyboard.press('Home');
     const shown = () => page.textContent('#details .chosen');
@@ -72,28 +72,28 @@ export const behaviours = {
     assert.ok((await page.$$eval('#details ol.chain li', (causes) => causes.length)) > 0, 'no chain of causes');
   },
 
-  async 'scrubbing shows another moment'(page, { address }) {
+  async 'moving the time line changes the time'(page, { address }) {
     await open(page, address, '?scenario=first-light&seed=7&t=0');
-    const before = await moment(page);
+    const before = await visible(page);
     const box = await page.locator('#scrub').boundingBox();
     await page.mouse.click(box.x + box.width * 0.4, box.y + box.height / 2);
-    const after = await moment(page);
+    const after = await visible(page);
     assert.ok(seconds(after.time) > seconds(before.time));
     assert.notEqual(after.picture, before.picture);
     assert.notEqual(after.line, before.line);
     await page.keyboard.press('End');
-    const { time } = await moment(page);
+    const { time } = await visible(page);
     assert.equal(seconds(time).toFixed(3), seconds((await page.textContent('#end-time')).slice(3)).toFixed(3));
   },
 
-  async 'datagrams are on the way and can be asked why'(page, { address }) {
+  async 'a datagram in flight can be selected and shows its record'(page, { address }) {
     await open(page, address, '?scenario=first-light&seed=7&t=0');
-    for (let i = 0; i < 40 && (await page.$('#way button')) === null; i++) await page.keyboard.press('ArrowRight');
-    await page.click('#way button');
-    assert.match(await page.textContent('#details .chosen'), /link takes it|lost/i);
+    for (let i = 0; i < 40 && (await page.$('#in-flight button')) === null; i++) await page.keyboard.press('ArrowRight');
+    await page.click('#in-flight button');
+    assert.match(await page.textContent('#details .chosen'), /in flight|lost/i);
   },
 
-  async 'a line of the story jumps to its moment and is marked'(page, { address }) {
+  async 'a click on a story line goes to its time and marks the line'(page, { address }) {
     await open(page, address, '?scenario=first-light&seed=7&t=0');
     const lines = page.locator('#story-list li');
     const chosen = lines.nth(Math.min(3, (await lines.count()) - 1));
@@ -105,7 +105,7 @@ export const behaviours = {
     assert.equal(await chosen.getAttribute('aria-current'), null);
   },
 
-  async 'the address carries scenario, seed and moment, and a link restores them'(page, { address }) {
+  async 'the address contains scenario, seed and time, and a link restores them'(page, { address }) {
     await open(page, address, '?scenario=first-light&seed=7&t=0');
     await page.fill('#seed', '11');
     await page.click('#run');
@@ -116,15 +116,15 @@ export const behaviours = {
     const shared = await query(page);
     assert.equal(shared.scenario, 'first-light');
     assert.equal(shared.seed, '11');
-    const seen = { ...(await moment(page)), digest: await page.getAttribute('#digest', 'data-digest') };
+    const seen = { ...(await visible(page)), digest: await page.getAttribute('#digest', 'data-digest') };
     await page.reload();
     await page.waitForSelector('#outcome[data-state="passed"]');
-    const again = { ...(await moment(page)), digest: await page.getAttribute('#digest', 'data-digest') };
+    const again = { ...(await visible(page)), digest: await page.getAttribute('#digest', 'data-digest') };
     assert.deepEqual([again.time, again.digest], [seen.time, seen.digest]);
     assert.equal(await page.inputValue('#seed'), '11');
   },
 
-  async 'choosing another scenario runs it, and going back returns'(page, { address }) {
+  async 'selecting another scenario runs it, and the back button returns'(page, { address }) {
     await open(page, address, '?scenario=first-light&seed=7&t=0');
     const first = await page.getAttribute('#digest', 'data-digest');
     await page.selectOption('#scenario', 'standard');
@@ -135,18 +135,18 @@ export const behaviours = {
     assert.equal(await page.inputValue('#scenario'), 'first-light');
   },
 
-  async 'every built-in scenario runs and can be looked at from end to end'(page, { address }) {
+  async 'every built-in scenario runs and can be viewed from start to end'(page, { address }) {
     await open(page, address, '');
     const names = await page.$$eval('#scenario option', (options) => options.map((option) => option.value));
     for (const name of names) {
       await open(page, address, `?scenario=${name}&seed=1&t=0`);
       assert.equal(await page.getAttribute('#outcome', 'data-state'), 'passed', name);
       for (const key of ['End', 'ArrowLeft', 'Home', 'ArrowRight', 'Shift+ArrowRight']) await page.keyboard.press(key);
-      assert.ok((await page.locator('#story-list li').count()) > 0, `${name} tells no story`);
+      assert.ok((await page.locator('#story-list li').count()) > 0, `${name} has no story`);
     }
   },
 
-  async 'an unknown scenario in the address is told in words'(page, { address }) {
+  async 'an unknown scenario in the address gives an error message'(page, { address }) {
     await open(page, address, '?scenario=frist-light&seed=7');
     const notice = await page.textContent('#notice');
     assert.match(notice, /frist-light/);
@@ -156,12 +156,12 @@ export const behaviours = {
     assert.equal((await page.textContent('#notice')).trim(), '');
   },
 
-  async 'a seed that is not a number is told in words'(page, { address }) {
+  async 'a seed that is not a number gives an error message'(page, { address }) {
     await open(page, address, '?scenario=first-light&seed=seven');
     assert.match(await page.textContent('#notice'), /seven/);
   },
 
-  async 'a changed scenario is run, and one with a mistake is refused with its line'(page, { address }) {
+  async 'a changed scenario runs, and a mistake in it gives an error message'(page, { address }) {
     await open(page, address, '?scenario=first-light&seed=7&t=0');
     await page.click('#edit');
     const source = await page.inputValue('#source');
@@ -175,7 +175,7 @@ export const behaviours = {
     assert.equal(await page.getAttribute('#outcome', 'data-state'), 'passed');
   },
 
-  async 'with less motion asked for nothing plays by itself'(page, { address }) {
+  async 'with reduced motion, playback does not start by itself'(page, { address }) {
     await page.emulateMedia({ reducedMotion: 'reduce' });
     await open(page, address, '?scenario=first-light&seed=7');
     assert.equal(await page.getAttribute('#play', 'aria-label'), 'Play');
@@ -183,7 +183,7 @@ export const behaviours = {
     await page.waitForSelector('#story-list [aria-current]');
   },
 
-  async 'a phone shows it without scrolling sideways'(page, { address }) {
+  async 'a phone shows the page without horizontal scrolling'(page, { address }) {
     await page.setViewportSize({ width: 375, height: 780 });
     await open(page, address, '?scenario=first-light&seed=7&t=0');
     const { wide, room } = await page.evaluate(() => ({ wide: document.documentElement.scrollWidth, room: document.documentElement.clientWidth }));

@@ -1,4 +1,4 @@
-// A headless Chromium, and a page for it to open: one that is served already, a folder, or a fresh build.
+// Headless Chromium and a page to open in it: a served page, a folder, or a new build.
 
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -13,7 +13,7 @@ import { chromium } from 'playwright-core';
 /** The project's folder. */
 export const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
-/** The options that say which page and which browser. */
+/** The options for the page and the browser. */
 export const OPTIONS = {
   url: { type: 'string' },
   dir: { type: 'string' },
@@ -38,15 +38,15 @@ const TYPES = {
   '.wasm': 'application/wasm',
 };
 
-/** Where a program lies. Without it, its bare name, which says in the browser's error what is missing. */
+/** The path of a program on the PATH. If there is none, returns the name, so that the error message contains it. */
 function onPath(program) {
-  const places = (process.env.PATH ?? '').split(delimiter).map((folder) => join(folder, program));
-  return places.find((place) => existsSync(place)) ?? program;
+  const positions = (process.env.PATH ?? '').split(delimiter).map((folder) => join(folder, program));
+  return positions.find((position) => existsSync(position)) ?? program;
 }
 
 /**
- * Opens a browser with a fresh profile, hands it and the page's address to `work`, and leaves nothing behind.
- * The page is served at `url`, or lies in the folder `dir`; without both it is built and served for it.
+ * Opens a browser with a new profile, calls `work` with the browser and the address of the page, and closes everything.
+ * The page is served at `url`, or its files are in the folder `dir`. Without both, the page is built and served.
  */
 export async function withBrowser({ url, dir, chromium: executablePath }, work) {
   const server = url !== undefined ? null : await (dir === undefined ? serve() : serveFolder(dir));
@@ -82,16 +82,16 @@ async function serveFolder(folder) {
   return { address: `http://127.0.0.1:${server.address().port}/`, stop };
 }
 
-/** Builds and serves the page as a person would, on a free port. What cargo says goes to standard error. */
+/** Builds and serves the page with cargo, on a free port. Cargo's output goes to standard error. */
 async function serve() {
   const command = ['run', '--quiet', '--package', 'sandhog-web', '--', '--port', '0'];
   const program = spawn('cargo', command, { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = new Promise((resolve, reject) => program.once('close', resolve).once('error', reject));
   const { value: address } = await Promise.race([
     createInterface({ input: program.stdout })[Symbol.asyncIterator]().next(),
-    ended.then((code) => Promise.reject(new Error(`the page is not served: exit ${code}`))),
+    ended.then((code) => Promise.reject(new Error(`cannot serve the page: cargo exited with ${code}`))),
   ]);
-  if (address === undefined) throw new Error(`the page is not served: exit ${await ended}`);
+  if (address === undefined) throw new Error(`cannot serve the page: cargo exited with ${await ended}`);
   const stop = () => {
     program.kill('SIGINT');
     return ended;

@@ -1,11 +1,11 @@
-// The digests of runs of built-in scenarios, as the browser's WebAssembly computes them.
+// Digests of runs of built-in scenarios, computed by WebAssembly in the browser.
 
-/** Runs in the page: two workers take turns at the list of runs. */
+/** Computes the digests of all runs in the page, with two workers. */
 async function collect({ from, to, wanted }) {
   const { Laboratory } = await import('./lab.js');
   const names = (await new Laboratory().scenarios()).map(({ name }) => name);
   const unknown = wanted.find((name) => !names.includes(name));
-  if (unknown !== undefined) throw new Error(`there is no scenario ${unknown}; there are ${names.join(', ')}`);
+  if (unknown !== undefined) throw new Error(`there is no scenario ${unknown}; the scenarios are ${names.join(', ')}`);
   const runs = [];
   for (const name of names.filter((name) => wanted.length === 0 || wanted.includes(name))) {
     for (let seed = BigInt(from); seed < BigInt(to); seed += 1n) runs.push({ name, seed: String(seed), digest: '' });
@@ -23,7 +23,7 @@ async function collect({ from, to, wanted }) {
   return runs.map(({ name, seed, digest }) => `${name} ${seed} ${digest}`);
 }
 
-/** Prints `name seed digest` for the wanted scenarios, all if none is named, and the seeds from `from` up to, without, `to`. */
+/** Prints `name seed digest` for the wanted scenarios (all if the list is empty) and the seeds `from` to `to` - 1. */
 export async function printDigests(browser, address, from, to, wanted) {
   const page = await browser.newPage();
   await page.goto(address);

@@ -1,12 +1,12 @@
-// Drives the page in a headless browser.
+// Tests of the page in a headless browser.
 //
-//   node page.mjs [PAGE] [--digest HEX] [--only TEXT]       everything the page promises, or what has TEXT in its name
+//   node page.mjs [PAGE] [--digest HEX] [--only TEXT]       all tests, or those with TEXT in the name
 //   node page.mjs [PAGE] --digests FROM TO [SCENARIO...]    prints "name seed digest" for each run, TO excluded
-//   node page.mjs [PAGE] --screenshot FILE                  a picture of a run half-way
+//   node page.mjs [PAGE] --screenshot FILE                  a picture of a run halfway
 //
-// PAGE is --url URL or --dir DIR; without it the page is built and served first. HEX is the native digest of first-light with
-// seed 7; without it, the committed one is taken. --chromium PATH is for a browser that is not on the PATH.
-// Exit 0: all as it should be. 1: it is not, and the lines above say what. 2: used wrongly.
+// PAGE is --url URL or --dir DIR. Without it the page is built and served first. HEX is the native digest of first-light with
+// seed 7. Without it, the committed digest is used. --chromium PATH is for a browser that is not on the PATH.
+// Exit 0: passed. 1: failed, with the reasons in the output. 2: wrong arguments.
 
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -16,7 +16,7 @@ import { behaviours } from './behaviours.mjs';
 import { OPTIONS, ROOT, withBrowser } from './browser.mjs';
 import { printDigests } from './digests.mjs';
 
-/** The digest that a native run had when it was committed. */
+/** The committed digest of a native run. */
 async function committedDigest() {
   const lines = (await readFile(join(ROOT, 'tests/golden/digests.txt'), 'utf8')).split('\n');
   const line = lines.find((line) => line.startsWith('first-light 7 '));
@@ -24,18 +24,18 @@ async function committedDigest() {
   return line.split(' ')[2];
 }
 
-/** Runs one behaviour in a tab of its own; answers what went wrong, or null. */
+/** Runs one test in a new tab. Returns the error message, or null. */
 async function tryOne(browser, address, behaviour, digest) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 } });
   const page = await context.newPage();
   page.setDefaultTimeout(60_000);
-  const complaints = [];
-  page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
-  page.on('pageerror', (error) => complaints.push(error.message));
-  page.on('request', (request) => request.url().startsWith(address) || complaints.push(`asked for ${request.url()}`));
+  const errors = [];
+  page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
+  page.on('pageerror', (error) => errors.push(error.message));
+  page.on('request', (request) => request.url().startsWith(address) || errors.push(`request to ${request.url()}`));
   try {
     await behaviour(page, { address, digest });
-    return complaints.length > 0 ? `the browser complained: ${complaints.join('; ')}` : null;
+    return errors.length > 0 ? `the browser reports errors: ${errors.join('; ')}` : null;
   } catch (error) {
     return error.message;
   } finally {
@@ -43,20 +43,20 @@ async function tryOne(browser, address, behaviour, digest) {
   }
 }
 
-/** Runs the behaviours; answers how many failed. */
+/** Runs the tests. Returns the number of failures. */
 async function tryAll(browser, address, digest, only) {
   const chosen = Object.entries(behaviours).filter(([name]) => name.includes(only));
   let failed = 0;
   for (const [name, behaviour] of chosen) {
-    const wrong = await tryOne(browser, address, behaviour, digest);
-    if (wrong !== null) failed += 1;
-    console.log(wrong === null ? `ok    ${name}` : `FAIL  ${name}\n      ${wrong.replaceAll('\n', '\n      ')}`);
+    const error = await tryOne(browser, address, behaviour, digest);
+    if (error !== null) failed += 1;
+    console.log(error === null ? `ok    ${name}` : `FAIL  ${name}\n      ${error.replaceAll('\n', '\n      ')}`);
   }
   console.log(`${chosen.length - failed} passed, ${failed} failed`);
   return failed;
 }
 
-/** A picture of first-light in the middle of its download, 1280 x 800. */
+/** Writes a picture of first-light during its download, 1280 x 800 pixels. */
 async function takeScreenshot(browser, address, file) {
   const page = await browser.newPage({ viewport: { width: 1280, height: 800 }, colorScheme: 'light' });
   await page.goto(`${address}?scenario=first-light&seed=7&t=1729000000`);
@@ -73,13 +73,13 @@ const options = {
   screenshot: { type: 'string' },
 };
 
-/** The arguments; wrong ones are told and end the script. */
+/** Reads the arguments. Wrong arguments end the script with a message. */
 function readArguments() {
   try {
     const { values, positionals } = parseArgs({ options, allowPositionals: true });
     const [from, to, ...scenarios] = positionals;
     if (values.digests && !(/^\d+$/.test(from) && /^\d+$/.test(to))) throw new Error('--digests takes two seeds, FROM and TO');
-    if (!values.digests && positionals.length > 0) throw new Error(`${from} means nothing here`);
+    if (!values.digests && positionals.length > 0) throw new Error(`unexpected argument ${from}`);
     return { ...values, from, to, scenarios };
   } catch (error) {
     console.error(`error: ${error.message}`);
@@ -87,7 +87,7 @@ function readArguments() {
   }
 }
 
-/** Does what was asked for; answers how much failed. */
+/** Runs the chosen command. Returns the number of failures. */
 async function work(browser, address) {
   if (given.digests) await printDigests(browser, address, given.from, given.to, given.scenarios);
   else if (given.screenshot !== undefined) await takeScreenshot(browser, address, given.screenshot);
