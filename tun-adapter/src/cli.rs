@@ -1,4 +1,4 @@
-//! The command line.
+//! Command-line arguments of `sandhog`.
 
 use std::path::PathBuf;
 
@@ -11,154 +11,169 @@ use crate::logging::Format;
 use crate::status::command::StatusArguments;
 use crate::users::command::UserCommand;
 
-/// The exit codes, as `failure::Exit` has them.
+/// The exit codes and their meanings, in the order of `failure::Exit`.
 pub(crate) const EXIT_CODES: [(u8, &str); 6] = [
-    (0, "done; also after a stop by SIGTERM or SIGINT"),
+    (0, "success; also after a stop by SIGTERM or SIGINT"),
     (
         1,
-        "something on this machine stood in the way: rights, a port, a device, a route, a full disk; no tunnel runs",
+        "local problem (permissions, port, device, route, disk), or no tunnel runs",
     ),
     (
         2,
-        "bad command line, configuration or user, or a file that cannot be read",
+        "bad command line, configuration or user, or an unreadable file",
     ),
-    (3, "the server rejected the login, or has no place for the user"),
+    (
+        3,
+        "the server rejected the login, or has no free address for the user",
+    ),
     (4, "the server did not answer in time"),
-    (5, "the session went to another device of the same user"),
+    (5, "the session moved to another device of the same user"),
 ];
 
-/// What has to be said wherever a tunnel can be started.
-pub(crate) const WARNING: &str = "The profile `classic`, which a file has to name, is INSECURE: everyone with the key can \
-                                  read every password and all traffic.";
+/// The warning about the classic profile, for every command that can start it.
+pub(crate) const WARNING: &str = "The profile `classic` is INSECURE: anyone with the key can read every password and all \
+                                  traffic. It runs only if the configuration file names it.";
 
-/// A VPN tunnel by name and password over UDP.
+/// Heading of the options that every command has.
+const GLOBAL: &str = "Global options";
+
+/// VPN for Linux: log in with a user name and a password, over UDP
 ///
-/// A server and its clients have a TUN device each and speak UDP with each other. Users log in by name and password, which
-/// the server never sees; keys change every two minutes; who does not have the pre-shared key gets no answer.
+/// The server and its clients each have a TUN device and exchange UDP datagrams. The server never sees a password. Keys
+/// change every two minutes. Hosts without the pre-shared key get no reply.
 #[derive(Debug, Parser)]
-#[command(version, after_help = after_help())]
+#[command(version, max_term_width = 80, after_help = after_help())]
 pub struct Cli {
-    /// Also log what is usually left out, such as each dropped packet
-    #[arg(short, long, global = true)]
+    /// Also log details, such as each dropped packet
+    #[arg(short, long, global = true, help_heading = GLOBAL, display_order = 1000)]
     pub verbose: bool,
-    /// How to write the log, which goes to standard error
+    /// Format of the log on standard error: text or json
     #[arg(
         long,
         global = true,
+        help_heading = GLOBAL,
+        display_order = 1001,
         value_name = "FORMAT",
         value_enum,
         default_value_t,
-        env = "SANDHOG_LOG_FORMAT"
+        hide_possible_values = true,
+        env = "SANDHOG_LOG_FORMAT",
+        hide_env_values = true
     )]
     pub log_format: Format,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What the program can do.
+/// The commands of the program.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make everything that a new server needs: key, setup, an empty list of users, configuration files
+    /// Create the files of a new server: key, setup, users and configuration
     ///
-    /// Never overwrites a file.
+    /// Existing files are never overwritten.
     Init {
-        /// Where to make it; made if it is not there
+        /// Folder for the files; created if it does not exist
         #[arg(long, value_name = "FOLDER", default_value = ".")]
         folder: PathBuf,
-        /// Where clients will find the server, for their configuration file
+        /// Address of the server, for the clients' configuration file
         #[arg(long, value_name = "HOST:PORT", value_parser = endpoint)]
         server: Option<Endpoint>,
     },
     /// Add, change, list and remove the users of a server
     User {
-        /// What to do with them.
+        /// The command.
         #[command(subcommand)]
         command: UserCommand,
     },
-    /// Let users log in and carry their packets, until SIGTERM or SIGINT
+    /// Run a server until SIGTERM or SIGINT
     ///
-    /// SIGHUP has it read the file with the users again.
+    /// On SIGHUP it reads the file with the users again.
     #[command(after_help = after_help())]
     Server {
         /// The server's configuration file (TOML)
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
-    /// Log in to a server and carry packets, until SIGTERM or SIGINT
+    /// Log in to a server and run the tunnel until SIGTERM or SIGINT
     #[command(after_help = after_help())]
     Client {
         /// The client's configuration file (TOML)
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
-    /// Take a tunnel down, and undo what one has left behind that was killed
+    /// Stop a tunnel, or clean up after one that was killed
     ///
-    /// Ends the process that the device belongs to and waits for it, at most 10 s. If there is none, undoes what it has
-    /// changed on this machine, the kill switch included.
+    /// Stops the process that owns the device and waits up to 10 s for its end. If there is no such process, undoes the changes
+    /// that the tunnel made on this machine, including the kill switch.
     Down {
-        /// The tunnel's device [default: sandhog0]
+        /// Device of the tunnel [default: sandhog0]
         #[arg(long, value_name = "NAME", value_parser = device_name, conflicts_with = "config")]
         device: Option<DeviceName>,
-        /// The configuration file that names the device
+        /// Configuration file with the name of the device
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
-    /// Tell whether a configuration file is right, of a server or a client, without doing anything
+    /// Check a configuration file (server or client)
+    ///
+    /// Changes nothing.
     Check {
         /// The configuration file (TOML)
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
-    /// Look at everything on this machine that a tunnel needs, and say what to do
+    /// Check whether this machine has everything that a tunnel needs
     ///
-    /// Changes nothing and sends nothing but a question for the server's name. Exit code 1 if something stands in the way.
+    /// Prints what to do about each problem. Changes nothing, and sends nothing except a DNS query for the server's name.
+    /// Exit code 1 if a problem would stop a tunnel.
     Doctor {
-        /// Also look at what the tunnel with this configuration file needs
+        /// Also check what the tunnel with this configuration file needs
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
-    /// Tell how the tunnels are that run on this machine
+    /// Show the tunnels that run on this machine
     ///
     /// Exit code 1 if none runs.
     Status(StatusArguments),
-    /// Have running servers read their users again, and tell what came out of it
+    /// Make running servers read their users again
     ///
-    /// As SIGHUP does, but for the answer. Exit code 2 if something is wrong with the users, who stay as they were then.
+    /// Like SIGHUP, but waits for the result and prints it. If the file with the users has an error, the server keeps its present
+    /// users and the exit code is 2.
     Reload(ReloadArguments),
-    /// Change one's own password, as a user: logs in and has the server take a new one
+    /// Change your own password on the server
     ///
-    /// Needs no root. A tunnel of the same user that is up on another device ends, unless the user may have several.
+    /// Logs in and registers the new password. Needs no root. If the user may have only one session, a tunnel of the
+    /// same user on another device ends.
     #[command(after_help = after_help())]
     Passwd {
         /// The client's configuration file (TOML)
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
-        /// Read the new password from standard input, one line, instead of asking on the terminal
+        /// Read the new password from standard input (one line) instead of the terminal
         #[arg(long)]
         password_stdin: bool,
     },
-    /// Read a password and print what belongs into `password-hash` in a server's configuration (classic profile)
+    /// Read a password and print its hash for `password-hash` (classic profile)
     ///
     /// Asks twice on a terminal, without echo. Otherwise reads one line from standard input.
     HashPassword,
-    /// Print the completions of a shell: what it has to know to complete the commands of this program
+    /// Print shell completions
     Completions {
         /// The shell
         #[arg(value_name = "SHELL")]
         shell: Shell,
     },
-    /// Print the main manual page, or write the pages of all commands into a folder
+    /// Print the main manual page, or write all manual pages to a folder
     ///
     /// `sandhog man | man -l -` shows the page.
     Man {
-        /// Where to write the pages, one file each; made if it is not there
+        /// Folder for the pages, one file each; created if it does not exist
         #[arg(long, value_name = "FOLDER")]
         folder: Option<PathBuf>,
     },
 }
 
-/// What stands below `--help`.
+/// The text below `--help`.
 fn after_help() -> String {
     let codes = EXIT_CODES.map(|(code, meaning)| format!("  {code}  {meaning}\n"));
     format!("Exit codes:\n{}\n{WARNING}", codes.concat())

@@ -1,33 +1,71 @@
-//! The program from outside: exit codes, messages, and what needs no root.
+//! Command line of the program: exit codes, messages, and commands that need no root.
 
 use std::fs;
 use std::net::UdpSocket;
 
+use clap::CommandFactory;
+use sandhog::cli::Cli;
+
 use crate::support::{Folder, KEY, sandhog, text};
 
 #[test]
-fn help_documents_the_exit_codes_and_the_insecurity() {
+fn help_lists_the_exit_codes_and_warns_of_the_classic_profile() {
     for arguments in [&["--help"][..], &["client", "--help"]] {
         let output = sandhog(arguments, "");
         let help = text(&output.stdout);
         assert_eq!(output.status.code(), Some(0));
         assert!(help.contains("  4  the server did not answer in time"), "{help}");
+        assert!(help.contains("The profile `classic` is INSECURE"), "{help}");
+    }
+}
+
+/// The command line of each command with `--help`.
+fn help_of_all_commands() -> Vec<Vec<String>> {
+    fn add(command: &clap::Command, path: &[String], found: &mut Vec<Vec<String>>) {
+        found.push([path, &["--help".to_owned()]].concat());
+        for below in command
+            .get_subcommands()
+            .filter(|below| below.get_name() != "help")
+        {
+            add(below, &[path, &[below.get_name().to_owned()]].concat(), found);
+        }
+    }
+    let mut found = Vec::new();
+    add(&Cli::command(), &[], &mut found);
+    found
+}
+
+#[test]
+fn help_is_at_most_80_columns_wide_and_lists_global_options_last() {
+    let commands = help_of_all_commands();
+    assert!(commands.len() > 15, "{commands:?}");
+    for arguments in commands {
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let help = text(&sandhog(&arguments, "").stdout);
+        for line in help.lines() {
+            assert!(line.chars().count() <= 80, "{arguments:?}: {line}");
+        }
+        let (own, global) = help
+            .split_once("\nGlobal options:\n")
+            .expect("every command has global options");
         assert!(
-            help.contains("`classic`, which a file has to name, is INSECURE"),
+            global.contains("--verbose") && global.contains("--log-format"),
             "{help}"
         );
+        assert!(!own.contains("--verbose"), "{help}");
+        assert!(!global.contains("--config"), "{help}");
     }
 }
 
 #[test]
-fn a_bad_command_line_ends_with_code_2_and_the_nearest_word() {
+fn a_bad_command_line_exits_with_2_and_suggests_a_command() {
     let output = sandhog(&["sever", "--config", "x"], "");
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("similar subcommands exist: 'user', 'server'"));
 }
 
 #[test]
-fn a_missing_file_ends_with_code_2_and_its_name() {
+fn a_missing_file_exits_with_2_and_is_named() {
     let output = sandhog(&["client", "--config", "nowhere.toml"], "");
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(
@@ -37,7 +75,7 @@ fn a_missing_file_ends_with_code_2_and_its_name() {
 }
 
 #[test]
-fn a_taken_port_ends_with_code_1_and_the_insecure_profile_is_labelled() {
+fn a_port_in_use_exits_with_1_and_the_insecure_profile_is_labelled() {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
     let address = socket.local_addr().expect("a bound socket");
     let folder = tempfile::tempdir().expect("a folder");
@@ -64,7 +102,7 @@ fn a_taken_port_ends_with_code_1_and_the_insecure_profile_is_labelled() {
 }
 
 #[test]
-fn hash_password_takes_one_line_and_prints_one_phc_string() {
+fn hash_password_reads_one_line_and_prints_one_phc_string() {
     let [first, second] = [(), ()].map(|()| sandhog(&["hash-password"], "correct horse\r\nmore\n"));
     let hash = text(&first.stdout);
     assert!(
@@ -75,7 +113,7 @@ fn hash_password_takes_one_line_and_prints_one_phc_string() {
 }
 
 #[test]
-fn hash_password_refuses_an_empty_password() {
+fn hash_password_rejects_an_empty_password() {
     let output = sandhog(&["hash-password"], "\n");
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(text(&output.stderr), "error: the password is empty\n");
@@ -119,6 +157,7 @@ fn passwd_needs_the_secure_profile_and_a_new_password() {
     );
     refuse(
         &["passwd", "--config", &folder.name("client.toml")],
-        "error: there is no terminal to ask for the password on\nhelp: `--password-stdin` reads it from a pipe\n",
+        "error: cannot ask for the password: standard input is not a terminal\n\
+         help: to read it from a pipe, use `--password-stdin`\n",
     );
 }
