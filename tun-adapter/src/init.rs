@@ -1,4 +1,4 @@
-//! `sandhog init`: everything that a new server needs, and what its clients need of it.
+//! `sandhog init`: keys, user list and configuration files for a new server and its clients.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -23,18 +23,18 @@ const KEY_FILE: &str = "sandhog.key";
 const SETUP_FILE: &str = "sandhog.setup";
 const USERS_FILE: &str = "users";
 
-/// Makes a key, a setup, an empty store of users and the two configuration files in `folder`, and gives what to print.
-/// `server` is where clients will find the server.
+/// Creates a key, a setup, an empty user store and the two configuration files in `folder`. Returns the text
+/// to print. `server` is the address for the client's file.
 ///
 /// # Errors
 ///
-/// When one of the files is there already: nothing has been made then. When one cannot be made: those that were made are
-/// removed again.
+/// When one of the files exists: nothing is created then. When one cannot be created: the files created
+/// before it are removed.
 pub fn run(folder: &Path, server: Option<&Endpoint>) -> Result<String, Failure> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.map_err(|error| Failure::runtime(format_args!("make the folder {}", folder.display()), error))?;
     let names = [SERVER_FILE, CLIENT_FILE, KEY_FILE, SETUP_FILE, USERS_FILE];
-    // A link that leads nowhere is something, too.
+    // A dangling symbolic link also counts as existing.
     let is_there = |name: &&str| fs::symlink_metadata(folder.join(name)).is_ok();
     if let Some(name) = names.into_iter().find(is_there) {
         return Err(already_exists(&folder.join(name)));
@@ -57,19 +57,42 @@ pub fn run(folder: &Path, server: Option<&Endpoint>) -> Result<String, Failure> 
     sync_folder(folder)
         .map_err(|error| Failure::runtime(format_args!("write the folder {}", folder.display()), error))?;
     created.keep();
-    Ok(format!(
-        "made in {}: {}\n\n\
-         Keep a copy of {SETUP_FILE} and {USERS_FILE}, each in a place of its own: without the setup no user can ever log in \
-         again,\nand whoever has both can try passwords at leisure. {KEY_FILE} goes to every client, by a safe way.\n\n\
-         Next: look at {SERVER_FILE}, then\n  \
-         sandhog user add --config {SERVER_FILE} LOGIN\n  \
-         sandhog server --config {SERVER_FILE}",
-        folder.display(),
-        names.join(", ")
-    ))
+    Ok(next_steps(folder, &names))
 }
 
-/// The files made so far. Removed when dropped, unless they are to be kept.
+/// The text for the user: the files, the backups, the next commands. Paths are relative to the current folder.
+fn next_steps(folder: &Path, names: &[&str]) -> String {
+    let config = match folder.to_str() {
+        Some(".") => SERVER_FILE.to_owned(),
+        // A command would take this for an option.
+        Some(name) if name.starts_with('-') => format!("./{}", folder.join(SERVER_FILE).display()),
+        _ => folder.join(SERVER_FILE).display().to_string(),
+    };
+    let config = shell_word(&config);
+    format!(
+        "created in {}: {}\n\n\
+         Back up {SETUP_FILE} and {USERS_FILE}, in two different places. Without the setup no user can ever\n\
+         log in again. Anyone who has both files can guess passwords offline.\n\
+         Copy {KEY_FILE} to every client over a safe channel, for example with `scp`.\n\n\
+         Next: check {config}, then run\n  \
+         sandhog user add --config {config} NAME\n  \
+         sandhog server --config {config}",
+        folder.display(),
+        names.join(", ")
+    )
+}
+
+/// Quotes `text` for a shell if it has characters that a shell may interpret.
+fn shell_word(text: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+,:@%".contains(c);
+    if text.chars().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
+}
+
+/// The files created so far. They are removed on drop, unless `keep` is called.
 #[derive(Default)]
 struct CreatedFiles(Vec<PathBuf>);
 
@@ -80,7 +103,7 @@ impl CreatedFiles {
                 self.0.push(path);
                 Ok(())
             }
-            // Somebody was quicker.
+            // Another process was faster.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(already_exists(&path)),
             Err(error) => Err(Failure::write(&path, error)),
         }
@@ -94,45 +117,45 @@ impl CreatedFiles {
 impl Drop for CreatedFiles {
     fn drop(&mut self) {
         for path in &self.0 {
-            // The error that is told is the one that led here.
+            // The user sees the error that caused the removal.
             let _ = fs::remove_file(path);
         }
     }
 }
 
 fn already_exists(path: &Path) -> Failure {
-    Failure::input(format!("{} is there already", path.display())).with_help(
-        "nothing was made or changed; choose another folder with `--folder`, or move the old files away if you are sure \
-         that nobody needs them",
+    Failure::input(format!("{} already exists", path.display())).with_help(
+        "nothing was created or changed; choose another folder with `--folder`, or move the old files away if they are \
+         no longer needed",
     )
 }
 
 /// The server's configuration file.
 const SERVER_TEXT: &str = "\
-# The server. `sandhog server --config server.toml` runs it; docs/running.md explains every key.
+# Sandhog server. Start: `sandhog server --config server.toml`. docs/running.md explains every key.
 listen = \"0.0.0.0:40404\"          # \"[::]:40404\" for IPv6 as well
-key-file = \"sandhog.key\"          # the same on all clients
-setup-file = \"sandhog.setup\"      # the server's part of all passwords: keep a copy, show it to nobody
-users-file = \"users\"              # changed by `sandhog user`; a running server takes changes up on SIGHUP
+key-file = \"sandhog.key\"          # the same file on all clients
+setup-file = \"sandhog.setup\"      # the server's part of all passwords: back it up and keep it secret
+users-file = \"users\"              # edited by `sandhog user`; `sandhog reload` makes a running server read it again
 
 [device]
-# The server's own addresses in the tunnel; clients get theirs from the same networks.
+# The server's own addresses in the tunnel. Clients get addresses from the same networks.
 addresses = [\"10.9.0.1/24\", \"fd00:9::1/64\"]
 
-# [clients]                        # what clients are told besides
-# routes = [\"192.0.2.0/24\"]        # networks that they reach through the tunnel
-# dns = [\"10.9.0.1\"]
-# search = [\"example.com\"]
-# keepalive = 25                   # a client that has sent nothing for so many seconds pings; 0: never
-# isolated = true                  # clients do not reach each other through the tunnel
+# [clients]                        # settings that the server sends to its clients
+# routes = [\"192.0.2.0/24\"]        # networks to reach through the tunnel
+# dns = [\"10.9.0.1\"]               # name servers
+# search = [\"example.com\"]         # search domains
+# keepalive = 25                   # seconds without sending after which a client pings; 0: never
+# isolated = true                  # clients cannot reach each other through the tunnel
 
-# [forwarding]                     # this machine as a router for the clients, while the server runs
+# [forwarding]                     # makes this machine a router for the clients while the server runs
 # enabled = true
-# masquerade = true                # under its own addresses
+# masquerade = true                # replace the clients' addresses by this machine's address (NAT)
 
 # [metrics]                        # for Prometheus
 # listen = \"127.0.0.1:9586\"        # http://127.0.0.1:9586/metrics
-# login-names = false              # true: also numbers about each user
+# login-names = false              # true: also metrics for each user
 ";
 
 /// The client's configuration file.
@@ -140,20 +163,39 @@ fn client_text(server: Option<&Endpoint>) -> String {
     let server = server.map_or_else(|| "vpn.example.com:40404".to_owned(), ToString::to_string);
     format!(
         "\
-# A client. Copy this file and sandhog.key to the client's machine; `sandhog client --config client.toml` runs it.
+# Sandhog client. Copy this file and sandhog.key to the client. Start: `sandhog client --config client.toml`.
 server = \"{server}\"
 key-file = \"sandhog.key\"
-login = \"kean\"                    # whom `sandhog user add` has added
-# password-file = \"password\"      # without it, the password is asked for on the terminal
-# included-routes = [\"192.0.2.0/24\"]   # networks to reach through the tunnel besides those that the server offers
-# excluded-routes = [\"10.1.0.0/16\"]    # networks to reach as before the tunnel
-# dns = \"auto\"                    # or \"off\": the server's name servers are not asked
-# kill-switch = false              # true: nothing leaves this machine but through the tunnel
-# mtu-search = true                # the tunnel's MTU follows what the path to the server carries
-# cipher = \"auto\"                  # the faster one for this machine and the server's
+login = \"kean\"                    # the user name, as in `sandhog user add`
+# password-file = \"password\"      # without it, the client asks for the password on the terminal
+# included-routes = [\"192.0.2.0/24\"]   # networks to reach through the tunnel, besides those of the server
+# excluded-routes = [\"10.1.0.0/16\"]    # networks to reach outside the tunnel
+# dns = \"auto\"                    # \"off\": do not use the server's name servers
+# kill-switch = false              # true: block all traffic outside the tunnel
+# mtu-search = true                # adapt the MTU of the tunnel to the path to the server
+# cipher = \"auto\"                  # the faster one for this machine, if the server agrees
 
 # [metrics]                        # for Prometheus
 # listen = \"127.0.0.1:9586\"        # http://127.0.0.1:9586/metrics
 "
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn printed_paths_work_from_the_current_folder() {
+        let config = |folder: &str| {
+            let text = next_steps(Path::new(folder), &[]);
+            let command = text.lines().last().expect("a command").trim().to_owned();
+            command.replace("sandhog server --config ", "")
+        };
+        assert_eq!(config("."), "server.toml");
+        assert_eq!(config("d"), "d/server.toml");
+        assert_eq!(config("/etc/sandhog/"), "/etc/sandhog/server.toml");
+        assert_eq!(config("it's new"), "'it'\\''s new/server.toml'");
+        assert_eq!(config("-d"), "./-d/server.toml");
+    }
 }

@@ -1,12 +1,13 @@
-//! `sandhog init`: what it makes works as it stands, and what is there already stays.
+//! `sandhog init`: the created files work unchanged, and existing files are kept.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use sandhog::config::{Client, Server};
 
-use crate::support::{Folder, sandhog, text};
+use crate::support::{Folder, command, sandhog, text};
 
 const NAMES: [&str; 5] = [
     "client.toml",
@@ -30,13 +31,13 @@ fn init(folder: &Folder, name: &str) -> Output {
 }
 
 #[test]
-fn a_new_server_and_its_client_need_nothing_else() {
+fn init_creates_all_files_for_a_server_and_its_client() {
     let folder = Folder::new();
     let output = init(&folder, "new");
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let mode = |name: &str| {
         fs::metadata(folder.path(name))
-            .expect("made")
+            .expect("created")
             .permissions()
             .mode()
             & 0o777
@@ -56,10 +57,10 @@ fn a_new_server_and_its_client_need_nothing_else() {
 }
 
 #[test]
-fn what_is_said_warns_to_keep_a_copy_and_shows_no_secret() {
+fn the_output_asks_for_backups_and_contains_no_secret() {
     let folder = Folder::new();
     let said = text(&init(&folder, ".").stdout);
-    assert!(said.contains("Keep a copy of sandhog.setup and users"), "{said}");
+    assert!(said.contains("Back up sandhog.setup and users"), "{said}");
     let setup = folder.read("sandhog.setup");
     let secrets = [
         folder.read("sandhog.key"),
@@ -71,7 +72,37 @@ fn what_is_said_warns_to_keep_a_copy_and_shows_no_secret() {
 }
 
 #[test]
-fn no_two_servers_have_the_same_secrets() {
+fn the_printed_commands_work_from_the_current_folder() {
+    let folder = Folder::new();
+    let run = |arguments: &[&str], input: &str| {
+        let mut child = command(arguments)
+            .current_dir(folder.path("."))
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let written = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+        let output = child.wait_with_output().expect("the program ends");
+        assert!(
+            written.is_ok() && output.status.success(),
+            "{}",
+            text(&output.stderr)
+        );
+        text(&output.stdout)
+    };
+    let said = run(&["init", "--folder", "new"], "");
+    let line = said
+        .lines()
+        .find(|line| line.contains("user add"))
+        .expect("a command");
+    let mut arguments: Vec<_> = line.split_whitespace().skip(1).collect();
+    assert_eq!(arguments.pop(), Some("NAME"));
+    arguments.extend(["--password-stdin", "kean"]);
+    run(&arguments, "correct horse\n");
+    assert!(folder.read("new/users").contains("\"kean\""));
+}
+
+#[test]
+fn two_servers_get_different_secrets() {
     let folder = Folder::new();
     for name in ["one", "two"] {
         assert!(init(&folder, name).status.success());
@@ -85,7 +116,7 @@ fn no_two_servers_have_the_same_secrets() {
 }
 
 #[test]
-fn nothing_is_made_where_one_of_the_files_is() {
+fn nothing_is_created_if_one_of_the_files_exists() {
     for name in NAMES {
         let folder = Folder::new();
         folder.write(name, "old\n");
@@ -94,7 +125,7 @@ fn nothing_is_made_where_one_of_the_files_is() {
         let said = folder.strip(&text(&output.stderr)).replace("./", "");
         assert!(
             said.starts_with(&format!(
-                "error: {name} is there already\nhelp: nothing was made or changed"
+                "error: {name} already exists\nhelp: nothing was created or changed"
             )),
             "{said}"
         );
@@ -104,7 +135,7 @@ fn nothing_is_made_where_one_of_the_files_is() {
 }
 
 #[test]
-fn a_link_that_leads_nowhere_is_not_followed() {
+fn a_dangling_symbolic_link_is_not_followed() {
     let folder = Folder::new();
     symlink("elsewhere", folder.path("users")).expect("our folder");
     assert_eq!(init(&folder, ".").status.code(), Some(2));
