@@ -1,7 +1,8 @@
-//! What it costs to cut superpackets and to put packets together, in nanoseconds for each packet and byte.
-//! `cargo bench --package sandhog --bench offload`
+//! Benchmark of segmentation offload: nanoseconds per packet and per byte. `cargo bench --package sandhog
+//! --bench offload`
 //!
-//! A figure is the least of many rounds. Nothing is promised of it: it tells which part of the data plane has become slower.
+//! Each value is the minimum of many rounds. There is no target: the values show which part of the data plane
+//! has become slower.
 
 #[cfg(target_os = "linux")]
 #[path = "../tests/offload/packets.rs"]
@@ -30,7 +31,7 @@ mod bench {
     const ROUNDS: usize = 2000;
 
     pub(super) fn main() {
-        println!("ns for a packet (ns for a byte of IP)  cut            put together");
+        println!("ns per packet (ns per byte of IP)      segment        coalesce");
         for (name, tcp, v6, payload, segment) in [
             ("TCP, IPv4, 45 packets of 1420 bytes", true, false, 61_560, 1368),
             ("TCP, IPv6, 45 packets of 1420 bytes", true, true, 60_660, 1348),
@@ -43,7 +44,7 @@ mod bench {
                 payload: vec![0x5a; payload],
                 ..Spec::default()
             };
-            let (header, packet) = spec.unfinished(segment);
+            let (header, packet) = spec.superpacket(segment);
             let memory = cut(&header, &packet);
             let packets: usize = memory.iter().map(Vec::len).sum();
             let cell = |time: Duration| {

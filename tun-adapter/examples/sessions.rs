@@ -1,11 +1,11 @@
-//! Many clients in one process, to see what a server needs for them. `cargo xtask bench-tun` runs it.
+//! Load generator: many clients in one process. `cargo xtask bench-tun` runs it.
 //!
-//! `sessions users COUNT FOLDER` writes the file `users` of a new server that `sandhog init` has made in `FOLDER`: enough of
-//! them for so many sessions. `sessions hold COUNT FOLDER` logs so many clients in to the server on this machine, says
-//! `ready:` on standard error, and keeps the sessions up until it is killed.
+//! `sessions users COUNT FOLDER` writes the file `users` for a new server that `sandhog init` has created in
+//! `FOLDER`, with enough users for `COUNT` sessions. `sessions hold COUNT FOLDER` logs in `COUNT` clients to
+//! the server on this machine, prints `ready:` on standard error, and keeps the sessions until it is killed.
 //!
-//! Every login stretches its password in full, some 0.1 s of a processor and 64 MiB for a moment: a thousand take a minute or
-//! two. As many are worked on at a time as there are processors.
+//! Every login computes the full password hash: about 0.1 s of a processor and 64 MiB of memory. 1000 logins
+//! take one or two minutes. As many run at a time as there are processors.
 
 #[cfg(not(target_os = "linux"))]
 fn main() {}
@@ -39,10 +39,10 @@ mod crowd {
 
     const SERVER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 40404);
     const PASSWORD: &str = "nobody is called so";
-    /// Sessions of one user, and clients at one address.
+    /// Sessions per user, and clients per address.
     const SHARE: u16 = 20;
-    /// How often it is told how far things are.
-    const TELL_EVERY: Duration = Duration::from_secs(10);
+    /// Interval of the progress messages.
+    const REPORT_EVERY: Duration = Duration::from_secs(10);
 
     pub(super) fn main() -> Result<(), Box<dyn Error>> {
         let arguments: Vec<_> = std::env::args().skip(1).collect();
@@ -53,7 +53,7 @@ mod crowd {
         match what.as_str() {
             "users" => write_users(count, folder),
             "hold" => hold(count, folder),
-            _ => Err("users or hold?".into()),
+            _ => Err("expected `users` or `hold`".into()),
         }
     }
 
@@ -86,13 +86,13 @@ mod crowd {
     struct Member {
         peer: Client,
         socket: UdpSocket,
-        /// A password is being stretched.
+        /// The thread that computes a password hash.
         job: Option<JoinHandle<JobDone>>,
         is_up: bool,
     }
 
     impl Member {
-        /// Every user's clients are at different addresses, and every address has clients of different users.
+        /// Clients of one user have different addresses, and clients at one address have different users.
         fn new(psk: &Psk, number: u16, count: u16) -> Result<Self, Box<dyn Error>> {
             let addresses = count.div_ceil(SHARE);
             let [high, low] = (number % addresses + 2).to_be_bytes();
@@ -115,7 +115,7 @@ mod crowd {
             })
         }
 
-        /// Takes what has come, does what is due, sends what is to be sent.
+        /// Receives datagrams, runs one turn of the peer, and sends its datagrams.
         fn turn(&mut self, room: &mut [u8]) -> Result<(), Box<dyn Error>> {
             let (mut input, mut output) = (Batch::default(), Batch::default());
             loop {
@@ -130,7 +130,7 @@ mod crowd {
                 }
             }
             if let Some(job) = self.job.take_if(|job| job.is_finished()) {
-                let done = job.join().map_err(|_| "a job has failed")?;
+                let done = job.join().map_err(|_| "a job failed")?;
                 self.peer.handle_job(clock::now(), done)?;
             }
             self.peer.turn(clock::now(), &mut input, &mut output);
@@ -155,19 +155,19 @@ mod crowd {
         allow_files(u64::from(count) + 64)?;
         let text = std::fs::read_to_string(folder.join("sandhog.key"))?;
         let key = STANDARD.decode(text.trim()).map_err(|error| error.to_string())?;
-        let psk = Psk::new(key.try_into().map_err(|_| "a key of another length")?)?;
+        let psk = Psk::new(key.try_into().map_err(|_| "the key has the wrong length")?)?;
         let under_way = thread::available_parallelism()?.get();
         let mut members: Vec<Member> = Vec::new();
-        let (mut is_told, mut tell_at) = (false, clock::now() + TELL_EVERY);
+        let (mut is_ready, mut report_at) = (false, clock::now() + REPORT_EVERY);
         let mut room = vec![0; 65_535];
         loop {
             let up = members.iter().filter(|member| member.is_up).count();
-            if up == usize::from(count) && !is_told {
+            if up == usize::from(count) && !is_ready {
                 eprintln!("ready: {up} sessions are up");
-                is_told = true;
-            } else if !is_told && clock::now() > tell_at {
+                is_ready = true;
+            } else if !is_ready && clock::now() > report_at {
                 eprintln!("{up} of {count} sessions are up");
-                tell_at = tell_at + TELL_EVERY;
+                report_at = report_at + REPORT_EVERY;
             }
             while members.len() < usize::from(count) && members.len() < up + under_way {
                 let mut member = Member::new(&psk, u16::try_from(members.len())?, count)?;
@@ -177,11 +177,11 @@ mod crowd {
             for member in &mut members {
                 member.turn(&mut room)?;
             }
-            wait(&members, is_told)?;
+            wait(&members, is_ready)?;
         }
     }
 
-    /// Waits until something has come, for a moment at most: nobody says when a job is done or a timer is due.
+    /// Waits for a datagram, for a short time at most, because finished jobs and timers do not end the wait.
     fn wait(members: &[Member], is_quiet: bool) -> io::Result<()> {
         let mut sockets: Vec<_> = members
             .iter()

@@ -1,21 +1,22 @@
-//! `sandhog check`: whether a configuration is right, found out without doing anything.
+//! `sandhog check`: validation of a configuration file, without side effects.
 
 use std::path::Path;
 
 use crate::config::{self, Client, Server};
 use crate::failure::Failure;
 
-/// A configuration of either side, found good.
+/// A valid configuration of a server or a client.
 #[derive(Debug)]
 pub(crate) enum CheckedConfig {
-    /// Of a server.
+    /// A server's configuration.
     Server(Server),
-    /// Of a client.
+    /// A client's configuration.
     Client(Client),
 }
 
 impl CheckedConfig {
-    /// Reads and checks the file at `path` and those that it names, as a start would.
+    /// Reads and checks the file at `path` and the files that it names, exactly as `sandhog server` and
+    /// `sandhog client` do.
     pub(crate) fn load(path: &Path) -> Result<Self, Failure> {
         match config::role_of(path)? {
             config::Role::Server => Server::load(path).map(Self::Server),
@@ -32,40 +33,42 @@ impl CheckedConfig {
         }
     }
 
-    /// What it is, in a few words.
+    /// A short description for the output.
     fn describe(&self) -> String {
         match self {
             Self::Server(Server::Secure(server)) => {
-                format!("a server of the secure profile with {} users", server.users.len())
+                format!("server, secure profile, {}", users(server.users.len()))
             }
             Self::Server(Server::Classic(server)) => {
-                format!(
-                    "a server of the INSECURE classic profile with {} users",
-                    server.users.len()
-                )
+                format!("server, INSECURE classic profile, {}", users(server.users.len()))
             }
             Self::Client(Client::Secure(client)) => {
                 let password = match client.password {
                     Some(_) => "",
-                    None => ", who is asked for the password",
+                    None => "; will ask for the password",
                 };
-                format!("a client of the secure profile, user {}{password}", client.login)
+                format!("client, secure profile, user {}{password}", client.login)
             }
             Self::Client(Client::Classic(client)) => {
-                format!("a client of the INSECURE classic profile, user {}", client.login)
+                format!("client, INSECURE classic profile, user {}", client.login)
             }
         }
     }
 }
 
-/// Checks the file at `path`, and gives what to print.
+/// "1 user", "2 users".
+fn users(count: usize) -> String {
+    format!("{count} user{}", if count == 1 { "" } else { "s" })
+}
+
+/// Checks the file at `path` and returns the text to print.
 ///
 /// # Errors
 ///
-/// The error that a start would end with.
+/// The same error with which `sandhog server` or `sandhog client` would fail.
 pub fn run(path: &Path) -> Result<String, Failure> {
     let checked = CheckedConfig::load(path)?;
-    let good = format!("{}: good: {}", path.display(), checked.describe());
+    let good = format!("{}: valid: {}", path.display(), checked.describe());
     let warnings = checked
         .warnings()
         .iter()

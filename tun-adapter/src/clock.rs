@@ -1,7 +1,7 @@
-//! Time for the protocol: `CLOCK_BOOTTIME`, which counts the time a machine sleeps, and a timer on the same clock.
+//! Clock and timer of the protocol: both use `CLOCK_BOOTTIME`, which also counts the time in suspend.
 //!
-//! A timer of the async runtime would not do: it runs on `CLOCK_MONOTONIC`, which stands still during suspend, so
-//! that a deadline would come late by the length of the sleep.
+//! Timers of the async runtime are not used. They run on `CLOCK_MONOTONIC`, which stops during suspend, so a
+//! deadline would be late by the length of the suspend.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -15,7 +15,7 @@ use tokio::io::unix::AsyncFd;
 
 use crate::fd;
 
-/// The time since the machine was booted.
+/// Time since boot.
 #[must_use]
 pub fn now() -> Instant {
     let time = clock_gettime(ClockId::Boottime);
@@ -23,20 +23,20 @@ pub fn now() -> Instant {
     Instant::from_nanos(secs.saturating_mul(1_000_000_000).saturating_add(nanos))
 }
 
-/// What the clock of the world showed at the origin of [`now`]'s clock, in seconds since 1970-01-01 00:00 UTC. It follows
-/// no later correction of that clock.
+/// The boot time in seconds since 1970-01-01 00:00 UTC: the origin of [`now`]. Later corrections of the
+/// system clock do not change a value that was read before.
 #[must_use]
 pub fn unix_origin() -> u64 {
     unix_now().saturating_sub(now().as_nanos() / 1_000_000_000)
 }
 
-/// What the clock of the world shows, in seconds since 1970-01-01 00:00 UTC.
+/// The system clock, in seconds since 1970-01-01 00:00 UTC.
 #[must_use]
 pub fn unix_now() -> u64 {
     clock_gettime(ClockId::Realtime).tv_sec.max(0).unsigned_abs()
 }
 
-/// Wakes one waiter at a time of [`now`]'s clock, with the kernel's precision.
+/// A timer on the clock of [`now`] (`timerfd`). Wakes one waiter at a deadline.
 #[derive(Debug)]
 pub struct Timer {
     fd: AsyncFd<OwnedFd>,
@@ -44,11 +44,11 @@ pub struct Timer {
 }
 
 impl Timer {
-    /// A timer that is not set.
+    /// Creates a timer that is not set.
     ///
     /// # Errors
     ///
-    /// When the process has no file descriptor left, or outside a tokio runtime with I/O.
+    /// When the process has no file descriptor left, or when there is no tokio runtime with I/O.
     pub fn new() -> io::Result<Self> {
         let fd = timerfd_create(
             TimerfdClockId::Boottime,
@@ -60,7 +60,7 @@ impl Timer {
         })
     }
 
-    /// Sets the timer, unless it is set to that very deadline already.
+    /// Sets the timer. Does nothing if it is already set to this deadline.
     ///
     /// # Errors
     ///
@@ -69,7 +69,7 @@ impl Timer {
         if self.armed == Some(deadline) {
             return Ok(());
         }
-        // All zero would unset it; the origin lies in the past, so the next nanosecond is as good.
+        // A value of 0 would disarm the timer. 1 ns after boot is in the past as well.
         let nanos = deadline.as_nanos().max(1);
         let value = Timespec {
             tv_sec: (nanos / 1_000_000_000).cast_signed(),
@@ -91,7 +91,7 @@ impl Timer {
         Ok(())
     }
 
-    /// Waits until the deadline has passed. Never comes back if none is set.
+    /// Waits until the deadline has passed. Never returns if no deadline is set.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! How a listener of this program takes connections: few at a time, and the others wait in the kernel.
+//! Accept loop with a limit on simultaneous connections. Further connections wait in the kernel.
 
 use std::future::poll_fn;
 use std::io;
@@ -10,8 +10,8 @@ use tokio::sync::Semaphore;
 use tokio::time::sleep;
 use tracing::debug;
 
-/// Attends to each connection in a task of its own, at most `permits` at a time, for as long as it is awaited. `about` tells in the
-/// log whose connections these are.
+/// Accepts connections and handles each in a task of its own, at most `permits` at a time. Runs until it is
+/// dropped. `about` names the listener in log lines.
 pub(crate) async fn serve<S, F>(
     about: &'static str,
     permits: usize,
@@ -36,7 +36,7 @@ pub(crate) async fn serve<S, F>(
                 });
             }
             Err(error) => {
-                // No descriptor left, perhaps; there will be again.
+                // The usual cause is a lack of file descriptors, which passes.
                 debug!("{about}: {error}");
                 sleep(Duration::from_secs(1)).await;
             }

@@ -1,4 +1,4 @@
-//! Why the program ends without having done what it was asked: one sentence, what to do about it, an exit code.
+//! Program errors: a message, advice for the user, and the exit code.
 
 use std::fmt;
 use std::io;
@@ -7,33 +7,34 @@ use std::process::ExitCode;
 
 use sandhog_proto::StartError;
 
-/// What a script can tell from the exit code. 0 is success, a stop by signal included.
+/// Exit codes of failures. Success is 0, which includes a stop by signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// Something on this machine stood in the way: rights, a port, a device, a route, a full disk.
+    /// A problem on this machine: permissions, a port, a device, a route, a full disk.
     Runtime = 1,
-    /// The command line, a configuration file or a file named in it is wrong or cannot be read, or there is no such user.
+    /// The command line, a configuration file or a file named in it is invalid or unreadable, or the user
+    /// does not exist.
     Input = 2,
-    /// The server answered that name or password are wrong, or that it has no place for the user.
+    /// The server rejected the login, or has no free address for the user.
     Rejected = 3,
     /// The server did not answer in time.
     TimedOut = 4,
-    /// The session went to another device of the same user.
+    /// The same user logged in on another device, which took the session over.
     Replaced = 5,
 }
 
-/// An error for a person. Prints as `error: …`, with a line `help: …` below it where there is something to do.
+/// An error message for the user. Prints as `error: …`, followed by a line `help: …` if there is advice.
 #[derive(Debug)]
 pub struct Failure {
-    /// The exit code that goes with it.
+    /// The exit code of the program.
     pub exit: Exit,
     message: String,
     help: Option<String>,
 }
 
 impl Failure {
-    /// Something on this machine stood in the way of `action` ("open /dev/net/tun").
+    /// The machine did not allow `action` ("open /dev/net/tun").
     pub fn runtime(action: impl fmt::Display, cause: impl fmt::Display) -> Self {
         Self {
             exit: Exit::Runtime,
@@ -42,25 +43,24 @@ impl Failure {
         }
     }
 
-    /// A file could not be written; what was in it is as before.
+    /// A file could not be written. Its old content is unchanged.
     pub fn write(path: &Path, error: io::Error) -> Self {
         let kind = error.kind();
         let failure = Self::runtime(format_args!("write {}", path.display()), error);
         match kind {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => failure.with_help(
-                "nothing was changed; make room there (`df` shows how much there is) and try again",
-            ),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => failure
+                .with_help("nothing was changed; free some disk space (`df` shows the use) and try again"),
             io::ErrorKind::PermissionDenied => {
-                failure.with_help("nothing was changed; run as the user whose file it is, or as root")
+                failure.with_help("nothing was changed; run as the owner of the file, or as root")
             }
             io::ErrorKind::ReadOnlyFilesystem => {
-                failure.with_help("nothing was changed; the file system is mounted for reading only")
+                failure.with_help("nothing was changed; the file system is mounted read-only")
             }
             _ => failure,
         }
     }
 
-    /// Anything else on this machine that is not as it should be.
+    /// Any other problem on this machine.
     pub fn machine(message: impl Into<String>) -> Self {
         Self {
             exit: Exit::Runtime,
@@ -69,7 +69,7 @@ impl Failure {
         }
     }
 
-    /// What was given is wrong.
+    /// The input is invalid: command line, configuration or user.
     pub fn input(message: impl Into<String>) -> Self {
         Self {
             exit: Exit::Input,
@@ -78,26 +78,26 @@ impl Failure {
         }
     }
 
-    /// What went wrong, without advice.
+    /// The message without the advice.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// What to do about it, if there is advice.
+    /// The advice, if there is any.
     #[must_use]
     pub fn help(&self) -> Option<&str> {
         self.help.as_deref()
     }
 
-    /// The same with advice.
+    /// Sets the advice.
     #[must_use]
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    /// The same with advice, unless it has some.
+    /// Sets the advice if there is none yet.
     #[must_use]
     pub fn or_help(mut self, help: impl Into<String>) -> Self {
         self.help.get_or_insert_with(|| help.into());
@@ -110,33 +110,35 @@ impl From<StartError> for Failure {
         let (exit, help) = match error {
             StartError::ConnectionTimedOut => (
                 Exit::TimedOut,
-                "check that the server runs, that its address and UDP port are right and reachable, and that \
-                 both sides have the same key (a server stays silent to a wrong key)",
+                "check that the server is running, that its address and UDP port are correct and reachable, and that \
+                 both sides have the same key (a server does not answer a client with another key)",
             ),
             StartError::AuthenticationRejected => (
                 Exit::Rejected,
-                "check `login` and the password; on the server, `sandhog user passwd` sets a new one (in the classic \
-                 profile, `sandhog hash-password` makes the user's `password-hash`)",
+                "check `login` and the password; `sandhog user passwd` on the server sets a new password (classic \
+                 profile: `sandhog hash-password` prints a new `password-hash`)",
             ),
             StartError::AccountDisabled => (
                 Exit::Rejected,
-                "the password is right; on the server, `sandhog user enable` and SIGHUP let the user in again",
+                "the password is correct, but the user is disabled; to enable the user, run `sandhog user enable` and \
+                 then `sandhog reload` on the server",
             ),
             StartError::AccountExpired => (
                 Exit::Rejected,
-                "the password is right; on the server, `sandhog user list` shows until when the user was let in",
+                "the password is correct, but the account has expired; `sandhog user list` on the server shows the date",
             ),
             StartError::ServerFull => (
                 Exit::Rejected,
-                "the password is right; the server's networks under [device] need shorter prefixes",
+                "the password is correct, but the server has no free address; its networks under [device] need shorter \
+                 prefixes",
             ),
             StartError::SessionReplaced => (
                 Exit::Replaced,
-                "start it again to get the session back, or have the user added with more than one session on the \
-                 server (`--max-sessions`)",
+                "the same user has logged in on another device; start again to move the session back here; for several \
+                 devices at once, the user must be added with `--max-sessions` on the server",
             ),
             StartError::InvalidConfiguration => (Exit::Input, "choose a shorter password"),
-            StartError::KeyExhausted => (Exit::Runtime, "make a new key and give it to both sides"),
+            StartError::KeyExhausted => (Exit::Runtime, "create a new key and copy it to both sides"),
             _ => {
                 return Self {
                     exit: Exit::Runtime,

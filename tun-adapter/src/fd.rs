@@ -1,17 +1,17 @@
-//! File descriptors that the async runtime watches.
+//! File descriptors in the async runtime.
 
 use std::io;
 use std::os::fd::OwnedFd;
 
 use tokio::io::unix::AsyncFd;
 
-/// Hands a non-blocking descriptor to the runtime, to be told when it is ready.
+/// Registers a non-blocking descriptor with the runtime.
 #[expect(
     unsafe_code,
-    reason = "the runtime cannot check by itself that a descriptor stays what it is"
+    reason = "the runtime cannot check that a descriptor stays open and unchanged"
 )]
 pub(crate) fn watch(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    // SAFETY: an `OwnedFd` is open until it is dropped and names the same descriptor all that time. The `AsyncFd`
-    // owns it and gives out shared references only, so nobody else closes it.
+    // SAFETY: an `OwnedFd` stays open and keeps its number until it is dropped. The `AsyncFd` owns it and
+    // hands out shared references only, so no other code can close it.
     unsafe { AsyncFd::register(fd) }.map_err(io::Error::from)
 }

@@ -1,4 +1,4 @@
-//! Tells the kernel what a tunnel device is to carry: addresses, MTU, routes, up. Through netlink, as `ip` does.
+//! Device configuration through netlink: addresses, MTU, routes, and the state "up".
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -17,12 +17,14 @@ use crate::failure::Failure;
 use crate::net::netlink::{cause, index_of, with_netlink};
 use crate::net::{routes, taken};
 
-/// How often to look whether an address is in force.
+/// Interval of the checks whether an address is in effect.
 const POLL_INTERVAL: Duration = Duration::from_millis(1);
-/// How long to look. It takes some milliseconds, and more where devices come and go all the time.
+/// Longest wait for an address to take effect. Usual are a few milliseconds, and more on machines that create
+/// and remove devices all the time.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 
-/// Applies `settings` to the device `name` and brings it up. All of it goes when the device goes.
+/// Applies `settings` to the device `name` and brings it up. The kernel removes all of them together with the
+/// device.
 ///
 /// # Errors
 ///
@@ -42,8 +44,8 @@ pub async fn apply(name: &DeviceName, settings: &NetworkSettings) -> Result<(), 
     .await
 }
 
-/// Gives a device that has the settings `old` the settings `new` in their place. What is in both stays, but for the
-/// moment between the old addresses and the new ones.
+/// Replaces the settings `old` of a device by `new`. Settings in both stay, except between the removal of old
+/// addresses and the addition of new ones.
 ///
 /// # Errors
 ///
@@ -56,8 +58,8 @@ pub async fn change(name: &DeviceName, old: &NetworkSettings, new: &NetworkSetti
         for route in old_routes.iter().filter(|route| !new_routes.contains(route)) {
             device.remove_route(**route).await;
         }
-        // First the old ones go: an address that comes to a network in which the device has one already would be a
-        // secondary one, and go together with the first.
+        // Old addresses are removed first. An address added to a network in which the device already has one
+        // becomes a secondary address, and the kernel removes it together with the primary one.
         for address in old
             .addresses
             .iter()
@@ -74,7 +76,7 @@ pub async fn change(name: &DeviceName, old: &NetworkSettings, new: &NetworkSetti
         device.wait_for(&new.addresses).await?;
         for route in new_routes {
             if old_routes.contains(&route) {
-                // With the last address of a family the kernel drops its routes.
+                // The kernel drops all routes of a family together with its last address.
                 device.restore_route(*route).await?;
             } else {
                 device.add_route(*route).await?;
@@ -85,7 +87,7 @@ pub async fn change(name: &DeviceName, old: &NetworkSettings, new: &NetworkSetti
     .await
 }
 
-/// The routes that do not come with an address by themselves.
+/// The routes that the kernel does not create together with an address.
 fn own_routes(settings: &NetworkSettings) -> impl Iterator<Item = &IpPrefix> {
     settings.included_routes.iter().filter(|route| {
         !settings
@@ -95,7 +97,7 @@ fn own_routes(settings: &NetworkSettings) -> impl Iterator<Item = &IpPrefix> {
     })
 }
 
-/// A device, as netlink knows it.
+/// A device with its netlink index.
 struct Interface<'a> {
     handle: &'a Handle,
     name: &'a DeviceName,
@@ -109,15 +111,16 @@ impl<'a> Interface<'a> {
         Ok(Self { handle, name, index })
     }
 
-    /// A link-local address would make the kernel send router solicitations into the tunnel, which the other side can
-    /// only drop. A kernel without IPv6 refuses the attribute and sends none either.
+    /// Switches link-local addresses off. With one, the kernel would send router solicitations into the
+    /// tunnel, and the peer can only drop them. A kernel without IPv6 rejects the attribute, but it sends no
+    /// solicitations either.
     async fn disable_link_local(&self) {
         let no_link_local = AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]);
         let quiet = LinkUnspec::new_with_index(self.index)
             .append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![no_link_local]))
             .build();
         if let Err(error) = self.handle.link().set(quiet).execute().await {
-            debug!("no switch for link-local addresses on {}: {error}", self.name);
+            debug!("cannot switch off link-local addresses on {}: {error}", self.name);
         }
     }
 
@@ -130,8 +133,8 @@ impl<'a> Interface<'a> {
                 .address()
                 .add(self.index, prefix.address, prefix.length);
             if prefix.address.is_ipv6() {
-                // Nobody else is on the device whom the kernel could ask for this address, and until it has asked, packets
-                // go out under another one, which the other side drops.
+                // No duplicate address detection: the device has no other hosts. Until it ends, the kernel
+                // would send from another address, and the peer drops such packets.
                 request.message_mut().header.flags |= AddressHeaderFlags::Nodad;
             }
             request
@@ -142,8 +145,8 @@ impl<'a> Interface<'a> {
         Ok(())
     }
 
-    /// Waits until packets for all of these are delivered. The kernel sees to that for IPv6 in its own time, and drops them
-    /// until then.
+    /// Waits until the kernel delivers packets for all of these addresses. For IPv6 this takes some time, and
+    /// the kernel drops packets until then.
     async fn wait_for(&self, addresses: &[IpPrefix]) -> Result<(), Failure> {
         let explain = |error| Failure::runtime("wait for the kernel", error);
         let mut timer = Timer::new().map_err(explain)?;
@@ -154,7 +157,7 @@ impl<'a> Interface<'a> {
             };
             while !routes::is_delivered(address) {
                 if clock::now().saturating_duration_since(start) > MAX_WAIT {
-                    debug!("the kernel takes long to deliver what comes for {address}");
+                    debug!("the kernel does not deliver packets for {address} yet; continuing");
                     return Ok(());
                 }
                 timer.arm(clock::now() + POLL_INTERVAL).map_err(explain)?;
@@ -164,7 +167,7 @@ impl<'a> Interface<'a> {
         Ok(())
     }
 
-    /// Who has removed it before us has done our work.
+    /// Removes an address. It may be gone already.
     async fn remove_address(&self, prefix: IpPrefix) {
         let message = match prefix.address {
             IpAddr::V4(address) => AddressMessageBuilder::<Ipv4Addr>::new()
@@ -202,7 +205,7 @@ impl<'a> Interface<'a> {
             .map_err(|error| explain_route(self.name, route, error))
     }
 
-    /// Adds a route that may be there.
+    /// Adds a route, or replaces it if it exists.
     async fn restore_route(&self, route: IpPrefix) -> Result<(), Failure> {
         let request = self.handle.route().add(route_message(self.index, route));
         request
@@ -212,7 +215,7 @@ impl<'a> Interface<'a> {
             .map_err(|error| explain_route(self.name, route, error))
     }
 
-    /// Who has removed it before us has done our work.
+    /// Removes a route. It may be gone already.
     async fn remove_route(&self, route: IpPrefix) {
         let request = self.handle.route().del(route_message(self.index, route));
         if let Err(error) = request.execute().await {
@@ -221,7 +224,7 @@ impl<'a> Interface<'a> {
     }
 }
 
-/// Whether `route` is the network that `address` lies in.
+/// Returns true if `route` is the network of `address`.
 fn is_network_of(route: IpPrefix, address: IpPrefix) -> bool {
     route.length == address.length && route.contains(address.address)
 }
@@ -246,7 +249,7 @@ fn explain_address(name: &DeviceName, prefix: IpPrefix, error: rtnetlink::Error)
     let failure = Failure::runtime(format_args!("give `{name}` the address {prefix}"), cause);
     if prefix.address.is_ipv6() && kind == io::ErrorKind::PermissionDenied {
         return failure.with_help(
-            "IPv6 is switched off here: leave the IPv6 address out, or set the sysctl \
+            "IPv6 is disabled on this machine: remove the IPv6 address from the configuration, or set the sysctl \
              net.ipv6.conf.default.disable_ipv6 to 0",
         );
     }
@@ -259,12 +262,11 @@ fn explain_route(name: &DeviceName, route: IpPrefix, error: rtnetlink::Error) ->
     let failure = Failure::runtime(format_args!("add the route {route} through `{name}`"), cause);
     match kind {
         io::ErrorKind::AlreadyExists => failure.with_help(format!(
-            "this machine has such a route already; `ip route show {route}` tells whose. \
-             Remove that one, or leave it out of `included-routes`"
+            "this machine already has such a route (`ip route show {route}`). \
+             Remove it, or remove the network from `included-routes`"
         )),
-        io::ErrorKind::InvalidInput => failure.with_help(
-            "the address of a network has no bits set behind its prefix (10.9.0.0/24, not 10.9.0.1/24)",
-        ),
+        io::ErrorKind::InvalidInput => failure
+            .with_help("a network address has no bits set after its prefix (10.9.0.0/24, not 10.9.0.1/24)"),
         _ => failure,
     }
 }

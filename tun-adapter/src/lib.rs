@@ -1,9 +1,10 @@
-//! Sandhog over a real TUN device and a real UDP socket, on Linux.
+//! VPN program for Linux: the Sandhog protocol over a TUN device and a UDP socket.
 //!
-//! The protocol is all in `sandhog-proto`; this crate gives it a socket, a device, a clock, randomness, configuration
-//! files, and a process that starts and stops cleanly. `shell` is the loop that joins them.
+//! The protocol itself is in `sandhog-proto`. This crate adds sockets, devices, the clock, randomness,
+//! configuration files and the process life cycle. The main loop is in `shell`.
 //!
-//! The binary `sandhog` is `main.rs`, which only calls [`run`]. On other systems than Linux this library is empty.
+//! The binary `sandhog` is `main.rs`, which only calls [`run`]. On systems other than Linux this library is
+//! empty.
 
 #![cfg(target_os = "linux")]
 #![deny(unsafe_code)]
@@ -42,11 +43,11 @@ pub mod users;
 use cli::{Cli, Command};
 use failure::Failure;
 
-/// Does what the command line asks for.
+/// Runs the command that the command line names.
 ///
 /// # Errors
 ///
-/// When that could not be done; the error carries the exit code.
+/// When the command fails. The error has the exit code.
 pub fn run(cli: Cli) -> Result<(), Failure> {
     logging::init(cli.log_format, cli.verbose);
     match cli.command {

@@ -1,8 +1,8 @@
-//! The log: lines on standard error, for people or as JSON. What never goes into it: keys, passwords, and the bytes of
+//! Log output on standard error, as text or as JSON. The log never contains keys, passwords or the content of
 //! packets.
 //!
-//! An event has a message that says everything, and fields with the same for programs. Text shows the message alone; JSON
-//! has both. What a program may rely on is in `docs/running.md`.
+//! Each event has a complete message, and fields with the same values for programs. The text format shows
+//! only the message, JSON shows both. `docs/running.md` lists the fields that programs may rely on.
 
 use std::env;
 use std::fmt;
@@ -22,17 +22,17 @@ use tracing_subscriber::{Layer, Registry};
 
 use crate::failure::Failure;
 
-/// How lines are written.
+/// Format of the log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people, with colours on a terminal
+    /// Text, with colours on a terminal
     #[default]
     Text,
-    /// One JSON object a line
+    /// One JSON object per line
     Json,
 }
 
-/// Turns the log on: warnings and news, with `verbose` also details. Of libraries only warnings.
+/// Starts logging: warnings and information, with `verbose` also debug messages. Libraries log warnings only.
 pub fn init(format: Format, verbose: bool) {
     let level = if verbose {
         LevelFilter::DEBUG
@@ -60,23 +60,23 @@ fn lines(format: Format) -> Box<dyn Layer<Registry> + Send + Sync> {
             .with_current_span(false)
             .with_span_list(false)
             .boxed(),
-        // The journal has its own idea of the time.
+        // The journal adds its own timestamps.
         Format::Text if is_journal(io::stderr()) => lines.without_time().fmt_fields(MessageOnly).boxed(),
         Format::Text => lines.fmt_fields(MessageOnly).boxed(),
     }
 }
 
-/// Whether the service manager reads this stream into its journal (systemd.exec(5), `JOURNAL_STREAM`).
+/// Returns true if `stream` is connected to the journal of systemd (systemd.exec(5), `JOURNAL_STREAM`).
 fn is_journal(stream: impl AsFd) -> bool {
     let Some(journal) = env::var_os("JOURNAL_STREAM") else {
         return false;
     };
-    // A process further up may have been given a stream that this one is not.
+    // The variable may be inherited from a parent whose stream is another one.
     rustix::fs::fstat(stream)
         .is_ok_and(|stat| journal.to_str() == Some(&format!("{}:{}", stat.st_dev, stat.st_ino)))
 }
 
-/// Says why the program ends, as the last line.
+/// Prints why the program ends, as the last line.
 pub fn report_failure(format: Format, failure: &Failure) {
     match format {
         Format::Text => eprintln!("{failure}"),
@@ -90,7 +90,7 @@ pub fn report_failure(format: Format, failure: &Failure) {
     }
 }
 
-/// Shows the message of an event and none of its other fields.
+/// Formatter that shows only the message of an event.
 struct MessageOnly;
 
 impl<'writer> FormatFields<'writer> for MessageOnly {
@@ -101,7 +101,8 @@ impl<'writer> FormatFields<'writer> for MessageOnly {
     }
 }
 
-/// The visitor of the library takes what could steer a terminal out of a message, so it stays the one that writes.
+/// Visitor that drops all other fields. The library's visitor does the writing, because it escapes terminal
+/// control characters.
 struct MessageVisitor<'a>(DefaultVisitor<'a>);
 
 impl Visit for MessageVisitor<'_> {
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn text_shows_the_message_alone_and_lets_nothing_steer_a_terminal() {
+    fn text_shows_only_the_message_and_escapes_control_characters() {
         let lines = Lines::default();
         let writer = lines.clone();
         let layer = tracing_subscriber::fmt::layer()

@@ -17,6 +17,6 @@ fn main() -> ExitCode {
 
 #[cfg(not(target_os = "linux"))]
 fn main() -> ExitCode {
-    eprintln!("error: sandhog makes its device the Linux way and runs on Linux only");
+    eprintln!("error: sandhog needs Linux TUN devices and runs on Linux only");
     ExitCode::FAILURE
 }

@@ -1,4 +1,4 @@
-//! What the program knows of its own commands, for others to use: manual pages, and completions for shells.
+//! Manual pages and shell completions, generated from the command-line definition.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write};
@@ -12,30 +12,30 @@ use clap_mangen::roff::{Roff, bold, roman};
 use crate::cli::{Cli, EXIT_CODES, WARNING};
 use crate::failure::Failure;
 
-/// The name of the program and of its main page.
+/// Name of the program and of its main page.
 const PROGRAM: &str = "sandhog";
-/// All pages are of user commands.
+/// Manual section of user commands.
 const SECTION: &str = "1";
 
-/// Something that the pages of several commands tell of.
+/// An entry that appears on the pages of several commands.
 struct Topic {
     name: &'static str,
     text: &'static str,
-    /// The pages besides the main one, which tells of everything.
+    /// The pages with this entry. The main page has all entries.
     pages: &'static [&'static str],
 }
 
 const ENVIRONMENT: [Topic; 4] = [
     Topic {
         name: "SANDHOG_PASSWORD",
-        text: "A client's password, before that of any file. Whoever may look at the process sees its environment. \
-               Programs that sandhog starts do not get it.",
+        text: "A client's password. It has priority over files. Anyone who may inspect the process can see its environment. \
+               Child processes do not get it.",
         pages: &["sandhog-client", "sandhog-passwd"],
     },
     Topic {
         name: "RUNTIME_DIRECTORY",
-        text: "The folder for runtime files in place of /run/sandhog, as a service manager sets it. It has to be the same \
-               for a tunnel and for those who ask it.",
+        text: "The folder for runtime files, instead of /run/sandhog. A service manager sets it. It must be the same for a \
+               tunnel and for the commands that query it.",
         pages: &[
             "sandhog-server",
             "sandhog-client",
@@ -46,8 +46,8 @@ const ENVIRONMENT: [Topic; 4] = [
     },
     Topic {
         name: "CREDENTIALS_DIRECTORY",
-        text: "Where the service manager has put credentials: `credential:NAME` in place of a file's name in a \
-               configuration file is the file NAME in it, and `sandhog.password` is a client's password.",
+        text: "The folder with the credentials of the service manager. In a configuration file, the path `credential:NAME` \
+               is the file NAME in this folder. The credential `sandhog.password` is a client's password.",
         pages: &[
             "sandhog-server",
             "sandhog-client",
@@ -57,7 +57,7 @@ const ENVIRONMENT: [Topic; 4] = [
     },
     Topic {
         name: "NOTIFY_SOCKET, WATCHDOG_USEC",
-        text: "Where and how often to tell the service manager that the tunnel is up and its loop runs.",
+        text: "Socket and interval for reports to the service manager: the tunnel is up, and its main loop runs.",
         pages: &["sandhog-server", "sandhog-client"],
     },
 ];
@@ -65,18 +65,18 @@ const ENVIRONMENT: [Topic; 4] = [
 const FILES: [Topic; 6] = [
     Topic {
         name: "/etc/sandhog",
-        text: "Configuration files, keys and users, for root's eyes only. `sandhog init --folder /etc/sandhog` makes them. \
-               The units `sandhog-server@NAME` and `sandhog-client@NAME` of systemd run NAME.toml of this folder.",
+        text: "Configuration files, keys and users. Only root can read them. `sandhog init --folder /etc/sandhog` creates \
+               them. The systemd units `sandhog-server@NAME` and `sandhog-client@NAME` use NAME.toml in this folder.",
         pages: &["sandhog-init", "sandhog-server", "sandhog-client"],
     },
     Topic {
         name: "/etc/sandhog/sandhog.setup",
-        text: "The server's part of all passwords. Without it no user can ever log in again: keep a copy.",
+        text: "The server's part of all passwords. Without it no user can ever log in again, so back it up.",
         pages: &["sandhog-init", "sandhog-server"],
     },
     Topic {
         name: "/etc/sandhog/users",
-        text: "The users. It is replaced as a whole, under a lock.",
+        text: "The users. Changes replace the whole file, under a lock.",
         pages: &[
             "sandhog-server",
             "sandhog-user",
@@ -91,13 +91,13 @@ const FILES: [Topic; 6] = [
     },
     Topic {
         name: "/run/sandhog/DEVICE.json",
-        text: "What the tunnel with this device has changed on the machine beyond the device. A normal end undoes it; after \
-               a kill the next start or `sandhog down` does.",
+        text: "The changes that the tunnel with this device has made on the machine. A normal end undoes them. After a \
+               crash, `sandhog down` or the next start undoes them.",
         pages: &["sandhog-server", "sandhog-client", "sandhog-down"],
     },
     Topic {
         name: "/run/sandhog/DEVICE.sock",
-        text: "The socket on which the tunnel with this device answers, for its owner alone.",
+        text: "The control socket of the tunnel with this device. Only its owner can connect.",
         pages: &[
             "sandhog-server",
             "sandhog-client",
@@ -107,32 +107,32 @@ const FILES: [Topic; 6] = [
     },
     Topic {
         name: "/etc/resolv.conf.sandhog-DEVICE",
-        text: "What /etc/resolv.conf was before the tunnel, where neither systemd-resolved nor resolvconf is in use.",
+        text: "The original /etc/resolv.conf, on machines without systemd-resolved and resolvconf.",
         pages: &["sandhog-client", "sandhog-down"],
     },
 ];
 
-/// From nothing to a tunnel, on the main page.
+/// The example on the main page: how to set up a tunnel.
 const EXAMPLE: [&str; 6] = [
-    "# On the server: keys and sample files, a user, and go.",
+    "# On the server: create keys, configuration and a user, then start.",
     "sandhog init --folder /etc/sandhog --server vpn.example.com:40404",
     "sandhog user add --config /etc/sandhog/server.toml kean",
     "sandhog server --config /etc/sandhog/server.toml",
-    "# On the client, with client.toml and sandhog.key from there:",
+    "# On the client, with copies of client.toml and sandhog.key:",
     "sandhog client --config client.toml",
 ];
 
-/// Pages of others, for the main page.
+/// Related pages of other programs, for the main page.
 const RELATED: &str = "systemctl(1), systemd.exec(5), resolvectl(1), nft(8), ip(8)";
-/// Where the Debian package has what a page is too short for.
-const DOCUMENTATION: &str = "/usr/share/doc/sandhog has the documentation: docs/running.md explains every command and every key \
-                             of the configuration files, SECURITY.md what the tunnel withstands and what it does not.";
+/// The documentation in the Debian package.
+const DOCUMENTATION: &str = "The documentation is in /usr/share/doc/sandhog. docs/running.md explains every command and every key of \
+                             the configuration files. SECURITY.md explains which attacks the tunnel resists and which it does not.";
 
 /// Prints the completions for a shell.
 ///
 /// # Errors
 ///
-/// When they cannot be printed. That nobody reads to the end is no error.
+/// When they cannot be printed. A closed pipe is not an error.
 pub(crate) fn completions(shell: Shell) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), PROGRAM, &mut script);
@@ -143,7 +143,7 @@ pub(crate) fn completions(shell: Shell) -> Result<(), Failure> {
 ///
 /// # Errors
 ///
-/// When the folder or a page cannot be made, or the page cannot be printed. That nobody reads to the end is no error.
+/// When the folder or a page cannot be created, or the page cannot be printed. A closed pipe is not an error.
 pub(crate) fn man(folder: Option<&Path>) -> Result<(), Failure> {
     let mut program = Cli::command().disable_help_subcommand(true);
     program.build();
@@ -153,7 +153,7 @@ pub(crate) fn man(folder: Option<&Path>) -> Result<(), Failure> {
     let mut pages = vec![page(&program, &[])];
     add_subcommand_pages(&program, &mut pages);
     fs::create_dir_all(folder)
-        .map_err(|error| Failure::runtime(format_args!("make the folder {}", folder.display()), error))?;
+        .map_err(|error| Failure::runtime(format_args!("create the folder {}", folder.display()), error))?;
     let mut names = Vec::new();
     for page in pages {
         let path = folder.join(&page.file);
@@ -161,10 +161,10 @@ pub(crate) fn man(folder: Option<&Path>) -> Result<(), Failure> {
             .map_err(|error| Failure::runtime(format_args!("write {}", path.display()), error))?;
         names.push(page.file);
     }
-    print(format!("made in {}: {}\n", folder.display(), names.join(", ")).as_bytes())
+    print(format!("created in {}: {}\n", folder.display(), names.join(", ")).as_bytes())
 }
 
-/// Prints to standard output. Whoever has closed it has seen enough.
+/// Prints to standard output. A closed pipe is not an error.
 fn print(text: &[u8]) -> Result<(), Failure> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text).and_then(|()| stdout.flush()) {
@@ -182,11 +182,11 @@ struct Page {
     text: String,
 }
 
-/// Adds the pages of all commands below `command`, each command before what is below it.
+/// Adds the pages of all subcommands of `command`. Each command comes before its own subcommands.
 fn add_subcommand_pages(command: &clap::Command, pages: &mut Vec<Page>) {
     let names: Vec<_> = command.get_subcommands().map(page_name).collect();
     for below in command.get_subcommands() {
-        // The commands of one group belong together; those of the program all stand on its own page.
+        // Pages of one group refer to each other. The main page lists the commands of the program anyway.
         let others: Vec<_> = match page_name(command).as_str() {
             PROGRAM => Vec::new(),
             group => {
@@ -207,12 +207,12 @@ fn page_name(command: &clap::Command) -> String {
         .to_owned()
 }
 
-/// The page of a command that has been built; `others` are pages of its group.
+/// The page of a command after `build`. `others` are the other pages of its group.
 fn page(command: &clap::Command, others: &[String]) -> Page {
     let name = page_name(command);
     let usage = command.clone().render_usage().to_string();
     let usage = usage.strip_prefix("Usage: ").unwrap_or(&usage).to_owned();
-    // What stands below `--help` has sections of its own here, and the version stands at the foot of the page.
+    // The text below `--help` has its own sections here, and the version is in the footer.
     let starts_tunnels = command.get_after_help().is_some();
     let bare = command
         .clone()
@@ -254,8 +254,8 @@ fn page(command: &clap::Command, others: &[String]) -> Page {
     }
 }
 
-/// The line that a page begins with. Without a date, so that the same program always gives the same page; the library
-/// would leave the place for it out.
+/// The title line of a page. It has no date, so that the same program always produces the same page. The
+/// library would omit the empty field.
 fn title(name: &str) -> String {
     let version = env!("CARGO_PKG_VERSION");
     format!(
@@ -264,7 +264,7 @@ fn title(name: &str) -> String {
     )
 }
 
-/// The codes that a command can end with: those of a login only where there is one.
+/// Adds the exit codes of a command. Codes of a login are included only if the command logs in.
 fn add_exit_codes(page: &mut Roff, logs_in: bool) {
     page.control("SH", ["EXIT STATUS"]);
     let of_all = EXIT_CODES.iter().filter(|(code, _)| logs_in || *code <= 2);
@@ -309,7 +309,7 @@ fn add_related(page: &mut Roff, name: &str, others: &[String]) {
         .text([roman(DOCUMENTATION)]);
 }
 
-/// A line of a page, with what stands in backquotes set in bold; a typesetter would make quotation marks of them.
+/// Replaces backquotes in a line by bold type. `man` would show them as quotation marks.
 fn bold_code(line: &str) -> String {
     let mut pieces = line.split('`');
     let mut text = pieces.next().unwrap_or_default().to_owned();
@@ -326,7 +326,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stands_in_backquotes_is_bold() {
+    fn text_in_backquotes_becomes_bold() {
         assert_eq!(
             bold_code("see `sandhog down` and `--help`"),
             "see \\fBsandhog down\\fR and \\fB--help\\fR\n"
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn every_topic_is_for_pages_that_there_are() {
+    fn every_topic_names_existing_pages() {
         let mut program = Cli::command().disable_help_subcommand(true);
         program.build();
         let mut pages = Vec::new();
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn the_codes_are_those_of_the_program() {
+    fn the_listed_exit_codes_are_those_of_the_program() {
         use crate::failure::Exit;
         let ends = [
             Exit::Runtime,

@@ -1,4 +1,4 @@
-//! Passwords from people: asked for on a terminal, or read from standard input; and `sandhog hash-password`.
+//! Password input from a terminal or standard input, and `sandhog hash-password`.
 
 use std::io::{self, BufRead, IsTerminal};
 
@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use crate::failure::Failure;
 use crate::random;
 
-/// Reads a new password and gives its hash in PHC string format, for the classic profile.
+/// Reads a new password and returns its hash in PHC string format, for the classic profile.
 ///
 /// # Errors
 ///
@@ -27,7 +27,7 @@ pub fn hash() -> Result<String, Failure> {
     ))
 }
 
-/// A password that somebody chooses: one line of standard input, or asked for twice on the terminal.
+/// Reads a new password: one line of standard input, or twice from the terminal.
 ///
 /// # Errors
 ///
@@ -36,9 +36,9 @@ pub fn new(from_stdin: bool) -> Result<Zeroizing<String>, Failure> {
     let password = if from_stdin {
         read_line()?
     } else {
-        check_terminal("`--password-stdin` reads it from a pipe")?;
+        check_terminal("to read it from a pipe, use `--password-stdin`")?;
         let password = prompt("Password: ")?;
-        if password != prompt("The same again: ")? {
+        if password != prompt("Repeat password:  ")? {
             return Err(Failure::input("the two passwords differ"));
         }
         password
@@ -46,15 +46,16 @@ pub fn new(from_stdin: bool) -> Result<Zeroizing<String>, Failure> {
     not_empty(password)
 }
 
-/// A password that somebody knows, asked for on the terminal. `whose` says which: "kean at vpn.example.com:40404".
+/// Asks for a known password on the terminal. `whose` is shown in the question: "kean at
+/// vpn.example.com:40404".
 ///
 /// # Errors
 ///
 /// When there is no terminal, or the password is empty.
 pub fn ask(whose: &str) -> Result<Zeroizing<String>, Failure> {
     check_terminal(
-        "put it into a file, and that file's name into `password-file`; or into the environment as SANDHOG_PASSWORD, or \
-         into the credential `sandhog.password` of a service",
+        "use one of these: a file named by `password-file`, the environment variable SANDHOG_PASSWORD, or the systemd \
+         credential `sandhog.password`",
     )?;
     not_empty(prompt(&format!("Password of {whose}: "))?)
 }
@@ -63,7 +64,7 @@ fn check_terminal(help: &str) -> Result<(), Failure> {
     if io::stdin().is_terminal() {
         return Ok(());
     }
-    Err(Failure::input("there is no terminal to ask for the password on").with_help(help))
+    Err(Failure::input("cannot ask for the password: standard input is not a terminal").with_help(help))
 }
 
 fn not_empty(password: Zeroizing<String>) -> Result<Zeroizing<String>, Failure> {

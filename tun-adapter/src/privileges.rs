@@ -1,7 +1,8 @@
-//! Gives up the rights of root that a tunnel has no use for: most before anything from the network is looked at, and the
-//! rest as soon as it is not needed any more (`capabilities(7)`).
+//! Linux capabilities: drops those that a tunnel does not need (`capabilities(7)`). Most are dropped before
+//! the first datagram is read, the rest as soon as setup is complete.
 //!
-//! Rights belong to threads, and a thread gets those of the one that makes it. So what begins a life has to call this first.
+//! Capabilities belong to threads, and a new thread inherits those of its creator. Therefore this must run
+//! before other threads start.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -16,28 +17,29 @@ use tracing::debug;
 
 use crate::failure::Failure;
 
-/// Devices, routes, marks and filters.
+/// For devices, routes, marks and filters.
 const NETWORK: CapabilitySet = CapabilitySet::NET_ADMIN;
-/// Ports below 1024.
+/// For ports below 1024.
 const PORTS: CapabilitySet = CapabilitySet::NET_BIND_SERVICE;
-/// Files that belong to somebody else.
+/// For files of other users.
 const FILES: CapabilitySet = CapabilitySet::DAC_OVERRIDE
     .union(CapabilitySet::CHOWN)
     .union(CapabilitySet::FOWNER);
 
-/// What a process may still do.
+/// The capabilities over files that the process still has.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Privileges {
     files: CapabilitySet,
 }
 
 impl Privileges {
-    /// Keeps what it takes to set a tunnel up, for this process and all that it starts. `written` is a file that will be
-    /// replaced while the tunnel runs: where it belongs to another user, the rights for that are kept as well.
+    /// Keeps only the capabilities for setting up a tunnel, for this process and its children. `written` is a
+    /// file that will be replaced while the tunnel runs. If it belongs to another user, the capabilities for
+    /// that are kept too.
     ///
     /// # Errors
     ///
-    /// None that is known of: whoever runs a program may always have less.
+    /// None are known: dropping capabilities is always allowed.
     pub(crate) fn keep_for_setup(written: Option<&Path>) -> Result<Self, Failure> {
         let files = if written.is_some_and(belongs_to_another) {
             FILES
@@ -46,19 +48,19 @@ impl Privileges {
         };
         let kept = NETWORK | PORTS | files;
         for right in CapabilitySet::all().difference(kept).iter() {
-            // This alone needs a right. Who does not have it, as under systemd, has little to lose.
+            // This needs CAP_SETPCAP. Without it, for example under systemd, the process has few capabilities
+            // anyway.
             if let Err(error) = remove_capability_from_bounding_set(right) {
-                debug!("cannot give {right:?} up for programs that are started: {error}");
+                debug!("cannot remove {right:?} from the bounding set: {error}");
             }
         }
-        set_no_new_privs(true)
-            .map_err(|error| Failure::runtime("give up the right to become somebody else", error))?;
+        set_no_new_privs(true).map_err(|error| Failure::runtime("set no_new_privs", error))?;
         keep(kept)?;
         Ok(Self { files })
     }
 
-    /// Keeps what a tunnel needs that is set up. `network`: whether it will change the machine's network again, if only
-    /// to undo what it has changed.
+    /// Keeps only the capabilities of a running tunnel. `network`: true if it will change the machine's
+    /// network again, if only to undo its changes.
     ///
     /// # Errors
     ///
@@ -69,7 +71,7 @@ impl Privileges {
     }
 }
 
-/// Keeps nothing, for the calling thread alone.
+/// Drops all capabilities of the calling thread.
 ///
 /// # Errors
 ///
@@ -79,7 +81,7 @@ pub(crate) fn give_up_all() -> Result<(), Failure> {
 }
 
 fn keep(rights: CapabilitySet) -> Result<(), Failure> {
-    let failure = |error| Failure::runtime("give up rights that are not needed", error);
+    let failure = |error| Failure::runtime("drop capabilities", error);
     let now = capabilities(None).map_err(failure)?;
     let less = CapabilitySets {
         effective: now.effective & rights,
@@ -89,7 +91,8 @@ fn keep(rights: CapabilitySet) -> Result<(), Failure> {
     set_capabilities(None, less).map_err(failure)
 }
 
-/// Whether replacing a file takes rights over others' files: because of its owner, who is to stay the same, or its folder's.
+/// Returns true if replacing `file` needs capabilities: its owner, which must stay the same, or the owner of
+/// its folder is another user.
 fn belongs_to_another(file: &Path) -> bool {
     let folder = file
         .parent()
@@ -106,18 +109,18 @@ mod tests {
 
     use super::*;
 
-    /// In a thread of its own, for it cannot be taken back.
-    fn in_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    /// Runs `work` in a new thread, because dropped capabilities cannot be restored.
+    fn in_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
         thread::scope(|scope| scope.spawn(work).join()).expect("no panic")
     }
 
     #[test]
-    fn a_thread_keeps_what_is_asked_for_and_others_keep_theirs() {
+    fn a_thread_keeps_only_the_requested_capabilities_and_other_threads_keep_all() {
         let before = capabilities(None).expect("a thread has some");
-        let after = in_a_thread(|| {
+        let after = in_thread(|| {
             Privileges::keep_for_setup(None)
                 .and_then(|privileges| privileges.keep_for_running(true))
-                .expect("less is always possible");
+                .expect("dropping is allowed");
             capabilities(None).expect("a thread has some")
         });
         assert_eq!(after.permitted, before.permitted & NETWORK);
@@ -126,21 +129,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_up_does_not_come_back_with_another_program() {
-        let after = in_a_thread(|| {
-            give_up_all().expect("less is always possible");
+    fn dropped_capabilities_do_not_return_in_a_child_process() {
+        let after = in_thread(|| {
+            give_up_all().expect("dropping is allowed");
             set_no_new_privs(true).expect("always possible");
             std::process::Command::new("grep")
                 .args(["CapEff", "/proc/self/status"])
                 .output()
-                .expect("grep is everywhere")
+                .expect("grep is installed")
         });
         let line = String::from_utf8(after.stdout).expect("text");
         assert_eq!(line, "CapEff:\t0000000000000000\n");
     }
 
     #[test]
-    fn rights_over_files_stay_where_the_file_belongs_to_another() {
+    fn file_capabilities_are_kept_if_the_file_belongs_to_another_user() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("users");
         fs::write(&file, "").expect("our folder");

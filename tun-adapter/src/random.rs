@@ -1,16 +1,16 @@
-//! The only place that asks the kernel for randomness: the protocol gets it as a seed.
+//! Random bytes from the kernel (`getrandom(2)`). The protocol gets them as a seed.
 
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::failure::Failure;
 
-/// `N` bytes from the kernel's generator. Waits for it to be seeded, which matters only in the first seconds of a
-/// machine's life.
+/// Returns `N` random bytes. Waits until the kernel's generator is seeded, which is only noticeable right
+/// after boot.
 ///
 /// # Errors
 ///
-/// When the kernel has no such call.
+/// When the kernel has no `getrandom`.
 pub fn bytes<const N: usize>() -> Result<[u8; N], Failure> {
     let mut bytes = [0; N];
     let mut filled = 0;

@@ -1,4 +1,4 @@
-//! What server and client have in common as processes: one thread, signals, and how events are logged.
+//! Process life cycle of server and client: async runtime, signals, and log lines for events.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -13,18 +13,18 @@ use tracing::{debug, info, warn};
 use crate::failure::Failure;
 use crate::notify;
 
-/// Said at every start of the classic profile.
-const INSECURE: &str = "the classic profile is INSECURE: everyone with the key can read every password and all \
-                        traffic, now and later, and can replay or forge it; see docs/running.md";
+/// Logged at every start of the classic profile.
+const INSECURE: &str = "the classic profile is INSECURE: anyone with the key can read every password and all \
+                        traffic, including recorded traffic, and can replay or forge packets; see docs/running.md";
 
-/// Most jobs that are worked on at a time; others wait. Stretching a password takes 64 MiB and all of a processor.
+/// Most jobs that run at a time; others wait. A password hash (Argon2) needs 64 MiB and one processor.
 const BLOCKING_THREADS: usize = 4;
 
-/// Runs a program's whole life on this thread.
+/// Runs `life`, the whole work of a process, on this thread.
 ///
 /// # Errors
 ///
-/// Those of `life`, and when there is no runtime to be had.
+/// Those of `life`, and when the runtime cannot start.
 pub fn block_on<T>(life: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
@@ -33,38 +33,38 @@ pub fn block_on<T>(life: impl Future<Output = Result<T, Failure>>) -> Result<T, 
         .build()
         .map_err(|error| Failure::runtime("start", error))?;
     let result = runtime.block_on(life);
-    // A password that is just being stretched interests nobody any more.
+    // The result of a password hash that still runs is not needed any more.
     runtime.shutdown_background();
     result
 }
 
-/// Says what has to be said of the classic profile before anything else.
+/// Logs the warning about the classic profile.
 pub(crate) fn warn_classic_profile() {
     warn!("{INSECURE}");
 }
 
-/// Says what is wrong with configuration files that work all the same.
+/// Logs the warnings about configuration files that are valid.
 pub(crate) fn log_warnings(warnings: &[String]) {
     for warning in warnings {
         warn!("{warning}");
     }
 }
 
-/// The two signals that mean "stop, please".
+/// The two signals that stop the process: SIGTERM and SIGINT.
 pub(crate) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     pair: Option<PairedShutdown>,
 }
 
-/// The tie between two lives of one process: each ends when the other has.
+/// Links two tunnels of one process: each stops when the other has stopped.
 struct PairedShutdown {
     other: oneshot::Receiver<()>,
     _own: oneshot::Sender<()>,
 }
 
 impl Signals {
-    /// From now on these signals no longer kill the process.
+    /// Catches the signals: from now on they no longer kill the process.
     pub(crate) fn catch() -> Result<Self, Failure> {
         Ok(Self {
             terminate: catch(SignalKind::terminate())?,
@@ -73,7 +73,7 @@ impl Signals {
         })
     }
 
-    /// The same for two lives of which each stops as well when the other has dropped its own.
+    /// Catches the signals for two tunnels. Each also stops when the other has dropped its `Signals`.
     pub(crate) fn catch_for_pair() -> Result<[Self; 2], Failure> {
         let (mut first, mut second) = (Self::catch()?, Self::catch()?);
         let ((own, others), (others_own, other)) = (oneshot::channel(), oneshot::channel());
@@ -85,11 +85,11 @@ impl Signals {
         Ok([first, second])
     }
 
-    /// Waits for one of them and gives its name. May be dropped and called again.
+    /// Waits for a signal and returns its name. May be dropped and called again.
     pub(crate) async fn stop(&mut self) -> &'static str {
         let other = async {
             match &mut self.pair {
-                // Nothing is ever sent: it ends when the sender does.
+                // Nothing is ever sent. The channel closes when the other side drops the sender.
                 Some(pair) => drop((&mut pair.other).await),
                 None => std::future::pending().await,
             }
@@ -97,21 +97,21 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
-            () = other => "the other profile has ended",
+            () = other => "the server of the other profile stopped",
         }
     }
 }
 
-/// SIGHUP, which asks a server to look at its users again.
+/// SIGHUP, which makes a server read its users again.
 pub(crate) struct Hangup(Signal);
 
 impl Hangup {
-    /// From now on SIGHUP no longer kills the process.
+    /// Catches SIGHUP: from now on it no longer kills the process.
     pub(crate) fn catch() -> Result<Self, Failure> {
         catch(SignalKind::hangup()).map(Self)
     }
 
-    /// Waits for one. May be dropped and called again.
+    /// Waits for SIGHUP. May be dropped and called again.
     pub(crate) async fn next(&mut self) {
         self.0.recv().await;
     }
@@ -121,29 +121,29 @@ fn catch(kind: SignalKind) -> Result<Signal, Failure> {
     signal(kind).map_err(|error: io::Error| Failure::runtime("catch signals", error))
 }
 
-/// Tells the status of a client.
+/// Logs the status of a client and reports it to the service manager.
 pub(crate) fn log_status(status: TunnelStatus) {
     let name = status.name();
     info!(event = "status", status = name, "status: {name}");
     notify::status(name);
 }
 
-/// Tells that a life ends, and at whose wish.
+/// Logs that the process stops, and why.
 pub(crate) fn log_stopping(reason: &str) {
     info!(event = "stopping", reason, "{reason}: stopping");
 }
 
-/// Tells of a login that was let in.
+/// Logs an accepted login.
 pub(crate) fn log_login(login: &str, remote: SocketAddr) {
     info!(event = "login-accepted", login, %remote, "{login} logged in from {remote}");
 }
 
-/// Tells of a login that was not let in. The name is not logged: somebody may have typed the password there.
+/// Logs a refused login. The user name is left out, because the user may have typed the password there.
 pub(crate) fn log_refused_login(remote: SocketAddr) {
     info!(event = "login-refused", %remote, "refused a login from {remote}");
 }
 
-/// Tells of dropped packets: of each reason the first, the others only to those who asked for details.
+/// Log of dropped packets: the first of each reason at level info, the others at level debug.
 #[derive(Debug, Default)]
 pub(crate) struct DropLog {
     logged: BTreeSet<DropReason>,
@@ -156,7 +156,7 @@ impl DropLog {
             info!(
                 event = "dropped",
                 reason = name,
-                "dropped a packet: {name} (said once; all are counted)"
+                "dropped a packet: {name} (logged once per reason; all are counted)"
             );
         } else {
             debug!(event = "dropped", reason = name, "dropped a packet: {name}");
@@ -164,7 +164,7 @@ impl DropLog {
     }
 }
 
-/// The last line of a life: what was carried and what was not.
+/// Logs the totals of packets, bytes, datagrams and drops, as the last line of a process.
 pub(crate) fn log_counters(counters: &Counters) {
     let Counters {
         packets_in,
@@ -194,7 +194,7 @@ pub(crate) fn log_counters(counters: &Counters) {
         datagrams_received = datagrams_in,
         datagrams_sent = datagrams_out,
         dropped,
-        "stopped; from the tunnel: {packets_in} packets, {bytes_in} bytes; into it: {packets_out} packets, \
-         {bytes_out} bytes; datagrams in: {datagrams_in}, out: {datagrams_out}; dropped: {drops}"
+        "stopped; received: {packets_in} packets, {bytes_in} bytes; sent: {packets_out} packets, {bytes_out} bytes; \
+         datagrams received: {datagrams_in}, sent: {datagrams_out}; dropped: {drops}"
     );
 }

@@ -1,13 +1,13 @@
-//! The loop round a [`Peer`]: a network outside, a device inside, the machine's clock, nothing else.
+//! Main loop: drives a [`Peer`] with datagrams, packets and the clock of the machine.
 //!
-//! The protocol is the peer's affair. This module only takes what is ready, gives it to the peer in one turn, sends
-//! what the peer gives out, and sleeps until the next deadline. What brings datagrams and packets is a [`Transport`]:
-//! [`Direct`], a socket and a device in this very thread, or [`Plane`](crate::plane::Plane), threads of their own that bring
-//! only what the peer itself has to see. The loop holds to these rules:
+//! The peer implements the protocol. The loop collects all input that is ready, calls the peer once (a turn),
+//! sends the output, and sleeps until the next deadline. A [`Transport`] moves datagrams and packets: either
+//! [`Direct`], a socket and a device in the same thread, or [`Plane`](crate::plane::Plane), separate threads
+//! that pass only some datagrams to the peer. The rules of the loop:
 //!
-//! - The clock is looked at before the timer is awaited, so a deadline in the past costs no sleep.
-//! - All that is ready is taken first, up to [`TURN_LIMIT`] of each kind, and then acted upon.
-//! - One packet's error never ends the loop. Only the loss of the device does.
+//! - - The loop reads the clock before it waits for the timer, so a deadline in the past causes no sleep.
+//! - - It collects all input that is ready, up to [`TURN_LIMIT`] of each kind, before it calls the peer.
+//! - - An error of one packet never ends the loop. Only the loss of the device does.
 
 mod direct;
 
@@ -28,39 +28,40 @@ pub use direct::{Device, Direct};
 use crate::clock::{self, Timer};
 use crate::failure::Failure;
 
-/// Most datagrams and most packets taken in one turn. Bounds both a turn's memory and its time.
+/// Most datagrams and most packets per turn. Limits the memory and the time of a turn.
 pub const TURN_LIMIT: usize = 64;
 
-/// What brings a peer its datagrams and packets, and takes those that it gives out.
+/// Input and output of a peer: datagrams and packets in both directions.
 pub trait Transport<P> {
-    /// Takes what is ready for `peer` into `input`, and tells whether there may be more. What the peer answers at once is
-    /// appended to `output`. Takes nothing while it cannot send what waits in `output`.
+    /// Moves ready datagrams and packets into `input`. Returns true if there may be more. Immediate replies
+    /// of the peer are appended to `output`. Receives nothing while unsent data remains in `output`.
     ///
     /// # Errors
     ///
     /// When the device is gone.
     fn receive(&mut self, peer: &mut P, input: &mut Batch, output: &mut Batch) -> Result<bool, Failure>;
 
-    /// Sends what can be sent now and keeps the rest in `output`. Called after every turn.
+    /// Sends as much of `output` as possible and keeps the rest there. Called after every turn.
     fn flush(&mut self, peer: &mut P, output: &mut Batch);
 
-    /// Waits until there is something to take, or room for what waits in `output`. May come back too early.
+    /// Waits for input, or until `output` can be sent. May return too early.
     ///
     /// May be dropped at any time and called again; nothing is lost.
     fn ready(&mut self, output: &Batch) -> impl Future<Output = io::Result<()>>;
 
-    /// A reason for which it has dropped something itself, and has not told before.
+    /// Returns a reason for which the transport itself has dropped something, once per reason.
     fn poll_drop(&mut self) -> Option<DropReason> {
         None
     }
 
-    /// What it has counted itself, besides the peer.
+    /// The transport's own counters, in addition to those of the peer.
     fn counters(&self) -> Counters {
         Counters::default()
     }
 }
 
-/// A peer at work. Moves only while [`next_event`](Self::next_event) is awaited.
+/// A peer together with its transport, timer and jobs. Runs only while [`next_event`](Self::next_event) is
+/// awaited.
 #[derive(Debug)]
 pub struct Shell<P, T> {
     peer: P,
@@ -75,18 +76,18 @@ pub struct Shell<P, T> {
     saves_finished: u64,
 }
 
-/// A job that has been worked on.
+/// A finished job.
 #[derive(Debug)]
 struct Finished {
     done: JobDone,
-    /// Whether it was to store users.
+    /// True if the job stored users.
     is_save: bool,
 }
 
-/// Stores users, where blocking does no harm. Nothing has been stored if it fails.
+/// Task that stores users, on a thread that may block. If it fails, nothing was stored.
 pub type SaveTask = Box<dyn FnOnce() -> Result<(), Failure> + Send>;
 
-/// Makes the task that stores the users of a peer as the text wants them.
+/// Creates the task that stores the given text as the users of a peer.
 type MakeSaveTask<P> = dyn Fn(&P, &str) -> SaveTask;
 
 struct Saver<P>(Box<MakeSaveTask<P>>);
@@ -98,7 +99,7 @@ impl<P> fmt::Debug for Saver<P> {
 }
 
 impl<P: Peer, D: Device> Shell<P, Direct<D>> {
-    /// Puts a peer between a socket and a device.
+    /// Connects a peer to a socket and a device.
     ///
     /// # Errors
     ///
@@ -109,7 +110,7 @@ impl<P: Peer, D: Device> Shell<P, Direct<D>> {
 }
 
 impl<P: Peer, T: Transport<P>> Shell<P, T> {
-    /// Puts a peer onto a transport.
+    /// Connects a peer to a transport.
     ///
     /// # Errors
     ///
@@ -129,11 +130,11 @@ impl<P: Peer, T: Transport<P>> Shell<P, T> {
         })
     }
 
-    /// Carries packets until something happens that somebody may want to know.
+    /// Carries packets until the next event.
     ///
     /// # Errors
     ///
-    /// When the device is gone. Everything else is logged and survived.
+    /// When the device is gone. All other errors are logged, and the loop continues.
     ///
     /// # Cancel safety
     ///
@@ -151,7 +152,7 @@ impl<P: Peer, T: Transport<P>> Shell<P, T> {
                 return Ok(event);
             }
             if more {
-                // Others of this thread (signals, finished jobs) get a chance between two full turns.
+                // Between two full turns, other tasks of this thread run (signals, finished jobs).
                 tokio::task::yield_now().await;
             } else {
                 self.wait()
@@ -168,8 +169,8 @@ impl<P: Peer, T: Transport<P>> Shell<P, T> {
         })
     }
 
-    /// Passes on what the user asks for. A command that the peer's state does not allow is logged: the state may
-    /// have changed while the user was asking.
+    /// Passes a command of the user to the peer. A command that the peer's state does not allow is only
+    /// logged, because the state may have changed in the meantime.
     pub fn command(&mut self, command: Command) {
         let name = command.name();
         if let Err(misuse) = self.peer.command(clock::now(), command) {
@@ -177,30 +178,31 @@ impl<P: Peer, T: Transport<P>> Shell<P, T> {
         }
     }
 
-    /// Lets the peer itself be asked or told something. What follows from it comes with the next event.
+    /// Calls the peer directly. Resulting output is sent by the next call of `next_event`.
     pub fn with_peer<R>(&mut self, work: impl FnOnce(&mut P, Instant) -> R) -> R {
         work(&mut self.peer, clock::now())
     }
 
-    /// Has the peer's users stored by the tasks that `saver` makes. It gets the peer as it is before the change, and the
-    /// text of all its users as they shall be. A peer whose users nobody stores cannot change them.
+    /// Sets how the peer's users are stored: by the tasks that `saver` creates. `saver` gets the peer before
+    /// the change and the text of all users after it. Without a saver, the peer cannot change its users.
     pub fn save_users_with(&mut self, saver: impl Fn(&P, &str) -> SaveTask + 'static) {
         self.saver = Some(Saver(Box::new(saver)));
     }
 
-    /// How often users have begun and ended to be stored. As long as this stays, nothing has been.
+    /// Number of saves started plus number of saves finished. If it has not changed, nothing was stored in
+    /// the meantime.
     #[must_use]
     pub const fn saves(&self) -> u64 {
         self.saves_started + self.saves_finished
     }
 
-    /// Whether users are being stored.
+    /// Returns true while users are being stored.
     #[must_use]
     pub const fn is_saving(&self) -> bool {
         self.saves_started > self.saves_finished
     }
 
-    /// Waits until nothing is being stored any more, and tells the peer.
+    /// Waits until all saves are finished, and passes their results to the peer.
     pub async fn finish_saving(&mut self) {
         while self.is_saving() {
             match self.jobs.join_next().await {
@@ -210,13 +212,14 @@ impl<P: Peer, T: Transport<P>> Shell<P, T> {
         }
     }
 
-    /// Stops the peer, then as [`end`](Self::end).
+    /// Stops the peer, then does the same as [`end`](Self::end).
     pub fn stop(&mut self) -> Vec<EventKind> {
         self.command(Command::Stop);
         self.end()
     }
 
-    /// Sends what the peer still wants to say as far as that goes at once, and gives what happened.
+    /// Runs a last turn, sends as much of its output as possible without waiting, and returns the remaining
+    /// events.
     pub fn end(&mut self) -> Vec<EventKind> {
         self.turn();
         std::iter::from_fn(|| self.peer.poll_event())
@@ -224,7 +227,7 @@ impl<P: Peer, T: Transport<P>> Shell<P, T> {
             .collect()
     }
 
-    /// What peer and transport have counted.
+    /// The counters of peer and transport together.
     #[must_use]
     pub fn counters(&self) -> Counters {
         let mut counters = self.peer.counters();
@@ -232,7 +235,7 @@ impl<P: Peer, T: Transport<P>> Shell<P, T> {
         counters
     }
 
-    /// One turn of the peer and all that follows from it at once.
+    /// Runs one turn of the peer, sends its output and starts its jobs.
     fn turn(&mut self) {
         let deadline = self.peer.turn(clock::now(), &mut self.input, &mut self.output);
         self.deadline = deadline.map(|(at, _reason)| at);
@@ -242,7 +245,7 @@ impl<P: Peer, T: Transport<P>> Shell<P, T> {
         }
     }
 
-    /// Has a job worked on off this thread.
+    /// Runs a job on another thread.
     fn start_job(&mut self, job: Job) {
         let Some(text) = job.text_to_save() else {
             self.jobs.spawn_blocking(move || Finished {
@@ -255,16 +258,20 @@ impl<P: Peer, T: Transport<P>> Shell<P, T> {
         self.saves_started += 1;
         self.jobs.spawn_blocking(move || {
             let result = match task {
-                // A task that panics has stored nothing, and the peer has to hear of that as well.
-                Some(task) => catch_unwind(AssertUnwindSafe(task))
-                    .unwrap_or_else(|_| Err(Failure::runtime("store the users", "a bug; please report it"))),
-                None => Err(Failure::input("there is no file to store users in")),
+                // A task that panics has stored nothing. The peer must get that result too.
+                Some(task) => catch_unwind(AssertUnwindSafe(task)).unwrap_or_else(|_| {
+                    Err(Failure::runtime(
+                        "store the users",
+                        "internal error; please report this bug",
+                    ))
+                }),
+                None => Err(Failure::input("no file for users is configured")),
             };
             let done = match result {
                 Ok(()) => job.run(),
                 Err(failure) => {
                     error!(
-                        "a new password is not taken, the old one stays: {}",
+                        "cannot store a new password, the old one stays valid: {}",
                         failure.message()
                     );
                     job.fail()
@@ -274,20 +281,20 @@ impl<P: Peer, T: Transport<P>> Shell<P, T> {
         });
     }
 
-    /// Gives a job's result to the peer.
+    /// Passes a job's result to the peer.
     fn finish_job(&mut self, job: Result<Finished, JoinError>) {
         match job {
             Ok(Finished { done, is_save }) => {
                 self.saves_finished += u64::from(is_save);
                 if let Err(misuse) = self.peer.handle_job(clock::now(), done) {
-                    debug!("a job came back too late: {misuse}");
+                    debug!("a job finished too late: {misuse}");
                 }
             }
             Err(failure) => error!("a job failed: {failure}"),
         }
     }
 
-    /// Waits for the first of: input, room for waiting output, the deadline, a finished job.
+    /// Waits for the first of: input, space for unsent output, the deadline, a finished job.
     async fn wait(&mut self) -> io::Result<()> {
         if let Some(deadline) = self.deadline {
             if deadline <= clock::now() {
@@ -306,7 +313,7 @@ impl<P: Peer, T: Transport<P>> Shell<P, T> {
     }
 }
 
-/// Says each kind of trouble once, so that a dead link does not fill the disk with its complaints.
+/// Log of I/O errors: each kind is logged once, so that a dead link does not fill the disk.
 #[derive(Debug, Default)]
 pub(crate) struct ErrorLog {
     seen: BTreeSet<(&'static str, Option<i32>)>,
@@ -315,7 +322,7 @@ pub(crate) struct ErrorLog {
 impl ErrorLog {
     pub(crate) fn report(&mut self, action: &'static str, error: &io::Error) {
         if self.seen.insert((action, error.raw_os_error())) {
-            warn!("cannot {action}: {error} (said once; carrying on)");
+            warn!("cannot {action}: {error} (logged once; continuing)");
         } else {
             debug!("cannot {action}: {error}");
         }

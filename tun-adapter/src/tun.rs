@@ -1,7 +1,7 @@
-//! A TUN device of the Linux kernel: one file descriptor that gives and takes IP packets.
+//! TUN device of Linux: a file descriptor for reading and writing IP packets.
 //!
-//! The device lives as long as its descriptor. Addresses and routes hang on it, so everything this program
-//! changes on a machine vanishes with the process, however that ends.
+//! The device exists as long as its descriptor is open, and its addresses and routes exist as long as the
+//! device. So the kernel removes them when the process ends, even after a crash.
 
 mod queue;
 
@@ -26,7 +26,7 @@ pub use queue::{OffloadFeatures, Queue, READ_BUFFER};
 const PATH: &str = "/dev/net/tun";
 const NEEDS_RIGHTS: &str = "run as root, or with the capability CAP_NET_ADMIN";
 
-/// `struct ifreq` of `linux/if.h`, as far as `TUNSETIFF` reads it.
+/// The part of `struct ifreq` (`linux/if.h`) that `TUNSETIFF` reads.
 #[repr(C)]
 struct InterfaceRequest {
     name: [u8; 16],
@@ -34,31 +34,31 @@ struct InterfaceRequest {
     rest_of_union: [u8; 22],
 }
 
-/// `TUNSETIFF` of `linux/if_tun.h`. (It says `int`, but the kernel reads an `ifreq`.)
+/// `TUNSETIFF` of `linux/if_tun.h`. It is declared with `int`, but the kernel reads an `ifreq`.
 const TUNSETIFF: ioctl::Opcode = ioctl::opcode::write::<i32>(b'T', 202);
-/// Layer 3: packets, no Ethernet frames.
+/// Layer 3 device: IP packets, not Ethernet frames.
 const IFF_TUN: u16 = 0x0001;
-/// No packet information in front of each packet.
+/// No packet information before each packet.
 const IFF_NO_PI: u16 = 0x1000;
 /// One of several descriptors of one device.
 const IFF_MULTI_QUEUE: u16 = 0x0100;
-/// A `virtio_net_hdr` in front of each packet.
+/// A `virtio_net_hdr` before each packet.
 const IFF_VNET_HDR: u16 = 0x4000;
-/// Fail rather than attach to a device that exists.
+/// Fails if the device exists already.
 const IFF_TUN_EXCL: u16 = 0x8000;
 
-/// A TUN device of our own. Dropping it removes it from the machine.
+/// A TUN device of this process. Dropping it removes the device.
 #[derive(Debug)]
 pub struct Tun {
     fd: AsyncFd<OwnedFd>,
 }
 
 impl Tun {
-    /// Makes a device called `name`, still down and without addresses.
+    /// Creates the device `name`. It is down and has no addresses.
     ///
     /// # Errors
     ///
-    /// Without the right to do so, without the kernel's TUN driver, or when something is called `name` already.
+    /// When permissions or the kernel's TUN driver are missing, or a device `name` exists.
     pub fn create(name: &DeviceName) -> Result<Self, Failure> {
         let fd = Attach::new(name, IFF_TUN_EXCL).open()?;
         let fd = fd::watch(fd).map_err(|error| Failure::runtime("watch the TUN device", error))?;
@@ -66,7 +66,7 @@ impl Tun {
     }
 }
 
-/// A descriptor to be had of a device.
+/// Request for a descriptor of a device.
 struct Attach<'a> {
     name: &'a DeviceName,
     request: InterfaceRequest,
@@ -79,12 +79,12 @@ impl<'a> Attach<'a> {
             flags: IFF_TUN | IFF_NO_PI | flags,
             rest_of_union: [0; 22],
         };
-        // `DeviceName` is shorter than the field, so that the last byte stays 0.
+        // `DeviceName` is shorter than the field, so the last byte stays 0.
         request.name[..name.as_str().len()].copy_from_slice(name.as_str().as_bytes());
         Self { name, request }
     }
 
-    /// A descriptor that never blocks.
+    /// Opens a non-blocking descriptor.
     fn open(self) -> Result<OwnedFd, Failure> {
         let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
         let file = OpenOptions::new()
@@ -114,22 +114,20 @@ fn attach(file: &File, request: InterfaceRequest) -> rustix::io::Result<()> {
 fn explain_open(error: &io::Error) -> Failure {
     let failure = Failure::runtime(format_args!("open {PATH}"), error);
     match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            failure.with_help("run as root, or with the capability CAP_NET_ADMIN")
-        }
+        io::ErrorKind::PermissionDenied => failure.with_help(NEEDS_RIGHTS),
         io::ErrorKind::NotFound => failure
-            .with_help("load the driver with `modprobe tun`; in a container, pass /dev/net/tun into it"),
+            .with_help("load the driver with `modprobe tun`; in a container, make /dev/net/tun available"),
         _ => failure,
     }
 }
 
 fn explain_attach(name: &DeviceName, error: Errno) -> Failure {
-    let failure = Failure::runtime(format_args!("make the device `{name}`"), io::Error::from(error));
+    let failure = Failure::runtime(format_args!("create the device `{name}`"), io::Error::from(error));
     match error {
         Errno::PERM => failure.with_help(NEEDS_RIGHTS),
         Errno::BUSY | Errno::EXIST | Errno::INVAL => failure.with_help(format!(
-            "a device of that name exists already; `ip link show {name}` tells which. \
-             Choose another `name` under [device], or end the program that owns it"
+            "a device with this name already exists (`ip link show {name}`). \
+             Choose another `name` under [device], or stop the program that owns the device"
         )),
         _ => failure,
     }
@@ -137,7 +135,7 @@ fn explain_attach(name: &DeviceName, error: Errno) -> Failure {
 
 impl Device for Tun {
     async fn readable(&self) -> io::Result<()> {
-        // An error is how a device tells that it was removed.
+        // A removed device reports an error.
         self.fd
             .ready(Interest::READABLE | Interest::ERROR)
             .await
@@ -149,7 +147,7 @@ impl Device for Tun {
     }
 
     fn try_read(&self, packet: &mut [u8]) -> io::Result<usize> {
-        // One after the other: the runtime does not take two kinds of readiness at once here.
+        // The runtime accepts only one kind of readiness per call.
         [Interest::READABLE, Interest::ERROR]
             .into_iter()
             .map(|interest| {

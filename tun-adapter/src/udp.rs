@@ -1,9 +1,10 @@
-//! A UDP socket for a thread that polls: trains of datagrams of one size in one system call each, both ways.
+//! UDP socket for a polling thread, with segmentation offload (`UDP_SEGMENT`, `UDP_GRO`). One system call
+//! moves a train: datagrams of equal size to or from one peer.
 //!
-//! A datagram that is too long for a link on its way is cut into fragments rather than lost, as IP allows (RFC 791,
-//! section 3.2; RFC 8200, section 4.5): by routers over IPv4, by this machine over IPv6. What would be lost otherwise is
-//! every full packet of a tunnel, for as long as its MTU does not fit the path. Who looks for the path's MTU has it lost:
-//! that is how it is found.
+//! Datagrams that are too long for a link on the path are fragmented, not lost: by routers over IPv4 (RFC
+//! 791, section 3.2), by this machine over IPv6 (RFC 8200, section 4.5). Otherwise, every full packet of a
+//! tunnel would be lost as long as its MTU does not fit the path. A search for the path MTU switches
+//! fragmentation off, because it relies on that loss.
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -16,38 +17,39 @@ use rustix::net::sockopt::{self, Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery};
 use socket2::{Domain, Protocol, Type};
 use tracing::info;
 
-/// Most datagrams in a train that is sent; what every kernel with `UDP_SEGMENT` takes.
+/// Most datagrams in a train that is sent. Every kernel with `UDP_SEGMENT` supports this number.
 pub const TRAIN_LIMIT: usize = 64;
-/// Most bytes in a train that is sent: what fits into one datagram of IPv4.
+/// Most bytes in a train that is sent: the longest UDP payload over IPv4.
 pub const TRAIN_BYTES: usize = 65_507;
-/// Most trains taken by one [`Socket::receive`].
+/// Most trains per call of [`Socket::receive`].
 pub const BATCH: usize = 8;
-/// Room for one received train: longer ones do not exist.
+/// Buffer size for one received train, in bytes. Longer trains do not exist.
 pub const TRAIN_BUFFER: usize = 65_536;
 
-/// What the kernel's queues are asked to hold, in bytes, each way. A received train counts with all of its memory, and the
-/// default of some 200 KiB is full after three.
+/// Size of the kernel's socket buffers in bytes, per direction. A received train counts with all of its
+/// memory, so the default of about 200 KiB is full after three trains.
 const QUEUE_BYTES: usize = 8 << 20;
 
-/// Of [`Socket::single_sends`]: for ever.
+/// Value of [`Socket::single_sends`]: always send one by one.
 const ALWAYS_SINGLE: u32 = u32::MAX;
-/// Of [`Socket::single_sends`]: some seconds of a fast transfer, after which the path may be another one.
+/// Value of [`Socket::single_sends`] for some seconds of a fast transfer. After that the path may have
+/// changed.
 const SINGLE_FOR_NOW: u32 = 10_000;
 
-/// What a socket is to be like.
+/// Options of a socket.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Hand trains to the kernel as they are.
+    /// Send trains in one system call (`UDP_SEGMENT`).
     pub segmentation: bool,
-    /// Take trains from the kernel as they are.
+    /// Receive trains in one system call (`UDP_GRO`).
     pub coalescing: bool,
-    /// The mark of all that goes out, for policy routing.
+    /// Firewall mark of all outgoing datagrams, for policy routing.
     pub mark: Option<u32>,
-    /// Tell of what is received which address of this machine it came to. Of use where there may be several, and peers
-    /// that expect answers from the one they know.
+    /// Report the local address to which each train was sent. Needed on a machine with several addresses,
+    /// because peers expect replies from the address that they know.
     pub reports_local_address: bool,
-    /// Whether a datagram that is too long for a link on its way is cut; if not, it is lost, and nobody's messages about
-    /// the path's MTU are believed.
+    /// Fragment datagrams that are too long for a link on the path. If false, they are lost, and ICMP
+    /// messages about the path MTU are ignored.
     pub allow_fragmentation: bool,
 }
 
@@ -63,22 +65,22 @@ impl Default for Options {
     }
 }
 
-/// Where a datagram goes to.
+/// Addresses of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// The peer.
+    /// Address of the peer.
     pub remote: SocketAddr,
-    /// The address of this machine that the peer spoke to and expects an answer from; `None`: the kernel chooses. Nothing
-    /// that is received has one without [`Options::reports_local_address`].
+    /// The local address that the peer uses. `None`: the kernel chooses. Always `None` on reception without
+    /// [`Options::reports_local_address`].
     pub local: Option<IpAddr>,
 }
 
-/// Datagrams of one sender that came together.
+/// Datagrams of one sender that were received together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Train {
-    /// Whom it came from and what address it came to.
+    /// Sender and local address.
     pub route: Route,
-    /// Where it begins in the memory that it was received into.
+    /// Start in the receive buffer.
     start: usize,
     len: usize,
     segment: usize,
@@ -99,7 +101,7 @@ impl Default for Train {
 }
 
 impl Train {
-    /// Where its datagrams lie in the memory that they were received into. An empty one counts.
+    /// Positions of the datagrams in the receive buffer. An empty train has one empty datagram.
     pub fn datagrams(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         let (start, end, segment) = (self.start, self.start + self.len, self.segment.max(1));
         (start..end.max(start + 1))
@@ -108,12 +110,12 @@ impl Train {
     }
 }
 
-/// A bound socket that never blocks. May be used by several threads at once.
+/// A bound, non-blocking socket. Several threads may use it at once.
 #[derive(Debug)]
 pub struct Socket {
     socket: UdpSocket,
     state: UdpSocketState,
-    /// How many trains are sent one by one before the kernel is given one as it is again.
+    /// Number of trains that are still sent datagram by datagram, before segmentation is tried again.
     single_sends: AtomicU32,
     reports_local_address: bool,
 }
@@ -128,13 +130,14 @@ impl Socket {
         Self::make(address, options, false)
     }
 
-    /// Binds `count` sockets (at least one) to the same `address`; the kernel spreads the senders over them.
+    /// Binds `count` sockets (at least one) to the same `address`. The kernel distributes the senders among
+    /// them.
     ///
     /// # Errors
     ///
-    /// As for [`bind`](Self::bind). Another program's socket on that port is an error here as well.
+    /// As for [`bind`](Self::bind). A socket of another program on this port is an error too.
     pub fn bind_many(address: SocketAddr, count: usize, options: &Options) -> io::Result<Vec<Self>> {
-        // The first may not share: it finds out whether the port is free.
+        // The first socket is bound without `SO_REUSEPORT`, so it fails if the port is in use.
         let first = Self::make(address, options, false)?;
         let address = first.local_addr()?;
         let mut sockets = vec![first];
@@ -159,7 +162,7 @@ impl Socket {
         let socket = UdpSocket::from(socket);
         let state = UdpSocketState::new((&socket).into())?;
         enlarge_queues(&socket)?;
-        // The state has forbidden it, which is what a search for the path's MTU needs.
+        // `UdpSocketState` has switched fragmentation off, as a search for the path MTU needs it.
         if options.allow_fragmentation {
             enable_fragmentation(&socket, address)?;
         }
@@ -176,37 +179,39 @@ impl Socket {
         })
     }
 
-    /// Where it is bound.
+    /// The address of the socket.
     ///
     /// # Errors
     ///
-    /// None that is known of.
+    /// None are known.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
 
-    /// Whether trains are handed to the kernel as they are.
+    /// Returns true if trains are sent in one system call.
     #[must_use]
     pub fn is_segmenting(&self) -> bool {
         self.single_sends.load(Ordering::Relaxed) == 0
     }
 
-    /// Whether the next train is to be handed to the kernel as it is.
+    /// Returns true if the next train is to be sent in one system call. Counts down `single_sends`.
     fn may_send_train(&self) -> bool {
         let single_sends = self.single_sends.load(Ordering::Relaxed);
         if (1..ALWAYS_SINGLE).contains(&single_sends) {
-            // Threads that do this at the same time count one train as one: near enough.
+            // Threads that do this at the same time may count two trains as one. That is accurate enough.
             self.single_sends.store(single_sends - 1, Ordering::Relaxed);
         }
         single_sends == 0
     }
 
-    /// Sends `bytes` as datagrams of `segment` bytes each, of which the last may be shorter. Gives how many the kernel took;
-    /// those are the first ones, or any if it refused some for other reasons than a full queue.
+    /// Sends `bytes` as datagrams of `segment` bytes each; the last may be shorter. Returns the number of
+    /// datagrams that the kernel accepted. These are the first ones if its queue was full, and any of them
+    /// after other errors.
     ///
     /// # Errors
     ///
-    /// When it took none: [`io::ErrorKind::WouldBlock`] when its queue is full, or why it does not want the first.
+    /// When it accepted none: [`io::ErrorKind::WouldBlock`] if its queue is full, else the error of the first
+    /// datagram.
     pub fn send(&self, to: Route, bytes: &[u8], segment: usize) -> io::Result<usize> {
         let segment = segment.clamp(1, TRAIN_BYTES);
         let most = segment * TRAIN_LIMIT.min(TRAIN_BYTES / segment);
@@ -226,7 +231,7 @@ impl Socket {
             match self.transmit(to, train, Some(segment)) {
                 Ok(()) => return Ok(train.len().div_ceil(segment)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
-                // One by one, the kernel says which datagram it does not want, and why.
+                // Sent one by one, each rejected datagram has its own error.
                 Err(error) => self.on_train_error(&error),
             }
         }
@@ -250,13 +255,14 @@ impl Socket {
         }
     }
 
-    /// Where the network device cannot compute checksums, the kernel refuses every train with EIO. It says EINVAL of segments
-    /// that are too long for the path as it knows it now. Any other refusal is about this train alone.
+    /// Notes why the kernel rejected a train. EIO: the network device cannot compute checksums, so every
+    /// train fails. EINVAL: the segments are too long for the path MTU that the kernel knows now. Other
+    /// errors concern only this train.
     fn on_train_error(&self, error: &io::Error) {
         match error.raw_os_error() {
             Some(libc::EIO) if self.single_sends.swap(ALWAYS_SINGLE, Ordering::Relaxed) != ALWAYS_SINGLE => {
                 info!(
-                    "the network device does not take trains of datagrams ({error}); they go out one by one from now on"
+                    "the network device does not support UDP segmentation offload ({error}); datagrams are sent one by one from now on"
                 )
             }
             Some(libc::EINVAL) => self.single_sends.store(SINGLE_FOR_NOW, Ordering::Relaxed),
@@ -273,7 +279,7 @@ impl Socket {
             src_ip: to.local,
         };
         match self.state.try_send((&self.socket).into(), &transmit) {
-            // The address has gone from this machine; another one may still find the peer.
+            // The machine no longer has this local address. Another one may still reach the peer.
             Err(error) if to.local.is_some() && is_bad_source(&error) => {
                 let transmit = Transmit {
                     src_ip: None,
@@ -285,12 +291,13 @@ impl Socket {
         }
     }
 
-    /// Receives up to [`BATCH`] trains into `memory`, each into its own [`TRAIN_BUFFER`] bytes, and tells of them in `trains`.
-    /// Gives how many there are; no more than `trains` or `memory` have room for.
+    /// Receives up to [`BATCH`] trains into `memory`, each into its own [`TRAIN_BUFFER`] bytes, and describes
+    /// them in `trains`. Returns their number, which is limited by the lengths of `trains` and `memory`.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::WouldBlock`] when there is none now. No error means that there will be none later.
+    /// [`io::ErrorKind::WouldBlock`] when there is no train now. After any error, the caller may try again
+    /// later.
     pub fn receive(&self, memory: &mut [u8], trains: &mut [Train]) -> io::Result<usize> {
         let mut chunks = memory.chunks_exact_mut(TRAIN_BUFFER);
         let mut buffers: [IoSliceMut<'_>; BATCH] =
@@ -324,7 +331,8 @@ impl AsFd for Socket {
     }
 }
 
-/// An address that needs an interface to go with it is better left to the kernel, and nobody answers from a group's.
+/// Returns true if replies may be sent from this address. Multicast and broadcast addresses are no source
+/// addresses, and a link-local address would also need an interface.
 fn is_valid_source(address: &IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => !address.is_multicast() && !address.is_broadcast(),
@@ -332,7 +340,7 @@ fn is_valid_source(address: &IpAddr) -> bool {
     }
 }
 
-/// What the kernel says when a datagram is to come from an address that the machine does not have.
+/// Returns true if the kernel rejected the source address because the machine does not have it.
 fn is_bad_source(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
@@ -340,7 +348,7 @@ fn is_bad_source(error: &io::Error) -> bool {
     )
 }
 
-/// Without the right to go beyond the system's limit, the limit has to do.
+/// Enlarges the socket buffers. Without the permission to exceed the system's limit, they get the limit.
 fn enlarge_queues(socket: &UdpSocket) -> io::Result<()> {
     sockopt::set_socket_recv_buffer_size_force(socket, QUEUE_BYTES)
         .or_else(|_| sockopt::set_socket_recv_buffer_size(socket, QUEUE_BYTES))?;
@@ -349,8 +357,8 @@ fn enlarge_queues(socket: &UdpSocket) -> io::Result<()> {
     Ok(())
 }
 
-/// Over IPv4, no datagram forbids its fragmentation, and nobody's messages about a path's MTU are believed. Over IPv6,
-/// they have to be: routers do not cut, so that this machine has to know where to.
+/// Switches fragmentation on. Over IPv4, no datagram has DF set, and ICMP messages about the path MTU are
+/// ignored. Over IPv6, they must be used, because only the sender can fragment.
 fn enable_fragmentation(socket: &UdpSocket, address: SocketAddr) -> io::Result<()> {
     sockopt::set_ip_mtu_discover(socket, Ipv4PathMtuDiscovery::OMIT)?;
     if address.is_ipv6() {
@@ -360,11 +368,8 @@ fn enable_fragmentation(socket: &UdpSocket, address: SocketAddr) -> io::Result<(
     Ok(())
 }
 
-/// Undoes an option that `UdpSocketState` has set.
-#[expect(
-    unsafe_code,
-    reason = "these options have no safe function in the libraries used here"
-)]
+/// Switches off an option that `UdpSocketState` has set.
+#[expect(unsafe_code, reason = "the libraries have no safe function for these options")]
 fn switch_off(socket: &UdpSocket, level: libc::c_int, option: libc::c_int) -> io::Result<()> {
     let off: libc::c_int = 0;
     let length = libc::socklen_t::try_from(size_of_val(&off)).expect("the size of an int");

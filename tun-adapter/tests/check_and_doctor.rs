@@ -1,4 +1,4 @@
-//! What an operator asks before a start: is the file right, is the machine.
+//! `sandhog check` and `sandhog doctor`: checks of a configuration file and of the machine.
 
 use std::net::UdpSocket;
 
@@ -7,14 +7,14 @@ use crate::support::{Folder, KEY, sandhog, text};
 const CLIENT: &str = "server = \"127.0.0.1:40404\"\nkey-file = \"key\"\nlogin = \"kean\"\n";
 
 #[test]
-fn check_tells_what_a_good_file_is() {
+fn check_describes_a_valid_file() {
     let folder = Folder::with_users(&["alice", "kean"]);
     folder.write("client.toml", CLIENT);
     let expected = [
-        ("server.toml", "a server of the secure profile with 2 users"),
+        ("server.toml", "server, secure profile, 2 users"),
         (
             "client.toml",
-            "a client of the secure profile, user kean, who is asked for the password",
+            "client, secure profile, user kean; will ask for the password",
         ),
     ];
     for (name, kind) in expected {
@@ -22,13 +22,13 @@ fn check_tells_what_a_good_file_is() {
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
         assert_eq!(
             folder.strip(&text(&output.stdout)),
-            format!("{name}: good: {kind}\n")
+            format!("{name}: valid: {kind}\n")
         );
     }
 }
 
 #[test]
-fn check_has_the_error_that_a_start_would_have() {
+fn check_reports_the_same_error_as_a_start() {
     let folder = Folder::with_users(&["kean"]);
     folder.write("client.toml", &CLIENT.replace("login", "logn"));
     folder.write("short", "c2hvcnQ=\n");
@@ -47,20 +47,20 @@ fn check_has_the_error_that_a_start_would_have() {
 }
 
 #[test]
-fn check_warns_of_readable_secrets_and_ends_with_code_0() {
+fn check_warns_of_world_readable_secrets_and_exits_with_0() {
     let folder = Folder::with_users(&["kean"]);
     folder.permit("key", 0o644);
     let output = sandhog(&["check", &folder.name("server.toml")], "");
     assert_eq!(output.status.code(), Some(0));
     let said = folder.strip(&text(&output.stdout));
     assert!(
-        said.contains("\nwarning: key holds secrets and every user"),
+        said.contains("\nwarning: key contains secrets, and every user"),
         "{said}"
     );
 }
 
 #[test]
-fn check_wants_a_file_of_one_end() {
+fn check_rejects_a_file_of_neither_role_or_both_roles() {
     let folder = Folder::new();
     folder.write("neither.toml", "login = \"kean\"\n");
     folder.write("both.toml", &format!("listen = \"0.0.0.0:1\"\n{CLIENT}"));
@@ -79,7 +79,24 @@ fn check_wants_a_file_of_one_end() {
 }
 
 #[test]
-fn doctor_judges_every_part_of_the_machine_in_a_line_of_its_own() {
+fn check_suggests_the_key_that_was_misspelt() {
+    let folder = Folder::new();
+    for (old, new) in [("listen", "listne"), ("server", "sever")] {
+        folder.write(
+            "typo.toml",
+            &format!("# A comment.\n{new} = \"192.0.2.1:40404\"\n"),
+        );
+        let output = sandhog(&["check", &folder.name("typo.toml")], "");
+        assert_eq!(output.status.code(), Some(2));
+        assert_eq!(
+            folder.strip(&text(&output.stderr)),
+            format!("error: typo.toml:2:1: unknown key `{new}`\nhelp: did you mean `{old}`?\n")
+        );
+    }
+}
+
+#[test]
+fn doctor_prints_one_line_for_each_part_of_the_machine() {
     let output = sandhog(&["doctor"], "");
     let said = text(&output.stdout);
     for subject in [
@@ -102,7 +119,7 @@ fn doctor_judges_every_part_of_the_machine_in_a_line_of_its_own() {
 }
 
 #[test]
-fn doctor_finds_a_taken_port_and_says_whose_to_look_for() {
+fn doctor_reports_a_port_that_is_in_use() {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
     let address = socket.local_addr().expect("a bound socket").to_string();
     let folder = Folder::with_users(&["kean"]);
@@ -131,7 +148,7 @@ fn doctor_finds_a_taken_port_and_says_whose_to_look_for() {
 }
 
 #[test]
-fn doctor_finds_the_way_to_a_clients_server_and_what_is_wrong_with_its_file() {
+fn doctor_checks_the_route_to_the_server_and_reports_errors_in_the_file() {
     let folder = Folder::new();
     folder.write("key", KEY);
     folder.write("client.toml", CLIENT);
@@ -148,7 +165,7 @@ fn doctor_finds_the_way_to_a_clients_server_and_what_is_wrong_with_its_file() {
     let said = folder.strip(&text(&output.stdout));
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        said.contains("FAIL  configuration: client.toml:3:1: unknown field `logn`"),
+        said.contains("FAIL  configuration: client.toml:3:1: unknown key `logn`"),
         "{said}"
     );
 }

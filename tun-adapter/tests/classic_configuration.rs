@@ -1,5 +1,5 @@
-//! What the configuration files of the classic profile mean, and what is said about bad ones: file, line, column, what was
-//! expected, advice.
+//! Configuration files of the classic profile: values of valid files, and messages for invalid ones with
+//! file, line, column and advice.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -8,8 +8,6 @@ use sandhog::config;
 use sandhog::config::classic::{Client, Server};
 use sandhog::failure::{Exit, Failure};
 use tempfile::TempDir;
-
-use crate::support::without_list;
 
 const SERVER: &str = r#"profile = "classic"
 listen = "0.0.0.0:40404"
@@ -37,7 +35,7 @@ included-routes = ["192.0.2.0/24"]
 addresses = ["10.9.0.2/24"]
 "#;
 
-/// A folder with both files, a key and a password, for root's eyes only.
+/// A folder with a key and a password that only their owner can read.
 fn folder() -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     write(&folder, "key", "c2FuZGhvZyB0ZXN0cyBpbiBuYW1lc3BhY2VzIG9ubHk=\n");
@@ -71,7 +69,7 @@ fn read_client(folder: &TempDir) -> Result<Client, Failure> {
     }
 }
 
-/// What is printed, without the folder.
+/// The printed error, without the folder.
 fn printed(folder: &TempDir, failure: &Failure) -> String {
     assert_eq!(failure.exit, Exit::Input);
     failure
@@ -79,7 +77,7 @@ fn printed(folder: &TempDir, failure: &Failure) -> String {
         .replace(&format!("{}/", folder.path().display()), "")
 }
 
-/// Changes one thing in a good file and compares what is said.
+/// Changes one thing in a valid file and compares the error.
 #[track_caller]
 fn check_server(change: (&str, &str), expected: &str) {
     assert!(SERVER.contains(change.0), "nothing to change");
@@ -97,7 +95,7 @@ fn check_client(change: (&str, &str), expected: &str) {
 }
 
 #[test]
-fn a_good_server_file_is_taken_as_it_stands() {
+fn a_valid_server_file_is_loaded() {
     let server = load_server(&folder(), SERVER).expect("a good file");
     assert_eq!(server.listen.to_string(), "0.0.0.0:40404");
     assert_eq!((server.device.name.as_str(), server.device.mtu), ("tunnel", 1400));
@@ -108,7 +106,7 @@ fn a_good_server_file_is_taken_as_it_stands() {
 }
 
 #[test]
-fn a_good_client_file_is_taken_and_the_rest_has_defaults() {
+fn a_valid_client_file_is_loaded_and_other_settings_have_defaults() {
     let client = load_client(&folder(), CLIENT).expect("a good file");
     assert_eq!(
         (client.server.host.as_str(), client.server.port),
@@ -127,52 +125,50 @@ fn a_good_client_file_is_taken_and_the_rest_has_defaults() {
 }
 
 #[test]
-fn an_unknown_key_is_named_with_its_place_and_the_nearest_word() {
+fn an_unknown_key_is_reported_with_its_position_and_a_suggestion() {
     check_server(
         ("listen =", "lisen ="),
-        "error: server.toml:2:1: unknown field `lisen`, expected one of `profile`, `listen`, `key`, `key-file`, \
-         `device`, `users`, `metrics`\nhelp: did you mean `listen`?",
+        "error: server.toml:2:1: unknown key `lisen`\nhelp: did you mean `listen`?",
     );
     check_client(
         ("addresses =", "adresses ="),
-        "error: client.toml:9:1: unknown field `adresses`, expected one of `name`, `addresses`, `mtu`\n\
-         help: did you mean `addresses`?",
+        "error: client.toml:9:1: unknown key `adresses`\nhelp: did you mean `addresses`?",
     );
 }
 
 #[test]
-fn a_word_that_is_like_nothing_gets_no_advice() {
+fn an_unknown_key_without_a_similar_one_is_reported_with_all_valid_keys() {
     check_client(
         ("login =", "zzz ="),
-        "error: client.toml:4:1: unknown field `zzz`, expected one of `profile`, `server`, `key`, `key-file`, `login`, \
+        "error: client.toml:4:1: unknown key `zzz`\nhelp: the valid keys are `profile`, `server`, `key`, `key-file`, `login`, \
          `password`, `password-file`, `device`, `included-routes`, `metrics`",
     );
 }
 
 #[test]
-fn the_insecure_profile_has_to_be_named() {
+fn the_insecure_profile_must_be_named() {
     let folder = folder();
     let failure =
         load_server(&folder, &SERVER.replacen("profile = \"classic\"\n", "", 1)).expect_err("a bad file");
     assert_eq!(
-        without_list(&printed(&folder, &failure)),
-        "error: server.toml:9:3: unknown field `users`, expected one of …\n\
-         help: this is a file of the classic profile, which is insecure and has to be named: `profile = \"classic\"`",
+        printed(&folder, &failure),
+        "error: server.toml:9:3: unknown key `users`\n\
+         help: this looks like a file of the classic profile, which is insecure and must be named: `profile = \"classic\"`",
     );
     check_client(
         ("profile = \"classic\"\n", ""),
-        "error: client.toml:8:1: unknown field `addresses`, expected `name`\n\
-         help: this is a file of the classic profile, which is insecure and has to be named: `profile = \"classic\"`",
+        "error: client.toml:8:1: unknown key `addresses`\n\
+         help: this looks like a file of the classic profile, which is insecure and must be named: `profile = \"classic\"`",
     );
     check_server(
         ("classic", "clasic"),
-        "error: server.toml:1:11: unknown variant `clasic`, expected `secure` or `classic`\n\
+        "error: server.toml:1:11: `clasic`: expected `secure` or `classic`\n\
          help: did you mean `classic`?",
     );
 }
 
 #[test]
-fn bad_values_are_shown_beside_what_was_expected() {
+fn an_invalid_value_is_reported_with_the_expected_format() {
     check_server(
         ("0.0.0.0:40404", "0.0.0.0"),
         "error: server.toml:2:10: `0.0.0.0`: expected an address with a port such as 0.0.0.0:40404 or [::]:40404",
@@ -202,13 +198,13 @@ fn bad_values_are_shown_beside_what_was_expected() {
     );
     check_client(
         ("192.0.2.0/24", "192.0.2.1/24"),
-        "error: client.toml:6:20: 192.0.2.1/24 is an address in a network, not a network\n\
+        "error: client.toml:6:20: 192.0.2.1/24 is an address, not a network\n\
          help: did you mean `192.0.2.0/24`?",
     );
 }
 
 #[test]
-fn no_toml_is_an_error_with_a_place() {
+fn invalid_toml_is_reported_with_its_position() {
     check_server(
         ("[[users]]", "[[users]"),
         "error: server.toml:10:9: unclosed array table, expected `]`",
@@ -216,11 +212,11 @@ fn no_toml_is_an_error_with_a_place() {
 }
 
 #[test]
-fn users_that_contradict_each_other_or_the_device_are_errors() {
+fn users_that_conflict_with_each_other_or_the_device_are_rejected() {
     check_server(
         ("\"10.9.0.2\"", "\"10.8.0.2\""),
-        "error: server.toml:13:14: 10.8.0.2 lies in no network of the device (10.9.0.1/24, fd00:9::1/64)\n\
-         help: take an address from one of them, or widen a prefix under [device]",
+        "error: server.toml:13:14: 10.8.0.2 is not in a network of the device (10.9.0.1/24, fd00:9::1/64)\n\
+         help: use an address from one of these networks, or shorten a prefix under [device]",
     );
     check_server(
         ("\"10.9.0.2\"", "\"10.9.0.1\""),
@@ -237,44 +233,44 @@ fn users_that_contradict_each_other_or_the_device_are_errors() {
     };
     assert_eq!(
         twice(("", "")),
-        "error: server.toml:15:9: the user `kean` stands here twice"
+        "error: server.toml:15:9: the user `kean` is listed twice"
     );
     assert_eq!(
         twice(("kean", "ann")),
-        "error: server.toml:17:14: 10.9.0.2 belongs to the user `kean` already"
+        "error: server.toml:17:14: 10.9.0.2 already belongs to the user `kean`"
     );
 }
 
 #[test]
-fn a_password_in_place_of_its_hash_is_not_shown() {
+fn a_password_in_place_of_its_hash_is_not_printed() {
     check_server(
         (
             "$argon2id$v=19$m=8,t=1,p=1$c29tZXNhbHQ$0qmmKtgDpaFG4MRRD8E0Og",
             "hunter2",
         ),
         "error: server.toml:12:17: the password hash of \"kean\" is not an Argon2id PHC string\n\
-         help: `sandhog hash-password` makes one",
+         help: create one with `sandhog hash-password`",
     );
 }
 
 #[test]
-fn a_secret_stands_in_one_place() {
+fn a_secret_must_be_given_exactly_once() {
     check_client(
         ("key-file = \"key\"\n", ""),
-        "error: client.toml:1:1: missing field `key-file` (or `key`)",
+        "error: client.toml:1:1: missing key `key-file` (or `key`)",
     );
     check_client(
         ("password-file", "password = \"hunter2\"\npassword-file"),
-        "error: client.toml:6:17: `password` and `password-file` exclude each other",
+        "error: client.toml:6:17: `password` and `password-file` cannot both be set",
     );
 }
 
 #[test]
-fn bad_keys_are_errors_in_the_file_they_stand_in() {
+fn an_invalid_key_is_reported_with_the_file_that_contains_it() {
     check_client(
         ("key-file = \"key\"", "key = \"c2hvcnQ=\""),
         "error: client.toml:3:7: the key has 5 bytes instead of 32; expected 32 bytes in base64\n\
-         help: `head -c 32 /dev/urandom | base64` makes a key",
+        help: create one with `head -c 32 /dev/urandom | base64`",
     );
     let folder = folder();
     write(&folder, "key", "what is this\n");
@@ -282,12 +278,12 @@ fn bad_keys_are_errors_in_the_file_they_stand_in() {
     assert_eq!(
         printed(&folder, &failure),
         "error: key:1:1: the key is not base64; expected 32 bytes in base64\n\
-         help: `head -c 32 /dev/urandom | base64` makes a key"
+        help: create one with `head -c 32 /dev/urandom | base64`"
     );
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_named_with_the_line_that_names_it() {
+fn an_unreadable_file_is_reported_with_the_line_that_names_it() {
     check_client(
         ("\"password\"", "\"nowhere\""),
         "error: client.toml:5:17: password-file: cannot read nowhere: No such file or directory (os error 2)",
@@ -295,7 +291,7 @@ fn a_file_that_cannot_be_read_is_named_with_the_line_that_names_it() {
 }
 
 #[test]
-fn the_key_of_the_article_is_taken_with_a_loud_warning() {
+fn the_published_key_of_the_article_is_accepted_with_a_warning() {
     let folder = folder();
     write(&folder, "key", "KGiEbfJODclOCzUVfWXBO7Y/ohnEVxf7+RnwaAA1/78=\n");
     let server = load_server(&folder, SERVER).expect("a usable file");
@@ -307,7 +303,7 @@ fn the_key_of_the_article_is_taken_with_a_loud_warning() {
 }
 
 #[test]
-fn secrets_that_everybody_may_read_bring_one_warning_for_each_file() {
+fn world_readable_secrets_cause_one_warning_per_file() {
     let folder = folder();
     let text = CLIENT.replace("password-file = \"password\"", "password = \"correct horse\"");
     write(&folder, "client.toml", &text);
@@ -324,7 +320,7 @@ fn secrets_that_everybody_may_read_bring_one_warning_for_each_file() {
 }
 
 #[test]
-fn debug_output_of_a_configuration_holds_no_secret() {
+fn debug_output_of_a_configuration_contains_no_secret() {
     let client = format!("{:?}", load_client(&folder(), CLIENT).expect("a good file"));
     let server = format!("{:?}", load_server(&folder(), SERVER).expect("a good file"));
     assert!(

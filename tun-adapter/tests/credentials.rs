@@ -1,4 +1,4 @@
-//! Secrets from elsewhere than files of ours: the environment and the service manager's credentials, and who goes first.
+//! Secrets from the environment and from systemd credentials, and their precedence.
 
 use std::process::Output;
 
@@ -6,7 +6,7 @@ use crate::support::{Folder, KEY, command, text};
 
 const CLIENT: &str = "server = \"127.0.0.1:9\"\nkey-file = \"credential:sandhog.key\"\nlogin = \"kean\"\n";
 
-/// A client's file, and a folder of credentials beside it.
+/// A client's file, and a folder of credentials next to it.
 fn folder() -> Folder {
     let folder = Folder::new();
     folder.write("client.toml", CLIENT);
@@ -39,13 +39,13 @@ fn a_file_can_be_a_credential_of_the_service_manager() {
 }
 
 #[test]
-fn a_credential_that_nobody_hands_over_is_an_error_with_its_place() {
+fn a_missing_credential_is_reported_with_its_position() {
     let folder = folder();
     check_error(
         &check(&folder, &[]),
         &folder,
-        "error: client.toml:2:12: key-file: there is no credential `sandhog.key`: CREDENTIALS_DIRECTORY is not set, as \
-         `LoadCredential=` in a unit of systemd does\n",
+        "error: client.toml:2:12: key-file: there is no credential `sandhog.key`: CREDENTIALS_DIRECTORY is not set \
+         (systemd sets it for units with `LoadCredential=`)\n",
     );
     std::fs::remove_file(folder.path("sandhog.key")).expect("a file of ours");
     let credentials = folder.name("");
@@ -57,11 +57,11 @@ fn a_credential_that_nobody_hands_over_is_an_error_with_its_place() {
 }
 
 #[test]
-fn the_environment_goes_before_the_file_and_the_file_before_the_credential() {
+fn the_environment_precedes_the_file_and_the_file_precedes_the_credential() {
     let folder = folder();
     let credentials = folder.name("");
     let credentials = ("CREDENTIALS_DIRECTORY", credentials.as_str());
-    // An empty password is an error that names its place.
+    // The error for an empty password shows its source.
     folder.write("sandhog.password", "\n");
     check_error(
         &check(&folder, &[credentials]),
@@ -85,7 +85,7 @@ fn the_environment_goes_before_the_file_and_the_file_before_the_credential() {
 }
 
 #[test]
-fn the_classic_profile_takes_its_password_from_there_as_well() {
+fn the_classic_profile_also_accepts_a_password_from_the_environment() {
     let folder = folder();
     let classic = "profile = \"classic\"\nserver = \"127.0.0.1:9\"\nkey-file = \"sandhog.key\"\nlogin = \"kean\"\n\
                    [device]\naddresses = [\"10.9.0.2/24\"]\n";
@@ -95,6 +95,6 @@ fn the_classic_profile_takes_its_password_from_there_as_well() {
     check_error(
         &check(&folder, &[]),
         &folder,
-        "error: client.toml:1:1: missing field `password-file` (or `password`)\n",
+        "error: client.toml:1:1: missing key `password-file` (or `password`)\n",
     );
 }

@@ -1,16 +1,16 @@
-//! `sandhog down`, as far as it needs no root: whose device it is, what is left, and what cannot be read.
+//! `sandhog down` without root: processes, leftover records, and damaged records.
 
 use std::fs;
 use std::process::{Child, Output};
 
 use crate::support::{command, text};
 
-/// A device name that no test makes a device of.
+/// A device name that no test uses for a device.
 const DEVICE: &str = "sandhog-down";
 
-struct World(tempfile::TempDir);
+struct RuntimeFolder(tempfile::TempDir);
 
-impl World {
+impl RuntimeFolder {
     fn new() -> Self {
         Self(tempfile::tempdir().expect("a folder"))
     }
@@ -23,7 +23,7 @@ impl World {
         fs::write(self.record(), record).expect("a folder of ours");
     }
 
-    /// A record of a process as `sandhog` writes them.
+    /// Writes a record of a process, as `sandhog` does.
     fn write_record_of(&self, child: &Child, started: u64) {
         let pid = child.id();
         self.write_record(&format!(
@@ -46,7 +46,7 @@ fn sleeper() -> Child {
         .expect("a program of every system")
 }
 
-/// When a process was started, as the kernel says it.
+/// The start time of a process from the kernel.
 fn start_of(child: &Child) -> u64 {
     let line = fs::read_to_string(format!("/proc/{}/stat", child.id())).expect("it runs");
     let fields: Vec<_> = line.split(") ").nth(1).expect("a name").split(' ').collect();
@@ -54,9 +54,9 @@ fn start_of(child: &Child) -> u64 {
 }
 
 #[test]
-fn where_nothing_runs_and_nothing_is_left_it_says_so_and_that_is_no_error() {
-    let world = World::new();
-    let output = world.down();
+fn down_without_a_process_and_without_a_record_succeeds() {
+    let folder = RuntimeFolder::new();
+    let output = folder.down();
     assert_eq!(
         text(&output.stdout),
         format!("{DEVICE}: nothing runs, and there is nothing to undo\n")
@@ -65,42 +65,42 @@ fn where_nothing_runs_and_nothing_is_left_it_says_so_and_that_is_no_error() {
 }
 
 #[test]
-fn a_damaged_record_is_no_obstacle_and_goes() {
+fn a_damaged_record_is_removed() {
     for damaged in ["", "{", "{\"process\": 1}", "\u{0}\u{0}", "[]"] {
-        let world = World::new();
-        world.write_record(damaged);
-        let output = world.down();
+        let folder = RuntimeFolder::new();
+        folder.write_record(damaged);
+        let output = folder.down();
         assert_eq!(
             output.status.code(),
             Some(0),
             "{damaged:?}: {}",
             text(&output.stderr)
         );
-        assert!(!world.record().exists(), "{damaged:?}");
+        assert!(!folder.record().exists(), "{damaged:?}");
     }
 }
 
 #[test]
-fn the_process_of_the_device_is_ended_and_waited_for() {
-    let world = World::new();
+fn down_stops_the_process_of_the_device_and_waits_for_its_end() {
+    let folder = RuntimeFolder::new();
     let mut child = sleeper();
-    world.write_record_of(&child, start_of(&child));
-    let output = world.down();
+    folder.write_record_of(&child, start_of(&child));
+    let output = folder.down();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let status = child.try_wait().expect("a child of ours");
-    assert!(status.is_some(), "it has ended before `down` came back");
+    assert!(status.is_some(), "the process has ended before `down`");
     assert!(
-        !world.record().exists(),
-        "it was no sandhog and has left its record"
+        !folder.record().exists(),
+        "the killed process has left its record"
     );
 }
 
 #[test]
-fn a_process_that_only_has_the_number_of_the_old_one_is_left_alone() {
-    let world = World::new();
+fn a_process_that_reuses_the_old_process_id_is_not_stopped() {
+    let folder = RuntimeFolder::new();
     let mut child = sleeper();
-    world.write_record_of(&child, start_of(&child) - 1);
-    let output = world.down();
+    folder.write_record_of(&child, start_of(&child) - 1);
+    let output = folder.down();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert!(text(&output.stdout).contains("has ended before; undone: nothing"));
     let status = child.try_wait().expect("a child of ours");
@@ -110,12 +110,12 @@ fn a_process_that_only_has_the_number_of_the_old_one_is_left_alone() {
 }
 
 #[test]
-fn a_configuration_names_the_device_even_if_the_rest_of_it_is_wrong() {
-    let world = World::new();
-    let file = world.0.path().join("client.toml");
+fn down_reads_the_device_name_from_an_otherwise_invalid_configuration() {
+    let folder = RuntimeFolder::new();
+    let file = folder.0.path().join("client.toml");
     fs::write(&file, format!("[device]\nname = \"{DEVICE}\"\n")).expect("a folder of ours");
     let output = command(&["down", "--config", file.to_str().expect("UTF-8")])
-        .env("RUNTIME_DIRECTORY", world.0.path())
+        .env("RUNTIME_DIRECTORY", folder.0.path())
         .output()
         .expect("the program ends");
     assert!(text(&output.stdout).starts_with(&format!("{DEVICE}: nothing runs")));

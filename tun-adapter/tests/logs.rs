@@ -1,4 +1,4 @@
-//! The log in its two forms, as far as a program without root has something to say: what programs can read, what people see.
+//! Log output as text and as JSON, of commands that need no root.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::support::{Folder, command, text};
 
-/// A server that warns, and then ends because somebody has its port.
+/// A server that logs a warning and then fails because its port is in use.
 struct Refused {
     folder: Folder,
     _port: UdpSocket,
@@ -39,7 +39,7 @@ impl Refused {
         command(&[&["server", "--config", &config], more].concat())
     }
 
-    /// Runs it and gives its log.
+    /// Runs it and returns its log.
     fn log(&self, more: &[&str]) -> String {
         log(&mut self.command(more))
     }
@@ -63,7 +63,7 @@ fn objects(log: &str) -> Vec<Value> {
 }
 
 #[test]
-fn json_has_one_object_a_line_up_to_the_error_at_the_end() {
+fn json_logs_have_one_object_per_line_including_the_final_error() {
     let objects = objects(&Refused::new().log(&["--log-format", "json"]));
     for object in &objects {
         for key in ["timestamp", "level", "message"] {
@@ -87,7 +87,7 @@ fn json_has_one_object_a_line_up_to_the_error_at_the_end() {
 }
 
 #[test]
-fn text_has_messages_without_fields_and_ends_with_error_and_help() {
+fn text_logs_have_messages_without_fields_and_end_with_error_and_help() {
     let refused = Refused::new();
     for more in [&[][..], &["--log-format", "text"], &["--verbose"]] {
         let log = refused.log(more);
@@ -106,7 +106,7 @@ fn text_has_messages_without_fields_and_ends_with_error_and_help() {
 }
 
 #[test]
-fn the_environment_chooses_unless_the_command_line_does() {
+fn the_command_line_overrides_the_log_format_of_the_environment() {
     let refused = Refused::new();
     let log = |more: &[&str]| log(refused.command(more).env("SANDHOG_LOG_FORMAT", "json"));
     objects(&log(&[]));
@@ -114,7 +114,7 @@ fn the_environment_chooses_unless_the_command_line_does() {
 }
 
 #[test]
-fn another_format_ends_with_code_2_and_the_possible_ones() {
+fn an_unknown_log_format_exits_with_2_and_lists_the_valid_ones() {
     let output = Refused::new()
         .command(&["--log-format", "xml"])
         .output()
@@ -124,7 +124,7 @@ fn another_format_ends_with_code_2_and_the_possible_ones() {
 }
 
 #[test]
-fn lines_for_the_journal_have_no_time_of_their_own() {
+fn log_lines_for_the_journal_have_no_timestamp() {
     let refused = Refused::new();
     let path = refused.folder.path("journal");
     let run = |shift: u64| {
@@ -146,12 +146,12 @@ fn lines_for_the_journal_have_no_time_of_their_own() {
             .starts_with("WARN the classic profile is INSECURE"),
         "{log}"
     );
-    // The variable was handed down, and the stream is another one.
+    // The variable was inherited, but the stream is another one.
     let log = run(1);
     assert!(log.contains("Z  WARN the classic profile is INSECURE"), "{log}");
 }
 
-/// The events that the sources name, all files below a folder taken together.
+/// Collects the names of events in all source files below a folder.
 fn named_in(folder: &Path, names: &mut BTreeSet<String>) {
     for entry in fs::read_dir(folder).expect("a folder of the sources") {
         let path = entry.expect("an entry").path();
@@ -166,7 +166,7 @@ fn named_in(folder: &Path, names: &mut BTreeSet<String>) {
 }
 
 #[test]
-fn the_documentation_has_each_event_that_a_program_can_look_for() {
+fn the_documentation_lists_every_event() {
     let page = include_str!("../../docs/running.md");
     let (_, table) = page
         .split_once("| event | fields |")

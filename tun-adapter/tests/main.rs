@@ -1,5 +1,5 @@
-//! The one test binary of the adapter. Nothing here needs root; what does is in the module `netns` of the workspace's
-//! tests.
+//! Test binary of the program. No test here needs root. Tests that need root are in the module `netns` of the
+//! workspace's tests.
 
 #![cfg(target_os = "linux")]
 

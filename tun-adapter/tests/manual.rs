@@ -1,4 +1,4 @@
-//! What the program tells of itself: manual pages, and completions that the shells take.
+//! Manual pages and shell completions.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -33,7 +33,7 @@ fn commands() -> BTreeMap<String, Vec<String>> {
     found
 }
 
-/// All pages by their names, as plain text but for the marks of the typesetter.
+/// All pages by name, in roff format.
 fn pages() -> BTreeMap<String, String> {
     let folder = Folder::new();
     let output = sandhog(&["man", "--folder", &folder.name("made/man1")], "");
@@ -55,7 +55,7 @@ fn completions(shell: &str) -> String {
 }
 
 #[test]
-fn every_command_has_a_page_and_every_page_a_command() {
+fn every_command_has_exactly_one_page() {
     let expected: Vec<_> = commands()
         .into_keys()
         .map(|name| format!("{}.1", name.replace(' ', "-")))
@@ -67,7 +67,7 @@ fn every_command_has_a_page_and_every_page_a_command() {
 }
 
 #[test]
-fn every_option_stands_on_the_page_of_its_command() {
+fn every_option_is_on_the_page_of_its_command() {
     let pages = pages();
     for (command, options) in commands() {
         let page = &pages[&format!("{}.1", command.replace(' ', "-"))];
@@ -79,7 +79,7 @@ fn every_option_stands_on_the_page_of_its_command() {
 }
 
 #[test]
-fn the_main_page_tells_of_exit_codes_files_and_environment() {
+fn the_main_page_lists_exit_codes_files_and_environment() {
     let page = &pages()["sandhog.1"];
     let words = [
         ".SH \"EXIT STATUS\"",
@@ -100,7 +100,7 @@ fn the_main_page_tells_of_exit_codes_files_and_environment() {
 }
 
 #[test]
-fn only_commands_that_log_in_or_serve_end_with_codes_above_2() {
+fn only_pages_of_commands_that_log_in_or_serve_list_codes_above_2() {
     let pages = pages();
     for name in ["sandhog-client.1", "sandhog-passwd.1"] {
         assert!(pages[name].contains("\\fB5\\fR\n"), "{name}");
@@ -111,7 +111,7 @@ fn only_commands_that_log_in_or_serve_end_with_codes_above_2() {
 }
 
 #[test]
-fn pages_are_the_same_each_time_and_have_no_date() {
+fn pages_are_reproducible_and_have_no_date() {
     let first = pages();
     assert_eq!(first, pages());
     for (name, page) in first {
@@ -129,26 +129,26 @@ fn pages_are_the_same_each_time_and_have_no_date() {
 }
 
 #[test]
-fn without_a_folder_the_main_page_is_printed() {
+fn man_without_a_folder_prints_the_main_page() {
     let output = sandhog(&["man"], "");
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(text(&output.stdout), pages()["sandhog.1"]);
 }
 
 #[test]
-fn a_folder_that_cannot_be_made_ends_with_code_1_and_its_name() {
+fn a_folder_that_cannot_be_created_exits_with_1_and_is_named() {
     let folder = Folder::new();
     folder.write("file", "");
     let output = sandhog(&["man", "--folder", &folder.name("file/man1")], "");
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
         folder.strip(&text(&output.stderr)),
-        "error: cannot make the folder file/man1: Not a directory (os error 20)\n"
+        "error: cannot create the folder file/man1: Not a directory (os error 20)\n"
     );
 }
 
 #[test]
-fn a_page_that_cannot_be_written_ends_with_code_1_and_its_name() {
+fn a_page_that_cannot_be_written_exits_with_1_and_is_named() {
     let folder = Folder::new();
     fs::create_dir(folder.path("sandhog.1")).expect("a folder of ours");
     let output = sandhog(&["man", "--folder", &folder.name(".")], "");
@@ -160,7 +160,7 @@ fn a_page_that_cannot_be_written_ends_with_code_1_and_its_name() {
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_error() {
+fn a_closed_pipe_is_not_an_error() {
     for arguments in [&["completions", "bash"][..], &["man"]] {
         let (reader, writer) = pipe().expect("a pipe");
         drop(reader);
@@ -185,14 +185,14 @@ fn a_full_disk_is_an_error() {
 }
 
 #[test]
-fn the_completions_of_every_shell_have_every_command_and_option() {
+fn completions_of_every_shell_contain_every_command_and_option() {
     for shell in SHELLS {
         let script = completions(shell);
         for (command, options) in commands() {
             let last = command.split(' ').next_back().expect("a name");
             assert!(script.contains(last), "{shell}: {command}");
             for option in options {
-                // fish names options without their dashes.
+                // Completions of fish list options without dashes.
                 let word = option.trim_start_matches('-');
                 assert!(script.contains(word), "{shell}: {command} {option}");
             }
@@ -201,7 +201,7 @@ fn the_completions_of_every_shell_have_every_command_and_option() {
 }
 
 #[test]
-fn an_unknown_shell_is_refused_with_those_that_there_are() {
+fn an_unknown_shell_is_rejected_with_the_list_of_valid_ones() {
     let output = sandhog(&["completions", "tcsh"], "");
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains(&format!("[possible values: {}]", SHELLS.join(", "))));
@@ -215,7 +215,7 @@ fn bash_accepts_its_completions() {
         .arg("-n")
         .arg(folder.path("sandhog"))
         .output();
-    let output = output.expect("bash is there");
+    let output = output.expect("bash is installed");
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert_eq!(text(&output.stderr), "");
 }
@@ -235,7 +235,7 @@ fn bash_completes_commands_and_options() {
         let output = Command::new("bash")
             .args(["-c", script, "bash", &folder.name("sandhog"), line])
             .output()
-            .expect("bash is there");
+            .expect("bash is installed");
         assert_eq!(
             text(&output.stdout),
             format!("{expected}\n"),
@@ -246,7 +246,7 @@ fn bash_completes_commands_and_options() {
 }
 
 #[test]
-fn the_pages_that_the_units_name_are_there() {
+fn the_pages_named_in_the_systemd_units_exist() {
     let pages = pages();
     let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/systemd");
     let mut named = 0;

@@ -1,4 +1,4 @@
-//! The table `[metrics]` in the files of both sides and both profiles: who may read metrics, and what they tell.
+//! Configuration table `[metrics]` of servers and clients in both profiles.
 
 use sandhog::config::{Client, Metrics, Server};
 use sandhog::failure::Failure;
@@ -12,7 +12,7 @@ fn folder() -> Folder {
     Folder::with_users(&["kean"])
 }
 
-/// What a server's file with this at its end says about metrics, of the secure profile and of the classic one beside it.
+/// The metrics settings of a server's file with `end` appended: of the secure profile and of the classic one.
 fn load_server(folder: &Folder, end: &str) -> Result<[Option<Metrics>; 2], Failure> {
     folder.write("server.toml", &format!("{SERVER}\n{end}"));
     match Server::load(&folder.path("server.toml"))? {
@@ -24,7 +24,7 @@ fn load_server(folder: &Folder, end: &str) -> Result<[Option<Metrics>; 2], Failu
     }
 }
 
-/// The same of a client.
+/// The same for a client.
 fn load_client(folder: &Folder, end: &str) -> Result<Option<Metrics>, Failure> {
     folder.write("client.toml", &format!("{CLIENT}\n{end}"));
     match Client::load(&folder.path("client.toml"))? {
@@ -34,7 +34,7 @@ fn load_client(folder: &Folder, end: &str) -> Result<Option<Metrics>, Failure> {
 }
 
 #[test]
-fn nothing_is_given_out_unless_the_file_says_where_and_nobody_is_named_unless_it_says_so() {
+fn metrics_and_user_names_in_them_are_off_by_default() {
     let folder = folder();
     assert_eq!(load_server(&folder, "").expect("a good file"), [None, None]);
     assert_eq!(load_client(&folder, "").expect("a good file"), None);
@@ -60,7 +60,7 @@ fn nothing_is_given_out_unless_the_file_says_where_and_nobody_is_named_unless_it
 }
 
 #[test]
-fn an_address_that_other_machines_can_reach_is_a_mistake_unless_they_may() {
+fn an_address_reachable_by_other_machines_needs_remote_access() {
     for address in [
         "0.0.0.0:9586",
         "[::]:9586",
@@ -73,8 +73,8 @@ fn an_address_that_other_machines_can_reach_is_a_mistake_unless_they_may() {
             let line = before.lines().count() + 4;
             format!(
                 "error: {file}:{line}:10: other machines can reach {address}\n\
-                 help: metrics are not encrypted, and who asks for them gets them: take 127.0.0.1 or [::1], or add \
-                 `remote-access = true` to [metrics] if a firewall lets in only who may read them"
+                help: metrics are neither encrypted nor protected by a password: use 127.0.0.1 or [::1], or, if a \
+                 firewall limits the access, add `remote-access = true` to [metrics]"
             )
         };
         let failure = load_server(&folder, &end).expect_err("a mistake");
@@ -83,28 +83,26 @@ fn an_address_that_other_machines_can_reach_is_a_mistake_unless_they_may() {
         assert_eq!(folder.printed(&failure), expected("client.toml", CLIENT));
 
         let end = format!("{end}remote-access = true\n");
-        let [metrics, _] = load_server(&folder, &end).expect("they may");
+        let [metrics, _] = load_server(&folder, &end).expect("remote access is allowed");
         assert_eq!(metrics.expect("a table").listen.to_string(), address);
     }
 }
 
 #[test]
-fn the_table_needs_an_address_and_has_no_other_keys() {
+fn the_table_needs_an_address_and_rejects_unknown_keys() {
     let folder = folder();
     let bad = |table: &str| {
         let failure = load_server(&folder, &format!("[metrics]\n{table}\n")).expect_err("a mistake");
-        folder.printed_without_list(&failure)
+        folder.printed(&failure)
     };
     let (table, first) = (SERVER.lines().count() + 2, SERVER.lines().count() + 3);
     assert_eq!(
         bad(""),
-        format!("error: server.toml:{table}:1: missing field `listen`")
+        format!("error: server.toml:{table}:1: missing key `listen`")
     );
     assert_eq!(
         bad("login-name = true"),
-        format!(
-            "error: server.toml:{first}:1: unknown field `login-name`, expected one of …\nhelp: did you mean `login-names`?"
-        )
+        format!("error: server.toml:{first}:1: unknown key `login-name`\nhelp: did you mean `login-names`?")
     );
     let form = "expected an address with a port such as 127.0.0.1:9586 or [::1]:9586";
     assert_eq!(
@@ -118,7 +116,7 @@ fn the_table_needs_an_address_and_has_no_other_keys() {
 }
 
 #[test]
-fn the_two_profiles_of_a_server_have_metrics_of_their_own() {
+fn the_two_profiles_of_a_server_have_separate_metrics() {
     let folder = folder();
     let end =
         format!("[metrics]\nlisten = \"127.0.0.1:1\"\n{BESIDE}[classic.metrics]\nlisten = \"127.0.0.1:2\"\n");
@@ -131,15 +129,15 @@ fn the_two_profiles_of_a_server_have_metrics_of_their_own() {
     let printed = folder.printed(&failure);
     assert!(
         printed.ends_with(
-            ": the metrics of the secure profile are at 127.0.0.1:1 already\n\
-             help: give [classic.metrics] a port of its own in `listen`"
+            ": the metrics of the secure profile already use 127.0.0.1:1\n\
+             help: use another port in `listen` under [classic.metrics]"
         ),
         "{printed}"
     );
 }
 
 #[test]
-fn the_sample_files_of_init_have_the_table_ready() {
+fn the_sample_files_of_init_contain_the_table_in_comments() {
     let folder = folder();
     sandhog::init::run(&folder.path("new"), None).expect("a new folder");
     for file in ["new/server.toml", "new/client.toml"] {

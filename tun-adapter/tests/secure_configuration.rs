@@ -1,4 +1,5 @@
-//! What the configuration files of the secure profile mean, and what is said about bad ones and the files that they name.
+//! Configuration files of the secure profile: values of valid files, and messages for invalid ones and for
+//! the files that they name.
 
 use std::fs;
 
@@ -19,7 +20,7 @@ password-file = "password"
 included-routes = ["198.51.100.0/24"]
 "#;
 
-/// Everything that a good server and a good client need.
+/// A folder with all files of a valid server and a valid client.
 fn folder() -> Folder {
     let folder = Folder::with_users(&["alice", "kean"]);
     folder.write("client.toml", CLIENT);
@@ -41,7 +42,7 @@ fn load_client(folder: &Folder) -> Result<Client, Failure> {
     }
 }
 
-/// Has one file of a good server say something else, and compares what is said about it. No file may have changed.
+/// Replaces one file of a valid server and compares the error. Loading must not change the file.
 #[track_caller]
 fn check_server_with(name: &str, text: &str, expected: &str) {
     let folder = folder();
@@ -51,7 +52,7 @@ fn check_server_with(name: &str, text: &str, expected: &str) {
     assert_eq!(folder.read(name), text);
 }
 
-/// The same with one thing in the server's own file.
+/// The same with one change in the server's configuration file.
 #[track_caller]
 fn check_server(change: (&str, &str), expected: &str) {
     assert!(SERVER.contains(change.0), "nothing to change");
@@ -68,7 +69,7 @@ fn check_client(change: (&str, &str), expected: &str) {
 }
 
 #[test]
-fn a_file_without_a_profile_is_of_the_secure_one() {
+fn a_file_without_a_profile_uses_the_secure_one() {
     let folder = folder();
     let server = load_server(&folder).expect("a good file");
     assert_eq!(server.listen.to_string(), "0.0.0.0:40404");
@@ -93,7 +94,7 @@ fn a_file_without_a_profile_is_of_the_secure_one() {
 }
 
 #[test]
-fn the_secure_profile_may_be_named_and_clients_need_only_three_things() {
+fn the_secure_profile_may_be_named_and_clients_need_only_three_keys() {
     let folder = folder();
     folder.write("server.toml", &format!("profile = \"secure\"\n{SERVER}"));
     assert!(load_server(&folder).is_ok());
@@ -104,7 +105,7 @@ fn the_secure_profile_may_be_named_and_clients_need_only_three_things() {
 }
 
 #[test]
-fn everything_is_left_to_the_kernel_unless_a_file_says_no() {
+fn all_offload_features_are_on_unless_the_file_switches_them_off() {
     let folder = folder();
     let all = Offload::default();
     assert!(all.tun_segmentation && all.udp_segmentation && all.udp_coalescing);
@@ -123,7 +124,7 @@ fn everything_is_left_to_the_kernel_unless_a_file_says_no() {
 }
 
 #[test]
-fn a_key_that_is_no_secret_is_refused_with_the_reason() {
+fn an_invalid_or_well_known_key_is_rejected_with_the_reason() {
     let refused = |line: &str, reason: &str| {
         let expected =
             format!("error: key:1:1: the pre-shared key {reason}: make one with `openssl rand -base64 32`");
@@ -144,7 +145,7 @@ fn a_key_that_is_no_secret_is_refused_with_the_reason() {
 }
 
 #[test]
-fn users_of_another_version_are_refused() {
+fn users_of_another_version_are_rejected() {
     let text = store(&["kean"])
         .to_text()
         .replace("\"version\":1", "\"version\":2");
@@ -156,7 +157,7 @@ fn users_of_another_version_are_refused() {
 }
 
 #[test]
-fn a_cut_record_and_a_cut_file_are_refused_with_their_line() {
+fn a_truncated_record_and_a_truncated_file_are_rejected_with_their_line() {
     let text = store(&["alice", "kean"]).to_text();
     let record = text
         .lines()
@@ -180,7 +181,7 @@ fn a_cut_record_and_a_cut_file_are_refused_with_their_line() {
 }
 
 #[test]
-fn a_login_that_stands_twice_is_refused_with_its_line() {
+fn a_user_name_that_occurs_twice_is_rejected_with_its_line() {
     let text = store(&["alice", "kean"]).to_text();
     let kean = text.lines().nth(2).expect("kean");
     let twice = text
@@ -194,7 +195,7 @@ fn a_login_that_stands_twice_is_refused_with_its_line() {
 }
 
 #[test]
-fn users_of_the_laboratory_are_refused() {
+fn users_with_the_laboratory_suite_are_rejected() {
     let mut users = UserStore::new();
     let laboratory = User {
         suite: Suite::Laboratory,
@@ -210,16 +211,16 @@ fn users_of_the_laboratory_are_refused() {
 }
 
 #[test]
-fn files_that_are_missing_are_named_with_the_line_that_names_them() {
+fn a_missing_file_is_reported_with_the_line_that_names_it() {
     check_server(
         ("\"users\"", "\"nowhere\""),
         "error: server.toml:4:14: users-file: cannot read nowhere: No such file or directory (os error 2)\n\
-         help: restore it from a backup; `sandhog init` makes an empty one for a new server",
+        help: restore it from a backup; `sandhog init` creates an empty one for a new server",
     );
     check_server(
         ("\"setup\"", "\"nowhere\""),
         "error: server.toml:3:14: setup-file: cannot read nowhere: No such file or directory (os error 2)\n\
-         help: restore it from a backup; `sandhog init` makes a new one for a new server, and with a new one no old user \
+        help: restore it from a backup; `sandhog init` creates one for a new server, but with a new one no existing user \
          can log in",
     );
     check_client(
@@ -229,7 +230,7 @@ fn files_that_are_missing_are_named_with_the_line_that_names_them() {
 }
 
 #[test]
-fn a_setup_that_is_none_is_refused_and_not_shown() {
+fn an_invalid_setup_is_rejected_and_not_printed() {
     check_server_with(
         "setup",
         KEY,
@@ -238,7 +239,7 @@ fn a_setup_that_is_none_is_refused_and_not_shown() {
 }
 
 #[test]
-fn networks_that_leave_no_place_for_clients_are_refused() {
+fn networks_without_addresses_for_clients_are_rejected() {
     check_server(
         ("10.9.0.1/24", "10.9.0.1/32"),
         "error: server.toml:6:1: 10.9.0.1/32: no address is left for clients; make the prefix shorter",
@@ -251,7 +252,7 @@ fn networks_that_leave_no_place_for_clients_are_refused() {
 }
 
 #[test]
-fn what_clients_cannot_be_told_is_refused() {
+fn invalid_settings_for_clients_are_rejected() {
     check_server(
         ("example.com", "exa mple"),
         "error: server.toml:9:1: a search domain is not a valid domain name",
@@ -262,13 +263,13 @@ fn what_clients_cannot_be_told_is_refused() {
     );
     check_server(
         ("192.0.2.0/24", "192.0.2.1/24"),
-        "error: server.toml:10:11: 192.0.2.1/24 is an address in a network, not a network\n\
+        "error: server.toml:10:11: 192.0.2.1/24 is an address, not a network\n\
          help: did you mean `192.0.2.0/24`?",
     );
 }
 
 #[test]
-fn a_client_says_what_becomes_of_its_machines_network() {
+fn a_clients_network_settings_are_loaded() {
     let folder = folder();
     let more = "excluded-routes = [\"203.0.113.0/24\"]\nfwmark = 4660\nipv6-outside = \"leave\"\n\
                 dns = \"resolvconf\"\nkill-switch = true\n";
@@ -282,38 +283,42 @@ fn a_client_says_what_becomes_of_its_machines_network() {
 }
 
 #[test]
-fn what_needs_a_mark_is_refused_without_one_and_so_are_the_numbers_of_the_systems_tables() {
+fn keys_that_need_a_firewall_mark_and_reserved_marks_are_rejected() {
     let login = "login = \"kean\"\n";
     let change = |more: &str| format!("{login}fwmark = {more}\n");
     check_client(
         (login, &change("254")),
         "error: client.toml:4:10: expected a mark above 255\n\
-         help: it is the number of a routing table, too, and up to 255 those belong to the system",
+        help: the mark is also the number of a routing table, and numbers up to 255 are reserved by the system",
     );
-    let help = "leave `fwmark` out to have a free one chosen";
+    let help = "remove `fwmark`; the client then chooses a free mark";
     check_client(
         (login, &change("0\nkill-switch = true")),
-        &format!("error: client.toml:5:15: `kill-switch` needs a mark, and `fwmark` is 0\nhelp: {help}"),
+        &format!(
+            "error: client.toml:5:15: `kill-switch` needs a firewall mark, but `fwmark` is 0\nhelp: {help}"
+        ),
     );
     check_client(
         (login, &change("0\nexcluded-routes = [\"10.1.0.0/16\"]")),
-        &format!("error: client.toml:5:20: `excluded-routes` needs a mark, and `fwmark` is 0\nhelp: {help}"),
+        &format!(
+            "error: client.toml:5:20: `excluded-routes` needs a firewall mark, but `fwmark` is 0\nhelp: {help}"
+        ),
     );
     check_client(
         (login, &format!("{login}dns = \"resolvctl\"\n")),
-        "error: client.toml:4:7: unknown variant `resolvctl`, expected one of `auto`, `resolvectl`, `resolvconf`, \
+        "error: client.toml:4:7: `resolvctl`: expected one of `auto`, `resolvectl`, `resolvconf`, \
          `file`, `off`\nhelp: did you mean `resolvectl`?",
     );
 }
 
 #[test]
-fn unknown_keys_and_bad_values_are_named_with_their_place() {
+fn unknown_keys_and_invalid_values_are_reported_with_their_position() {
     let folder = folder();
     folder.write("server.toml", &SERVER.replacen("users-file", "user-file", 1));
     let failure = load_server(&folder).expect_err("a bad file");
     assert_eq!(
-        folder.printed_without_list(&failure),
-        "error: server.toml:4:1: unknown field `user-file`, expected one of …\nhelp: did you mean `users-file`?",
+        folder.printed(&failure),
+        "error: server.toml:4:1: unknown key `user-file`\nhelp: did you mean `users-file`?",
     );
     check_client(
         ("\"kean\"", "\"Kean\""),
@@ -321,7 +326,7 @@ fn unknown_keys_and_bad_values_are_named_with_their_place() {
     );
     check_client(
         ("login = \"kean\"\n", ""),
-        "error: client.toml:1:1: missing field `login`",
+        "error: client.toml:1:1: missing key `login`",
     );
     folder.write("password", "\n");
     let failure = load_client(&folder).expect_err("no password");
@@ -332,7 +337,7 @@ fn unknown_keys_and_bad_values_are_named_with_their_place() {
 }
 
 #[test]
-fn secrets_that_everybody_may_read_bring_one_warning_for_each_file() {
+fn world_readable_secrets_cause_one_warning_per_file() {
     let folder = folder();
     for name in ["key", "setup", "users", "password", "server.toml"] {
         folder.permit(name, 0o644);
@@ -349,7 +354,7 @@ fn secrets_that_everybody_may_read_bring_one_warning_for_each_file() {
 }
 
 #[test]
-fn debug_output_of_a_configuration_holds_no_secret() {
+fn debug_output_of_a_configuration_contains_no_secret() {
     let folder = folder();
     let client = format!("{:?}", load_client(&folder).expect("a good file"));
     let server = format!("{:?}", load_server(&folder).expect("a good file"));
@@ -364,7 +369,7 @@ fn debug_output_of_a_configuration_holds_no_secret() {
     }
 }
 
-/// The same with something at the end of the server's own file.
+/// The same with lines appended to the server's configuration file.
 #[track_caller]
 fn check_server_and(more: &str, place: &str, message: &str) {
     let text = format!("{SERVER}\n{more}");
@@ -374,7 +379,7 @@ fn check_server_and(more: &str, place: &str, message: &str) {
 }
 
 #[test]
-fn a_client_uses_its_keys_for_two_minutes_or_less_if_told_so() {
+fn a_client_uses_its_keys_for_two_minutes_unless_the_file_says_less() {
     let folder = folder();
     let load = |line: &str| {
         folder.write(
@@ -394,14 +399,14 @@ fn a_client_uses_its_keys_for_two_minutes_or_less_if_told_so() {
     for seconds in [10, 121] {
         let failure = load(&format!("rekey-after = {seconds}")).expect_err("too short or too long");
         assert!(
-            failure.to_string().contains("expected seconds from 11 to 120"),
+            failure.to_string().contains("expected 11 to 120 seconds"),
             "{failure}"
         );
     }
 }
 
 #[test]
-fn nothing_is_forwarded_unless_the_file_says_so() {
+fn forwarding_is_off_by_default() {
     let folder = folder();
     let server = load_server(&folder).expect("a good file");
     assert!(!server.forwarding.is_enabled && !server.forwarding.masquerades && server.classic.is_none());
@@ -414,16 +419,16 @@ fn nothing_is_forwarded_unless_the_file_says_so() {
 }
 
 #[test]
-fn masquerade_without_forwarding_is_a_mistake() {
+fn masquerade_without_forwarding_is_rejected() {
     check_server_and(
         "[forwarding]\nmasquerade = true\n",
         "1",
-        "`masquerade` is about packets that are forwarded, and forwarding is not enabled\n\
+        "`masquerade` has no effect without forwarding\n\
          help: add `enabled = true` to [forwarding]",
     );
 }
 
-/// The classic profile beside the secure one.
+/// The table `[classic]` for a second server in the same process.
 pub(crate) const BESIDE: &str = r#"[classic]
 listen = "0.0.0.0:40405"
 key-file = "key"
@@ -437,7 +442,7 @@ addresses = ["10.8.0.2"]
 "#;
 
 #[test]
-fn the_classic_profile_runs_beside_the_secure_one_with_all_of_its_own() {
+fn the_classic_profile_can_run_next_to_the_secure_one() {
     let folder = folder();
     folder.write("server.toml", &format!("{SERVER}\n{BESIDE}"));
     let classic = load_server(&folder)
@@ -450,22 +455,22 @@ fn the_classic_profile_runs_beside_the_secure_one_with_all_of_its_own() {
 }
 
 #[test]
-fn the_two_profiles_share_no_port_no_device_and_no_network() {
+fn the_two_profiles_must_not_share_a_port_a_device_or_a_network() {
     for (old, new, message) in [
         (
             "name = \"classic0\"",
             "name = \"sandhog0\"",
-            "the device `sandhog0` is that of the secure profile\nhelp: give [classic.device] a `name` of its own",
+            "the secure profile already uses the device `sandhog0`\nhelp: use another `name` under [classic.device]",
         ),
         (
             "40405",
             "40404",
-            "the port 40404 is that of the secure profile\nhelp: give [classic] a port of its own in `listen`",
+            "the secure profile already uses the port 40404\nhelp: use another port in `listen` under [classic]",
         ),
         (
             "10.8.0.1/24",
             "10.8.0.1/5",
-            "the networks of 10.8.0.1/5 and 10.9.0.1/24 overlap\nhelp: give [classic.device] networks of its own",
+            "the networks 10.8.0.1/5 and 10.9.0.1/24 overlap\nhelp: use other networks under [classic.device]",
         ),
     ] {
         check_server_and(&BESIDE.replace(old, new), "1", message);
@@ -473,7 +478,7 @@ fn the_two_profiles_share_no_port_no_device_and_no_network() {
 }
 
 #[test]
-fn a_cipher_is_taken_by_its_name_on_both_sides_and_no_other_name_is() {
+fn both_sides_accept_known_ciphers_and_reject_unknown_ones() {
     let folder = folder();
     let read = |name: &str| {
         let line = format!("cipher = \"{name}\"\n");
@@ -490,7 +495,7 @@ fn a_cipher_is_taken_by_its_name_on_both_sides_and_no_other_name_is() {
     let (client, server) = (client.expect("a good file"), server.expect("a good file"));
     assert_eq!(
         client.cipher, server.cipher,
-        "on one machine they come to the same"
+        "`auto` gives the same cipher on one machine"
     );
     let (client, server) = read("aes-128-gcm");
     let failure = client.expect_err("an unknown cipher");
@@ -503,7 +508,7 @@ fn a_cipher_is_taken_by_its_name_on_both_sides_and_no_other_name_is() {
 }
 
 #[test]
-fn what_is_no_word_is_answered_with_the_words_that_there_are() {
+fn a_value_of_the_wrong_type_is_rejected_with_the_valid_names() {
     let login = "login = \"kean\"\n";
     for (value, found) in [
         ("1", "integer `1`"),
@@ -513,7 +518,7 @@ fn what_is_no_word_is_answered_with_the_words_that_there_are() {
         check_client(
             (login, &format!("{login}dns = {value}\n")),
             &format!(
-                "error: client.toml:4:7: invalid type: {found}, expected one of the words `auto`, `resolvectl`, \
+                "error: client.toml:4:7: invalid type: {found}, expected one of `auto`, `resolvectl`, \
                  `resolvconf`, `file`, `off`"
             ),
         );
@@ -521,14 +526,14 @@ fn what_is_no_word_is_answered_with_the_words_that_there_are() {
     let folder = folder();
     for key in ["profile", "cipher", "ipv6-outside"] {
         folder.write("client.toml", &format!("{key} = 2026-11-27\n{CLIENT}"));
-        let failure = load_client(&folder).expect_err("no word");
+        let failure = load_client(&folder).expect_err("not a string");
         let message = failure.message();
-        assert!(message.contains("expected one of the words `"), "{message}");
+        assert!(message.contains("expected one of `"), "{message}");
     }
 }
 
 #[test]
-fn a_client_looks_for_the_paths_mtu_unless_told_otherwise() {
+fn a_client_searches_for_the_path_mtu_by_default() {
     let folder = folder();
     for (line, searches) in [
         ("", true),

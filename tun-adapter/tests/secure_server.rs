@@ -1,4 +1,4 @@
-//! A running server and the file with its users, which others change at the same time.
+//! Running server whose file with users is changed by others at the same time.
 
 use std::fs::File;
 use std::future::Future;
@@ -19,7 +19,7 @@ use crate::support::{Folder, PASSWORD, Wire};
 async fn serve(life: &mut Life<Direct<Wire>>, mut is_over: impl FnMut(&mut Life<Direct<Wire>>) -> bool) {
     let serving = async {
         while !is_over(life) {
-            // Short, for nothing is told of much that happens.
+            // A short time, because many changes cause no event.
             if let Ok(step) = timeout(Duration::from_millis(10), life.step()).await {
                 step.expect("the device stays");
             }
@@ -47,7 +47,7 @@ fn users_of(life: &mut Life<Direct<Wire>>) -> String {
     life.shell().with_peer(|server, _| server.users().to_text())
 }
 
-/// What an operator does with an editor: alice is disabled.
+/// Disables alice, as an operator does with an editor.
 fn disable_alice(folder: &Folder) {
     let mut users = UserStore::parse(&folder.read("users")).expect("whole");
     users
@@ -57,16 +57,16 @@ fn disable_alice(folder: &Folder) {
 }
 
 #[tokio::test]
-async fn users_that_are_read_while_a_new_password_is_stored_lose_neither() {
+async fn reading_users_while_a_password_is_stored_keeps_both_changes() {
     let (folder, mut shell, address) = server(&["alice", "kean"]).await;
     let (mut client, _kernel) = logged_in(&mut shell, address).await;
     let file = UsersFile::at(&folder.path("users")).expect("the users");
     let mut life = Life::new(shell, file);
     let before = folder.read("users");
 
-    // Who holds the lock keeps the new password waiting.
+    // While the lock is held, the new password cannot be stored.
     let lock = File::open(folder.path(".")).expect("our folder");
-    lock.lock().expect("nobody else");
+    lock.lock().expect("the lock is free");
     ask_for_change(&mut client);
     let changing = async {
         until(&mut client, is_changed).await;
@@ -81,7 +81,7 @@ async fn users_that_are_read_while_a_new_password_is_stored_lose_neither() {
             !life.shell().is_saving() && users_of(life) == folder.read("users")
         };
         serve(&mut life, is_alike).await;
-        // What is still under way changes nothing any more.
+        // Work that is still in progress changes nothing any more.
         serve_during(&mut life, tokio::time::sleep(Duration::from_millis(300))).await;
     };
     tokio::join!(changing, meanwhile);
@@ -96,7 +96,7 @@ async fn users_that_are_read_while_a_new_password_is_stored_lose_neither() {
 }
 
 #[tokio::test]
-async fn users_who_are_gone_from_the_file_lose_their_sessions_and_others_keep_theirs() {
+async fn only_users_removed_from_the_file_lose_their_sessions() {
     let (folder, mut shell, address) = server(&["alice", "kean"]).await;
     let (mut client, _kernel) = logged_in(&mut shell, address).await;
     let file = UsersFile::at(&folder.path("users")).expect("the users");
@@ -126,7 +126,7 @@ async fn users_who_are_gone_from_the_file_lose_their_sessions_and_others_keep_th
 }
 
 #[tokio::test]
-async fn damaged_users_change_nothing() {
+async fn a_damaged_file_with_users_changes_nothing() {
     let (folder, mut shell, address) = server(&["alice", "kean"]).await;
     let (_client, _kernel) = logged_in(&mut shell, address).await;
     let file = UsersFile::at(&folder.path("users")).expect("the users");

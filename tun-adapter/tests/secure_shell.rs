@@ -1,5 +1,5 @@
-//! The loop at work for the secure profile: slow work leaves it and comes back, and no password counts before it is
-//! stored.
+//! Main loop with the secure profile: slow jobs run on other threads, and a new password is valid only after
+//! it is stored.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -54,13 +54,13 @@ pub(crate) async fn server(logins: &[&str]) -> (Folder, Shell<Server, Direct<Wir
         seed: [1; 32],
     };
     let server = Server::new(config).expect("a good configuration");
-    // Nobody looks at what comes out of the device.
+    // The output of the device is not read.
     let (device, _kernel) = UnixDatagram::pair().expect("a pair of sockets");
     let shell = Shell::new(server, socket, Wire(device)).expect("a timer");
     (folder, shell, address)
 }
 
-/// A client that has been told to start, with the kernel's end of its device.
+/// A client after the command to start, with the kernel's end of its device.
 pub(crate) async fn client(
     server: SocketAddr,
     password: &str,
@@ -115,7 +115,7 @@ pub(crate) fn ask_for_change(client: &mut Shell<Client, Direct<Wire>>) {
 }
 
 #[tokio::test]
-async fn a_new_password_is_stored_and_from_then_on_the_only_one() {
+async fn a_new_password_is_stored_and_replaces_the_old_one() {
     let (folder, mut server, address) = server(&["kean"]).await;
     server.save_users_with(saver(&folder));
     let (mut first, _kernel) = logged_in(&mut server, address).await;
@@ -135,19 +135,19 @@ async fn a_new_password_is_stored_and_from_then_on_the_only_one() {
         let is_over = |event: &EventKind| matches!(event, EventKind::Started(_));
         let told = while_running(&mut server, until(&mut client, is_over)).await;
         let Some(EventKind::Started(started)) = told.last() else {
-            unreachable!("it was waited for");
+            unreachable!("`until` waited for it");
         };
         assert_eq!(started.as_ref().err().copied(), result, "{password}");
     }
 }
 
 #[tokio::test]
-async fn a_password_that_cannot_be_stored_is_not_taken_until_it_can() {
+async fn a_new_password_is_not_accepted_until_it_can_be_stored() {
     let (folder, mut server, address) = server(&["kean"]).await;
     server.save_users_with(saver(&folder));
     let (mut client, _kernel) = logged_in(&mut server, address).await;
     let before = folder.read("users");
-    // Where the new file should be written stands a folder.
+    // A folder blocks the path of the new file.
     fs::create_dir(folder.path(".users.new")).expect("our folder");
     ask_for_change(&mut client);
     run_until_saves(&mut server, &mut client, 2).await;
@@ -164,18 +164,18 @@ async fn a_password_that_cannot_be_stored_is_not_taken_until_it_can() {
 }
 
 #[tokio::test]
-async fn a_task_that_panics_stores_nothing_and_keeps_nothing_waiting() {
+async fn a_save_task_that_panics_stores_nothing_and_does_not_block() {
     let (_folder, mut server, address) = server(&["kean"]).await;
     server.save_users_with(|_: &Server, _| Box::new(|| -> Result<(), Failure> { panic!("on purpose") }));
     let (mut client, _kernel) = logged_in(&mut server, address).await;
     let before = server.with_peer(|server, _| server.users().to_text());
     ask_for_change(&mut client);
-    // The repeated request is tried again: the first one is not waited for.
+    // The retransmitted request is tried again: the server does not wait for the first one.
     run_until_saves(&mut server, &mut client, 4).await;
     assert_eq!(server.with_peer(|server, _| server.users().to_text()), before);
 }
 
-/// Runs both until the server has begun and ended to store users so often.
+/// Runs both until [`Shell::saves`] of the server is `saves` and no save is in progress.
 async fn run_until_saves(
     server: &mut Shell<Server, Direct<Wire>>,
     client: &mut Shell<Client, Direct<Wire>>,
@@ -183,7 +183,7 @@ async fn run_until_saves(
 ) {
     let running = async {
         while server.saves() < saves || server.is_saving() {
-            // Short, for nothing is told of a task that fails.
+            // A short time, because a failed task causes no event.
             let _ = timeout(Duration::from_millis(10), server.next_event()).await;
         }
     };

@@ -1,5 +1,5 @@
-//! The loop between a real UDP socket on loopback and a device in memory: a pair of datagram sockets, whose other end
-//! the test holds as if it were the kernel.
+//! Main loop between a real UDP socket on loopback and a device in memory: a pair of datagram sockets. The
+//! test uses the other end as the kernel would.
 
 use std::future::Future;
 use std::io;
@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use crate::support::Wire;
 
-/// A device that was taken away.
+/// A device that was removed.
 struct Removed;
 
 impl Device for Removed {
@@ -39,7 +39,7 @@ impl Device for Removed {
 
 const KEY: [u8; 32] = [7; 32];
 
-/// A server's shell round `device`, and where it listens.
+/// The shell of a server with `device`, and its address.
 async fn server_with<D: Device>(device: D) -> (Shell<Server, Direct<D>>, SocketAddr) {
     let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
     let address = socket.local_addr().expect("a bound socket");
@@ -58,7 +58,7 @@ async fn server_with<D: Device>(device: D) -> (Shell<Server, Direct<D>>, SocketA
     (Shell::new(server, socket, device).expect("a timer"), address)
 }
 
-/// The same with the kernel's end of its device.
+/// The same, with the kernel's end of its device.
 async fn server() -> (Shell<Server, Direct<Wire>>, UnixDatagram, SocketAddr) {
     let (device, kernel) = UnixDatagram::pair().expect("a pair of sockets");
     let (shell, address) = server_with(Wire(device)).await;
@@ -90,16 +90,16 @@ async fn client(server: SocketAddr, password: &str) -> (Shell<Client, Direct<Wir
     (shell, kernel)
 }
 
-/// Runs a shell until it tells of what is looked for, and gives all it told.
+/// Runs a shell until the wanted event, and returns all events.
 pub(crate) async fn until<P: Peer>(
     shell: &mut Shell<P, Direct<Wire>>,
     wanted: impl Fn(&EventKind) -> bool,
 ) -> Vec<EventKind> {
-    let mut told = Vec::new();
+    let mut events = Vec::new();
     loop {
-        told.push(shell.next_event().await.expect("the device stays").kind);
-        if told.last().is_some_and(&wanted) {
-            return told;
+        events.push(shell.next_event().await.expect("the device stays").kind);
+        if events.last().is_some_and(&wanted) {
+            return events;
         }
     }
 }
@@ -115,7 +115,7 @@ pub(crate) async fn while_running<P: Peer, T>(
     }
 }
 
-/// An IPv4 packet with nothing but addresses and a length (RFC 791, section 3.1).
+/// An IPv4 packet with only addresses and a length (RFC 791, section 3.1).
 fn packet(from: [u8; 4], to: [u8; 4], len: u8) -> Vec<u8> {
     let mut packet = vec![0; len.into()];
     (packet[0], packet[3], packet[8], packet[9]) = (0x45, len, 64, 253);
@@ -132,7 +132,7 @@ fn is_up(event: &EventKind) -> bool {
 }
 
 #[tokio::test]
-async fn packets_cross_both_ways_after_a_login() {
+async fn packets_pass_in_both_directions_after_a_login() {
     let (mut server, server_kernel, address) = server().await;
     let (mut client, client_kernel) = client(address, "correct horse").await;
     while_running(&mut server, until(&mut client, is_up)).await;
@@ -154,8 +154,9 @@ async fn packets_cross_both_ways_after_a_login() {
 }
 
 #[tokio::test]
-async fn a_device_that_takes_nothing_for_a_while_gets_everything_in_order_afterwards() {
-    // More than one turn takes, and more than the pair of sockets holds; the UDP socket's buffer holds the rest.
+async fn a_device_that_blocks_for_a_while_gets_all_packets_in_order_afterwards() {
+    // More than the limit of one turn, and more than the pair of sockets can hold. The buffer of the UDP
+    // socket holds the rest.
     const COUNT: usize = 2 * TURN_LIMIT;
     let (mut server, server_kernel, address) = server().await;
     let (mut client, client_kernel) = client(address, "correct horse").await;
@@ -177,7 +178,7 @@ async fn a_device_that_takes_nothing_for_a_while_gets_everything_in_order_afterw
 }
 
 #[tokio::test]
-async fn a_wrong_password_ends_the_start_with_a_rejection() {
+async fn a_wrong_password_is_rejected() {
     let (mut server, _server_kernel, address) = server().await;
     let (mut client, _client_kernel) = client(address, "battery staple").await;
     let started = |event: &EventKind| matches!(event, EventKind::Started(_));
@@ -189,7 +190,7 @@ async fn a_wrong_password_ends_the_start_with_a_rejection() {
 }
 
 #[tokio::test]
-async fn an_unanswered_request_is_repeated_when_the_timer_says_so() {
+async fn an_unanswered_request_is_retransmitted_after_its_timeout() {
     let silent = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
     let (mut client, _kernel) = client(silent.local_addr().expect("a bound socket"), "correct horse").await;
     let mut buffer = [0; 2000];
@@ -202,18 +203,18 @@ async fn an_unanswered_request_is_repeated_when_the_timer_says_so() {
 }
 
 #[tokio::test]
-async fn garbage_is_dropped_and_told_and_the_next_login_succeeds() {
+async fn garbage_is_dropped_and_reported_and_the_next_login_succeeds() {
     let (mut server, _server_kernel, address) = server().await;
     let stranger = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
     for garbage in [&b""[..], &[0xff; 60_000]] {
         stranger
             .send_to(garbage, address)
             .await
-            .expect("loopback takes it");
+            .expect("loopback accepts it");
         let dropped = until(&mut server, |event| matches!(event, EventKind::Dropped(_)));
         timeout(Duration::from_secs(5), dropped)
             .await
-            .expect("told in time");
+            .expect("reported in time");
     }
     assert_eq!(server.counters().dropped(DropReason::NotEnoughData), 1);
     assert_eq!(server.counters().dropped(DropReason::InvalidCode), 1);
@@ -222,11 +223,11 @@ async fn garbage_is_dropped_and_told_and_the_next_login_succeeds() {
 }
 
 #[tokio::test]
-async fn a_removed_device_is_the_one_thing_that_ends_the_loop() {
+async fn a_removed_device_ends_the_loop() {
     let (mut server, _address) = server_with(Removed).await;
     let ended = timeout(Duration::from_secs(5), server.next_event())
         .await
-        .expect("told in time");
+        .expect("reported in time");
     let message = ended.expect_err("the device is gone").to_string();
     assert!(
         message.starts_with("error: cannot read from the tunnel device"),
@@ -235,7 +236,7 @@ async fn a_removed_device_is_the_one_thing_that_ends_the_loop() {
 }
 
 #[tokio::test]
-async fn stopping_tells_the_way_down() {
+async fn stopping_reports_disconnecting_and_disconnected() {
     let (mut server, _server_kernel, address) = server().await;
     let (mut client, _client_kernel) = client(address, "correct horse").await;
     while_running(&mut server, until(&mut client, is_up)).await;

@@ -1,4 +1,4 @@
-//! What several modules of tests need: the program as a process, a folder with a server's files, a device in memory.
+//! Test helpers: the program as a process, a folder with a server's files, a device in memory.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -22,12 +22,12 @@ pub(crate) fn sandhog(arguments: &[&str], input: &str) -> Output {
         .stdin(Stdio::piped())
         .spawn()
         .expect("the program starts");
-    // A program that ends without reading closes the pipe; that is its right.
+    // A program that ends without reading closes the pipe, which is no error.
     let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
     child.wait_with_output().expect("the program ends")
 }
 
-/// The program, not yet started, with its outputs in pipes.
+/// The program, not started yet, with its outputs in pipes.
 pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sandhog"));
     command
@@ -38,12 +38,12 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
     command
 }
 
-/// What a program printed.
+/// The output of a program as text.
 pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("UTF-8")
 }
 
-/// A folder for the files of one test.
+/// A temporary folder for the files of one test.
 pub(crate) struct Folder(TempDir);
 
 impl Folder {
@@ -51,7 +51,7 @@ impl Folder {
         Self(tempfile::tempdir().expect("a folder"))
     }
 
-    /// One with all that a secure server needs and the users `logins`.
+    /// A folder with all files of a secure server and the users `logins`.
     pub(crate) fn with_users(logins: &[&str]) -> Self {
         let folder = Self::new();
         folder.write("server.toml", SERVER);
@@ -65,12 +65,12 @@ impl Folder {
         self.0.path().join(name)
     }
 
-    /// The same as text, for a command line.
+    /// The path as text, for a command line.
     pub(crate) fn name(&self, name: &str) -> String {
         self.path(name).to_str().expect("UTF-8").to_owned()
     }
 
-    /// Writes a file for the owner's eyes only.
+    /// Writes a file that only its owner can read.
     pub(crate) fn write(&self, name: &str, text: &str) {
         fs::write(self.path(name), text).expect("a file in our folder");
         self.permit(name, 0o600);
@@ -84,7 +84,7 @@ impl Folder {
         fs::read_to_string(self.path(name)).expect("a file of ours")
     }
 
-    /// The names of all files, in order.
+    /// The names of all files, sorted.
     pub(crate) fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.0.path()).expect("our folder");
         let mut names: Vec<_> = entries
@@ -94,17 +94,11 @@ impl Folder {
         names
     }
 
-    /// What is printed of an error in the input, without the folder.
+    /// The printed text of an input error, without the folder.
     #[track_caller]
     pub(crate) fn printed(&self, failure: &Failure) -> String {
         assert_eq!(failure.exit, Exit::Input, "{failure}");
         self.strip(&failure.to_string())
-    }
-
-    /// The same without the list of all keys that a file may have: it grows with the program, and what matters is the
-    /// place and the advice.
-    pub(crate) fn printed_without_list(&self, failure: &Failure) -> String {
-        without_list(&self.printed(failure))
     }
 
     pub(crate) fn strip(&self, text: &str) -> String {
@@ -136,7 +130,7 @@ search = ["example.com"]
 
 pub(crate) const KEY: &str = "c2FuZGhvZyB0ZXN0cyBpbiBuYW1lc3BhY2VzIG9ubHk=\n";
 
-/// The password of all users that [`store`] makes.
+/// The password of all users of [`store`].
 pub(crate) const PASSWORD: &str = "correct horse";
 
 pub(crate) fn setup() -> ServerSetup {
@@ -145,13 +139,13 @@ pub(crate) fn setup() -> ServerSetup {
     SETUP.get_or_init(make).clone()
 }
 
-/// A genuine record, stretched in the cheapest way.
+/// A valid record with the cheapest password hash.
 pub(crate) fn record(login: &Login, seed: u8) -> Record {
     let mut rng = ChaCha20Rng::from_seed([seed; 32]);
     register(&setup(), Suite::Laboratory, login, PASSWORD, &mut rng).expect("a short password")
 }
 
-/// A user whose record claims the suite of real servers.
+/// A user whose record has the suite of production servers.
 pub(crate) fn user(name: &str) -> User {
     let login = Login::new(name).expect("a login");
     User {
@@ -174,7 +168,7 @@ pub(crate) fn store(logins: &[&str]) -> UserStore {
     users
 }
 
-/// One end of a wire that carries whole packets.
+/// One end of a connection that carries whole packets.
 pub(crate) struct Wire(pub(crate) UnixDatagram);
 
 impl Device for Wire {
@@ -193,15 +187,4 @@ impl Device for Wire {
     fn try_write(&self, packet: &[u8]) -> io::Result<usize> {
         self.0.try_send(packet)
     }
-}
-
-/// A message with `…` for the names after `expected one of`.
-pub(crate) fn without_list(message: &str) -> String {
-    const BEGIN: &str = "expected one of ";
-    let Some(begin) = message.find(BEGIN).map(|place| place + BEGIN.len()) else {
-        return message.to_owned();
-    };
-    let (head, list) = message.split_at(begin);
-    let rest = list.find('\n').map_or("", |end| &list[end..]);
-    format!("{head}…{rest}")
 }

@@ -1,4 +1,4 @@
-//! The socket of the fast path, on loopback: what was sent in a train arrives as the same datagrams.
+//! UDP socket with segmentation offload, on loopback: a train arrives as the same datagrams.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use sandhog::udp::{BATCH, Options, Route, Socket, TRAIN_BUFFER, Train};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 fn bind(address: &str, options: Options) -> Socket {
     Socket::bind(address.parse().expect("an address"), &options).expect("a free port")
@@ -26,7 +26,7 @@ fn to(address: &str, port: u16) -> Route {
     }
 }
 
-/// Takes what comes until `count` datagrams are there: each with its route and its bytes, and the number of trains.
+/// Receives `count` datagrams. Returns the route and the bytes of each, and the number of trains.
 fn receive(socket: &Socket, count: usize) -> (Vec<(Route, Vec<u8>)>, usize) {
     let mut memory = vec![0; BATCH * TRAIN_BUFFER];
     let mut trains = vec![Train::default(); BATCH];
@@ -41,16 +41,16 @@ fn receive(socket: &Socket, count: usize) -> (Vec<(Route, Vec<u8>)>, usize) {
             }
             Err(error) => {
                 assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "{error}");
-                let patience = Timespec::try_from(PATIENCE).expect("a few seconds");
-                let ready = poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&patience));
-                assert_eq!(ready, Ok(1), "{} of {count} have come", datagrams.len());
+                let timeout = Timespec::try_from(TIMEOUT).expect("a few seconds");
+                let ready = poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&timeout));
+                assert_eq!(ready, Ok(1), "{} of {count} received", datagrams.len());
             }
         }
     }
     (datagrams, total)
 }
 
-/// Bytes of which each datagram of `segment` bytes has its own.
+/// Bytes for a train. Each datagram of `segment` bytes has different content.
 fn train(segments: usize, segment: usize, last: usize) -> Vec<u8> {
     let numbers = (0..segments).flat_map(|number| vec![u8::try_from(number % 251).expect("a byte"); segment]);
     numbers.chain(std::iter::repeat_n(0xff, last)).collect()
@@ -76,14 +76,14 @@ fn check_crossing(sender: Options, receiver: Options, address: &str) -> usize {
 }
 
 #[test]
-fn a_train_crosses_as_one_and_comes_out_as_its_datagrams_in_order() {
+fn a_train_arrives_in_one_piece_with_its_datagrams_in_order() {
     let all = Options::default();
     assert_eq!(check_crossing(all, all, "127.0.0.1"), 1);
     assert_eq!(check_crossing(all, all, "::1"), 1);
 }
 
 #[test]
-fn without_coalescing_each_datagram_comes_alone() {
+fn without_coalescing_each_datagram_is_received_alone() {
     let plain = Options {
         coalescing: false,
         ..Options::default()
@@ -92,7 +92,7 @@ fn without_coalescing_each_datagram_comes_alone() {
 }
 
 #[test]
-fn without_segmentation_the_same_datagrams_go_out_one_by_one() {
+fn without_segmentation_the_same_datagrams_are_sent_one_by_one() {
     let plain = Options {
         segmentation: false,
         ..Options::default()
@@ -101,7 +101,7 @@ fn without_segmentation_the_same_datagrams_go_out_one_by_one() {
 }
 
 #[test]
-fn more_than_a_train_holds_goes_in_several() {
+fn datagrams_that_exceed_one_train_are_sent_in_several() {
     let (from, into) = (
         bind("127.0.0.1:0", Options::default()),
         bind("127.0.0.1:0", Options::default()),
@@ -121,24 +121,24 @@ fn more_than_a_train_holds_goes_in_several() {
 }
 
 #[test]
-fn an_answer_leaves_from_the_address_that_was_spoken_to() {
+fn a_reply_is_sent_from_the_address_to_which_the_request_was_sent() {
     for (any, address) in [
         ("0.0.0.0:0", "127.0.0.77"),
         ("[::]:0", "::ffff:127.0.0.78"),
         ("[::]:0", "::1"),
     ] {
-        let telling = Options {
+        let options = Options {
             reports_local_address: true,
             ..Options::default()
         };
-        let server = bind(any, telling);
+        let server = bind(any, options);
         let family = if address == "::1" {
             "[::1]:0"
         } else {
             "127.0.0.1:0"
         };
         let client = UdpSocket::bind(family).expect("a free port");
-        client.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        client.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
         let target: IpAddr = address.parse().expect("an address");
         client
             .send_to(b"hello", (target.to_canonical(), port(&server)))
@@ -153,7 +153,7 @@ fn an_answer_leaves_from_the_address_that_was_spoken_to() {
 }
 
 #[test]
-fn an_address_that_is_gone_is_replaced_by_one_that_is_there() {
+fn a_local_address_that_no_longer_exists_is_replaced() {
     let (server, client) = (
         bind("0.0.0.0:0", Options::default()),
         bind("127.0.0.1:0", Options::default()),
@@ -170,11 +170,11 @@ fn an_address_that_is_gone_is_replaced_by_one_that_is_there() {
     );
     let (datagrams, _) = receive(&client, 3);
     assert_eq!(datagrams[0].0.remote.ip(), IpAddr::from([127, 0, 0, 1]));
-    assert!(server.is_segmenting(), "the train was not to blame");
+    assert!(server.is_segmenting(), "the error was not caused by the train");
 }
 
 #[test]
-fn an_empty_datagram_is_received_as_one() {
+fn an_empty_datagram_is_received() {
     let socket = bind("127.0.0.1:0", Options::default());
     let other = UdpSocket::bind("127.0.0.1:0").expect("a free port");
     other
@@ -185,7 +185,7 @@ fn an_empty_datagram_is_received_as_one() {
 }
 
 #[test]
-fn several_sockets_share_a_port_with_each_other_and_with_nobody_else() {
+fn several_sockets_share_a_port_only_with_each_other() {
     let any = "127.0.0.1:0".parse().expect("an address");
     let sockets = Socket::bind_many(any, 3, &Options::default()).expect("a free port");
     let addresses: BTreeSet<_> = sockets
@@ -195,7 +195,7 @@ fn several_sockets_share_a_port_with_each_other_and_with_nobody_else() {
     assert_eq!((sockets.len(), addresses.len()), (3, 1));
     let address = *addresses.first().expect("an address");
     for count in [1, 3] {
-        let error = Socket::bind_many(address, count, &Options::default()).expect_err("a port of others");
+        let error = Socket::bind_many(address, count, &Options::default()).expect_err("the port is in use");
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }
     let reached = (0..1000).any(|_| {
@@ -205,5 +205,5 @@ fn several_sockets_share_a_port_with_each_other_and_with_nobody_else() {
         let one = sockets[2].receive(&mut memory, &mut [Train::default()]);
         one.is_ok()
     });
-    assert!(reached, "the third socket gets its share");
+    assert!(reached, "the third socket also gets datagrams");
 }

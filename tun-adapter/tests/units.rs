@@ -1,4 +1,4 @@
-//! The systemd units: valid, and shut as far as the program allows. Needs `systemd-analyze`, not a running systemd.
+//! Systemd units: validity and sandboxing. Needs `systemd-analyze`, but no running systemd.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,16 +6,16 @@ use std::process::Command;
 
 use crate::support::{Folder, text};
 
-/// The exposure that `systemd-analyze security` may find, in tenths of a point; `docs/running.md` says what it consists of.
-const MOST_EXPOSED: u32 = 23;
+/// Highest exposure level of `systemd-analyze security`, in tenths. `docs/running.md` lists its components.
+const MAX_EXPOSURE: u32 = 23;
 
-/// The units, each as the instance that it is most used as.
+/// The units, each with its usual instance.
 const UNITS: [(&str, &str); 2] = [
     ("sandhog-server@.service", "sandhog-server@server.service"),
     ("sandhog-client@.service", "sandhog-client@client.service"),
 ];
 
-/// Copies of the units that start the program under test, or `None` where the tool is missing.
+/// Copies of the units that start the program under test. `None` if the tool is missing.
 fn instances() -> Option<(Folder, Vec<PathBuf>)> {
     if Command::new("systemd-analyze").arg("--version").output().is_err() {
         let is_strict = std::env::var_os("SANDHOG_STRICT").is_some_and(|strict| strict == "1");
@@ -49,7 +49,7 @@ fn analyze(arguments: &[&str], unit: &Path) -> (bool, String) {
         .args(arguments)
         .arg(unit)
         .output()
-        .expect("it is there");
+        .expect("the tool is installed");
     (
         output.status.success(),
         text(&output.stdout) + &text(&output.stderr),
@@ -57,25 +57,25 @@ fn analyze(arguments: &[&str], unit: &Path) -> (bool, String) {
 }
 
 #[test]
-fn systemd_finds_nothing_wrong_with_the_units() {
+fn systemd_accepts_the_units() {
     let Some((_folder, units)) = instances() else {
         return;
     };
     for unit in units {
         let (is_good, said) = analyze(&["verify", "--man=no"], &unit);
-        // Other units of the machine may be in the output, and are none of ours.
+        // The output may contain other units of the machine.
         let ours: Vec<_> = said.lines().filter(|line| line.contains("sandhog")).collect();
         assert!(is_good && ours.is_empty(), "{said}");
     }
 }
 
 #[test]
-fn the_units_are_not_exposed_more_than_the_documentation_says() {
+fn the_exposure_of_the_units_is_at_most_the_documented_one() {
     let Some((_folder, units)) = instances() else {
         return;
     };
     for unit in units {
-        let threshold = format!("--threshold={MOST_EXPOSED}");
+        let threshold = format!("--threshold={MAX_EXPOSURE}");
         let (is_good, said) = analyze(&["security", "--offline=true", "--no-pager", &threshold], &unit);
         assert!(is_good, "{said}");
     }

@@ -1,4 +1,4 @@
-//! The file with the users: changed in one step by whoever is at work on it, whole at every moment.
+//! File with the users: atomic changes by several processes.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -28,7 +28,7 @@ fn disable(file: &UsersFile, name: &str) {
 }
 
 #[test]
-fn a_change_is_written_whole_for_the_owner_alone_and_nothing_else_stays() {
+fn a_change_replaces_the_whole_file_with_owner_only_permissions() {
     let folder = Folder::with_users(&["alice", "kean"]);
     folder.permit("users", 0o644);
     disable(&file(&folder), "kean");
@@ -44,7 +44,7 @@ fn a_change_is_written_whole_for_the_owner_alone_and_nothing_else_stays() {
 }
 
 #[test]
-fn users_that_come_out_as_they_were_are_not_written() {
+fn unchanged_users_are_not_written() {
     let folder = Folder::with_users(&["kean"]);
     disable(&file(&folder), "kean");
     let before = fs::metadata(folder.path("users")).expect("the users").ino();
@@ -56,18 +56,18 @@ fn users_that_come_out_as_they_were_are_not_written() {
 }
 
 #[test]
-fn what_a_killed_writer_left_is_gone_with_the_next_write() {
+fn the_next_write_removes_the_partial_file_of_a_killed_writer() {
     let folder = Folder::with_users(&["kean"]);
     folder.write(".users.new", "{\"sandhog\":\"users\",\"ver");
-    assert!(file(&folder).load().is_ok(), "nobody looks at it");
+    assert!(file(&folder).load().is_ok(), "the partial file is not read");
     disable(&file(&folder), "kean");
     assert_eq!(folder.names(), ["key", "server.toml", "setup", "users"]);
 }
 
 #[test]
-fn a_write_that_fails_leaves_the_file_as_it_was() {
+fn a_failed_write_leaves_the_file_unchanged() {
     let folder = Folder::with_users(&["kean"]);
-    // Nothing can be written where a folder stands, not even by root.
+    // A folder cannot be overwritten by a file, not even by root.
     fs::create_dir(folder.path(".users.new")).expect("our folder");
     let before = folder.read("users");
     let failure = file(&folder)
@@ -82,7 +82,7 @@ fn a_write_that_fails_leaves_the_file_as_it_was() {
 }
 
 #[test]
-fn a_bad_file_is_named_with_its_line_and_left_alone_by_every_command() {
+fn every_command_reports_a_damaged_file_and_leaves_it_unchanged() {
     let folder = Folder::with_users(&["alice", "kean"]);
     let bad = folder.read("users").replace("kean", "alice");
     folder.write("users", &bad);
@@ -107,7 +107,7 @@ fn a_bad_file_is_named_with_its_line_and_left_alone_by_every_command() {
 }
 
 #[test]
-fn a_link_to_the_users_stays_a_link() {
+fn a_symbolic_link_to_the_users_stays_a_link() {
     let folder = Folder::with_users(&["kean"]);
     fs::create_dir(folder.path("elsewhere")).expect("our folder");
     fs::rename(folder.path("users"), folder.path("elsewhere/users")).expect("our files");
@@ -118,7 +118,7 @@ fn a_link_to_the_users_stays_a_link() {
 }
 
 #[test]
-fn commands_at_the_same_time_lose_nothing() {
+fn concurrent_commands_lose_no_change() {
     let logins = ["a", "b", "c", "d", "e", "f", "g", "h"];
     let folder = Folder::with_users(&logins);
     let config = folder.name("server.toml");
@@ -135,7 +135,8 @@ fn commands_at_the_same_time_lose_nothing() {
     assert_eq!(users.iter().filter(|user| user.disabled).count(), logins.len());
 }
 
-/// Waits for the child in small steps, `steps` of them or until it has ended or `is_due`, and gives how many it took.
+/// Waits for the child in at most `steps` small steps, until it has ended or `is_due`. Returns the number of
+/// steps.
 fn wait_in_steps(child: &mut Child, steps: u64, is_due: impl Fn() -> bool) -> u64 {
     (0..steps)
         .take_while(|_| !is_due() && child.try_wait().expect("a child of ours").is_none())
@@ -177,9 +178,9 @@ fn a_writer_killed_at_any_moment_leaves_the_old_users_or_the_new_ones() {
     };
     let whole = round(u64::MAX, &|| false);
     for number in 0..ROUNDS {
-        // From the first moment to one that is a little too late.
+        // From the start of the process to slightly after its end.
         round(whole * number / (ROUNDS - 6), &|| false);
-        // In the middle of writing.
+        // While it writes.
         round(u64::MAX, &|| folder.path(".users.new").exists());
     }
     assert!(outcomes.iter().all(|count| *count > 0), "{outcomes:?}");
@@ -188,7 +189,7 @@ fn a_writer_killed_at_any_moment_leaves_the_old_users_or_the_new_ones() {
 }
 
 #[test]
-fn a_password_that_a_client_changes_joins_what_others_have_changed_in_the_file() {
+fn a_password_change_by_a_client_is_merged_with_other_changes_in_the_file() {
     let folder = Folder::with_users(&["alice", "kean"]);
     let known = store(&["alice", "kean"]);
     let mut wanted = known.clone();
@@ -209,12 +210,12 @@ fn a_password_that_a_client_changes_joins_what_others_have_changed_in_the_file()
     assert!(users.get(&login("alice")).expect("alice").disabled);
     let kean = users.get(&login("kean")).expect("kean");
     assert_eq!(kean.record.to_bytes(), changed.to_bytes());
-    // The same once more, as after a lost answer.
+    // The same again, as after a lost reply.
     file.save_changes(&known, &wanted.to_text()).expect("no change");
 }
 
 #[test]
-fn a_password_that_a_client_changes_gives_way_to_what_the_operator_has_done() {
+fn a_password_change_by_a_client_yields_to_the_operators_change() {
     let known = store(&["alice", "kean"]);
     let kean = login("kean");
     let mut wanted = known.clone();
@@ -249,7 +250,7 @@ fn a_password_that_a_client_changes_gives_way_to_what_the_operator_has_done() {
 }
 
 #[test]
-fn the_commands_do_what_they_say() {
+fn the_user_commands_change_the_file() {
     let folder = Folder::with_users(&["alice"]);
     let say = |arguments: &[&str], input: &str| {
         let output = folder.user(arguments, input);
@@ -314,7 +315,7 @@ fn the_commands_do_what_they_say() {
 }
 
 #[test]
-fn commands_that_cannot_be_done_end_with_code_2_and_change_nothing() {
+fn invalid_user_commands_exit_with_2_and_change_nothing() {
     let folder = Folder::with_users(&["kean"]);
     let before = folder.read("users");
     let refuse = |arguments: &[&str], input: &str, expected: &str| {
@@ -346,8 +347,8 @@ fn commands_that_cannot_be_done_end_with_code_2_and_change_nothing() {
     refuse(
         &["add", "bob"],
         "correct horse\n",
-        "error: there is no terminal to ask for the password on\n\
-         help: `--password-stdin` reads it from a pipe\n",
+        "error: cannot ask for the password: standard input is not a terminal\n\
+         help: to read it from a pipe, use `--password-stdin`\n",
     );
     let address = |address: &str, expected: &str| {
         refuse(
@@ -370,7 +371,7 @@ fn commands_that_cannot_be_done_end_with_code_2_and_change_nothing() {
 }
 
 #[test]
-fn the_users_of_a_classic_server_are_elsewhere() {
+fn user_commands_reject_the_file_of_a_classic_server() {
     let folder = Folder::with_users(&[]);
     let text_before = folder.read("server.toml");
     folder.write("server.toml", &format!("profile = \"classic\"\n{text_before}"));
@@ -378,7 +379,7 @@ fn the_users_of_a_classic_server_are_elsewhere() {
     assert_eq!(output.status.code(), Some(2));
     let said = folder.strip(&text(&output.stderr));
     assert!(
-        said.starts_with("error: server.toml is of the classic profile\nhelp: its users stand"),
+        said.starts_with("error: server.toml is a file of the classic profile\nhelp: its users are"),
         "{said}"
     );
 }

@@ -15,7 +15,7 @@ fn pings_of_both_families_cross_in_both_directions_and_nothing_else_does() {
         ping_three_times(&world.server, to);
     }
     let (server_log, client_log) = tunnel.stop();
-    let packets = "from the tunnel: 12 packets, 1128 bytes; into it: 12 packets, 1128 bytes";
+    let packets = "received: 12 packets, 1128 bytes; sent: 12 packets, 1128 bytes";
     for log in [server_log, client_log] {
         assert!(log.contains(packets) && log.contains("dropped: none"), "{log}");
     }
@@ -81,7 +81,7 @@ fn a_silent_server_ends_with_code_4_after_ten_seconds() {
     let (code, log) = world.spawn_client().wait();
     assert_eq!(code, Some(4), "{log}");
     assert!(
-        log.contains("error: the server did not answer in time\nhelp: check that the server runs"),
+        log.contains("error: the server did not answer in time\nhelp: check that the server is running"),
         "{log}"
     );
 }
@@ -94,9 +94,12 @@ fn a_taken_device_name_ends_with_code_1_and_advice() {
         .run("ip", &["tuntap", "add", "sandhog0", "mode", "tun"]);
     let (code, log) = world.spawn_client().wait();
     assert_eq!(code, Some(1), "{log}");
-    assert!(log.contains("error: cannot make the device `sandhog0`"), "{log}");
     assert!(
-        log.contains("help: a device of that name exists already"),
+        log.contains("error: cannot create the device `sandhog0`"),
+        "{log}"
+    );
+    assert!(
+        log.contains("help: a device with this name already exists"),
         "{log}"
     );
 }

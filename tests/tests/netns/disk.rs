@@ -54,7 +54,7 @@ fn users_on_a_small_disk() -> Result<(World, SmallDisk), String> {
 }
 
 const FULL: &str = "No space left on device";
-const ADVICE: &str = "help: nothing was changed; make room there";
+const ADVICE: &str = "help: nothing was changed; free some disk space";
 
 #[test]
 fn a_full_disk_ends_a_command_on_users_with_code_1_and_the_users_as_they_were() {

@@ -115,8 +115,8 @@ fn a_taken_device_name_ends_both_sides_with_code_1_and_advice() {
         namespace.run("ip", &["tuntap", "add", "sandhog0", "mode", "tun"]);
         let command = world.role(namespace, role, &format!("{role}.toml"));
         let said = [
-            "error: cannot make the device `sandhog0`",
-            "help: a device of that name exists already",
+            "error: cannot create the device `sandhog0`",
+            "help: a device with this name already exists",
         ];
         refuses(namespace, command, 1, &said);
     }
@@ -135,7 +135,7 @@ fn a_route_that_is_taken_ends_the_client_with_code_1_and_advice() {
     let command = world.role(&world.client, "client", "client.toml");
     let said = [
         "error: cannot add the route 192.0.2.0/24 through `sandhog0`",
-        "help: this machine has such a route already; `ip route show 192.0.2.0/24` tells whose",
+        "help: this machine already has such a route (`ip route show 192.0.2.0/24`)",
     ];
     refuses(&world.client, command, 1, &said);
 }
@@ -189,7 +189,7 @@ fn a_bad_configuration_ends_either_side_with_code_2_the_place_and_the_word_that_
         world.edit(&file, "key-file", "key-fiel");
         let command = world.role(namespace, role, &file);
         let place = format!("{file}:");
-        let said = [&place, "unknown field `key-fiel`", "help: ", "`key-file`"];
+        let said = [&place, "unknown key `key-fiel`", "help: ", "`key-file`"];
         refuses(namespace, command, 2, &said);
     }
 }
@@ -211,7 +211,7 @@ fn a_server_that_cannot_be_reached_ends_the_client_with_code_4() {
     let world = world_or_skip!(World::secure(Outer::V4));
     world.edit("client.toml", "198.18.0.1:40404", "192.0.2.1:40404");
     let command = world.role(&world.client, "client", "client.toml");
-    let said = ["error: the server did not answer in time\nhelp: check that the server runs"];
+    let said = ["error: the server did not answer in time\nhelp: check that the server is running"];
     refuses(&world.client, command, 4, &said);
 }
 
@@ -225,7 +225,7 @@ fn a_device_that_is_taken_away_ends_either_side_with_code_1() {
         assert_eq!(code, Some(1), "{log}");
         assert!(
             log.contains("error: cannot read from the tunnel device")
-                && log.contains("help: the device was removed while it was in use; start again"),
+                && log.contains("help: the device was removed while it was in use; start the program again"),
             "{log}"
         );
     }

@@ -17,7 +17,7 @@ fn pings_of_both_families_cross_between_addresses_that_the_server_hands_out() {
         ping_three_times(&world.server, to);
     }
     let (server_log, client_log) = tunnel.stop();
-    let packets = "from the tunnel: 12 packets, 1128 bytes; into it: 12 packets, 1128 bytes";
+    let packets = "received: 12 packets, 1128 bytes; sent: 12 packets, 1128 bytes";
     for log in [&server_log, &client_log] {
         assert!(log.contains(packets) && log.contains("dropped: none"), "{log}");
         assert!(!log.contains("INSECURE"), "{log}");
@@ -62,7 +62,7 @@ fn a_client_with_another_key_gets_no_answer_and_ends_with_code_4() {
     server.wait_for("dropped a packet: authentication-failed");
     let (_, log) = server.terminate();
     assert!(
-        log.contains("datagrams in: ") && log.contains(", out: 0;"),
+        log.contains("datagrams received: ") && log.contains(", sent: 0;"),
         "{log}"
     );
 }

@@ -106,9 +106,7 @@ fn devices_and_programs_count_the_same_packets_and_bytes() {
     }
     let (server, client) = tunnel.stop();
     let (packets, bytes) = expected;
-    let said = format!(
-        "from the tunnel: {packets} packets, {bytes} bytes; into it: {packets} packets, {bytes} bytes"
-    );
+    let said = format!("received: {packets} packets, {bytes} bytes; sent: {packets} packets, {bytes} bytes");
     for log in [server, client] {
         assert!(
             log.contains(&said) && log.contains("dropped: none"),

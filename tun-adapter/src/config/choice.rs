@@ -1,11 +1,12 @@
-//! A word out of a list. What is no string at all is answered with the list as well, which the parser of the file does not do.
+//! Enumeration value. A value of the wrong type is rejected with the list of valid names; the TOML parser
+//! alone would not list them.
 
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
-/// One of the names that `T`, an enumeration without fields, can be.
+/// A value of `T`, an enumeration without fields.
 #[derive(Default)]
 pub(super) struct Choice<T>(pub(super) T);
 
@@ -15,7 +16,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Choice<T> {
     }
 }
 
-/// The value in the file, whatever it is.
+/// The value in the file, of any type.
 struct Value<D>(D);
 
 impl<'de, D: Deserializer<'de>> Deserializer<'de> for Value<D> {
@@ -49,14 +50,14 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for ChoiceVisitor<V> {
     type Value = V::Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("one of the words")?;
-        for (number, word) in self.names.iter().enumerate() {
-            write!(f, "{} `{word}`", if number == 0 { "" } else { "," })?;
+        f.write_str("one of")?;
+        for (number, name) in self.names.iter().enumerate() {
+            write!(f, "{} `{name}`", if number == 0 { "" } else { "," })?;
         }
         Ok(())
     }
 
-    fn visit_str<E: Error>(self, word: &str) -> Result<V::Value, E> {
-        self.visitor.visit_enum(word.into_deserializer())
+    fn visit_str<E: Error>(self, name: &str) -> Result<V::Value, E> {
+        self.visitor.visit_enum(name.into_deserializer())
     }
 }

@@ -1,12 +1,12 @@
-//! The key `cipher`: with what packets are sealed, if the other side would rather have it as well.
+//! Configuration key `cipher`: the preferred cipher. It is used if the other side prefers it too.
 
 use sandhog_proto::aead::Cipher;
 use serde::Deserialize;
 
-/// What the file says.
+/// Value of the key `cipher`.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 pub(super) enum CipherChoice {
-    /// The faster one on this machine.
+    /// The faster cipher on this machine.
     #[default]
     #[serde(rename = "auto")]
     Auto,
@@ -26,20 +26,20 @@ impl From<CipherChoice> for Cipher {
     }
 }
 
-/// Whether the processor has instructions for AES and for the multiplication of GCM, and `ring` uses them.
+/// Returns true if the processor has the AES and GCM instructions that `ring` uses.
 #[cfg(target_arch = "x86_64")]
 fn is_aes_fast() -> bool {
     use std::arch::is_x86_feature_detected as has;
     has!("aes") && has!("pclmulqdq") && has!("avx") && has!("movbe")
 }
 
-/// Whether the processor has instructions for AES; those for the multiplication of GCM come with them.
+/// Returns true if the processor has AES instructions. Those for GCM are always present with them.
 #[cfg(target_arch = "aarch64")]
 fn is_aes_fast() -> bool {
     std::arch::is_aarch64_feature_detected!("aes")
 }
 
-/// Nobody has looked.
+/// Returns false, because this architecture has no check.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 const fn is_aes_fast() -> bool {
     false

@@ -1,4 +1,4 @@
-//! The table `[device]`: the tunnel's device on this machine.
+//! Configuration table `[device]`: the TUN device on this machine.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde::de::{Deserializer, Error, Unexpected, Visitor};
 
 use super::text::{DeviceName, Text};
 
-/// The tunnel's device on this machine.
+/// The TUN device on this machine.
 #[derive(Debug)]
 pub struct Device {
     /// Its name.
@@ -19,7 +19,7 @@ pub struct Device {
     pub mtu: u16,
 }
 
-/// The table `[device]` where the file itself says everything about it.
+/// The table `[device]` with all settings.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DeviceTable {
@@ -29,7 +29,7 @@ pub(super) struct DeviceTable {
     mtu: Mtu,
 }
 
-/// The table `[device]` where the server says the rest.
+/// The table `[device]` of a client that gets all other settings from the server.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NameTable {
@@ -52,7 +52,7 @@ impl From<NameTable> for DeviceName {
     }
 }
 
-/// A list with something in it.
+/// A list with at least one entry.
 pub(super) struct OneOrMore<T>(pub(super) Vec<T>);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMore<T> {
@@ -65,19 +65,19 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMore<T> {
     }
 }
 
-/// Largest inner packet in bytes: at least what IPv6 demands of every link (RFC 8200, section 5), at most what fits
-/// into one UDP datagram.
+/// Largest inner packet in bytes. At least the minimum MTU of IPv6 (RFC 8200, section 5), at most the size
+/// that fits into one UDP datagram.
 struct Mtu(u16);
 
 impl Mtu {
     const MIN: u16 = 1280;
-    /// 65,535 less the headers of IPv4 and UDP, code, nonce and tag.
+    /// 65,535 minus the headers of IPv4 and UDP, code, nonce and tag.
     const MAX: u16 = 65_535 - 20 - 8 - 29;
 }
 
 impl Default for Mtu {
-    /// An outer MTU of 1500 less the headers of IPv6 and UDP, code, nonce and tag, rounded down to what WireGuard
-    /// uses as well.
+    /// An outer MTU of 1500 minus the headers of IPv6 and UDP, code, nonce and tag, rounded down to
+    /// WireGuard's value.
     fn default() -> Self {
         Self(1420)
     }

@@ -1,4 +1,4 @@
-//! The table `[metrics]`: where numbers about the tunnel can be fetched, and what may stand in them.
+//! Configuration table `[metrics]`: the address of the metrics endpoint, and the data in it.
 
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -10,16 +10,16 @@ use super::source::Source;
 use super::text::{Expected, Text};
 use crate::failure::Failure;
 
-/// Where metrics are given out, and what they may tell.
+/// Settings of the metrics endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metrics {
     /// The TCP address to listen on.
     pub listen: SocketAddr,
-    /// Whether users are named. Otherwise there is nothing about any single one of them.
+    /// True if the metrics include user names. Otherwise they have no data about single users.
     pub login_names: bool,
 }
 
-/// The table as it stands in a file.
+/// The table in the file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct MetricsTable {
@@ -30,7 +30,7 @@ pub(super) struct MetricsTable {
     remote_access: bool,
 }
 
-/// An address whose example does not invite the whole network.
+/// A socket address. The example in its error message is a loopback address.
 struct Address(SocketAddr);
 
 impl FromStr for Address {
@@ -50,7 +50,7 @@ impl Metrics {
     ///
     /// # Errors
     ///
-    /// When other machines could reach the address and the file does not say that they may.
+    /// When other machines could reach the address and the file does not allow it.
     pub(super) fn read(source: &Source, table: Option<MetricsTable>) -> Result<Option<Self>, Failure> {
         let Some(table) = table else {
             return Ok(None);
@@ -61,8 +61,8 @@ impl Metrics {
             return Err(source
                 .error(place, &format!("other machines can reach {listen}"))
                 .with_help(
-                    "metrics are not encrypted, and who asks for them gets them: take 127.0.0.1 or [::1], or add \
-                     `remote-access = true` to [metrics] if a firewall lets in only who may read them",
+                    "metrics are neither encrypted nor protected by a password: use 127.0.0.1 or [::1], or, if a firewall \
+                     limits the access, add `remote-access = true` to [metrics]",
                 ));
         }
         Ok(Some(Self {

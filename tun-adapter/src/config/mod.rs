@@ -1,7 +1,8 @@
-//! The configuration files: what may stand in them, and what is left of them once they are found good.
+//! Configuration files: parsing, validation, and the resulting types.
 //!
-//! Files are read into private structures that mirror them and turned at once into [`Server`] and [`Client`], which
-//! hold only what is valid. Unknown keys, bad values and contradictions are errors with file, line and column.
+//! Files are parsed into private structures with the same keys, and then converted into [`Server`] and
+//! [`Client`], which contain only valid values. Unknown keys, invalid values and contradictions are errors
+//! with file, line and column.
 
 mod choice;
 mod cipher;
@@ -15,6 +16,7 @@ mod source;
 mod text;
 mod workers;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use sandhog_proto::IpPrefix;
@@ -33,30 +35,30 @@ use source::Source;
 use text::Text;
 use workers::Workers;
 
-/// A server's configuration, found good.
+/// A valid configuration of a server.
 #[derive(Debug)]
 pub enum Server {
-    /// For the secure profile.
+    /// Secure profile.
     Secure(Box<secure::Server>),
-    /// For the classic profile.
+    /// Classic profile.
     Classic(Box<classic::Server>),
 }
 
-/// A client's configuration, found good.
+/// A valid configuration of a client.
 #[derive(Debug)]
 pub enum Client {
-    /// For the secure profile.
+    /// Secure profile.
     Secure(Box<secure::Client>),
-    /// For the classic profile.
+    /// Classic profile.
     Classic(Box<classic::Client>),
 }
 
 impl Server {
-    /// Reads and checks the file at `path` and those that it names.
+    /// Reads and checks the file at `path` and the files that it names.
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong, with its place.
+    /// The first error, with its position.
     pub fn load(path: &Path) -> Result<Self, Failure> {
         let source = Source::read(path)?;
         match profile_of(&source)? {
@@ -71,11 +73,11 @@ impl Server {
 }
 
 impl Client {
-    /// Reads and checks the file at `path` and those that it names.
+    /// Reads and checks the file at `path` and the files that it names.
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong, with its place.
+    /// The first error, with its position.
     pub fn load(path: &Path) -> Result<Self, Failure> {
         let source = Source::read(path)?;
         match profile_of(&source)? {
@@ -89,7 +91,7 @@ impl Client {
     }
 }
 
-/// Which protocol to speak. A file that does not say gets the secure one; the other has to be named.
+/// The protocol to use. Without the key `profile`, it is the secure one.
 #[derive(Clone, Copy, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Profile {
@@ -97,7 +99,7 @@ enum Profile {
     Classic,
 }
 
-/// The profile that a file names.
+/// Returns the profile that a file names, if any.
 fn profile_of(source: &Source) -> Result<Option<Profile>, Failure> {
     #[derive(Deserialize)]
     struct Named {
@@ -108,12 +110,12 @@ fn profile_of(source: &Source) -> Result<Option<Profile>, Failure> {
     Ok(named.profile.map(|word| word.0))
 }
 
-/// The device that the file at `path` names, of a server or a client. Nothing else in it is looked at, so that a tunnel can be
-/// taken down whose file has an error by now.
+/// Returns the name of the device in the file at `path`, of a server or a client. All other keys are ignored,
+/// so that a tunnel can be stopped even if its file has errors.
 ///
 /// # Errors
 ///
-/// When the file cannot be read, or what stands in `device.name` is no name.
+/// When the file cannot be read, or `device.name` is not a valid name.
 pub fn device_of(path: &Path) -> Result<DeviceName, Failure> {
     #[derive(Default, Deserialize)]
     #[serde(default)]
@@ -130,28 +132,30 @@ pub fn device_of(path: &Path) -> Result<DeviceName, Failure> {
     Ok(named.device.name.map(|name| name.0).unwrap_or_default())
 }
 
-/// Which end of a tunnel a file is for.
+/// The role of a configuration file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// The one that lets users in.
+    /// A server's file.
     Server,
-    /// The one that logs in.
+    /// A client's file.
     Client,
 }
 
-/// Which end the file at `path` is for: a server listens, a client has a server.
+/// Returns the role of the file at `path`: a server's file has `listen`, a client's has `server`.
 pub(crate) fn role_of(path: &Path) -> Result<Role, Failure> {
-    #[derive(Deserialize)]
-    struct Ends {
-        listen: Option<IgnoredAny>,
-        server: Option<IgnoredAny>,
-    }
-
-    let ends: Ends = Source::read(path)?.parse()?;
-    match (ends.listen.is_some(), ends.server.is_some()) {
+    let source = Source::read(path)?;
+    let keys: BTreeMap<Spanned<String>, IgnoredAny> = source.parse()?;
+    let has = |name: &str| keys.keys().any(|key| key.get_ref() == name);
+    match (has("listen"), has("server")) {
         (true, false) => Ok(Role::Server),
         (false, true) => Ok(Role::Client),
         (both, _) => {
+            if let Some((key, name)) = keys.keys().filter(|_| !both).find_map(misspelt_role) {
+                let message = format!("unknown key `{}`", key.get_ref());
+                return Err(source
+                    .error(key.span(), &message)
+                    .with_help(format!("did you mean `{name}`?")));
+            }
             let has = if both {
                 "both `listen` and `server`"
             } else {
@@ -163,17 +167,24 @@ pub(crate) fn role_of(path: &Path) -> Result<Role, Failure> {
     }
 }
 
-/// Adds the advice that a file of the classic profile needs which does not say that it is one.
+/// Returns `listen` or `server` if the key is probably a misspelling of it.
+fn misspelt_role(key: &Spanned<String>) -> Option<(&Spanned<String>, &'static str)> {
+    let is_close = |name: &&str| strsim::damerau_levenshtein(name, key.get_ref()) <= 2;
+    let name = ["listen", "server"].into_iter().find(is_close)?;
+    Some((key, name))
+}
+
+/// Adds advice if the file has the keys of the classic profile but does not name the profile.
 fn explain(failure: Failure, named: Option<Profile>, is_classic: impl FnOnce() -> bool) -> Failure {
     if named.is_none() && is_classic() {
         return failure.with_help(
-            "this is a file of the classic profile, which is insecure and has to be named: `profile = \"classic\"`",
+            "this looks like a file of the classic profile, which is insecure and must be named: `profile = \"classic\"`",
         );
     }
     failure
 }
 
-/// Networks to be reached through the tunnel, each without bits behind its prefix.
+/// Converts a list of networks. Host bits must be zero.
 fn networks(source: &Source, list: Vec<Spanned<Text<IpPrefix>>>) -> Result<Vec<IpPrefix>, Failure> {
     list.into_iter()
         .map(|route| {
@@ -184,16 +195,13 @@ fn networks(source: &Source, list: Vec<Spanned<Text<IpPrefix>>>) -> Result<Vec<I
                 return Ok(route);
             }
             Err(source
-                .error(
-                    place,
-                    &format!("{route} is an address in a network, not a network"),
-                )
+                .error(place, &format!("{route} is an address, not a network"))
                 .with_help(format!("did you mean `{network}`?")))
         })
         .collect()
 }
 
-/// The network that an address lies in: no bit set behind the prefix.
+/// Returns the network of an address: all host bits are zero.
 pub(crate) fn network_of(prefix: IpPrefix) -> IpPrefix {
     let IpPrefix { address, length } = prefix;
     let host_bits = |width: u32| width - u32::from(length);

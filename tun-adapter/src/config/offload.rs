@@ -1,18 +1,18 @@
-//! The table `[offload]`: what may be left to the kernel, each with its off-switch.
+//! Configuration table `[offload]`: switches for the offload features of the kernel.
 
 use serde::Deserialize;
 
 use crate::udp::Options;
 
-/// What may be left to the kernel. All of it is for speed alone; a kernel or driver with a fault is why to switch one off.
+/// Offload features in use. They only increase the speed. Switch one off if a kernel or driver has a bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Offload {
-    /// The device gives and takes superpackets and checksums to be completed.
+    /// The device uses superpackets and partial checksums.
     pub tun_segmentation: bool,
-    /// Datagrams to one peer are handed to the kernel in trains.
+    /// Datagrams to one peer are sent in trains.
     pub udp_segmentation: bool,
-    /// Datagrams of one peer are taken from the kernel in trains.
+    /// Datagrams from one peer are received in trains.
     pub udp_coalescing: bool,
 }
 
@@ -27,7 +27,7 @@ impl Default for Offload {
 }
 
 impl Offload {
-    /// What this asks of sockets.
+    /// The resulting socket options.
     #[must_use]
     pub fn socket_options(&self) -> Options {
         Options {

@@ -1,4 +1,5 @@
-//! Keys and passwords: in the file itself or in a file of their own, and the warnings that go with either.
+//! Keys and passwords: inline in the configuration or in a separate file, with warnings about file
+//! permissions.
 
 use std::env;
 use std::fs;
@@ -15,19 +16,19 @@ use super::text::{Secret, Text};
 use crate::credentials::{self, PASSWORD_VARIABLE};
 use crate::failure::Failure;
 
-/// The key in the published sources of the article that the classic profile comes from. Everybody has it.
+/// The key in the published source code of the article about the classic profile. It is public.
 const PUBLISHED_KEY: &str = "KGiEbfJODclOCzUVfWXBO7Y/ohnEVxf7+RnwaAA1/78=";
 
-/// A secret that stands either in the configuration or in a file named there.
+/// A secret that is given either inline or by the name of a file.
 pub(super) struct SecretSetting {
-    /// The key of the secret itself; that of the file is the same with `-file`.
+    /// Configuration key of the inline secret. The key for the file has the suffix `-file`.
     pub(super) name: &'static str,
     pub(super) inline: Option<Spanned<Text<Secret>>>,
     pub(super) file: Option<Spanned<PathBuf>>,
 }
 
-/// A secret and where it was found.
-pub(super) struct Found {
+/// A secret and its source.
+pub(super) struct FoundSecret {
     value: Zeroizing<String>,
     place: Place,
 }
@@ -35,19 +36,19 @@ pub(super) struct Found {
 enum Place {
     Inline(std::ops::Range<usize>),
     File(Source),
-    /// The variable of this name.
+    /// Environment variable with this name.
     Environment(&'static str),
 }
 
 impl SecretSetting {
-    /// Finds the secret.
-    pub(super) fn find(self, source: &Source, warnings: &mut Vec<String>) -> Result<Found, Failure> {
+    /// Reads the secret from its source.
+    pub(super) fn find(self, source: &Source, warnings: &mut Vec<String>) -> Result<FoundSecret, Failure> {
         let name = self.name;
         match (self.inline, self.file) {
             (Some(inline), None) => {
                 warn_if_world_readable(source.path(), warnings);
                 let place = Place::Inline(inline.span());
-                Ok(Found {
+                Ok(FoundSecret {
                     value: inline.into_inner().0.0,
                     place,
                 })
@@ -55,29 +56,29 @@ impl SecretSetting {
             (None, Some(file)) => read_secret(&format!("{name}-file"), &file, source, warnings),
             (Some(_), Some(file)) => Err(source.error(
                 file.span(),
-                &format!("`{name}` and `{name}-file` exclude each other"),
+                &format!("`{name}` and `{name}-file` cannot both be set"),
             )),
             (None, None) => Err(Self::missing(name, source)),
         }
     }
 
-    /// The error of a secret that is nowhere.
+    /// The error for a missing secret.
     pub(super) fn missing(name: &str, source: &Source) -> Failure {
-        source.error(0..0, &format!("missing field `{name}-file` (or `{name}`)"))
+        source.error(0..0, &format!("missing key `{name}-file` (or `{name}`)"))
     }
 }
 
-/// The password of a client, unless it is to be asked for: that of the environment, or else that of its file, or else that of
-/// the service manager.
+/// Returns the password of a client, or `None` if the user must be asked. Order of precedence: environment
+/// variable, configuration file, credential of the service manager.
 pub(super) fn find_password(
     setting: SecretSetting,
     source: &Source,
     warnings: &mut Vec<String>,
-) -> Result<Option<Found>, Failure> {
+) -> Result<Option<FoundSecret>, Failure> {
     if let Some(value) = env::var_os(PASSWORD_VARIABLE) {
         let place = Place::Environment(PASSWORD_VARIABLE);
         return match value.into_string() {
-            Ok(value) => Ok(Some(Found {
+            Ok(value) => Ok(Some(FoundSecret {
                 value: Zeroizing::new(value),
                 place,
             })),
@@ -93,32 +94,32 @@ pub(super) fn find_password(
     }
 }
 
-/// Reads the secret file that `source` names under `name`. Its first line is the secret, as `echo` writes it.
+/// Reads the secret file named by the key `name` in `source`. Its first line is the secret.
 pub(super) fn read_secret(
     name: &str,
     path: &Spanned<PathBuf>,
     source: &Source,
     warnings: &mut Vec<String>,
-) -> Result<Found, Failure> {
+) -> Result<FoundSecret, Failure> {
     read_file(source.open(name, path)?, warnings)
 }
 
-fn read_file(file: Source, warnings: &mut Vec<String>) -> Result<Found, Failure> {
+fn read_file(file: Source, warnings: &mut Vec<String>) -> Result<FoundSecret, Failure> {
     warn_if_world_readable(file.path(), warnings);
     let line = file.text().lines().next().unwrap_or_default();
-    Ok(Found {
+    Ok(FoundSecret {
         value: Zeroizing::new(line.to_owned()),
         place: Place::File(file),
     })
 }
 
-impl Found {
-    /// The secret as a key of the secure profile, which takes none that is no secret.
+impl FoundSecret {
+    /// Returns the secret as a pre-shared key of the secure profile, which rejects well-known keys.
     pub(super) fn into_psk(self, source: &Source) -> Result<Psk, Failure> {
         Psk::from_base64(self.value.trim()).map_err(|error| self.error(source, &error.to_string()))
     }
 
-    /// The secret as a password of the secure profile.
+    /// Returns the secret as a password of the secure profile.
     pub(super) fn into_new_password(self, source: &Source) -> Result<Zeroizing<String>, Failure> {
         if self.value.is_empty() {
             return Err(self.error(source, "the password is empty"));
@@ -126,24 +127,24 @@ impl Found {
         Ok(self.value)
     }
 
-    /// The secret as a key.
+    /// Returns the secret as a key of the classic profile.
     pub(super) fn into_key(self, source: &Source, warnings: &mut Vec<String>) -> Result<Key, Failure> {
         let text = self.value.trim();
         let key = Key::from_base64(text).map_err(|error| {
             self.error(source, &format!("{error}; expected 32 bytes in base64"))
-                .with_help("`head -c 32 /dev/urandom | base64` makes a key")
+                .with_help("create one with `head -c 32 /dev/urandom | base64`")
         })?;
         if text == PUBLISHED_KEY {
             warnings.push(
-                "THIS KEY IS PUBLIC: it was printed in the article the classic profile comes from, so anybody can \
-                 read and forge everything in this tunnel; make another with `head -c 32 /dev/urandom | base64`"
+                "THIS KEY IS PUBLIC: it was printed in the article about the classic profile, so anyone can \
+                 read and forge everything in this tunnel; create a new one with `head -c 32 /dev/urandom | base64`"
                     .to_owned(),
             );
         }
         Ok(key)
     }
 
-    /// The secret as a password.
+    /// Returns the secret as a password of the classic profile.
     pub(super) fn into_password(self, source: &Source) -> Result<Zeroizing<String>, Failure> {
         if !(1..=MAX_CREDENTIAL_LEN).contains(&self.value.len()) {
             let message = format!("expected a password of 1 to {MAX_CREDENTIAL_LEN} bytes");
@@ -161,14 +162,15 @@ impl Found {
     }
 }
 
-/// Warns once for each file that holds secrets and that every user of the machine may read.
+/// Warns once per file if it contains secrets and every user of the machine can read it.
 pub(super) fn warn_if_world_readable(path: &Path, warnings: &mut Vec<String>) {
-    // One that cannot be looked at cannot be read either.
+    // A file without readable metadata is not readable either.
     let is_readable = fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o004 != 0);
     if is_readable {
         let path = path.display();
-        let warning =
-            format!("{path} holds secrets and every user of this machine may read it: `chmod 600 {path}`");
+        let warning = format!(
+            "{path} contains secrets, and every user of this machine can read it: `chmod 600 {path}`"
+        );
         if !warnings.contains(&warning) {
             warnings.push(warning);
         }

@@ -1,4 +1,4 @@
-//! Values that a configuration file carries as text: checked while the file is read, so that errors know the place.
+//! String values in configuration files. They are checked during parsing, so that errors have a position.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -9,12 +9,12 @@ use sandhog_proto::IpPrefix;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use zeroize::Zeroizing;
 
-/// A string that was read as a `T`.
+/// A string that was parsed as a `T`.
 pub(super) struct Text<T>(pub(super) T);
 
-/// What to say when a string is no `Self`.
+/// Error text for a string that is not a valid `Self`.
 pub(super) trait Expected: FromStr {
-    /// The form and an example, to follow "expected".
+    /// The format and an example, after the word "expected".
     const EXPECTED: &str;
 }
 
@@ -51,7 +51,7 @@ impl Expected for SocketAddr {
     const EXPECTED: &str = "an address with a port such as 0.0.0.0:40404 or [::]:40404";
 }
 
-/// The name of a network device: at most 15 bytes, as the kernel wants it.
+/// The name of a network device: at most 15 bytes, the limit of the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceName(String);
 
@@ -64,7 +64,7 @@ impl DeviceName {
 }
 
 impl DeviceName {
-    /// How one is written.
+    /// Description of the format.
     pub(crate) const FORM: &str =
         "a device name of 1 to 15 letters, digits, `-`, `_` or `.`, such as sandhog0";
 }
@@ -81,8 +81,8 @@ impl fmt::Display for DeviceName {
     }
 }
 
-/// Stricter than `dev_valid_name` in the kernel: the name also becomes part of file names, of tables of nftables and of other
-/// programs' arguments.
+/// Stricter than `dev_valid_name` in the kernel, because the name is also part of file names, nftables tables
+/// and arguments of other programs.
 impl FromStr for DeviceName {
     type Err = ();
 
@@ -104,7 +104,7 @@ impl Expected for DeviceName {
     const EXPECTED: &str = Self::FORM;
 }
 
-/// Where a server is: a host name or an address, and a UDP port.
+/// Address of a server: a host name or an IP address, and a UDP port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// A DNS name or an IP address, the latter without brackets.
@@ -139,7 +139,7 @@ impl FromStr for Endpoint {
 }
 
 impl Endpoint {
-    /// How one is written.
+    /// Description of the format.
     pub(crate) const FORM: &str = "a host and a port such as vpn.example.com:40404 or [2001:db8::1]:40404";
 }
 
@@ -147,7 +147,7 @@ impl Expected for Endpoint {
     const EXPECTED: &str = Self::FORM;
 }
 
-/// A string that is erased when dropped.
+/// A string that is zeroized on drop.
 pub(super) struct Secret(pub(super) Zeroizing<String>);
 
 impl FromStr for Secret {

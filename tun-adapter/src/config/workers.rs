@@ -1,4 +1,4 @@
-//! The key `workers`: how many threads move packets.
+//! Configuration key `workers`: the number of packet threads.
 
 use std::fmt;
 use std::thread;
@@ -6,17 +6,17 @@ use std::thread;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Unexpected, Visitor};
 
-/// How many threads move packets, at least one.
+/// Number of packet threads, at least one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Workers(pub(super) usize);
 
 impl Workers {
-    /// More than this a device does not take well.
+    /// Largest value. Devices do not work well with more queues.
     const MAX: usize = 64;
 }
 
 impl Default for Workers {
-    /// Half of the processors: the kernel's part of the work needs the other half.
+    /// Half of the processors. The kernel needs the other half for its part of the work.
     fn default() -> Self {
         let processors = thread::available_parallelism().map_or(1, usize::from);
         Self((processors / 2).clamp(1, Self::MAX))

@@ -1,10 +1,12 @@
-//! The Internet checksum (RFC 1071), added up in words of this machine's own byte order, which gives the same bytes.
+//! Internet checksum (RFC 1071), computed in native byte order, which gives the same bytes.
 
-/// Adds up `bytes`. Sums of parts that are even in length, but for the last, may be added to each other.
+/// Returns the sum of `bytes`. The sums of consecutive parts may be added if all parts except the last have
+/// an even length.
 #[inline]
 pub(super) fn sum(bytes: &[u8]) -> u64 {
-    // 128 bits make the carries of 64-bit words free, and two sums keep both halves of a processor's adder at work: three
-    // times as fast as lanes of 32 bits, which is what the vector instructions that every x86-64 has allow.
+    // Sums of 128 bits need no carry handling for 64-bit words, and two sums in parallel use both adders of a
+    // processor. This is three times as fast as 32-bit lanes of the vector instructions that every x86-64
+    // has.
     let (blocks, rest) = bytes.as_chunks::<32>();
     let (mut even, mut odd) = (0_u128, 0_u128);
     for block in blocks {
@@ -16,17 +18,17 @@ pub(super) fn sum(bytes: &[u8]) -> u64 {
     }
     let total = even + odd;
     let (low, high) = (total as u64, (total >> 64) as u64);
-    // 2^32 and 2^64 are 1 more than multiples of 65,535, which is what the sum is taken by.
+    // 2^32 and 2^64 are 1 modulo 65,535, the modulus of the checksum.
     (low & 0xffff_ffff) + (low >> 32) + high + sum_short(rest)
 }
 
-/// Copies `from` to the front of `into`, which must be as long, and adds it up.
+/// Copies `from` into `into`, which must have the same length, and returns its sum.
 pub(super) fn copy_and_sum(from: &[u8], into: &mut [u8]) -> u64 {
     into.copy_from_slice(from);
     sum(into)
 }
 
-/// The sum as 16 bits, not complemented.
+/// The sum folded to 16 bits, not complemented.
 pub(super) const fn fold(sum: u64) -> u16 {
     let mut sum = sum;
     while sum > 0xffff {
@@ -35,25 +37,25 @@ pub(super) const fn fold(sum: u64) -> u16 {
     sum as u16
 }
 
-/// What stands before the transport header as far as its checksum is concerned (RFC 9293, section 3.1; RFC 8200, section
-/// 8.1): both addresses, as they follow each other in the header; the protocol; the length of header and payload.
+/// The sum of the pseudo-header (RFC 9293, section 3.1; RFC 8200, section 8.1): both addresses as in the IP
+/// header, the protocol, and the length of transport header and payload.
 pub(super) fn pseudo_header(addresses: &[u8], protocol: u8, len: usize) -> u64 {
     sum_short(addresses) + word(u16::from(protocol)) + length(len)
 }
 
-/// A length for the sum.
+/// The contribution of a length to the sum.
 pub(super) fn length(len: usize) -> u64 {
-    // Up to 32 bits, in two words.
+    // A length has up to 32 bits, so two words.
     let len = len as u64;
     word((len & 0xffff) as u16) + word((len >> 16 & 0xffff) as u16)
 }
 
-/// A number for the sum.
+/// The contribution of a 16-bit number to the sum.
 fn word(number: u16) -> u64 {
     u64::from(number.to_be())
 }
 
-/// The same as [`sum`] for what is too short for blocks.
+/// The same as [`sum`] for fewer bytes than one block.
 fn sum_short(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<4>();
     let whole: u64 = words

@@ -1,8 +1,10 @@
-//! What the tunnel gives, put together for the device: packets that follow each other in a flow become one superpacket.
+//! Coalescing of packets from the tunnel: consecutive packets of one flow become one superpacket for the
+//! device.
 //!
-//! Packets are noted with [`push`](Coalescer::push) and written with [`drain`](Coalescer::drain). Groups are written in the
-//! order in which they were begun, and only the latest group of a flow may grow, so no packet overtakes another one of
-//! its flow. A packet that does not fit into its flow's group ends it, and one whose flow cannot be told ends all.
+//! [`push`](Coalescer::push) adds packets, [`drain`](Coalescer::drain) writes them. Groups are written in the
+//! order of their first packets, and only the latest group of a flow can grow. So packets of a flow are never
+//! reordered. A packet that does not fit into the group of its flow closes the group. A packet of an unknown
+//! flow closes all groups.
 
 use std::io::IoSlice;
 use std::ops::Range;
@@ -15,52 +17,52 @@ use crate::tun::OffloadFeatures;
 
 /// Most packets in a group.
 const GROUP_LIMIT: usize = 64;
-/// Most slices that a group is written in.
+/// Most slices for one group.
 pub const MAX_PARTS: usize = GROUP_LIMIT + 1;
-/// Longest IP packet.
+/// Length of the longest IP packet, in bytes.
 const MAX_PACKET: usize = 65_535;
-/// Flows that may have a group to grow at a time. Two flows that meet at one place only make smaller groups.
+/// Number of slots for groups that can grow. Two flows with the same slot only cause smaller groups.
 const FLOWS: usize = 64;
-/// Groups and packets that there is room for from the start.
+/// Initial capacity for groups and packets.
 const INITIAL_CAPACITY: usize = 512;
 
-/// Packets on their way to the device. Keeps its memory from batch to batch.
+/// Packets that wait for the device. The memory is reused for each batch.
 #[derive(Debug)]
 pub struct Coalescer {
     features: OffloadFeatures,
     groups: Vec<Group>,
     slices: Vec<Slice>,
-    /// The latest group of each flow, if it may grow, at the place that follows from the flow.
+    /// The latest group in each slot, if it can grow.
     growing: [Option<u32>; FLOWS],
 }
 
-/// A packet's payload, or all of it if it is alone.
+/// Position of a packet's payload, or of the whole packet if its group has only one.
 #[derive(Debug)]
 struct Slice {
     start: usize,
     len: usize,
-    /// The next one of the group.
+    /// Index of the next slice of the group.
     next: Option<u32>,
 }
 
 #[derive(Debug)]
 struct Group {
-    /// Where its first packet lies as a whole.
+    /// Position of its first packet, with headers.
     first: Range<usize>,
     layout: Option<Layout>,
-    /// Bytes of payload in each packet but the last.
+    /// Bytes of payload in each packet except the last.
     segment: usize,
-    /// Bytes of payload altogether.
+    /// Total bytes of payload.
     payload: usize,
     packets: usize,
-    /// The flags of the last packet's TCP header.
+    /// TCP flags of the last packet.
     flags: u8,
     head: u32,
     tail: u32,
 }
 
 impl Coalescer {
-    /// One for a device that takes what `features` say.
+    /// Creates a coalescer for a device with these features.
     #[must_use]
     pub fn new(features: OffloadFeatures) -> Self {
         Self {
@@ -71,9 +73,9 @@ impl Coalescer {
         }
     }
 
-    /// Notes the packet that lies at `at` in `memory`. Until [`drain`](Self::drain), it has to stay where it is.
+    /// Adds the packet at `at` in `memory`. It must stay there until [`drain`](Self::drain).
     ///
-    /// Nothing happens if there is nothing at `at`.
+    /// Does nothing if `at` is empty or outside `memory`.
     pub fn push(&mut self, memory: &[u8], at: Range<usize>) {
         let Some(packet) = memory.get(at.clone()).filter(|packet| !packet.is_empty()) else {
             return;
@@ -117,7 +119,7 @@ impl Coalescer {
         self.growing[place] = (is_joinable && flags & PSH == 0).then_some(index);
     }
 
-    /// Whether a packet may have company: it has a payload, and its header says nothing that counts for it alone.
+    /// Returns true if the packet can be in a group: it has a payload, and its flags are ACK or ACK with PSH.
     fn can_join(&self, layout: &Layout, packet: &[u8], flags: u8) -> bool {
         let is_usual = match layout.transport {
             Transport::Tcp => self.features.tcp && flags & !PSH == ACK,
@@ -138,7 +140,7 @@ impl Coalescer {
             head: slice,
             tail: slice,
         });
-        // Far fewer bytes than this count of packets would have fit into memory.
+        // The index fits: memory is exhausted long before 2^32 packets.
         (self.groups.len() - 1) as u32
     }
 
@@ -159,8 +161,9 @@ impl Coalescer {
         (self.slices.len() - 1) as u32
     }
 
-    /// Gives all groups to `write` and forgets them: each as the bytes of a [`Header`] and then those of the packet, in at
-    /// most [`MAX_PARTS`] slices, and the number of packets that it stands for. `memory` is what the packets were noted in.
+    /// Passes all groups to `write` and removes them. Each group is the bytes of a [`Header`] and then those
+    /// of the packet, in at most [`MAX_PARTS`] slices, and the number of packets in it. `memory` is the same
+    /// as for `push`.
     pub fn drain(&mut self, memory: &[u8], mut write: impl FnMut(&[IoSlice<'_>], usize)) {
         for group in &self.groups {
             group.write(memory, &self.slices, &mut write);
@@ -172,7 +175,8 @@ impl Coalescer {
 }
 
 impl Group {
-    /// Whether a packet of its flow, or of another one at the same place, is the one that comes next in it.
+    /// Returns true if `packet` continues this group. The packet is of the same flow, or of another one with
+    /// the same slot.
     fn takes(&self, layout: &Layout, packet: &[u8], first: &[u8]) -> bool {
         let payload = packet.len() - layout.payload_at;
         self.layout == Some(*layout)
@@ -186,7 +190,8 @@ impl Group {
             }
     }
 
-    /// Same ports, acknowledgement, window, urgent pointer and options; the sequence number that is due.
+    /// Returns true if ports, acknowledgement, window, urgent pointer and options are the same, and the
+    /// sequence number is the expected one.
     fn has_next_tcp_header(&self, layout: &Layout, packet: &[u8], first: &[u8]) -> bool {
         let (Some(this), Some(first)) = (
             packet.get(layout.transport_at..layout.payload_at),
@@ -194,7 +199,7 @@ impl Group {
         ) else {
             return false;
         };
-        // No group is as long as sequence numbers.
+        // The payload is at most 65,535 bytes, so this fits into 32 bits.
         let due = u32_at(first, TCP_SEQUENCE).wrapping_add(self.payload as u32);
         this[..4] == first[..4]
             && u32_at(this, TCP_SEQUENCE) == due
@@ -203,7 +208,7 @@ impl Group {
             && this[18..] == first[18..]
     }
 
-    /// Whether nothing may come after the packet that has just come, with that payload.
+    /// Returns true if no packet can follow the last one, which has `payload` bytes of payload.
     const fn is_full(&self, payload: usize) -> bool {
         self.flags & PSH != 0 || payload < self.segment || self.packets == GROUP_LIMIT
     }
@@ -234,7 +239,7 @@ impl Group {
         write(&parts[..count], self.packets);
     }
 
-    /// The headers of the superpacket: those of the first packet, with what is different for all of them.
+    /// The headers of the superpacket: those of the first packet, adjusted for the whole group.
     fn headers<'a>(
         &self,
         layout: &Layout,
@@ -278,12 +283,14 @@ fn short(number: usize) -> u16 {
     u16::try_from(number).unwrap_or(u16::MAX)
 }
 
-/// Whether the network header says the same but for length and checksum, and an identification that counts up.
+/// Returns true if the IP headers are equal, except for length and checksum, and the identification is the
+/// expected one.
 ///
-/// The identification of a packet that must not be fragmented means nothing (RFC 6864, section 4.1), so it may be anything.
+/// For packets with DF set the identification has no meaning (RFC 6864, section 4.1), so any value is
+/// accepted.
 fn has_same_network_header(layout: &Layout, packet: &[u8], first: &[u8], number: usize) -> bool {
     if !layout.is_v4 {
-        // Version, class, flow label; next header, hop limit, addresses.
+        // Bytes 0 to 3: version, traffic class, flow label. Bytes 6 to 39: next header, hop limit, addresses.
         return packet[..4] == first[..4] && packet[6..40] == first[6..40];
     }
     let must_not_fragment = packet[6] & 0x40 != 0;
@@ -298,7 +305,7 @@ fn ports<'a>(layout: &Layout, packet: &'a [u8]) -> Option<&'a [u8]> {
     packet.get(layout.transport_at..layout.transport_at + 4)
 }
 
-/// TCP's flags; none for UDP.
+/// The TCP flags; 0 for UDP.
 fn flags_of(layout: &Layout, packet: &[u8]) -> u8 {
     match layout.transport {
         Transport::Tcp => packet.get(layout.transport_at + TCP_FLAGS).copied().unwrap_or(0),
@@ -306,12 +313,12 @@ fn flags_of(layout: &Layout, packet: &[u8]) -> u8 {
     }
 }
 
-/// Where a flow's group is to be found. Whoever chooses flows to meet there makes groups smaller, and nothing else.
+/// The slot of a flow. An attacker who chooses flows with the same slot only makes groups smaller.
 fn slot_of(layout: &Layout, packet: &[u8]) -> usize {
     let addresses = checksum::sum(layout.addresses(packet));
     let ports = u64::from(u32_at(packet, layout.transport_at));
     let number = u64::from(layout.transport.number());
     let mixed = (addresses ^ ports << 20 ^ number << 52).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    // The upper bits are mixed best.
+    // The upper bits have the best mix.
     (mixed >> (u64::BITS - FLOWS.ilog2())) as usize
 }

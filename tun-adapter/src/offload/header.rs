@@ -1,17 +1,17 @@
-//! `struct virtio_net_hdr` of `linux/virtio_net.h`: what the kernel says of a packet, and is told.
+//! Offload header of a packet: `struct virtio_net_hdr` of `linux/virtio_net.h`.
 
 /// Length of the header in bytes.
 pub const LEN: usize = 10;
 
-/// The transport checksum is to be completed.
+/// The transport checksum is partial and must be completed.
 const NEEDS_CSUM: u8 = 1;
-/// Or-ed to the kind of a TCP superpacket whose first segment alone may carry CWR.
+/// Flag in the kind of a TCP superpacket: only its first segment may have CWR.
 const GSO_ECN: u8 = 0x80;
 
-/// What a superpacket is made of.
+/// Kind of a superpacket.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kind {
-    /// It is no superpacket.
+    /// A single packet.
     #[default]
     Single,
     /// TCP over IPv4.
@@ -20,31 +20,32 @@ pub enum Kind {
     TcpV6,
     /// Several UDP datagrams over either.
     Udp,
-    /// Something that was never asked for.
+    /// A kind that was not requested from the kernel.
     Unknown,
 }
 
-/// The header of one packet. Nothing in it is to be trusted before it was compared with the packet.
+/// The header of one packet. Its values must be checked against the packet before use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Header {
-    /// The transport checksum field holds the sum of the pseudo-header only.
+    /// The transport checksum field holds only the sum of the pseudo-header.
     pub needs_checksum: bool,
-    /// What kind of superpacket follows.
+    /// Kind of the packet that follows.
     pub kind: Kind,
-    /// CWR counts for the first segment only.
+    /// Only the first segment has CWR.
     pub has_ecn: bool,
-    /// Bytes of all headers together. The kernel does not always get it right and it is never read, only written.
+    /// Length of all headers in bytes. The kernel's value is not always correct, so this field is only
+    /// written, never read.
     pub header_len: u16,
     /// Bytes of payload in each segment but the last.
     pub segment: u16,
-    /// Where the bytes begin that the checksum is over, in bytes from the start of the packet.
+    /// Start of the bytes covered by the checksum, counted from the start of the packet.
     pub checksum_start: u16,
-    /// Where the checksum is, in bytes from there.
+    /// Position of the checksum field, counted from `checksum_start`.
     pub checksum_offset: u16,
 }
 
 impl Header {
-    /// Reads a header as the kernel of this machine writes it, in its own byte order.
+    /// Parses a header from the kernel, in native byte order.
     #[must_use]
     pub fn read(bytes: &[u8; LEN]) -> Self {
         let [flags, kind, h0, h1, s0, s1, c0, c1, o0, o1] = *bytes;
@@ -65,7 +66,7 @@ impl Header {
         }
     }
 
-    /// The header for the kernel of this machine.
+    /// Encodes the header for the kernel, in native byte order.
     #[must_use]
     pub fn to_bytes(self) -> [u8; LEN] {
         let kind = match self.kind {

@@ -1,9 +1,9 @@
-//! Segmentation offload: superpackets of the kernel's to IP packets, and IP packets to superpackets. No I/O, no allocation
-//! for each packet.
+//! Segmentation offload in software: superpackets of the kernel to IP packets, and back. No I/O and no
+//! allocation per packet.
 //!
-//! A superpacket is one IP packet whose payload is too long for any link, with a [`Header`](header::Header) in front that
-//! tells how to cut it. [`Split`] cuts what the device gives; [`Coalescer`] puts together what the device is to get. What
-//! goes through both comes out as it went in.
+//! A superpacket is one IP packet with a payload that is too long for any link, after a
+//! [`Header`](header::Header) that describes how to segment it. [`Split`] segments superpackets from the
+//! device. [`Coalescer`] joins packets for the device. Both together leave the packets unchanged.
 
 mod checksum;
 mod coalesce;

@@ -1,23 +1,23 @@
-//! As much of an IP packet as segmentation needs to know: where its headers lie, and that they are of the plain kind.
+//! IP packet parsing for segmentation: the positions of the headers, and whether all of them are valid.
 
 use super::checksum;
 
-/// Longest headers of a packet together: IPv6 and TCP with all options.
+/// Longest total length of all headers: IPv6, and TCP with all options.
 pub(super) const HEADERS_MAX: usize = 40 + 60;
 
-/// `ACK`, of TCP's flags (RFC 9293, section 3.1).
+/// TCP flag `ACK` (RFC 9293, section 3.1).
 pub(super) const ACK: u8 = 0x10;
-/// `PSH`.
+/// TCP flag `PSH`.
 pub(super) const PSH: u8 = 0x08;
-/// `FIN`.
+/// TCP flag `FIN`.
 pub(super) const FIN: u8 = 0x01;
-/// `CWR` (RFC 3168, section 6.1).
+/// TCP flag `CWR` (RFC 3168, section 6.1).
 pub(super) const CWR: u8 = 0x80;
-/// Where TCP's flags are in its header.
+/// Offset of the flags in the TCP header.
 pub(super) const TCP_FLAGS: usize = 13;
-/// Where TCP's sequence number is.
+/// Offset of the sequence number in the TCP header.
 pub(super) const TCP_SEQUENCE: usize = 4;
-/// Where an IPv4 header has its identification.
+/// Offset of the identification in the IPv4 header.
 pub(super) const V4_ID: usize = 4;
 
 const TCP: u8 = 6;
@@ -27,7 +27,7 @@ const UDP_HEADER: usize = 8;
 const V4_HEADER: usize = 20;
 const V6_HEADER: usize = 40;
 
-/// What is carried.
+/// The transport protocol of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Transport {
     Tcp,
@@ -35,7 +35,7 @@ pub(super) enum Transport {
 }
 
 impl Transport {
-    /// The protocol's number.
+    /// The IP protocol number.
     pub(super) const fn number(self) -> u8 {
         match self {
             Self::Tcp => TCP,
@@ -43,7 +43,7 @@ impl Transport {
         }
     }
 
-    /// Where the checksum is in the transport header.
+    /// Offset of the checksum in the transport header.
     pub(super) const fn checksum_offset(self) -> usize {
         match self {
             Self::Tcp => 16,
@@ -52,19 +52,20 @@ impl Transport {
     }
 }
 
-/// Where a packet's headers lie.
+/// Positions of a packet's headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
     pub(super) is_v4: bool,
     pub(super) transport: Transport,
-    /// Where the transport header begins.
+    /// Start of the transport header.
     pub(super) transport_at: usize,
-    /// Where the payload begins: within the packet or at its end.
+    /// Start of the payload, at most the length of the packet.
     pub(super) payload_at: usize,
 }
 
 impl Layout {
-    /// The layout of a packet whose transport header begins at `transport_at`; `None` if it is not there whole.
+    /// The layout of a packet with the transport header at `transport_at`. `None` if the header is
+    /// incomplete.
     pub(super) fn with_transport(
         packet: &[u8],
         is_v4: bool,
@@ -88,14 +89,14 @@ impl Layout {
         })
     }
 
-    /// The addresses, both in one, of a packet with this layout.
+    /// The bytes of both IP addresses of a packet with this layout.
     pub(super) fn addresses<'a>(&self, packet: &'a [u8]) -> &'a [u8] {
         let range = if self.is_v4 { 12..20 } else { 8..40 };
         packet.get(range).unwrap_or_default()
     }
 
-    /// Writes what depends on the packet's length into its IP header and, for UDP, its transport header; then the checksum of
-    /// an IPv4 header.
+    /// Writes the fields that depend on the packet's length: in the IP header and, for UDP, in the transport
+    /// header. Then updates the header checksum of IPv4.
     pub(super) fn set_length(&self, headers: &mut [u8], len: usize) {
         if self.is_v4 {
             put(headers, 2, len);
@@ -115,16 +116,17 @@ impl Layout {
     }
 }
 
-/// What a packet is to one who puts packets together.
+/// Classification of a packet for coalescing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
-    /// TCP or UDP behind a plain IP header, all lengths right, no fragment, all checksums right.
+    /// TCP or UDP after an IP header without options or extension headers. Not a fragment. All lengths and
+    /// checksums are correct.
     Valid(Layout),
-    /// TCP or UDP behind a plain IP header, but something is not as it should be. Its flow is known.
+    /// TCP or UDP of a known flow, but with a wrong length or checksum.
     Invalid(Layout),
     /// Neither TCP nor UDP.
     Other,
-    /// It may be TCP or UDP of any flow.
+    /// Possibly TCP or UDP, of an unknown flow.
     UnknownFlow,
 }
 
@@ -147,7 +149,7 @@ impl Class {
         let Some(transport) = transport_of(header[9]) else {
             return Self::Other;
         };
-        // More fragments, or an offset (RFC 791, section 3.1).
+        // The flag "more fragments", or a fragment offset (RFC 791, section 3.1).
         let is_fragment = u16::from_be_bytes([header[6], header[7]]) & 0x3fff != 0;
         if header[0] != 0x45 || is_fragment {
             return Self::UnknownFlow;
@@ -165,7 +167,7 @@ impl Class {
             return Self::Other;
         };
         let Some(transport) = transport_of(header[6]) else {
-            // ICMPv6 (58) carries neither; an extension header might.
+            // ICMPv6 (58) contains neither TCP nor UDP. An extension header may precede them.
             return if header[6] == 58 {
                 Self::Other
             } else {
@@ -189,8 +191,8 @@ impl Layout {
         }
     }
 
-    /// Whether the transport header tells the right length, where it tells any, and has the right checksum. A datagram of UDP
-    /// without a checksum is not whole.
+    /// Returns true if the transport header has the correct checksum and, for UDP, the correct length. UDP
+    /// without a checksum is not valid.
     fn is_valid(&self, packet: &[u8]) -> bool {
         let segment = packet.get(self.transport_at..).unwrap_or_default();
         if self.transport == Transport::Udp {
@@ -212,7 +214,7 @@ fn transport_of(protocol: u8) -> Option<Transport> {
     }
 }
 
-/// The number of 16 bits at `at`; 0 where there is none.
+/// The 16-bit number at `at`, or 0 if the bytes are too short.
 pub(super) fn u16_at(bytes: &[u8], at: usize) -> u16 {
     match bytes.get(at..at + 2) {
         Some(&[a, b]) => u16::from_be_bytes([a, b]),
@@ -220,7 +222,7 @@ pub(super) fn u16_at(bytes: &[u8], at: usize) -> u16 {
     }
 }
 
-/// The number of 32 bits at `at`; 0 where there is none.
+/// The 32-bit number at `at`, or 0 if the bytes are too short.
 pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     match bytes.get(at..at + 4) {
         Some(&[a, b, c, d]) => u32::from_be_bytes([a, b, c, d]),
@@ -228,21 +230,21 @@ pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     }
 }
 
-/// Puts a number of 16 bits to `at`, where there is room.
+/// Writes a 16-bit number at `at`, if the bytes are long enough.
 pub(super) fn put(bytes: &mut [u8], at: usize, number: usize) {
     if let Some(place) = bytes.get_mut(at..at + 2) {
         place.copy_from_slice(&u16::try_from(number).unwrap_or(u16::MAX).to_be_bytes());
     }
 }
 
-/// The same for a word that came out of a sum: in this machine's byte order.
+/// Writes a folded sum at `at`, in native byte order.
 pub(super) fn put_sum(bytes: &mut [u8], at: usize, word: u16) {
     if let Some(place) = bytes.get_mut(at..at + 2) {
         place.copy_from_slice(&word.to_ne_bytes());
     }
 }
 
-/// The same for a number of 32 bits.
+/// Writes a 32-bit number at `at`, if the bytes are long enough.
 pub(super) fn put_u32(bytes: &mut [u8], at: usize, number: u32) {
     if let Some(place) = bytes.get_mut(at..at + 4) {
         place.copy_from_slice(&number.to_be_bytes());

@@ -1,4 +1,4 @@
-//! What the device gives, cut into the packets that it stands for.
+//! Segmentation of superpackets from the device into IP packets.
 
 use std::fmt;
 
@@ -7,23 +7,24 @@ use super::header::{Header, Kind};
 use super::packet::{CWR, FIN, Layout, PSH, TCP_FLAGS, TCP_SEQUENCE, Transport, V4_ID};
 use super::packet::{put, put_sum, put_u32, u16_at, u32_at};
 
-/// A packet and what the kernel says of it do not fit each other.
+/// Error: a packet does not match its offload header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the device gave a packet that does not fit its description")
+        f.write_str("the device sent a packet that does not match its offload header")
     }
 }
 
 impl std::error::Error for Malformed {}
 
-/// One packet or superpacket, and how much of it has been given out. Each call of [`next`](Self::next) copies one packet.
+/// One packet or superpacket with the state of its segmentation. Each call of [`next`](Self::next) copies one
+/// packet.
 ///
-/// Packets come out as the kernel's own segmentation makes them: lengths and checksums are right, the identification of
-/// IPv4 counts up, sequence numbers go on, `FIN` and `PSH` stand in the last segment only and `CWR` in the first only
-/// (RFC 3168, section 6.1.2).
+/// The packets are the same as those of the kernel's own segmentation. Lengths and checksums are correct, the
+/// IPv4 identification and the sequence number increase. Only the last segment has `FIN` and `PSH`, only the
+/// first has `CWR` (RFC 3168, section 6.1.2).
 #[derive(Debug)]
 pub struct Split<'a> {
     packet: &'a [u8],
@@ -32,11 +33,11 @@ pub struct Split<'a> {
 
 #[derive(Debug)]
 enum State {
-    /// One packet, and where its checksum is to be completed.
+    /// A single packet, with the position of its partial checksum.
     Single(Option<PartialChecksum>),
     /// A superpacket.
     Super(Segments),
-    /// Nothing more.
+    /// No more packets.
     Done,
 }
 
@@ -53,18 +54,18 @@ struct Segments {
     segment: usize,
     /// Sum of the pseudo-header without the length.
     pseudo: u64,
-    /// Bytes of the payload that have been given out.
+    /// Bytes of payload already copied.
     emitted: usize,
-    /// Packets that have been given out.
+    /// Number of packets already copied.
     number: u16,
 }
 
 impl<'a> Split<'a> {
-    /// Takes a packet as the device gave it, with what it said of it.
+    /// Starts with a packet from the device and its header.
     ///
     /// # Errors
     ///
-    /// When the two do not fit each other, or the packet has no payload to segment.
+    /// When they do not match, or the packet has no payload to segment.
     pub fn new(header: &Header, packet: &'a [u8]) -> Result<Self, Malformed> {
         let state = match header.kind {
             Kind::Single if header.needs_checksum => State::Single(Some(partial_checksum(header, packet)?)),
@@ -74,8 +75,8 @@ impl<'a> Split<'a> {
         Ok(Self { packet, state })
     }
 
-    /// The length of the next packet in bytes; `None` when there are no more. All are of one length, and the last may be
-    /// shorter.
+    /// The length of the next packet in bytes. `None` when there are no more. All packets have the same
+    /// length, except that the last may be shorter.
     #[must_use]
     pub fn next_len(&self) -> Option<usize> {
         match &self.state {
@@ -85,8 +86,9 @@ impl<'a> Split<'a> {
         }
     }
 
-    /// Copies the next packet to the front of `into`, completes it and gives its length. `None` when there are no more, or when
-    /// `into` is shorter than [`next_len`](Self::next_len); then the packet is still there.
+    /// Copies the next packet to the start of `into`, completes its headers and returns its length. `None`
+    /// when there are no more. If `into` is shorter than [`next_len`](Self::next_len), returns `None` and
+    /// keeps the packet.
     pub fn next(&mut self, into: &mut [u8]) -> Option<usize> {
         let len = self.next_len()?;
         let into = into.get_mut(..len)?;
@@ -120,14 +122,14 @@ fn partial_checksum(header: &Header, packet: &[u8]) -> Result<PartialChecksum, M
 }
 
 impl PartialChecksum {
-    /// The field holds the sum of the pseudo-header, so that it is added up with the rest.
+    /// The checksum field holds the sum of the pseudo-header, so it is included in the sum.
     fn complete(self, packet: &mut [u8]) {
         let sum = checksum::sum(packet.get(self.start..).unwrap_or_default());
         put_sum(packet, self.at, complement(sum, self.is_udp));
     }
 }
 
-/// What goes into the field. No checksum of UDP is 0, which would mean that there is none (RFC 768).
+/// The value of the checksum field. A UDP checksum is never 0, because 0 means "no checksum" (RFC 768).
 fn complement(sum: u64, is_udp: bool) -> u16 {
     match !checksum::fold(sum) {
         0 if is_udp => 0xffff,
@@ -153,7 +155,7 @@ impl Segments {
         let is_placed = if is_v4 {
             transport_at >= 20 && transport_at == usize::from(first & 0x0f) * 4
         } else {
-            // Extension headers lie between; they are copied as they are.
+            // Extension headers in between are copied unchanged.
             transport_at >= 40
         };
         let layout = Layout::with_transport(packet, is_v4, transport, transport_at)?;
@@ -164,7 +166,8 @@ impl Segments {
             && layout.payload_at < packet.len();
         let field = transport_at + transport.checksum_offset();
         let partial = packet.get(field..field + 2)?;
-        // The field holds the pseudo-header's sum with the length of the whole; that of a segment takes its place.
+        // The field holds the sum of the pseudo-header with the length of the superpacket. Each segment's
+        // length replaces it.
         let whole = checksum::fold(checksum::length(packet.len() - transport_at));
         let pseudo = u64::from(u16::from_ne_bytes([partial[0], partial[1]])) + u64::from(!whole);
         (is_placed && fits).then_some(Self {
@@ -181,7 +184,7 @@ impl Segments {
         self.layout.payload_at + left.min(self.segment)
     }
 
-    /// Makes the next packet and gives whether it was the last. `into` has just the right length.
+    /// Writes the next packet. Returns true if it was the last. `into` has exactly its length.
     fn next(&mut self, packet: &[u8], into: &mut [u8]) -> bool {
         let layout = self.layout;
         let (headers, payload) = into.split_at_mut(layout.payload_at);
@@ -214,7 +217,7 @@ impl Segments {
 
     fn set_tcp(&self, headers: &mut [u8], is_last: bool) {
         let at = self.layout.transport_at + TCP_SEQUENCE;
-        // A packet is far shorter than sequence numbers are long.
+        // A packet is at most 65,535 bytes long, so this fits into 32 bits.
         let emitted = u32::try_from(self.emitted).unwrap_or_default();
         put_u32(headers, at, u32_at(headers, at).wrapping_add(emitted));
         if let Some(flags) = headers.get_mut(self.layout.transport_at + TCP_FLAGS) {

@@ -1,4 +1,5 @@
-//! From the network to the device: datagrams are received, opened where they lie, put together, and written.
+//! Inbound path, from the network to the device: receive datagrams, open them in place, coalesce packets,
+//! write them.
 
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
@@ -17,7 +18,7 @@ use crate::shell::ErrorLog;
 use crate::tun::{OffloadFeatures, Queue};
 use crate::udp::{BATCH, Route, Socket, TRAIN_BUFFER, Train};
 
-/// The way down of one thread.
+/// Inbound path of one thread.
 #[derive(Debug)]
 pub(super) struct Inbound {
     memory: Box<[u8]>,
@@ -27,7 +28,7 @@ pub(super) struct Inbound {
     notices: Vec<Received<Notice>>,
 }
 
-/// What a run needs besides.
+/// The other parts that a run uses.
 pub(super) struct Receiving<'a> {
     pub(super) queue: &'a Queue,
     pub(super) socket: &'a Socket,
@@ -47,18 +48,19 @@ impl Inbound {
         }
     }
 
-    /// Moves what the socket has at present, up to a bound. Whether there was a packet for the device.
+    /// Moves the datagrams that the socket has now, up to a limit. Returns true if there was a packet for the
+    /// device.
     pub(super) fn run(&mut self, receiving: &mut Receiving<'_>) -> bool {
         let count = match receiving.socket.receive(&mut self.memory, &mut self.trains) {
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-            // An ICMP error about an earlier datagram, for instance. Reading it has cleared it.
+            // For example an ICMP error about an earlier datagram. Reading it clears it.
             Err(error) => {
                 receiving.errors.report("receive a datagram", &error);
                 return false;
             }
         };
-        // Not before: no datagram may be older than what is known of its session.
+        // Load the sessions after receiving, so that they are never older than a datagram.
         let paths = receiving.shared.paths.load();
         let mut totals = SessionTotals::new(clock::now());
         for number in 0..count {
@@ -73,7 +75,7 @@ impl Inbound {
         totals.flush(receiving.counters);
         let has_packets = self.write(receiving);
         let overflow = receiving.shared.inbox.put(&mut self.datagrams, &mut self.notices);
-        // Those that the peer gets, it counts itself.
+        // The peer counts the datagrams that it gets.
         receiving.counters.datagrams_in += overflow.datagrams;
         receiving
             .counters
@@ -139,8 +141,8 @@ impl Inbound {
         Ok(())
     }
 
-    /// Gives the device what was opened. What it does not take is lost, as in a full queue of the network. Whether there was
-    /// anything.
+    /// Writes the opened packets to the device. Packets that it does not accept are lost, as in a full queue
+    /// of the network. Returns true if there were any packets.
     fn write(&mut self, receiving: &mut Receiving<'_>) -> bool {
         let mut has_packets = false;
         self.coalescer.drain(&self.memory, |parts, packets| {
@@ -154,8 +156,8 @@ impl Inbound {
                     .count_drops(DropReason::Overloaded, packets as u64);
             }
             if is_of_datagrams(parts) {
-                // A socket's queue holds some 250 short datagrams, fewer than a batch may have, and the program that is to
-                // empty it may wait for this very processor. TCP waits for its receiver by itself.
+                // A socket buffer holds about 250 short datagrams, fewer than a batch can have, and its
+                // reader may wait for this processor. TCP has flow control of its own.
                 sched_yield();
             }
         });
@@ -163,17 +165,18 @@ impl Inbound {
     }
 }
 
-/// Whether a superpacket of UDP was written in these parts.
+/// Returns true if `parts` are a UDP superpacket.
 fn is_of_datagrams(parts: &[IoSlice<'_>]) -> bool {
     let header = parts.first().and_then(|part| part.first_chunk());
     header.is_some_and(|header| Header::read(header).kind == Kind::Udp)
 }
 
-/// What has been opened of one session and is not noted yet: its signs are shared, and dear to write.
+/// Counts of packets opened for one session that are not reported yet. Writing to the shared counters of a
+/// session is expensive.
 struct SessionTotals<'a> {
     now: Instant,
     path: Option<&'a DataPath>,
-    /// The number of the address that it came to.
+    /// Number of the local address to which the datagrams were sent.
     local: u32,
     has_received: bool,
     packets: u64,
@@ -192,7 +195,7 @@ impl<'a> SessionTotals<'a> {
         }
     }
 
-    /// What comes now came to the address of this number.
+    /// Starts a train that was sent to the local address with this number.
     fn start_train(&mut self, local: u32, counters: &mut Counters) {
         if self.local != local {
             self.flush(counters);
@@ -200,7 +203,7 @@ impl<'a> SessionTotals<'a> {
         }
     }
 
-    /// What comes now is of this session.
+    /// Starts datagrams of this session.
     fn start_session(&mut self, path: &'a DataPath, counters: &mut Counters) {
         if !self.path.is_some_and(|before| std::ptr::eq(before, path)) {
             self.flush(counters);
@@ -219,13 +222,13 @@ impl<'a> SessionTotals<'a> {
     }
 }
 
-/// Keeps a notice; of several that say the same of one session, the last.
+/// Adds a notice. Of several equal notices of one session, only the last is kept.
 fn push_notice(notices: &mut Vec<Received<Notice>>, notice: Notice, local: Option<IpAddr>) {
-    let says_the_same = |(last, _): &&mut Received<Notice>| {
+    let is_equal = |(last, _): &&mut Received<Notice>| {
         let are_plain = last.message.is_none() && notice.message.is_none();
         are_plain && (last.index, last.remote) == (notice.index, notice.remote)
     };
-    match notices.last_mut().filter(says_the_same) {
+    match notices.last_mut().filter(is_equal) {
         Some(last) => *last = (notice, local),
         None => notices.push((notice, local)),
     }

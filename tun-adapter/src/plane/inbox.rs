@@ -1,4 +1,4 @@
-//! What the threads of a data plane leave to the loop round the peer. It never grows beyond a stated bound.
+//! Inbox: bounded queue of datagrams and notices from the packet threads to the main loop.
 
 use std::collections::VecDeque;
 use std::io;
@@ -9,56 +9,58 @@ use sandhog_proto::secure::Notice;
 use sandhog_proto::{Datagram, DropReason};
 use tokio::sync::Notify;
 
-/// Most datagrams that wait. At a flood of 50,000 a second this is what comes in 10 ms.
+/// Most waiting datagrams: 10 ms of a flood of 50,000 per second.
 const DATAGRAMS: usize = 512;
-/// Most notices that wait. They come from sessions only, and no flood of strangers takes their room.
+/// Most waiting notices. Only sessions cause them, so a flood from unauthenticated hosts cannot fill this
+/// queue.
 const NOTICES: usize = 1024;
 
-/// A box with one owner who empties it, and many who put something in.
+/// Queue with many producers (the packet threads) and one consumer (the main loop).
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     contents: Mutex<Contents>,
     wake: Notify,
 }
 
-/// Something for the peer, and the address of this machine that it came to, as far as that matters.
+/// Input for the peer, with the local address to which it was sent, if known.
 pub(super) type Received<T> = (T, Option<IpAddr>);
 
-/// What lies in it.
+/// The content of an [`Inbox`].
 #[derive(Debug, Default)]
 pub(super) struct Contents {
-    /// As they came.
+    /// Datagrams as they were received.
     pub(super) datagrams: VecDeque<Received<Datagram>>,
-    /// Of what was opened.
+    /// Notices about opened datagrams.
     pub(super) notices: Vec<Received<Notice>>,
-    /// Why something was dropped for the first time.
+    /// Drop reasons that have occurred for the first time.
     pub(super) drop_reasons: Vec<DropReason>,
-    /// The device is gone.
+    /// Set when the device is gone.
     pub(super) device_error: Option<io::Error>,
 }
 
-/// What there was no room for.
+/// Counts of items that did not fit.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Overflow {
     /// Datagrams for the peer.
     pub(super) datagrams: u64,
-    /// Session messages. Other notices without room stand for packets that have been dealt with.
+    /// Session messages. Other notices that do not fit belong to packets that were already delivered.
     pub(super) messages: u64,
 }
 
 impl Inbox {
-    /// Looks in.
+    /// Locks the content.
     pub(super) fn open(&self) -> MutexGuard<'_, Contents> {
-        // Nobody panics with the lid up; and if, the contents are still whole.
+        // The content is consistent after a panic, too.
         self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until somebody has put something in since the last time.
+    /// Waits until something was added since the last call.
     pub(super) async fn wait(&self) {
         self.wake.notified().await;
     }
 
-    /// Puts datagrams and notices in, as many as there is room for, and takes the others from the list.
+    /// Adds as many datagrams and notices as fit. Clears both lists and returns the counts of the items that
+    /// did not fit.
     pub(super) fn put(
         &self,
         datagrams: &mut Vec<Received<Datagram>>,
@@ -88,7 +90,7 @@ impl Inbox {
         overflow
     }
 
-    /// Has it reported why something was dropped.
+    /// Adds a drop reason to report.
     pub(super) fn put_drop_reason(&self, reason: DropReason) {
         let mut contents = self.open();
         if !contents.drop_reasons.contains(&reason) {
@@ -98,7 +100,7 @@ impl Inbox {
         self.wake.notify_one();
     }
 
-    /// Says that the device is gone.
+    /// Reports that the device is gone.
     pub(super) fn put_device_error(&self, error: io::Error) {
         self.open().device_error.get_or_insert(error);
         self.wake.notify_one();
@@ -132,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_box_grows_no_further_and_strangers_take_no_room_from_sessions() {
+    fn a_full_inbox_stops_growing_and_datagrams_do_not_displace_notices() {
         let inbox = Inbox::default();
         for _ in 0..10 {
             inbox.put(&mut datagrams(DATAGRAMS), &mut Vec::new());

@@ -1,4 +1,4 @@
-//! Which of this machine's addresses each peer speaks to. An answer from another one would look like somebody else's.
+//! Local addresses of the peers: each peer gets replies from the address that it uses.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -6,12 +6,13 @@ use std::sync::OnceLock;
 
 use sandhog_proto::secure::DataPath;
 
-/// Most addresses that are told apart. With peers at further ones, the kernel chooses, as it does for other programs.
+/// Most local addresses that are distinguished. For peers of further addresses, the kernel chooses the source
+/// address.
 const MAX_ADDRESSES: usize = 64;
 /// Most peers in each half of [`RecentPeers`].
 const MAX_RECENT_PEERS: usize = 1024;
 
-/// The addresses seen so far, numbered from 1: a session keeps the number, not the address.
+/// The local addresses seen so far, numbered from 1. A session stores the number, not the address.
 #[derive(Debug)]
 pub(super) struct LocalAddresses([OnceLock<IpAddr>; MAX_ADDRESSES]);
 
@@ -22,7 +23,7 @@ impl Default for LocalAddresses {
 }
 
 impl LocalAddresses {
-    /// The number of `address`; 0 for none, and for one too many.
+    /// Returns the number of `address`. 0 without an address or if the table is full.
     pub(super) fn number(&self, address: Option<IpAddr>) -> u32 {
         let Some(address) = address else {
             return 0;
@@ -34,15 +35,15 @@ impl LocalAddresses {
         place.map_or(0, |place| place as u32 + 1)
     }
 
-    /// The address that a session's peer speaks to.
+    /// Returns the local address that the peer of this session uses.
     pub(super) fn of(&self, path: &DataPath) -> Option<IpAddr> {
         let place = (path.slip() as usize).checked_sub(1)?;
         self.0.get(place)?.get().copied()
     }
 }
 
-/// Which address each of those speaks to who have lately sent something to be answered. The older half is forgotten whenever
-/// the newer one is full.
+/// Local addresses of the peers that have recently sent something to the state machine. When the newer half
+/// is full, the older half is forgotten.
 #[derive(Debug, Default)]
 pub(super) struct RecentPeers {
     newer: BTreeMap<SocketAddr, IpAddr>,
@@ -50,7 +51,7 @@ pub(super) struct RecentPeers {
 }
 
 impl RecentPeers {
-    /// Takes note of one, if it is known what it speaks to.
+    /// Stores the local address that `remote` uses, if it is known.
     pub(super) fn note(&mut self, remote: SocketAddr, local: Option<IpAddr>) {
         let Some(local) = local else {
             return;
@@ -61,7 +62,7 @@ impl RecentPeers {
         self.newer.insert(remote, local);
     }
 
-    /// What `remote` speaks to.
+    /// Returns the local address that `remote` uses.
     pub(super) fn of(&self, remote: SocketAddr) -> Option<IpAddr> {
         self.newer
             .get(&remote)
@@ -79,18 +80,18 @@ mod tests {
     }
 
     #[test]
-    fn each_address_has_a_number_of_its_own_until_there_are_too_many() {
+    fn each_local_address_gets_its_own_number_until_the_table_is_full() {
         let local_addresses = LocalAddresses::default();
         let numbers = || (1..=70).map(|last| local_addresses.number(Some(address(last))));
         let first: Vec<_> = numbers().collect();
         let expected: Vec<u32> = (1..=64).chain([0; 6]).collect();
         assert_eq!(first, expected);
-        assert_eq!(numbers().collect::<Vec<_>>(), first, "and keeps it");
+        assert_eq!(numbers().collect::<Vec<_>>(), first, "numbers are stable");
         assert_eq!(local_addresses.number(None), 0);
     }
 
     #[test]
-    fn at_least_a_thousand_peers_are_remembered_and_never_more_than_twice_as_many() {
+    fn at_least_1024_recent_peers_are_remembered_and_at_most_2048() {
         let mut recent = RecentPeers::default();
         let peer = |port: u16| SocketAddr::new(address(1), port);
         for port in 0..10_000 {

@@ -1,9 +1,9 @@
-//! The data plane: threads that move packets between device and network by what the peer has decided.
+//! Data plane: threads that move packets between device and network, as the peer has decided.
 //!
-//! Each thread has its own queue of the device and a socket, and does everything with a packet that is to be done: no packet
-//! changes threads, waits for a lock or has memory allocated. What only the peer can decide goes into the inbox
-//! (logins, session messages, a client that has moved), and comes back as another table of sessions, which the threads
-//! look at anew for every batch.
+//! Each thread has its own queue of the device and a socket, and does all work for a packet: no packet
+//! changes threads, waits for a lock or needs an allocation. Input that only the peer can handle goes to the
+//! inbox: logins, session messages, clients with a new address. The peer answers with a new table of
+//! sessions, which the threads load for every batch.
 
 mod inbound;
 mod inbox;
@@ -32,7 +32,7 @@ use inbox::Inbox;
 use local_addresses::{LocalAddresses, RecentPeers};
 use worker::Worker;
 
-/// What the threads share with the loop round the peer.
+/// State that the threads share with the main loop.
 #[derive(Debug)]
 struct Shared {
     paths: ArcSwap<DataPaths>,
@@ -41,16 +41,16 @@ struct Shared {
     counters: Mutex<Counters>,
 }
 
-/// Threads at work. Dropping it stops them and waits for their end.
+/// The running threads. Dropping it stops them and waits for their end.
 #[derive(Debug)]
 pub struct Plane {
     shared: Arc<Shared>,
-    /// What the peer itself sends and delivers goes through these.
+    /// Queue and socket for the peer's own packets and datagrams.
     queue: Arc<Queue>,
     socket: Arc<Socket>,
     stop: Arc<OwnedFd>,
     threads: Vec<JoinHandle<()>>,
-    /// Of the paths that the threads have.
+    /// Generation of the session table that the threads have.
     generation: Option<u64>,
     notices: Vec<Notice>,
     recent_peers: RecentPeers,
@@ -59,13 +59,13 @@ pub struct Plane {
 }
 
 impl Plane {
-    /// Starts one thread for each queue of the device. They share the sockets, of which there is at least one.
+    /// Starts one thread per queue of the device. The threads share the sockets (at least one).
     ///
     /// # Errors
     ///
     /// When the system has no thread or file descriptor left.
     pub fn start(queues: Vec<Queue>, sockets: Vec<Socket>) -> Result<Self, Failure> {
-        let failure = |error: io::Error| Failure::runtime("start the threads for packets", error);
+        let failure = |error: io::Error| Failure::runtime("start the packet threads", error);
         let queues: Vec<_> = queues.into_iter().map(Arc::new).collect();
         let sockets: Vec<_> = sockets.into_iter().map(Arc::new).collect();
         let (Some(queue), Some(socket)) = (queues.first(), sockets.first()) else {
@@ -116,7 +116,7 @@ impl Plane {
     }
 }
 
-/// Whether the kernel knows of a link on the way that does not take a datagram, and may not cut it.
+/// Returns true if the kernel knows that the datagram exceeds the path MTU, and must not fragment it.
 fn is_too_long(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EMSGSIZE)
 }
@@ -143,7 +143,7 @@ impl<P: DataPeer> Transport<P> for Plane {
     }
 
     fn flush(&mut self, peer: &mut P, output: &mut Batch) {
-        // First what the threads go by: an answer to what is sent may come before this function ends.
+        // Publish the session table before sending: a reply may arrive before this function ends.
         let generation = peer.generation();
         if self.generation != Some(generation) {
             self.generation = Some(generation);
@@ -155,7 +155,7 @@ impl<P: DataPeer> Transport<P> for Plane {
                 local: self.recent_peers.of(datagram.remote),
             };
             match self.socket.send(route, &datagram.payload, datagram.payload.len()) {
-                // How long a datagram the path takes is what such a one is sent to find out.
+                // Path MTU probes may be too long: that is their purpose.
                 Err(error) if is_too_long(&error) => {}
                 result => self.count_lost(result.map(drop), "send a datagram"),
             }
@@ -191,10 +191,10 @@ impl<P: DataPeer> Transport<P> for Plane {
 
 impl Drop for Plane {
     fn drop(&mut self) {
-        // It cannot be full: nobody else writes, and this once.
+        // The counter of the eventfd cannot overflow: this is the only write.
         let _ = rustix::io::write(&self.stop, &1_u64.to_ne_bytes());
         for thread in self.threads.drain(..) {
-            // A thread that panicked has said so.
+            // A thread that panicked has reported it.
             let _ = thread.join();
         }
     }

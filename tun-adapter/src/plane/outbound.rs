@@ -1,4 +1,4 @@
-//! From the device to the network: packets are read, cut up, sealed where they lie, and sent.
+//! Outbound path, from the device to the network: read packets, segment them, seal them in place, send them.
 
 use std::io;
 use std::ops::Range;
@@ -16,19 +16,19 @@ use crate::shell::ErrorLog;
 use crate::tun::{Queue, READ_BUFFER};
 use crate::udp::{Route, Socket};
 
-/// Most packets or superpackets read before they are sent.
+/// Most packets or superpackets per run.
 const READS: usize = 64;
 /// Most bytes that sealing adds to a packet: code, nonce, tag, and padding to a multiple of 16.
 const MAX_OVERHEAD: usize = OVERHEAD + 15;
 
-/// The way up of one thread.
+/// Outbound path of one thread.
 #[derive(Debug)]
 pub(super) struct Outbound {
     buffer: Box<[u8]>,
     trains: Trains,
 }
 
-/// What a run needs besides.
+/// The other parts that a run uses.
 pub(super) struct Sending<'a> {
     pub(super) queue: &'a Queue,
     pub(super) socket: &'a Socket,
@@ -45,7 +45,7 @@ impl Outbound {
         }
     }
 
-    /// Moves what the device has at present, up to a bound.
+    /// Moves the packets that the device has now, up to a limit.
     ///
     /// # Errors
     ///
@@ -58,7 +58,7 @@ impl Outbound {
         let paths = sending.shared.paths.load();
         let now = clock::now();
         let mut reads = 1;
-        // What has been read has to be taken: nobody else gets it.
+        // A packet that was read must be processed: no other thread gets it.
         while let Some((header, place)) = next {
             self.take(&paths, now, &header, place, sending);
             let goes_on = reads < READS && !self.trains.are_full_enough();
@@ -67,14 +67,14 @@ impl Outbound {
         }
         self.trains.send(sending.socket, sending.counters, sending.errors);
         if reads > READS {
-            // There is more than can be carried. Those who are to receive it may wait for this processor; what nobody
-            // takes is better lost at the device, before any work was done on it.
+            // The load is higher than the capacity. The receivers may wait for this processor. Excess packets
+            // should be lost at the device, before any work was done for them.
             sched_yield();
         }
         Ok(())
     }
 
-    /// The next packet that is worth anything, if there is one now.
+    /// The next valid packet, if there is one now.
     fn read(&mut self, queue: &Queue) -> io::Result<Option<(Header, Range<usize>)>> {
         match queue.read(&mut self.buffer) {
             Ok(read) => Ok(Some(read)),
@@ -87,7 +87,7 @@ impl Outbound {
         }
     }
 
-    /// Seals what was read. All packets of a superpacket go the same way.
+    /// Segments and seals a packet. All packets of a superpacket have the same destination.
     fn take(
         &mut self,
         paths: &DataPaths,
@@ -115,7 +115,7 @@ impl Outbound {
                 totals.flush(path, now, sending.counters);
                 self.trains.send(sending.socket, sending.counters, sending.errors);
             }
-            // An empty area has room for the longest packet there is.
+            // An empty buffer has space for the longest packet.
             let Some(frame) = self.trains.room(most) else {
                 break;
             };
@@ -135,7 +135,7 @@ impl Outbound {
     }
 }
 
-/// What was sealed for one session and is not noted yet.
+/// Counts of packets sealed for one session that are not reported yet.
 #[derive(Default)]
 struct SessionTotals {
     packets: u64,
@@ -143,7 +143,7 @@ struct SessionTotals {
 }
 
 impl SessionTotals {
-    /// Notes it, before it is sent.
+    /// Reports the counts to the session, before the packets are sent.
     fn flush(&mut self, path: &DataPath, now: Instant, counters: &mut Counters) {
         let Self { packets, bytes } = std::mem::take(self);
         if packets > 0 {

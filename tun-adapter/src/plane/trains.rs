@@ -1,4 +1,5 @@
-//! Sealed datagrams on their way out, laid end to end, so that those of one size to one peer go in one system call.
+//! Send buffer: sealed datagrams in one memory area, so that one system call sends a train of equal size to
+//! one peer.
 
 use std::io;
 
@@ -8,8 +9,8 @@ use super::is_too_long;
 use crate::shell::ErrorLog;
 use crate::udp::{Route, Socket, TRAIN_BYTES, TRAIN_LIMIT};
 
-/// Bytes that are sealed before they are sent, at most. Half of it, four superpackets of TCP, is enough to be sent: two at a
-/// time take some percent more of the processor.
+/// Size of the buffer in bytes. Half of it, four TCP superpackets, is sent at a time. Sending two at a time
+/// costs some percent more processor time.
 const AREA: usize = 512 << 10;
 
 /// Sealed datagrams, in order.
@@ -20,7 +21,7 @@ pub(super) struct Trains {
     trains: Vec<Train>,
 }
 
-/// Datagrams of one size, but for the last, to one peer.
+/// Datagrams of equal size to one peer. The last may be shorter.
 #[derive(Debug)]
 struct Train {
     route: Route,
@@ -39,17 +40,17 @@ impl Trains {
         }
     }
 
-    /// Whether enough has been gathered to be sent.
+    /// Returns true if there are enough datagrams to send.
     pub(super) const fn are_full_enough(&self) -> bool {
         self.used >= AREA / 2
     }
 
-    /// Room for one more datagram of at most `most` bytes. `None` if what there is has to be sent first.
+    /// Free space for a datagram of at most `most` bytes. `None` if the buffer must be sent first.
     pub(super) fn room(&mut self, most: usize) -> Option<&mut [u8]> {
         self.area[self.used..].get_mut(..most)
     }
 
-    /// Takes on the datagram of `len` bytes that was made at the front of the room.
+    /// Adds the datagram of `len` bytes at the start of the free space.
     pub(super) fn push(&mut self, route: Route, len: usize) {
         let start = self.used;
         self.used += len;
@@ -67,7 +68,8 @@ impl Trains {
         });
     }
 
-    /// Sends everything. What the kernel does not take is lost, as it would be lost in a full queue of the network.
+    /// Sends everything. Datagrams that the kernel does not accept are lost, as in a full queue of the
+    /// network.
     pub(super) fn send(&mut self, socket: &Socket, counters: &mut Counters, errors: &mut ErrorLog) {
         for train in self.trains.drain(..) {
             let bytes = &self.area[train.start..train.start + train.len];
@@ -90,7 +92,7 @@ impl Trains {
 }
 
 impl Train {
-    /// Whether a datagram may be coupled on. A shorter one than the others closes the train.
+    /// Returns true if a datagram can be appended. A shorter one closes the train.
     fn takes(&self, route: Route, len: usize) -> bool {
         self.route == route
             && len <= self.segment
@@ -109,7 +111,7 @@ mod tests {
     use crate::udp::Options;
 
     #[test]
-    fn what_is_of_one_size_to_one_peer_goes_together_and_all_arrives_in_order() {
+    fn datagrams_of_equal_size_to_one_peer_form_a_train_and_arrive_in_order() {
         let socket = Socket::bind("127.0.0.1:0".parse().expect("an address"), &Options::default());
         let socket = socket.expect("a free port");
         let peers = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").expect("a free port"));
@@ -137,7 +139,7 @@ mod tests {
         assert_eq!(
             counts,
             [3, 1, 1, 1],
-            "a shorter one closes a train, and so does another peer or a longer one"
+            "a shorter datagram, a longer one or another peer closes a train"
         );
         let mut counters = Counters::default();
         trains.send(&socket, &mut counters, &mut ErrorLog::default());

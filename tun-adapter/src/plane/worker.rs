@@ -1,4 +1,5 @@
-//! One thread of a data plane: waits for its queue of the device and its socket, and moves what they have, in small batches.
+//! Packet thread of a data plane: waits for its queue of the device and its socket, and moves packets in
+//! small batches.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -18,17 +19,17 @@ use crate::shell::ErrorLog;
 use crate::tun::Queue;
 use crate::udp::Socket;
 
-/// What a thread works with.
+/// Input of one thread.
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) queue: Arc<Queue>,
     pub(super) socket: Arc<Socket>,
     pub(super) shared: Arc<Shared>,
-    /// Readable when it is to stop.
+    /// Eventfd that becomes readable when the thread must stop.
     pub(super) stop: Arc<OwnedFd>,
 }
 
-/// What is ready.
+/// Result of `poll`.
 struct Ready {
     queue: bool,
     socket: bool,
@@ -36,18 +37,18 @@ struct Ready {
 }
 
 impl Worker {
-    /// Works until it is told to stop, or the device is gone: then it says so.
+    /// Runs until `stop` is readable or the device is gone. Reports the loss of the device.
     pub(super) fn run(self) {
         let shared = self.shared.clone();
         let ended = catch_unwind(AssertUnwindSafe(|| self.work()))
-            .unwrap_or_else(|_| Err(io::Error::other("a bug; please report it")));
+            .unwrap_or_else(|_| Err(io::Error::other("internal error; please report this bug")));
         if let Err(error) = ended {
             shared.inbox.put_device_error(error);
         }
     }
 
     fn work(&self) -> io::Result<()> {
-        // An open device and an open socket need none.
+        // An open device and an open socket need no capabilities.
         privileges::give_up_all().map_err(io::Error::other)?;
         let (mut outbound, mut inbound) = (Outbound::new(), Inbound::new(self.queue.features()));
         let mut local = LocalCounters::default();
@@ -57,7 +58,8 @@ impl Worker {
             if ready.stop {
                 return Ok(());
             }
-            // What the device is given, it often answers on the spot: a ping, a segment of TCP.
+            // The kernel often replies immediately to packets written to the device, for example to a ping or
+            // a TCP segment.
             let has_written = ready.socket
                 && inbound.run(&mut Receiving {
                     queue: &self.queue,
@@ -95,13 +97,13 @@ impl Worker {
                 Err(error) => return Err(error.into()),
             }
         }
-        // An error is something to be read as well.
+        // Errors must be read, too.
         let [queue, socket, stop] = fds.map(|fd| !fd.revents().is_empty());
         Ok(Ready { queue, socket, stop })
     }
 }
 
-/// What a thread has counted since it last reported.
+/// Counters of a thread since its last report.
 #[derive(Debug, Default)]
 struct LocalCounters {
     counters: Counters,
@@ -109,7 +111,7 @@ struct LocalCounters {
 }
 
 impl LocalCounters {
-    /// Hands over what was counted in one batch.
+    /// Adds the counters of one batch to the shared ones.
     fn publish(&mut self, shared: &Shared) {
         for (reason, _) in self.counters.drops() {
             if self.reported.insert(reason) {

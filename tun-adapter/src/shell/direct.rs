@@ -1,7 +1,7 @@
-//! The plain transport: a socket and a device that the loop's own thread reads and writes.
+//! Single-threaded transport: the loop's own thread reads and writes a socket and a device.
 //!
-//! What socket or device would not take at the moment is kept, and nothing new is taken in until it is gone: the kernel's
-//! queues are the only queues that grow, and they drop what does not fit.
+//! Output that the socket or the device does not accept yet is kept, and no new input is read until it is
+//! sent. So only the kernel's queues grow, and they drop the excess.
 
 use std::future::Future;
 use std::io;
@@ -12,33 +12,34 @@ use tokio::net::UdpSocket;
 use super::{ErrorLog, TURN_LIMIT, Transport};
 use crate::failure::Failure;
 
-/// No UDP payload and no IP packet is longer.
+/// Longest UDP payload and longest IP packet, in bytes.
 const MAX_LEN: usize = 65_535;
 
-/// Where inner packets come from and go to. One call moves one whole IP packet.
+/// Source and destination of inner packets. One call moves one whole IP packet.
 pub trait Device {
-    /// Waits until a packet may be read. May come back too early.
+    /// Waits until a packet can be read. May return too early.
     fn readable(&self) -> impl Future<Output = io::Result<()>>;
 
-    /// Waits until a packet may be written. May come back too early.
+    /// Waits until a packet can be written. May return too early.
     fn writable(&self) -> impl Future<Output = io::Result<()>>;
 
-    /// Reads one packet into `packet` and gives its length.
+    /// Reads one packet into `packet` and returns its length.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::WouldBlock`] when there is none now, any other when the device is gone.
+    /// [`io::ErrorKind::WouldBlock`] when there is no packet now, any other error when the device is gone.
     fn try_read(&self, packet: &mut [u8]) -> io::Result<usize>;
 
     /// Writes one packet.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::WouldBlock`] when the packet has to wait, any other when the device does not want it.
+    /// [`io::ErrorKind::WouldBlock`] when the packet has to wait, any other error when the device rejects the
+    /// packet.
     fn try_write(&self, packet: &[u8]) -> io::Result<usize>;
 }
 
-/// A socket and a device.
+/// Transport over one socket and one device.
 #[derive(Debug)]
 pub struct Direct<D> {
     socket: UdpSocket,
@@ -69,7 +70,7 @@ impl<D: Device> Direct<D> {
                     });
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
-                // An ICMP error about an earlier datagram, for instance. Reading it has cleared it.
+                // For example an ICMP error about an earlier datagram. Reading it clears it.
                 Err(error) => self.errors.report("receive a datagram", &error),
             }
         }
@@ -89,10 +90,10 @@ impl<D: Device> Direct<D> {
     }
 }
 
-/// Why the program ends when its device does.
+/// The error with which the program ends when its device is gone.
 pub(crate) fn explain_lost_device(error: io::Error) -> Failure {
     Failure::runtime("read from the tunnel device", error)
-        .with_help("the device was removed while it was in use; start again")
+        .with_help("the device was removed while it was in use; start the program again")
 }
 
 impl<P, D: Device> Transport<P> for Direct<D> {

@@ -1,4 +1,4 @@
-//! One queue of a TUN device, for a thread that polls: whole superpackets in and out, in one system call each.
+//! One queue of a TUN device, for a polling thread. One system call moves one whole superpacket.
 
 use std::io::{self, IoSlice};
 use std::ops::Range;
@@ -11,29 +11,31 @@ use crate::config::DeviceName;
 use crate::failure::Failure;
 use crate::offload::header::{self, Header};
 
-/// Room that one read needs: a header and the longest packet.
+/// Buffer size for one read: a header and the longest packet.
 pub const READ_BUFFER: usize = header::LEN + 65_536;
 
-/// `TUNSETOFFLOAD` of `linux/if_tun.h`. (It says `unsigned int`, but the kernel reads the argument itself.)
+/// `TUNSETOFFLOAD` of `linux/if_tun.h`. It is declared with `unsigned int`, but the kernel reads the argument
+/// itself.
 const TUNSETOFFLOAD: ioctl::Opcode = ioctl::opcode::write::<u32>(b'T', 208);
 /// `TUNSETVNETHDRSZ` of `linux/if_tun.h`.
 const TUNSETVNETHDRSZ: ioctl::Opcode = ioctl::opcode::write::<i32>(b'T', 216);
 
-/// Checksums may be left to be completed; segments of TCP may come together, over IPv4, over IPv6, with ECN.
+/// `TUN_F_CSUM`, `TUN_F_TSO4`, `TUN_F_TSO6`, `TUN_F_TSO_ECN`: partial checksums, and TCP superpackets over
+/// IPv4, over IPv6, with ECN.
 const TCP_OFFLOADS: usize = 0x01 | 0x02 | 0x04 | 0x08;
-/// Datagrams of UDP may come together, over IPv4 and IPv6. Linux 6.2 and newer.
+/// `TUN_F_USO4`, `TUN_F_USO6`: UDP superpackets over IPv4 and IPv6. Needs Linux 6.2 or newer.
 const UDP_OFFLOADS: usize = 0x20 | 0x40;
 
-/// What a device takes and gives besides plain packets.
+/// Offload features of a device, in both directions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OffloadFeatures {
-    /// Superpackets of TCP, and checksums to be completed.
+    /// TCP superpackets and partial checksums.
     pub tcp: bool,
-    /// Superpackets of UDP.
+    /// UDP superpackets.
     pub udp: bool,
 }
 
-/// One queue of a device of our own. The device goes with its last queue.
+/// One queue of a device of this process. The kernel removes the device together with its last queue.
 #[derive(Debug)]
 pub struct Queue {
     fd: OwnedFd,
@@ -42,14 +44,15 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Makes a device called `name` with `count` queues (at least one), still down and without addresses. Packets of one
-    /// flow come out of one queue.
+    /// Creates the device `name` with `count` queues (at least one). It is down and has no addresses. Packets
+    /// of one flow arrive at one queue.
     ///
-    /// With `segmentation`, it gives and takes superpackets as far as the kernel can; without, plain packets only.
+    /// With `segmentation`, the queues use superpackets as far as the kernel supports them. Without it, they
+    /// use single packets only.
     ///
     /// # Errors
     ///
-    /// Without the right to do so, without the kernel's TUN driver, or when something is called `name` already.
+    /// When permissions or the kernel's TUN driver are missing, or a device `name` exists.
     pub fn open(name: &DeviceName, count: usize, segmentation: bool) -> Result<Vec<Self>, Failure> {
         let mut flags = 0;
         if count > 1 {
@@ -63,7 +66,7 @@ impl Queue {
                 let exclusive = if number == 0 { IFF_TUN_EXCL } else { 0 };
                 let fd = Attach::new(name, flags | exclusive).open()?;
                 Self::new(fd, segmentation)
-                    .map_err(|error| Failure::runtime(format_args!("set the device `{name}` up"), error))
+                    .map_err(|error| Failure::runtime(format_args!("configure the device `{name}`"), error))
             })
             .collect()
     }
@@ -82,19 +85,19 @@ impl Queue {
         })
     }
 
-    /// What may be written, and may come.
+    /// The offload features that are switched on.
     #[must_use]
     pub const fn features(&self) -> OffloadFeatures {
         self.features
     }
 
-    /// Reads one packet or superpacket into `buffer`, which should have [`READ_BUFFER`] bytes. Gives what the kernel says
-    /// of it and where in `buffer` it lies.
+    /// Reads one packet or superpacket into `buffer`, which should have [`READ_BUFFER`] bytes. Returns its
+    /// header and its position in `buffer`.
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::WouldBlock`] when there is none now, [`io::ErrorKind::InvalidData`] when what came has no header, any
-    /// other when the device is gone.
+    /// [`io::ErrorKind::WouldBlock`] when there is no packet now, [`io::ErrorKind::InvalidData`] when the
+    /// header is missing, any other error when the device is gone.
     pub fn read(&self, buffer: &mut [u8]) -> io::Result<(Header, Range<usize>)> {
         if !self.has_headers {
             let room = buffer.get_mut(header::LEN..).unwrap_or_default();
@@ -109,12 +112,14 @@ impl Queue {
         Ok((Header::read(header), header::LEN..len))
     }
 
-    /// Writes one packet or superpacket. `parts` are the bytes of a [`Header`] and then those of the packet, in as many
-    /// pieces as it pleases. A device without features takes plain packets only, with a default header in front.
+    /// Writes one packet or superpacket. `parts` are the bytes of a [`Header`], then the bytes of the packet
+    /// in any number of slices. A device without offload features takes only single packets, after a default
+    /// header.
     ///
     /// # Errors
     ///
-    /// Whatever the error is, this packet is lost and the next one may fare better: a device that is down refuses all.
+    /// After any error this packet is lost, and later packets may succeed. For example, a device that is down
+    /// rejects all packets.
     pub fn write(&self, parts: &[IoSlice<'_>]) -> io::Result<()> {
         let parts = if self.has_headers {
             parts
@@ -140,7 +145,7 @@ fn set_header_length(fd: &OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Asks for everything, then for less.
+/// Switches on as many offload features as the kernel supports.
 fn set_offloads(fd: &OwnedFd) -> io::Result<OffloadFeatures> {
     for (flags, tcp, udp) in [
         (TCP_OFFLOADS | UDP_OFFLOADS, true, true),
@@ -157,7 +162,7 @@ fn set_offloads(fd: &OwnedFd) -> io::Result<OffloadFeatures> {
 
 #[expect(unsafe_code, reason = "an ioctl has no type")]
 fn set_offload(fd: &OwnedFd, flags: usize) -> io::Result<()> {
-    // SAFETY: TUNSETOFFLOAD takes its flags as the argument itself and touches no memory of ours.
+    // SAFETY: TUNSETOFFLOAD gets its flags by value and accesses no memory of this process.
     unsafe { ioctl::ioctl(fd, ioctl::IntegerSetter::<TUNSETOFFLOAD>::new_usize(flags)) }?;
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! Packets of one flow that follow each other become one superpacket, and nothing is lost, changed or overtaken.
+//! Coalescing: consecutive packets of one flow become one superpacket, and no packet is lost, changed or
+//! reordered.
 
 use std::io::IoSlice;
 
@@ -13,14 +14,14 @@ use super::split::split;
 
 const ALL: OffloadFeatures = OffloadFeatures { tcp: true, udp: true };
 
-/// What was written in one call.
+/// One call of the writer.
 struct Written {
     header: Header,
     packet: Vec<u8>,
     packets: usize,
 }
 
-/// Notes the packets, in one memory with gaps, and collects what is written.
+/// Coalesces the packets, which are in one memory with gaps, and collects the output.
 fn coalesce(features: OffloadFeatures, packets: &[Vec<u8>]) -> Vec<Written> {
     let mut memory = vec![0xaa; 7];
     let mut places = Vec::new();
@@ -43,18 +44,18 @@ fn coalesce(features: OffloadFeatures, packets: &[Vec<u8>]) -> Vec<Written> {
             packets,
         });
     });
-    coalescer.drain(&memory, |_, _| panic!("all has been written"));
+    coalescer.drain(&memory, |_, _| panic!("all packets were written already"));
     written
 }
 
-/// The packets that each write stands for.
+/// The number of packets in each write.
 fn sizes(packets: &[Vec<u8>]) -> Vec<usize> {
     let written = coalesce(ALL, packets);
     written.iter().map(|written| written.packets).collect()
 }
 
-/// What the kernel makes of it.
-fn cut(written: &[Written]) -> Vec<Vec<u8>> {
+/// Segments the output again, as the kernel does.
+fn segment_all(written: &[Written]) -> Vec<Vec<u8>> {
     let cut = written.iter().flat_map(|written| {
         let packets = split(&written.header, &written.packet).expect("a good superpacket");
         assert_eq!(packets.len(), written.packets);
@@ -75,7 +76,7 @@ fn both(check: impl Fn(Spec)) {
     }
 }
 
-/// `count` packets of a flow that follow each other.
+/// `count` consecutive packets of a flow.
 fn row(spec: &Spec, count: usize) -> Vec<Vec<u8>> {
     let len = spec.payload.len();
     let whole = Spec {
@@ -86,19 +87,19 @@ fn row(spec: &Spec, count: usize) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn packets_that_follow_each_other_become_one_superpacket_that_is_cut_into_the_same() {
+fn consecutive_packets_become_one_superpacket_with_the_same_segments() {
     both(|spec| {
         let packets = row(&spec, 40);
         let written = coalesce(ALL, &packets);
         assert_eq!(written.len(), 1, "{spec:?}");
         assert_eq!(usize::from(written[0].header.segment), spec.payload.len());
         assert_eq!(usize::from(written[0].header.header_len), spec.headers_len());
-        assert_eq!(cut(&written), packets);
+        assert_eq!(segment_all(&written), packets);
     });
 }
 
 #[test]
-fn a_push_and_a_short_packet_end_a_superpacket_of_which_they_are_the_last() {
+fn a_packet_with_psh_or_a_short_packet_is_the_last_of_its_superpacket() {
     let plain = Spec::default();
     let pushed = Spec {
         payload: vec![1; 3000],
@@ -128,12 +129,12 @@ fn a_push_and_a_short_packet_end_a_superpacket_of_which_they_are_the_last() {
             2,
         ));
         assert_eq!(sizes(&packets), [3, 2]);
-        assert_eq!(cut(&coalesce(ALL, &packets)), packets);
+        assert_eq!(segment_all(&coalesce(ALL, &packets)), packets);
     });
 }
 
 #[test]
-fn a_packet_that_is_longer_than_the_first_begins_another_superpacket() {
+fn a_packet_longer_than_the_first_starts_another_superpacket() {
     both(|spec| {
         let longer = Spec {
             sequence: spec.sequence.wrapping_add(1000),
@@ -146,7 +147,7 @@ fn a_packet_that_is_longer_than_the_first_begins_another_superpacket() {
 }
 
 #[test]
-fn whatever_else_is_different_begins_another_superpacket() {
+fn a_packet_with_other_header_fields_starts_another_superpacket() {
     let differs = |spec: &Spec, change: &dyn Fn(&mut Spec)| {
         let mut next = Spec {
             sequence: spec.sequence.wrapping_add(1000),
@@ -157,7 +158,7 @@ fn whatever_else_is_different_begins_another_superpacket() {
         change(&mut next);
         let packets = [spec.packet(), next.packet()];
         assert_eq!(sizes(&packets), [1, 1], "{next:?}");
-        assert_eq!(cut(&coalesce(ALL, &packets)), packets);
+        assert_eq!(segment_all(&coalesce(ALL, &packets)), packets);
     };
     both(|spec| {
         differs(&spec, &|next| next.hosts = [1, 3]);
@@ -194,7 +195,7 @@ fn whatever_else_is_different_begins_another_superpacket() {
 }
 
 #[test]
-fn the_identification_of_packets_that_must_not_be_fragmented_does_not_matter() {
+fn the_identification_of_packets_with_df_is_ignored() {
     let spec = Spec::default();
     let next = Spec {
         sequence: spec.sequence.wrapping_add(1000),
@@ -204,7 +205,7 @@ fn the_identification_of_packets_that_must_not_be_fragmented_does_not_matter() {
 }
 
 #[test]
-fn a_packet_that_was_damaged_before_the_tunnel_stays_damaged_and_alone() {
+fn a_damaged_packet_is_written_alone_and_unchanged() {
     both(|spec| {
         let good = row(&spec, 3);
         for at in [spec.headers_len(), spec.network_len() + 4, good[0].len() - 1] {
@@ -213,16 +214,16 @@ fn a_packet_that_was_damaged_before_the_tunnel_stays_damaged_and_alone() {
             let written = coalesce(ALL, &packets);
             assert_eq!(written.len(), 3);
             assert!(written.iter().all(|written| written.header == Header::default()));
-            assert_eq!(cut(&written), packets);
+            assert_eq!(segment_all(&written), packets);
         }
     });
     let mut packets = row(&Spec::default(), 2);
     packets[1][8] ^= 0x01;
-    assert_eq!(sizes(&packets), [1, 1], "the header's own checksum");
+    assert_eq!(sizes(&packets), [1, 1], "the checksum of the IP header is wrong");
 }
 
 #[test]
-fn a_datagram_without_checksum_stays_without() {
+fn a_datagram_without_checksum_is_written_without_checksum() {
     let spec = Spec {
         tcp: false,
         ..Spec::default()
@@ -230,11 +231,11 @@ fn a_datagram_without_checksum_stays_without() {
     let mut packets = row(&spec, 3);
     packets[1][26..28].fill(0);
     assert_eq!(sizes(&packets), [1, 1, 1]);
-    assert_eq!(cut(&coalesce(ALL, &packets)), packets);
+    assert_eq!(segment_all(&coalesce(ALL, &packets)), packets);
 }
 
 #[test]
-fn a_device_gets_only_what_it_takes() {
+fn a_device_gets_only_superpackets_that_it_supports() {
     both(|spec| {
         let packets = row(&spec, 3);
         let tcp_only = OffloadFeatures {
@@ -247,7 +248,7 @@ fn a_device_gets_only_what_it_takes() {
 }
 
 #[test]
-fn a_superpacket_is_no_longer_than_ip_allows_and_of_no_more_packets_than_sixty_four() {
+fn a_superpacket_has_at_most_65535_bytes_and_64_packets() {
     both(|mut spec| {
         spec.payload = vec![3; 1400];
         assert_eq!(sizes(&row(&spec, 100)), [46, 46, 8]);
@@ -257,7 +258,7 @@ fn a_superpacket_is_no_longer_than_ip_allows_and_of_no_more_packets_than_sixty_f
 }
 
 #[test]
-fn flows_that_take_turns_are_put_together_each_for_itself() {
+fn interleaved_flows_are_coalesced_separately() {
     let rows: Vec<_> = (0..4)
         .map(|flow| {
             row(
@@ -273,21 +274,21 @@ fn flows_that_take_turns_are_put_together_each_for_itself() {
         .flat_map(|number| rows.iter().map(move |row| row[number].clone()))
         .collect();
     assert_eq!(sizes(&packets), [10; 4]);
-    assert_eq!(cut(&coalesce(ALL, &packets)), rows.concat());
+    assert_eq!(segment_all(&coalesce(ALL, &packets)), rows.concat());
 }
 
 #[test]
-fn no_later_packet_overtakes_a_fragment() {
+fn no_later_packet_is_written_before_a_fragment() {
     let spec = Spec {
         tcp: false,
         ..Spec::default()
     };
     let mut packets = row(&spec, 3);
     packets[1][6] |= 0x20;
-    assert_eq!(cut(&coalesce(ALL, &packets)), packets);
+    assert_eq!(segment_all(&coalesce(ALL, &packets)), packets);
 }
 
-/// What happens next in a flow.
+/// The next step of a flow.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Next,
@@ -322,7 +323,7 @@ fn destination(flow: usize) -> u8 {
     u8::try_from(2 + flow).expect("few")
 }
 
-/// One of five flows, told apart by the address that it goes to. A bit of `udp` says which of them are UDP.
+/// One of five flows with different destination addresses. The bits of `udp` tell which flows are UDP.
 fn flow(number: usize, udp: u8) -> Spec {
     Spec {
         v6: number.is_multiple_of(2),
@@ -336,7 +337,7 @@ fn flow(number: usize, udp: u8) -> Spec {
 }
 
 impl Step {
-    /// Makes the next packet; each has its number in the payload.
+    /// Builds the next packet. Each has its number in the payload.
     fn take(self, spec: &mut Spec, number: u32) -> Vec<u8> {
         let mut this = spec.clone();
         this.payload[..4].copy_from_slice(&number.to_be_bytes());
@@ -368,7 +369,7 @@ proptest! {
     #![proptest_config(fixed(0x5a4d_0103, 400))]
 
     #[test]
-    fn what_is_put_together_and_cut_again_is_the_same_in_the_same_order_in_each_flow(
+    fn coalescing_and_segmenting_keeps_all_packets_and_the_order_in_each_flow(
         steps in prop::collection::vec(any_step(), 1..120),
         udp in any::<u8>(),
         is_able in any::<[bool; 2]>(),
@@ -376,7 +377,7 @@ proptest! {
         let mut flows: Vec<_> = (0..5).map(|number| flow(number, udp)).collect();
         let packets: Vec<_> = (0..).zip(&steps).map(|(number, (flow, step))| step.take(&mut flows[*flow], number)).collect();
         let features = OffloadFeatures { tcp: is_able[0], udp: is_able[1] };
-        let mut after = cut(&coalesce(features, &packets));
+        let mut after = segment_all(&coalesce(features, &packets));
         for (number, _) in flows.iter().enumerate() {
             let of_flow = |packets: &[Vec<u8>]| -> Vec<Vec<u8>> {
                 let at = |packet: &[u8]| packet[if packet[0] >> 4 == 6 { 39 } else { 19 }];

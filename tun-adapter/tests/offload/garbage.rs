@@ -1,4 +1,4 @@
-//! Whatever comes from the device or through the tunnel, nothing panics and nothing is made up.
+//! Fuzz tests of segmentation offload: invalid input causes no panic and no invented data.
 
 use proptest::prelude::*;
 use sandhog::offload::header::Header;
@@ -10,8 +10,8 @@ use super::packets::{Spec, any_spec};
 
 const ALL: OffloadFeatures = OffloadFeatures { tcp: true, udp: true };
 
-/// Cuts what may be nonsense. What comes out has the headers' length and no more payload than went in.
-fn cut(header: &Header, packet: &[u8]) {
+/// Segments a possibly invalid packet. The results are not longer than the packet and have no more payload.
+fn segment_all(header: &Header, packet: &[u8]) {
     let Ok(mut split) = Split::new(header, packet) else {
         return;
     };
@@ -23,15 +23,12 @@ fn cut(header: &Header, packet: &[u8]) {
         packets += 1;
         payload += len.saturating_sub(20);
         if header.segment >= 500 {
-            assert!(
-                payload <= packet.len() + packets * 120,
-                "more comes out than went in"
-            );
+            assert!(payload <= packet.len() + packets * 120, "the payload has grown");
         }
     }
 }
 
-/// Puts together what may be nonsense; every byte of payload that is written lies in the memory it came from.
+/// Coalesces possibly invalid packets. All written payload must be in the original memory.
 fn join(memory: &[u8], packets: &[(usize, usize)]) {
     let mut coalescer = Coalescer::new(ALL);
     let mut noted = 0;
@@ -52,11 +49,11 @@ fn join(memory: &[u8], packets: &[(usize, usize)]) {
     assert_eq!(written, noted, "each packet is written once");
 }
 
-/// A packet with some bytes changed and its end cut off.
+/// A packet with some changed bytes, possibly truncated.
 fn damaged() -> impl Strategy<Value = (Spec, Vec<u8>)> {
     let changes = prop::collection::vec((0_usize..120, any::<u8>()), 0..6);
     (any_spec(0..600), changes, prop::option::of(0_usize..120)).prop_map(|(spec, changes, cut)| {
-        let (_, mut packet) = spec.unfinished(100);
+        let (_, mut packet) = spec.superpacket(100);
         for (at, byte) in changes {
             if let Some(place) = packet.get_mut(at) {
                 *place = byte;
@@ -71,22 +68,22 @@ proptest! {
     #![proptest_config(fixed(0x5a4d_0102, 2000))]
 
     #[test]
-    fn noise_is_refused_or_cut_within_its_bounds(header in any::<[u8; 10]>(), packet in prop::collection::vec(any::<u8>(), 0..400)) {
-        cut(&Header::read(&header), &packet);
+    fn random_bytes_are_rejected_or_segmented_within_bounds(header in any::<[u8; 10]>(), packet in prop::collection::vec(any::<u8>(), 0..400)) {
+        segment_all(&Header::read(&header), &packet);
     }
 
     #[test]
-    fn a_damaged_superpacket_is_refused_or_cut_within_its_bounds(
+    fn a_damaged_superpacket_is_rejected_or_segmented_within_bounds(
         (spec, packet) in damaged(),
         segment in any::<u16>(),
         header in prop::option::of(any::<[u8; 10]>()),
     ) {
-        let (good, _) = spec.unfinished(segment);
-        cut(&header.map_or(good, |bytes| Header::read(&bytes)), &packet);
+        let (good, _) = spec.superpacket(segment);
+        segment_all(&header.map_or(good, |bytes| Header::read(&bytes)), &packet);
     }
 
     #[test]
-    fn noise_in_the_tunnel_is_written_once_and_from_where_it_lies(
+    fn random_bytes_from_the_tunnel_are_written_once_and_in_place(
         memory in prop::collection::vec(any::<u8>(), 0..600),
         packets in prop::collection::vec((0_usize..600, 0_usize..200), 0..20),
     ) {
@@ -94,13 +91,13 @@ proptest! {
     }
 
     #[test]
-    fn damaged_packets_in_the_tunnel_are_written_once_and_from_where_they_lie(
+    fn damaged_packets_from_the_tunnel_are_written_once_and_in_place(
         packets in prop::collection::vec(damaged(), 1..6),
     ) {
         let mut memory = Vec::new();
         let mut places = Vec::new();
         for (_, packet) in &packets {
-            // Twice, so that what can be joined has a chance to be.
+            // Each packet twice, so that some can be coalesced.
             for _ in 0..2 {
                 places.push((memory.len(), packet.len()));
                 memory.extend(packet);

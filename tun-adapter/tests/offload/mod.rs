@@ -1,4 +1,4 @@
-//! Segmentation offload: what is cut and what is put together, against packets made by other means.
+//! Segmentation offload: segmenting and coalescing, compared with packets built by smoltcp.
 
 mod coalesce;
 mod garbage;
@@ -7,7 +7,7 @@ mod split;
 
 use proptest::test_runner::{Config, RngSeed};
 
-/// The same cases each time. `cargo xtask fuzz` runs more of them, and others.
+/// A configuration with the same cases each time. `cargo xtask fuzz` runs more and different ones.
 fn fixed(seed: u64, cases: u32) -> Config {
     let number = |name| std::env::var_os(name).and_then(|text| text.to_str()?.parse::<u64>().ok());
     let more = number("SANDHOG_FUZZ_CASES").and_then(|cases| u32::try_from(cases).ok());

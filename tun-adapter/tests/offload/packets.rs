@@ -1,4 +1,4 @@
-//! Packets of TCP and UDP over both families, field by field; their checksums are smoltcp's.
+//! TCP and UDP test packets over IPv4 and IPv6, with checksums by smoltcp.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -12,7 +12,7 @@ pub(super) const PSH: u8 = 0x08;
 pub(super) const ACK: u8 = 0x10;
 pub(super) const CWR: u8 = 0x80;
 
-/// All that can be different in a packet.
+/// The fields of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Spec {
     pub(super) v6: bool,
@@ -24,7 +24,7 @@ pub(super) struct Spec {
     pub(super) acknowledgement: u32,
     pub(super) flags: u8,
     pub(super) window: u16,
-    /// TCP's options, in words.
+    /// TCP options, in 32-bit words.
     pub(super) options: Vec<[u8; 4]>,
     pub(super) id: u16,
     pub(super) must_not_fragment: bool,
@@ -63,7 +63,7 @@ impl Spec {
         if self.tcp { 20 + 4 * self.options.len() } else { 8 }
     }
 
-    /// Where the payload begins.
+    /// Start of the payload.
     pub(super) fn headers_len(&self) -> usize {
         self.network_len() + self.transport_len()
     }
@@ -82,7 +82,7 @@ impl Spec {
         if self.tcp { 6 } else { 17 }
     }
 
-    /// The packet without transport checksum.
+    /// The packet without a transport checksum.
     fn raw(&self) -> Vec<u8> {
         let len = u16::try_from(self.transport_len() + self.payload.len()).expect("a length of IP");
         let mut packet = Vec::new();
@@ -126,7 +126,7 @@ impl Spec {
         packet
     }
 
-    /// The whole packet.
+    /// The complete packet.
     pub(super) fn packet(&self) -> Vec<u8> {
         let mut packet = self.raw();
         let [source, destination] = self.addresses();
@@ -139,8 +139,8 @@ impl Spec {
         packet
     }
 
-    /// The packet as the kernel hands it over to be cut: the checksum field has the sum of the pseudo-header only.
-    pub(super) fn unfinished(&self, segment: u16) -> (Header, Vec<u8>) {
+    /// The packet as a superpacket from the kernel: the checksum field has only the sum of the pseudo-header.
+    pub(super) fn superpacket(&self, segment: u16) -> (Header, Vec<u8>) {
         let mut packet = self.raw();
         let len = u32::try_from(packet.len() - self.network_len()).expect("short");
         let [source, destination] = self.addresses();
@@ -159,7 +159,7 @@ impl Spec {
                 (_, false, _) => Kind::Udp,
             },
             has_ecn: false,
-            // Nothing but the length of the packet is ever found here with some kernels.
+            // Some kernels always write the length of the packet here.
             header_len: u16::try_from(packet.len()).expect("a length of IP"),
             segment,
             checksum_start: u16::try_from(self.network_len()).expect("short"),
@@ -168,7 +168,7 @@ impl Spec {
         (header, packet)
     }
 
-    /// What cutting it into segments has to give, each packet made on its own.
+    /// The expected segments, each built separately.
     pub(super) fn segments(&self, segment: usize) -> Vec<Vec<u8>> {
         let count = self.payload.chunks(segment).count();
         let one = |(number, payload): (usize, &[u8])| {
@@ -200,7 +200,7 @@ fn octets(address: IpAddress) -> Vec<u8> {
     }
 }
 
-/// RFC 1071 word by word, not complemented.
+/// The checksum of RFC 1071, computed word by word, not complemented.
 fn slow_sum(bytes: &[u8]) -> u16 {
     bytes.chunks(2).fold(0, |sum: u16, word| {
         let word = u16::from_be_bytes([word[0], word.get(1).copied().unwrap_or(0)]);
@@ -209,7 +209,7 @@ fn slow_sum(bytes: &[u8]) -> u16 {
     })
 }
 
-/// Any packet of plain TCP or UDP with a payload of such a length.
+/// Any valid TCP or UDP packet with a payload of this length.
 pub(super) fn any_spec(payload: std::ops::Range<usize>) -> impl Strategy<Value = Spec> {
     let payload = prop::collection::vec(any::<u8>(), payload);
     let options = prop::collection::vec(any::<[u8; 4]>(), 0..=10);

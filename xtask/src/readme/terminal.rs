@@ -15,7 +15,7 @@ use super::machine::Machine;
 /// The password that is given wherever one is asked for.
 const PASSWORD: &str = "correct horse battery staple";
 /// How a question for it begins; it ends with a colon and a blank.
-const QUESTIONS: [&str; 2] = ["Password", "The same again"];
+const QUESTIONS: [&str; 2] = ["Password", "Repeat password"];
 /// Longest that anything may take that does not stay.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -130,7 +130,7 @@ mod tests {
         assert!(asks_for_password(
             "log\r\nPassword of kean at vpn.example.com:40404: "
         ));
-        assert!(asks_for_password("Password: \r\nThe same again: "));
+        assert!(asks_for_password("Password: \r\nRepeat password: "));
         assert!(!asks_for_password("Password of kean at vpn.example.com:"));
         assert!(!asks_for_password("Password: \r\n"));
     }

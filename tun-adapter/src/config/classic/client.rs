@@ -1,4 +1,4 @@
-//! The client's configuration file in the classic profile.
+//! Configuration file of a client in the classic profile.
 
 use std::path::PathBuf;
 
@@ -16,24 +16,24 @@ use crate::config::text::{Endpoint, Secret, Text};
 use crate::config::{Device, Metrics, Profile, networks};
 use crate::failure::Failure;
 
-/// A client's configuration, found good.
+/// A valid configuration of a client.
 #[derive(Debug)]
 pub struct Client {
-    /// Where the server is.
+    /// Address of the server.
     pub server: Endpoint,
-    /// The key that server and clients share.
+    /// The key of the server and all clients.
     pub key: Key,
     /// The user's name.
     pub login: String,
     /// The user's password.
     pub password: Zeroizing<String>,
-    /// The tunnel's device on this machine.
+    /// The TUN device on this machine.
     pub device: Device,
-    /// Networks to be reached through the tunnel, besides those of the device's addresses.
+    /// Networks to reach through the tunnel, besides those of the device's addresses.
     pub included_routes: Vec<IpPrefix>,
-    /// Where metrics are given out, if at all.
+    /// Settings of the metrics endpoint, if there is one.
     pub metrics: Option<Metrics>,
-    /// What the person who starts the client should know.
+    /// Warnings for the user.
     pub warnings: Vec<String>,
 }
 
@@ -55,7 +55,7 @@ struct ClientFile {
 }
 
 impl Client {
-    /// Whether the file has the form of this profile, whatever its values.
+    /// Returns true if the file has the keys of this profile, with any values.
     pub(in crate::config) fn has_fields_of_profile(source: &Source) -> bool {
         source.parse::<ClientFile>().is_ok()
     }
@@ -64,12 +64,12 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong, with its place.
+    /// The first error, with its position.
     pub(in crate::config) fn read(source: &Source) -> Result<Self, Failure> {
         let file: ClientFile = source.parse()?;
         let mut warnings = Vec::new();
         if !(1..=MAX_CREDENTIAL_LEN).contains(&file.login.get_ref().len()) {
-            let message = format!("expected a login of 1 to {MAX_CREDENTIAL_LEN} bytes");
+            let message = format!("expected a user name of 1 to {MAX_CREDENTIAL_LEN} bytes");
             return Err(source.error(file.login.span(), &message));
         }
         let key = SecretSetting {

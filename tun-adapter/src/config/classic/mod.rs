@@ -1,4 +1,4 @@
-//! The files of the classic profile, which name every user and every address themselves.
+//! Configuration files of the classic profile. They contain all users and addresses.
 
 mod client;
 mod server;

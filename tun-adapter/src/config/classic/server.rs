@@ -1,4 +1,4 @@
-//! The server's configuration file in the classic profile.
+//! Configuration file of a server in the classic profile.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
@@ -16,20 +16,20 @@ use crate::config::text::{Secret, Text};
 use crate::config::{Device, Metrics, Profile};
 use crate::failure::Failure;
 
-/// A server's configuration, found good.
+/// A valid configuration of a server.
 #[derive(Debug)]
 pub struct Server {
     /// The UDP address to listen on.
     pub listen: SocketAddr,
-    /// The key that server and clients share.
+    /// The key of the server and all clients.
     pub key: Key,
-    /// The tunnel's device on this machine.
+    /// The TUN device on this machine.
     pub device: Device,
-    /// Who may log in, at least one.
+    /// The users, at least one.
     pub users: Vec<User>,
-    /// Where metrics are given out, if at all.
+    /// Settings of the metrics endpoint, if there is one.
     pub metrics: Option<Metrics>,
-    /// What the person who starts the server should know.
+    /// Warnings for the user.
     pub warnings: Vec<String>,
 }
 
@@ -46,7 +46,7 @@ struct ServerFile {
     metrics: Option<MetricsTable>,
 }
 
-/// The same as a table in the file of a server of the secure profile.
+/// The same keys as a table in the file of a server of the secure profile.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(in crate::config) struct ServerTable {
@@ -80,7 +80,7 @@ struct UserTable {
 }
 
 impl Server {
-    /// Whether the file has the form of this profile, whatever its values.
+    /// Returns true if the file has the keys of this profile, with any values.
     pub(in crate::config) fn has_fields_of_profile(source: &Source) -> bool {
         source.parse::<ServerFile>().is_ok()
     }
@@ -89,20 +89,20 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong, with its place.
+    /// The first error, with its position.
     pub(in crate::config) fn read(source: &Source) -> Result<Self, Failure> {
         let file: ServerFile = source.parse()?;
         Self::of(source, file.into())
     }
 
-    /// Checks what stands in a file, as the whole of it or as a table.
+    /// Checks the content of a file or of a table.
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong, with its place.
+    /// The first error, with its position.
     pub(in crate::config) fn of(source: &Source, file: ServerTable) -> Result<Self, Failure> {
         let mut warnings = Vec::new();
-        // Somebody who reads a hash can guess the password at leisure.
+        // Anyone who can read a hash can guess the password offline.
         warn_if_world_readable(source.path(), &mut warnings);
         let key = SecretSetting {
             name: "key",
@@ -124,7 +124,7 @@ impl Server {
     }
 }
 
-/// Logins and addresses are unique, and each address can be reached through the device.
+/// Checks that user names and addresses are unique, and that each address is in a network of the device.
 fn check_users(source: &Source, device: &Device, tables: Vec<UserTable>) -> Result<Vec<User>, Failure> {
     let mut logins = BTreeSet::new();
     let mut owners = BTreeMap::new();
@@ -132,10 +132,7 @@ fn check_users(source: &Source, device: &Device, tables: Vec<UserTable>) -> Resu
     for table in tables {
         let login = table.login.get_ref().clone();
         if !logins.insert(login.clone()) {
-            return Err(source.error(
-                table.login.span(),
-                &format!("the user `{login}` stands here twice"),
-            ));
+            return Err(source.error(table.login.span(), &format!("the user `{login}` is listed twice")));
         }
         let mut addresses = Vec::with_capacity(table.addresses.0.len());
         for address in table.addresses.0 {
@@ -145,7 +142,7 @@ fn check_users(source: &Source, device: &Device, tables: Vec<UserTable>) -> Resu
                 return Err(source.error(place, &format!("{address} is the server's own address")));
             }
             if let Some(owner) = owners.insert(address, login.clone()) {
-                return Err(source.error(place, &format!("{address} belongs to the user `{owner}` already")));
+                return Err(source.error(place, &format!("{address} already belongs to the user `{owner}`")));
             }
             if !device.addresses.iter().any(|network| network.contains(address)) {
                 let networks: Vec<_> = device.addresses.iter().map(ToString::to_string).collect();
@@ -153,9 +150,11 @@ fn check_users(source: &Source, device: &Device, tables: Vec<UserTable>) -> Resu
                 return Err(source
                     .error(
                         place,
-                        &format!("{address} lies in no network of the device ({networks})"),
+                        &format!("{address} is not in a network of the device ({networks})"),
                     )
-                    .with_help("take an address from one of them, or widen a prefix under [device]"));
+                    .with_help(
+                        "use an address from one of these networks, or shorten a prefix under [device]",
+                    ));
             }
             addresses.push(address);
         }
@@ -168,15 +167,15 @@ fn check_users(source: &Source, device: &Device, tables: Vec<UserTable>) -> Resu
         check_with_protocol(&user, device).map_err(|error| {
             source
                 .error(place, &error.to_string())
-                .with_help("`sandhog hash-password` makes one")
+                .with_help("create one with `sandhog hash-password`")
         })?;
         users.push(user);
     }
     Ok(users)
 }
 
-/// Whether the protocol takes this user. What is left to find wrong is the password hash, and only the protocol knows
-/// which ones it can verify. The server made here never runs.
+/// Checks that the protocol accepts this user. Only the password hash can still be invalid, and only the
+/// protocol can check it. The server created here never runs.
 fn check_with_protocol(user: &User, device: &Device) -> Result<(), classic::ConfigError> {
     let config = ServerConfig {
         key: Key::new([0; 32]),

@@ -1,4 +1,4 @@
-//! The client's configuration file in the secure profile.
+//! Configuration file of a client in the secure profile.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,34 +22,34 @@ use crate::failure::Failure;
 use crate::net::client::{Ipv6Outside, Mark, Options};
 use crate::net::dns::Method;
 
-/// A client's configuration, found good.
+/// A valid configuration of a client.
 #[derive(Debug)]
 pub struct Client {
-    /// Where the server is.
+    /// Address of the server.
     pub server: Endpoint,
-    /// The key that everyone who may knock holds.
+    /// The pre-shared key. Datagrams that are not sealed under it get no reply.
     pub psk: Psk,
     /// The user's name.
     pub login: Login,
-    /// The user's password; `None`: the user is asked.
+    /// The user's password. `None`: the client asks the user.
     pub password: Option<Zeroizing<String>>,
-    /// The name of the tunnel's device on this machine. The server says the rest.
+    /// The name of the TUN device. All other settings of it come from the server.
     pub device: DeviceName,
-    /// What becomes of this machine's network.
+    /// Settings of this machine's network.
     pub network: Options,
-    /// What may be left to the kernel.
+    /// Offload features in use.
     pub offload: Offload,
-    /// How many threads move packets, at least one.
+    /// Number of packet threads, at least one.
     pub workers: usize,
-    /// Whether to look for the largest packet that the path carries.
+    /// True to search for the path MTU.
     pub mtu_search: bool,
-    /// With what packets are sealed, if the server would rather have it as well.
+    /// The preferred cipher. It is used if the server prefers it too.
     pub cipher: Cipher,
-    /// How long keys are used at the most.
+    /// Longest time for which keys are used.
     pub rekey_after: Duration,
-    /// Where metrics are given out, if at all.
+    /// Settings of the metrics endpoint, if there is one.
     pub metrics: Option<Metrics>,
-    /// What the person who starts the client should know.
+    /// Warnings for the user.
     pub warnings: Vec<String>,
 }
 
@@ -86,11 +86,11 @@ struct ClientFile {
 }
 
 impl Client {
-    /// Checks the file and those that it names.
+    /// Checks the file and the files that it names.
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong, with its place.
+    /// The first error, with its position.
     pub(in crate::config) fn read(source: &Source) -> Result<Self, Failure> {
         let file: ClientFile = source.parse()?;
         let mut warnings = Vec::new();
@@ -133,7 +133,7 @@ impl Client {
     }
 }
 
-/// How long keys are used, within what the protocol allows.
+/// Returns the value of `rekey-after`, which must be in the range that the protocol allows.
 fn rekey_after(seconds: Option<&Spanned<u64>>, source: &Source) -> Result<Duration, Failure> {
     let Some(seconds) = seconds else {
         return Ok(REKEY_AFTER);
@@ -148,34 +148,37 @@ fn rekey_after(seconds: Option<&Spanned<u64>>, source: &Source) -> Result<Durati
     Err(source.error(
         seconds.span(),
         &format!(
-            "expected seconds from {} to {}",
+            "expected {} to {} seconds",
             MIN_REKEY_AFTER.as_secs(),
             REKEY_AFTER.as_secs()
         ),
     ))
 }
 
-/// The mark, which some of the other keys need.
+/// Returns the firewall mark, which some of the other keys need.
 fn mark(file: &ClientFile, source: &Source) -> Result<Mark, Failure> {
     let Some(fwmark) = &file.fwmark else {
         return Ok(Mark::Free);
     };
     match *fwmark.get_ref() {
         0 => {}
-        // The tables of every machine have these numbers, and the mark is a table's number as well.
+        // The mark is also the number of a routing table, and these numbers are reserved.
         1..=255 => {
             return Err(source
                 .error(fwmark.span(), "expected a mark above 255")
                 .with_help(
-                    "it is the number of a routing table, too, and up to 255 those belong to the system",
+                    "the mark is also the number of a routing table, and numbers up to 255 are reserved by the system",
                 ));
         }
         number => return Ok(Mark::Number(number)),
     }
     let needs = |place, key: &str| {
         Err(source
-            .error(place, &format!("`{key}` needs a mark, and `fwmark` is 0"))
-            .with_help("leave `fwmark` out to have a free one chosen"))
+            .error(
+                place,
+                &format!("`{key}` needs a firewall mark, but `fwmark` is 0"),
+            )
+            .with_help("remove `fwmark`; the client then chooses a free mark"))
     };
     match (&file.kill_switch, file.excluded_routes.first()) {
         (Some(switch), _) if *switch.get_ref() => needs(switch.span(), "kill-switch"),

@@ -1,4 +1,5 @@
-//! The files of the secure profile: keys and users stand in files of their own, and the server tells its clients the rest.
+//! Configuration files of the secure profile. Keys and users are in separate files, and clients get most
+//! settings from the server.
 
 mod client;
 mod server;

@@ -1,4 +1,4 @@
-//! The server's configuration file in the secure profile.
+//! Configuration file of a server in the secure profile.
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
@@ -22,78 +22,78 @@ use crate::config::{Device, Metrics, Offload, Profile, Workers, networks};
 use crate::failure::Failure;
 use crate::users::UsersFile;
 
-/// After how many seconds without sending a client pings where the file does not say: often enough for the 30 s after
-/// which the most forgetful home routers forget a mapping.
+/// Default of `keepalive`: a client pings after this many seconds without sending. Short enough for NAT
+/// routers that forget a mapping after 30 s.
 const KEEPALIVE: u16 = 25;
 
-/// A server's configuration, found good.
+/// A valid configuration of a server.
 #[derive(Debug)]
 pub struct Server {
     /// The UDP address to listen on.
     pub listen: SocketAddr,
-    /// The key that everyone who may knock holds.
+    /// The pre-shared key. Datagrams that are not sealed under it get no reply.
     pub psk: Psk,
     /// The server's part of all passwords.
     pub setup: ServerSetup,
-    /// Who may log in.
+    /// The users.
     pub users: UserStore,
-    /// The file that the users are kept in.
+    /// The file with the users.
     pub users_file: UsersFile,
-    /// The tunnel's device on this machine. Clients get their addresses from its networks.
+    /// The TUN device on this machine. Clients get addresses from its networks.
     pub device: Device,
-    /// What the clients are told besides.
+    /// Settings that the server sends to its clients.
     pub clients: ClientSettings,
-    /// What may be left to the kernel.
+    /// Offload features in use.
     pub offload: Offload,
-    /// How many threads move packets, at least one.
+    /// Number of packet threads, at least one.
     pub workers: usize,
-    /// With what packets are sealed, if their client would rather have it as well.
+    /// The preferred cipher. It is used for clients that prefer it too.
     pub cipher: Cipher,
-    /// Whether the machine becomes a router for them.
+    /// Forwarding of the clients' packets.
     pub forwarding: Forwarding,
-    /// A server of the classic profile that runs beside it, on a device of its own.
+    /// A server of the classic profile in the same process, with its own device.
     pub classic: Option<Box<classic::Server>>,
-    /// Where metrics are given out, if at all.
+    /// Settings of the metrics endpoint, if there is one.
     pub metrics: Option<Metrics>,
-    /// What the person who starts the server should know.
+    /// Warnings for the user.
     pub warnings: Vec<String>,
 }
 
-/// What the machine does with the clients' packets to other networks.
+/// Handling of the clients' packets to other networks.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Forwarding {
-    /// Whether it passes them on.
+    /// True if the machine forwards them.
     #[serde(rename = "enabled", default)]
     pub is_enabled: bool,
-    /// Whether it does so under its own addresses.
+    /// True if it replaces their source addresses by its own (NAT).
     #[serde(rename = "masquerade", default)]
     pub masquerades: bool,
 }
 
-/// What every client is told.
+/// Settings that the server sends to every client.
 #[derive(Debug)]
 pub struct ClientSettings {
     /// Name servers.
     pub dns: Vec<IpAddr>,
     /// Search domains.
     pub search: Vec<String>,
-    /// What the clients reach through the tunnel besides the device's networks.
+    /// Networks that clients reach through the tunnel, besides those of the device.
     pub routes: Vec<IpPrefix>,
-    /// After how many seconds without sending a client pings.
+    /// Seconds without sending after which a client pings.
     pub keepalive: u16,
-    /// Whether clients are kept apart: none reaches an address of another.
+    /// True if clients cannot reach each other through the tunnel.
     pub isolated: bool,
 }
 
-/// What the commands on users need of the file.
+/// The settings that `sandhog user` needs.
 #[derive(Debug)]
 pub struct UserFiles {
     /// The server's part of all passwords.
     pub setup: ServerSetup,
-    /// The file that the users are kept in.
+    /// The file with the users.
     pub users: UsersFile,
-    /// The server's own addresses with the prefixes of the networks that users can have addresses of.
+    /// The server's own addresses with the prefixes of the networks for the users' addresses.
     pub networks: Vec<IpPrefix>,
 }
 
@@ -152,11 +152,11 @@ impl ClientSettings {
 }
 
 impl Server {
-    /// Checks the file and those that it names.
+    /// Checks the file and the files that it names.
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong, with its place.
+    /// The first error, with its position.
     pub(in crate::config) fn read(source: &Source) -> Result<Self, Failure> {
         let file: ServerFile = source.parse()?;
         let mut warnings = Vec::new();
@@ -197,7 +197,7 @@ impl Server {
         Ok(server)
     }
 
-    /// Whether the protocol takes all this. The server made here never runs.
+    /// Checks that the protocol accepts the configuration. The server created here never runs.
     fn check_with_protocol(
         &self,
         source: &Source,
@@ -215,7 +215,8 @@ impl Server {
             })
     }
 
-    /// The same for the protocol. `unix_origin` is what the clock of the world showed at the origin of the protocol's.
+    /// The configuration for the protocol. `unix_origin` is the Unix time at the origin of the protocol's
+    /// clock.
     #[must_use]
     pub fn protocol(&self, seed: [u8; 32], unix_origin: Option<u64>) -> ServerConfig {
         ServerConfig {
@@ -237,17 +238,17 @@ impl Server {
 }
 
 impl UserFiles {
-    /// Reads the server's file at `path` for what the commands on users need, and the setup. The users are not read.
+    /// Reads the server's file at `path`, without the users.
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong, with its place.
+    /// The first error, with its position.
     pub fn load(path: &Path) -> Result<Self, Failure> {
         let source = Source::read(path)?;
         if let Some(Profile::Classic) = crate::config::profile_of(&source)? {
-            let message = format!("{} is of the classic profile", path.display());
+            let message = format!("{} is a file of the classic profile", path.display());
             return Err(Failure::input(message).with_help(
-                "its users stand in that file itself, under [[users]]; `sandhog hash-password` makes a `password-hash`",
+                "its users are in the file itself, under [[users]]; `sandhog hash-password` prints a `password-hash`",
             ));
         }
         let file: ServerFile = source.parse()?;
@@ -262,7 +263,7 @@ impl UserFiles {
 fn check_forwarding(source: &Source, table: &Spanned<Forwarding>) -> Result<Forwarding, Failure> {
     let forwarding = *table.get_ref();
     if forwarding.masquerades && !forwarding.is_enabled {
-        let message = "`masquerade` is about packets that are forwarded, and forwarding is not enabled";
+        let message = "`masquerade` has no effect without forwarding";
         return Err(source
             .error(table.span(), message)
             .with_help("add `enabled = true` to [forwarding]"));
@@ -270,7 +271,7 @@ fn check_forwarding(source: &Source, table: &Spanned<Forwarding>) -> Result<Forw
     Ok(forwarding)
 }
 
-/// A server of the classic profile beside the one that has this device and these addresses. It shares nothing with it.
+/// Checks the table `[classic]`. It must not share device, port or networks with the secure profile.
 fn read_classic(
     source: &Source,
     table: Spanned<ServerTable>,
@@ -281,33 +282,30 @@ fn read_classic(
     let wrong = |message: String, help: &str| Err(source.error(place.clone(), &message).with_help(help));
     if server.device.name == device.name {
         return wrong(
-            format!("the device `{}` is that of the secure profile", device.name),
-            "give [classic.device] a `name` of its own",
+            format!("the secure profile already uses the device `{}`", device.name),
+            "use another `name` under [classic.device]",
         );
     }
     if server.listen.port() == listen.port() {
         return wrong(
-            format!("the port {} is that of the secure profile", listen.port()),
-            "give [classic] a port of its own in `listen`",
+            format!("the secure profile already uses the port {}", listen.port()),
+            "use another port in `listen` under [classic]",
         );
     }
     if let (Some(own), Some(other)) = (&server.metrics, metrics)
         && own.listen == other.listen
     {
         return wrong(
-            format!(
-                "the metrics of the secure profile are at {} already",
-                other.listen
-            ),
-            "give [classic.metrics] a port of its own in `listen`",
+            format!("the metrics of the secure profile already use {}", other.listen),
+            "use another port in `listen` under [classic.metrics]",
         );
     }
     for own in &server.device.addresses {
         let overlaps = |other: &&IpPrefix| own.contains(other.address) || other.contains(own.address);
         if let Some(other) = device.addresses.iter().find(overlaps) {
             return wrong(
-                format!("the networks of {own} and {other} overlap"),
-                "give [classic.device] networks of its own",
+                format!("the networks {own} and {other} overlap"),
+                "use other networks under [classic.device]",
             );
         }
     }
@@ -321,8 +319,8 @@ fn read_setup(
 ) -> Result<ServerSetup, Failure> {
     let file = source.open("setup-file", path).map_err(|failure| {
         failure.with_help(
-            "restore it from a backup; `sandhog init` makes a new one for a new server, and with a new one \
-             no old user can log in",
+            "restore it from a backup; `sandhog init` creates one for a new server, but with a new one \
+             no existing user can log in",
         )
     })?;
     warn_if_world_readable(file.path(), warnings);
@@ -333,6 +331,6 @@ fn users_file(source: &Source, path: &Spanned<PathBuf>) -> Result<UsersFile, Fai
     UsersFile::at(&source.resolve(path.get_ref())).map_err(|error| {
         source
             .unreadable("users-file", path, &error)
-            .with_help("restore it from a backup; `sandhog init` makes an empty one for a new server")
+            .with_help("restore it from a backup; `sandhog init` creates an empty one for a new server")
     })
 }
