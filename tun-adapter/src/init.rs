@@ -14,8 +14,8 @@ use zeroize::Zeroizing;
 
 use crate::config::Endpoint;
 use crate::failure::Failure;
+use crate::fs::atomic_file::{sync_folder, write_new};
 use crate::random;
-use crate::users::whole::{sync_folder, write_new};
 
 const SERVER_FILE: &str = "server.toml";
 const CLIENT_FILE: &str = "client.toml";

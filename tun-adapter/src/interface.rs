@@ -15,7 +15,7 @@ use crate::clock::{self, Timer};
 use crate::config::DeviceName;
 use crate::failure::Failure;
 use crate::net::netlink::{cause, index_of, with_netlink};
-use crate::net::{routes, taken};
+use crate::net::{conflicts, routes};
 
 /// Interval of the checks whether an address is in effect.
 const POLL_INTERVAL: Duration = Duration::from_millis(1);
@@ -126,7 +126,7 @@ impl<'a> Interface<'a> {
 
     async fn add_addresses(&self, addresses: impl IntoIterator<Item = &IpPrefix>) -> Result<(), Failure> {
         let addresses: Vec<_> = addresses.into_iter().collect();
-        taken::refuse(self.handle, self.name, addresses.iter().copied()).await?;
+        conflicts::check(self.handle, self.name, addresses.iter().copied()).await?;
         for prefix in addresses {
             let mut request = self
                 .handle

@@ -20,6 +20,7 @@ mod credentials;
 pub mod doctor;
 pub mod failure;
 mod fd;
+pub(crate) mod fs;
 pub mod init;
 pub mod interface;
 pub mod logging;

@@ -9,12 +9,12 @@ use super::{bind, find_loop, resolve, stop};
 use crate::config::classic::Client;
 use crate::config::{Device, DeviceName};
 use crate::control::command::nothing_to_reload;
-use crate::control::desk::Desk;
-use crate::control::{Answer, Question};
+use crate::control::queue::RequestQueue;
+use crate::control::{Reply, Request};
 use crate::failure::Failure;
 use crate::service::{DropLog, Signals, log_status, log_stopping, log_warnings, warn_classic_profile};
 use crate::shell::Shell;
-use crate::status::{ClientStatus, Profile, Progress, Role};
+use crate::status::{ClientStatus, Profile, Role, StatusTracker};
 use crate::tun::Tun;
 use crate::{interface, notify, random};
 
@@ -39,7 +39,7 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
             .with_help("leave it out, or split it into networks that do not hold the server's address"));
     }
     let tun = Tun::create(&device.name)?;
-    let mut desk = Desk::open(&device.name, metrics.as_ref())?;
+    let mut requests = RequestQueue::open(&device.name, metrics.as_ref())?;
     let socket = bind(server, None).await?;
     let client = classic::Client::new(classic::ClientConfig {
         key,
@@ -53,7 +53,7 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
     info!(event = "logging-in", %server, "logging in to {server}");
     shell.command(Command::Start);
 
-    let (mut drops, mut progress) = (DropLog::default(), Progress::new());
+    let (mut drops, mut progress) = (DropLog::default(), StatusTracker::new());
     loop {
         let event = tokio::select! {
             biased;
@@ -61,15 +61,15 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
                 log_stopping(name);
                 break;
             }
-            call = desk.next() => {
-                call.answer_with(|question| match question {
-                    Question::Status => {
+            pending = requests.next() => {
+                pending.reply_with(|question| match question {
+                    Request::Status => {
                         let (role, profile) = (Role::Client, Profile::Classic);
                         let mut status = progress.status(role, profile, &device.name, &shell.counters());
                         status.client = Some(ClientStatus::new(&login, &endpoint, server, Some(&settings)));
-                        Answer::Status(status.with_settings(&settings).into())
+                        Reply::Status(status.with_settings(&settings).into())
                     }
-                    Question::Reload => nothing_to_reload(),
+                    Request::Reload => nothing_to_reload(),
                 });
                 continue;
             }

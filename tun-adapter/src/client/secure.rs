@@ -12,14 +12,14 @@ use super::{any_address, explain_mark, look_up, resolve_or, stop};
 use crate::config::secure::Client;
 use crate::config::{DeviceName, Endpoint};
 use crate::control::command::nothing_to_reload;
-use crate::control::desk::Desk;
-use crate::control::{Answer, Question};
+use crate::control::queue::RequestQueue;
+use crate::control::{Reply, Request};
 use crate::failure::Failure;
-use crate::net::client::{Left, Network};
+use crate::net::client::{Network, StaleState};
 use crate::plane::Plane;
 use crate::service::{DropLog, Signals, log_status, log_stopping, log_warnings};
 use crate::shell::Shell;
-use crate::status::{ClientStatus, Profile, Progress, Role, Status};
+use crate::status::{ClientStatus, Profile, Role, Status, StatusTracker};
 use crate::tun::Queue;
 use crate::udp::{Options, Socket};
 use crate::{notify, password, random};
@@ -46,10 +46,10 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
         None => password::ask(&format!("{login} at {endpoint}"))?,
     };
     let signals = Signals::catch()?;
-    let left = Left::clear(&device, &network).await?;
+    let left = StaleState::clear(&device, &network).await?;
     let server = resolve_or(&endpoint, left.servers()).await?;
     let queues = Queue::open(&device, workers, offload.tun_segmentation)?;
-    let desk = Desk::open(&device, metrics.as_ref())?;
+    let requests = RequestQueue::open(&device, metrics.as_ref())?;
     let mut network = Network::begin(&device, network, left, &[server]).await?;
     let seed = random::bytes();
     let user = login.clone();
@@ -81,11 +81,11 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
             look_up: None,
             drops: DropLog::default(),
             login,
-            progress: Progress::new(),
+            progress: StatusTracker::new(),
         };
         info!(event = "logging-in", %server, "logging in to {server}");
         life.shell.command(Command::Start);
-        let result = life.run(signals, desk).await;
+        let result = life.run(signals, requests).await;
         notify::stopping();
         // However it ends, the server is told.
         stop(&mut life.shell);
@@ -119,12 +119,12 @@ struct Life<'a> {
     drops: DropLog,
     /// The user's name.
     login: secure::Login,
-    progress: Progress,
+    progress: StatusTracker,
 }
 
 impl Life<'_> {
     /// Carries packets until a signal.
-    async fn run(&mut self, mut signals: Signals, mut desk: Desk) -> Result<(), Failure> {
+    async fn run(&mut self, mut signals: Signals, mut requests: RequestQueue) -> Result<(), Failure> {
         loop {
             let event = tokio::select! {
                 biased;
@@ -132,10 +132,10 @@ impl Life<'_> {
                     log_stopping(name);
                     return Ok(());
                 }
-                call = desk.next() => {
-                    call.answer_with(|question| match question {
-                        Question::Status => Answer::Status(self.status().into()),
-                        Question::Reload => nothing_to_reload(),
+                pending = requests.next() => {
+                    pending.reply_with(|question| match question {
+                        Request::Status => Reply::Status(self.status().into()),
+                        Request::Reload => nothing_to_reload(),
                     });
                     continue;
                 }

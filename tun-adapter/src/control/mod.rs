@@ -1,11 +1,12 @@
-//! How other processes ask a running tunnel: a socket for each device, one line of JSON in, one line out.
+//! Control socket of a running tunnel: one Unix socket per device, one line of JSON per request and per reply.
 //!
-//! The loop that carries packets answers by itself, so that an answer also shows that it turns. `desk` brings the
-//! questions to it, `socket` takes them in, `ask` is the other end, for the commands.
+//! The packet loop itself answers the requests, so a reply also shows that the loop is running. `socket` accepts
+//! connections, `queue` passes the requests to the loop, and `client` is the side of the commands.
 
-pub mod ask;
+pub mod client;
 pub mod command;
-pub(crate) mod desk;
+pub(crate) mod handle;
+pub(crate) mod queue;
 mod socket;
 
 use serde::{Deserialize, Serialize};
@@ -13,44 +14,44 @@ use serde::{Deserialize, Serialize};
 use crate::failure::Failure;
 use crate::status::Status;
 
-/// What can be asked for.
+/// A request to a running tunnel.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Question {
-    /// How the tunnel is.
+pub enum Request {
+    /// Report the status of the tunnel.
     Status,
-    /// To read the file with the users again, and to say what came out of it.
+    /// Read the users file again and report the result.
     Reload,
 }
 
-/// A question as it stands in its line.
+/// The line that carries a request.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-struct Request {
-    request: Question,
+struct RequestLine {
+    request: Request,
 }
 
-/// What a tunnel answers.
+/// The reply to a [`Request`].
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Answer {
-    /// How it is.
+pub enum Reply {
+    /// The status of the tunnel.
     Status(Box<Status>),
-    /// It has read its users again.
+    /// The users file was read again.
     Reloaded {
-        /// How many there are.
+        /// Number of users.
         users: usize,
     },
-    /// It has not done what it was asked for.
+    /// The request failed.
     Refused {
-        /// Why.
+        /// The reason.
         error: String,
-        /// The exit code that goes with it.
+        /// The exit code for the command that sent the request.
         exit: u8,
     },
 }
 
-impl From<&Failure> for Answer {
+impl From<&Failure> for Reply {
     fn from(failure: &Failure) -> Self {
         Self::Refused {
             error: failure.message().to_owned(),
@@ -59,7 +60,7 @@ impl From<&Failure> for Answer {
     }
 }
 
-/// The name of a device's socket in the folder.
+/// File name of a device's control socket.
 fn socket_name(device: &str) -> String {
     format!("{device}.sock")
 }

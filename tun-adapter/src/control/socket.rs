@@ -1,4 +1,4 @@
-//! The tunnel's end of the control socket: for root alone, a few connections at a time, one short line each.
+//! Server side of the control socket: accessible only by the owner, limited connections, one short line each.
 
 use std::fmt;
 use std::fs::{self, DirBuilder, Permissions};
@@ -14,59 +14,59 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::desk::Line;
-use super::{Answer, Request, socket_name};
+use super::handle::Handle;
+use super::{Reply, RequestLine, socket_name};
 use crate::config::DeviceName;
 use crate::connections;
 use crate::failure::{Exit, Failure};
 
-/// Longest line that is read, in bytes.
-const LONGEST_REQUEST: u64 = 1024;
-/// Most connections at a time; others wait in the kernel.
-const CONNECTIONS: usize = 8;
-/// How long a connection may take to send its line, and to take the answer.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How long the tunnel may take to answer: to read users it may have to wait for a lock.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
+/// Largest request that is read, in bytes.
+const MAX_REQUEST: u64 = 1024;
+/// Maximum number of concurrent connections. Others wait in the kernel's backlog.
+const MAX_CONNECTIONS: usize = 8;
+/// Timeout for a connection to send its request, and to receive its reply.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
+/// Timeout for the tunnel to reply. Reading the users may have to wait for a lock.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The socket of a running tunnel. Dropping it removes the file.
+/// The control socket of a running tunnel. Dropping it removes the file.
 #[derive(Debug)]
 pub(super) struct Socket {
     path: PathBuf,
     task: JoinHandle<()>,
 }
 
-/// Why there is no socket.
+/// An error that prevents a control socket.
 #[derive(Debug)]
 pub(super) enum OpenError {
-    /// A running tunnel has the name.
-    Taken(PathBuf),
-    /// There is no place for it.
-    NoPlace(PathBuf, io::Error),
+    /// A running tunnel, or another file, has this path.
+    InUse(PathBuf),
+    /// The socket cannot be created.
+    Io(PathBuf, io::Error),
 }
 
 impl Socket {
-    /// Makes the socket and serves it. That of a tunnel that runs no more is replaced.
-    pub(super) fn open(folder: &Path, device: &DeviceName, line: Line) -> Result<Self, OpenError> {
+    /// Creates the socket and accepts connections. A stale socket of a tunnel that no longer runs is replaced.
+    pub(super) fn open(folder: &Path, device: &DeviceName, handle: Handle) -> Result<Self, OpenError> {
         let path = folder.join(socket_name(device.as_str()));
-        let no_place = |error| OpenError::NoPlace(path.clone(), error);
+        let io_error = |error| OpenError::Io(path.clone(), error);
         DirBuilder::new()
             .recursive(true)
             .mode(0o755)
             .create(folder)
-            .map_err(no_place)?;
+            .map_err(io_error)?;
         remove_stale(&path)?;
         let listener = bind(&path).map_err(|error| match error.kind() {
-            // Somebody was quicker.
-            io::ErrorKind::AddrInUse => OpenError::Taken(path.clone()),
-            _ => no_place(error),
+            // Another process has bound it since `remove_stale`.
+            io::ErrorKind::AddrInUse => OpenError::InUse(path.clone()),
+            _ => io_error(error),
         })?;
-        let task = tokio::spawn(serve(listener, line));
+        let task = tokio::spawn(serve(listener, handle));
         Ok(Self { path, task })
     }
 }
 
-/// Binds and closes the file to everybody else before anybody can connect: nobody listens yet.
+/// Binds the socket and restricts its mode before it listens, so that no other user can connect in between.
 fn bind(path: &Path) -> io::Result<UnixListener> {
     let socket = rustix::net::socket_with(
         rustix::net::AddressFamily::UNIX,
@@ -80,7 +80,7 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
     UnixListener::from_std(net::UnixListener::from(socket))
 }
 
-/// Removes a socket that nobody listens on. Anything else is left alone.
+/// Removes a socket without a listener. Any other file is left unchanged.
 fn remove_stale(path: &Path) -> Result<(), OpenError> {
     let Ok(metadata) = fs::symlink_metadata(path) else {
         return Ok(());
@@ -88,60 +88,60 @@ fn remove_stale(path: &Path) -> Result<(), OpenError> {
     let is_stale = metadata.file_type().is_socket()
         && matches!(net::UnixStream::connect(path), Err(error) if error.kind() == io::ErrorKind::ConnectionRefused);
     if !is_stale {
-        return Err(OpenError::Taken(path.to_owned()));
+        return Err(OpenError::InUse(path.to_owned()));
     }
-    fs::remove_file(path).map_err(|error| OpenError::NoPlace(path.to_owned(), error))
+    fs::remove_file(path).map_err(|error| OpenError::Io(path.to_owned(), error))
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
         self.task.abort();
-        // Who has removed it before us has done our work.
+        // The file may already have been removed.
         let _ = fs::remove_file(&self.path);
     }
 }
 
-async fn serve(listener: UnixListener, line: Line) {
+async fn serve(listener: UnixListener, handle: Handle) {
     let accept = |context: &mut Context<'_>| listener.poll_accept(context).map_ok(|(stream, _)| stream);
-    connections::serve("control socket", CONNECTIONS, accept, |stream| {
-        let line = line.clone();
-        async move { attend(stream, &line).await }
+    connections::serve("control socket", MAX_CONNECTIONS, accept, |stream| {
+        let handle = handle.clone();
+        async move { handle_connection(stream, &handle).await }
     })
     .await;
 }
 
-/// One connection: a line, its answer, the end.
-async fn attend(stream: UnixStream, line: &Line) -> io::Result<()> {
+/// Reads one request, sends its reply and closes the connection.
+async fn handle_connection(stream: UnixStream, handle: &Handle) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut text = String::new();
-    let mut limited = BufReader::new(read.take(LONGEST_REQUEST));
-    timeout(PATIENCE, limited.read_line(&mut text)).await??;
-    let answer = match serde_json::from_str::<Request>(&text) {
-        Ok(Request { request }) => timeout(ANSWER_PATIENCE, line.ask(request)).await?,
-        Err(error) => Some(Answer::Refused {
-            error: format!("not a request: {error}"),
+    let mut limited = BufReader::new(read.take(MAX_REQUEST));
+    timeout(CONNECTION_TIMEOUT, limited.read_line(&mut text)).await??;
+    let reply = match serde_json::from_str::<RequestLine>(&text) {
+        Ok(RequestLine { request }) => timeout(REPLY_TIMEOUT, handle.send(request)).await?,
+        Err(error) => Some(Reply::Refused {
+            error: format!("invalid request: {error}"),
             exit: Exit::Input as u8,
         }),
     };
-    let Some(answer) = answer else {
+    let Some(reply) = reply else {
         return Ok(());
     };
-    let mut text = serde_json::to_vec(&answer)?;
+    let mut text = serde_json::to_vec(&reply)?;
     text.push(b'\n');
-    timeout(PATIENCE, write.write_all(&text)).await?
+    timeout(CONNECTION_TIMEOUT, write.write_all(&text)).await?
 }
 
 impl OpenError {
-    pub(super) const fn is_taken(&self) -> bool {
-        matches!(self, Self::Taken(_))
+    pub(super) const fn is_in_use(&self) -> bool {
+        matches!(self, Self::InUse(_))
     }
 }
 
 impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Taken(path) => write!(f, "{} is in use", path.display()),
-            Self::NoPlace(path, error) => write!(f, "cannot make {}: {error}", path.display()),
+            Self::InUse(path) => write!(f, "{} is in use", path.display()),
+            Self::Io(path, error) => write!(f, "cannot create {}: {error}", path.display()),
         }
     }
 }
@@ -149,8 +149,9 @@ impl fmt::Display for OpenError {
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         Self::runtime("open the control socket", error).with_help(
-            "a running tunnel has a device of that name; `sandhog status` shows it. Choose another `name` under [device], \
-             or, in another network namespace, another folder by the environment variable RUNTIME_DIRECTORY",
+            "a running tunnel may have a device of this name: `sandhog status` shows it. Choose another `name` under \
+             [device]. For a tunnel in another network namespace, set the environment variable RUNTIME_DIRECTORY to \
+             another folder",
         )
     }
 }
@@ -163,47 +164,47 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::control::Question;
-    use crate::control::desk::Call;
+    use crate::control::Request;
+    use crate::control::handle::PendingRequest;
 
-    /// A socket whose questions are all answered by the number of users.
+    /// Opens a socket that replies to each reload with three users.
     fn open(folder: &Path) -> Result<Socket, OpenError> {
-        let (sender, mut calls) = mpsc::channel::<Call>(1);
+        let (sender, mut requests) = mpsc::channel::<PendingRequest>(1);
         tokio::spawn(async move {
-            while let Some(call) = calls.recv().await {
-                call.answer_with(|question| match question {
-                    Question::Reload => Answer::Reloaded { users: 3 },
-                    Question::Status => panic!("nobody asks for that"),
+            while let Some(pending) = requests.recv().await {
+                pending.reply_with(|request| match request {
+                    Request::Reload => Reply::Reloaded { users: 3 },
+                    Request::Status => panic!("unexpected request"),
                 });
             }
         });
-        Socket::open(folder, &DeviceName::default(), Line::new(sender))
+        Socket::open(folder, &DeviceName::default(), Handle::new(sender))
     }
 
-    /// Sends text from another thread and gives what comes back.
-    async fn say(folder: &Path, text: &'static [u8]) -> String {
+    /// Sends text from another thread and returns the reply.
+    async fn send(folder: &Path, text: &'static [u8]) -> String {
         let path = folder.join("sandhog0.sock");
-        let talk = move || {
-            let mut stream = net::UnixStream::connect(path).expect("somebody listens");
-            // Who has heard enough closes.
+        let exchange = move || {
+            let mut stream = net::UnixStream::connect(path).expect("a listener");
+            // The server may close before it has read everything.
             let _ = stream.write_all(text);
-            let mut answer = String::new();
-            let _ = stream.read_to_string(&mut answer);
-            answer
+            let mut reply = String::new();
+            let _ = stream.read_to_string(&mut reply);
+            reply
         };
-        tokio::task::spawn_blocking(talk).await.expect("no panic")
+        tokio::task::spawn_blocking(exchange).await.expect("no panic")
     }
 
     #[tokio::test]
-    async fn one_line_brings_one_line_and_the_end() {
+    async fn a_request_line_gets_one_reply_line() {
         let folder = tempfile::tempdir().expect("a folder");
         let _socket = open(folder.path()).expect("a free name");
-        let answer = say(folder.path(), b"{\"request\":\"reload\"}\n").await;
-        assert_eq!(answer, "{\"reloaded\":{\"users\":3}}\n");
+        let reply = send(folder.path(), b"{\"request\":\"reload\"}\n").await;
+        assert_eq!(reply, "{\"reloaded\":{\"users\":3}}\n");
     }
 
     #[tokio::test]
-    async fn what_is_no_request_is_refused_and_harms_nobody() {
+    async fn invalid_requests_are_refused_and_later_requests_succeed() {
         let folder = tempfile::tempdir().expect("a folder");
         let _socket = open(folder.path()).expect("a free name");
         let lines: [&'static [u8]; 5] = [
@@ -214,18 +215,18 @@ mod tests {
             &[b'['; 100_000],
         ];
         for line in lines {
-            let answer = say(folder.path(), line).await;
-            let is_refused = answer.starts_with("{\"refused\":{\"error\":\"not a request: ")
-                && answer.ends_with("\"exit\":2}}\n");
-            // What is no text gets no answer, nor does who still talks when it is closed.
-            assert!(is_refused || answer.is_empty(), "{answer}");
+            let reply = send(folder.path(), line).await;
+            let is_refused = reply.starts_with("{\"refused\":{\"error\":\"invalid request: ")
+                && reply.ends_with("\"exit\":2}}\n");
+            // Invalid UTF-8 gets no reply. A client that is still sending may not receive it.
+            assert!(is_refused || reply.is_empty(), "{reply}");
         }
-        let answer = say(folder.path(), b"{\"request\":\"reload\"}\n").await;
-        assert_eq!(answer, "{\"reloaded\":{\"users\":3}}\n");
+        let reply = send(folder.path(), b"{\"request\":\"reload\"}\n").await;
+        assert_eq!(reply, "{\"reloaded\":{\"users\":3}}\n");
     }
 
     #[tokio::test]
-    async fn the_socket_is_for_its_owner_alone_and_goes_with_the_tunnel() {
+    async fn the_socket_is_only_for_its_owner_and_is_removed_with_the_tunnel() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("sandhog0.sock");
         let socket = open(folder.path()).expect("a free name");
@@ -236,11 +237,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_name_of_a_running_tunnel_is_taken_and_that_of_a_dead_one_is_not() {
+    async fn the_socket_of_a_running_tunnel_is_kept_and_a_stale_one_is_replaced() {
         let folder = tempfile::tempdir().expect("a folder");
         let first = open(folder.path()).expect("a free name");
-        assert!(open(folder.path()).is_err_and(|error| error.is_taken()));
-        // What a killed process leaves: the file, and nobody behind it.
+        assert!(open(folder.path()).is_err_and(|error| error.is_in_use()));
+        // A killed process leaves the file without a listener.
         first.task.abort();
         std::mem::forget(first);
         while net::UnixStream::connect(folder.path().join("sandhog0.sock")).is_ok() {
@@ -250,11 +251,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_socket_is_left_alone() {
+    async fn a_file_that_is_not_a_socket_is_left_unchanged() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("sandhog0.sock");
         fs::write(&path, "mine").expect("our folder");
-        assert!(open(folder.path()).is_err_and(|error| error.is_taken()));
+        assert!(open(folder.path()).is_err_and(|error| error.is_in_use()));
         assert_eq!(fs::read_to_string(&path).expect("our file"), "mine");
     }
 }

@@ -8,8 +8,8 @@ use sandhog_proto::IpPrefix;
 use super::Finding;
 use crate::check::CheckedConfig;
 use crate::config::{Client, DeviceName, Endpoint, Server};
-use crate::control::Question;
-use crate::control::ask::ask;
+use crate::control::Request;
+use crate::control::client::send_request;
 use crate::net::routes::{Route, all, overlap};
 use crate::{client, server};
 
@@ -31,7 +31,7 @@ pub(super) async fn look(checked: &CheckedConfig) -> Vec<Finding> {
             (&client.device.name, client.device.addresses.clone())
         }
     };
-    let runs = matches!(ask(device.as_str(), Question::Status), Ok(Some(_)));
+    let runs = matches!(send_request(device.as_str(), Request::Status), Ok(Some(_)));
     let mut findings = vec![name(device, runs)];
     match checked {
         CheckedConfig::Server(Server::Secure(server)) => findings.push(port(server.listen, runs)),

@@ -1,4 +1,4 @@
-//! Which metrics there are. `docs/running.md` has the same list, and a test holds the two together.
+//! List of all metrics. A test checks that `docs/running.md` has the same list.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use super::page::Kind::{Counter, Gauge};
 use super::page::{Family, Page, Samples};
 use crate::status::{Profile, Role, SessionStatus};
 
-/// What a client can be.
+/// All statuses of a client.
 const CLIENT_STATUSES: [TunnelStatus; 6] = [
     TunnelStatus::Invalid,
     TunnelStatus::Disconnected,
@@ -18,38 +18,38 @@ const CLIENT_STATUSES: [TunnelStatus; 6] = [
     TunnelStatus::Disconnecting,
 ];
 
-/// All families, in the order in which they are written.
+/// All metric families, in the order of the page.
 pub(super) const FAMILIES: [Family; 24] = [
     Family {
         name: "sandhog_build_info",
         kind: Gauge,
-        help: "Always 1; the labels tell what runs.",
+        help: "Always 1. The labels are version, role and profile.",
         write: build_info,
     },
     Family {
         name: "sandhog_start_time_seconds",
         kind: Gauge,
-        help: "When the tunnel was started, in seconds of Unix time.",
+        help: "Start time of the tunnel, in seconds of Unix time.",
         write: |page, out| out.put(&[], page.started),
     },
     Family {
         name: "sandhog_status",
         kind: Gauge,
-        help: "1 for the status that the tunnel has, 0 for those that it could have.",
+        help: "1 for the current status of the tunnel, 0 for all other statuses.",
         write: status,
     },
     Family {
         name: "sandhog_status_age_seconds",
         kind: Gauge,
-        help: "How long the tunnel has had its status.",
+        help: "Seconds since the last change of status.",
         write: |page, out| out.put(&[], page.status.status_seconds),
     },
     Family {
         name: "sandhog_mtu_bytes",
         kind: Gauge,
-        help: "Largest packet in the tunnel.",
+        help: "MTU of the tunnel.",
         write: |page, out| match page.status.mtu {
-            // A client that has never been logged in does not know.
+            // Unknown before the first login of a client.
             0 => Ok(()),
             mtu => out.put(&[], mtu),
         },
@@ -57,61 +57,61 @@ pub(super) const FAMILIES: [Family; 24] = [
     Family {
         name: "sandhog_received_packets_total",
         kind: Counter,
-        help: "Packets that came out of the tunnel.",
+        help: "Packets received through the tunnel.",
         write: |page, out| out.put(&[], page.status.traffic.packets_received),
     },
     Family {
         name: "sandhog_received_bytes_total",
         kind: Counter,
-        help: "Bytes of the packets that came out of the tunnel.",
+        help: "Bytes of the packets received through the tunnel.",
         write: |page, out| out.put(&[], page.status.traffic.bytes_received),
     },
     Family {
         name: "sandhog_sent_packets_total",
         kind: Counter,
-        help: "Packets that went into the tunnel.",
+        help: "Packets sent through the tunnel.",
         write: |page, out| out.put(&[], page.status.traffic.packets_sent),
     },
     Family {
         name: "sandhog_sent_bytes_total",
         kind: Counter,
-        help: "Bytes of the packets that went into the tunnel.",
+        help: "Bytes of the packets sent through the tunnel.",
         write: |page, out| out.put(&[], page.status.traffic.bytes_sent),
     },
     Family {
         name: "sandhog_datagrams_received_total",
         kind: Counter,
-        help: "UDP datagrams that came in, whatever they were.",
+        help: "UDP datagrams received, valid or not.",
         write: |page, out| out.put(&[], page.status.traffic.datagrams_received),
     },
     Family {
         name: "sandhog_datagrams_sent_total",
         kind: Counter,
-        help: "UDP datagrams that went out.",
+        help: "UDP datagrams sent.",
         write: |page, out| out.put(&[], page.status.traffic.datagrams_sent),
     },
     Family {
         name: "sandhog_dropped_packets_total",
         kind: Counter,
-        help: "Packets and datagrams that were not taken, by reason.",
+        help: "Packets and datagrams dropped, by reason.",
         write: dropped,
     },
     Family {
         name: "sandhog_users",
         kind: Gauge,
-        help: "Users that the server has.",
+        help: "Number of users of the server.",
         write: |page, out| on_server(page, |server| out.put(&[], server.users as u64)),
     },
     Family {
         name: "sandhog_sessions",
         kind: Gauge,
-        help: "Sessions that the server has.",
+        help: "Number of sessions of the server.",
         write: |page, out| on_server(page, |server| out.put(&[], server.session_count as u64)),
     },
     Family {
         name: "sandhog_logins_total",
         kind: Counter,
-        help: "Logins that have come to an end, by result.",
+        help: "Completed logins, by result.",
         write: |page, out| {
             on_server(page, |server| {
                 out.put(&[("result", "accepted")], server.logins_accepted)?;
@@ -122,55 +122,55 @@ pub(super) const FAMILIES: [Family; 24] = [
     Family {
         name: "sandhog_logins_half_open",
         kind: Gauge,
-        help: "Logins that were begun and are not finished.",
+        help: "Logins in progress.",
         write: |page, out| on_server(page, |server| out.put(&[], server.logins_half_open as u64)),
     },
     Family {
         name: "sandhog_session_age_seconds",
         kind: Gauge,
-        help: "How long the session has lasted.",
+        help: "Age of the session.",
         write: |page, out| on_sessions(page, out, |session| session.age_seconds),
     },
     Family {
         name: "sandhog_session_epoch",
         kind: Gauge,
-        help: "How often the session has changed its keys.",
+        help: "Number of rekeys of the session.",
         write: |page, out| on_sessions(page, out, |session| session.epoch.into()),
     },
     Family {
         name: "sandhog_session_key_age_seconds",
         kind: Gauge,
-        help: "How long the session has used its keys.",
+        help: "Age of the session's keys.",
         write: |page, out| on_sessions(page, out, |session| session.key_seconds),
     },
     Family {
         name: "sandhog_last_received_seconds",
         kind: Gauge,
-        help: "How long ago the other side of the session gave a sign of life.",
+        help: "Seconds since the last authenticated datagram from the peer.",
         write: |page, out| on_sessions(page, out, |session| session.last_received_seconds),
     },
     Family {
         name: "sandhog_session_received_packets_total",
         kind: Counter,
-        help: "Packets that came out of the session.",
+        help: "Packets received in the session.",
         write: |page, out| on_sessions(page, out, |session| session.packets_received),
     },
     Family {
         name: "sandhog_session_received_bytes_total",
         kind: Counter,
-        help: "Bytes of the packets that came out of the session.",
+        help: "Bytes of the packets received in the session.",
         write: |page, out| on_sessions(page, out, |session| session.bytes_received),
     },
     Family {
         name: "sandhog_session_sent_packets_total",
         kind: Counter,
-        help: "Packets that went into the session.",
+        help: "Packets sent in the session.",
         write: |page, out| on_sessions(page, out, |session| session.packets_sent),
     },
     Family {
         name: "sandhog_session_sent_bytes_total",
         kind: Counter,
-        help: "Bytes of the packets that went into the session.",
+        help: "Bytes of the packets sent in the session.",
         write: |page, out| on_sessions(page, out, |session| session.bytes_sent),
     },
 ];
@@ -195,7 +195,7 @@ fn build_info(page: &Page<'_>, out: &mut Samples<'_, '_>) -> fmt::Result {
 fn status(page: &Page<'_>, out: &mut Samples<'_, '_>) -> fmt::Result {
     let now = page.status.status.as_str();
     match page.status.role {
-        // It has no other.
+        // A server has only this status.
         Role::Server => out.put(&[("status", now)], 1_u64),
         Role::Client => CLIENT_STATUSES.iter().try_for_each(|status| {
             let name = status.name();
@@ -204,7 +204,7 @@ fn status(page: &Page<'_>, out: &mut Samples<'_, '_>) -> fmt::Result {
     }
 }
 
-/// Also what has not occurred: a rate needs a beginning.
+/// Writes reasons that have not occurred as 0, so that rates can be computed from the start.
 fn dropped(page: &Page<'_>, out: &mut Samples<'_, '_>) -> fmt::Result {
     DropReason::ALL.iter().try_for_each(|reason| {
         let name = reason.name();
@@ -220,8 +220,8 @@ fn on_server(
     page.status.server.as_ref().map_or(Ok(()), write)
 }
 
-/// A sample for the session of a client, and, if users may be named, for each session of a server. No two sessions of a
-/// server have an address in common, so login and address name one.
+/// Writes one sample for the session of a client. For a server, writes one sample per session if user names are allowed.
+/// Sessions of a server never share an address, so user name and address identify a session.
 fn on_sessions(
     page: &Page<'_>,
     out: &mut Samples<'_, '_>,
@@ -243,7 +243,7 @@ fn on_sessions(
     })
 }
 
-/// An address without the length of its prefix.
+/// An address without its prefix length.
 fn bare(prefix: &str) -> &str {
     prefix.split('/').next().unwrap_or(prefix)
 }

@@ -1,16 +1,16 @@
-//! Metrics for Prometheus: a small HTTP server that asks the tunnel how it is, as `sandhog status` does, and writes that
-//! down in the text format.
+//! Prometheus exporter: a small HTTP server that reports the tunnel's status in Prometheus' text format.
 //!
-//! The loop that carries packets answers by itself, so a scrape that succeeds shows that it turns. `http` reads requests and
-//! writes answers, `families` says which metrics there are, `page` how they are written.
+//! The packet loop itself answers each status request, so a successful scrape shows that the loop is running. `http` parses
+//! requests and formats responses, `families` lists the metrics, and `page` writes their samples.
 //!
-//! The head of a request is parsed by httparse and the rest is here: one page and one request for each connection need no
-//! more of HTTP, and nothing but the listener stays between two scrapes.
+//! httparse parses the request head. The rest is here, because one page and one request per connection need little of
+//! HTTP. Between two scrapes only the listener exists.
 
 mod families;
 mod http;
 mod page;
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,35 +24,36 @@ use tokio::time::timeout;
 use tracing::info;
 
 use crate::config::Metrics;
-use crate::control::desk::Line;
-use crate::control::{Answer, Question};
+use crate::control::handle::Handle;
+use crate::control::{Reply, Request};
 use crate::failure::Failure;
 use crate::{clock, connections};
-use http::{Asked, Refusal};
-use page::Page;
+use families::FAMILIES;
+use http::{HttpError, ParsedRequest};
+use page::{Page, Samples};
 
-/// Most connections at a time; others wait in the kernel.
-const CONNECTIONS: usize = 4;
-/// Most connections that wait there.
+/// Maximum number of concurrent connections. Others wait in the kernel's backlog.
+const MAX_CONNECTIONS: usize = 4;
+/// Size of the backlog.
 const BACKLOG: u32 = 16;
-/// How long, and for how many bytes, is listened to who still talks after the answer. To close at once would take the answer
-/// from them.
+/// Limits in time and bytes for reading on after the response. Closing at once would reset the connection, and a client that is
+/// still sending could lose the response.
 const LINGER: (Duration, usize) = (Duration::from_secs(1), 1 << 16);
 
-/// Gives out the metrics of one tunnel until it is dropped.
+/// Serves the metrics of one tunnel until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Exporter(JoinHandle<()>);
 
-/// How long is waited for others.
+/// Timeouts of the exporter.
 #[derive(Clone, Copy, Debug)]
-struct Patience {
-    /// For a connection, to send its request, and to take the answer.
+struct Timeouts {
+    /// For a connection to send its request, and to receive its response.
     connection: Duration,
-    /// For the tunnel, to answer: less than Prometheus waits, so that it hears why.
+    /// For the tunnel to reply. It is shorter than Prometheus' own timeout, so that Prometheus receives the error.
     tunnel: Duration,
 }
 
-impl Default for Patience {
+impl Default for Timeouts {
     fn default() -> Self {
         Self {
             connection: Duration::from_secs(5),
@@ -61,36 +62,36 @@ impl Default for Patience {
     }
 }
 
-/// What every connection needs.
+/// State shared by all connections.
 #[derive(Debug)]
-struct Counter {
-    line: Line,
-    patience: Patience,
+struct Service {
+    handle: Handle,
+    timeouts: Timeouts,
     login_names: bool,
-    /// Since when the tunnel runs, in seconds of Unix time.
+    /// Start time of the tunnel, in seconds of Unix time.
     started: u64,
 }
 
 impl Exporter {
-    /// Listens where the configuration says, and has every scrape answered over `line`.
+    /// Listens on the configured address. Each scrape sends a status request through `handle`.
     ///
     /// # Errors
     ///
-    /// When the address cannot be had.
-    pub(crate) fn open(config: &Metrics, line: Line) -> Result<Self, Failure> {
-        Self::open_with(config, line, Patience::default())
+    /// If the address is not available.
+    pub(crate) fn open(config: &Metrics, handle: Handle) -> Result<Self, Failure> {
+        Self::open_with(config, handle, Timeouts::default())
     }
 
-    fn open_with(config: &Metrics, line: Line, patience: Patience) -> Result<Self, Failure> {
+    fn open_with(config: &Metrics, handle: Handle, timeouts: Timeouts) -> Result<Self, Failure> {
         let (listener, address) = bind(config.listen).map_err(|error| explain_bind(config.listen, &error))?;
         info!(event = "metrics", listen = %address, "metrics: http://{address}{}", http::PATH);
-        let counter = Counter {
-            line,
-            patience,
+        let service = Service {
+            handle,
+            timeouts,
             login_names: config.login_names,
             started: clock::unix_now(),
         };
-        Ok(Self(tokio::spawn(serve(listener, counter.into()))))
+        Ok(Self(tokio::spawn(serve(listener, service.into()))))
     }
 }
 
@@ -100,13 +101,13 @@ impl Drop for Exporter {
     }
 }
 
-/// Listens, and gives the address that has come of it.
+/// Binds a listener. Returns it with its local address.
 fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
-    // A new start need not wait for the connections of the old one.
+    // A restart need not wait for connections in TIME-WAIT.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     let listener = socket.listen(BACKLOG)?;
@@ -118,13 +119,13 @@ fn explain_bind(address: SocketAddr, error: &io::Error) -> Failure {
     let failure = Failure::runtime(format_args!("listen on TCP {address} for metrics"), error);
     match error.kind() {
         io::ErrorKind::AddrInUse => failure.with_help(format!(
-            "another program has this port; `ss -ltnp 'sport = :{}'` tells which. End it, or choose another `listen` under \
-             [metrics]",
+            "another program uses this port: `ss -ltnp 'sport = :{}'` shows it. Stop that program, or choose another `listen` \
+             under [metrics]",
             address.port()
         )),
         io::ErrorKind::AddrNotAvailable => failure.with_help(
-            "this machine does not have that address, or does not have it yet: the tunnel's own come later. 127.0.0.1 and \
-             [::1] are always there",
+            "this machine does not have that address, or not yet: the tunnel's own addresses are added later. 127.0.0.1 and \
+             [::1] are always available",
         ),
         io::ErrorKind::PermissionDenied => {
             failure.with_help("ports below 1024 need root or CAP_NET_BIND_SERVICE")
@@ -133,71 +134,79 @@ fn explain_bind(address: SocketAddr, error: &io::Error) -> Failure {
     }
 }
 
-async fn serve(listener: TcpListener, counter: Arc<Counter>) {
+async fn serve(listener: TcpListener, service: Arc<Service>) {
     let accept = |context: &mut Context<'_>| listener.poll_accept(context).map_ok(|(stream, _)| stream);
-    connections::serve("metrics", CONNECTIONS, accept, |stream| {
-        let counter = Arc::clone(&counter);
-        async move { attend(stream, &counter).await }
+    connections::serve("metrics", MAX_CONNECTIONS, accept, |stream| {
+        let service = Arc::clone(&service);
+        async move { handle_connection(stream, &service).await }
     })
     .await;
 }
 
-/// One connection: a request, its answer, the end.
-async fn attend(mut stream: TcpStream, counter: &Counter) -> io::Result<()> {
-    let asked = match timeout(counter.patience.connection, receive(&mut stream)).await {
-        Ok(Ok(Some(asked))) => asked,
-        // Who goes away in the middle wants no answer.
+/// Reads one request, sends its response and closes the connection.
+async fn handle_connection(mut stream: TcpStream, service: &Service) -> io::Result<()> {
+    let request = match timeout(service.timeouts.connection, read_request(&mut stream)).await {
+        Ok(Ok(Some(request))) => request,
+        // The client closed the connection before its request was complete.
         Ok(Ok(None)) => return Ok(()),
         Ok(Err(error)) => return Err(error),
-        Err(_) => Asked::refused(Refusal::TooSlow),
+        Err(_) => ParsedRequest::error(HttpError::Timeout),
     };
-    let answer = match asked.page {
-        Ok(()) => counter.page().await,
-        Err(refusal) => Err(refusal),
+    let page = match request.page {
+        Ok(()) => service.page().await,
+        Err(error) => Err(error),
     };
-    let bytes = http::answer(&answer, asked.wants_body);
-    timeout(counter.patience.connection, stream.write_all(&bytes)).await??;
+    let bytes = http::response(&page, request.wants_body);
+    timeout(service.timeouts.connection, stream.write_all(&bytes)).await??;
     stream.shutdown().await?;
     let mut rest = stream.take(LINGER.1 as u64);
-    let mut nowhere = tokio::io::sink();
-    // The answer is out; what the other side does with it is its own affair.
-    let _ = timeout(LINGER.0, tokio::io::copy(&mut rest, &mut nowhere)).await;
+    let mut sink = tokio::io::sink();
+    // The response is sent. Errors of the connection no longer matter.
+    let _ = timeout(LINGER.0, tokio::io::copy(&mut rest, &mut sink)).await;
     Ok(())
 }
 
-/// Reads a request up to the end of its head; `None` if the other side closes before.
-async fn receive(stream: &mut TcpStream) -> io::Result<Option<Asked>> {
-    let (mut head, mut room) = (Vec::new(), [0; 1024]);
+/// Reads a request up to the end of its head. Returns `None` if the client closes the connection first.
+async fn read_request(stream: &mut TcpStream) -> io::Result<Option<ParsedRequest>> {
+    let (mut head, mut buffer) = (Vec::new(), [0; 1024]);
     loop {
-        let len = stream.read(&mut room).await?;
-        let Some(more) = room.get(..len).filter(|more| !more.is_empty()) else {
+        let len = stream.read(&mut buffer).await?;
+        let Some(new) = buffer.get(..len).filter(|new| !new.is_empty()) else {
             return Ok(None);
         };
-        head.extend_from_slice(more);
-        // Only the end of a line can be that of the head.
-        if more.contains(&b'\n')
-            && let Some(asked) = http::understand(&head)
+        head.extend_from_slice(new);
+        // The head can only end at a line feed.
+        if new.contains(&b'\n')
+            && let Some(request) = http::parse(&head)
         {
-            return Ok(Some(asked));
+            return Ok(Some(request));
         }
-        if head.len() > http::LONGEST_HEAD {
-            return Ok(Some(Asked::refused(Refusal::TooLong)));
+        if head.len() > http::MAX_HEAD {
+            return Ok(Some(ParsedRequest::error(HttpError::TooLong)));
         }
     }
 }
 
-impl Counter {
-    /// Asks the tunnel and writes down what it says.
-    async fn page(&self) -> Result<String, Refusal> {
-        match timeout(self.patience.tunnel, self.line.ask(Question::Status)).await {
-            Ok(Some(Answer::Status(status))) => Ok(Page {
+impl Service {
+    /// Requests the tunnel's status and formats it.
+    async fn page(&self) -> Result<String, HttpError> {
+        match timeout(self.timeouts.tunnel, self.handle.send(Request::Status)).await {
+            Ok(Some(Reply::Status(status))) => Ok(Page {
                 status: &status,
                 started: self.started,
                 login_names: self.login_names,
             }
             .to_string()),
-            Ok(_) | Err(_) => Err(Refusal::Hangs),
+            Ok(_) | Err(_) => Err(HttpError::NoReply),
         }
+    }
+}
+
+impl fmt::Display for Page<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        FAMILIES
+            .iter()
+            .try_for_each(|family| (family.write)(self, &mut Samples::new(f, family, &self.status.device)))
     }
 }
 

@@ -7,9 +7,9 @@ use sandhog_proto::{IpPrefix, NetworkSettings};
 use tracing::{debug, info, warn};
 
 use super::dns::{self, Dns};
-use super::plan::{self, Plan, Wishes};
+use super::plan::{self, Plan, RoutePolicy};
 use super::policy::Policy;
-use super::record::{Change, Ledger, Record};
+use super::record::{Change, Journal, Record};
 use super::ruleset::{KillSwitch, Ruleset};
 use super::{netlink, nft, sysctl};
 use crate::config::DeviceName;
@@ -61,9 +61,9 @@ pub enum Ipv6Outside {
 
 /// What is left of an earlier process.
 #[derive(Debug)]
-pub struct Left(Option<Record>);
+pub struct StaleState(Option<Record>);
 
-impl Left {
+impl StaleState {
     /// Undoes what an earlier process has left behind under this name. A kill switch stays if there is to be one again.
     ///
     /// # Errors
@@ -73,7 +73,7 @@ impl Left {
         if options.kill_switch {
             nft::find("set the kill switch")?;
         }
-        Ledger::clear(device, options.kill_switch).await.map(Self)
+        Journal::clear(device, options.kill_switch).await.map(Self)
     }
 
     /// Where the server was last, if a kill switch may keep its name from being looked up.
@@ -89,7 +89,7 @@ impl Left {
 pub struct Network {
     device: DeviceName,
     options: Options,
-    ledger: Ledger,
+    journal: Journal,
     policy: Option<Policy>,
     /// Whether the kill switch was there before this process.
     is_inherited: bool,
@@ -115,7 +115,7 @@ impl Network {
     pub async fn begin(
         device: &DeviceName,
         options: Options,
-        left: Left,
+        left: StaleState,
         servers: &[SocketAddr],
     ) -> Result<Self, Failure> {
         let policy = match options.mark {
@@ -125,7 +125,7 @@ impl Network {
         };
         let is_inherited = left.0.as_ref().is_some_and(Record::has_kill_switch);
         let mut network = Self {
-            ledger: Ledger::begin(device, left.0)?,
+            journal: Journal::begin(device, left.0)?,
             device: device.clone(),
             options,
             policy,
@@ -150,7 +150,7 @@ impl Network {
     ///
     /// When that cannot be written down.
     pub fn note_servers(&mut self, servers: &[SocketAddr]) -> Result<(), Failure> {
-        self.ledger.note_servers(servers)
+        self.journal.note_servers(servers)
     }
 
     async fn close(&mut self, servers: &[SocketAddr]) -> Result<(), Failure> {
@@ -179,7 +179,7 @@ impl Network {
 
     async fn apply_rules(&mut self, rules: &Ruleset) -> Result<(), Failure> {
         let table = nft::client_table(&self.device);
-        self.ledger.note(Change::Nft {
+        self.journal.note(Change::Nft {
             table: table.clone(),
             kill_switch: rules.kill_switch.is_some(),
         })?;
@@ -206,7 +206,7 @@ impl Network {
                 settings.included_routes.push(*route);
             }
         }
-        let wishes = Wishes {
+        let wishes = RoutePolicy {
             excluded: self.options.excluded.clone(),
             block_ipv6: self.options.ipv6_outside == Ipv6Outside::Block,
             has_mark: self.policy.is_some(),
@@ -250,7 +250,7 @@ impl Network {
         if !plan.has_table() && !old.has_table() {
             return Ok(());
         }
-        self.ledger.note(Change::Policy {
+        self.journal.note(Change::Policy {
             table: policy.mark,
             priority: policy.priority,
         })?;
@@ -258,7 +258,7 @@ impl Network {
             .map_err(|error| Failure::runtime(format_args!("find the device `{}`", self.device), error))?;
         policy.apply(device, old, plan).await?;
         let has_v4 = !plan.tables[0].routes.is_empty();
-        if has_v4 && let Err(failure) = sysctl::set(&mut self.ledger, SRC_VALID_MARK, "1") {
+        if has_v4 && let Err(failure) = sysctl::set(&mut self.journal, SRC_VALID_MARK, "1") {
             // It matters only where the kernel checks sources strictly.
             if checks_sources() {
                 return Err(failure);
@@ -289,7 +289,7 @@ impl Network {
             return Ok(());
         }
         let had_any = self
-            .ledger
+            .journal
             .changes()
             .iter()
             .any(|change| matches!(change, Change::Nft { .. }));
@@ -319,10 +319,10 @@ impl Network {
             return Ok(());
         }
         if before.is_some() {
-            self.ledger.undo_where(Change::is_dns).await?;
+            self.journal.undo_where(Change::is_dns).await?;
         }
         match dns {
-            Some(dns) => dns::apply(&mut self.ledger, &self.device, self.options.dns, dns).await,
+            Some(dns) => dns::apply(&mut self.journal, &self.device, self.options.dns, dns).await,
             None => Ok(()),
         }
     }
@@ -371,10 +371,10 @@ impl Network {
                 "the kill switch stays: `sandhog down --device {}` lifts it, and a new start takes it over",
                 self.device
             );
-            let undone = self.ledger.end_behind_kill_switch().await;
+            let undone = self.journal.end_behind_kill_switch().await;
             return result.and_then(|value| undone.map(|()| value));
         }
-        let undone = self.ledger.end().await;
+        let undone = self.journal.end().await;
         result.and_then(|value| undone.map(|()| value))
     }
 }

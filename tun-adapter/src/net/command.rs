@@ -1,4 +1,4 @@
-//! Other programs that change this machine's network for us: `nft`, `resolvectl`, `resolvconf`.
+//! External programs that change this machine's network: `nft`, `resolvectl` and `resolvconf`.
 
 use std::env;
 use std::fs;
@@ -16,16 +16,16 @@ use crate::clock::{self, Timer};
 use crate::credentials::PASSWORD_VARIABLE;
 use crate::failure::Failure;
 
-/// Longest that such a program may take. They answer within some milliseconds; one that waits for a dead service does not.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Where programs for administrators are, which are not always in the search path.
-const MORE_FOLDERS: [&str; 4] = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin"];
+/// Timeout for a program. A program normally takes some milliseconds, but may wait for a service that does not respond.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Folders that are not always in PATH.
+const EXTRA_FOLDERS: [&str; 4] = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin"];
 
-/// Where the program of this name is, if there is one.
+/// Path of a program. Returns `None` if it is not installed.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
-        .chain(MORE_FOLDERS.map(PathBuf::from))
+        .chain(EXTRA_FOLDERS.map(PathBuf::from))
         .map(|folder| folder.join(program))
         .find(|file| is_program(file))
 }
@@ -34,11 +34,11 @@ fn is_program(file: &Path) -> bool {
     fs::metadata(file).is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
 }
 
-/// Runs a program to its end, which must be a good one within ten seconds, and gives what it has printed.
+/// Runs a program and returns its standard output. The program must succeed within ten seconds.
 ///
 /// # Errors
 ///
-/// When it cannot be started, does not end in time or ends badly; the message has what it said itself.
+/// If the program cannot be started, does not end in time, or fails. The message contains its standard error.
 pub(crate) async fn run(program: &Path, arguments: &[&str], input: &str) -> Result<String, Failure> {
     let shown = format!("{} {}", program.display(), arguments.join(" "));
     let shown = shown.trim_end();
@@ -54,28 +54,28 @@ pub(crate) async fn run(program: &Path, arguments: &[&str], input: &str) -> Resu
         .spawn()
         .map_err(explain)?;
     let mut timer = Timer::new().map_err(explain)?;
-    timer.arm(clock::now() + PATIENCE).map_err(explain)?;
+    timer.arm(clock::now() + TIMEOUT).map_err(explain)?;
     let output = tokio::select! {
-        output = talk(child, input) => output.map_err(explain)?,
-        _ = timer.expired() => return Err(explain(io::Error::new(io::ErrorKind::TimedOut, "it does not end"))),
+        output = communicate(child, input) => output.map_err(explain)?,
+        _ = timer.expired() => return Err(explain(io::Error::new(io::ErrorKind::TimedOut, "no result within 10 s"))),
     };
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let said = said.trim();
-    let why = if said.is_empty() {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let stderr = stderr.trim();
+    let why = if stderr.is_empty() {
         output.status.to_string()
     } else {
-        said.to_owned()
+        stderr.to_owned()
     };
     Err(Failure::runtime(format_args!("run `{shown}`"), why))
 }
 
-/// Gives the program its input and takes what it prints.
-async fn talk(mut child: Child, input: &str) -> io::Result<std::process::Output> {
+/// Writes the program's standard input and collects its output.
+async fn communicate(mut child: Child, input: &str) -> io::Result<std::process::Output> {
     if let Some(mut pipe) = child.stdin.take() {
-        // A program that does not read closes the pipe; its exit code tells the rest.
+        // A program may close the pipe without reading it. Its exit code shows whether it succeeded.
         let _ = pipe.write_all(input.as_bytes()).await;
     }
     child.wait_with_output().await

@@ -1,30 +1,30 @@
-//! `sandhog down`: ends the process that a device belongs to, or undoes what a process has left behind that could not.
+//! The command `sandhog down`: stops the process of a device, or cleans up after a process that was killed.
 
 use std::path::Path;
 use std::time::Duration;
 
-use super::record::{Change, Found, Ledger, Record, remove};
+use super::record::{Change, Journal, Lookup, Record, remove};
 use super::{dns, netlink, nft, policy};
 use crate::config::DeviceName;
 use crate::failure::Failure;
 
-/// How long a process may take to end.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Timeout for a process to stop.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Takes the tunnel of this device down, and gives what to print.
+/// Stops the tunnel of a device. Returns the text to print.
 ///
 /// # Errors
 ///
-/// When the process does not end, or when something cannot be undone.
+/// If the process does not stop, or if a change cannot be undone.
 pub async fn run(device: &DeviceName) -> Result<String, Failure> {
     match Record::find(device) {
-        Found::Record(record) if record.process.is_alive() => stop(device, &record).await,
-        Found::Record(record) => {
+        Lookup::Found(record) if record.process.is_alive() => stop(device, &record).await,
+        Lookup::Found(record) => {
             let pid = record.process.pid;
             let changes: Vec<_> = record.changes.iter().map(ToString::to_string).collect();
-            Ledger::of_dead(device, record).end().await?;
+            Journal::of_dead(device, record).end().await?;
             Ok(format!(
-                "{device}: the process {pid} has ended before; undone: {}",
+                "{device}: process {pid} was no longer running; undone: {}",
                 if changes.is_empty() {
                     "nothing".to_owned()
                 } else {
@@ -32,77 +32,78 @@ pub async fn run(device: &DeviceName) -> Result<String, Failure> {
                 }
             ))
         }
-        Found::Nothing => sweep(device, false).await,
-        Found::Damaged(_) => {
-            let said = sweep(device, true).await?;
+        Lookup::Missing => sweep(device, false).await,
+        Lookup::Damaged(..) => {
+            let text = sweep(device, true).await?;
             remove(device)?;
-            Ok(said)
+            Ok(text)
         }
     }
 }
 
 async fn stop(device: &DeviceName, record: &Record) -> Result<String, Failure> {
     let pid = record.process.pid;
-    if !record.process.terminate(PATIENCE)? {
+    if !record.process.terminate(TIMEOUT)? {
         let failure = Failure::runtime(
-            format_args!("take `{device}` down"),
-            format_args!("the process {pid} has not ended within {} s", PATIENCE.as_secs()),
+            format_args!("stop the tunnel `{device}`"),
+            format_args!("process {pid} did not stop within {} s", TIMEOUT.as_secs()),
         );
         return Err(failure.with_help(format!(
-            "`kill -9 {pid}` ends it; after that, `sandhog down --device {device}` undoes what it has changed"
+            "kill it with `kill -9 {pid}`, then run `sandhog down --device {device}` again to undo its changes"
         )));
     }
-    // A process that ends well leaves nothing. One that was killed meanwhile does.
-    if let Found::Record(left) = Record::find(device)
+    // A process that stops normally undoes its changes. A process that was killed meanwhile does not.
+    if let Lookup::Found(left) = Record::find(device)
         && left.process == record.process
     {
-        Ledger::of_dead(device, left).end().await?;
+        Journal::of_dead(device, left).end().await?;
     }
     Ok(format!(
-        "{device}: the process {pid} has ended and undone what it had changed"
+        "{device}: process {pid} has stopped and its changes are undone"
     ))
 }
 
-/// Undoes what can be found without a record: everything that is called or marked as ours and belongs to nobody.
+/// Undoes changes without a record: those with sandhog's name or mark that belong to no running tunnel.
 async fn sweep(device: &DeviceName, is_damaged: bool) -> Result<String, Failure> {
     if netlink::index_of(device).is_ok() {
         let failure = Failure::runtime(
-            format_args!("take `{device}` down"),
-            format_args!(
-                "there is a device of that name, but no record {}of whose it is",
-                if is_damaged { "that can be read " } else { "" }
-            ),
+            format_args!("stop the tunnel `{device}`"),
+            if is_damaged {
+                "the device exists, but the record of its process cannot be read"
+            } else {
+                "the device exists, but there is no record of its process"
+            },
         );
         return Err(failure.with_help(
-            "end its process first; `sandhog down` undoes the rest then. If the process has another folder for runtime \
-             files, name that in RUNTIME_DIRECTORY",
+            "stop its process first, then run `sandhog down` again to undo the rest. If the process uses another folder for \
+             runtime files, set RUNTIME_DIRECTORY to it",
         ));
     }
     let mut undone = Vec::new();
     for table in [nft::client_table(device), nft::server_table(device)] {
-        if nft::is_there(&table).await {
+        if nft::exists(&table).await {
             nft::remove(&table).await?;
-            undone.push(format!("the table {table} of nftables"));
+            undone.push(format!("nftables table {table}"));
         }
     }
-    let tables = policy::sweep(&policies_of_others()).await?;
+    let tables = policy::sweep(&recorded_policies()).await?;
     undone.extend(
         tables
             .iter()
-            .map(|table| format!("the routing table {table} and its rules")),
+            .map(|table| format!("routing table {table} and its rules")),
     );
     if dns::file::restore_unrecorded(Path::new(dns::file::PATH), device)? {
         undone.push(dns::file::PATH.to_owned());
     }
     Ok(if undone.is_empty() {
-        format!("{device}: nothing runs, and there is nothing to undo")
+        format!("{device}: no tunnel is running, and there is nothing to undo")
     } else {
-        format!("{device}: nothing runs; undone: {}", undone.join(", "))
+        format!("{device}: no tunnel is running; undone: {}", undone.join(", "))
     })
 }
 
-/// The tables and rules that stand in readable records.
-fn policies_of_others() -> Vec<(u32, u32)> {
+/// The routing tables and rule priorities in all readable records.
+fn recorded_policies() -> Vec<(u32, u32)> {
     let changes = Record::all().into_iter().flat_map(|record| record.changes);
     changes
         .filter_map(|change| match change {

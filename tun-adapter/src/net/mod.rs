@@ -1,10 +1,10 @@
-//! The tunnel's place in this machine's network: everything outside the device that a tunnel changes, and how that is undone.
+//! Changes to this machine's network outside the tunnel device: routes, rules, nftables, sysctls and name servers.
 //!
-//! Nothing here is changed before it stands in the [`record`]; `undo` knows the way back from each change, for a normal end
-//! and for whoever comes after a crash.
+//! Each change is recorded ([`record`]) before it is made. `undo` undoes it at the end of the tunnel, or after a crash.
 
 pub mod client;
 pub(crate) mod command;
+pub(crate) mod conflicts;
 pub mod dns;
 pub mod down;
 pub(crate) mod netlink;
@@ -16,5 +16,4 @@ pub mod record;
 pub(crate) mod routes;
 pub mod ruleset;
 pub mod sysctl;
-pub(crate) mod taken;
 mod undo;

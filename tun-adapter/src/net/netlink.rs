@@ -1,4 +1,4 @@
-//! Questions and orders to the kernel's routing, through netlink.
+//! Netlink (rtnetlink) requests to the kernel's routing.
 
 use std::io;
 use std::os::unix::net::UnixDatagram;
@@ -8,11 +8,11 @@ use rtnetlink::Handle;
 use crate::config::DeviceName;
 use crate::failure::Failure;
 
-/// Does `work` with a netlink socket of its own.
+/// Runs `work` with a new netlink socket.
 ///
 /// # Errors
 ///
-/// Those of `work`, and when there is no socket to be had.
+/// If `work` fails, or if the socket cannot be opened.
 pub(crate) async fn with_netlink<T>(
     work: impl AsyncFnOnce(&Handle) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
@@ -24,7 +24,7 @@ pub(crate) async fn with_netlink<T>(
     result
 }
 
-/// The system's error where there is one, without netlink's wrapping.
+/// The operating system's error, without the wrapper of the netlink library.
 pub(crate) fn cause(error: rtnetlink::Error) -> io::Error {
     match error {
         rtnetlink::Error::NetlinkError(message) => message.to_io(),
@@ -32,13 +32,13 @@ pub(crate) fn cause(error: rtnetlink::Error) -> io::Error {
     }
 }
 
-/// The number of a device.
+/// Interface index of a device.
 ///
 /// # Errors
 ///
-/// When there is no device of this name.
+/// If there is no device of this name.
 pub(crate) fn index_of(name: &DeviceName) -> io::Result<u32> {
-    // Devices are looked up through a socket, whichever.
+    // The lookup is an ioctl, which needs a socket of any type.
     let socket = UnixDatagram::unbound()?;
     Ok(rustix::net::netdevice::name_to_index(socket, name.as_str())?)
 }

@@ -1,4 +1,4 @@
-//! The tunnel's tables of nftables: how they come and go. `nft` applies each text as one transaction or not at all.
+//! Creation and removal of the tunnel's nftables tables. `nft` applies each text as one transaction.
 
 use std::path::PathBuf;
 
@@ -6,59 +6,59 @@ use super::command;
 use crate::config::DeviceName;
 use crate::failure::Failure;
 
-/// The table of a client's device, in the family `inet`.
+/// Name of a client's table, in the family `inet`.
 #[must_use]
 pub fn client_table(device: &DeviceName) -> String {
     format!("sandhog-{device}")
 }
 
-/// The table of a server's device, in the family `inet`.
+/// Name of a server's table, in the family `inet`.
 #[must_use]
 pub fn server_table(device: &DeviceName) -> String {
     format!("sandhog-{device}-server")
 }
 
-/// Where `nft` is.
+/// Path of `nft`.
 ///
 /// # Errors
 ///
-/// When it is not there; `for_what` says who needs it.
-pub fn find(for_what: &str) -> Result<PathBuf, Failure> {
+/// If `nft` is not installed. `action` is what needs it.
+pub fn find(action: &str) -> Result<PathBuf, Failure> {
     command::find("nft").ok_or_else(|| {
-        Failure::runtime(for_what, "the program `nft` is not on this machine")
-            .with_help("install nftables (`apt install nftables`)")
+        Failure::runtime(action, "the program `nft` is not installed")
+            .with_help("install nftables (on Debian: `apt install nftables`)")
     })
 }
 
-/// Has `nft` apply `text`, all of it or nothing.
+/// Applies `text` as one transaction.
 ///
 /// # Errors
 ///
-/// When there is no `nft`, or when it refuses.
-pub async fn apply(for_what: &str, text: &str) -> Result<(), Failure> {
-    let nft = find(for_what)?;
+/// If `nft` is not installed, or if it rejects the text.
+pub async fn apply(action: &str, text: &str) -> Result<(), Failure> {
+    let nft = find(action)?;
     command::run(&nft, &["-f", "-"], text).await.map(drop)
 }
 
-/// The text that puts a table with `chains` in the place of one of this name, if there is one, in one step.
+/// Text that creates a table with `chains`, or replaces an existing table in one transaction.
 #[must_use]
 pub fn replacement(table: &str, chains: &str) -> String {
-    // To declare a table makes it if it is not there, so that it can be deleted.
+    // `delete` fails without a table, so the first line creates one if necessary.
     format!("table inet {table}\ndelete table inet {table}\ntable inet {table} {{\n{chains}}}\n")
 }
 
-/// Removes a table. One that is not there is no error.
+/// Removes a table. A table that does not exist is no error.
 ///
 /// # Errors
 ///
-/// When `nft` refuses.
+/// If `nft` is not installed or fails.
 pub async fn remove(table: &str) -> Result<(), Failure> {
     let text = format!("table inet {table}\ndelete table inet {table}\n");
-    apply(&format!("remove the table {table} of nftables"), &text).await
+    apply(&format!("remove the nftables table {table}"), &text).await
 }
 
-/// Whether there is a table of this name. Where there is no `nft`, there is none.
-pub async fn is_there(table: &str) -> bool {
+/// Returns true if the table exists. Without `nft` it returns false.
+pub async fn exists(table: &str) -> bool {
     let Some(nft) = command::find("nft") else {
         return false;
     };

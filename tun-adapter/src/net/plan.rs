@@ -1,88 +1,88 @@
-//! Where packets shall go while a tunnel is up: which routes stand in the main table, and which in the tunnel's own.
+//! Routing plan of a tunnel: the routes in the main table, and the routes in the tunnel's own table.
 //!
-//! A route that holds the server's address would lead the tunnel's own datagrams into the tunnel, and one that holds an
-//! excluded network would swallow that. Such routes stand in a table of their own, which datagrams with the tunnel's mark
-//! pass by and in which excluded networks are thrown back to the main table. All others stand in the main table, where the
-//! longest prefix wins.
+//! A route that contains the server's address would send the tunnel's own datagrams into the tunnel. A route that contains an
+//! excluded network would also capture that network. Such routes go into the tunnel's own table. Datagrams with the tunnel's
+//! mark skip this table, and `throw` routes in it return excluded networks to the main table. All other routes go into the main
+//! table, where the longest prefix wins.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use sandhog_proto::{IpPrefix, NetworkSettings};
 
-/// What the client's configuration says of routes.
+/// The client's settings for routes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wishes {
-    /// Networks to be reached as before the tunnel.
+pub struct RoutePolicy {
+    /// Networks outside the tunnel.
     pub excluded: Vec<IpPrefix>,
-    /// Whether IPv6 outside the tunnel ends while all of IPv4 goes through it.
+    /// True if IPv6 outside the tunnel is blocked while the tunnel carries all IPv4 traffic.
     pub block_ipv6: bool,
-    /// Whether the tunnel's own datagrams bear a mark by which they can be told apart.
+    /// True if the tunnel's own datagrams have a firewall mark (fwmark).
     pub has_mark: bool,
 }
 
-/// What a route of the tunnel's own table does.
+/// The action of a route in the tunnel's own table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lead {
-    /// Into the tunnel.
+pub enum RouteAction {
+    /// Send into the tunnel.
     Tunnel,
-    /// On to the next rule: as before the tunnel.
-    Past,
-    /// Nowhere.
-    Nowhere,
+    /// Continue with the next rule, which is outside the tunnel (route type `throw`).
+    Throw,
+    /// Reject (route type `unreachable`).
+    Unreachable,
 }
 
-/// The routes of one family in the tunnel's own table.
+/// The routes of one address family in the tunnel's own table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Table {
-    /// Each network once.
-    pub routes: Vec<(IpPrefix, Lead)>,
-    /// Routes of the main table that are as short as this or shorter come after this table, all others before it.
+    /// The routes. Each network occurs once.
+    pub routes: Vec<(IpPrefix, RouteAction)>,
+    /// `suppress_prefixlength`: routes of the main table with a longer prefix take precedence over this table.
     pub suppress: u8,
 }
 
-/// Where packets shall go.
+/// The routes of a tunnel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// Networks that the main table leads into the tunnel.
+    /// Networks that the main table routes into the tunnel.
     pub main: Vec<IpPrefix>,
-    /// The tunnel's own table, for IPv4 and IPv6. Empty: no table and no rules are needed.
+    /// The tunnel's own table, for IPv4 and IPv6. If a table is empty, it and its rules are not needed.
     pub tables: [Table; 2],
 }
 
 impl Plan {
-    /// Finds out where the routes of `settings` belong for a server at `server`.
+    /// Plans the routes of `settings` for a server at the address `server`.
     ///
     /// # Errors
     ///
-    /// The route that would lead the tunnel into itself, where nothing can be done about it.
-    pub fn new(settings: &NetworkSettings, server: IpAddr, wishes: &Wishes) -> Result<Self, IpPrefix> {
-        // The network of an address of the device's own is always in the main table.
+    /// The route that would send the tunnel's own datagrams into the tunnel, if that cannot be avoided.
+    pub fn new(settings: &NetworkSettings, server: IpAddr, policy: &RoutePolicy) -> Result<Self, IpPrefix> {
+        // The kernel puts the network of each device address into the main table.
         if let Some(network) = settings.addresses.iter().find(|prefix| prefix.contains(server)) {
             return Err(*network);
         }
-        let excluded: Vec<_> = settings.excluded_routes.iter().chain(&wishes.excluded).collect();
+        let excluded: Vec<_> = settings.excluded_routes.iter().chain(&policy.excluded).collect();
         let mut plan = Self::default();
         for route in &settings.included_routes {
             if excluded.contains(&route) || is_network_of_device(*route, settings) {
                 continue;
             }
-            let holds_server = route.contains(server);
-            if holds_server && !wishes.has_mark {
+            let contains_server = route.contains(server);
+            if contains_server && !policy.has_mark {
                 return Err(*route);
             }
-            let swallows = excluded.iter().any(|network| holds(*route, **network));
-            if wishes.has_mark && (route.length == 0 || holds_server || swallows) {
-                plan.table(*route).routes.push((*route, Lead::Tunnel));
+            let contains_excluded = excluded.iter().any(|network| contains(*route, **network));
+            if policy.has_mark && (route.length == 0 || contains_server || contains_excluded) {
+                plan.table(*route).routes.push((*route, RouteAction::Tunnel));
             } else {
                 plan.main.push(*route);
             }
         }
-        if wishes.has_mark && wishes.block_ipv6 && leaves_ipv6_outside(settings) {
+        if policy.has_mark && policy.block_ipv6 && leaves_ipv6_outside(settings) {
             let all = IpPrefix {
                 address: Ipv6Addr::UNSPECIFIED.into(),
                 length: 0,
             };
-            plan.table(all).routes.push((all, Lead::Nowhere));
+            plan.table(all).routes.push((all, RouteAction::Unreachable));
         }
         plan.exclude(&excluded);
         Ok(plan)
@@ -104,41 +104,41 @@ impl Plan {
                 .iter()
                 .filter(|network| network.address.is_ipv4() == is_v4)
             {
-                // Said twice, it is said once.
-                if !table.routes.contains(&(**network, Lead::Past)) {
-                    table.routes.push((**network, Lead::Past));
+                // A network that is excluded twice needs one route.
+                if !table.routes.contains(&(**network, RouteAction::Throw)) {
+                    table.routes.push((**network, RouteAction::Throw));
                 }
             }
         }
     }
 
-    /// Whether a table and rules are needed.
+    /// Returns true if a table and rules are needed.
     #[must_use]
     pub fn has_table(&self) -> bool {
         self.tables.iter().any(|table| !table.routes.is_empty())
     }
 }
 
-/// Whether all packets of one family go into the tunnel.
+/// Returns true if the tunnel carries all IPv4 or all IPv6 traffic.
 #[must_use]
 pub fn is_full(settings: &NetworkSettings) -> bool {
     [true, false].into_iter().any(|is_v4| covers_all(settings, is_v4))
 }
 
-/// Whether all of IPv4 goes into the tunnel, and IPv6 does not.
+/// Returns true if the tunnel carries all IPv4 traffic but not all IPv6 traffic.
 #[must_use]
 pub fn leaves_ipv6_outside(settings: &NetworkSettings) -> bool {
     covers_all(settings, true) && !covers_all(settings, false)
 }
 
-/// Whether the routes hold every address of a family: one of length 0, or the two halves that some write in its place.
+/// Returns true if the routes contain all addresses of a family: by one default route, or by two routes of length 1.
 fn covers_all(settings: &NetworkSettings, is_v4: bool) -> bool {
     let lengths = settings
         .included_routes
         .iter()
         .filter(|route| route.address.is_ipv4() == is_v4)
         .map(|route| route.length);
-    // Two different routes of length 1 are both halves.
+    // Two different routes of length 1 cover the whole family.
     let mut halves: Vec<_> = settings
         .included_routes
         .iter()
@@ -148,12 +148,12 @@ fn covers_all(settings: &NetworkSettings, is_v4: bool) -> bool {
     lengths.into_iter().any(|length| length == 0) || halves.len() >= 2
 }
 
-/// Whether `network` lies in `route`, and is not the same.
-fn holds(route: IpPrefix, network: IpPrefix) -> bool {
+/// Returns true if `network` is a proper subnet of `route`.
+fn contains(route: IpPrefix, network: IpPrefix) -> bool {
     route.length < network.length && route.contains(network.address)
 }
 
-/// Whether `route` is the network of one of the device's addresses, to which the kernel makes a route by itself.
+/// Returns true if `route` is the network of a device address. The kernel adds that route itself.
 fn is_network_of_device(route: IpPrefix, settings: &NetworkSettings) -> bool {
     let is_its_network =
         |address: &IpPrefix| route.length == address.length && route.contains(address.address);
@@ -186,8 +186,8 @@ mod tests {
         }
     }
 
-    fn wishes(excluded: &[&str]) -> Wishes {
-        Wishes {
+    fn policy(excluded: &[&str]) -> RoutePolicy {
+        RoutePolicy {
             excluded: prefixes(excluded),
             block_ipv6: true,
             has_mark: true,
@@ -196,13 +196,13 @@ mod tests {
 
     fn plan(included: &[&str], excluded: &[&str]) -> Plan {
         let server = SERVER.parse().expect("an address");
-        Plan::new(&settings(included), server, &wishes(excluded)).expect("a plan")
+        Plan::new(&settings(included), server, &policy(excluded)).expect("a plan")
     }
 
-    fn table(routes: &[(&str, Lead)], suppress: u8) -> Table {
+    fn table(routes: &[(&str, RouteAction)], suppress: u8) -> Table {
         let routes = routes
             .iter()
-            .map(|(route, lead)| (prefix(route), *lead))
+            .map(|(route, action)| (prefix(route), *action))
             .collect();
         Table { routes, suppress }
     }
@@ -218,41 +218,44 @@ mod tests {
     }
 
     #[test]
-    fn a_full_tunnel_has_its_default_routes_in_a_table_and_the_rest_in_the_main_one() {
+    fn a_full_tunnel_puts_default_routes_into_its_own_table() {
         let plan = plan(&["0.0.0.0/0", "::/0", "192.0.2.0/24"], &[]);
         assert_eq!(plan.main, prefixes(&["192.0.2.0/24"]));
-        assert_eq!(plan.tables[0], table(&[("0.0.0.0/0", Lead::Tunnel)], 0));
-        assert_eq!(plan.tables[1], table(&[("::/0", Lead::Tunnel)], 0));
+        assert_eq!(plan.tables[0], table(&[("0.0.0.0/0", RouteAction::Tunnel)], 0));
+        assert_eq!(plan.tables[1], table(&[("::/0", RouteAction::Tunnel)], 0));
     }
 
     #[test]
-    fn a_route_that_holds_the_server_goes_into_the_table() {
+    fn a_route_that_contains_the_server_goes_into_the_tunnels_table() {
         let plan = plan(&["198.18.0.0/15"], &[]);
         assert_eq!(plan.main, []);
-        assert_eq!(plan.tables[0], table(&[("198.18.0.0/15", Lead::Tunnel)], 15));
+        assert_eq!(
+            plan.tables[0],
+            table(&[("198.18.0.0/15", RouteAction::Tunnel)], 15)
+        );
         assert_eq!(plan.tables[1], Table::default());
     }
 
     #[test]
-    fn what_is_excluded_is_thrown_back_from_the_route_that_holds_it() {
+    fn excluded_networks_get_throw_routes_in_the_tunnels_table() {
         let plan = plan(&["10.0.0.0/8", "192.0.2.0/24"], &["10.1.0.0/16", "2001:db8::/32"]);
         assert_eq!(plan.main, prefixes(&["192.0.2.0/24"]));
-        let routes = [("10.0.0.0/8", Lead::Tunnel), ("10.1.0.0/16", Lead::Past)];
+        let routes = [
+            ("10.0.0.0/8", RouteAction::Tunnel),
+            ("10.1.0.0/16", RouteAction::Throw),
+        ];
         assert_eq!(plan.tables[0], table(&routes, 8));
-        assert!(
-            plan.tables[1].routes.is_empty(),
-            "nothing of IPv6 is in the tunnel"
-        );
+        assert!(plan.tables[1].routes.is_empty(), "the tunnel has no IPv6 routes");
     }
 
     #[test]
-    fn what_is_included_and_excluded_is_excluded() {
+    fn a_network_both_included_and_excluded_is_excluded() {
         let plan = plan(&["192.0.2.0/24"], &["192.0.2.0/24"]);
         assert_eq!(plan, Plan::default());
     }
 
     #[test]
-    fn ipv6_goes_nowhere_where_all_of_ipv4_goes_into_the_tunnel_and_ipv6_does_not() {
+    fn ipv6_is_blocked_if_the_tunnel_carries_all_ipv4_but_not_all_ipv6() {
         for included in [
             &["0.0.0.0/0"][..],
             &["0.0.0.0/1", "128.0.0.0/1"],
@@ -261,15 +264,15 @@ mod tests {
             let plan = plan(included, &["2001:db8:5::/48"]);
             let routes = &plan.tables[1].routes;
             assert!(
-                routes.contains(&(prefix("::/0"), Lead::Nowhere)),
+                routes.contains(&(prefix("::/0"), RouteAction::Unreachable)),
                 "{included:?}: {plan:?}"
             );
             assert!(
-                routes.contains(&(prefix("2001:db8:5::/48"), Lead::Past)),
+                routes.contains(&(prefix("2001:db8:5::/48"), RouteAction::Throw)),
                 "{included:?}: {plan:?}"
             );
         }
-        let mut leave = wishes(&[]);
+        let mut leave = policy(&[]);
         leave.block_ipv6 = false;
         let server = SERVER.parse().expect("an address");
         let plan = Plan::new(&settings(&["0.0.0.0/0"]), server, &leave).expect("a plan");
@@ -277,9 +280,9 @@ mod tests {
     }
 
     #[test]
-    fn without_a_mark_a_route_that_holds_the_server_is_refused_and_so_is_the_devices_own_network_with_one() {
+    fn routes_to_the_server_need_a_mark_and_its_network_cannot_be_the_devices() {
         let server = SERVER.parse().expect("an address");
-        let mut without = wishes(&[]);
+        let mut without = policy(&[]);
         without.has_mark = false;
         for included in ["0.0.0.0/0", "198.18.0.0/15", "198.18.0.1/32"] {
             let refused = Plan::new(&settings(&[included]), server, &without);
@@ -288,7 +291,7 @@ mod tests {
         let mut own = settings(&[]);
         own.addresses = prefixes(&["198.18.0.9/24"]);
         assert_eq!(
-            Plan::new(&own, server, &wishes(&[])),
+            Plan::new(&own, server, &policy(&[])),
             Err(prefix("198.18.0.9/24"))
         );
     }

@@ -1,144 +1,78 @@
-//! The record of what a tunnel has changed on this machine: written before each change, so that whoever comes after a crash
-//! can undo it.
+//! Record of a tunnel's changes to this machine. Each change is recorded before it is made, so that it can be undone after a
+//! crash.
 //!
-//! It is a file of the folder for runtime files, called like the device. It also says which process the device belongs to.
+//! The record is a file in the folder for runtime files, named after the device. It also names the process that owns the
+//! device.
 
 use std::env;
 use std::fmt;
 use std::fs::{self, DirBuilder};
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tracing::{info, warn};
 
-use super::dns;
 use super::dns::file::Replaced;
 use super::process::Process;
-use super::undo::undo;
 use crate::config::DeviceName;
 use crate::failure::Failure;
-use crate::users::whole::LockedFolder;
+use crate::fs::atomic_file::{LockedFolder, remove_if_exists};
 
-/// Where runtime files are, unless systemd names a folder.
+/// Default folder for runtime files. systemd sets another one in `RUNTIME_DIRECTORY`.
 const FOLDER: &str = "/run/sandhog";
 
-/// One change that outlives the device and the process.
+/// A change that remains after the device and the process are gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum Change {
-    /// A table of routes of both families, and two rules for each of them: one at `priority`, one behind it.
+    /// A routing table for both address families, and two rules per family: at `priority` and `priority + 1`.
     Policy {
-        /// The table's number.
+        /// Number of the table.
         table: u32,
-        /// Where the rules stand.
+        /// Priority of the first rule.
         priority: u32,
     },
-    /// A table of nftables in the family `inet`.
+    /// An nftables table of the family `inet`.
     Nft {
-        /// The table's name.
+        /// Name of the table.
         table: String,
-        /// Whether it lets out only what belongs to the tunnel. It stays then as long as nobody asks for its removal.
+        /// True for a kill switch, which blocks all traffic outside the tunnel. It stays until it is removed on request.
         kill_switch: bool,
     },
-    /// A switch of the kernel below /proc/sys.
+    /// A sysctl.
     Sysctl {
-        /// Its path from there: `net/ipv4/ip_forward`.
+        /// Path below /proc/sys, for example `net/ipv4/ip_forward`.
         key: String,
-        /// What it was.
+        /// The value before the change.
         before: String,
-        /// What it was set to. If it is something else by now, it stays.
+        /// The value after the change. If the present value differs from it, the sysctl is not restored.
         after: String,
     },
-    /// Name servers that systemd-resolved was told for the device.
+    /// Name servers set in systemd-resolved for the device.
     Resolvectl,
-    /// Name servers that `resolvconf` was told.
+    /// Name servers set with `resolvconf`.
     Resolvconf {
-        /// Under which name.
+        /// Name of the entry.
         name: String,
     },
-    /// A file with name servers that was replaced.
+    /// A replaced resolv.conf.
     ResolvFile(Replaced),
 }
 
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Policy { table, .. } => write!(f, "the routing table {table} and its rules"),
+            Self::Policy { table, .. } => write!(f, "routing table {table} and its rules"),
             Self::Nft {
                 kill_switch: true, ..
-            } => f.write_str("the kill switch"),
-            Self::Nft { table, .. } => write!(f, "the table {table} of nftables"),
-            Self::Sysctl { key, .. } => write!(f, "the sysctl {key}"),
-            Self::Resolvectl | Self::Resolvconf { .. } => f.write_str("the name servers"),
+            } => f.write_str("kill switch"),
+            Self::Nft { table, .. } => write!(f, "nftables table {table}"),
+            Self::Sysctl { key, .. } => write!(f, "sysctl {key}"),
+            Self::Resolvectl | Self::Resolvconf { .. } => f.write_str("name servers"),
             Self::ResolvFile(replaced) => write!(f, "{}", replaced.path().display()),
         }
-    }
-}
-
-/// What a record says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Record {
-    /// Whose device it is.
-    pub process: Process,
-    /// Where the server was found last. A kill switch that was left behind keeps its name from being looked up.
-    #[serde(default)]
-    pub servers: Vec<std::net::SocketAddr>,
-    /// The changes, the oldest first.
-    pub changes: Vec<Change>,
-}
-
-/// What is found in place of a record.
-#[derive(Debug)]
-pub enum Found {
-    /// There is none.
-    Nothing,
-    /// There is one.
-    Record(Record),
-    /// There is something that cannot be read, for this reason.
-    Damaged(String),
-}
-
-impl Record {
-    /// Looks for the record of this device.
-    #[must_use]
-    pub fn find(device: &DeviceName) -> Found {
-        Self::read(&path_of(device))
-    }
-
-    fn read(path: &Path) -> Found {
-        let text = match fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Found::Nothing,
-            Err(error) => return Found::Damaged(error.to_string()),
-        };
-        match serde_json::from_str(&text) {
-            Ok(record) => Found::Record(record),
-            Err(error) => Found::Damaged(error.to_string()),
-        }
-    }
-
-    /// The records of all devices in the folder, but for those that cannot be read.
-    pub(crate) fn all() -> Vec<Self> {
-        let Ok(entries) = fs::read_dir(folder()) else {
-            return Vec::new();
-        };
-        let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-        paths
-            .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
-            .filter_map(|path| match Self::read(&path) {
-                Found::Record(record) => Some(record),
-                Found::Nothing | Found::Damaged(_) => None,
-            })
-            .collect()
-    }
-
-    /// Whether it holds a kill switch.
-    #[must_use]
-    pub fn has_kill_switch(&self) -> bool {
-        self.changes.iter().any(Change::is_kill_switch)
     }
 }
 
@@ -150,7 +84,7 @@ impl Change {
         )
     }
 
-    const fn is_kill_switch(&self) -> bool {
+    pub(super) const fn is_kill_switch(&self) -> bool {
         matches!(
             self,
             Self::Nft {
@@ -161,7 +95,72 @@ impl Change {
     }
 }
 
-/// The folder for runtime files: the one that systemd has made for the service, or else `/run/sandhog`.
+/// The contents of the file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Record {
+    /// The process that owns the device.
+    pub process: Process,
+    /// The last known addresses of the server. A kill switch that was left behind blocks the lookup of its name.
+    #[serde(default)]
+    pub servers: Vec<SocketAddr>,
+    /// The changes, the oldest first.
+    pub changes: Vec<Change>,
+}
+
+/// The result of a search for a record.
+#[derive(Debug)]
+pub enum Lookup {
+    /// There is no record.
+    Missing,
+    /// The record.
+    Found(Record),
+    /// The file cannot be read or parsed. Contains its path and the reason.
+    Damaged(PathBuf, String),
+}
+
+impl Record {
+    /// Reads the record of a device.
+    #[must_use]
+    pub fn find(device: &DeviceName) -> Lookup {
+        Self::read(&path_of(device))
+    }
+
+    fn read(path: &Path) -> Lookup {
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Lookup::Missing,
+            Err(error) => return Lookup::Damaged(path.to_owned(), error.to_string()),
+        };
+        match serde_json::from_str(&text) {
+            Ok(record) => Lookup::Found(record),
+            Err(error) => Lookup::Damaged(path.to_owned(), error.to_string()),
+        }
+    }
+
+    /// The records of all devices, except those that cannot be read.
+    pub(crate) fn all() -> Vec<Self> {
+        let Ok(entries) = fs::read_dir(folder()) else {
+            return Vec::new();
+        };
+        let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
+        paths
+            .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
+            .filter_map(|path| match Self::read(&path) {
+                Lookup::Found(record) => Some(record),
+                Lookup::Missing | Lookup::Damaged(..) => None,
+            })
+            .collect()
+    }
+
+    /// Returns true if the record contains a kill switch.
+    #[must_use]
+    pub fn has_kill_switch(&self) -> bool {
+        self.changes.iter().any(Change::is_kill_switch)
+    }
+}
+
+/// The folder for runtime files: the first absolute path in `RUNTIME_DIRECTORY`, or `/run/sandhog`.
 #[must_use]
 pub fn folder() -> PathBuf {
     let named = env::var_os("RUNTIME_DIRECTORY").and_then(|list| env::split_paths(&list).next());
@@ -174,110 +173,76 @@ fn path_of(device: &DeviceName) -> PathBuf {
     folder().join(format!("{device}.json"))
 }
 
-/// Whether a device of this name has a record.
+/// Returns true if a device of this name has a record.
 pub(crate) fn belongs_to_a_tunnel(device: &str) -> bool {
     fs::exists(folder().join(format!("{device}.json"))).unwrap_or(false)
 }
 
-/// The record of a device of this process, and the only way to change anything that outlives it.
+/// The record of a device of this process. All changes that outlive the process go through it.
 #[derive(Debug)]
-pub struct Ledger {
+pub struct Journal {
     device: DeviceName,
     path: PathBuf,
     record: Record,
 }
 
-impl Ledger {
-    /// Undoes what an earlier process has left behind under this name, and gives what is left of its record. With
-    /// `keep_kill_switch`, its kill switch stays.
+impl Journal {
+    /// Creates the record of a device that belongs to this process. It continues a record that
+    /// [`clear`](Self::clear) has returned.
     ///
     /// # Errors
     ///
-    /// When the device belongs to a process that runs, and when something cannot be undone.
-    pub async fn clear(device: &DeviceName, keep_kill_switch: bool) -> Result<Option<Record>, Failure> {
-        let path = path_of(device);
-        let record = match Record::find(device) {
-            Found::Nothing => {
-                // The folder for runtime files does not survive a loss of power, and that file does.
-                if dns::file::restore_unrecorded(Path::new(dns::file::PATH), device)? {
-                    info!(
-                        "restored {}, which an earlier tunnel had replaced",
-                        dns::file::PATH
-                    );
-                }
-                return Ok(None);
-            }
-            Found::Record(record) => record,
-            Found::Damaged(why) => {
-                let failure = Failure::runtime(format_args!("read {}", path.display()), why);
-                return Err(failure.with_help(format!(
-                    "`sandhog down --device {device}` undoes what can be found without it"
-                )));
-            }
-        };
-        let process = record.process;
-        if process.is_alive() && process != Process::current() {
-            return Err(in_use(device, process));
-        }
-        info!(
-            "the process {} did not end well: undoing what it left behind under the name {device}",
-            process.pid
-        );
-        let mut ledger = Self {
-            device: device.clone(),
-            path,
-            record,
-        };
-        ledger
-            .undo_where(|change| !keep_kill_switch || !change.is_kill_switch())
-            .await?;
-        if ledger.record.changes.is_empty() {
-            ledger.remove()?;
-        } else {
-            info!("the kill switch of {device} stays until the new one is in its place");
-        }
-        Ok(Some(ledger.record))
-    }
-
-    /// Begins the record of a device that belongs to this process from now on. Takes over what [`clear`](Self::clear) has
-    /// left.
-    ///
-    /// # Errors
-    ///
-    /// When the record cannot be written.
+    /// If the record cannot be written, or if the device belongs to another running process.
     pub fn begin(device: &DeviceName, left: Option<Record>) -> Result<Self, Failure> {
         let path = path_of(device);
         let folder = folder();
         let made = DirBuilder::new().recursive(true).mode(0o755).create(&folder);
         made.map_err(|error| {
-            Failure::runtime(format_args!("make the folder {}", folder.display()), error)
-                .with_help("run as root, or name a folder that this user may write in RUNTIME_DIRECTORY")
+            Failure::runtime(format_args!("create the folder {}", folder.display()), error)
+                .with_help("run as root, or set RUNTIME_DIRECTORY to a folder that this user can write to")
         })?;
-        if let Found::Record(Record { process, .. }) = Record::find(device)
+        if let Lookup::Found(Record { process, .. }) = Record::find(device)
             && process.is_alive()
             && process != Process::current()
         {
             return Err(in_use(device, process));
         }
-        let record = Record {
-            process: Process::current(),
-            servers: left.as_ref().map_or_else(Vec::new, |left| left.servers.clone()),
-            changes: left.map_or_else(Vec::new, |left| left.changes),
-        };
-        let ledger = Self {
+        let (servers, changes) = left.map_or_else(Default::default, |left| (left.servers, left.changes));
+        let journal = Self {
             device: device.clone(),
             path,
-            record,
+            record: Record {
+                process: Process::current(),
+                servers,
+                changes,
+            },
         };
-        ledger.write()?;
-        Ok(ledger)
+        journal.write()?;
+        Ok(journal)
     }
 
-    /// Writes down that something is about to be changed. To be called before it is, with what undoes it.
+    /// Opens the record of a process that has ended.
+    pub(super) fn of_dead(device: &DeviceName, record: Record) -> Self {
+        Self {
+            device: device.clone(),
+            path: path_of(device),
+            record,
+        }
+    }
+
+    pub(super) fn into_record(self) -> Record {
+        self.record
+    }
+
+    pub(super) const fn device(&self) -> &DeviceName {
+        &self.device
+    }
+
+    /// Records a change. Call this before the change is made.
     ///
     /// # Errors
     ///
-    /// When it cannot be written down. Nothing may be changed then.
+    /// If the record cannot be written. The change must then not be made.
     pub fn note(&mut self, change: Change) -> Result<(), Failure> {
         if self.record.changes.contains(&change) {
             return Ok(());
@@ -288,82 +253,30 @@ impl Ledger {
         })
     }
 
-    /// Writes down where the server was found.
+    /// Records the addresses of the server.
     ///
     /// # Errors
     ///
-    /// When it cannot be written down.
-    pub fn note_servers(&mut self, servers: &[std::net::SocketAddr]) -> Result<(), Failure> {
+    /// If the record cannot be written.
+    pub fn note_servers(&mut self, servers: &[SocketAddr]) -> Result<(), Failure> {
         self.record.servers = servers.to_vec();
         self.write()
     }
 
-    /// The changes that are in force, the oldest first.
+    /// The changes in force, the oldest first.
     #[must_use]
     pub fn changes(&self) -> &[Change] {
         &self.record.changes
     }
 
-    /// Undoes the changes that `choose` chooses, the youngest first, and forgets them. What cannot be undone stays in the
-    /// record.
+    /// Removes an undone change from the record.
     ///
     /// # Errors
     ///
-    /// The first thing that could not be undone; the others have been tried all the same, and told.
-    pub async fn undo_where(&mut self, choose: impl Fn(&Change) -> bool) -> Result<(), Failure> {
-        let mut first = None;
-        for index in (0..self.record.changes.len()).rev() {
-            if !choose(&self.record.changes[index]) {
-                continue;
-            }
-            let mut undone = undo(&self.device, &self.record.changes[index]).await;
-            if undone.is_ok() {
-                self.record.changes.remove(index);
-                // A full disk keeps nothing from being undone; the record says too much then.
-                undone = self.write();
-            }
-            if let Err(failure) = undone {
-                warn!("{}", failure.message());
-                first.get_or_insert(failure);
-            }
-        }
-        first.map_or(Ok(()), Err)
-    }
-
-    /// Undoes everything and removes the record.
-    ///
-    /// # Errors
-    ///
-    /// As [`undo_where`](Self::undo_where). The record stays then.
-    pub async fn end(mut self) -> Result<(), Failure> {
-        let undone = self.undo_where(|_| true).await;
-        // Where everything is undone, it does not matter that a full disk took no word of it.
-        if self.record.changes.is_empty() {
-            return self.remove();
-        }
-        undone
-    }
-
-    /// As [`end`](Self::end), but the kill switch stays, and with it a record of it.
-    ///
-    /// # Errors
-    ///
-    /// As [`undo_where`](Self::undo_where).
-    pub async fn end_behind_kill_switch(mut self) -> Result<(), Failure> {
-        self.undo_where(|change| !change.is_kill_switch()).await?;
-        if self.record.changes.is_empty() {
-            return self.remove();
-        }
-        Ok(())
-    }
-
-    /// Takes the record of a process that has ended.
-    pub(super) fn of_dead(device: &DeviceName, record: Record) -> Self {
-        Self {
-            device: device.clone(),
-            path: path_of(device),
-            record,
-        }
+    /// If the record cannot be written. The change is removed from memory all the same.
+    pub(super) fn forget(&mut self, index: usize) -> Result<(), Failure> {
+        self.record.changes.remove(index);
+        self.write()
     }
 
     fn write(&self) -> Result<(), Failure> {
@@ -372,34 +285,31 @@ impl Ledger {
         text.and_then(|text| LockedFolder::around(&self.path)?.replace(&name, &(text + "\n")))
             .map_err(|error| {
                 Failure::write(&self.path, error).or_help(
-                    "the record of what is changed on this machine is kept there; nothing is changed without it",
+                    "sandhog records its changes to this machine in this file, and makes no change without it",
                 )
             })
     }
 
-    fn remove(&self) -> Result<(), Failure> {
+    pub(super) fn remove(&self) -> Result<(), Failure> {
         remove(&self.device)
     }
 }
 
-/// Removes the record of a device, whatever it says.
+/// Removes the record of a device.
 pub(super) fn remove(device: &DeviceName) -> Result<(), Failure> {
     let path = path_of(device);
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(Failure::runtime(format_args!("remove {}", path.display()), error))
-        }
-        _ => Ok(()),
-    }
+    remove_if_exists(&path)
+        .map_err(|error| Failure::runtime(format_args!("remove {}", path.display()), error))
 }
 
-fn in_use(device: &DeviceName, process: Process) -> Failure {
+/// The error if another process owns the device.
+pub(super) fn in_use(device: &DeviceName, process: Process) -> Failure {
     let failure = Failure::runtime(
-        format_args!("use the name `{device}`"),
-        format_args!("the process {} uses it", process.pid),
+        format_args!("use the device name `{device}`"),
+        format_args!("process {} uses it", process.pid),
     );
     failure.with_help(format!(
-        "`sandhog down --device {device}` ends that one; or choose another `name` under [device], or another folder for \
+        "`sandhog down --device {device}` stops that process. Or choose another `name` under [device], or another folder for \
          runtime files (RUNTIME_DIRECTORY)"
     ))
 }
@@ -412,7 +322,7 @@ mod tests {
     use crate::net::dns::file;
 
     #[test]
-    fn what_is_written_down_is_read_again() {
+    fn a_record_survives_serialization() {
         let device = DeviceName::default();
         let file = file::plan(
             Path::new("/nowhere/resolv.conf"),
@@ -440,7 +350,7 @@ mod tests {
                 Change::Resolvconf {
                     name: "tun.sandhog0".to_owned(),
                 },
-                Change::ResolvFile(file.expect("there is no such file")),
+                Change::ResolvFile(file.expect("a plan")),
             ],
         };
         let text = serde_json::to_string_pretty(&record).expect("text");

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use tracing::{debug, info};
 
-use super::record::{Change, Ledger};
+use super::record::{Change, Journal};
 use crate::failure::Failure;
 
 /// Sets the switch `key` (`net/ipv4/ip_forward`) to `value` if it is not, and has that undone at the end.
@@ -13,12 +13,12 @@ use crate::failure::Failure;
 /// # Errors
 ///
 /// When there is no such switch, or no right to set it.
-pub fn set(ledger: &mut Ledger, key: &str, value: &str) -> Result<(), Failure> {
+pub fn set(journal: &mut Journal, key: &str, value: &str) -> Result<(), Failure> {
     let before = read(key)?;
     if before == value {
         return Ok(());
     }
-    ledger.note(Change::Sysctl {
+    journal.note(Change::Sysctl {
         key: key.to_owned(),
         before,
         after: value.to_owned(),

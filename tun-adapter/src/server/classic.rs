@@ -8,16 +8,16 @@ use tracing::{debug, info};
 use super::{bind, own_settings};
 use crate::config::classic::Server;
 use crate::control::command::nothing_to_reload;
-use crate::control::desk::Desk;
-use crate::control::{Answer, Question};
+use crate::control::queue::RequestQueue;
+use crate::control::{Reply, Request};
 use crate::failure::Failure;
-use crate::net::record::Ledger;
+use crate::net::record::Journal;
 use crate::service::{
     DropLog, Signals, log_counters, log_login, log_refused_login, log_stopping, log_warnings,
     warn_classic_profile,
 };
 use crate::shell::{Direct, Shell};
-use crate::status::{Profile, Progress, Role, Status};
+use crate::status::{Profile, Role, Status, StatusTracker};
 use crate::tun::Tun;
 use crate::{config, interface, notify, random};
 
@@ -40,19 +40,19 @@ pub(super) async fn run(config: Server, mut signals: Signals) -> Result<(), Fail
         seed: random::bytes()?,
     })
     .map_err(|error| Failure::input(error.to_string()))?;
-    let left = Ledger::clear(&device.name, false).await?;
+    let left = Journal::clear(&device.name, false).await?;
     let socket = bind(listen).await?;
     let tun = Tun::create(&device.name)?;
-    let mut desk = Desk::open(&device.name, metrics.as_ref())?;
-    let ledger = Ledger::begin(&device.name, left)?;
+    let mut requests = RequestQueue::open(&device.name, metrics.as_ref())?;
+    let journal = Journal::begin(&device.name, left)?;
     let own = Own {
         listen,
         users: user_count,
         device,
     };
     let shell = Shell::new(server, socket, tun)?;
-    let result = serve(shell, &mut signals, &mut desk, &own).await;
-    let undone = ledger.end().await;
+    let result = serve(shell, &mut signals, &mut requests, &own).await;
+    let undone = journal.end().await;
     result.and(undone)
 }
 
@@ -67,7 +67,7 @@ struct Own {
 async fn serve(
     mut shell: Shell<classic::Server, Direct<Tun>>,
     signals: &mut Signals,
-    desk: &mut Desk,
+    requests: &mut RequestQueue,
     own: &Own,
 ) -> Result<(), Failure> {
     let Own { listen, device, .. } = own;
@@ -76,7 +76,7 @@ async fn serve(
     info!(event = "ready", %listen, device = %device.name, users = own.users, "ready: {about}");
     notify::ready(&about);
 
-    let (mut drops, mut progress) = (DropLog::default(), Progress::new());
+    let (mut drops, mut progress) = (DropLog::default(), StatusTracker::new());
     loop {
         let event = tokio::select! {
             biased;
@@ -84,12 +84,12 @@ async fn serve(
                 log_stopping(name);
                 break;
             }
-            call = desk.next() => {
-                call.answer_with(|question| match question {
-                    Question::Status => {
-                        Answer::Status(status(&mut shell, &progress, own).into())
+            pending = requests.next() => {
+                pending.reply_with(|question| match question {
+                    Request::Status => {
+                        Reply::Status(status(&mut shell, &progress, own).into())
                     }
-                    Question::Reload => nothing_to_reload(),
+                    Request::Reload => nothing_to_reload(),
                 });
                 continue;
             }
@@ -109,7 +109,7 @@ async fn serve(
 }
 
 /// How the server is.
-fn status(shell: &mut Shell<classic::Server, Direct<Tun>>, progress: &Progress, own: &Own) -> Status {
+fn status(shell: &mut Shell<classic::Server, Direct<Tun>>, progress: &StatusTracker, own: &Own) -> Status {
     let Own {
         listen,
         device,

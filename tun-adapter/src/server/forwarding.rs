@@ -9,7 +9,7 @@ use tracing::info;
 use crate::config::secure::Forwarding;
 use crate::config::{Device, network_of};
 use crate::failure::Failure;
-use crate::net::record::{Change, Ledger};
+use crate::net::record::{Change, Journal};
 use crate::net::{nft, sysctl};
 
 /// A family of addresses, as the kernel's switches and nftables name it.
@@ -37,12 +37,12 @@ const V6: Family = Family {
     devices: "net/ipv6/conf",
 };
 
-/// Has this machine forward what clients send and get, until the end of the ledger.
+/// Has this machine forward what clients send and get, until the end of the journal.
 ///
 /// # Errors
 ///
-/// When the kernel or `nft` refuses. What was changed by then stands in the ledger.
-pub(super) async fn apply(ledger: &mut Ledger, device: &Device, wanted: Forwarding) -> Result<(), Failure> {
+/// When the kernel or `nft` refuses. What was changed by then stands in the journal.
+pub(super) async fn apply(journal: &mut Journal, device: &Device, wanted: Forwarding) -> Result<(), Failure> {
     if !wanted.is_enabled {
         return Ok(());
     }
@@ -54,12 +54,12 @@ pub(super) async fn apply(ledger: &mut Ledger, device: &Device, wanted: Forwardi
             .addresses
             .iter()
             .any(|prefix| Family::of(prefix.address).name == family.name);
-        if has_some && open(ledger, &family)? {
+        if has_some && open(journal, &family)? {
             opened.push(family.name);
         }
     }
     let table = nft::server_table(&device.name);
-    ledger.note(Change::Nft {
+    journal.note(Change::Nft {
         table: table.clone(),
         kill_switch: false,
     })?;
@@ -83,16 +83,16 @@ impl Family {
 }
 
 /// Makes the machine a router for one family; tells whether it was none before.
-fn open(ledger: &mut Ledger, family: &Family) -> Result<bool, Failure> {
+fn open(journal: &mut Journal, family: &Family) -> Result<bool, Failure> {
     if sysctl::read(family.switch)? == "1" {
         return Ok(false);
     }
-    // With the one switch the kernel sets those of all devices, and when it is set back as well. What stands first in the ledger
+    // With the one switch the kernel sets those of all devices, and when it is set back as well. What stands first in the journal
     // is undone last: devices that forwarded before do so again.
     for device in devices(family) {
         let key = format!("{}/{device}/forwarding", family.devices);
         if device != "all" && sysctl::read(&key).is_ok_and(|value| value == "1") {
-            ledger.note(Change::Sysctl {
+            journal.note(Change::Sysctl {
                 key,
                 before: "1".to_owned(),
                 after: "0".to_owned(),
@@ -100,20 +100,20 @@ fn open(ledger: &mut Ledger, family: &Family) -> Result<bool, Failure> {
         }
     }
     if family.name == V6.name {
-        keep_accepting_routers(ledger, family)?;
+        keep_accepting_routers(journal, family)?;
     }
-    sysctl::set(ledger, family.switch, "1")?;
+    sysctl::set(journal, family.switch, "1")?;
     Ok(true)
 }
 
 /// A router takes no routes from other routers' advertisements, unless it is told to with a 2: without that, a machine that has
 /// its own way out from there would lose it.
-fn keep_accepting_routers(ledger: &mut Ledger, family: &Family) -> Result<(), Failure> {
+fn keep_accepting_routers(journal: &mut Journal, family: &Family) -> Result<(), Failure> {
     for device in devices(family) {
         let key = format!("{}/{device}/accept_ra", family.devices);
         let is_real = !["all", "default", "lo"].contains(&&*device);
         if is_real && sysctl::read(&key).is_ok_and(|value| value == "1") {
-            sysctl::set(ledger, &key, "2")?;
+            sysctl::set(journal, &key, "2")?;
         }
     }
     Ok(())

@@ -10,17 +10,18 @@ use tracing::{debug, error, info, warn};
 use super::{explain_bind, forwarding, own_settings};
 use crate::config::Offload;
 use crate::config::secure::Server;
-use crate::control::desk::{Call, Desk};
-use crate::control::{Answer, Question};
+use crate::control::handle::PendingRequest;
+use crate::control::queue::RequestQueue;
+use crate::control::{Reply, Request};
 use crate::failure::Failure;
-use crate::net::record::Ledger;
+use crate::net::record::Journal;
 use crate::plane::Plane;
 use crate::privileges::Privileges;
 use crate::service::{
     DropLog, Hangup, Signals, log_counters, log_login, log_refused_login, log_stopping, log_warnings,
 };
 use crate::shell::{Shell, Transport};
-use crate::status::{Profile, Progress, Role, Status};
+use crate::status::{Profile, Role, Status, StatusTracker};
 use crate::tun::Queue;
 use crate::udp::{Options, Socket};
 use crate::users::UsersFile;
@@ -50,18 +51,18 @@ pub(super) async fn run(
         ..
     } = config;
     let mut hangup = Hangup::catch()?;
-    let left = Ledger::clear(&device.name, false).await?;
+    let left = Journal::clear(&device.name, false).await?;
     let sockets = open_sockets(listen, workers, offload)?;
     let queues = Queue::open(&device.name, workers, offload.tun_segmentation)?;
-    let mut desk = Desk::open(&device.name, metrics.as_ref())?;
-    let mut ledger = Ledger::begin(&device.name, left)?;
+    let mut requests = RequestQueue::open(&device.name, metrics.as_ref())?;
+    let mut journal = Journal::begin(&device.name, left)?;
     let own = Own { listen, device };
     let result = async {
         interface::apply(&own.device.name, &own_settings(listen, &own.device)).await?;
-        forwarding::apply(&mut ledger, &own.device, forwarding).await?;
+        forwarding::apply(&mut journal, &own.device, forwarding).await?;
         if let Some(privileges) = privileges {
             // The device goes with the process; what else was changed has to be undone.
-            privileges.keep_for_running(!ledger.changes().is_empty())?;
+            privileges.keep_for_running(!journal.changes().is_empty())?;
         }
         // A new server remembers no failed logins.
         if let Err(failure) = users_file.take_unlocks() {
@@ -75,13 +76,13 @@ pub(super) async fn run(
         let about = format!("listening on {listen}, device {device}; users: {users}");
         info!(event = "ready", %listen, %device, users, "ready: {about}");
         notify::ready(&about);
-        let result = life.run(&mut signals, &mut hangup, &mut desk, &own).await;
+        let result = life.run(&mut signals, &mut hangup, &mut requests, &own).await;
         notify::stopping();
         life.end().await;
         result
     }
     .await;
-    let undone = ledger.end().await;
+    let undone = journal.end().await;
     result.and(undone)
 }
 
@@ -106,7 +107,7 @@ pub struct Life<T> {
     shell: Shell<secure::Server, T>,
     users: Users,
     drops: DropLog,
-    progress: Progress,
+    progress: StatusTracker,
 }
 
 /// The file with the users, as the server sees it.
@@ -121,7 +122,7 @@ struct Users {
     /// again, so that neither is lost.
     is_stale: bool,
     /// Who waits to hear what comes out of the reading.
-    waiting: Vec<Call>,
+    waiting: Vec<PendingRequest>,
 }
 
 #[derive(Debug)]
@@ -149,7 +150,7 @@ impl<T: Transport<secure::Server>> Life<T> {
                 waiting: Vec::new(),
             },
             drops: DropLog::default(),
-            progress: Progress::new(),
+            progress: StatusTracker::new(),
         }
     }
 
@@ -158,7 +159,7 @@ impl<T: Transport<secure::Server>> Life<T> {
         &mut self,
         signals: &mut Signals,
         hangup: &mut Hangup,
-        desk: &mut Desk,
+        requests: &mut RequestQueue,
         own: &Own,
     ) -> Result<(), Failure> {
         loop {
@@ -172,9 +173,9 @@ impl<T: Transport<secure::Server>> Life<T> {
                     info!("SIGHUP: reading {}", self.users.file.path().display());
                     self.read_users();
                 }
-                call = desk.next() => match call.question {
-                    Question::Status => call.answer(Answer::Status(self.status(own).into())),
-                    Question::Reload => self.reload(call),
+                pending = requests.next() => match pending.request {
+                    Request::Status => pending.reply(Reply::Status(self.status(own).into())),
+                    Request::Reload => self.reload(pending),
                 },
                 step = self.step() => step?,
             }
@@ -202,9 +203,9 @@ impl<T: Transport<secure::Server>> Life<T> {
     }
 
     /// Begins to read the users again, and answers when that is done.
-    fn reload(&mut self, call: Call) {
+    fn reload(&mut self, pending: PendingRequest) {
         info!("asked to reload: reading {}", self.users.file.path().display());
-        self.users.waiting.push(call);
+        self.users.waiting.push(pending);
         self.read_users();
     }
 
@@ -307,9 +308,9 @@ impl<T: Transport<secure::Server>> Life<T> {
             }
         };
         notify::ready(&outcome);
-        for call in self.users.waiting.drain(..) {
-            call.answer(match &taken {
-                Ok(()) => Answer::Reloaded { users },
+        for pending in self.users.waiting.drain(..) {
+            pending.reply(match &taken {
+                Ok(()) => Reply::Reloaded { users },
                 Err(failure) => failure.into(),
             });
         }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{Status, Tunnels, VERSION};
-use crate::control::ask::{ask, devices};
+use crate::control::client::{devices, send_request};
 use crate::control::command::refused;
-use crate::control::{Answer, Question};
+use crate::control::{Reply, Request};
 use crate::failure::Failure;
 
 /// What to tell, and how.
@@ -76,10 +76,10 @@ fn gather(arguments: &StatusArguments) -> Result<Vec<Status>, Failure> {
     };
     let mut found = Vec::new();
     for device in devices {
-        match ask(&device, Question::Status)? {
-            Some(Answer::Status(status)) => found.push(*status),
-            Some(Answer::Refused { error, exit }) => return Err(refused(&error, exit)),
-            Some(Answer::Reloaded { .. }) | None => {}
+        match send_request(&device, Request::Status)? {
+            Some(Reply::Status(status)) => found.push(*status),
+            Some(Reply::Refused { error, exit }) => return Err(refused(&error, exit)),
+            Some(Reply::Reloaded { .. }) | None => {}
         }
     }
     Ok(found)

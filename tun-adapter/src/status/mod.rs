@@ -3,14 +3,14 @@
 //! The JSON is a contract: within version 1 nothing is renamed or removed, and readers ignore what they do not know.
 
 pub mod command;
-mod gather;
 mod text;
+mod tracker;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use gather::Progress;
+pub(crate) use tracker::StatusTracker;
 
 /// The version of the contract.
 pub const VERSION: u32 = 1;

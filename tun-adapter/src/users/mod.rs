@@ -2,7 +2,6 @@
 
 pub mod command;
 mod expiry;
-pub(crate) mod whole;
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -10,7 +9,7 @@ use std::{fs, io};
 use sandhog_proto::secure::{ConfigError, Login, StoreError, Suite, UserStore};
 
 use crate::failure::Failure;
-use whole::LockedFolder;
+use crate::fs::atomic_file::LockedFolder;
 
 /// A file with users, which may be changed by several programs at a time.
 #[derive(Clone, Debug)]

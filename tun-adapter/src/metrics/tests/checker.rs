@@ -1,17 +1,17 @@
-//! A strict reader of the text format 0.0.4: stricter than Prometheus itself, and of no use for anything but tests.
+//! Strict parser of the text format 0.0.4, for tests. It is stricter than Prometheus.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The samples of a page, by name and labels as they stand there, with their values.
+/// The values of a page, by series (name and labels as written).
 pub(super) type Samples = BTreeMap<String, u64>;
 
-/// Reads a page, or tells the first line that is not as it should be.
+/// Parses a page. The error names the first invalid line.
 ///
-/// Each family has its HELP, its TYPE and its samples in this order and nowhere else, at least one sample, and the same labels
-/// in each; names fit the conventions, values are whole numbers, and no series stands twice.
+/// Each family has its HELP, its TYPE and at least one sample, in this order and without gaps. All samples of a family have the
+/// same labels. Names follow the conventions, values are integers, and no series occurs twice.
 pub(super) fn check(page: &str) -> Result<Samples, String> {
     if !page.ends_with('\n') {
-        return Err("the last line does not end".to_owned());
+        return Err("the last line has no line feed".to_owned());
     }
     let (mut samples, mut names) = (Samples::new(), BTreeSet::new());
     let mut lines = page.split_terminator('\n').peekable();
@@ -19,49 +19,47 @@ pub(super) fn check(page: &str) -> Result<Samples, String> {
         let name = head(line, "# HELP ")?;
         let kind_line = lines.next().unwrap_or_default();
         if head(kind_line, "# TYPE ")? != name || !names.insert(name) {
-            return Err(format!(
-                "the type of another family, or a second time: {kind_line}"
-            ));
+            return Err(format!("TYPE of another family, or a repeated TYPE: {kind_line}"));
         }
         let kind = kind_line.rsplit(' ').next().unwrap_or_default();
         if !matches!(kind, "counter" | "gauge") || (kind == "counter") != name.ends_with("_total") {
-            return Err(format!("a type that does not go with the name: {kind_line}"));
+            return Err(format!("the type does not match the name: {kind_line}"));
         }
         let mut labels = None;
         while let Some(line) = lines.next_if(|line| !line.starts_with('#')) {
-            let (series, value) = line.rsplit_once(' ').ok_or("a sample without value")?;
-            let its = label_names(series.strip_prefix(name).ok_or_else(|| stray(line))?)
-                .ok_or_else(|| format!("bad labels: {line}"))?;
-            if *labels.get_or_insert_with(|| its.clone()) != its {
-                return Err(format!("other labels than in the line above: {line}"));
+            let (series, value) = line.rsplit_once(' ').ok_or("a sample without a value")?;
+            let found = label_names(series.strip_prefix(name).ok_or_else(|| stray(line))?)
+                .ok_or_else(|| format!("invalid labels: {line}"))?;
+            if *labels.get_or_insert_with(|| found.clone()) != found {
+                return Err(format!("labels differ from the line above: {line}"));
             }
             let is_number = value.bytes().all(|digit| digit.is_ascii_digit());
             let value = value.parse().ok().filter(|_| is_number);
-            let value = value.ok_or_else(|| format!("not a whole number: {line}"))?;
+            let value = value.ok_or_else(|| format!("not an integer: {line}"))?;
             if samples.insert(series.to_owned(), value).is_some() {
-                return Err(format!("twice: {line}"));
+                return Err(format!("repeated series: {line}"));
             }
         }
-        labels.ok_or_else(|| format!("a family without samples: {name}"))?;
+        labels.ok_or_else(|| format!("family without samples: {name}"))?;
     }
     Ok(samples)
 }
 
 fn stray(line: &str) -> String {
-    format!("a sample of another family: {line}")
+    format!("sample of another family: {line}")
 }
 
-/// The name in a line of comment, which has something after it.
+/// The metric name in a comment line. Text must follow it.
 fn head<'a>(line: &'a str, begin: &str) -> Result<&'a str, String> {
     let rest = line.strip_prefix(begin);
     let (name, text) = rest
         .and_then(|rest| rest.split_once(' '))
-        .ok_or_else(|| format!("no {begin}: {line:?}"))?;
+        .ok_or_else(|| format!("missing {begin}: {line:?}"))?;
     let is_plain = !text.is_empty() && !text.contains(['\\', '\r', '\t']) && text.trim() == text;
     if is_name(name) && is_plain {
         Ok(name)
     } else {
-        Err(format!("a bad name or text: {line:?}"))
+        Err(format!("invalid name or text: {line:?}"))
     }
 }
 
@@ -72,7 +70,7 @@ fn is_name(text: &str) -> bool {
         && !text.starts_with("__")
 }
 
-/// The names of labels in `{a="b",c="d"}`, each once.
+/// The label names in `{a="b",c="d"}`. Returns `None` if a name is repeated.
 fn label_names(text: &str) -> Option<Vec<String>> {
     let mut rest = text.strip_prefix('{')?;
     let mut names = Vec::new();
@@ -91,7 +89,7 @@ fn label_names(text: &str) -> Option<Vec<String>> {
     }
 }
 
-/// Where the quote is that ends a value; before it, a backslash stands only in its three combinations.
+/// Position of the quote that ends a label value. Before it, only three escape sequences are valid.
 fn end_of_value(text: &str) -> Option<usize> {
     let mut letters = text.char_indices();
     loop {

@@ -1,4 +1,4 @@
-//! What the page says, whether it is well-formed, and what becomes of bad requests.
+//! Tests of the exporter: contents and format of the page, and the HTTP server.
 
 mod checker;
 mod exporter;
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::status::{ClientStatus, Profile, Role, ServerStatus, SessionStatus, Status, Traffic, UserSession};
 
-/// A server of the secure profile with a session each of alice and kean.
+/// Status of a server of the secure profile with two sessions: alice and kean.
 fn server() -> Status {
     let session = |login: &str, address: &str, packets: u64| UserSession {
         login: login.to_owned(),
@@ -33,7 +33,7 @@ fn server() -> Status {
     }
 }
 
-/// A client of the secure profile that is connected.
+/// Status of a connected client of the secure profile.
 fn client() -> Status {
     Status {
         role: Role::Client,
@@ -63,7 +63,7 @@ fn bare() -> Status {
         status_seconds: 90,
         addresses: vec!["10.9.0.2/24".to_owned(), "fd00:9::2/64".to_owned()],
         mtu: 1420,
-        // The first number that a floating point number of 64 bits does not have.
+        // 9,007,199,254,740,993 is the first integer that a 64-bit float cannot represent.
         traffic: Traffic {
             packets_received: 11,
             bytes_received: 9_007_199_254_740_993,

@@ -1,4 +1,4 @@
-//! What stands on the page, word for word, and that the documentation has the same list.
+//! Tests of the page's exact text, and of the list of metrics in the documentation.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ fn samples(status: &Status, login_names: bool) -> Samples {
     check(&page).unwrap_or_else(|error| panic!("{error}\n{page}"))
 }
 
-/// A page without its comments and without the reasons that have not occurred, and without the device, which is always there.
+/// A page without comments, without drop reasons that are 0, and without the label `device`.
 fn essence(status: &Status, login_names: bool) -> String {
     let page = page(status, login_names);
     let lines = page
@@ -75,17 +75,17 @@ sandhog_session_sent_bytes_total{login="alice",address="10.9.0.2"} 2001
 sandhog_session_sent_bytes_total{login="kean",address="10.9.0.3"} 3001"#;
 
 #[test]
-fn a_server_tells_what_it_has_carried_and_nothing_about_any_single_user() {
+fn a_server_page_has_totals_and_no_user_names_by_default() {
     assert_eq!(essence(&server(), false), SERVER);
 }
 
 #[test]
-fn a_server_that_may_name_its_users_also_tells_of_each_session() {
+fn a_server_page_with_login_names_has_each_session() {
     assert_eq!(essence(&server(), true), format!("{SERVER}{SERVER_SESSIONS}"));
 }
 
 #[test]
-fn a_client_tells_of_its_session_and_of_every_status_that_it_could_have() {
+fn a_client_page_has_its_session_and_all_statuses() {
     let expected = r#"sandhog_build_info{version="0.1.0",role="client",profile="secure"} 1
 sandhog_start_time_seconds 1700000000
 sandhog_status{status="invalid"} 0
@@ -119,7 +119,7 @@ sandhog_session_sent_bytes_total 4001"#;
 }
 
 #[test]
-fn a_client_without_a_session_has_no_series_of_one() {
+fn a_client_without_a_session_has_no_session_metrics() {
     let mut status = client();
     status.profile = Profile::Classic;
     status.addresses.clear();
@@ -135,11 +135,11 @@ fn a_client_without_a_session_has_no_series_of_one() {
 }
 
 #[test]
-fn each_family_begins_with_what_it_is_and_every_reason_is_there_before_it_occurs() {
+fn families_have_help_and_type_and_all_drop_reasons_start_at_zero() {
     let text = page(&server(), false);
     assert!(
         text.contains(
-            "# HELP sandhog_users Users that the server has.\n# TYPE sandhog_users gauge\n\
+            "# HELP sandhog_users Number of users of the server.\n# TYPE sandhog_users gauge\n\
              sandhog_users{device=\"sandhog0\"} 5\n"
         ),
         "{text}"
@@ -150,7 +150,7 @@ fn each_family_begins_with_what_it_is_and_every_reason_is_there_before_it_occurs
 }
 
 #[test]
-fn every_page_is_well_formed() {
+fn all_pages_are_well_formed() {
     for status in [server(), client()] {
         for login_names in [false, true] {
             assert!(samples(&status, login_names).len() > 30);
@@ -159,7 +159,7 @@ fn every_page_is_well_formed() {
 }
 
 #[test]
-fn a_name_cannot_break_out_of_its_label() {
+fn user_names_in_labels_are_escaped() {
     let mut status = server();
     let sessions = status.server.iter_mut().flat_map(|server| &mut server.sessions);
     for session in sessions {
@@ -173,10 +173,10 @@ fn a_name_cannot_break_out_of_its_label() {
 }
 
 #[test]
-fn the_checker_finds_what_is_wrong() {
+fn the_checker_rejects_invalid_pages() {
     let good = page(&server(), true);
     let bad = [
-        ("# HELP sandhog_users Users", "# HELP sandhog_users  Users"),
+        ("# HELP sandhog_users Number", "# HELP sandhog_users  Number"),
         ("# TYPE sandhog_users gauge\n", ""),
         ("# TYPE sandhog_users gauge", "# TYPE sandhog_users counter"),
         ("# TYPE sandhog_users gauge", "# TYPE sandhog_sessions gauge"),
@@ -192,14 +192,14 @@ fn the_checker_finds_what_is_wrong() {
         (",result=\"refused\"", ",device=\"refused\""),
     ];
     for (old, new) in bad {
-        assert!(good.contains(old), "nothing to change: {old}");
+        assert!(good.contains(old), "not on the page: {old}");
         assert!(check(&good.replacen(old, new, 1)).is_err(), "{old} -> {new}");
     }
     assert!(check(good.trim_end()).is_err());
     assert!(check(&good.repeat(2)).is_err());
 }
 
-/// The rows of the table in the documentation: name and kind, and the labels besides `device`.
+/// Rows of the table in the documentation: name, type, and labels except `device`.
 fn documented() -> BTreeMap<String, (String, Vec<String>)> {
     let page = include_str!("../../../../docs/running.md");
     let rows = page.lines().filter_map(|line| line.strip_prefix("| `sandhog_"));
@@ -214,7 +214,7 @@ fn documented() -> BTreeMap<String, (String, Vec<String>)> {
 }
 
 #[test]
-fn the_documentation_has_each_metric_with_its_type_and_labels_and_no_other() {
+fn the_documentation_lists_exactly_the_metrics_with_types_and_labels() {
     let texts = [page(&server(), true), page(&client(), true)].concat();
     let labels_of = |name: &str| -> Vec<String> {
         let begin = format!("{name}{{device=\"sandhog0\"");

@@ -1,12 +1,12 @@
-//! /etc/resolv.conf, replaced for as long as a tunnel is up.
+//! Replacement of /etc/resolv.conf while a tunnel is up.
 //!
-//! What was there before is kept beside it, and is never anywhere else only: first there is a second link to it (or a copy),
-//! then a new file is renamed over it. In containers the file is a mount point, which cannot be renamed over; it is written in
-//! place then. Whoever comes after a crash at any moment finds either the old file, or ours and the old one beside it.
+//! The old file is backed up beside it before it is replaced: first a hard link (or a copy) is made, then a new file is renamed
+//! over the old one. In containers the file is often a mount point, which cannot be replaced by a rename. It is then written in
+//! place. After a crash at any time, either the old file is in place, or the new file and the backup are.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown, symlink};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -14,39 +14,40 @@ use tracing::{info, warn};
 
 use crate::config::DeviceName;
 use crate::failure::Failure;
+use crate::fs::atomic_file::{self, remove_if_exists};
 
-/// Where the C library looks for name servers.
+/// The resolver's configuration file (resolv.conf(5)).
 pub const PATH: &str = "/etc/resolv.conf";
-/// How a file of ours begins. The device's name follows.
+/// First words of a file written by sandhog. The device's name follows.
 const MARK: &str = "# The name servers of sandhog's device ";
 
-/// A file that was replaced, or is about to be.
+/// A file that is or will be replaced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Replaced {
-    /// The file.
+    /// Path of the file.
     path: PathBuf,
-    /// Where the old one is kept; `None` if there was none.
+    /// Path of the backup. `None` if there was no file.
     kept: Option<PathBuf>,
-    /// What stands in it in the meantime.
+    /// The new contents.
     text: String,
 }
 
 impl Replaced {
-    /// The file.
+    /// Path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 }
 
-/// What is to be done so that the file at `path` holds `servers` while `device` is up. Changes nothing.
+/// Plans a replacement of the file at `path`, for `device`. The new file contains `servers`. Nothing is changed yet.
 ///
 /// # Errors
 ///
-/// When the file cannot be read, or belongs to another device of ours.
+/// If the file cannot be read, or was written for another sandhog device.
 pub fn plan(path: &Path, device: &DeviceName, servers: &str) -> Result<Replaced, Failure> {
-    let there = match fs::symlink_metadata(path) {
+    let exists = match fs::symlink_metadata(path) {
         Ok(_) => true,
         Err(error) if error.kind() == io::ErrorKind::NotFound => false,
         Err(error) => return Err(explain("read", path, error)),
@@ -54,16 +55,13 @@ pub fn plan(path: &Path, device: &DeviceName, servers: &str) -> Result<Replaced,
     if let Some(owner) = fs::read_to_string(path).ok().as_deref().and_then(owner) {
         return Err(Failure::runtime(
             format_args!("replace {}", path.display()),
-            format_args!("it holds the name servers of another tunnel, {owner}"),
+            format_args!("it has the name servers of another tunnel, {owner}"),
         ));
     }
-    let kept = there.then(|| kept_at(path, device));
+    let kept = exists.then(|| kept_at(path, device));
     let text = match &kept {
-        Some(kept) => format!(
-            "{MARK}{device}; what was here before is in {}\n{servers}",
-            kept.display()
-        ),
-        None => format!("{MARK}{device}; there was no such file before\n{servers}"),
+        Some(kept) => format!("{MARK}{device}; the old file is {}\n{servers}", kept.display()),
+        None => format!("{MARK}{device}; there was no file before\n{servers}"),
     };
     Ok(Replaced {
         path: path.to_owned(),
@@ -72,35 +70,35 @@ pub fn plan(path: &Path, device: &DeviceName, servers: &str) -> Result<Replaced,
     })
 }
 
-/// Keeps the old file and puts the new text in its place.
+/// Makes the backup and replaces the file.
 ///
 /// # Errors
 ///
-/// When the folder or the file cannot be written. [`restore`] cleans up what was done by then.
+/// If the folder or the file cannot be written. [`restore`] then cleans up.
 pub fn replace(replaced: &Replaced) -> Result<(), Failure> {
     let Replaced { path, kept, text } = replaced;
     if let Some(kept) = kept {
-        keep(path, kept).map_err(|error| explain("keep a copy of", path, error))?;
+        back_up(path, kept).map_err(|error| explain("back up", path, error))?;
     }
-    put(path, kept.as_deref(), text).map_err(|error| explain("replace", path, error))
+    write(path, kept.as_deref(), text).map_err(|error| explain("replace", path, error))
 }
 
-/// Puts the old file back, unless somebody else has changed the file in the meantime.
+/// Restores the old file, unless another program has changed the new one.
 ///
 /// # Errors
 ///
-/// When the folder or the file cannot be written. Nothing is lost, and it can be tried again.
+/// If the folder or the file cannot be written. Nothing is lost, and the call can be repeated.
 pub fn restore(replaced: &Replaced) -> Result<(), Failure> {
     let Replaced { path, kept, text } = replaced;
     let restored = match kept {
-        Some(kept) => put_back(path, kept, text),
-        None => take_away(path, text),
+        Some(kept) => restore_backup(path, kept, text),
+        None => remove_ours(path, text),
     };
     restored.map_err(|error| explain("restore", path, error))
 }
 
-/// Puts the old file back where no record tells of it: after a loss of power, or with a damaged record. Tells whether there
-/// was anything to do.
+/// Restores the old file without a record, after a power failure or if the record is damaged. Returns true if there was a file
+/// to restore.
 ///
 /// # Errors
 ///
@@ -121,7 +119,7 @@ pub fn restore_unrecorded(path: &Path, device: &DeviceName) -> Result<bool, Fail
     restore(&replaced).map(|()| true)
 }
 
-/// The device in whose name a text of ours was written.
+/// The device that a text of sandhog names.
 fn owner(text: &str) -> Option<&str> {
     let (name, _) = text.strip_prefix(MARK)?.split_once(';')?;
     Some(name)
@@ -142,9 +140,9 @@ fn name_of(path: &Path) -> String {
         .into_owned()
 }
 
-/// Makes a second link to what is at `path`, or a copy where it is on another file system than its folder.
-fn keep(path: &Path, kept: &Path) -> io::Result<()> {
-    remove_if_there(kept)?;
+/// Makes a hard link to the file, or a copy if the file is on another file system than its folder.
+fn back_up(path: &Path, kept: &Path) -> io::Result<()> {
+    remove_if_exists(kept)?;
     match fs::hard_link(path, kept) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Err(error),
@@ -152,32 +150,33 @@ fn keep(path: &Path, kept: &Path) -> io::Result<()> {
     }
 }
 
-/// Copies a file or a symbolic link, whole or not at all.
+/// Copies a file or a symbolic link atomically.
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let temporary = beside(to, &format!("{}.new", name_of(to)));
-    remove_if_there(&temporary)?;
     let metadata = fs::symlink_metadata(from)?;
     if metadata.is_symlink() {
+        remove_if_exists(&temporary)?;
         symlink(fs::read_link(from)?, &temporary)?;
-    } else {
-        write_new(&temporary, &fs::read(from)?)?;
-        fs::set_permissions(&temporary, metadata.permissions())?;
-        // Who is not root keeps what is his anyway.
-        let _ = chown(&temporary, Some(metadata.uid()), Some(metadata.gid()));
+        return fs::rename(&temporary, to);
     }
-    fs::rename(&temporary, to)
+    atomic_file::replace(&temporary, to, &fs::read(from)?, |file| {
+        file.set_permissions(metadata.permissions())?;
+        // Only root can change the owner. Any other user is the owner already.
+        let _ = fchown(file, Some(metadata.uid()), Some(metadata.gid()));
+        Ok(())
+    })
 }
 
-/// Has `text` stand at `path`, whole, for everybody to read.
-fn put(path: &Path, kept: Option<&Path>, text: &str) -> io::Result<()> {
-    let temporary = beside(path, &format!("{}.sandhog-new", name_of(path)));
-    remove_if_there(&temporary)?;
-    write_new(&temporary, text.as_bytes())?;
-    match fs::rename(&temporary, path) {
-        Ok(()) => Ok(()),
+/// Writes `text` to `path`, readable by all users.
+fn write(path: &Path, kept: Option<&Path>, text: &str) -> io::Result<()> {
+    let temporary = temporary_of(path);
+    let replaced = atomic_file::replace(&temporary, path, text.as_bytes(), |file| {
+        // Regardless of the umask: all programs look up names.
+        file.set_permissions(fs::Permissions::from_mode(0o644))
+    });
+    match replaced {
         Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
-            fs::remove_file(&temporary)?;
-            // What is kept must not be the very file that is written now.
+            // The backup must not be a hard link to the file that is written in place.
             if let Some(kept) = kept
                 && same_file(path, kept)?
             {
@@ -185,24 +184,25 @@ fn put(path: &Path, kept: Option<&Path>, text: &str) -> io::Result<()> {
             }
             write_in_place(path, text.as_bytes())
         }
-        Err(error) => {
-            remove_if_there(&temporary)?;
-            Err(error)
-        }
+        result => result,
     }
 }
 
-fn put_back(path: &Path, kept: &Path, text: &str) -> io::Result<()> {
-    remove_if_there(&beside(path, &format!("{}.sandhog-new", name_of(path))))?;
-    remove_if_there(&beside(kept, &format!("{}.new", name_of(kept))))?;
+fn temporary_of(path: &Path) -> PathBuf {
+    beside(path, &format!("{}.sandhog-new", name_of(path)))
+}
+
+fn restore_backup(path: &Path, kept: &Path, text: &str) -> io::Result<()> {
+    remove_if_exists(&temporary_of(path))?;
+    remove_if_exists(&beside(kept, &format!("{}.new", name_of(kept))))?;
     if fs::symlink_metadata(kept).is_err() {
-        // Either it was never replaced, or it is back already.
+        // The file was never replaced, or is already restored.
         return Ok(());
     }
     if same_content(path, kept)? {
         return fs::remove_file(kept);
     }
-    // Where the file cannot be renamed over, a crash may leave the beginning of either text.
+    // After a crash while writing in place, the file may contain the beginning of either text.
     let now = read_file(path);
     let is_ours = match &now {
         Some(now) => {
@@ -212,7 +212,7 @@ fn put_back(path: &Path, kept: &Path, text: &str) -> io::Result<()> {
     };
     if !is_ours {
         warn!(
-            "{} was changed by somebody else while the tunnel was up: it stays; what was there before is in {}",
+            "{} was changed by another program while the tunnel was up and is left unchanged. The old file is {}",
             path.display(),
             kept.display()
         );
@@ -232,20 +232,23 @@ fn put_back(path: &Path, kept: &Path, text: &str) -> io::Result<()> {
     }
 }
 
-/// Removes our file where there was none.
-fn take_away(path: &Path, text: &str) -> io::Result<()> {
-    remove_if_there(&beside(path, &format!("{}.sandhog-new", name_of(path))))?;
+/// Removes the new file, if there was no old one.
+fn remove_ours(path: &Path, text: &str) -> io::Result<()> {
+    remove_if_exists(&temporary_of(path))?;
     match read_file(path) {
         Some(now) if now == text.as_bytes() => fs::remove_file(path),
         Some(_) => {
-            info!("{} was changed by somebody else: it stays", path.display());
+            info!(
+                "{} was changed by another program and is left unchanged",
+                path.display()
+            );
             Ok(())
         }
         None => Ok(()),
     }
 }
 
-/// What stands in a file that is no symbolic link.
+/// Contents of a regular file. Returns `None` for a symbolic link.
 fn read_file(path: &Path) -> Option<Vec<u8>> {
     fs::symlink_metadata(path)
         .is_ok_and(|metadata| metadata.is_file())
@@ -257,7 +260,7 @@ fn same_file(one: &Path, other: &Path) -> io::Result<bool> {
     Ok((one.dev(), one.ino()) == (other.dev(), other.ino()))
 }
 
-/// Whether both are links to the same place, or files with the same text.
+/// Returns true if both are symbolic links to the same target, or files with the same contents.
 fn same_content(one: &Path, other: &Path) -> io::Result<bool> {
     let target = |path: &Path| fs::read_link(path).ok();
     if let Some(target_of_other) = target(other) {
@@ -266,33 +269,14 @@ fn same_content(one: &Path, other: &Path) -> io::Result<bool> {
     Ok(read_file(one).is_some_and(|text| read_file(other) == Some(text)))
 }
 
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o644)
-        .open(path)?;
-    // Whatever this process masks: everybody looks up names.
-    file.set_permissions(fs::Permissions::from_mode(0o644))?;
-    file.write_all(bytes)?;
-    file.sync_all()
-}
-
 fn write_in_place(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file: File = OpenOptions::new().write(true).truncate(true).open(path)?;
+    let mut file = OpenOptions::new().write(true).truncate(true).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
 }
 
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-fn explain(what: &str, path: &Path, error: io::Error) -> Failure {
-    Failure::runtime(format_args!("{what} {}", path.display()), error)
+fn explain(action: &str, path: &Path, error: io::Error) -> Failure {
+    Failure::runtime(format_args!("{action} {}", path.display()), error)
 }
 
 #[cfg(test)]
@@ -328,7 +312,7 @@ mod tests {
             fs::read_to_string(&self.path).expect("a file")
         }
 
-        /// Everything in the folder.
+        /// Names of all files in the folder.
         fn names(&self) -> Vec<String> {
             let entries = fs::read_dir(self.folder.path()).expect("a folder");
             entries
@@ -343,58 +327,55 @@ mod tests {
         }
 
         #[track_caller]
-        fn is_as_before(&self) {
+        fn assert_restored(&self) {
             assert_eq!(self.text(), OLD);
             assert_eq!(self.names(), ["resolv.conf"]);
         }
     }
 
     #[test]
-    fn the_file_is_replaced_and_comes_back_with_its_rights() {
-        let world = Folder::with(OLD);
-        fs::set_permissions(&world.path, fs::Permissions::from_mode(0o640)).expect("a file of ours");
-        let replaced = world.plan();
+    fn a_file_is_replaced_and_restored_with_its_permissions() {
+        let test = Folder::with(OLD);
+        fs::set_permissions(&test.path, fs::Permissions::from_mode(0o640)).expect("a file of ours");
+        let replaced = test.plan();
         replace(&replaced).expect("a folder of ours");
-        assert!(world.text().ends_with(SERVERS), "{}", world.text());
-        assert_eq!(fs::metadata(&world.path).expect("a file").mode() & 0o777, 0o644);
+        assert!(test.text().ends_with(SERVERS), "{}", test.text());
+        assert_eq!(fs::metadata(&test.path).expect("a file").mode() & 0o777, 0o644);
         restore(&replaced).expect("a folder of ours");
-        world.is_as_before();
-        assert_eq!(fs::metadata(&world.path).expect("a file").mode() & 0o777, 0o640);
+        test.assert_restored();
+        assert_eq!(fs::metadata(&test.path).expect("a file").mode() & 0o777, 0o640);
         restore(&replaced).expect("nothing to do");
-        world.is_as_before();
+        test.assert_restored();
     }
 
     #[test]
-    fn a_link_is_replaced_and_comes_back_as_a_link() {
-        let world = folder();
-        let target = world.folder.path().join("elsewhere");
+    fn a_symbolic_link_is_replaced_and_restored() {
+        let test = folder();
+        let target = test.folder.path().join("elsewhere");
         fs::write(&target, OLD).expect("a folder of ours");
-        symlink("elsewhere", &world.path).expect("a folder of ours");
-        let replaced = world.plan();
+        symlink("elsewhere", &test.path).expect("a folder of ours");
+        let replaced = test.plan();
         replace(&replaced).expect("a folder of ours");
-        assert!(fs::symlink_metadata(&world.path).expect("a file").is_file());
+        assert!(fs::symlink_metadata(&test.path).expect("a file").is_file());
         assert_eq!(fs::read_to_string(&target).expect("a file"), OLD);
         restore(&replaced).expect("a folder of ours");
-        assert_eq!(
-            fs::read_link(&world.path).expect("a link"),
-            Path::new("elsewhere")
-        );
-        assert_eq!(world.names().len(), 2);
+        assert_eq!(fs::read_link(&test.path).expect("a link"), Path::new("elsewhere"));
+        assert_eq!(test.names().len(), 2);
     }
 
     #[test]
-    fn a_file_that_was_not_there_is_gone_afterwards() {
-        let world = folder();
-        let replaced = world.plan();
+    fn a_file_that_did_not_exist_is_removed() {
+        let test = folder();
+        let replaced = test.plan();
         replace(&replaced).expect("a folder of ours");
-        assert!(world.text().ends_with(SERVERS));
+        assert!(test.text().ends_with(SERVERS));
         restore(&replaced).expect("a folder of ours");
-        assert!(world.names().is_empty());
+        assert!(test.names().is_empty());
     }
 
-    /// Each state that a kill can leave behind, and the file is the old one after all of them.
+    /// Tries all states in which a killed process can leave the files.
     #[test]
-    fn whenever_the_program_is_killed_the_old_file_comes_back() {
+    fn the_old_file_is_restored_after_a_kill_at_any_time() {
         type Interrupted = fn(&Replaced) -> io::Result<()>;
         fn kept(replaced: &Replaced) -> &Path {
             replaced.kept.as_deref().expect("there was a file")
@@ -404,76 +385,74 @@ mod tests {
             write_in_place(&replaced.path, &replaced.text.as_bytes()[..bytes])
         }
         let states: &[(&str, Interrupted)] = &[
-            ("before anything was done", |_| Ok(())),
-            ("while the copy was written", |replaced| {
+            ("before any change", |_| Ok(())),
+            ("while the copy is written", |replaced| {
                 fs::write(
                     replaced.path.with_file_name("resolv.conf.sandhog-sandhog0.new"),
                     "name",
                 )
             }),
-            ("after the link was made", |replaced| {
-                keep(&replaced.path, kept(replaced))
+            ("after the hard link was made", |replaced| {
+                back_up(&replaced.path, kept(replaced))
             }),
             ("after the copy was made", |replaced| {
                 copy(&replaced.path, kept(replaced))
             }),
-            ("while the new file was written", |replaced| {
-                keep(&replaced.path, kept(replaced))?;
+            ("while the new file is written", |replaced| {
+                back_up(&replaced.path, kept(replaced))?;
                 fs::write(replaced.path.with_file_name("resolv.conf.sandhog-new"), "# The")
             }),
-            ("in place, after the old text went", |replaced| torn(replaced, 0)),
-            ("in place, in the middle of the new text", |replaced| {
-                torn(replaced, 20)
-            }),
+            ("in place, after truncation", |replaced| torn(replaced, 0)),
+            ("in place, within the new text", |replaced| torn(replaced, 20)),
             ("in place, after the new text", |replaced| {
                 torn(replaced, replaced.text.len())
             }),
-            ("in place, while the old text came back", |replaced| {
+            ("in place, while the old text is restored", |replaced| {
                 torn(replaced, replaced.text.len())?;
                 write_in_place(&replaced.path, &OLD.as_bytes()[..10])
             }),
         ];
         for (state, interrupted) in states {
-            let world = Folder::with(OLD);
-            let replaced = world.plan();
+            let test = Folder::with(OLD);
+            let replaced = test.plan();
             interrupted(&replaced).expect("a folder of ours");
             restore(&replaced).unwrap_or_else(|failure| panic!("{state}: {failure}"));
-            assert_eq!(world.text(), OLD, "{state}");
-            assert_eq!(world.names(), ["resolv.conf"], "{state}");
+            assert_eq!(test.text(), OLD, "{state}");
+            assert_eq!(test.names(), ["resolv.conf"], "{state}");
         }
     }
 
     #[test]
-    fn what_somebody_else_has_written_stays_and_the_old_file_is_kept() {
-        let world = Folder::with(OLD);
-        let replaced = world.plan();
+    fn changes_by_other_programs_stay_and_the_backup_is_kept() {
+        let test = Folder::with(OLD);
+        let replaced = test.plan();
         replace(&replaced).expect("a folder of ours");
         let other = "nameserver 203.0.113.9\n";
-        fs::write(&world.path, other).expect("a file of ours");
+        fs::write(&test.path, other).expect("a file of ours");
         restore(&replaced).expect("nothing to do");
-        assert_eq!(world.text(), other);
+        assert_eq!(test.text(), other);
         let kept = fs::read_to_string(replaced.kept.expect("there was a file")).expect("a file");
         assert_eq!(kept, OLD);
     }
 
     #[test]
-    fn without_a_record_the_file_is_known_by_its_first_line() {
-        let world = Folder::with(OLD);
+    fn without_a_record_the_file_is_recognized_by_its_first_line() {
+        let test = Folder::with(OLD);
         let device = DeviceName::default();
-        assert!(!restore_unrecorded(&world.path, &device).expect("nothing to do"));
-        replace(&world.plan()).expect("a folder of ours");
+        assert!(!restore_unrecorded(&test.path, &device).expect("nothing to do"));
+        replace(&test.plan()).expect("a folder of ours");
         let other = "sandhog1".parse().expect("a name");
-        assert!(!restore_unrecorded(&world.path, &other).expect("nothing to do"));
-        assert!(restore_unrecorded(&world.path, &device).expect("a folder of ours"));
-        world.is_as_before();
+        assert!(!restore_unrecorded(&test.path, &other).expect("nothing to do"));
+        assert!(restore_unrecorded(&test.path, &device).expect("a folder of ours"));
+        test.assert_restored();
     }
 
     #[test]
-    fn the_file_of_another_tunnel_is_not_replaced() {
-        let world = Folder::with(OLD);
-        replace(&world.plan()).expect("a folder of ours");
+    fn the_resolv_conf_of_another_tunnel_is_not_replaced() {
+        let test = Folder::with(OLD);
+        replace(&test.plan()).expect("a folder of ours");
         let other = "sandhog1".parse().expect("a name");
-        let failure = plan(&world.path, &other, SERVERS).expect_err("it is taken");
+        let failure = plan(&test.path, &other, SERVERS).expect_err("it belongs to another tunnel");
         assert!(
             failure.message().contains("another tunnel, sandhog0"),
             "{failure}"

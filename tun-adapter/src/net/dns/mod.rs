@@ -11,7 +11,7 @@ use serde::Deserialize;
 use tracing::{info, warn};
 
 use super::command;
-use super::record::{Change, Ledger};
+use super::record::{Change, Journal};
 use crate::config::DeviceName;
 use crate::failure::Failure;
 
@@ -97,7 +97,7 @@ fn is_domain(text: &str) -> bool {
 ///
 /// When the program for it fails or is not there, or the file cannot be written. What was noted by then is to be undone.
 pub async fn apply(
-    ledger: &mut Ledger,
+    journal: &mut Journal,
     device: &DeviceName,
     method: Method,
     dns: &Dns,
@@ -114,18 +114,18 @@ pub async fn apply(
             return Ok(());
         }
         Method::Resolvectl => {
-            ledger.note(Change::Resolvectl)?;
+            journal.note(Change::Resolvectl)?;
             tell_resolvectl(device, dns).await.map(|()| "resolvectl")
         }
         Method::Resolvconf => {
             let name = resolvconf_name(device, Path::new("/"));
-            ledger.note(Change::Resolvconf { name: name.clone() })?;
+            journal.note(Change::Resolvconf { name: name.clone() })?;
             tell_resolvconf(&name, dns).await.map(|()| "resolvconf")
         }
         Method::File => {
             let replaced = file::plan(Path::new(file::PATH), device, &dns.to_text());
             replaced.and_then(|replaced| {
-                ledger.note(Change::ResolvFile(replaced.clone()))?;
+                journal.note(Change::ResolvFile(replaced.clone()))?;
                 file::replace(&replaced).map(|()| file::PATH)
             })
         }

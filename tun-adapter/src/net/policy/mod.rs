@@ -17,7 +17,7 @@ use sandhog_proto::IpPrefix;
 use tracing::debug;
 
 use super::netlink::{cause, with_netlink};
-use super::plan::{Lead, Plan, Table};
+use super::plan::{Plan, RouteAction, Table};
 use crate::failure::Failure;
 use kernel::{is_absent, mark_of_rule, priority_of, routes, rules, table_of_route, table_of_rule};
 pub(super) use remove::{remove, sweep};
@@ -121,13 +121,13 @@ impl Policy {
         handle: &Handle,
         device: u32,
         route: IpPrefix,
-        lead: Lead,
+        lead: RouteAction,
     ) -> Result<(), Failure> {
         let request = handle.route().add(self.route(device, route, lead));
         // It may be there, and may have gone with an address.
         let added = request.replace().execute().await.map_err(cause);
         added.or_else(|error| {
-            if lead == Lead::Nowhere && is_absent(&error) {
+            if lead == RouteAction::Unreachable && is_absent(&error) {
                 debug!("this kernel has no IPv6 to block");
                 return Ok(());
             }
@@ -139,11 +139,11 @@ impl Policy {
         })
     }
 
-    fn route(self, device: u32, route: IpPrefix, lead: Lead) -> RouteMessage {
+    fn route(self, device: u32, route: IpPrefix, lead: RouteAction) -> RouteMessage {
         let kind = match lead {
-            Lead::Tunnel => RouteType::Unicast,
-            Lead::Past => RouteType::Throw,
-            Lead::Nowhere => RouteType::Unreachable,
+            RouteAction::Tunnel => RouteType::Unicast,
+            RouteAction::Throw => RouteType::Throw,
+            RouteAction::Unreachable => RouteType::Unreachable,
         };
         match route.address {
             IpAddr::V4(network) => {
@@ -153,8 +153,8 @@ impl Policy {
                     .protocol(OURS)
                     .kind(kind);
                 match lead {
-                    Lead::Tunnel => builder.output_interface(device).scope(RouteScope::Link).build(),
-                    Lead::Past | Lead::Nowhere => builder.build(),
+                    RouteAction::Tunnel => builder.output_interface(device).scope(RouteScope::Link).build(),
+                    RouteAction::Throw | RouteAction::Unreachable => builder.build(),
                 }
             }
             IpAddr::V6(network) => {
@@ -164,8 +164,8 @@ impl Policy {
                     .protocol(OURS)
                     .kind(kind);
                 match lead {
-                    Lead::Tunnel => builder.output_interface(device).build(),
-                    Lead::Past | Lead::Nowhere => builder.build(),
+                    RouteAction::Tunnel => builder.output_interface(device).build(),
+                    RouteAction::Throw | RouteAction::Unreachable => builder.build(),
                 }
             }
         }
@@ -207,7 +207,7 @@ async fn add_rule(handle: &Handle, rule: RuleMessage, table: &Table) -> Result<(
     *request.message_mut() = rule;
     let added = request.execute().await.map_err(cause);
     added.or_else(|error| {
-        let only_blocks = table.routes.iter().all(|(_, lead)| *lead != Lead::Tunnel);
+        let only_blocks = table.routes.iter().all(|(_, lead)| *lead != RouteAction::Tunnel);
         if only_blocks && is_absent(&error) {
             return Ok(());
         }

@@ -12,7 +12,7 @@ use crate::config::DeviceName;
 
 /// What the events of a peer add up to.
 #[derive(Debug)]
-pub(crate) struct Progress {
+pub(crate) struct StatusTracker {
     started: Instant,
     status: Option<TunnelStatus>,
     since: Instant,
@@ -20,7 +20,7 @@ pub(crate) struct Progress {
     logins_refused: u64,
 }
 
-impl Progress {
+impl StatusTracker {
     /// Begins now.
     pub(crate) fn new() -> Self {
         let now = clock::now();

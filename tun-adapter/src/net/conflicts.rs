@@ -1,5 +1,5 @@
-//! Whether another device has a tunnel's addresses or their networks. The kernel would give them to the tunnel as well without a
-//! word, and go on sending packets for them to the other device.
+//! Conflicts between a tunnel's addresses and those of other devices. The kernel would accept such an address without an
+//! error, but would still send its packets to the other device.
 
 use std::net::IpAddr;
 use std::os::unix::net::UnixDatagram;
@@ -16,13 +16,13 @@ use super::routes::{self, Route};
 use crate::config::DeviceName;
 use crate::failure::Failure;
 
-/// Refuses an address that another device has, or to whose network this machine has a route already. Other tunnels of ours do
-/// not count: one of the same user is about to end.
+/// Checks that no other device has one of the addresses, and that this machine has no route to exactly the same network.
+/// Other sandhog tunnels are ignored, because an old tunnel of the same user may be about to stop.
 ///
 /// # Errors
 ///
-/// When that is so.
-pub(crate) async fn refuse(
+/// If there is a conflict.
+pub(crate) async fn check(
     handle: &Handle,
     device: &DeviceName,
     addresses: impl IntoIterator<Item = &IpPrefix>,
@@ -32,21 +32,21 @@ pub(crate) async fn refuse(
     routes.retain(|route| !is_ours(device, &route.device));
     addresses
         .into_iter()
-        .try_for_each(|prefix| judge(device, *prefix, &others, &routes))
+        .try_for_each(|prefix| check_prefix(device, *prefix, &others, &routes))
 }
 
-fn judge(
+fn check_prefix(
     device: &DeviceName,
     prefix: IpPrefix,
     addresses: &[(IpAddr, String)],
     routes: &[Route],
 ) -> Result<(), Failure> {
-    let action = format!("give `{device}` the address {prefix}");
+    let action = format!("add the address {prefix} to `{device}`");
     if let Some((address, owner)) = addresses.iter().find(|(address, _)| *address == prefix.address) {
-        let failure = Failure::runtime(action, format_args!("`{owner}` has it already"));
+        let failure = Failure::runtime(action, format_args!("`{owner}` already has it"));
         return Err(failure.with_help(format!(
-            "`ip address show to {address}` shows it. Take it away there, or choose other `addresses` under [device] of the \
-             server"
+            "`ip address show to {address}` shows it. Remove it there, or choose other `addresses` under [device] in the \
+             server's configuration"
         )));
     }
     let is_same =
@@ -55,18 +55,18 @@ fn judge(
         Some(Route { network, device }) => {
             let failure = Failure::runtime(
                 action,
-                format_args!("this machine has a route to its network already, through `{device}`"),
+                format_args!("this machine already has a route to its network, through `{device}`"),
             );
             Err(failure.with_help(format!(
-                "`ip route show {network}` shows it. Remove it, or choose other `addresses` under [device] of the server"
+                "`ip route show {network}` shows it. Remove it, or choose other `addresses` under [device] in the server's \
+                 configuration"
             )))
         }
         None => Ok(()),
     }
 }
 
-/// All addresses of the machine but those of the tunnel's device and of other tunnels of ours. What cannot be asked is not
-/// there.
+/// All addresses of this machine, except those of sandhog's tunnels. If the kernel cannot be asked, the list is empty.
 async fn addresses_of_others(handle: &Handle, device: &DeviceName) -> Vec<(IpAddr, String)> {
     let listed: Result<Vec<_>, _> = handle.address().get().execute().try_collect().await;
     let messages = listed.unwrap_or_else(|error| {
@@ -78,20 +78,20 @@ async fn addresses_of_others(handle: &Handle, device: &DeviceName) -> Vec<(IpAdd
     };
     let named = messages.into_iter().filter_map(|message| {
         let name = rustix::net::netdevice::index_to_name(&socket, message.header.index).ok()?;
-        let own = |attribute: &AddressAttribute| match attribute {
+        let local = |attribute: &AddressAttribute| match attribute {
             AddressAttribute::Local(address) => Some(*address),
             _ => None,
         };
-        let other = |attribute: &AddressAttribute| match attribute {
+        let address = |attribute: &AddressAttribute| match attribute {
             AddressAttribute::Address(address) => Some(*address),
             _ => None,
         };
-        // Where a device has an address for its other end, that one stands in the place of its own.
+        // On a point-to-point device, `Address` is the peer's address and `Local` is its own.
         let attributes = &message.attributes;
         let address = attributes
             .iter()
-            .find_map(own)
-            .or_else(|| attributes.iter().find_map(other))?;
+            .find_map(local)
+            .or_else(|| attributes.iter().find_map(address))?;
         Some((address, name))
     });
     named.filter(|(_, name)| !is_ours(device, name)).collect()
@@ -117,23 +117,24 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_another_device_has_is_refused_with_its_name_whatever_the_length_of_its_prefix() {
+    fn an_address_of_another_device_is_refused_with_any_prefix_length() {
         let others = [(prefix("10.9.0.2").address, "eth0".to_owned())];
-        let judged = judge(&DeviceName::default(), prefix("10.9.0.2/24"), &others, &[]);
-        let failure = judged.expect_err("it is taken");
+        let checked = check_prefix(&DeviceName::default(), prefix("10.9.0.2/24"), &others, &[]);
+        let failure = checked.expect_err("a conflict");
         assert_eq!(
             failure.message(),
-            "cannot give `sandhog0` the address 10.9.0.2/24: `eth0` has it already"
+            "cannot add the address 10.9.0.2/24 to `sandhog0`: `eth0` already has it"
         );
-        assert!(judge(&DeviceName::default(), prefix("10.9.0.3/24"), &others, &[]).is_ok());
+        assert!(check_prefix(&DeviceName::default(), prefix("10.9.0.3/24"), &others, &[]).is_ok());
     }
 
     #[test]
-    fn the_very_network_of_another_route_is_refused_and_wider_and_narrower_ones_are_not() {
-        let judge = |routes: &[Route]| judge(&DeviceName::default(), prefix("10.9.0.2/24"), &[], routes);
-        let failure = judge(&[route("10.9.0.0/24")]).expect_err("it is taken");
+    fn a_route_to_the_same_network_is_refused_but_wider_and_narrower_ones_are_not() {
+        let check =
+            |routes: &[Route]| check_prefix(&DeviceName::default(), prefix("10.9.0.2/24"), &[], routes);
+        let failure = check(&[route("10.9.0.0/24")]).expect_err("a conflict");
         assert!(
-            failure.message().ends_with("already, through `eth0`"),
+            failure.message().ends_with("its network, through `eth0`"),
             "{failure}"
         );
         for other in [
@@ -143,7 +144,7 @@ mod tests {
             "0.0.0.0/0",
             "fd00:9::/64",
         ] {
-            assert!(judge(&[route(other)]).is_ok(), "{other}");
+            assert!(check(&[route(other)]).is_ok(), "{other}");
         }
     }
 }

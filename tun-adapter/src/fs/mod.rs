@@ -1,0 +1,3 @@
+//! File operations of this program.
+
+pub(crate) mod atomic_file;
