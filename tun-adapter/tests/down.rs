@@ -59,7 +59,7 @@ fn down_without_a_process_and_without_a_record_succeeds() {
     let output = folder.down();
     assert_eq!(
         text(&output.stdout),
-        format!("{DEVICE}: nothing runs, and there is nothing to undo\n")
+        format!("{DEVICE}: no tunnel is running, and there is nothing to undo\n")
     );
     assert_eq!(output.status.code(), Some(0));
 }
@@ -102,7 +102,7 @@ fn a_process_that_reuses_the_old_process_id_is_not_stopped() {
     folder.write_record_of(&child, start_of(&child) - 1);
     let output = folder.down();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    assert!(text(&output.stdout).contains("has ended before; undone: nothing"));
+    assert!(text(&output.stdout).contains("was no longer running; undone: nothing"));
     let status = child.try_wait().expect("a child of ours");
     child.kill().expect("a child of ours");
     child.wait().expect("a child of ours");
@@ -118,5 +118,5 @@ fn down_reads_the_device_name_from_an_otherwise_invalid_configuration() {
         .env("RUNTIME_DIRECTORY", folder.0.path())
         .output()
         .expect("the program ends");
-    assert!(text(&output.stdout).starts_with(&format!("{DEVICE}: nothing runs")));
+    assert!(text(&output.stdout).starts_with(&format!("{DEVICE}: no tunnel is running")));
 }

@@ -206,7 +206,7 @@ fn users_with_the_laboratory_suite_are_rejected() {
         "users",
         &users.to_text(),
         "error: users: the record of kean was made for another suite: set the password again\n\
-         help: only suite 1 is safe enough for a real server; `sandhog user passwd` moves kean to it",
+         help: a real server accepts only suite 1. `sandhog user passwd` converts kean to it",
     );
 }
 

@@ -243,7 +243,7 @@ fn a_password_change_by_a_client_yields_to_the_operators_change() {
             .expect_err("a conflict");
         assert_eq!(
             folder.printed(&failure),
-            "error: kean was changed in users by somebody else"
+            "error: the user kean was changed in users at the same time"
         );
         assert_eq!(folder.read("users"), before);
     }
@@ -270,7 +270,7 @@ fn the_user_commands_change_the_file() {
             .get(&login(name))
             .cloned()
     };
-    let up = "a running server takes that up on SIGHUP\n";
+    let up = "If the server is running: sudo sandhog reload\n";
 
     let add = [
         "add",
@@ -285,7 +285,7 @@ fn the_user_commands_change_the_file() {
         "3",
         "kean",
     ];
-    assert_eq!(say(&add, "correct horse\n"), format!("added kean; {up}"));
+    assert_eq!(say(&add, "correct horse\n"), format!("added kean. {up}"));
     let kean = find("kean").expect("kean");
     assert_eq!((kean.suite, kean.expires), (Suite::Standard, Some(1_801_353_600)));
     assert_eq!(
@@ -295,19 +295,19 @@ fn the_user_commands_change_the_file() {
          kean   enabled  2027-01-31  3         10.9.0.7, fd00:9::7\n"
     );
 
-    assert_eq!(say(&["disable", "kean"], ""), format!("disabled kean; {up}"));
+    assert_eq!(say(&["disable", "kean"], ""), format!("disabled kean. {up}"));
     assert!(find("kean").expect("kean").disabled);
     let passwd = say(&["passwd", "--password-stdin", "kean"], "battery staple\n");
-    assert_eq!(passwd, format!("changed the password of kean; {up}"));
+    assert_eq!(passwd, format!("changed the password of kean. {up}"));
     let again = find("kean").expect("kean");
     assert_ne!(again.record.to_bytes(), kean.record.to_bytes());
     assert!(again.disabled && again.address4.is_some() && again.max_sessions == 3);
-    assert_eq!(say(&["enable", "kean"], ""), format!("enabled kean; {up}"));
+    assert_eq!(say(&["enable", "kean"], ""), format!("enabled kean. {up}"));
     assert!(!find("kean").expect("kean").disabled);
-    assert_eq!(say(&["remove", "kean"], ""), format!("removed kean; {up}"));
+    assert_eq!(say(&["remove", "kean"], ""), format!("removed kean. {up}"));
     assert!(find("kean").is_none());
 
-    assert_eq!(say(&["unlock", "alice"], ""), format!("unlocked alice; {up}"));
+    assert_eq!(say(&["unlock", "alice"], ""), format!("unlocked alice. {up}"));
     say(&["unlock", "alice"], "");
     let file = file(&folder);
     assert_eq!(file.take_unlocks().expect("a file of ours"), [login("alice")]);
@@ -324,7 +324,7 @@ fn invalid_user_commands_exit_with_2_and_change_nothing() {
         assert_eq!(folder.strip(&text(&output.stderr)), expected, "{arguments:?}");
     };
     let nobody = "error: nobody: no user has this name\n\
-                  help: `sandhog user list` shows who there is\n";
+                  help: `sandhog user list` shows all users\n";
     for command in ["disable", "enable", "unlock", "remove"] {
         refuse(&[command, "nobody"], "", nobody);
     }
@@ -360,12 +360,12 @@ fn invalid_user_commands_exit_with_2_and_change_nothing() {
     address("10.9.0.1", "10.9.0.1 is the server's own address");
     address(
         "10.8.0.7",
-        "10.8.0.7 lies in no network of the server (10.9.0.1/24, fd00:9::1/64)",
+        "10.8.0.7 is not in a network of the server (10.9.0.1/24, fd00:9::1/64)",
     );
     refuse(
         &["add", "--address", "10.9.0.7", "--address", "10.9.0.8", "bob"],
         "",
-        "error: 10.9.0.8 is a second address of its family; a user has one at most\n",
+        "error: 10.9.0.8 is a second address of its family; a user can have only one\n",
     );
     assert_eq!(folder.read("users"), before);
 }

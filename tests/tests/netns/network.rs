@@ -192,7 +192,7 @@ fn after_kill_9_down_brings_everything_back() {
     assert_ne!(world.machine(), before);
     let said = world.down();
     assert!(
-        said.contains("undone: the kill switch, the routing table 51821"),
+        said.contains("undone: kill switch, routing table 51821"),
         "{said}"
     );
     assert_eq!(world.machine(), before);
@@ -207,7 +207,7 @@ fn down_ends_a_running_client_and_finds_its_leavings_without_a_record() {
     let tunnel = world.tunnel();
     let said = world.down();
     assert!(
-        said.contains("has ended and undone what it had changed"),
+        said.contains("has stopped and its changes are undone"),
         "{said}"
     );
     assert_eq!(world.machine(), before);
@@ -219,7 +219,7 @@ fn down_ends_a_running_client_and_finds_its_leavings_without_a_record() {
     let record = world.runtime_folder(&world.client).join("sandhog0.json");
     fs::write(&record, "{ \"process\": ").expect("a file of ours");
     let said = world.down();
-    assert!(said.contains("nftables, the routing table 51821"), "{said}");
+    assert!(said.contains("nftables table sandhog-sandhog0, routing table 51821"), "{said}");
     // Nobody knows any more what the switch of the kernel, which stands last, was before.
     let without_switch = |machine: &str| machine.trim_end().trim_end_matches(['0', '1']).to_owned();
     assert_eq!(without_switch(&world.machine()), without_switch(&before));
@@ -247,8 +247,8 @@ fn the_kill_switch_is_closed_before_the_login_stays_after_kill_9_and_is_taken_ov
         assert_eq!(world.reach(to), NOWHERE, "{to} after kill -9");
     }
     let mut client = world.spawn_client();
-    client.wait_for("did not end well: undoing what it left behind");
-    client.wait_for("the kill switch of sandhog0 stays until the new one is in its place");
+    client.wait_for("was killed; undoing the changes that it left");
+    client.wait_for("the kill switch of sandhog0 stays until the new one is in place");
     client.wait_for("ready: ");
     assert_eq!(world.reach(FAR), THROUGH_TUNNEL);
     let (code, log) = client.terminate();
@@ -325,7 +325,7 @@ fn without_nft_a_kill_switch_ends_the_client_with_code_1_before_anything_is_done
     let (code, log) = client_in_own_mounts(&world, &script).wait();
     assert_eq!(code, Some(1), "{log}");
     assert!(
-        log.contains("error: cannot set the kill switch: the program `nft` is not on this machine\nhelp: "),
+        log.contains("error: cannot set the kill switch: the program `nft` is not installed\nhelp: "),
         "{log}"
     );
     assert_eq!(world.machine(), before);

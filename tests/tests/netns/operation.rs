@@ -82,7 +82,7 @@ fn without_a_tunnel_status_and_reload_end_with_code_1() {
     let (code, _, stderr) = world.ask(&world.server, &["reload"]);
     assert_eq!(code, Some(1));
     assert!(
-        stderr.starts_with("error: no server runs that could reload\nhelp: "),
+        stderr.starts_with("error: no running server to reload\nhelp: "),
         "{stderr}"
     );
 }
@@ -254,7 +254,7 @@ fn a_taken_port_for_metrics_ends_both_sides_with_code_1_and_nothing_changed() {
         assert_eq!(code, Some(1), "{log}");
         for text in [
             "error: cannot listen on TCP 127.0.0.1:9586 for metrics: Address already in use",
-            "help: another program has this port; `ss -ltnp 'sport = :9586'` tells which",
+            "help: another program uses this port: `ss -ltnp 'sport = :9586'` shows it",
         ] {
             assert!(log.contains(text), "no {text:?} in: {log}");
         }

@@ -146,7 +146,7 @@ fn an_address_that_another_device_has_ends_either_side_with_code_1_and_says_whic
     world.server.give("outer", "10.9.0.1/32").expect("an address");
     let command = || world.role(&world.server, "server", "server.toml");
     let said = [
-        "error: cannot give `sandhog0` the address 10.9.0.1/24: `outer` has it already",
+        "error: cannot add the address 10.9.0.1/24 to `sandhog0`: `outer` already has it",
         "help: `ip address show to 10.9.0.1` shows it",
     ];
     refuses(&world.server, command(), 1, &said);
@@ -156,7 +156,7 @@ fn an_address_that_another_device_has_ends_either_side_with_code_1_and_says_whic
     let _server = world.start_server();
     world.client.give("outer", "fd00:9::2/128").expect("an address");
     let said = [
-        "error: cannot give `sandhog0` the address fd00:9::2/64: `outer` has it already",
+        "error: cannot add the address fd00:9::2/64 to `sandhog0`: `outer` already has it",
         "help: `ip address show to fd00:9::2` shows it",
     ];
     let command = world.role(&world.client, "client", "client.toml");
@@ -168,8 +168,8 @@ fn a_route_to_the_tunnels_own_network_ends_either_side_with_code_1_and_says_wher
     let world = world_or_skip!(World::secure(Outer::V4));
     let own = ["10.9.0.0/24", "dev", "outer", "scope", "link"];
     let said = [
-        "error: cannot give `sandhog0` the address 10.9.0.",
-        "/24: this machine has a route to its network already, through `outer`",
+        "error: cannot add the address 10.9.0.",
+        "/24 to `sandhog0`: this machine already has a route to its network, through `outer`",
         "help: `ip route show 10.9.0.0/24` shows it",
     ];
     for (namespace, role) in [(&world.server, "server"), (&world.client, "client")] {

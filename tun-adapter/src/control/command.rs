@@ -8,6 +8,7 @@ use super::client::{devices, send_request};
 use super::{Reply, Request};
 use crate::config;
 use crate::failure::{Exit, Failure};
+use crate::users::count_users;
 
 /// Arguments of `sandhog reload`.
 #[derive(Args, Debug)]
@@ -35,7 +36,7 @@ pub fn reload(arguments: ReloadArguments) -> Result<String, Failure> {
     let mut done = Vec::new();
     for device in &devices {
         match send_request(device, Request::Reload)? {
-            Some(Reply::Reloaded { users }) => done.push(format!("{device}: users: {users}")),
+            Some(Reply::Reloaded { users }) => done.push(format!("{device}: {}", count_users(users))),
             // Without a device name, tunnels without users are skipped.
             Some(Reply::Refused { exit, .. }) if !is_named && exit == NOTHING_TO_RELOAD => {}
             Some(Reply::Refused { error, exit }) => {

@@ -1,4 +1,4 @@
-//! `sandhog user`: what an operator does with the users of a server, whether it runs or not.
+//! The command `sandhog user`: manages the users of a server, running or not.
 
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -15,10 +15,10 @@ use crate::config::secure::UserFiles;
 use crate::failure::Failure;
 use crate::{password, random};
 
-/// Ends what a change says.
-const TAKEN_UP: &str = "a running server takes that up on SIGHUP";
+/// Advice after each change.
+const RELOAD: &str = "If the server is running: sudo sandhog reload";
 
-/// What can be done with users.
+/// Subcommands of `sandhog user`.
 #[derive(Debug, Subcommand)]
 pub enum UserCommand {
     /// Add a user; asks for the password twice
@@ -31,81 +31,81 @@ pub enum UserCommand {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
-    /// Refuse a user's logins and end the user's sessions, until `enable`
-    Disable(Who),
-    /// Take a user's logins again
-    Enable(Who),
-    /// Have a running server forget a user's failed logins
-    Unlock(Who),
+    /// Disable a user: refuse logins and end sessions
+    Disable(UserArguments),
+    /// Enable a disabled user
+    Enable(UserArguments),
+    /// Reset a user's failed logins on the running server
+    Unlock(UserArguments),
     /// Remove a user
-    Remove(Who),
+    Remove(UserArguments),
 }
 
-/// A user of a server.
+/// Arguments that select a user.
 #[derive(Args, Debug)]
-pub struct Who {
+pub struct UserArguments {
     /// The server's configuration file (TOML)
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// The user's name: 1 to 64 of a to z, 0 to 9 and . _ @ -
+    /// User name: 1 to 64 characters of a-z, 0-9 and . _ @ -
     login: Login,
 }
 
-/// A user to be.
+/// Arguments of `sandhog user add`.
 #[derive(Args, Debug)]
 pub struct Add {
     #[command(flatten)]
-    who: Who,
+    user: UserArguments,
     #[command(flatten)]
     password: PasswordSource,
-    /// An address in the tunnel that is always this user's, at most one of each family; allows one session at a time
+    /// Fixed tunnel address, at most one IPv4 and one IPv6; limits the user to one session
     #[arg(long, value_name = "IP")]
     address: Vec<IpAddr>,
-    /// The first day, by UTC, on which the user's logins are refused
+    /// First day (UTC) on which logins are refused
     #[arg(long, value_name = "YYYY-MM-DD")]
     expires: Option<Expiry>,
-    /// How many sessions the user may have at a time; one more ends the oldest
+    /// Maximum number of concurrent sessions; a further login ends the oldest
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     max_sessions: u16,
 }
 
-/// A user and a new password.
+/// Arguments of `sandhog user passwd`.
 #[derive(Args, Debug)]
 pub struct Passwd {
     #[command(flatten)]
-    who: Who,
+    user: UserArguments,
     #[command(flatten)]
     password: PasswordSource,
 }
 
-/// Where a password comes from.
+/// Source of a password.
 #[derive(Args, Debug)]
 struct PasswordSource {
-    /// Read the password from standard input, one line, instead of asking on the terminal
+    /// Read the password from standard input (one line) instead of the terminal
     #[arg(long)]
     password_stdin: bool,
 }
 
-/// Does it, and gives what to print.
+/// Runs a subcommand. Returns the text to print.
 ///
 /// # Errors
 ///
-/// When a file is wrong or cannot be read or written, when there is no such user, or one already. Nothing has changed
-/// then.
+/// If a file is invalid or cannot be read or written, if the user does not exist, or if a new user already exists. Nothing is
+/// changed then.
 pub fn run(command: UserCommand) -> Result<String, Failure> {
     match command {
         UserCommand::Add(add) => add.run(),
         UserCommand::Passwd(passwd) => passwd.run(),
         UserCommand::List { config } => UserFiles::load(&config)?.users.load().map(|users| list(&users)),
-        UserCommand::Disable(who) => who.change("disabled", UserStore::disable),
-        UserCommand::Enable(who) => who.change("enabled", UserStore::enable),
-        UserCommand::Unlock(who) => who.unlock(),
-        UserCommand::Remove(who) => who.change("removed", |users, login| users.remove(login).map(drop)),
+        UserCommand::Disable(user) => user.change("disabled", UserStore::disable),
+        UserCommand::Enable(user) => user.change("enabled", UserStore::enable),
+        UserCommand::Unlock(user) => user.unlock(),
+        UserCommand::Remove(user) => user.change("removed", |users, login| users.remove(login).map(drop)),
     }
 }
 
-impl Who {
-    /// Changes the user in the store and says so.
+impl UserArguments {
+    /// Changes a user in the file. Returns the text to print.
     fn change(
         &self,
         done: &str,
@@ -115,15 +115,15 @@ impl Who {
         files
             .users
             .change(|users| work(users, &self.login).map_err(|error| refused(&self.login, error)))?;
-        Ok(format!("{done} {}; {TAKEN_UP}", self.login))
+        Ok(format!("{done} {}. {RELOAD}", self.login))
     }
 
-    /// Failed logins are the running server's to know; it is told of the wish.
+    /// Requests an unlock. Only the running server knows the failed logins.
     fn unlock(&self) -> Result<String, Failure> {
         let files = UserFiles::load(&self.config)?;
         self.check_exists(&files.users.load()?)?;
-        files.users.ask_to_unlock(&self.login)?;
-        Ok(format!("unlocked {}; {TAKEN_UP}", self.login))
+        files.users.request_unlock(&self.login)?;
+        Ok(format!("unlocked {}. {RELOAD}", self.login))
     }
 
     fn check_exists(&self, users: &UserStore) -> Result<(), Failure> {
@@ -133,7 +133,7 @@ impl Who {
         }
     }
 
-    /// Makes a record of a new password. Takes a second and 64 MiB.
+    /// Reads a new password and makes its record. This takes a second and 64 MiB of memory.
     fn record(&self, files: &UserFiles, source: &PasswordSource) -> Result<Record, Failure> {
         let password = password::new(source.password_stdin)?;
         let mut rng = ChaCha20Rng::from_seed(random::bytes()?);
@@ -144,15 +144,15 @@ impl Who {
 
 impl Add {
     fn run(self) -> Result<String, Failure> {
-        let files = UserFiles::load(&self.who.config)?;
+        let files = UserFiles::load(&self.user.config)?;
         let (address4, address6) = self.addresses(&files.networks)?;
-        // What is wrong already is said before anybody types a password.
-        if files.users.load()?.get(&self.who.login).is_some() {
-            return Err(refused(&self.who.login, StoreOpError::AlreadyThere));
+        // Checked before the password is asked for.
+        if files.users.load()?.get(&self.user.login).is_some() {
+            return Err(refused(&self.user.login, StoreOpError::AlreadyThere));
         }
         let user = User {
-            record: self.who.record(&files, &self.password)?,
-            login: self.who.login.clone(),
+            record: self.user.record(&files, &self.password)?,
+            login: self.user.login.clone(),
             suite: Suite::Standard,
             disabled: false,
             expires: self.expires.map(Expiry::seconds),
@@ -160,14 +160,14 @@ impl Add {
             address6,
             max_sessions: self.max_sessions,
         };
-        let login = self.who.login;
+        let login = self.user.login;
         files
             .users
             .change(|users| users.add(user).map_err(|error| refused(&login, error)))?;
-        Ok(format!("added {login}; {TAKEN_UP}"))
+        Ok(format!("added {login}. {RELOAD}"))
     }
 
-    /// The fixed addresses by family. Each lies in one of the server's networks, or no packet would ever come to it.
+    /// The fixed addresses, by family. Each must be in one of the server's networks, otherwise it cannot be reached.
     fn addresses(
         &self,
         networks: &[IpPrefix],
@@ -180,7 +180,7 @@ impl Add {
             if !networks.iter().any(|network| network.contains(*address)) {
                 let networks: Vec<_> = networks.iter().map(ToString::to_string).collect();
                 return Err(Failure::input(format!(
-                    "{address} lies in no network of the server ({})",
+                    "{address} is not in a network of the server ({})",
                     networks.join(", ")
                 )));
             }
@@ -189,7 +189,7 @@ impl Add {
                 IpAddr::V6(address) => v6.replace(*address).is_some(),
             };
             if is_second {
-                let message = format!("{address} is a second address of its family; a user has one at most");
+                let message = format!("{address} is a second address of its family; a user can have only one");
                 return Err(Failure::input(message));
             }
         }
@@ -199,12 +199,12 @@ impl Add {
 
 impl Passwd {
     fn run(self) -> Result<String, Failure> {
-        let files = UserFiles::load(&self.who.config)?;
-        self.who.check_exists(&files.users.load()?)?;
-        let record = self.who.record(&files, &self.password)?;
-        let login = self.who.login;
+        let files = UserFiles::load(&self.user.config)?;
+        self.user.check_exists(&files.users.load()?)?;
+        let record = self.user.record(&files, &self.password)?;
+        let login = self.user.login;
         files.users.change(|users| {
-            // Not only the record: it is of this program's suite, whichever the old one was of.
+            // The new record always has this program's suite, whatever the old one had.
             let changed = users.remove(&login).and_then(|user| {
                 users.add(User {
                     record,
@@ -214,7 +214,7 @@ impl Passwd {
             });
             changed.map_err(|error| refused(&login, error))
         })?;
-        Ok(format!("changed the password of {login}; {TAKEN_UP}"))
+        Ok(format!("changed the password of {login}. {RELOAD}"))
     }
 }
 
@@ -222,12 +222,12 @@ fn refused(login: &Login, error: StoreOpError) -> Failure {
     let failure = Failure::input(format!("{login}: {error}"));
     match error {
         StoreOpError::AlreadyThere => failure.with_help("`sandhog user passwd` changes the password"),
-        StoreOpError::NoSuchUser => failure.with_help("`sandhog user list` shows who there is"),
+        StoreOpError::NoSuchUser => failure.with_help("`sandhog user list` shows all users"),
         _ => failure,
     }
 }
 
-/// The users as a table, one on a line.
+/// Table of the users, one per line.
 fn list(users: &UserStore) -> String {
     let header = ["LOGIN", "STATE", "EXPIRES", "SESSIONS", "ADDRESSES"].map(str::to_owned);
     let rows: Vec<[String; 5]> = std::iter::once(header).chain(users.iter().map(row)).collect();

@@ -1,13 +1,13 @@
-//! Dates, as far as accounts need them: a day in a command, seconds in a store.
+//! Expiry date of a user: a day in commands, Unix time in the users file.
 
 use std::fmt;
 use std::str::FromStr;
 
 const SECONDS_PER_DAY: u64 = 86_400;
-/// The first second of the year 10000, which has one digit too many.
+/// First second of the year 10000. Later years would need five digits.
 const END: u64 = 253_402_300_800;
 
-/// The first day, by UTC, on which a user's logins are refused.
+/// The first day (UTC) on which a user's logins are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Expiry {
     year: u16,
@@ -16,18 +16,18 @@ pub(super) struct Expiry {
 }
 
 impl Expiry {
-    /// The first second of the day, in seconds since 1970-01-01 00:00 UTC.
+    /// First second of the day, in seconds of Unix time.
     pub(super) fn seconds(self) -> u64 {
         self.days() * SECONDS_PER_DAY
     }
 
-    /// The day in which a second lies; `None` beyond the year 9999.
+    /// The day of a Unix time. Returns `None` after the year 9999.
     pub(super) fn of(seconds: u64) -> Option<Self> {
         if seconds >= END {
             return None;
         }
         let days = seconds / SECONDS_PER_DAY;
-        // No year has more than 366 days, so the year is this one or a later one.
+        // A year has at most 366 days, so this estimate is never too late.
         let mut date = Self {
             year: u16::try_from(days / 366 + 1970).ok()?,
             month: 1,
@@ -75,7 +75,7 @@ impl FromStr for Expiry {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const EXPECTED: &str = "expected a day such as 2027-01-31, not before 1970-01-01";
+        const EXPECTED: &str = "expected a date such as 2027-01-31, not before 1970-01-01";
         let mut parts = text.split('-');
         let mut part = |len: usize| {
             let part = parts.next().filter(|part| part.len() == len)?;
@@ -110,8 +110,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn days_are_counted_as_the_calendar_has_them() {
-        // The seconds are those that `date -u -d DAY +%s` gives.
+    fn dates_convert_to_unix_time_and_back() {
+        // The seconds are from `date -u -d DAY +%s`.
         for (day, seconds) in [
             ("1970-01-01", 0),
             ("1999-12-31", 946_598_400),
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_day_is_refused() {
+    fn invalid_dates_are_refused() {
         for text in [
             "2027-02-29",
             "2100-02-29",

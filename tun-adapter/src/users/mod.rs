@@ -1,4 +1,4 @@
-//! The file with the users of the secure profile: read whole, changed under a lock, replaced whole.
+//! Users file of the secure profile. It is changed under a lock and replaced atomically.
 
 pub mod command;
 mod expiry;
@@ -11,21 +11,29 @@ use sandhog_proto::secure::{ConfigError, Login, StoreError, Suite, UserStore};
 use crate::failure::Failure;
 use crate::fs::atomic_file::LockedFolder;
 
-/// A file with users, which may be changed by several programs at a time.
+/// A number of users as text, for example "1 user" or "2 users".
+pub(crate) fn count_users(count: usize) -> String {
+    match count {
+        1 => "1 user".to_owned(),
+        _ => format!("{count} users"),
+    }
+}
+
+/// A users file. Several programs may change it concurrently.
 #[derive(Clone, Debug)]
 pub struct UsersFile {
-    /// The path as it was given, for people.
+    /// Path for messages, as given.
     path: PathBuf,
-    /// The file itself, behind whatever links lead to it: a replaced link would leave the file as it was.
+    /// Path with all symbolic links resolved. Replacing a link would leave the file itself unchanged.
     target: PathBuf,
 }
 
 impl UsersFile {
-    /// The file at `path`.
+    /// Opens the users file at `path`.
     ///
     /// # Errors
     ///
-    /// When there is none.
+    /// If it does not exist.
     pub fn at(path: &Path) -> io::Result<Self> {
         Ok(Self {
             path: path.to_owned(),
@@ -33,7 +41,7 @@ impl UsersFile {
         })
     }
 
-    /// Where it is, as it was given.
+    /// Path of the file, as given.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -43,20 +51,18 @@ impl UsersFile {
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, or at its first line that is wrong: then none of the users is read.
+    /// If the file cannot be read, or at the first invalid line. Then no users are returned.
     pub fn load(&self) -> Result<UserStore, Failure> {
         let text = fs::read_to_string(&self.target)
             .map_err(|error| Failure::input(format!("cannot read {}: {error}", self.path.display())))?;
-        UserStore::parse(&text).map_err(|error| self.misread(&error))
+        UserStore::parse(&text).map_err(|error| self.parse_error(&error))
     }
 
-    /// Reads the users, has them changed and writes them, in one step as far as others are concerned. Users that come
-    /// out as they were are not written.
+    /// Reads the users, changes them with `work` and writes them, under the lock. If nothing has changed, nothing is written.
     ///
     /// # Errors
     ///
-    /// Those of [`load`](Self::load) and of `work`; nothing has been written then. When the file cannot be written; then
-    /// it is as it was.
+    /// If [`load`](Self::load) or `work` fails, or if the file cannot be written. The file is then unchanged.
     pub fn change<T>(&self, work: impl FnOnce(&mut UserStore) -> Result<T, Failure>) -> Result<T, Failure> {
         let folder = self.lock()?;
         let mut users = self.load()?;
@@ -71,16 +77,16 @@ impl UsersFile {
         Ok(result)
     }
 
-    /// Writes the records that differ between `before`, the users that a running server knew, and `after`, the text of
-    /// the users as it wants them. What others have changed in the file since stays.
+    /// Writes the records that a running server has changed. `before` are the server's users before its change, `after` is the
+    /// text of its users now. Other changes to the file are kept.
     ///
     /// # Errors
     ///
-    /// When a user whose record is to be changed is gone from the file, or has got another record or been disabled
-    /// there: whoever did that meant it. When the file cannot be read or written. Nothing has changed then.
+    /// If a user to be changed was removed, changed or disabled in the file, because that change takes precedence. If the file
+    /// cannot be read or written. The file is then unchanged.
     pub fn save_changes(&self, before: &UserStore, after: &str) -> Result<(), Failure> {
         let after = UserStore::parse(after)
-            .map_err(|error| Failure::runtime("take over the server's users", error))?;
+            .map_err(|error| Failure::runtime("parse the server's users", error))?;
         self.change(|users| {
             for new in after.iter() {
                 let Some(old) = before.get(&new.login) else {
@@ -95,7 +101,7 @@ impl UsersFile {
                     .is_some_and(|user| !user.disabled && [old, record].contains(&user.record.to_bytes()));
                 if !is_unchanged {
                     let message = format!(
-                        "{} was changed in {} by somebody else",
+                        "the user {} was changed in {} at the same time",
                         new.login,
                         self.path.display()
                     );
@@ -109,12 +115,12 @@ impl UsersFile {
         })
     }
 
-    /// Leaves word for a running server to forget the failed logins of `login`.
+    /// Writes a request to the running server to forget the failed logins of `login`.
     ///
     /// # Errors
     ///
-    /// When that cannot be written.
-    pub fn ask_to_unlock(&self, login: &Login) -> Result<(), Failure> {
+    /// If the request cannot be written.
+    pub fn request_unlock(&self, login: &Login) -> Result<(), Failure> {
         let folder = self.lock()?;
         let mut logins = self.unlocks()?;
         if !logins.contains(login) {
@@ -126,11 +132,11 @@ impl UsersFile {
             .map_err(|error| Failure::write(&self.unlocks_path(), error))
     }
 
-    /// Whose failed logins are to be forgotten. They are given once.
+    /// Returns and removes the requested unlocks.
     ///
     /// # Errors
     ///
-    /// When the list cannot be read or removed.
+    /// If the requests cannot be read or removed.
     pub fn take_unlocks(&self) -> Result<Vec<Login>, Failure> {
         if self.unlocks()?.is_empty() {
             return Ok(Vec::new());
@@ -143,21 +149,21 @@ impl UsersFile {
         Ok(logins)
     }
 
-    /// Why the protocol does not take these users.
+    /// The error for users that the protocol rejects.
     #[must_use]
     pub fn explain(&self, error: &ConfigError) -> Failure {
         let failure = Failure::input(format!("{}: {error}", self.path.display()));
         match error {
             ConfigError::Suite(login) => failure.with_help(format!(
-                "only suite {} is safe enough for a real server; `sandhog user passwd` moves {login} to it",
+                "a real server accepts only suite {}. `sandhog user passwd` converts {login} to it",
                 Suite::Standard.byte()
             )),
             _ => failure,
         }
     }
 
-    /// The error of a line, in the form that all files have: path, line, what is wrong.
-    fn misread(&self, error: &StoreError) -> Failure {
+    /// The error for an invalid line, in the format of all files: path, line, message.
+    fn parse_error(&self, error: &StoreError) -> Failure {
         let message = error.to_string();
         let line = format!("line {}: ", error.line);
         let message = message.strip_prefix(&line).unwrap_or(&message);
@@ -182,7 +188,7 @@ impl UsersFile {
         self.target.with_file_name(self.unlocks_name())
     }
 
-    /// The logins on the list. A line that is no login was not written by this program and asks for nothing.
+    /// The requested unlocks. Invalid lines are ignored.
     fn unlocks(&self) -> Result<Vec<Login>, Failure> {
         match fs::read_to_string(self.unlocks_path()) {
             Ok(text) => Ok(text.lines().filter_map(|line| Login::new(line).ok()).collect()),
