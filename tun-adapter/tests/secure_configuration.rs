@@ -152,7 +152,7 @@ fn users_of_another_version_are_rejected() {
     check_server_with(
         "users",
         &text,
-        "error: users:1: version 2 of the user store; this program knows version 1: use a newer program",
+        "error: users:1: version 2 of the user store; this program supports version 1: use a newer program",
     );
 }
 
