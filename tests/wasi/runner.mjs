@@ -1,10 +1,9 @@
 #!/usr/bin/env -S node --no-warnings
-// Runs WebAssembly programs for WASI under node: the `runner` that `.cargo/config.toml` names for `wasm32-wasip1`.
+// Runner of WebAssembly programs for WASI under node, named in `.cargo/config.toml` for `wasm32-wasip1`.
 //
-// A panic in WebAssembly is a trap and ends the instance, and with it the rest of a test binary and the message of the
-// test that failed. So a test binary is asked for its list of tests first, and then each test gets an instance of its own;
-// as many at a time as there are processors, each in a worker of this file. Anything else (a binary started by `cargo run`)
-// is run once with its arguments.
+// A panic in WebAssembly is a trap. It ends the instance, so the other tests of a test binary would not run, and the message of
+// the failed test would be lost. Therefore a test binary first prints its list of tests, and then each test runs in an instance
+// of its own. There is one worker for each processor. Any other binary, such as one of `cargo run`, runs once.
 
 import { mkdtempSync, openSync, closeSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
@@ -14,12 +13,12 @@ import { setFlagsFromString } from "node:v8";
 import { WASI } from "node:wasi";
 import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads";
 
-// V8's fast calls into node's WASI may collect garbage where they must not, and then node crashes, one run in three here
-// (nodejs/node issues 46777 and 53087). Without them it never has.
+// With fast API calls, V8 may collect garbage during a call into node's WASI, and then node crashes. Here one run in three did
+// (nodejs/node issues 46777 and 53087). Without fast calls, none did.
 setFlagsFromString("--no-turbo-fast-api-calls");
 
-const TRAPPED = 134; // what a shell reports for a process that aborted
-const TESTS_FAILED = 101; // what a native test binary exits with
+const TRAPPED = 134; // exit status of an aborted process in a shell
+const TESTS_FAILED = 101; // exit status of a native test binary
 
 const workspace = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 const [modulePath, ...args] = isMainThread ? process.argv.slice(2) : [workerData.modulePath];
@@ -29,15 +28,15 @@ if (modulePath === undefined) {
 }
 const module = isMainThread ? await WebAssembly.compile(readFileSync(modulePath)) : workerData.module;
 
-/** Runs the module once, its standard output and error going to the given file descriptors; returns its exit status. */
+/** Runs the module once with the given file descriptors for standard output and error. Returns its exit status. */
 async function run(programArgs, stdout, stderr) {
   const cwd = process.cwd();
   const wasi = new WASI({
     version: "preview1",
     args: [modulePath, ...programArgs],
-    // insta would ask `cargo metadata` for the workspace, and there are no processes here.
+    // Without the variable, insta would run `cargo metadata`, but WASI has no processes.
     env: { ...process.env, INSTA_WORKSPACE_ROOT: workspace },
-    // Absolute paths must not be resolved below ".", hence each root under its own name and never "/".
+    // Absolute paths must not be resolved below ".". So each root has its own name, and none is "/".
     preopens: { [workspace]: workspace, [cwd]: cwd, ".": cwd, "/tmp": tmpdir() },
     returnOnExit: true,
     stdin: 0,
@@ -60,7 +59,7 @@ async function capture(programArgs, file) {
   return { status, output: readFileSync(file, "utf8") };
 }
 
-/** Splits a test binary's arguments: those that choose tests, and those that each single run of a test gets as well. */
+/** Splits the arguments of a test binary into those that choose tests and those that are passed to each test. */
 function splitArguments(all) {
   const choosing = [];
   const passing = [];
@@ -74,7 +73,7 @@ function splitArguments(all) {
   return { choosing, passing };
 }
 
-/** Runs each test of a test binary in an instance of its own, in libtest's words; returns the exit status. */
+/** Runs each test of a test binary in an instance of its own, with the output of libtest. Returns the exit status. */
 async function runTests(all, folder) {
   const { choosing, passing } = splitArguments(all);
   const listed = await capture([...choosing, ...passing, "--list", "--format=terse"], join(folder, "list"));
@@ -86,17 +85,17 @@ async function runTests(all, folder) {
   console.log(`\nrunning ${names.length} tests`);
   const failures = [];
   let ignored = 0;
-  const tell = ({ name, status, output }) => {
+  const report = ({ name, status, output }) => {
     const wasIgnored = status === 0 && /test result: ok\. 0 passed/.test(output);
     ignored += wasIgnored ? 1 : 0;
     if (status !== 0) failures.push({ name, output });
     console.log(`test ${name} ... ${status !== 0 ? "FAILED" : wasIgnored ? "ignored" : "ok"}`);
   };
   const queue = names.values();
-  const hands = Array.from({ length: Math.min(availableParallelism(), names.length) }, (_, hand) =>
-    work(queue, passing, join(folder, `output-${hand}`), tell),
+  const workers = Array.from({ length: Math.min(availableParallelism(), names.length) }, (_, number) =>
+    work(queue, passing, join(folder, `output-${number}`), report),
   );
-  await Promise.all(hands);
+  await Promise.all(workers);
   for (const { name, output } of failures) console.log(`\n---- ${name} ----\n${output}`);
   const passed = names.length - failures.length - ignored;
   const verdict = failures.length === 0 ? "ok" : "FAILED";
@@ -104,8 +103,8 @@ async function runTests(all, folder) {
   return failures.length === 0 ? 0 : TESTS_FAILED;
 }
 
-/** Has a worker run one test of the queue after another, and tells each result. A worker that dies ends the whole run. */
-function work(queue, passing, file, tell) {
+/** Lets a worker run the tests of the queue one after the other, and reports each result. A failed worker ends the run. */
+function work(queue, passing, file, report) {
   return new Promise((resolve, reject) => {
     const worker = new Worker(new URL(import.meta.url), { workerData: { modulePath, module, passing, file } });
     const next = () => {
@@ -114,7 +113,7 @@ function work(queue, passing, file, tell) {
       else worker.postMessage(value);
     };
     worker.on("message", (result) => {
-      tell(result);
+      report(result);
       next();
     });
     worker.on("error", reject);
@@ -122,7 +121,7 @@ function work(queue, passing, file, tell) {
   });
 }
 
-/** The worker's side of it: runs the tests whose names it gets. */
+/** The worker: runs the tests whose names it receives. */
 function serve({ passing, file }) {
   parentPort.on("message", async (name) => {
     const result = await capture([...passing, "--exact", name, "--nocapture"], file);
@@ -130,7 +129,7 @@ function serve({ passing, file }) {
   });
 }
 
-// cargo and rustdoc put what `cargo test` runs into `deps`; what `cargo run` runs stands beside that folder.
+// Test binaries are in the folder `deps`, the programs of `cargo run` beside it.
 if (!isMainThread) {
   serve(workerData);
 } else if (basename(dirname(modulePath)) === "deps") {

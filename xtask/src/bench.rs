@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: builds the measurement in release and lets it judge itself.
+//! `cargo xtask bench`: the speed of the engines in release, compared with the promised figures.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 
 use crate::shell;
 
-/// Prints the table of speeds; whether every promised figure is reached.
+/// Prints the table of speeds. Returns true if every promise is kept.
 ///
 /// # Errors
 /// The measurement cannot be built or started.

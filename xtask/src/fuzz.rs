@@ -1,6 +1,6 @@
-//! `cargo xtask fuzz`: the properties of segmentation offload against as many generated packets as there is time for.
+//! `cargo xtask fuzz`: property tests of segmentation offload with many generated packets.
 //!
-//! The tests hold the same properties against the same few cases each time.
+//! `cargo test` tests the same properties with a few cases, the same ones each time.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,13 +8,15 @@ use anyhow::Result;
 
 use crate::shell;
 
-/// Runs the properties; whether all hold.
+/// Tests the properties. Returns true if all hold.
 ///
 /// # Errors
 /// The tests cannot be built or started.
 pub(crate) fn run(cases: u32, seed: Option<u64>) -> Result<bool> {
     let seed = seed.map_or_else(another_seed, Ok)?;
-    println!("{cases} cases of each property; again: cargo xtask fuzz --cases {cases} --seed {seed}");
+    println!(
+        "{cases} cases of each property. To repeat them: cargo xtask fuzz --cases {cases} --seed {seed}"
+    );
     let mut tests = shell::cargo("test --quiet --release --package sandhog --test main offload::");
     tests.env("SANDHOG_FUZZ_CASES", cases.to_string());
     tests.env("SANDHOG_FUZZ_SEED", seed.to_string());

@@ -1,4 +1,4 @@
-//! The tests in network namespaces, with everything that they print, and a table of what each of them took at the end.
+//! Tests in network namespaces, with a table of their times at the end.
 
 use std::{collections::BTreeMap, process::Command};
 
@@ -6,19 +6,19 @@ use anyhow::{Result, ensure};
 
 use crate::{shell, table};
 
-/// What comes before the name of each test here.
+/// Prefix of the names of these tests.
 const MODULE: &str = "netns::";
 
-/// How much the download over a network that loses is long, in MiB, where there is time.
+/// Size of the long download over a network with losses, in MiB.
 const LONG_DOWNLOAD: &str = "1024";
 
 /// Runs all of them.
 ///
 /// # Errors
-/// One fails, or there is none.
+/// A test fails, or there is none.
 pub(crate) fn run(strict: bool, long: bool) -> Result<()> {
-    // More at a time than there are processors: most of the time they wait.
-    // All of the workspace, for its features: with others, everything would be compiled once more.
+    // More threads than processors, because the tests mostly wait. The whole workspace, because with the features of one
+    // package everything would be compiled again.
     let mut command = shell::cargo("test --workspace --test main netns:: -- --nocapture --test-threads 8");
     if strict {
         command.env("SANDHOG_STRICT", "1");
@@ -42,17 +42,17 @@ fn print_with_table(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Of each test how it ended and how many seconds it took, with one decimal.
+/// Result and seconds of each test, by its name.
 #[derive(Default)]
 struct Tests(BTreeMap<String, (String, Option<f64>)>);
 
 impl Tests {
-    /// Takes what a line says of a test; whether that is all it says, so that it need not be shown.
+    /// Notes the result or the time of a test in a line. Returns true if the line need not be shown.
     fn note(&mut self, line: &str) -> bool {
         if let Some((name, seconds)) = line.strip_prefix("took: ").and_then(|rest| rest.split_once(' '))
             && let (Some(name), Ok(seconds)) = (name.strip_prefix(MODULE), seconds.parse::<f64>())
         {
-            // A test may have one world after another.
+            // A test may set up several networks, one after the other.
             let (_, sum) = self.0.entry(name.to_owned()).or_default();
             *sum = Some(sum.unwrap_or_default() + seconds);
             return true;
@@ -67,7 +67,7 @@ impl Tests {
         false
     }
 
-    /// The longest first.
+    /// A table of all tests, the longest first.
     fn table(&self) -> String {
         let mut tests: Vec<_> = self.0.iter().collect();
         let seconds = |(_, (_, seconds)): &(&String, &(String, Option<f64>))| seconds.unwrap_or_default();
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_has_every_test_the_longest_first_with_the_sum_of_its_worlds() {
+    fn the_table_lists_every_test_with_its_total_time_the_longest_first() {
         let mut tests = Tests::default();
         let lines = [
             "running 3 tests",
@@ -97,14 +97,14 @@ mod tests {
             "took: netns::b::long 2.5",
             "took: netns::b::long 9.0",
             "test netns::b::long ... FAILED",
-            "test netns::c::without_a_world ... ok",
+            "test netns::c::without_a_network ... ok",
         ];
         let silent: Vec<_> = lines.into_iter().filter(|line| tests.note(line)).collect();
         assert_eq!(silent, [lines[1], lines[3], lines[4]]);
         let expected = "test in network namespaces  seconds  result\n\
                         b::long                        11.5  FAILED\n\
                         a::short                        0.4  ok\n\
-                        c::without_a_world                   ok\n";
+                        c::without_a_network                 ok\n";
         assert_eq!(tests.table(), expected);
     }
 }

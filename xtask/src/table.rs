@@ -1,6 +1,6 @@
-//! Plain text tables: columns as wide as their widest cell, two blanks between them.
+//! Plain text tables, with columns as wide as their widest cell and two blanks between them.
 
-/// Renders rows of cells, the first of them headings. Columns of numbers are flush right, the others flush left.
+/// Renders rows of cells. The first row has the headings. Columns of numbers are aligned right, the others left.
 pub(crate) fn render(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_as_wide_as_their_widest_cell_and_numbers_end_below_each_other() {
+    fn columns_are_as_wide_as_their_widest_cell_and_numbers_are_aligned_right() {
         let rows = [
             ["step", "s", "result"].map(str::to_owned).to_vec(),
             ["a", "12", "passed"].map(str::to_owned).to_vec(),

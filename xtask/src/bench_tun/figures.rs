@@ -1,6 +1,6 @@
 //! Figures of one peer and their median.
 
-/// What came out of one peer's turns.
+/// Results of one peer in all turns.
 #[derive(Debug, Default)]
 pub(super) struct Figures {
     /// Bits per second from client to server, one flow of TCP.
@@ -11,17 +11,17 @@ pub(super) struct Figures {
     pub(super) four: Vec<f64>,
     /// Processor time of the whole machine in nanoseconds, for each byte of `up`.
     pub(super) cost: Vec<f64>,
-    /// Datagrams of 64 bytes that arrive in a second when as many are sent as the sender can.
+    /// Datagrams of 64 bytes that arrive per second at the highest rate of the sender.
     pub(super) datagrams: Vec<f64>,
-    /// Median time of a ping and its answer in each batch, in microseconds.
+    /// Median round-trip time of each batch of pings, in microseconds.
     pub(super) ping: Vec<f64>,
-    /// Share of one processor, in percent, that each daemon takes while nothing is sent.
+    /// Processor use of each daemon while nothing is sent, in percent of one processor.
     pub(super) idle: Vec<f64>,
-    /// Resident memory of each daemon after all that, in bytes.
+    /// Resident memory of each daemon at the end, in bytes.
     pub(super) resident: Vec<u64>,
 }
 
-/// The middle of the values; the lower one of two.
+/// The median; of an even number of values, the lower one of the two in the middle.
 pub(super) fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_median_is_the_middle_or_the_lower_of_two() {
+    fn the_median_of_an_even_number_of_values_is_the_lower_middle_one() {
         assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
         assert_eq!(median(&[4.0, 1.0, 3.0, 2.0]), Some(2.0));
         assert_eq!(median(&[]), None);

@@ -1,4 +1,4 @@
-//! The measurements themselves: what iperf3, ping and the kernel's tables say.
+//! Measurements with iperf3, ping and the tables of the kernel.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use super::figures::{Figures, median};
 use super::peers::Peer;
-use super::space::{PATIENCE, Process, Space, World};
+use super::space::{Network, Process, Space, TIMEOUT};
 use crate::shell;
 
-/// How long nothing is sent, to see what the daemons do then.
+/// Duration of the measurement of idle daemons.
 const IDLE: Duration = Duration::from_secs(10);
 /// Bytes of the short datagrams.
 const SHORT: &str = "64";
@@ -20,21 +20,21 @@ const PINGS: &str = "50";
 /// Batches of pings to each peer in one turn.
 const BATCHES: u32 = 20;
 
-/// Pings to all peers in small batches, by turns. How long a sleeping thread takes to wake up changes from second to second
-/// by more than the peers differ; so each of them gets its share of every second.
-pub(super) fn pings(world: &World, peers: &[Peer], figures: &mut [Figures]) -> Result<()> {
+/// Pings to all peers in small batches, one peer after the other. The wake-up time of a sleeping thread changes from second to
+/// second by more than the peers differ, so all peers are measured in every second.
+pub(super) fn pings(network: &Network, peers: &[Peer], figures: &mut [Figures]) -> Result<()> {
     for _ in 0..BATCHES {
         for (peer, figures) in peers.iter().zip(figures.iter_mut()) {
-            figures.ping.push(ping(&world.client, &peer.address)?);
+            figures.ping.push(ping(&network.client, &peer.address)?);
         }
     }
     Ok(())
 }
 
-/// One turn of a peer, but for the pings.
-pub(super) fn take(world: &World, peer: &Peer, seconds: u32, figures: &mut Figures) -> Result<()> {
+/// One turn of a peer, except the pings.
+pub(super) fn take(network: &Network, peer: &Peer, seconds: u32, figures: &mut Figures) -> Result<()> {
     let tcp = |arguments: &[&str]| {
-        let report = iperf3(&world.client, &peer.address, seconds, arguments)?;
+        let report = iperf3(&network.client, &peer.address, seconds, arguments)?;
         number(&report, "/end/sum_received/bits_per_second")
     };
     let before = busy_time()?;
@@ -45,7 +45,7 @@ pub(super) fn take(world: &World, peer: &Peer, seconds: u32, figures: &mut Figur
     figures.down.push(tcp(&["--reverse"])?);
     figures.four.push(tcp(&["--parallel", "4"])?);
     let flood = ["--udp", "--bitrate", "0", "--length", SHORT];
-    let report = iperf3(&world.client, &peer.address, seconds, &flood)?;
+    let report = iperf3(&network.client, &peer.address, seconds, &flood)?;
     let packets = number(&report, "/end/sum_received/packets")?;
     let lost = number(&report, "/end/sum_received/lost_packets")?;
     let time = number(&report, "/end/sum_received/seconds")?;
@@ -57,14 +57,14 @@ fn iperf3(space: &Space, address: &str, seconds: u32, arguments: &[&str]) -> Res
     let mut command = space.command("iperf3");
     command.args(["--json", "--client", address, "--time", &seconds.to_string()]);
     command.args(arguments);
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         let output = command.output()?;
-        let report: Value = serde_json::from_slice(&output.stdout).context("iperf3 gave no report")?;
+        let report: Value = serde_json::from_slice(&output.stdout).context("iperf3 printed no report")?;
         let Some(error) = report.get("error") else {
             return Ok(report);
         };
-        // The end of the test before may still be on its way through a tunnel that was flooded.
+        // The end of the previous test may still be in the queue of a flooded tunnel.
         if !error.to_string().contains("busy") || Instant::now() > deadline {
             bail!("iperf3 to {address} {}: {error}", arguments.join(" "));
         }
@@ -77,12 +77,12 @@ fn number(report: &Value, pointer: &str) -> Result<f64> {
     value.with_context(|| format!("iperf3's report has no {pointer}"))
 }
 
-/// The median of a batch of pings, one each 2 ms, in microseconds.
+/// Median round-trip time of a batch of pings, one every 2 ms, in microseconds.
 fn ping(space: &Space, address: &str) -> Result<f64> {
     let mut command = space.command("ping");
     let text = shell::read(command.args(["-n", "-i", "0.002", "-c", PINGS, address]))?;
     let times: Vec<f64> = text.lines().filter_map(time_of).collect();
-    let median = median(&times).context("ping says no times")?;
+    let median = median(&times).context("ping printed no times")?;
     Ok(median * 1000.0)
 }
 
@@ -96,7 +96,7 @@ fn time_of(line: &str) -> Option<f64> {
         .ok()
 }
 
-/// The time that all processors together have been at work since the machine was started, without waiting.
+/// Busy time of all processors since the start of the machine, without idle and wait time.
 fn busy_time() -> Result<Duration> {
     let text = fs::read_to_string("/proc/stat")?;
     let line = text.lines().next().unwrap_or_default();
@@ -107,15 +107,15 @@ fn busy_time() -> Result<Duration> {
         .collect();
     // user, nice, system; not idle and iowait; irq, softirq.
     let [user, nice, system, _, _, irq, softirq, ..] = ticks[..] else {
-        bail!("/proc/stat is not as it should be: {line}");
+        bail!("/proc/stat has an unknown form: {line}");
     };
-    // A tick is 10 ms for programs, whatever it is for the kernel.
+    // A tick is 10 ms for programs, independently of the kernel's timer.
     Ok(Duration::from_millis((user + nice + system + irq + softirq) * 10))
 }
 
-/// What the daemons do while nobody wants anything, all at the same time, and how much memory they have by now.
+/// Processor use of all daemons while nothing is sent, and their memory.
 pub(super) fn idle(peers: &[Peer], figures: &mut [Figures]) -> Result<()> {
-    println!("-- {} s of silence", IDLE.as_secs());
+    println!("-- {} s without traffic", IDLE.as_secs());
     let times = || {
         let of_peer = |peer: &Peer| {
             let times = peer.daemons.iter().map(Process::processor_time);
@@ -123,7 +123,7 @@ pub(super) fn idle(peers: &[Peer], figures: &mut [Figures]) -> Result<()> {
         };
         peers.iter().map(of_peer).collect::<Result<Vec<_>>>()
     };
-    // What was under way has to end first.
+    // Earlier traffic has to end first.
     std::thread::sleep(Duration::from_secs(2));
     let (before, started) = (times()?, Instant::now());
     std::thread::sleep(IDLE);

@@ -1,8 +1,8 @@
 //! `cargo xtask bench-tun`: the real program beside WireGuard in user space, on this machine, in one run.
 //!
-//! Two network namespaces stand for two machines, a pair of veth devices for the cable. All tunnels are up at once, each with
-//! its own network inside, and take turns in being measured, so that whatever else the machine does is shared by all. A
-//! figure is the median of the turns.
+//! Two network namespaces represent two machines, and a pair of veth devices the cable. All tunnels are up at the same time, each
+//! with its own inner network. They are measured in turns, so that other load on the machine affects all of them. A figure is
+//! the median of the turns.
 
 mod figures;
 mod measure;
@@ -19,38 +19,38 @@ use clap::{Args, ValueEnum};
 use crate::shell;
 use figures::Figures;
 use peers::Peer;
-use space::World;
+use space::Network;
 
-/// What is measured, and how long.
+/// Options of the command.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
-    /// How many turns each peer gets.
+    /// Number of turns for each peer.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
-    /// Seconds that one measurement with iperf3 takes.
+    /// Duration of one measurement with iperf3, in seconds.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     seconds: u32,
     /// Only this peer; may be given several times. Ratios need `sandhog` and `boringtun`.
     #[arg(long = "peer", value_name = "PEER")]
     peers: Vec<Name>,
-    /// Measure this `sandhog` in place of one that is built now.
+    /// Measure this `sandhog` instead of building one.
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
-    /// Leave out the idle time and the thousand sessions, which take some minutes.
+    /// Skip the idle time and the thousand sessions, which take some minutes.
     #[arg(long)]
     quick: bool,
 }
 
-/// Who is measured.
+/// A program to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 enum Name {
-    /// The bare cable.
+    /// The cable without a tunnel.
     Direct,
     /// Sandhog's secure profile.
     Sandhog,
     /// Cloudflare's WireGuard in Rust, from crates.io.
     Boringtun,
-    /// WireGuard in Go, as the distribution has it.
+    /// WireGuard in Go, from the distribution.
     WireguardGo,
 }
 
@@ -67,10 +67,10 @@ impl Name {
     }
 }
 
-/// Prints the tables; whether everything promised is kept.
+/// Prints the tables. Returns true if all promises are kept.
 ///
 /// # Errors
-/// A tool is missing, a peer cannot be started, or a measurement cannot be taken.
+/// A tool is missing, a peer cannot be started, or a measurement fails.
 pub(crate) fn run(options: &Options) -> Result<bool> {
     let mut names = options.peers.clone();
     names.sort_unstable();
@@ -85,25 +85,25 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         None if is_ours => build()?,
         None => PathBuf::new(),
     };
-    let world = World::new()?;
+    let network = Network::new()?;
     let peers = names
         .iter()
-        .map(|&name| Peer::start(name, &world, &program))
+        .map(|&name| Peer::start(name, &network, &program))
         .collect::<Result<Vec<_>>>()?;
     let mut figures: Vec<Figures> = names.iter().map(|_| Figures::default()).collect();
     for run in 1..=options.runs {
         println!("-- turn {run} of {}: pings", options.runs);
-        measure::pings(&world, &peers, &mut figures)?;
+        measure::pings(&network, &peers, &mut figures)?;
         for (peer, figures) in peers.iter().zip(&mut figures) {
             println!("-- turn {run} of {}: {}", options.runs, peer.name.word());
-            measure::take(&world, peer, options.seconds, figures)?;
+            measure::take(&network, peer, options.seconds, figures)?;
         }
     }
     if !options.quick {
         measure::idle(&peers, &mut figures)?;
     }
     let sessions = if is_ours && !options.quick {
-        Some(peers::thousand_sessions(&world, &program)?)
+        Some(peers::thousand_sessions(&network, &program)?)
     } else {
         None
     };
@@ -113,7 +113,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     Ok(is_kept)
 }
 
-/// Builds the program and the crowd of clients as they are delivered.
+/// Builds the program and the example with many clients in release.
 fn build() -> Result<PathBuf> {
     shell::run(&mut shell::cargo(
         "build --quiet --release --package sandhog --bin sandhog --example sessions",

@@ -1,4 +1,4 @@
-//! The peers: how each tunnel is set up between the two namespaces.
+//! Peers of the measurement: the setup of each tunnel between the two namespaces.
 
 use std::fs;
 use std::path::Path;
@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::space::{PATIENCE, Process, Space, World, wait_until};
+use super::space::{Network, Process, Space, TIMEOUT, wait_until};
 use super::{Name, tools};
 use crate::shell;
 
-/// The same for all, so that none has longer packets.
+/// MTU of all tunnels, so that none has longer packets.
 const MTU: u16 = 1420;
 const PASSWORD: &str = "only for measuring\n";
-/// Sessions that a server has to hold in little memory.
+/// Number of sessions for the measurement of a server's memory.
 const SESSIONS: &str = "1000";
-/// How long their logins may take: every password is stretched in full.
-const CROWD_PATIENCE: Duration = Duration::from_secs(600);
+/// Timeout of their logins, each with the full cost of the password hash.
+const CROWD_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// A tunnel that is up.
 #[derive(Debug)]
@@ -27,35 +27,35 @@ pub(super) struct Peer {
     pub(super) address: String,
     /// The daemons: the server's first.
     pub(super) daemons: Vec<Process>,
-    /// What daemons leave behind when they are killed.
+    /// Files that killed daemons leave behind.
     _sockets: Vec<Socket>,
 }
 
-/// A socket in the file system, removed when dropped.
+/// A socket in the file system, removed on drop.
 #[derive(Debug)]
 struct Socket(String);
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        // It may never have been made.
+        // The daemon may have ended before it created the socket.
         let _ = fs::remove_file(&self.0);
     }
 }
 
 impl Peer {
     /// Sets the tunnel up, and pings through it once.
-    pub(super) fn start(name: Name, world: &World, program: &Path) -> Result<Self> {
+    pub(super) fn start(name: Name, network: &Network, program: &Path) -> Result<Self> {
         println!("-- starting {}", name.word());
         let (address, daemons, sockets) = match name {
-            Name::Direct => (World::SERVER.to_owned(), Vec::new(), Vec::new()),
-            Name::Sandhog => ("10.77.1.1".to_owned(), sandhog(world, program)?, Vec::new()),
-            Name::Boringtun => wireguard(world, 2, &|space, device| {
+            Name::Direct => (Network::SERVER.to_owned(), Vec::new(), Vec::new()),
+            Name::Sandhog => ("10.77.1.1".to_owned(), sandhog(network, program)?, Vec::new()),
+            Name::Boringtun => wireguard(network, 2, &|space, device| {
                 let mut command = space.daemon(tools::boringtun());
                 command.args(["--foreground", "--disable-drop-privileges", device]);
                 command.env("WG_SUDO", "1");
                 command
             })?,
-            Name::WireguardGo => wireguard(world, 3, &|space, device| {
+            Name::WireguardGo => wireguard(network, 3, &|space, device| {
                 let mut command = space.daemon("wireguard-go");
                 command.args(["--foreground", device]);
                 command
@@ -67,8 +67,8 @@ impl Peer {
             daemons,
             _sockets: sockets,
         };
-        wait_until("an answer to a ping", || {
-            let mut ping = world.client.command("ping");
+        wait_until("a reply to a ping", || {
+            let mut ping = network.client.command("ping");
             ping.args(["-c", "1", "-W", "1", &peer.address]);
             Ok(ping.stdout(Stdio::null()).status()?.success())
         })
@@ -77,18 +77,18 @@ impl Peer {
     }
 }
 
-/// A device name that nobody else on this machine has: WireGuard's sockets are known by it.
+/// A device name that is unique on this machine, because the sockets of WireGuard are named by it.
 fn device(number: u8, side: char) -> String {
     format!("shb{}{number}{side}", std::process::id() % 1_000_000)
 }
 
-/// Keys, two daemons started by `daemon`, and the network `10.77.NUMBER.0/24` between them.
+/// Sets up keys, two daemons started by `daemon`, and the network `10.77.NUMBER.0/24` between them.
 fn wireguard(
-    world: &World,
+    network: &Network,
     number: u8,
     daemon: &dyn Fn(&Space, &str) -> Command,
 ) -> Result<(String, Vec<Process>, Vec<Socket>)> {
-    let ends = [(&world.server, 's', 1), (&world.client, 'c', 2)];
+    let ends = [(&network.server, 's', 1), (&network.client, 'c', 2)];
     let mut daemons = Vec::new();
     let mut sockets = Vec::new();
     let mut public_keys = Vec::new();
@@ -98,7 +98,7 @@ fn wireguard(
         daemons.push(Process::start(command.stderr(Stdio::null()))?);
         sockets.push(Socket(format!("/var/run/wireguard/{device}.sock")));
         let key = shell::read(&mut shell::command("wg", "genkey"))?;
-        let file = world.folder.join(&device);
+        let file = network.folder.join(&device);
         fs::write(&file, key)?;
         let mut public = Command::new("wg");
         let public = shell::read(public.arg("pubkey").stdin(fs::File::open(&file)?))?;
@@ -112,7 +112,7 @@ fn wireguard(
         let port = 51_800 + u16::from(number);
         let mut set = space.command("wg");
         set.args(["set", &device, "listen-port", &port.to_string(), "private-key"]);
-        set.arg(world.folder.join(&device));
+        set.arg(network.folder.join(&device));
         set.args([
             "peer",
             &public_keys[1 - end],
@@ -120,7 +120,7 @@ fn wireguard(
             &format!("10.77.{number}.0/24"),
         ]);
         if side == 'c' {
-            set.args(["endpoint", &format!("{}:{port}", World::SERVER)]);
+            set.args(["endpoint", &format!("{}:{port}", Network::SERVER)]);
         }
         shell::read(&mut set)?;
         space.ip(&format!("address add 10.77.{number}.{host}/24 dev {device}"))?;
@@ -129,12 +129,12 @@ fn wireguard(
     Ok((format!("10.77.{number}.1"), daemons, sockets))
 }
 
-/// What `sandhog init` and `sandhog user` make, and both programs.
-fn sandhog(world: &World, program: &Path) -> Result<Vec<Process>> {
-    let folder = world.folder.join("sandhog");
+/// Creates the files with `sandhog init` and `sandhog user`, and starts server and client.
+fn sandhog(network: &Network, program: &Path) -> Result<Vec<Process>> {
+    let folder = network.folder.join("sandhog");
     let (server, client) = (device(1, 's'), device(1, 'c'));
-    let network = "addresses = [\"10.77.1.1/24\"]";
-    make_server(program, &folder, &server, &format!("{network}\nmtu = {MTU}"))?;
+    let addresses = "addresses = [\"10.77.1.1/24\"]";
+    make_server(program, &folder, &server, &format!("{addresses}\nmtu = {MTU}"))?;
     let config = folder.join("server.toml");
     let mut add = Command::new(program);
     add.args(["user", "add", "--password-stdin", "bench", "--config"])
@@ -146,16 +146,16 @@ fn sandhog(world: &World, program: &Path) -> Result<Vec<Process>> {
         format!(
             "server = \"{}:40404\"\nkey-file = \"sandhog.key\"\nlogin = \"bench\"\npassword-file = \"password\"\n\
              [device]\nname = \"{client}\"\n",
-            World::SERVER
+            Network::SERVER
         ),
     )?;
     Ok(vec![
-        start(&world.server, program, "server", &config)?,
-        start(&world.client, program, "client", &folder.join("client.toml"))?,
+        start(&network.server, program, "server", &config)?,
+        start(&network.client, program, "client", &folder.join("client.toml"))?,
     ])
 }
 
-/// A new folder with what `sandhog init` makes, and a server's file that says `network` of its device.
+/// Creates a folder with the files of `sandhog init`, and a server configuration with `network` for its device.
 fn make_server(program: &Path, folder: &Path, device: &str, network: &str) -> Result<()> {
     let mut init = Command::new(program);
     shell::read(init.args(["init", "--folder"]).arg(folder))?;
@@ -169,7 +169,7 @@ fn make_server(program: &Path, folder: &Path, device: &str, network: &str) -> Re
     Ok(())
 }
 
-/// Starts a side and waits until it says that it can be used.
+/// Starts a server or client and waits until it is ready.
 fn start(space: &Space, program: &Path, side: &str, config: &Path) -> Result<Process> {
     let runtime = config.with_extension("run");
     fs::create_dir_all(&runtime)?;
@@ -177,12 +177,12 @@ fn start(space: &Space, program: &Path, side: &str, config: &Path) -> Result<Pro
     command.args([side, "--config"]).arg(config);
     command.env("RUNTIME_DIRECTORY", runtime);
     let mut process = Process::start(command.stderr(Stdio::piped()))?;
-    process.wait_for("ready: ", PATIENCE)?;
+    process.wait_for("ready: ", TIMEOUT)?;
     Ok(process)
 }
 
-/// The resident memory of a server with as many sessions as it has to hold, in bytes.
-pub(super) fn thousand_sessions(world: &World, program: &Path) -> Result<u64> {
+/// Resident memory of a server with [`SESSIONS`] sessions, in bytes.
+pub(super) fn thousand_sessions(network: &Network, program: &Path) -> Result<u64> {
     println!("-- {SESSIONS} sessions");
     let crowd = program.with_file_name("examples").join("sessions");
     ensure!(
@@ -190,7 +190,7 @@ pub(super) fn thousand_sessions(world: &World, program: &Path) -> Result<u64> {
         "there is no {}: cargo build --release --package sandhog --example sessions",
         crowd.display()
     );
-    let folder = world.folder.join("sessions");
+    let folder = network.folder.join("sessions");
     let space = Space::new()?;
     make_server(program, &folder, "shbcrowd", "addresses = [\"10.78.0.1/16\"]")?;
     shell::read(Command::new(&crowd).args(["users", SESSIONS]).arg(&folder))?;
@@ -198,6 +198,6 @@ pub(super) fn thousand_sessions(world: &World, program: &Path) -> Result<u64> {
     let mut command = space.command(&crowd);
     command.args(["hold", SESSIONS]).arg(&folder);
     let mut clients = Process::start(command.stderr(Stdio::piped()))?;
-    clients.wait_for("ready: ", CROWD_PATIENCE)?;
+    clients.wait_for("ready: ", CROWD_TIMEOUT)?;
     server.resident()
 }

@@ -1,4 +1,4 @@
-//! The tables at the end: what was measured, and what is promised of it.
+//! Result tables: the measured figures, and the promises about them.
 
 use super::Name;
 use super::figures::{Figures, median};
@@ -6,7 +6,7 @@ use crate::table;
 
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// One line of the first table: its name and how to find and write its value.
+/// A row of the first table: its name and a function that formats its value.
 type Row = (&'static str, fn(&Figures) -> Option<String>);
 
 const ROWS: &[Row] = &[
@@ -44,7 +44,7 @@ fn mebibytes(bytes: Option<&u64>) -> Option<String> {
     bytes.map(|&bytes| format!("{:.1}", bytes as f64 / MIB))
 }
 
-/// All medians, a column for each peer.
+/// Table of all medians, with a column for each peer.
 pub(super) fn figures(names: &[Name], figures: &[Figures]) -> String {
     let mut rows = vec![
         std::iter::once("median")
@@ -52,24 +52,24 @@ pub(super) fn figures(names: &[Name], figures: &[Figures]) -> String {
             .map(str::to_owned)
             .collect(),
     ];
-    for (what, write) in ROWS {
+    for (name, write) in ROWS {
         let cells: Vec<_> = figures
             .iter()
             .map(|figures| write(figures).unwrap_or_default())
             .collect();
         if cells.iter().any(|cell| !cell.is_empty()) {
-            rows.push(std::iter::once((*what).to_owned()).chain(cells).collect());
+            rows.push(std::iter::once((*name).to_owned()).chain(cells).collect());
         }
     }
     table::render(&rows)
 }
 
-/// Something promised: at least, or at most.
+/// A promised bound of a figure.
 struct Promise {
-    what: &'static str,
+    name: &'static str,
     value: f64,
     bound: Bound,
-    /// What would be better still.
+    /// A better value, which is not promised.
     aim: Option<f64>,
 }
 
@@ -95,7 +95,7 @@ impl Promise {
             Bound::Below(bound) => format!("< {bound}"),
         };
         vec![
-            self.what.to_owned(),
+            self.name.to_owned(),
             format!("{:.2}", self.value),
             bound,
             self.aim.map(|aim| format!("aim {aim}")).unwrap_or_default(),
@@ -104,7 +104,7 @@ impl Promise {
     }
 }
 
-/// What is promised beside what was measured, and whether all of it is kept. What was not measured is not judged.
+/// Table of the promises with the measured values, and true if all are kept. Figures that were not measured are left out.
 pub(super) fn promises(names: &[Name], figures: &[Figures], sessions: Option<u64>) -> (String, bool) {
     let of = |name| {
         let place = names.iter().position(|&other| other == name)?;
@@ -118,7 +118,7 @@ pub(super) fn promises(names: &[Name], figures: &[Figures], sessions: Option<u64
         promises.extend(alone(ours, sessions));
     }
     if promises.is_empty() {
-        return ("nothing is promised of what was measured".to_owned(), true);
+        return ("there are no promises about these figures".to_owned(), true);
     }
     let mut rows = vec![
         ["promise", "measured", "must", "", ""]
@@ -129,12 +129,12 @@ pub(super) fn promises(names: &[Name], figures: &[Figures], sessions: Option<u64
     (table::render(&rows), promises.iter().all(Promise::is_kept))
 }
 
-/// How many times boringtun's figures ours are.
+/// Promises about our figures in proportion to those of boringtun.
 fn against(ours: &Figures, theirs: &Figures) -> Vec<Promise> {
-    let ratio = |what, of: fn(&Figures) -> &Vec<f64>, bound, aim| {
+    let ratio = |name, of: fn(&Figures) -> &Vec<f64>, bound, aim| {
         let value = median(of(ours))? / median(of(theirs))?;
         Some(Promise {
-            what,
+            name,
             value,
             bound,
             aim,
@@ -177,9 +177,9 @@ fn against(ours: &Figures, theirs: &Figures) -> Vec<Promise> {
 }
 
 fn alone(ours: &Figures, sessions: Option<u64>) -> Vec<Promise> {
-    let below = |what, value: Option<f64>, bound| {
+    let below = |name, value: Option<f64>, bound| {
         Some(Promise {
-            what,
+            name,
             value: value?,
             bound: Bound::Below(bound),
             aim: None,
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn ratios_are_of_medians_and_one_that_is_missed_counts() {
+    fn ratios_are_those_of_medians_and_a_missed_promise_is_reported() {
         let names = [Name::Sandhog, Name::Boringtun];
         let (text, is_kept) = promises(&names, &[some(1e10, 50.0), some(1e9, 50.0)], None);
         assert!(
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_promised_of_others() {
+    fn there_are_no_promises_about_other_programs() {
         let (_, is_kept) = promises(&[Name::Boringtun], &[some(1.0, 1.0)], None);
         assert!(is_kept);
     }

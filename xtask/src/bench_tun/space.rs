@@ -1,4 +1,4 @@
-//! Two network namespaces without names, and processes in them. Everything goes when this process does, whatever its end.
+//! Two network namespaces without names, and processes in them. They all disappear when this process ends or is killed.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -11,12 +11,12 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::shell;
 
-/// Longest wait for anything that is being started.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
-/// The device at either end of the cable. Its network is set aside for such measurements by RFC 2544.
+/// Timeout for a program that is being started.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
+/// Name of the device at both ends of the cable. RFC 2544 reserves its network for such measurements.
 const CABLE: &str = "shbcable";
 
-/// A process of ours, killed when dropped.
+/// A child process, killed on drop.
 #[derive(Debug)]
 pub(super) struct Process(Child);
 
@@ -51,21 +51,21 @@ impl Process {
         Ok(kib.context("the status of a process has no VmRSS")? * 1024)
     }
 
-    /// What it has ended with, if it has.
+    /// Returns true if the process has ended.
     fn has_ended(&mut self) -> Result<bool> {
         Ok(self.0.try_wait()?.is_some())
     }
 
-    /// Waits until it says `text` on standard error, which must be a pipe; what follows is read and thrown away.
-    pub(super) fn wait_for(&mut self, text: &str, patience: Duration) -> Result<()> {
-        let stderr = self.0.stderr.take().context("standard error is no pipe")?;
+    /// Waits for `text` on standard error, which must be a pipe. Later output is read and dropped.
+    pub(super) fn wait_for(&mut self, text: &str, timeout: Duration) -> Result<()> {
+        let stderr = self.0.stderr.take().context("standard error is not a pipe")?;
         let lines = read_lines(stderr);
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now() + timeout;
         let mut log = String::new();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let Ok(line) = lines.recv_timeout(left) else {
-                bail!("waiting for `{text}` in vain; what was said:\n{log}");
+                bail!("waiting for `{text}`: timeout. The output:\n{log}");
             };
             if line.contains(text) {
                 return Ok(());
@@ -78,7 +78,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // An error means that it has ended already.
+        // An error means that the process has already ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -88,21 +88,21 @@ fn read_lines(stderr: ChildStderr) -> Receiver<String> {
     let (sender, lines) = channel();
     std::thread::spawn(move || {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            // Nobody listens any more; the pipe must not fill.
+            // The receiver may be gone, but the pipe must be emptied.
             let _ = sender.send(line);
         }
     });
     lines
 }
 
-/// A network namespace, held by a process that does nothing else.
+/// A network namespace, kept alive by a process that sleeps.
 #[derive(Debug)]
 pub(super) struct Space {
     holder: Process,
 }
 
 impl Space {
-    /// Makes one with nothing but a loopback device in it.
+    /// Creates a namespace with only a loopback device.
     pub(super) fn new() -> Result<Self> {
         let own = fs::read_link("/proc/self/ns/net")?;
         let mut command = mortal("unshare");
@@ -117,13 +117,13 @@ impl Space {
         Ok(space)
     }
 
-    /// `program`, to be run inside.
+    /// A command for `program` in this namespace.
     pub(super) fn command(&self, program: impl AsRef<Path>) -> Command {
         self.enter(mortal("nsenter"), program)
     }
 
-    /// `program`, to be run inside in a session of its own, as daemons do: where processors are shared out by session
-    /// (sched(7), "The autogroup feature"), it shares with those who send through it as it does in use.
+    /// A command for `program` in this namespace, in a session of its own, as daemons have. Linux may share the processors by
+    /// session (sched(7), "The autogroup feature"), and so the daemon gets the same share as in real use.
     pub(super) fn daemon(&self, program: impl AsRef<Path>) -> Command {
         let mut command = mortal("setsid");
         command.arg("nsenter");
@@ -136,48 +136,51 @@ impl Space {
         command
     }
 
-    /// Runs `ip` inside with the words of `line`.
+    /// Runs `ip` in this namespace with the words of `line`.
     pub(super) fn ip(&self, line: &str) -> Result<()> {
         let mut command = self.command("ip");
         shell::read(command.args(line.split_whitespace())).map(drop)
     }
 }
 
-/// `program`, which does not outlive this process.
+/// A command for `program`, which the kernel kills when this process ends.
 fn mortal(program: &str) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", program]);
     command
 }
 
-/// Asks again and again until the answer is yes.
+/// Polls until `is_so` returns true.
+///
+/// # Errors
+/// `is_so` fails, or the timeout has expired.
 pub(super) fn wait_until(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !is_so()? {
-        ensure!(Instant::now() < deadline, "waiting for {what} in vain");
+        ensure!(Instant::now() < deadline, "waiting for {what}: timeout");
         std::thread::sleep(Duration::from_millis(10));
     }
     Ok(())
 }
 
-/// Two machines and a cable.
+/// Two namespaces and the cable between them.
 #[derive(Debug)]
-pub(super) struct World {
-    /// Where servers run.
+pub(super) struct Network {
+    /// Namespace of the servers.
     pub(super) server: Space,
-    /// Where clients run.
+    /// Namespace of the clients.
     pub(super) client: Space,
-    /// For files.
+    /// Folder for files.
     pub(super) folder: PathBuf,
     _iperf3: Process,
 }
 
-impl World {
+impl Network {
     /// The server's address on the cable.
     pub(super) const SERVER: &str = "198.18.7.1";
     const CLIENT: &str = "198.18.7.2";
 
-    /// Makes them, and starts what `iperf3` talks to.
+    /// Creates the namespaces and the cable, and starts the server of `iperf3`.
     pub(super) fn new() -> Result<Self> {
         let folder = shell::scratch("bench-tun")?;
         let (server, client) = (Space::new()?, Space::new()?);

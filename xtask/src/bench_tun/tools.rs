@@ -1,4 +1,4 @@
-//! What the measurement needs besides ours: checked before anything is started, so that all of it is named at once.
+//! Programs that the measurement needs. They are checked first, so that all missing ones are named at once.
 
 use std::path::PathBuf;
 
@@ -8,10 +8,10 @@ use super::Name;
 use crate::shell;
 use crate::tools::NAMESPACES;
 
-/// The version that the promises are about.
+/// The version in the promises.
 const BORINGTUN: &str = "boringtun-cli@0.7.1";
 
-/// Programs by peer, with the Debian package that has them.
+/// Programs for all peers, each with its Debian package.
 const EVERYWHERE: &[(&str, &str)] = &[
     ("iperf3", "iperf3"),
     ("ip", "iproute2"),
@@ -24,10 +24,10 @@ const EVERYWHERE: &[(&str, &str)] = &[
 const WIREGUARD: (&str, &str) = ("wg", "wireguard-tools");
 const WIREGUARD_GO: (&str, &str) = ("wireguard-go", "wireguard-go");
 
-/// Whether everything is there for these peers. `boringtun-cli` is built if it is not.
+/// Checks that all programs for these peers are there. Builds `boringtun-cli` if it is missing.
 ///
 /// # Errors
-/// Something is missing; the error says all of it and how to get it.
+/// A program is missing. The error names all missing programs and how to install them.
 pub(super) fn check(peers: &[Name]) -> Result<()> {
     let mut needs = EVERYWHERE.to_vec();
     if peers
@@ -48,20 +48,20 @@ pub(super) fn check(peers: &[Name]) -> Result<()> {
         packages.sort_unstable();
         packages.dedup();
         bail!(
-            "missing: {}; to get them: apt-get install --no-install-recommends {}",
+            "missing: {}. To install them: apt-get install --no-install-recommends {}",
             programs.join(", "),
             packages.join(" ")
         );
     }
     if !(NAMESPACES.present)() {
         bail!(
-            "{} are missing; to get them: {}",
+            "{} are missing. To get them: {}",
             NAMESPACES.name,
             NAMESPACES.advice
         );
     }
     if peers.contains(&Name::Boringtun) && !boringtun().is_file() {
-        println!("building {BORINGTUN}, once; this takes some minutes");
+        println!("building {BORINGTUN}; this takes some minutes the first time");
         let root = shell::target_dir().join("tools");
         let mut install = shell::cargo("install --quiet --locked");
         shell::run(install.arg("--root").arg(root).arg(BORINGTUN))?;
@@ -69,7 +69,7 @@ pub(super) fn check(peers: &[Name]) -> Result<()> {
     Ok(())
 }
 
-/// Where `boringtun-cli` is, or will be.
+/// Path of `boringtun-cli`, which may not exist yet.
 pub(super) fn boringtun() -> PathBuf {
     shell::target_dir().join("tools/bin/boringtun-cli")
 }

@@ -1,4 +1,4 @@
-//! What the Debian package must have: files with their modes, all of root's, and the fields of its control file.
+//! Required content of the Debian package: files with their modes and owner, and the fields of the control file.
 
 use std::path::Path;
 
@@ -6,10 +6,10 @@ use anyhow::{Result, ensure};
 
 use crate::shell;
 
-/// Root, by number as cargo-deb leaves it.
+/// Root, by number, as cargo-deb writes it.
 const OWNER: &str = "0/0";
 
-/// Files and their modes as `dpkg-deb --contents` shows them.
+/// Required files and their modes, as `dpkg-deb --contents` shows them.
 const FILES: &[(&str, &str)] = &[
     ("-rwxr-xr-x", "./usr/bin/sandhog"),
     ("-rw-r--r--", "./usr/lib/systemd/system/sandhog-server@.service"),
@@ -26,7 +26,7 @@ const FILES: &[(&str, &str)] = &[
     ("-rw-r--r--", "./usr/share/doc/sandhog/docs/protocol.md"),
 ];
 
-/// Fields of the control file, and what each has to hold.
+/// Fields of the control file, and a text that each must contain.
 const FIELDS: &[(&str, &str)] = &[
     ("Package", "sandhog"),
     ("Version", env!("CARGO_PKG_VERSION")),
@@ -38,24 +38,24 @@ const FIELDS: &[(&str, &str)] = &[
     ("Description", "pre-shared key"),
 ];
 
-/// Looks at the package from outside; `pages` are the manual pages that it must have.
+/// Compares the package with the lists above. `pages` are the manual pages that it must contain.
 ///
 /// # Errors
-/// Something is not there, or not as it has to be.
+/// A file or a field is missing or wrong.
 pub(super) fn check(package: &Path, pages: &[String]) -> Result<()> {
     let listed = shell::read(shell::command("dpkg-deb", "--contents").arg(package))?;
     let files: Vec<_> = listed.lines().filter_map(file).collect();
     let missing = missing(&files, pages);
     ensure!(
         missing.is_empty(),
-        "the package lacks, or has with another mode or owner:\n  {}\nIt has:\n{listed}",
+        "files are missing in the package, or have another mode or owner:\n  {}\nThe package contains:\n{listed}",
         missing.join("\n  ")
     );
     for (field, expected) in FIELDS {
         let value = shell::read(shell::command("dpkg-deb", "--field").arg(package).arg(field))?;
         ensure!(
             value.contains(expected),
-            "the field {field} is `{}` and has no `{expected}`",
+            "the field {field} is `{}`, without `{expected}`",
             value.trim()
         );
     }
@@ -68,16 +68,16 @@ pub(super) fn check(package: &Path, pages: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Mode, owner and path of a line, unless it is that of a folder.
+/// Mode, owner and path in a line; none for a folder.
 fn file(line: &str) -> Option<(&str, &str, &str)> {
     let mut words = line.split_whitespace();
     let (mode, owner) = (words.next()?, words.next()?);
-    // Size, day and time of day are no concern of ours.
+    // Size, date and time are skipped.
     let path = words.nth(3)?;
     (!mode.starts_with('d')).then_some((mode, owner, path))
 }
 
-/// What must be there and is not.
+/// Required files that are not in `files`.
 fn missing(files: &[(&str, &str, &str)], pages: &[String]) -> Vec<String> {
     let pages = pages
         .iter()
@@ -97,7 +97,7 @@ mod tests {
     const LINE: &str = "-rw-r--r-- 0/0             831 2026-01-02 03:04 ./usr/share/man/man1/sandhog.1.gz";
 
     #[test]
-    fn a_line_is_read_by_its_columns_and_folders_are_left_out() {
+    fn a_line_is_read_by_its_columns_and_folders_are_skipped() {
         assert_eq!(
             file(LINE),
             Some(("-rw-r--r--", OWNER, "./usr/share/man/man1/sandhog.1.gz"))

@@ -1,5 +1,5 @@
-//! The Debian package, by cargo-deb from `[package.metadata.deb]` in `tun-adapter/Cargo.toml`, around a program that has been
-//! built before.
+//! The Debian package. cargo-deb makes it from `[package.metadata.deb]` in `tun-adapter/Cargo.toml` and from a program that
+//! has been built before.
 
 use std::path::{Path, PathBuf};
 
@@ -8,33 +8,33 @@ use anyhow::{Context as _, Result, ensure};
 use super::{content, licences, manual};
 use crate::shell;
 
-/// Which program is packed, and how.
+/// The program to pack, and the options of cargo-deb.
 pub(super) struct Build {
-    /// The folder below that of the build.
+    /// Folder of the program below the target folder.
     profile: &'static str,
     options: &'static str,
-    /// The folder that the package is put into, below that of the build.
+    /// Folder of the package below the target folder.
     output: &'static str,
 }
 
-/// The package that is handed to people.
+/// The package for release.
 pub(super) const RELEASE: Build = Build {
     profile: "release",
     options: "--strip",
     output: "debian",
 };
 
-/// The same around the program as the tests have it, quickly. cargo-deb warns of that profile, rightly: nobody gets it.
+/// The package for the tests, with the program of the shared build. cargo-deb warns about its profile; nobody installs it.
 pub(super) const DEBUG: Build = Build {
     profile: "debug",
     options: "--profile dev --no-strip --fast --compress-type gz --compress-system --quiet",
     output: "xtask/debian",
 };
 
-/// Packs the program and looks at the package.
+/// Packs the program and checks the content of the package.
 ///
 /// # Errors
-/// The program has not been built, cargo-deb fails, or the package has not what it must have.
+/// The program has not been built, cargo-deb fails, or a file is missing in the package.
 pub(super) fn build(build: &Build) -> Result<PathBuf> {
     let folder = shell::target_dir().join(build.profile);
     let staged = folder.join("package");
@@ -57,15 +57,18 @@ fn pack(build: &Build) -> Result<PathBuf> {
     if let Some(time) = time_of_commit() {
         command.env("SOURCE_DATE_EPOCH", time);
     }
-    let said = shell::read(&mut command)?;
-    let last = said.lines().last().unwrap_or_default();
+    let output_text = shell::read(&mut command)?;
+    let last = output_text.lines().last().unwrap_or_default();
     let package = Path::new(last.trim()).to_owned();
-    ensure!(package.is_file(), "cargo-deb says nothing of a package: {said}");
+    ensure!(
+        package.is_file(),
+        "cargo-deb does not print the path of a package: {output_text}"
+    );
     Ok(package)
 }
 
-/// The time of all files in the package: that of the commit, so that the same sources give the same package. Outside of a
-/// checkout there is none, and cargo-deb finds one by itself.
+/// The time of the commit, for all files in the package, so that the same sources give the same package. Outside a checkout
+/// there is none, and cargo-deb chooses a time.
 fn time_of_commit() -> Option<String> {
     let time = shell::read(&mut shell::git("log -1 --format=%ct")).ok()?;
     Some(time.trim().to_owned()).filter(|time| !time.is_empty())

@@ -1,4 +1,4 @@
-//! The licences of everything that is linked into the program: most of them want their text to go with it.
+//! Licence texts of all libraries in the program. Most licences require that the text is distributed with the program.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::manual::compress;
 use crate::shell;
 
-/// How the names of such files begin, in capitals.
+/// Beginnings of the names of licence files, in capitals.
 const BEGINNINGS: [&str; 6] = [
     "LICENSE",
     "LICENCE",
@@ -25,33 +25,33 @@ const BEGINNINGS: [&str; 6] = [
 /// Writes `licences.txt.gz` into `folder`.
 ///
 /// # Errors
-/// cargo cannot tell the dependencies, one has no text, or a file cannot be read or written.
+/// cargo cannot list the dependencies, one of them has no licence text, or a file cannot be read or written.
 pub(super) fn write(folder: &Path) -> Result<()> {
     let metadata = shell::read(&mut shell::cargo(
         "metadata --format-version 1 --locked --filter-platform x86_64-unknown-linux-gnu",
     ))?;
-    let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata gives JSON")?;
-    let linked = linked(&metadata).context("cargo metadata has another form than it had")?;
+    let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata prints JSON")?;
+    let linked = linked(&metadata).context("the output of cargo metadata has an unknown form")?;
     let mut crates = Vec::new();
     let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for package in linked.iter().filter(|package| !package["source"].is_null()) {
         let word = |key: &str| package[key].as_str().unwrap_or_default();
         let name = format!("{} {}", word("name"), word("version"));
         let found = read_texts(Path::new(word("manifest_path")))?;
-        ensure!(!found.is_empty(), "{name} comes without the text of its licence");
+        ensure!(!found.is_empty(), "{name} has no file with its licence");
         for text in found {
             texts.entry(text).or_default().push(name.clone());
         }
         crates.push(format!("{name}: {}", word("license")));
     }
-    ensure!(!crates.is_empty(), "cargo metadata names no dependency");
+    ensure!(!crates.is_empty(), "cargo metadata lists no dependency");
     let file = folder.join("licences.txt");
     fs::write(&file, page(&mut crates, &texts))
         .with_context(|| format!("cannot write {}", file.display()))?;
     compress(&file)
 }
 
-/// The packages that are linked into the program: its dependencies and theirs, but not those that only help to build it.
+/// Packages in the program: its direct and indirect dependencies, without build dependencies and procedural macros.
 fn linked(metadata: &Value) -> Option<Vec<&Value>> {
     let packages: BTreeMap<_, _> = metadata["packages"]
         .as_array()?
@@ -80,7 +80,7 @@ fn linked(metadata: &Value) -> Option<Vec<&Value>> {
     seen.into_iter().map(|id| packages.get(id).copied()).collect()
 }
 
-/// Whether a package runs within the compiler only.
+/// True for a procedural macro, which runs in the compiler only.
 fn is_macro(package: &Value) -> bool {
     let targets = package["targets"].as_array().into_iter().flatten();
     targets
@@ -88,9 +88,9 @@ fn is_macro(package: &Value) -> bool {
         .any(|kinds| kinds.iter().any(|kind| kind == "proc-macro"))
 }
 
-/// The texts beside a manifest, in the order of their names.
+/// Licence texts in the folder of a manifest, in the order of their file names.
 fn read_texts(manifest: &Path) -> Result<Vec<String>> {
-    let folder = manifest.parent().context("a manifest lies in a folder")?;
+    let folder = manifest.parent().context("the manifest is in a folder")?;
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
         let path = entry?.path();
@@ -108,16 +108,16 @@ fn read_texts(manifest: &Path) -> Result<Vec<String>> {
     paths.iter().map(read).collect()
 }
 
-/// The file: who is in, then each text once, with whose it is.
+/// Content of the file: the list of packages, then each text once with the names of its packages.
 fn page(crates: &mut [String], texts: &BTreeMap<String, Vec<String>>) -> String {
     crates.sort();
     let mut page = format!(
-        "sandhog is linked with these libraries, each under the licence beside it; with Rust's own library, which is \
-         under\nMIT OR Apache-2.0; and, where it is static, with musl, which is under MIT. The texts of the licences follow.\n\n{}\n",
+        "sandhog contains these libraries, each under the licence beside its name. It also contains the Rust standard \
+         library,\nunder MIT OR Apache-2.0. The static program also contains musl, under MIT. The licence texts follow.\n\n{}\n",
         crates.join("\n")
     );
-    for (text, whose) in texts {
-        page += &format!("\n{}\n{}:\n\n{text}\n", "=".repeat(80), whose.join(", "));
+    for (text, owners) in texts {
+        page += &format!("\n{}\n{}:\n\n{text}\n", "=".repeat(80), owners.join(", "));
     }
     page
 }
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_only_helps_to_build_is_not_linked() {
+    fn build_dependencies_and_macros_are_not_in_the_program() {
         let package = |id: &str, kind: &str| json!({ "id": id, "name": id, "targets": [{ "kind": [kind] }] });
         let to = |id: &str, kind: Value| json!({ "pkg": id, "dep_kinds": [{ "kind": kind }] });
         let metadata = json!({
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_several_share_stands_there_once() {
+    fn a_text_that_several_packages_share_is_written_once() {
         let texts = BTreeMap::from([(
             "Do good.".to_owned(),
             vec!["a 1.0.0".to_owned(), "b 2.0.0".to_owned()],

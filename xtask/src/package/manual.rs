@@ -1,4 +1,4 @@
-//! Manual pages and completions, made by the very program that is packed, and compressed as Debian wants them.
+//! Manual pages and shell completions, printed by the program that is packed, and compressed as Debian requires.
 
 use std::{
     fs,
@@ -10,17 +10,17 @@ use anyhow::{Context as _, Result};
 use super::answer;
 use crate::shell;
 
-/// The shells that have a place for completions in Debian.
+/// Shells for whose completions Debian has a folder.
 const SHELLS: [&str; 3] = ["bash", "zsh", "fish"];
 
-/// Makes `man1/*.1.gz` and `completions/sandhog.SHELL` below `folder`.
+/// Writes `man1/*.1.gz` and `completions/sandhog.SHELL` below `folder`.
 ///
 /// # Errors
 /// The program fails, or a file cannot be written.
 pub(super) fn make(program: &Path, folder: &Path) -> Result<()> {
     let man = folder.join("man1");
-    let place = man.to_str().context("the checkout's path is UTF-8")?;
-    answer(program, &["man", "--folder", place], "")?;
+    let path = man.to_str().context("the path of the checkout is UTF-8")?;
+    answer(program, &["man", "--folder", path], "")?;
     for page in files(&man)? {
         compress(&page)?;
     }
@@ -33,12 +33,12 @@ pub(super) fn make(program: &Path, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Replaces a file by `FILE.gz`, the same each time: without its name and its time.
+/// Replaces a file by `FILE.gz`, without its name and time, so that the result is always the same.
 pub(super) fn compress(file: &Path) -> Result<()> {
     shell::read(shell::command("gzip", "--best --no-name --force").arg(file)).map(drop)
 }
 
-/// The names of the pages below `folder`: `sandhog.1.gz`.
+/// Names of the pages below `folder`, such as `sandhog.1.gz`.
 pub(super) fn pages(folder: &Path) -> Result<Vec<String>> {
     let name = |path: PathBuf| Some(path.file_name()?.to_str()?.to_owned());
     Ok(files(&folder.join("man1"))?
@@ -47,7 +47,7 @@ pub(super) fn pages(folder: &Path) -> Result<Vec<String>> {
         .collect())
 }
 
-/// What lies in a folder, in order.
+/// Paths in a folder, in order.
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let mut paths = entries

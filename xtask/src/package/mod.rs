@@ -1,4 +1,4 @@
-//! `cargo xtask package`: what is handed to people, built and looked at: the Debian package, and one static program.
+//! `cargo xtask package`: the release files, built and tested. They are the Debian package and a static program.
 
 mod content;
 mod deb;
@@ -24,20 +24,20 @@ use crate::{
     tools::{BINUTILS, CARGO_DEB, DPKG, MUSL_GCC, MUSL_TARGET, Tool, XZ},
 };
 
-/// What is built.
+/// Options of the command.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
-    /// Only this one.
+    /// Only this file.
     #[arg(long, value_name = "KIND")]
     only: Option<Kind>,
 }
 
-/// Something that is handed to people.
+/// A release file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Kind {
     /// The Debian package.
     Deb,
-    /// The program without shared libraries, for any Linux on x86-64.
+    /// A program without shared libraries, for any Linux on x86-64.
     Static,
 }
 
@@ -66,24 +66,24 @@ impl Kind {
     }
 }
 
-/// Builds it, looks at it, and says where it lies.
+/// Builds and tests the release files, and prints their paths.
 ///
 /// # Errors
-/// A tool is missing, a build fails, or something is not as it has to be.
+/// A tool is missing, a build fails, or a test fails.
 pub(crate) fn run(options: &Options) -> Result<bool> {
     let kinds: Vec<_> = Kind::ALL
         .into_iter()
         .filter(|kind| options.only.is_none_or(|only| only == *kind))
         .collect();
-    // All that is missing is told before the first build, which takes minutes.
+    // A build takes minutes, so missing tools are named before the first one.
     let missing: Vec<_> = kinds
         .iter()
-        .filter_map(|kind| step::missing(kind.needs(), false))
+        .filter_map(|kind| step::missing(kind.needs()))
         .collect();
     if !missing.is_empty() {
         bail!(missing.join("\n       "));
     }
-    let mut rows = vec![vec!["bytes".to_owned(), "artefact".to_owned()]];
+    let mut rows = vec![vec!["bytes".to_owned(), "file".to_owned()]];
     for kind in kinds {
         let path = kind.build()?;
         let bytes = fs::metadata(&path)?.len();
@@ -93,21 +93,21 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     Ok(true)
 }
 
-/// The step `package`: the same Debian package of the program that the tests have been built with.
+/// The step `package`: the same Debian package, but with the program of the shared build.
 ///
-/// The static program is left to `cargo xtask package`: it is another build of everything.
+/// Only `cargo xtask package` builds the static program, because that compiles everything again.
 ///
 /// # Errors
-/// The package cannot be built, or something is not as it has to be.
+/// The package cannot be built, or a test fails.
 pub(crate) fn check(_: &Session) -> Result<()> {
     let package = deb::build(&deb::DEBUG)?;
     installed::check(&package)
 }
 
-/// What the step needs.
+/// Tools of the step.
 pub(crate) const STEP_NEEDS: &[Tool] = &[DPKG, CARGO_DEB];
 
-/// Runs a program that has been built, with one line for its standard input.
+/// Runs a program with `input` as its standard input, and returns its standard output.
 fn answer(program: &Path, arguments: &[&str], input: &str) -> Result<String> {
     let mut child = Command::new(program)
         .args(arguments)
@@ -115,8 +115,8 @@ fn answer(program: &Path, arguments: &[&str], input: &str) -> Result<String> {
         .stdout(Stdio::piped())
         .spawn()
         .with_context(|| format!("cannot start {}", program.display()))?;
-    let mut stdin = child.stdin.take().context("the pipe is ours")?;
-    // A program that ends without reading closes the pipe; that is its right.
+    let mut stdin = child.stdin.take().context("standard input is not a pipe")?;
+    // A program may end without reading. It then closes the pipe, and the write fails.
     let _ = stdin.write_all(input.as_bytes());
     drop(stdin);
     let output = child.wait_with_output()?;
@@ -131,17 +131,20 @@ fn answer(program: &Path, arguments: &[&str], input: &str) -> Result<String> {
     Ok(text)
 }
 
-/// A server's files made by `program` in a new folder, and a user: whoever can do that runs on this machine.
+/// Lets `program` create the files of a server in a new folder, and a user. This shows that it runs on this machine.
 fn set_up_a_server(program: &Path, folder: &Path) -> Result<()> {
     let version = answer(program, &["--version"], "")?;
     ensure!(
         version.trim() == format!("sandhog {}", env!("CARGO_PKG_VERSION")),
-        "{} says that it is `{}`",
+        "{} has the version `{}`",
         program.display(),
         version.trim()
     );
     let name = |path: &Path| -> Result<String> {
-        Ok(path.to_str().context("the checkout's path is UTF-8")?.to_owned())
+        Ok(path
+            .to_str()
+            .context("the path of the checkout is UTF-8")?
+            .to_owned())
     };
     let config = name(&folder.join("server.toml"))?;
     answer(program, &["init", "--folder", &name(folder)?], "")?;
@@ -153,10 +156,10 @@ fn set_up_a_server(program: &Path, folder: &Path) -> Result<()> {
     let users = answer(program, &["user", "list", "--config", &config], "")?;
     ensure!(
         users.contains("kean"),
-        "the user who was added is not listed:\n{users}"
+        "the new user is missing in the list:\n{users}"
     );
     let checked = answer(program, &["check", &config], "")?;
-    ensure!(checked.contains("with 1 user"), "{checked}");
+    ensure!(checked.contains("1 user"), "{checked}");
     println!(
         "{}: --version, init, user add, user list, check work",
         program.display()

@@ -1,4 +1,4 @@
-//! The program without shared libraries: linked with musl, it runs on any Linux of its processor.
+//! Static program, linked with musl. It runs on any Linux for the same processor.
 
 use std::path::{Path, PathBuf};
 
@@ -7,13 +7,13 @@ use anyhow::{Result, ensure};
 use super::{licences, set_up_a_server};
 use crate::{shell, tools::MUSL};
 
-/// Builds the program and looks at it. The licences of what is linked in are written beside it.
+/// Builds and tests the program. Writes the licences of its libraries beside it.
 ///
 /// # Errors
-/// The build fails, the program is not static, or does not run.
+/// The build fails, or the program is not static or does not run.
 pub(super) fn build() -> Result<PathBuf> {
     let mut command = shell::cargo("build --release --locked --package sandhog --bin sandhog --target");
-    // Names of functions stay, for a backtrace; their lines would be most of the file.
+    // Names of functions are kept for a backtrace. Line numbers would be most of the file.
     command.arg(MUSL).env("CARGO_PROFILE_RELEASE_STRIP", "debuginfo");
     shell::run(&mut command)?;
     let folder = shell::target_dir().join(MUSL).join("release");
@@ -24,7 +24,7 @@ pub(super) fn build() -> Result<PathBuf> {
     Ok(program)
 }
 
-/// That no loader and no library is asked for.
+/// Checks that the program needs no loader and no shared library.
 fn is_static(program: &Path) -> Result<()> {
     let segments = shell::read(shell::command("readelf", "--wide --program-headers").arg(program))?;
     let dynamic = shell::read(shell::command("readelf", "--wide --dynamic").arg(program))?;
@@ -39,13 +39,13 @@ fn is_static(program: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What makes a program one that is not static, by readelf's word.
+/// The reason why a program is not static, from the output of readelf.
 fn reason_against(segments: &str, dynamic: &str) -> Option<&'static str> {
     let has = |text: &str, word: &str| text.split_whitespace().any(|other| other == word);
     match () {
-        () if !has(segments, "LOAD") => Some("is no program that readelf can read"),
-        () if has(segments, "INTERP") => Some("asks for a loader"),
-        () if has(dynamic, "(NEEDED)") => Some("asks for a shared library"),
+        () if !has(segments, "LOAD") => Some("is not a program that readelf can read"),
+        () if has(segments, "INTERP") => Some("needs a loader"),
+        () if has(dynamic, "(NEEDED)") => Some("needs a shared library"),
         () => None,
     }
 }
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_loader_or_a_library_shows() {
+    fn a_loader_or_a_shared_library_is_found() {
         let load = "  LOAD           0x000000 0x0 0x0 0x0012 0x0012 R   0x1000\n";
         let interp = "  INTERP         0x000318 0x318 0x318 0x00001c 0x00001c R   0x1\n";
         let needed = " 0x0000000000000001 (NEEDED)             Shared library: [libc.so.6]\n";
