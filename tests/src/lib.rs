@@ -3,10 +3,13 @@
 
 use std::fmt;
 
-use sandhog_sim::{Detail, Engine, Run, RunOptions, Scenario, builtin};
+use sandhog_sim::{Detail, Engine, Run, RunOptions, Scenario, builtin, report};
 
 /// The committed digests: lines of `name seed digest` for each built-in scenario and the seeds from 0 on.
 pub const GOLDEN: &str = include_str!("../golden/digests.txt");
+
+/// The seed of the runs whose stories are committed.
+pub const STORY_SEED: u64 = 7;
 
 /// The names of all built-in scenarios, in their order.
 pub fn names() -> impl Iterator<Item = &'static str> {
@@ -23,6 +26,15 @@ pub fn run(name: &str, seed: u64, engine: Engine, detail: Detail) -> Run {
         Scenario::builtin(name).unwrap_or_else(|| panic!("there is no built-in scenario `{name}`"));
     let options = RunOptions { seed, engine, detail };
     sandhog_sim::run(&scenario, &options).unwrap_or_else(|error| panic!("{name} seed {seed}: {error}"))
+}
+
+/// The text that the snapshot of a built-in scenario holds.
+///
+/// # Panics
+/// There is no built-in scenario of that name, or the event engine cannot run it.
+#[must_use]
+pub fn story(name: &str) -> String {
+    report::story(&run(name, STORY_SEED, Engine::Event, Detail::Full))
 }
 
 /// One line of the committed digests.

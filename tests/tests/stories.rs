@@ -1,13 +1,10 @@
 //! The story of every built-in scenario as a snapshot: a change of behaviour shows in a diff that reads like prose.
 
-use sandhog_sim::{Detail, Engine, report};
-
 fn check(name: &str) {
-    let run = sandhog_tests::run(name, 7, Engine::Event, Detail::Full);
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path("snapshots");
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
-    settings.bind(|| insta::assert_snapshot!(format!("story@{name}"), report::story(&run)));
+    settings.bind(|| insta::assert_snapshot!(format!("story@{name}"), sandhog_tests::story(name)));
 }
 crate::for_every_scenario!(check);

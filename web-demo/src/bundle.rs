@@ -33,19 +33,13 @@ pub(crate) fn prepare_folder(folder: &Path) -> Result<(), Failure> {
 }
 
 /// Compiles the library for the browser with the workspace's own toolchain and settings.
-pub(crate) fn compile_module() -> Result<Module, Failure> {
+pub(crate) fn compile_module(is_dev: bool) -> Result<Module, Failure> {
     ensure_target()?;
+    let profile = if is_dev { "dev" } else { "release" };
     let mut cargo = Command::new("cargo")
         .current_dir(CRATE_FOLDER)
-        .args([
-            "build",
-            "--release",
-            "--lib",
-            "--package",
-            "sandhog-web",
-            "--target",
-            TARGET,
-        ])
+        .args(["build", "--lib", "--package", "sandhog-web"])
+        .args(["--profile", profile, "--target", TARGET])
         .args(["--locked", "--message-format", "json-render-diagnostics"])
         .stdout(Stdio::piped())
         .spawn()

@@ -20,6 +20,9 @@ struct Arguments {
     /// Build the page into DIR and exit
     #[arg(long, value_name = "DIR", conflicts_with = "port")]
     build_only: Option<PathBuf>,
+    /// Build the module with the dev profile: quicker to build, slower to run. The checks use it
+    #[arg(long)]
+    dev: bool,
 }
 
 /// An error that ends the program. Each kind has its own exit code.
@@ -48,14 +51,14 @@ fn main() -> ExitCode {
 fn work(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(folder) = &arguments.build_only {
         bundle::prepare_folder(folder)?;
-        let module = bundle::compile_module()?;
+        let module = bundle::compile_module(arguments.dev)?;
         bundle::assemble(&module, folder)?;
         println!("built the page in {}", folder.display());
         return Ok(());
     }
     // Listen before the build: a port in use is then reported at once, and not after a minute of compiling.
     let listener = serve::listen(arguments.port)?;
-    let module = bundle::compile_module()?;
+    let module = bundle::compile_module(arguments.dev)?;
     let folder = module.target_folder.join("web");
     bundle::prepare_folder(&folder)?;
     bundle::assemble(&module, &folder)?;

@@ -1,26 +1,28 @@
-//! The commands that README.md and CONTRIBUTING.md show: those of the laboratory are run, those of `xtask` are parsed, so
-//! that no page can promise what is not there.
+//! Commands that the documentation shows. Those of the simulator and of examples are run, those of `xtask` are parsed, so
+//! that no page shows a command that does not exist.
 
 use std::fs;
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, ensure};
 
-use crate::{shell, step::Session};
+use crate::{shell, step::Session, typed, workspace};
 
-const PAGES: &[&str] = &["README.md", "CONTRIBUTING.md"];
+/// Pages whose commands are checked. The last one need not exist.
+const PAGES: &[&str] = &["README.md", "CONTRIBUTING.md", "docs/your-protocol.md"];
 
 /// Checks all pages.
 ///
 /// # Errors
-/// A command fails or does not exist, or the first page shows none.
+/// A command fails or does not exist, or no page shows a command of the simulator.
 pub(crate) fn check(_: &Session) -> Result<()> {
+    workspace::build_all()?;
     let mut run = 0;
-    for page in PAGES {
+    for page in PAGES.iter().filter(|page| shell::root().join(page).exists()) {
         let text =
             fs::read_to_string(shell::root().join(page)).with_context(|| format!("cannot read {page}"))?;
         for line in commands(&text) {
-            if line == "cargo sim" || line.starts_with("cargo sim ") {
-                run_in_the_laboratory(line).with_context(|| format!("{page} shows `{line}`"))?;
+            if line.starts_with("cargo sim") || line.contains(" --example ") {
+                run_one(line).with_context(|| format!("{page} shows `{line}`"))?;
                 run += 1;
             } else if let Some(words) = line.strip_prefix("cargo xtask ") {
                 let words: Vec<_> = words.split_whitespace().collect();
@@ -32,33 +34,31 @@ pub(crate) fn check(_: &Session) -> Result<()> {
             }
         }
     }
-    ensure!(run > 0, "no page shows a command of the laboratory");
+    ensure!(run > 0, "no page shows a command of the simulator");
     Ok(())
 }
 
-/// Runs one line as a reader would, except that nothing is left behind: what it prints is thrown away, what it writes goes
-/// to a folder of ours, and the scenario that the reader is to write is one of the built-in ones.
-fn run_in_the_laboratory(line: &str) -> Result<()> {
-    let words = line
-        .strip_prefix("cargo ")
-        .ok_or_else(|| anyhow!("not a cargo command"))?;
-    let command_line = words.split(" > ").next().unwrap_or_default();
-    let mut command = shell::cargo("");
-    let mut into_folder = false;
+/// Runs one line as a reader would, but leaves nothing behind. Its output is dropped, and its files go to a scratch folder.
+/// A scenario that the reader is to write is replaced by a built-in one.
+fn run_one(line: &str) -> Result<()> {
+    let command_line = line.split(" > ").next().unwrap_or_default();
+    let mut words = Vec::new();
+    let mut is_folder = false;
     for word in command_line.split_whitespace() {
-        match word {
-            _ if into_folder => command.arg(shell::scratch("commands")?.join("out")),
+        words.push(match word {
+            _ if is_folder => shell::scratch("commands")?.join("out").display().to_string(),
             _ if word.ends_with(".toml") && !shell::root().join(word).exists() => {
-                command.arg("sim/scenarios/first-light.toml")
+                "sim/scenarios/first-light.toml".to_owned()
             }
-            _ => command.arg(word),
-        };
-        into_folder = word == "--out";
+            _ => word.to_owned(),
+        });
+        is_folder = word == "--out";
     }
+    let mut command = typed::command(&words.join(" "))?;
     shell::read(&mut command).map(|_| println!("{line}: works"))
 }
 
-/// The commands in the fenced shell blocks of a page: each line without its prompt and its comment.
+/// The commands in the shell blocks of a page, without prompts and comments.
 fn commands(page: &str) -> Vec<&str> {
     let mut inside = false;
     let mut found = Vec::new();
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_shell_blocks_hold_commands() {
+    fn only_shell_blocks_contain_commands() {
         let page = "```sh\ncargo sim list   # all of them\n$ cargo xtask test\n```\n```toml\nkey = 1\n```\ncargo no\n";
         assert_eq!(commands(page), ["cargo sim list", "cargo xtask test"]);
     }

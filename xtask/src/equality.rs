@@ -1,4 +1,4 @@
-//! One trace whatever runs it: the digests of all engines and targets, compared line by line.
+//! Equal traces on all engines and targets: the digests of each, compared line by line.
 
 use std::{collections::BTreeMap, process::Command, thread};
 
@@ -7,22 +7,22 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use crate::{
     golden::{self, Digests, Seeds},
     page, shell,
-    step::Session,
+    step::{self, Session},
     table,
     tools::{CHROMIUM, NODE, NPM, Tool, WASM_UNKNOWN, WASM_WASI},
-    wasm::TESTS_ON_WASI,
+    workspace,
 };
 
 /// One way to run the scenarios.
 struct Column {
     name: &'static str,
-    /// What it needs beside Rust.
+    /// Tools that it needs besides Rust.
     needs: &'static [Tool],
     /// The command that prints a line `name seed digest` for each run.
     command: fn(Seeds) -> Command,
 }
 
-/// The first column is what the others are held against.
+/// The first column is the reference for the others.
 const COLUMNS: &[Column] = &[
     Column {
         name: "event",
@@ -50,11 +50,14 @@ const COLUMNS: &[Column] = &[
         command: |seeds| wasi("turmoil", seeds),
     },
     Column {
-        name: "browser",
+        name: BROWSER,
         needs: &[NODE, NPM, CHROMIUM, WASM_UNKNOWN],
         command: browser,
     },
 ];
+
+/// The column of the page.
+const BROWSER: &str = "browser";
 
 fn native(engine: &str, seeds: Seeds) -> Command {
     let program = shell::target_dir().join("debug/digests");
@@ -78,22 +81,40 @@ fn browser(seeds: Seeds) -> Command {
     page::script(&["--digests", &seeds.start.to_string(), &seeds.end.to_string()])
 }
 
-/// Seeds that every column runs in `cargo xtask test`: most of them run in WebAssembly, which takes its time.
+/// Seeds that every column runs in `cargo xtask test`. They are few, because WebAssembly is slow.
 const SEEDS_OF_THE_STEP: Seeds = Seeds { start: 0, end: 4 };
 
-/// The step of `cargo xtask test`: a part of the seeds in every column, all committed ones in the native event engine.
+/// The step `equality`: a part of the seeds in every column except the browser, and all committed seeds in the native event
+/// engine.
 ///
 /// # Errors
 /// A build or a run fails, or two digests differ.
 pub(crate) fn check(_: &Session) -> Result<()> {
-    let all_but_event: Vec<_> = COLUMNS[1..].iter().map(|column| column.name.to_owned()).collect();
-    let committed = run(golden::SEEDS, &[], &all_but_event)?;
-    let everywhere = run(SEEDS_OF_THE_STEP, &[], &[])?;
+    let committed = run(golden::SEEDS, &[], &all_except(&["event"]))?;
+    let everywhere = run(SEEDS_OF_THE_STEP, &[], &[BROWSER.to_owned()])?;
     ensure!(committed && everywhere, "two digests differ");
     Ok(())
 }
 
-/// Runs the columns side by side and prints the table and the first difference of each; whether there is none.
+/// The digests in the browser, for the same part of the seeds.
+///
+/// # Errors
+/// A build or a run fails, or two digests differ.
+pub(crate) fn check_browser() -> Result<()> {
+    let is_equal = run(SEEDS_OF_THE_STEP, &[], &all_except(&["event", BROWSER]))?;
+    ensure!(is_equal, "two digests differ");
+    Ok(())
+}
+
+fn all_except(kept: &[&str]) -> Vec<String> {
+    let names = COLUMNS.iter().map(|column| column.name);
+    names
+        .filter(|name| !kept.contains(name))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Runs the columns in parallel and prints the table and the first difference of each. Returns true if there is none.
 ///
 /// # Errors
 /// A build or a run fails, or a column in `without` does not exist.
@@ -102,22 +123,22 @@ pub(crate) fn run(seeds: Seeds, scenarios: &[String], without: &[String]) -> Res
         .iter()
         .find(|name| COLUMNS.iter().all(|column| column.name != **name))
     {
-        let names: Vec<_> = COLUMNS.iter().map(|column| column.name).collect();
         return Err(anyhow!(
             "there is no column `{unknown}`; the columns are {}",
-            names.join(", ")
+            all_except(&[]).join(", ")
         ));
     }
     let columns: Vec<_> = COLUMNS
         .iter()
         .filter(|column| !without.iter().any(|name| name == column.name))
         .collect();
-    for tool in columns.iter().flat_map(|column| column.needs) {
+    for column in &columns {
+        let missing = step::missing(column.needs);
         ensure!(
-            (tool.present)(),
-            "{} is missing; to get it: {}",
-            tool.name,
-            tool.advice
+            missing.is_none(),
+            "column {}: {}",
+            column.name,
+            missing.unwrap_or_default()
         );
     }
     build(&columns)?;
@@ -133,29 +154,18 @@ pub(crate) fn run(seeds: Seeds, scenarios: &[String], without: &[String]) -> Res
     Ok(differences.is_empty())
 }
 
-/// All digests of the native event engine, as text.
-///
-/// # Errors
-/// The build or the run fails.
-pub(crate) fn native_digests(seeds: Seeds) -> Result<String> {
-    build(&[&COLUMNS[0]])?;
-    shell::read(&mut native("event", seeds))
-}
-
 fn build(columns: &[&Column]) -> Result<()> {
-    if columns.iter().any(|column| column.needs.is_empty()) {
-        shell::build_all()?;
-    }
+    workspace::build_program("digests")?;
     if columns.iter().any(|column| column.name.starts_with("wasi-")) {
-        shell::run(shell::cargo(TESTS_ON_WASI).args(["--quiet", "--no-run"]))?;
+        shell::run(shell::cargo(&workspace::tests_on_wasi()).args(["--quiet", "--no-run"]))?;
     }
-    if columns.iter().any(|column| column.name == "browser") {
+    if columns.iter().any(|column| column.name == BROWSER) {
         page::build()?;
     }
     Ok(())
 }
 
-/// Starts all columns at once, a thread each, and waits for their digests.
+/// Starts all columns at once, each in a thread, and waits for their digests.
 fn collect(columns: &[&Column], seeds: Seeds, scenarios: &[String]) -> Result<Vec<(&'static str, Digests)>> {
     thread::scope(|scope| {
         let started: Vec<_> = columns
@@ -181,7 +191,7 @@ fn collect(columns: &[&Column], seeds: Seeds, scenarios: &[String]) -> Result<Ve
     })
 }
 
-/// What of the committed digests lies in these seeds and scenarios.
+/// The committed digests of these seeds and scenarios.
 fn committed(seeds: Seeds, scenarios: &[String]) -> Result<Digests> {
     let wanted = |(name, seed): &(String, u64)| {
         (seeds.start..seeds.end).contains(seed) && (scenarios.is_empty() || scenarios.contains(name))
@@ -192,7 +202,7 @@ fn committed(seeds: Seeds, scenarios: &[String]) -> Result<Digests> {
         .collect())
 }
 
-/// One row a scenario: how many runs of each column equal the reference, of how many there are.
+/// A row for each scenario: the number of runs, and for each column the number of runs that equal the reference.
 fn rows(reference: &Digests, results: &[(&str, Digests)]) -> Vec<Vec<String>> {
     let mut header = vec!["scenario".to_owned(), "runs".to_owned()];
     header.extend(results.iter().skip(1).map(|(name, _)| (*name).to_owned()));
@@ -202,8 +212,8 @@ fn rows(reference: &Digests, results: &[(&str, Digests)]) -> Vec<Vec<String>> {
         .for_each(|(name, _)| *runs.entry(name).or_default() += 1);
     let row = |(scenario, runs): (&str, usize)| {
         let equal = |digests: &Digests| {
-            let of_it = reference.iter().filter(|((name, _), _)| name == scenario);
-            of_it
+            let of_scenario = reference.iter().filter(|((name, _), _)| name == scenario);
+            of_scenario
                 .filter(|(run, digest)| digests.get(run) == Some(digest))
                 .count()
         };
@@ -219,9 +229,9 @@ fn rows(reference: &Digests, results: &[(&str, Digests)]) -> Vec<Vec<String>> {
     std::iter::once(header).chain(runs.into_iter().map(row)).collect()
 }
 
-/// The first run of the reference whose digest is another or absent in `digests`, or that only `digests` has.
+/// The first run whose digest is missing in the reference or in `digests`, or differs between them.
 ///
-/// Committed digests reach no further than their seeds; runs beyond those are no difference.
+/// Committed digests exist for some seeds only. A run of another seed is not a difference.
 fn first_difference(reference: &Digests, column: &str, digests: &Digests) -> Option<String> {
     let beyond =
         |seed: u64| column == "committed" && !(golden::SEEDS.start..golden::SEEDS.end).contains(&seed);
@@ -235,7 +245,7 @@ fn first_difference(reference: &Digests, column: &str, digests: &Digests) -> Opt
             .map_or_else(|| "no such run".to_owned(), Clone::clone)
     };
     Some(format!(
-        "{column} differs first at {scenario} seed {seed}:\n  event      {}\n  {column:<10} {}",
+        "{column} first differs at {scenario} seed {seed}:\n  event      {}\n  {column:<10} {}",
         digest(reference),
         digest(digests)
     ))
@@ -250,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_difference_is_named_with_both_digests() {
+    fn the_first_difference_is_shown_with_both_digests() {
         let text =
             first_difference(&digests("a 0 x\na 1 y\n"), "turmoil", &digests("a 0 x\na 1 z\n")).unwrap();
         assert!(text.contains("a seed 1") && text.contains('y') && text.contains('z'));

@@ -1,4 +1,4 @@
-//! The committed digests, `tests/golden/digests.txt`: one line `name seed digest` for each built-in scenario and seed.
+//! Committed digests, `tests/golden/digests.txt`: a line `name seed digest` for each built-in scenario and seed.
 
 use std::{collections::BTreeMap, fmt, fs, path::PathBuf, str::FromStr};
 
@@ -9,12 +9,12 @@ use crate::shell;
 /// The digest of each run, by scenario and seed.
 pub(crate) type Digests = BTreeMap<(String, u64), String>;
 
-/// A range of seeds, the end excluded.
+/// A range of seeds. The end is excluded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Seeds {
     /// The first seed.
     pub(crate) start: u64,
-    /// One more than the last seed.
+    /// The last seed plus one.
     pub(crate) end: u64,
 }
 
@@ -43,7 +43,7 @@ impl fmt::Display for Seeds {
 /// The seeds whose digests are committed.
 pub(crate) const SEEDS: Seeds = Seeds { start: 0, end: 50 };
 
-/// The file of the committed digests.
+/// The file.
 pub(crate) fn path() -> PathBuf {
     shell::root().join("tests/golden/digests.txt")
 }
@@ -58,7 +58,7 @@ pub(crate) fn read() -> Result<Digests> {
     parse(&text).with_context(|| format!("in {}", path.display()))
 }
 
-/// Parses lines of `name seed digest`; a line that begins with `#` is a comment.
+/// Parses lines of `name seed digest`. A line that begins with `#` is a comment.
 ///
 /// # Errors
 /// A line has another form.
@@ -91,14 +91,14 @@ mod tests {
     }
 
     #[test]
-    fn lines_and_comments_are_told_apart() {
+    fn comments_are_skipped() {
         let digests = parse("# about\nclean-login 0 ab\nclean-login 1 cd\n").unwrap();
         assert_eq!(digests[&("clean-login".to_owned(), 1)], "cd");
         assert_eq!(digests.len(), 2);
     }
 
     #[test]
-    fn a_broken_line_is_named() {
+    fn an_invalid_line_is_shown_in_the_error() {
         assert!(
             parse("clean-login 0\n")
                 .unwrap_err()

@@ -1,4 +1,4 @@
-//! `cargo xtask`: the one place that knows how to check everything. This file holds the command line and nothing else.
+//! Command line of `cargo xtask`, the one place that runs every check, measurement and build.
 
 mod bench;
 mod bench_tun;
@@ -17,7 +17,9 @@ mod step;
 mod steps;
 mod table;
 mod tools;
+mod typed;
 mod wasm;
+mod workspace;
 
 use std::process::ExitCode;
 
@@ -25,7 +27,7 @@ use clap::{Parser, Subcommand};
 
 use crate::golden::Seeds;
 
-/// Checks, measures and blesses Sandhog. Every command works from any folder of the checkout.
+/// Checks, measures and packs Sandhog. Every command works in any folder of the checkout.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Cli {
@@ -35,42 +37,46 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run every check, one named step each, and end with a table of the results.
+    /// Run all checks and print a table of the results.
+    ///
+    /// Missing tools are installed if cargo, rustup or npm has them. A check is skipped if its tool comes from the package
+    /// manager of the system; the output says how to install it. Exit status 0: no check failed. 1: one failed.
     Test {
-        /// Nothing may be skipped: what is missing is installed, or the step fails. CI runs this.
+        /// Skip nothing: a check whose tool is missing fails. CI uses this.
         #[arg(long)]
         strict: bool,
         /// Run only this step; may be given several times. See `--list` for the names.
         #[arg(long, value_name = "STEP")]
         only: Vec<String>,
-        /// Print the steps with what each of them checks, and run none.
+        /// Print the steps and the rule that each of them checks, and run none.
         #[arg(long)]
         list: bool,
     },
-    /// Measure the speed of the engines in release and compare it with the figures promised.
+    /// Measure the speed of the engines in release and compare it with the promised figures.
     ///
-    /// Exit status 0: all are reached. 1: one is not.
+    /// Exit status 0: all promises are kept. 1: one is missed.
     Bench,
-    /// Measure the program between two network namespaces beside WireGuard in user space, and compare with what is promised.
+    /// Measure the program between two network namespaces, beside WireGuard in user space.
     ///
-    /// Needs root, iperf3 and the other peers; says what is missing. Exit status 0: all promises are kept. 1: one is not.
+    /// Needs root, iperf3 and the other programs; a missing one is named. Exit status 0: all promises are kept. 1: one is
+    /// missed.
     BenchTun(bench_tun::Options),
-    /// Run the tests in network namespaces, and end with a table of what each of them took. Needs root.
+    /// Run the tests in network namespaces and print a table of their times. Needs root.
     ///
-    /// They are those of the step `netns` of `cargo xtask test`.
+    /// The step `netns` of `cargo xtask test` runs the same tests.
     Netns {
-        /// Download 1 GiB instead of 64 MiB over the network that loses: some minutes more.
+        /// Download 1 GiB instead of 64 MiB over the network with losses. Takes some minutes more.
         #[arg(long)]
         long: bool,
     },
-    /// Throw generated packets and superpackets at segmentation offload, many more than the tests do, and other ones each time.
+    /// Test segmentation offload with many generated packets, different ones each time.
     ///
-    /// Exit status 0: nothing was found. 1: the failing case is printed, with the seed that brings it back.
+    /// Exit status 0: no fault was found. 1: the failing case is printed, with the seed that repeats it.
     Fuzz {
-        /// How many cases each property is held against.
+        /// Number of cases for each property.
         #[arg(long, value_name = "N", default_value_t = 50_000)]
         cases: u32,
-        /// Where the cases come from; another one each time if left out.
+        /// Seed of the cases; by default another one each time.
         #[arg(long, value_name = "N")]
         seed: Option<u64>,
     },
@@ -79,7 +85,7 @@ enum Command {
     /// Compared are the event engine and the turmoil engine, natively and on wasm32-wasip1 under node, the event engine in
     /// Chromium, a second native run, and the committed digests in `tests/golden/digests.txt`.
     Equality {
-        /// Seeds to run, the end excluded.
+        /// Seeds to run; the end is excluded.
         #[arg(long, value_name = "A..B", default_value = "0..50")]
         seeds: Seeds,
         /// Only this built-in scenario; may be given several times.
@@ -91,16 +97,22 @@ enum Command {
     },
     /// Plant each known bug of the protocol in turn, and name the tests that find it.
     ///
-    /// Exit status 0: all are found. 1: one survives.
+    /// Exit status 0: all are found. 1: one is not.
     Mutants {
         /// Only this bug; may be given several times.
         #[arg(long, value_name = "BUG")]
         only: Vec<String>,
     },
-    /// Build what is handed to people, look at it, and say where it lies: the Debian package and a static program.
+    /// Build, test and list the release files: the Debian package and a static program.
     Package(package::Options),
-    /// Rewrite `tests/golden/digests.txt` from the native event engine. Read the diff before committing it.
-    Bless,
+    /// Store the present digests and stories of the built-in scenarios as the expected ones.
+    ///
+    /// Rewrites `tests/golden/digests.txt` and `tests/tests/snapshots/story@NAME.snap`. Read the diff before you commit it.
+    Bless {
+        /// Only this built-in scenario; may be given several times.
+        #[arg(long, value_name = "NAME")]
+        scenario: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -125,7 +137,7 @@ fn main() -> ExitCode {
         } => equality::run(seeds, &scenario, &without),
         Command::Mutants { only } => mutants::run(&only),
         Command::Package(options) => package::run(&options),
-        Command::Bless => bless::run().map(|()| true),
+        Command::Bless { scenario } => bless::run(&scenario).map(|()| true),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -137,7 +149,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether `words` (what follows `cargo xtask`) is a command line this program would accept; the error says why not.
+/// Parses the words after `cargo xtask`.
+///
+/// # Errors
+/// This program does not accept them; the error says why.
 fn accepts(words: &[&str]) -> Result<(), clap::Error> {
     Cli::try_parse_from(std::iter::once("cargo xtask").chain(words.iter().copied())).map(|_| ())
 }

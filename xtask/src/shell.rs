@@ -1,4 +1,4 @@
-//! Starting other programs: always from the root of the checkout, always with the command line printed first.
+//! Start of other programs, always in the root of the checkout, with the command line printed first.
 
 use std::{
     env,
@@ -13,15 +13,15 @@ use anyhow::{Context as _, Result, bail, ensure};
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
-        .expect("xtask lies one folder below the root")
+        .expect("the folder of xtask is in the root")
 }
 
-/// The folder cargo builds into, `CARGO_TARGET_DIR` or `target`.
+/// The folder that cargo builds into: `CARGO_TARGET_DIR` or `target`.
 pub(crate) fn target_dir() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), |folder| root().join(folder))
 }
 
-/// A folder for what the steps write, created empty: `target/xtask/NAME`.
+/// An empty folder for the files of one step: `target/xtask/NAME`.
 pub(crate) fn scratch(name: &str) -> Result<PathBuf> {
     let folder = target_dir().join("xtask").join(name);
     if folder.exists() {
@@ -31,15 +31,16 @@ pub(crate) fn scratch(name: &str) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// A program with the words of `line`, split at blanks, as its arguments; to be started in the root of the checkout.
+/// A program to be started in the root of the checkout. Its arguments are the words of `line`, split at blanks.
 pub(crate) fn command(program: &str, line: &str) -> Command {
     let mut command = Command::new(program);
     command.args(line.split_whitespace()).current_dir(root());
-    // What cargo told this program of its own package is no concern of others. Build scripts look at it: `ring`, and all that
-    // needs it, would be built once more whenever cargo is called by hand.
-    let is_told = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    // Cargo tells this program about its own package. The build script of `ring` reads these variables, so cargo would
+    // compile `ring` again whenever a person calls cargo directly.
+    let is_about_the_package =
+        |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
     for (name, _) in env::vars_os() {
-        if name.to_str().is_some_and(is_told) {
+        if name.to_str().is_some_and(is_about_the_package) {
             command.env_remove(name);
         }
     }
@@ -56,10 +57,10 @@ pub(crate) fn git(line: &str) -> Command {
     command("git", line)
 }
 
-/// Runs a command, its output going to ours.
+/// Runs a command. Its output is shown.
 ///
 /// # Errors
-/// The program cannot be started or its exit status is not 0.
+/// The program cannot be started, or its exit status is not 0.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     println!("$ {}", display(command));
     let status = command
@@ -69,16 +70,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Builds all tests, and with them all programs, into `debug`. Programs alone would have fewer features, and everything would
-/// be compiled once more.
-///
-/// # Errors
-/// They do not compile.
-pub(crate) fn build_all() -> Result<()> {
-    run(&mut cargo("test --quiet --workspace --no-run"))
-}
-
-/// Runs a command and returns what it wrote to its standard output.
+/// Runs a command and returns its standard output.
 ///
 /// # Errors
 /// The program cannot be started, its exit status is not 0, or its output is not UTF-8.
@@ -94,7 +86,7 @@ pub(crate) fn read(command: &mut Command) -> Result<String> {
     Ok(text)
 }
 
-/// Runs a command and hands on each line of its standard output as it comes.
+/// Runs a command and passes each line of its standard output to `take` as soon as it is printed.
 ///
 /// # Errors
 /// The program cannot be started, its exit status is not 0, or its output is not UTF-8.
@@ -104,7 +96,7 @@ pub(crate) fn read_lines(command: &mut Command, mut take: impl FnMut(&str)) -> R
         .stdout(Stdio::piped())
         .spawn()
         .with_context(|| format!("cannot start `{}`", display(command)))?;
-    let output = child.stdout.take().context("a pipe")?;
+    let output = child.stdout.take().context("standard output is not a pipe")?;
     for line in BufReader::new(output).lines() {
         take(&line.context("the output is not UTF-8")?);
     }
@@ -113,14 +105,14 @@ pub(crate) fn read_lines(command: &mut Command, mut take: impl FnMut(&str)) -> R
     Ok(())
 }
 
-/// Whether `program` stands in one of the folders of `PATH`.
+/// True if one of the folders of `PATH` contains `program`.
 pub(crate) fn on_path(program: &str) -> bool {
     env::var_os("PATH")
         .is_some_and(|path| env::split_paths(&path).any(|folder| folder.join(program).is_file()))
 }
 
-/// A command as a person would type it, the environment given for it in front.
-fn display(command: &Command) -> String {
+/// The command line as a person would type it, with the variables that are set for it first.
+pub(crate) fn display(command: &Command) -> String {
     let variables = command.get_envs().filter_map(|(name, value)| {
         value.map(|value| format!("{}={}", name.to_string_lossy(), value.to_string_lossy()))
     });
@@ -136,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_is_displayed_as_it_would_be_typed() {
+    fn a_command_is_displayed_as_a_person_would_type_it() {
         let mut command = cargo("doc --no-deps");
         command.env("RUSTDOCFLAGS", "-Dwarnings");
         assert_eq!(display(&command), "RUSTDOCFLAGS=-Dwarnings cargo doc --no-deps");

@@ -1,6 +1,9 @@
-//! One step of `cargo xtask test`: its needs, its time and its result.
+//! One step of `cargo xtask test`: its tools, its time and its result.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
 
@@ -8,29 +11,29 @@ use crate::tools::Tool;
 
 /// A named check.
 pub(crate) struct Step {
-    /// What `--only` takes.
+    /// Name, for `--only`.
     pub(crate) name: &'static str,
-    /// What it checks, in one sentence.
+    /// The rule that is checked, in one sentence.
     pub(crate) about: &'static str,
-    /// What must be there before it can run.
+    /// Tools without which the step cannot run.
     pub(crate) needs: &'static [Tool],
     /// The check itself.
     pub(crate) check: fn(&Session) -> Result<()>,
 }
 
-/// What the steps of one `cargo xtask test` share.
+/// Settings that the steps of one `cargo xtask test` share.
 pub(crate) struct Session {
-    /// Nothing may be skipped.
+    /// True if nothing may be skipped.
     pub(crate) strict: bool,
 }
 
-/// How a step ended.
+/// Result of a step.
 pub(crate) enum Outcome {
-    /// The check holds.
+    /// The check passed.
     Passed,
-    /// It does not, or it could not be run although it had to; why.
+    /// The check failed, or it could not run although it had to. With the reason.
     Failed(String),
-    /// Something it needs is missing; what, and how to get it.
+    /// A tool is missing. With its name and how to install it.
     Skipped(String),
 }
 
@@ -44,7 +47,7 @@ impl Outcome {
         }
     }
 
-    /// Why it did not pass; empty when it did.
+    /// The reason of a failed or skipped step; empty for a step that passed.
     pub(crate) fn reason(&self) -> &str {
         match self {
             Self::Passed => "",
@@ -53,11 +56,21 @@ impl Outcome {
     }
 }
 
-/// Runs one step and prints what it does; returns how it ended and the wall time it took.
-pub(crate) fn run(step: &Step, session: &Session) -> (Outcome, Duration) {
-    println!("\n== {}: {}", step.name, step.about);
-    let started = Instant::now();
-    let outcome = match missing(step.needs, session.strict) {
+/// A step that has run.
+pub(crate) struct Done {
+    pub(crate) name: &'static str,
+    pub(crate) outcome: Outcome,
+    /// Wall time.
+    pub(crate) elapsed: Duration,
+    /// Processor time of all programs that the step started; zero if the system does not tell it.
+    pub(crate) processor: Duration,
+}
+
+/// Runs one step and prints its output. `position` is shown first, for instance `3/18`.
+pub(crate) fn run(step: &Step, session: &Session, position: &str) -> Done {
+    println!("\n== {position} {}: {}", step.name, step.about);
+    let (started, before) = (Instant::now(), processor_time());
+    let outcome = match missing(step.needs) {
         Some(reason) if session.strict => Outcome::Failed(reason),
         Some(reason) => Outcome::Skipped(reason),
         None => match (step.check)(session) {
@@ -65,34 +78,53 @@ pub(crate) fn run(step: &Step, session: &Session) -> (Outcome, Duration) {
             Err(error) => Outcome::Failed(format!("{error:#}")),
         },
     };
-    let elapsed = started.elapsed();
+    let done = Done {
+        name: step.name,
+        outcome,
+        elapsed: started.elapsed(),
+        processor: processor_time().saturating_sub(before),
+    };
     println!(
         "== {}: {} after {:.1} s",
-        step.name,
-        outcome.word(),
-        elapsed.as_secs_f64()
+        done.name,
+        done.outcome.word(),
+        done.elapsed.as_secs_f64()
     );
-    if !outcome.reason().is_empty() {
-        println!("   {}", outcome.reason());
+    if !done.outcome.reason().is_empty() {
+        println!("   {}", done.outcome.reason());
     }
-    (outcome, elapsed)
+    done
 }
 
-/// The first of `needs` that is not to be had, with how to get it.
-pub(crate) fn missing(needs: &[Tool], strict: bool) -> Option<String> {
+/// Installs missing tools if cargo or rustup can. Returns the first that is still missing, and how to install it.
+pub(crate) fn missing(needs: &[Tool]) -> Option<String> {
     needs.iter().find_map(|tool| {
         if (tool.present)() {
             return None;
         }
-        if strict {
-            match tool.obtain() {
-                Ok(true) => return None,
-                Ok(false) => {}
-                Err(error) => return Some(format!("{} cannot be installed: {error:#}", tool.name)),
-            }
+        match tool.obtain() {
+            Ok(true) => None,
+            Ok(false) => Some(format!(
+                "{} is missing. To install it: {}",
+                tool.name, tool.advice
+            )),
+            Err(error) => Some(format!(
+                "{} cannot be installed: {error:#}. Try it by hand: {}",
+                tool.name, tool.advice
+            )),
         }
-        Some(format!("{} is missing; to get it: {}", tool.name, tool.advice))
     })
+}
+
+/// Processor time of all programs that this one has started and that have ended (proc_pid_stat(5), cutime and cstime).
+fn processor_time() -> Duration {
+    let text = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name of the program is in parentheses and may contain blanks. The field after it is the third.
+    let fields = text.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let ticks = fields.split_whitespace().skip(13).take(2);
+    let ticks: u64 = ticks.filter_map(|field| field.parse::<u64>().ok()).sum();
+    // A tick is 10 ms for programs, independently of the kernel's timer.
+    Duration::from_millis(ticks * 10)
 }
 
 #[cfg(test)]
@@ -102,33 +134,41 @@ mod tests {
     const ABSENT: Tool = Tool {
         name: "unobtainium",
         present: || false,
-        advice: "there is none",
+        advice: "no package has it",
         install: None,
     };
 
+    const UNINSTALLABLE: Tool = Tool {
+        install: Some(|| crate::shell::command("false", "")),
+        ..ABSENT
+    };
+
     fn outcome(needs: &'static [Tool], check: fn(&Session) -> Result<()>, strict: bool) -> Outcome {
-        run(
-            &Step {
-                name: "probe",
-                about: "a step of the tests",
-                needs,
-                check,
-            },
-            &Session { strict },
-        )
-        .0
+        let step = Step {
+            name: "probe",
+            about: "a step of the tests",
+            needs,
+            check,
+        };
+        run(&step, &Session { strict }, "1/1").outcome
     }
 
     #[test]
-    fn a_missing_tool_skips_the_step_and_names_the_way_to_it() {
+    fn a_missing_tool_skips_the_step_with_instructions() {
         let outcome = outcome(&[ABSENT], |_| Ok(()), false);
         assert!(matches!(&outcome, Outcome::Skipped(_)));
-        assert!(outcome.reason().contains("unobtainium") && outcome.reason().contains("there is none"));
+        assert!(outcome.reason().contains("unobtainium") && outcome.reason().contains("no package has it"));
     }
 
     #[test]
     fn a_missing_tool_fails_the_step_in_strict_mode() {
         assert!(matches!(outcome(&[ABSENT], |_| Ok(()), true), Outcome::Failed(_)));
+    }
+
+    #[test]
+    fn an_installation_that_fails_is_tried_without_strict_and_skips_the_step() {
+        let outcome = outcome(&[UNINSTALLABLE], |_| Ok(()), false);
+        assert!(matches!(&outcome, Outcome::Skipped(reason) if reason.contains("cannot be installed")));
     }
 
     #[test]

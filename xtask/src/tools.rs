@@ -1,36 +1,36 @@
-//! What the steps need beside Rust: how to see whether it is there, how to get it, and which of it installs itself.
+//! Tools that the steps need besides Rust: a test for presence, installation instructions, and automatic installation.
 
-use std::process::Command;
+use std::{process::Command, time::Instant};
 
 use anyhow::Result;
 
 use crate::shell;
 
-/// A program, target or right that a step needs.
+/// A program, compile target or privilege that a step needs.
 pub(crate) struct Tool {
-    /// How it is called in messages.
+    /// Name in messages.
     pub(crate) name: &'static str,
-    /// Whether it is there.
+    /// Returns true if the tool is there.
     pub(crate) present: fn() -> bool,
-    /// One sentence or command that tells a person how to get it.
+    /// Instructions for a person.
     pub(crate) advice: &'static str,
-    /// The command that gets it in strict mode, where that needs no rights over the machine.
+    /// The command that installs the tool. None if only the package manager of the system has it.
     pub(crate) install: Option<fn() -> Command>,
 }
 
-/// Node.js, which runs WebAssembly for WASI and drives the browser.
+/// Node.js, which runs WebAssembly for WASI and controls the browser.
 pub(crate) const NODE: Tool = Tool {
     name: "node",
     present: || shell::on_path("node"),
-    advice: "install Node.js 20 or newer",
+    advice: "install Node.js 20 or newer (https://nodejs.org)",
     install: None,
 };
 
-/// npm, which installs what the browser tests need.
+/// npm, which installs the packages of the browser tests.
 pub(crate) const NPM: Tool = Tool {
     name: "npm",
     present: || shell::on_path("npm"),
-    advice: "it comes with Node.js",
+    advice: "apt-get install npm, or install Node.js, which contains it",
     install: None,
 };
 
@@ -42,7 +42,7 @@ pub(crate) const CHROMIUM: Tool = Tool {
     install: None,
 };
 
-/// Wireshark's command line, which reads the captures as an outsider.
+/// The command line of Wireshark, which reads the captures independently of our code.
 pub(crate) const TSHARK: Tool = Tool {
     name: "tshark",
     present: || shell::on_path("tshark"),
@@ -58,7 +58,7 @@ pub(crate) const NAMESPACES: Tool = Tool {
     install: None,
 };
 
-/// What makes machines and terminals for somebody who types.
+/// Programs for namespaces and pseudo-terminals, which the step `readme` types into.
 pub(crate) const TERMINAL: Tool = Tool {
     name: "script, unshare and nsenter",
     present: || ["script", "unshare", "nsenter"].into_iter().all(shell::on_path),
@@ -66,7 +66,7 @@ pub(crate) const TERMINAL: Tool = Tool {
     install: None,
 };
 
-/// What fetches pages through tunnels.
+/// The HTTP client of the tests.
 pub(crate) const CURL: Tool = Tool {
     name: "curl",
     present: || shell::on_path("curl"),
@@ -74,7 +74,7 @@ pub(crate) const CURL: Tool = Tool {
     install: None,
 };
 
-/// What serves pages behind tunnels.
+/// The HTTP server of the tests.
 pub(crate) const PYTHON: Tool = Tool {
     name: "python3",
     present: || shell::on_path("python3"),
@@ -82,7 +82,7 @@ pub(crate) const PYTHON: Tool = Tool {
     install: None,
 };
 
-/// The target of the browser and of the proof that the core imports nothing.
+/// The target of the browser, and of the check that the core imports nothing.
 pub(crate) const WASM_UNKNOWN: Tool = Tool {
     name: "target wasm32-unknown-unknown",
     present: || has_target("wasm32-unknown-unknown"),
@@ -98,7 +98,7 @@ pub(crate) const WASM_WASI: Tool = Tool {
     install: Some(|| shell::command("rustup", "target add wasm32-wasip1")),
 };
 
-/// The check of licences, bans and sources, without its advisory database client.
+/// The check of licences, bans and sources, built without the client of its advisory database.
 pub(crate) const CARGO_DENY: Tool = Tool {
     name: "cargo-deny",
     present: || shell::on_path("cargo-deny"),
@@ -109,7 +109,7 @@ pub(crate) const CARGO_DENY: Tool = Tool {
 /// The target of the static program.
 pub(crate) const MUSL: &str = "x86_64-unknown-linux-musl";
 
-/// Rust's half of what the static program needs.
+/// The standard library for the static program.
 pub(crate) const MUSL_TARGET: Tool = Tool {
     name: "target x86_64-unknown-linux-musl",
     present: || has_target(MUSL),
@@ -117,7 +117,7 @@ pub(crate) const MUSL_TARGET: Tool = Tool {
     install: Some(|| shell::command("rustup", "target add x86_64-unknown-linux-musl")),
 };
 
-/// C's half: `ring` has parts in C and assembler.
+/// The C compiler for the static program: `ring` has parts in C and assembler.
 pub(crate) const MUSL_GCC: Tool = Tool {
     name: "musl-gcc",
     present: || shell::on_path("musl-gcc"),
@@ -125,7 +125,7 @@ pub(crate) const MUSL_GCC: Tool = Tool {
     install: None,
 };
 
-/// What takes debug information off a program and looks into it.
+/// Programs that strip and inspect executables.
 pub(crate) const BINUTILS: Tool = Tool {
     name: "binutils",
     present: || shell::on_path("strip") && shell::on_path("readelf"),
@@ -133,7 +133,7 @@ pub(crate) const BINUTILS: Tool = Tool {
     install: None,
 };
 
-/// What compresses the Debian package; cargo-deb can do it itself, but then has to be built with it.
+/// The compressor of the Debian package. cargo-deb has one of its own only with default features.
 pub(crate) const XZ: Tool = Tool {
     name: "xz",
     present: || shell::on_path("xz"),
@@ -141,7 +141,7 @@ pub(crate) const XZ: Tool = Tool {
     install: None,
 };
 
-/// What knows Debian packages: unpacks them, installs them, and finds the libraries that a program needs.
+/// Debian's package tools: they unpack and install packages, and find the libraries that a program needs.
 pub(crate) const DPKG: Tool = Tool {
     name: "dpkg",
     present: || {
@@ -153,7 +153,7 @@ pub(crate) const DPKG: Tool = Tool {
     install: None,
 };
 
-/// What makes a Debian package of a crate.
+/// The builder of the Debian package.
 pub(crate) const CARGO_DEB: Tool = Tool {
     name: "cargo-deb",
     present: || shell::on_path("cargo-deb"),
@@ -161,22 +161,29 @@ pub(crate) const CARGO_DEB: Tool = Tool {
     install: Some(|| install("cargo-deb@3.8.0")),
 };
 
-/// Builds a program of cargo's without optimisation and debug information: one minute on two cores instead of five, and what
-/// it does here takes a second either way.
+/// Installs a cargo subcommand without optimisation and debug information. This takes one minute on two cores instead of
+/// five, and the subcommands run for a second either way.
 fn install(program: &str) -> Command {
-    let mut command = shell::cargo("install --locked --debug --no-default-features");
+    let mut command = shell::cargo("install --quiet --locked --debug --no-default-features");
     command.arg(program).env("CARGO_PROFILE_DEV_DEBUG", "0");
     command
 }
 
 impl Tool {
-    /// Installs the tool where that is possible; whether it is there afterwards.
+    /// Installs the tool if a command for that is known, and shows the progress. Returns true if the tool is there now.
     ///
     /// # Errors
     /// The installing command fails.
     pub(crate) fn obtain(&self) -> Result<bool> {
         if let Some(install) = self.install {
+            let started = Instant::now();
+            println!("installing {}; this may take a minute", self.name);
             shell::run(&mut install())?;
+            println!(
+                "installed {} in {:.0} s",
+                self.name,
+                started.elapsed().as_secs_f64()
+            );
         }
         Ok((self.present)())
     }

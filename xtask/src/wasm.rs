@@ -1,21 +1,18 @@
-//! WebAssembly modules: building them and looking at what they import.
+//! The protocol core as a WebAssembly module, and the check that it imports nothing.
 
 use std::{fs, path::Path};
 
-use anyhow::{Context as _, Result, ensure};
-use wasmparser::{Parser, Payload};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{
     shell::{self, target_dir},
     step::Session,
 };
 
-/// What cargo is told for all that runs on WASI, the programs beside the tests as well. Another choice would mean other features,
-/// and all compiled once more.
-pub(crate) const TESTS_ON_WASI: &str = "test --target wasm32-wasip1 -p sandhog-peer -p sandhog-proto -p sandhog-netstack -p sandhog-sim \
-                                        -p sandhog-tests --lib --tests";
-
-/// The core reaches neither the world (its module has no imports) nor a source of entropy (`getrandom` is not in its tree).
+/// Checks that the module of the core has no imports, and that `getrandom` is not among its dependencies.
+///
+/// # Errors
+/// The build fails, or the check does.
 pub(crate) fn core_is_pure(_: &Session) -> Result<()> {
     shell::run(&mut shell::cargo(
         "build --quiet --package sandhog-proto-module --target wasm32-unknown-unknown",
@@ -23,7 +20,11 @@ pub(crate) fn core_is_pure(_: &Session) -> Result<()> {
     let module = target_dir().join("wasm32-unknown-unknown/debug/sandhog_proto_module.wasm");
     let bytes = fs::read(&module).with_context(|| format!("cannot read {}", module.display()))?;
     let found = imports(&bytes).with_context(|| format!("cannot parse {}", module.display()))?;
-    ensure!(found.is_empty(), "the core imports {}", found.join(", "));
+    ensure!(
+        found.is_empty(),
+        "the core must import nothing, but it imports {}",
+        found.join(", ")
+    );
     let tree = shell::read(&mut shell::cargo(
         "tree --package sandhog-proto --edges normal --target all --prefix none",
     ))?;
@@ -31,7 +32,11 @@ pub(crate) fn core_is_pure(_: &Session) -> Result<()> {
         .lines()
         .filter(|line| line.starts_with("getrandom "))
         .collect();
-    ensure!(entropy.is_empty(), "the core depends on {}", entropy.join(", "));
+    ensure!(
+        entropy.is_empty(),
+        "the core must have no source of entropy, but it depends on {}",
+        entropy.join(", ")
+    );
     println!(
         "{}: {} bytes, no imports; no getrandom in the tree of sandhog-proto",
         name(&module),
@@ -40,21 +45,90 @@ pub(crate) fn core_is_pure(_: &Session) -> Result<()> {
     Ok(())
 }
 
-/// The imports of a module, each as `module.name`.
+/// The number of the section that lists the imports.
+const IMPORTS: u8 = 2;
+
+/// The imports of a module, each as `module.name` (WebAssembly core specification, 5.5).
 ///
 /// # Errors
 /// The bytes are not a WebAssembly module.
 fn imports(module: &[u8]) -> Result<Vec<String>> {
-    let mut found = Vec::new();
-    for payload in Parser::new(0).parse_all(module) {
-        if let Payload::ImportSection(section) = payload? {
-            for import in section.into_imports() {
-                let import = import?;
-                found.push(format!("{}.{}", import.module, import.name));
-            }
+    let mut reader = Reader(module);
+    ensure!(
+        reader.take(8)? == b"\0asm\x01\0\0\0",
+        "there is no header of version 1"
+    );
+    while !reader.0.is_empty() {
+        let section = reader.byte()?;
+        let size = reader.number()?;
+        let mut content = Reader(reader.take(size)?);
+        if section == IMPORTS {
+            let count = content.number()?;
+            return (0..count).map(|_| content.import()).collect();
         }
     }
-    Ok(found)
+    Ok(Vec::new())
+}
+
+/// The bytes of a module that are still to be read.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, len: usize) -> Result<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(len).context("the module ends early")?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn byte(&mut self) -> Result<u8> {
+        Ok(self.take(1)?[0])
+    }
+
+    /// An unsigned number in LEB128.
+    fn number(&mut self) -> Result<usize> {
+        let mut number = 0;
+        for shift in (0..35).step_by(7) {
+            let byte = self.byte()?;
+            number |= usize::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(number);
+            }
+        }
+        bail!("a number has more than 32 bits")
+    }
+
+    fn text(&mut self) -> Result<&'a str> {
+        let len = self.number()?;
+        std::str::from_utf8(self.take(len)?).context("a name is not UTF-8")
+    }
+
+    fn import(&mut self) -> Result<String> {
+        let name = format!("{}.{}", self.text()?, self.text()?);
+        match self.byte()? {
+            // A function, by its type.
+            0 => drop(self.number()?),
+            // A table: the type of its elements and its limits.
+            1 => {
+                self.byte()?;
+                self.limits()?;
+            }
+            // A memory.
+            2 => self.limits()?,
+            // A global: its type, and whether it changes.
+            3 => drop(self.take(2)?),
+            kind => bail!("{name} is an import of the unknown kind {kind}"),
+        }
+        Ok(name)
+    }
+
+    fn limits(&mut self) -> Result<()> {
+        let flags = self.byte()?;
+        self.number()?;
+        if flags & 1 != 0 {
+            self.number()?;
+        }
+        Ok(())
+    }
 }
 
 fn name(path: &Path) -> std::borrow::Cow<'_, str> {
@@ -65,21 +139,25 @@ fn name(path: &Path) -> std::borrow::Cow<'_, str> {
 mod tests {
     use super::*;
 
-    /// `(module (import "env" "now" (func)))`, assembled by hand.
-    const IMPORTING: &[u8] = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x02\x0b\x01\x03env\x03now\0\0";
+    const HEADER: &[u8] = b"\0asm\x01\0\0\0";
+
+    /// `(module (import "env" "now" (func)) (import "env" "memory" (memory 1 2)))` in binary.
+    const IMPORTING: &[u8] = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\
+                               \x02\x1a\x02\x03env\x03now\0\0\x03env\x06memory\x02\x01\x01\x02";
 
     #[test]
-    fn an_import_is_found() {
-        assert_eq!(imports(IMPORTING).unwrap(), ["env.now"]);
+    fn imports_are_found() {
+        assert_eq!(imports(IMPORTING).unwrap(), ["env.now", "env.memory"]);
     }
 
     #[test]
-    fn an_empty_module_has_none() {
-        assert_eq!(imports(b"\0asm\x01\0\0\0").unwrap(), Vec::<String>::new());
+    fn an_empty_module_has_no_imports() {
+        assert_eq!(imports(HEADER).unwrap(), Vec::<String>::new());
     }
 
     #[test]
-    fn what_is_no_module_is_an_error() {
+    fn bytes_that_are_no_whole_module_are_an_error() {
         assert!(imports(b"ELF").is_err());
+        assert!(imports(&IMPORTING[..IMPORTING.len() - 1]).is_err());
     }
 }

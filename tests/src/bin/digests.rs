@@ -1,5 +1,7 @@
-//! Prints a line `name seed digest` for each built-in scenario and seed. `cargo xtask equality` runs it natively and on
-//! wasm32-wasip1, with each engine, and compares the lines.
+//! Digests of the built-in scenarios, a line `name seed digest` for each scenario and seed. `cargo xtask equality` runs this
+//! program natively and on wasm32-wasip1, with each engine, and compares the lines.
+//!
+//! With `--story`, it prints the text of the snapshot of one scenario; `cargo xtask bless` stores it.
 
 use std::{
     io::{self, Write as _},
@@ -7,9 +9,10 @@ use std::{
 };
 
 use sandhog_sim::Engine;
-use sandhog_tests::{Line, names};
+use sandhog_tests::{Line, names, story};
 
-const USAGE: &str = "usage: digests --engine event|turmoil --seeds A..B [SCENARIO]...";
+const USAGE: &str =
+    "usage: digests --engine event|turmoil --seeds A..B [SCENARIO]...\n       digests --story SCENARIO";
 
 struct Options {
     engine: Engine,
@@ -44,11 +47,19 @@ fn engine_named(name: &str) -> Option<Engine> {
 }
 
 fn main() -> ExitCode {
+    let words: Vec<_> = std::env::args().skip(1).collect();
+    if let [option, name] = &words[..]
+        && option == "--story"
+        && names().any(|known| known == name)
+    {
+        print!("{}", story(name));
+        return ExitCode::SUCCESS;
+    }
     let Some(Options {
         engine,
         seeds,
         scenarios,
-    }) = options(std::env::args().skip(1))
+    }) = options(words.into_iter())
     else {
         eprintln!("{USAGE}\nscenarios: {}", names().collect::<Vec<_>>().join(", "));
         return ExitCode::from(2);

@@ -206,10 +206,7 @@ fn down_ends_a_running_client_and_finds_its_leavings_without_a_record() {
     let before = world.machine();
     let tunnel = world.tunnel();
     let said = world.down();
-    assert!(
-        said.contains("has stopped and its changes are undone"),
-        "{said}"
-    );
+    assert!(said.contains("has stopped and its changes are undone"), "{said}");
     assert_eq!(world.machine(), before);
     let (code, log) = tunnel.client.wait();
     assert_eq!(code, Some(0), "{log}");
@@ -219,7 +216,10 @@ fn down_ends_a_running_client_and_finds_its_leavings_without_a_record() {
     let record = world.runtime_folder(&world.client).join("sandhog0.json");
     fs::write(&record, "{ \"process\": ").expect("a file of ours");
     let said = world.down();
-    assert!(said.contains("nftables table sandhog-sandhog0, routing table 51821"), "{said}");
+    assert!(
+        said.contains("nftables table sandhog-sandhog0, routing table 51821"),
+        "{said}"
+    );
     // Nobody knows any more what the switch of the kernel, which stands last, was before.
     let without_switch = |machine: &str| machine.trim_end().trim_end_matches(['0', '1']).to_owned();
     assert_eq!(without_switch(&world.machine()), without_switch(&before));

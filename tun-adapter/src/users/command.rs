@@ -189,7 +189,8 @@ impl Add {
                 IpAddr::V6(address) => v6.replace(*address).is_some(),
             };
             if is_second {
-                let message = format!("{address} is a second address of its family; a user can have only one");
+                let message =
+                    format!("{address} is a second address of its family; a user can have only one");
                 return Err(Failure::input(message));
             }
         }

@@ -85,8 +85,8 @@ impl UsersFile {
     /// If a user to be changed was removed, changed or disabled in the file, because that change takes precedence. If the file
     /// cannot be read or written. The file is then unchanged.
     pub fn save_changes(&self, before: &UserStore, after: &str) -> Result<(), Failure> {
-        let after = UserStore::parse(after)
-            .map_err(|error| Failure::runtime("parse the server's users", error))?;
+        let after =
+            UserStore::parse(after).map_err(|error| Failure::runtime("parse the server's users", error))?;
         self.change(|users| {
             for new in after.iter() {
                 let Some(old) = before.get(&new.login) else {

@@ -1,6 +1,6 @@
-//! A machine of one's own: namespaces for network, mounts and processes, with an /etc, a /run and an /usr/local/bin apart.
+//! Test machine made of namespaces for network, mounts and processes, with its own /etc, /run and /usr/local/bin.
 //!
-//! Everything in it goes when its first process does, and that one ends with this program, however that ends.
+//! The machine disappears when its first process ends. That process ends with this program, even if this program is killed.
 
 use std::{
     fs,
@@ -14,17 +14,18 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::shell;
 
-/// What the first process does. Entries of /etc and /usr/local/bin lead to the machine's own, but for those that are made here.
+/// Script of the first process. The entries of /etc and /usr/local/bin are links to those of the real machine, except the ones
+/// that are created here.
 const FIRST: &str = r#"
 read pid rest < /proc/self/stat
-apart() {
+separate() {
     mkdir -p "$1$2" "$1/own$2"
     mount --bind "$2" "$1/own$2"
     for entry in "$2"/*; do ln -s "$1/own$entry" "$1$2"; done
     mount --bind "$1$2" "$2"
 }
-apart "$1" /etc
-apart "$1" /usr/local/bin
+separate "$1" /etc
+separate "$1" /usr/local/bin
 rm -f /etc/sandhog /etc/hosts /usr/local/bin/sandhog
 printf '127.0.0.1 localhost\n%s\n' "$2" > /etc/hosts
 mount -t proc proc /proc
@@ -34,9 +35,9 @@ echo "$pid"
 exec cat
 "#;
 
-/// One of the two machines.
+/// A test machine.
 pub(super) struct Machine {
-    /// What it is called in messages.
+    /// Name in messages.
     pub(super) name: &'static str,
     first: Child,
     pid: String,
@@ -44,10 +45,10 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    /// Makes one whose /etc is a folder below `folder`. `hosts` is a line of its /etc/hosts.
+    /// Creates a machine whose /etc is a folder below `folder`. `hosts` is a line of its /etc/hosts.
     ///
     /// # Errors
-    /// This machine does not let it be made.
+    /// The namespaces cannot be created.
     pub(super) fn new(name: &'static str, folder: &Path, hosts: &str) -> Result<Self> {
         let folder = folder.join(name);
         fs::create_dir_all(&folder)?;
@@ -61,9 +62,9 @@ impl Machine {
             .spawn()
             .context("cannot start `unshare`")?;
         let mut pid = String::new();
-        BufReader::new(first.stdout.take().context("a pipe")?).read_line(&mut pid)?;
+        BufReader::new(first.stdout.take().context("standard output is not a pipe")?).read_line(&mut pid)?;
         let pid = pid.trim().to_owned();
-        ensure!(!pid.is_empty(), "no namespaces can be had for the {name}");
+        ensure!(!pid.is_empty(), "the namespaces of the {name} cannot be created");
         Ok(Self {
             name,
             first,
@@ -72,10 +73,10 @@ impl Machine {
         })
     }
 
-    /// Puts a program of this text first in its search path.
+    /// Puts a shell script first in the search path of the machine.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// The script cannot be written.
     pub(super) fn put_program(&self, name: &str, text: &str) -> Result<()> {
         let folder = self.folder.join("first");
         fs::create_dir_all(&folder)?;
@@ -85,12 +86,21 @@ impl Machine {
         Ok(())
     }
 
-    /// Joins two machines by a cable, with these addresses at its ends.
+    /// Replaces a folder by another one, on this machine only.
     ///
     /// # Errors
-    /// `ip` says why not.
+    /// The folder cannot be mounted.
+    pub(super) fn replace(&self, folder: &Path, by: &Path) -> Result<()> {
+        self.run(&format!("mount --bind '{}' '{}'", by.display(), folder.display()))
+            .map(drop)
+    }
+
+    /// Connects two machines with a pair of veth devices, which get these addresses.
+    ///
+    /// # Errors
+    /// A command of `ip` fails.
     pub(super) fn join(&self, address: &str, other: &Self, others: &str) -> Result<()> {
-        // From outside: in their own namespaces processes have other numbers.
+        // This runs outside of the machines, because processes have other numbers inside.
         let (this, that) = (&self.pid, &other.pid);
         let line = format!("link add cable netns {this} type veth peer name cable netns {that}");
         shell::read(&mut shell::command("ip", &line))?;
@@ -102,7 +112,7 @@ impl Machine {
         Ok(())
     }
 
-    /// A command line of this machine, to be started from the root of the checkout.
+    /// A command that runs on this machine, in the root of the checkout.
     pub(super) fn command(&self, program: &str, arguments: &[&str]) -> Command {
         let path = std::env::var("PATH").unwrap_or_default();
         let first = self.folder.join("first");
@@ -117,15 +127,15 @@ impl Machine {
         command
     }
 
-    /// Runs a line of the shell to its end, which must be a good one, and gives what it printed.
+    /// Runs a shell command and returns its standard output.
     ///
     /// # Errors
-    /// It ends badly.
+    /// The command fails.
     pub(super) fn run(&self, line: &str) -> Result<String> {
         shell::read(&mut self.command("sh", &["-c", line]))
     }
 
-    /// What has come through the tunnel's device, in bytes; `None` if there is no such device.
+    /// Number of bytes that the tunnel's device has received; none if there is no device.
     ///
     /// # Errors
     /// The table of devices cannot be read.
@@ -140,7 +150,7 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        // Its standard input ends, and with it the first process and everything else there.
+        // At the end of its standard input, the first process ends, and with it the machine.
         drop(self.first.stdin.take());
         let _ = self.first.wait();
     }

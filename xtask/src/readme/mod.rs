@@ -1,8 +1,8 @@
-//! The way from two machines to a tunnel, as README.md has people type it: typed here, on two machines of our own that a cable
-//! joins, word for word.
+//! Commands of README.md for two Linux machines, typed word for word on two test machines that a cable connects.
 //!
-//! `sudo` is a program that does nothing, because root types; `scp` copies from the other machine's folder, because no server
-//! for it runs there. Everything else is what a person would have.
+//! Three programs are replaced. `sudo` only runs its arguments, because root types. `scp` copies from the folder of the other
+//! machine, because no server for it runs there. `cargo` accepts the release build of the page, and the program of the shared
+//! build is used in its place. All other programs are those of the real machine.
 
 mod machine;
 mod page;
@@ -17,40 +17,38 @@ use self::{
     page::{Block, Line, Place},
     terminal::Terminal,
 };
-use crate::{shell, step::Session};
+use crate::{shell, step::Session, workspace};
 
-/// Where the server's machine is, by the name that the page gives it.
+/// Address of the server's machine, for the name that the page uses.
 const SERVER: &str = "198.18.0.1";
 /// The server's address in the tunnel.
 const INNER: &str = "10.9.0.1";
 
-/// Types all of it.
+/// Arguments of `cargo` for the release build of the program, as the page shows them.
+const RELEASE_BUILD: &str = "build --release --package sandhog";
+
+/// Types all commands of the page.
 ///
 /// # Errors
-/// A command does not do what the page says; the error has its line and what it printed.
+/// A command does not do what the page says. The error has its line and its output.
 pub(crate) fn check(_: &Session) -> Result<()> {
     let page = fs::read_to_string(shell::root().join("README.md")).context("cannot read README.md")?;
     let blocks = page::blocks(&page)?;
-    // The machines have no way to the Internet, where what is compiled may come from. There it is found done.
-    for line in blocks.iter().flat_map(|block| &block.lines) {
-        if let Some(words) = line.text.strip_prefix("cargo ") {
-            shell::run(&mut shell::cargo(words))?;
-        }
-    }
-    let mut walk = Walk::new(&shell::scratch("readme")?)?;
+    let program = workspace::build_program("sandhog")?;
+    let mut walk = Walk::new(&shell::scratch("readme")?, &program)?;
     for block in &blocks {
         walk.follow(block)?;
     }
     walk.end()
 }
 
-/// Both machines, and what runs on them.
+/// Both machines, and the programs that run on them.
 struct Walk {
-    /// The tunnel's programs, and others in windows of their own.
+    /// Programs that go on running: the tunnel's, and others.
     windows: Vec<Window>,
     server: Machine,
     client: Machine,
-    /// How often a tunnel was taken down.
+    /// Number of tunnel programs that were stopped.
     ends: usize,
 }
 
@@ -62,11 +60,17 @@ struct Window {
 }
 
 impl Walk {
-    fn new(folder: &Path) -> Result<Self> {
+    fn new(folder: &Path, program: &Path) -> Result<Self> {
+        let (release, replacement) = (shell::root().join("target/release"), folder.join("release"));
+        fs::create_dir_all(&release)?;
+        fs::create_dir_all(&replacement)?;
+        fs::copy(program, replacement.join("sandhog"))?;
         let server = Machine::new("server", folder, "")?;
         let client = Machine::new("client", folder, &format!("{SERVER} vpn.example.com"))?;
         for machine in [&server, &client] {
             machine.put_program("sudo", "exec \"$@\"")?;
+            machine.put_program("cargo", &only_accepts(RELEASE_BUILD))?;
+            machine.replace(&release, &replacement)?;
         }
         client.put_program("scp", &copy_from(&folder.join("server")))?;
         server.join(&format!("{SERVER}/24"), &client, "198.18.0.2/24")?;
@@ -110,7 +114,7 @@ impl Walk {
         }
         if let Some(missing) = block.missing_in(&printed) {
             bail!(
-                "README.md:{}: `{}` is not printed, but:\n{printed}",
+                "README.md:{}: `{}` is not printed. The output:\n{printed}",
                 missing.number,
                 missing.text
             );
@@ -126,25 +130,25 @@ impl Walk {
         }
     }
 
-    /// Types a line, which must end well, and gives what it prints. What goes to the server's address in the tunnel must have
-    /// its answer from the tunnel's device.
+    /// Types a line, which must succeed, and returns its output. If the line contains the server's address in the tunnel, the
+    /// tunnel's device must have received something.
     fn type_to_the_end(&self, machine: &Machine, line: &str) -> Result<String> {
         let before = machine.tunnel_bytes()?;
         let (status, printed) = Terminal::type_line(machine, line)?.wait()?;
         ensure!(
             status.success(),
-            "it has ended with {status} and said:\n{printed}"
+            "it has ended with {status}. Its output:\n{printed}"
         );
         if line.contains(INNER) {
             ensure!(
                 machine.tunnel_bytes()? > before,
-                "nothing has come through the tunnel; it says:\n{printed}"
+                "nothing has come through the tunnel. The output:\n{printed}"
             );
         }
         Ok(printed)
     }
 
-    /// After a `down`: the program has ended well, and device and record are gone.
+    /// Checks after `down` that the program has succeeded, and that the device and the record of changes are removed.
     fn has_ended(&mut self, place: Place) -> Result<()> {
         let names: Vec<_> = self.machines(place).iter().map(|machine| machine.name).collect();
         let is_meant = |window: &mut Window| {
@@ -155,7 +159,7 @@ impl Walk {
             let (status, printed) = window.terminal.wait()?;
             ensure!(
                 status.success(),
-                "`{text}` of line {number} has ended with {status} and said:\n{printed}"
+                "`{text}` of line {number} has ended with {status}. Its output:\n{printed}"
             );
             self.ends += 1;
         }
@@ -166,7 +170,7 @@ impl Walk {
                 "the {name} still has its device"
             );
             let left = machine.run("ls /run/sandhog")?;
-            ensure!(left.is_empty(), "on the {name} there is left: {left}");
+            ensure!(left.is_empty(), "the {name} still has these files: {left}");
         }
         Ok(())
     }
@@ -174,14 +178,21 @@ impl Walk {
     fn end(self) -> Result<()> {
         ensure!(
             self.ends == 2,
-            "the page starts and ends {} tunnels, not one on each machine",
+            "the page stops {} tunnels, and not one on each machine",
             self.ends
         );
         Ok(())
     }
 }
 
-/// A program for `scp`, which takes files of vpn.example.com out of the folder that has its /etc.
+/// A script for `cargo`, which accepts these arguments only and does nothing.
+fn only_accepts(arguments: &str) -> String {
+    format!(
+        r#"[ "$*" = "{arguments}" ] || {{ echo "the step readme knows only: cargo {arguments}" >&2; exit 1; }}"#
+    )
+}
+
+/// A script for `scp`, which takes the files of vpn.example.com from the folder with the server's /etc.
 fn copy_from(server: &Path) -> String {
     format!(
         r#"set -e
@@ -189,7 +200,7 @@ for last; do :; done
 while [ $# -gt 1 ]; do
     case $1 in
     root@vpn.example.com:/etc/*) getent hosts vpn.example.com | grep -q '^{SERVER} ' && cp -p "{}${{1#*:}}" "$last" ;;
-    *) echo "this machine cannot copy $1" >&2; exit 1 ;;
+    *) echo "the step readme cannot copy $1" >&2; exit 1 ;;
     esac
     shift
 done"#,

@@ -1,15 +1,15 @@
-//! What the page has people type: its shell blocks, with the machine that each is for.
+//! Shell blocks of the page, each with the machine on which it is typed.
 //!
-//! The words before a block say where it belongs, to a reader as to this program: **On the server**, **On the client** or
-//! **On both**. "In a window of its own" is said of what goes on running; "wait for `…`" says by which words it is seen to be
-//! up. A block of text right below shows what comes out, and its numbers are examples.
+//! The text before a block names the machine: **On the server**, **On the client** or **On both**. "In a window of its own"
+//! means that the command goes on running, and "wait for `…`" names the output that shows that it is ready. A text block
+//! directly below shows the output, and its numbers are examples.
 
 use anyhow::{Context as _, Result, bail, ensure};
 
 /// The heading of the section.
 const SECTION: &str = "## For people with two Linux machines";
 
-/// On which machine something is typed.
+/// The machine on which a line is typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     Server,
@@ -20,7 +20,7 @@ pub(super) enum Place {
 /// A line to be typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Line {
-    /// Where it stands on the page.
+    /// Number of the line on the page, from 1.
     pub(super) number: usize,
     pub(super) text: String,
 }
@@ -30,16 +30,16 @@ pub(super) struct Line {
 pub(super) struct Block {
     pub(super) place: Place,
     pub(super) lines: Vec<Line>,
-    /// It goes on running once it has said this.
+    /// Output after which the command goes on running; none for a command that ends.
     pub(super) stays_after: Option<String>,
-    /// What it prints, as the page shows it.
+    /// Output, as the page shows it.
     pub(super) shows: Vec<Line>,
 }
 
 /// The blocks of the section, in their order.
 ///
 /// # Errors
-/// There is no such section, or it is not clear where a block belongs.
+/// There is no such section, or a block has no machine.
 pub(super) fn blocks(page: &str) -> Result<Vec<Block>> {
     let numbered = page.lines().enumerate().map(|(index, text)| Line {
         number: index + 1,
@@ -65,7 +65,7 @@ pub(super) fn blocks(page: &str) -> Result<Vec<Block>> {
             }
             ("text", Some(above)) if words.trim().is_empty() => above.shows = inside,
             _ => bail!(
-                "README.md:{}: neither typed nor printed by what is typed",
+                "README.md:{}: this block is neither a command nor the output of one",
                 line.number
             ),
         }
@@ -87,14 +87,15 @@ impl Block {
         ];
         let mut named = places.iter().filter(|(sign, _)| words.contains(sign));
         let (Some((_, place)), None) = (named.next(), named.next()) else {
-            bail!("the words before this block do not say on which machine it is typed");
+            bail!("the text before this block does not name the machine");
         };
         let stays_after = if words.contains("in a window of its own") {
             let sign = words
                 .split_once("wait for `")
                 .and_then(|(_, rest)| rest.split_once('`'));
-            let (sign, _) = sign.context("how is this seen to be up? Say \"wait for `…`\"")?;
-            ensure!(lines.len() == 1, "a window holds one command");
+            let (sign, _) =
+                sign.context("add \"wait for `…`\" with the output that shows that the command is ready")?;
+            ensure!(lines.len() == 1, "a window has one command");
             Some(sign.to_owned())
         } else {
             None
@@ -107,7 +108,7 @@ impl Block {
         })
     }
 
-    /// The first shown line that `printed` does not have. Of a line with a colon only what stands before it has to be there.
+    /// The first shown line that is not in `printed`. In a line with a colon, only the text before the colon is compared.
     pub(super) fn missing_in(&self, printed: &str) -> Option<&Line> {
         let printed: Vec<_> = printed.lines().map(str::trim_end).collect();
         self.shows.iter().find(|shown| {
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_belongs_to_the_machine_that_the_words_before_it_name() {
+    fn a_block_is_for_the_machine_that_the_text_before_it_names() {
         let blocks = section(
             "**On both machines:**\n```sh\na\nb\n```\n**On the client, in a window of its own;** wait for `up:`.\n```sh\nc\n```\n",
         );
@@ -151,15 +152,15 @@ mod tests {
     }
 
     #[test]
-    fn a_block_without_a_machine_or_with_two_is_refused_with_its_line() {
+    fn a_block_without_a_machine_or_with_two_is_rejected_with_its_line() {
         for words in ["Then:", "**On the server** and **On the client:**"] {
-            let error = section(&format!("{words}\n```sh\na\n```\n")).expect_err("it is unclear");
+            let error = section(&format!("{words}\n```sh\na\n```\n")).expect_err("an unclear section");
             assert!(format!("{error:#}").starts_with("README.md:9: "), "{error:#}");
         }
     }
 
     #[test]
-    fn what_is_shown_has_to_be_printed_but_for_what_stands_behind_a_colon() {
+    fn shown_lines_must_be_printed_except_for_the_text_after_a_colon() {
         let text = "**On the client:**\n```sh\nstatus\n```\n```text\n# Title\n  status: up for 3 s\n```\n";
         let blocks = section(text).expect("a good section");
         assert_eq!(blocks[0].missing_in("# Title\r\n  status: down\n"), None);

@@ -1,4 +1,4 @@
-//! A terminal with somebody at it, who types a line and answers when a password is asked for.
+//! Pseudo-terminal in which a line is typed and password prompts are answered.
 
 use std::{
     io::{Read as _, Write as _},
@@ -12,20 +12,20 @@ use anyhow::{Context as _, Result, bail};
 
 use super::machine::Machine;
 
-/// The password that is given wherever one is asked for.
+/// The answer to every password prompt.
 const PASSWORD: &str = "correct horse battery staple";
-/// How a question for it begins; it ends with a colon and a blank.
-const QUESTIONS: [&str; 2] = ["Password", "Repeat password"];
-/// Longest that anything may take that does not stay.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Beginnings of the password prompts. They end with a colon and a blank.
+const PROMPTS: [&str; 2] = ["Password", "Repeat password"];
+/// Timeout of a command that does not go on running.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A line that was typed, and what has come of it.
+/// A typed line, and its output.
 pub(super) struct Terminal {
     child: Child,
     screen: Arc<Screen>,
 }
 
-/// What stands on the screen, and whether nothing more will come.
+/// Output so far, and true if it has ended.
 #[derive(Default)]
 struct Screen {
     content: Mutex<(String, bool)>,
@@ -36,7 +36,7 @@ impl Terminal {
     /// Types `line` on a machine.
     ///
     /// # Errors
-    /// There is no `script`, which makes the terminal.
+    /// The program `script`, which creates the terminal, cannot be started.
     pub(super) fn type_line(machine: &Machine, line: &str) -> Result<Self> {
         let mut child = machine
             .command(
@@ -50,44 +50,44 @@ impl Terminal {
             .context("cannot start a terminal")?;
         let screen = Arc::new(Screen::default());
         let (keyboard, output) = (child.stdin.take(), child.stdout.take());
-        let (keyboard, output) = keyboard.zip(output).context("a pipe")?;
+        let (keyboard, output) = keyboard.zip(output).context("the terminal has no pipes")?;
         let watched = Arc::clone(&screen);
         thread::spawn(move || watched.watch(output, keyboard));
         Ok(Self { child, screen })
     }
 
-    /// Waits until `text` stands on the screen.
+    /// Waits for `text` in the output.
     ///
     /// # Errors
-    /// The command has ended without it, or nothing comes.
+    /// The command has ended without it, or the timeout has expired.
     pub(super) fn wait_for(&self, text: &str) -> Result<()> {
         let (shown, is_over) = self.screen.wait_until(|shown| shown.contains(text));
         if shown.contains(text) {
             return Ok(());
         }
         let why = if is_over {
-            "it has ended before"
+            "the command has ended without it"
         } else {
-            "nothing more comes"
+            "timeout"
         };
-        bail!("waiting for `{text}`: {why}; it says:\n{shown}")
+        bail!("waiting for `{text}`: {why}. The output:\n{shown}")
     }
 
-    /// Waits for the end, and gives it with all that was printed.
+    /// Waits for the end of the command. Returns its exit status and its output.
     ///
     /// # Errors
-    /// It does not end.
+    /// The timeout has expired.
     pub(super) fn wait(mut self) -> Result<(ExitStatus, String)> {
         let (shown, is_over) = self.screen.wait_until(|_| false);
         if !is_over {
-            bail!("it does not end; it says:\n{shown}");
+            bail!("the command does not end. Its output:\n{shown}");
         }
         Ok((self.child.wait()?, shown))
     }
 }
 
 impl Screen {
-    /// Takes what is printed until the end, and answers questions.
+    /// Reads the output to its end, and answers password prompts.
     fn watch(&self, mut output: ChildStdout, mut keyboard: ChildStdin) {
         let mut buffer = [0; 4096];
         loop {
@@ -100,25 +100,25 @@ impl Screen {
                 return;
             }
             if asks_for_password(&content.0) {
-                // Who does not listen has ended, which the next read tells.
+                // If the program has ended, the write fails, and the next read finds the end.
                 let _ = writeln!(keyboard, "{PASSWORD}");
             }
         }
     }
 
-    /// Waits until the content is as wanted, nothing more can come, or the time is over; gives what there is then.
+    /// Waits until the output is as wanted or has ended, or until the timeout. Returns the output at that time.
     fn wait_until(&self, is_wanted: impl Fn(&str) -> bool) -> (String, bool) {
         let content = self.content.lock().unwrap_or_else(PoisonError::into_inner);
         let waits = |(shown, is_over): &mut (String, bool)| !*is_over && !is_wanted(shown);
-        let woken = self.changed.wait_timeout_while(content, PATIENCE, waits);
+        let woken = self.changed.wait_timeout_while(content, TIMEOUT, waits);
         woken.unwrap_or_else(PoisonError::into_inner).0.clone()
     }
 }
 
-/// Whether a question stands in the last line. After the answer, the line is another one.
+/// Returns true if the last line is a password prompt. After the answer, the last line is another one.
 fn asks_for_password(shown: &str) -> bool {
     let last = shown.rsplit('\n').next().unwrap_or_default();
-    QUESTIONS.iter().any(|question| last.starts_with(question)) && last.ends_with(": ")
+    PROMPTS.iter().any(|prompt| last.starts_with(prompt)) && last.ends_with(": ")
 }
 
 #[cfg(test)]
@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_question_is_the_last_line_and_stands_there_whole() {
+    fn a_password_prompt_is_the_whole_last_line() {
         assert!(asks_for_password(
             "log\r\nPassword of kean at vpn.example.com:40404: "
         ));

@@ -1,13 +1,14 @@
-//! The capture of a run, read by a program that is not ours.
+//! The packet capture of a run, read by Wireshark.
 
 use anyhow::{Result, ensure};
 
-use crate::{shell, step::Session};
+use crate::{shell, step::Session, typed};
 
-/// Writes the capture of `first-light` and lets tshark look for packets it cannot make sense of.
+/// Writes the capture of `first-light` and lets tshark search it for malformed packets.
 pub(super) fn tshark_reads_it(_: &Session) -> Result<()> {
     let folder = shell::scratch("capture")?;
-    shell::run(shell::cargo("sim run first-light --seed 7 --quiet --out").arg(&folder))?;
+    let mut run = typed::command("cargo sim run first-light --seed 7 --quiet --out")?;
+    shell::run(run.arg(&folder))?;
     let capture = folder.join("capture.pcapng");
     let count = |filter: &str| -> Result<usize> {
         let mut command = shell::command("tshark", "-r");

@@ -1,17 +1,15 @@
-//! The list of all checks, in the order in which they run: quick ones first, so that a slip shows early.
+//! All checks, in the order in which they run. Quick checks run first, so that a small mistake shows early.
 
 mod capture;
 mod snapshots;
 mod style;
 mod suites;
 
-use std::time::Duration;
-
 use anyhow::{Result, bail};
 
 use crate::{
     commands, equality, package, readme,
-    step::{self, Outcome, Session, Step},
+    step::{self, Done, Outcome, Session, Step},
     table,
     tools::{
         CARGO_DENY, CHROMIUM, CURL, NAMESPACES, NODE, NPM, PYTHON, TERMINAL, TSHARK, WASM_UNKNOWN, WASM_WASI,
@@ -28,7 +26,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "clippy",
-        about: "clippy has nothing to say",
+        about: "clippy finds nothing",
         needs: &[],
         check: style::clippy,
     },
@@ -40,15 +38,15 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "deny",
-        about: "licences, banned crates and sources are those of deny.toml",
+        about: "licences, banned crates and sources follow deny.toml",
         needs: &[CARGO_DENY],
         check: style::deny,
     },
     Step {
-        name: "proto-pure",
-        about: "the core imports nothing and knows no source of entropy",
-        needs: &[WASM_UNKNOWN],
-        check: wasm::core_is_pure,
+        name: "build",
+        about: "all programs, tests and examples compile; the later steps run them",
+        needs: &[],
+        check: suites::build,
     },
     Step {
         name: "tests",
@@ -58,61 +56,67 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "snapshots",
-        about: "every committed snapshot belongs to a test",
+        about: "every committed snapshot is read by a test",
         needs: &[],
         check: snapshots::none_is_unreferenced,
     },
     Step {
         name: "package",
-        about: "the Debian package has what it must have, runs, and keeps keys when it is purged",
+        about: "the Debian package has all its files, runs, and keeps keys when it is purged",
         needs: package::STEP_NEEDS,
         check: suites::package,
     },
     Step {
         name: "wasi",
-        about: "the tests of proto, netstack, sim and tests on wasm32-wasip1 under node",
+        about: "the tests of the portable packages on wasm32-wasip1 under node",
         needs: &[NODE, WASM_WASI],
         check: suites::wasi,
     },
     Step {
         name: "equality",
-        about: "every built-in scenario: all engines and targets give the committed digests for 4 seeds, the event engine for 50",
-        needs: &[NODE, NPM, CHROMIUM, WASM_WASI, WASM_UNKNOWN],
+        about: "all engines and targets give the committed digests: for 4 seeds each, in the event engine for 50",
+        needs: &[NODE, WASM_WASI],
         check: equality::check,
     },
     Step {
+        name: "proto-pure",
+        about: "the core imports nothing and has no source of entropy",
+        needs: &[WASM_UNKNOWN],
+        check: wasm::core_is_pure,
+    },
+    Step {
         name: "browser",
-        about: "the page plays a scenario in headless Chromium",
+        about: "the page works in headless Chromium, and every scenario gives the committed digests there",
         needs: &[NODE, NPM, CHROMIUM, WASM_UNKNOWN],
         check: suites::browser,
     },
     Step {
         name: "netns",
-        about: "the real program in network namespaces: what crosses, what does not, what is left behind; with a table of what each test took",
+        about: "the real program in network namespaces: traffic, errors, cleanup; with a table of times",
         needs: &[NAMESPACES],
         check: suites::namespaces,
     },
     Step {
         name: "capture",
-        about: "tshark reads the capture and finds nothing malformed",
+        about: "tshark reads a capture and finds nothing malformed",
         needs: &[TSHARK],
         check: capture::tshark_reads_it,
     },
     Step {
         name: "commands",
-        about: "the commands the pages promise work",
+        about: "the commands of the documentation work",
         needs: &[],
         check: commands::check,
     },
     Step {
         name: "readme",
-        about: "what README.md has people with two Linux machines type, typed on two machines made of namespaces",
+        about: "the commands of README.md for two Linux machines work on two machines made of namespaces",
         needs: &[NAMESPACES, TERMINAL, CURL, PYTHON],
         check: readme::check,
     },
 ];
 
-/// Prints the name of each step and what it checks.
+/// Prints the name of each step and the rule that it checks.
 pub(crate) fn list() {
     let rows: Vec<_> = STEPS
         .iter()
@@ -121,10 +125,10 @@ pub(crate) fn list() {
     println!("{}", rows.join("\n"));
 }
 
-/// Runs all steps, or those named in `only`, and ends with the table and the line of counts; whether none failed.
+/// Runs all steps, or those named in `only`, and prints the table and the counts. Returns true if none failed.
 ///
 /// # Errors
-/// A name in `only` is not that of a step.
+/// A name in `only` is not the name of a step.
 pub(crate) fn run(strict: bool, only: &[String]) -> Result<bool> {
     if let Some(unknown) = only
         .iter()
@@ -134,40 +138,51 @@ pub(crate) fn run(strict: bool, only: &[String]) -> Result<bool> {
         bail!("there is no step `{unknown}`; the steps are {}", names.join(", "));
     }
     let session = Session { strict };
-    let chosen = STEPS
+    let chosen: Vec<_> = STEPS
         .iter()
-        .filter(|step| only.is_empty() || only.iter().any(|name| name == step.name));
-    let results: Vec<_> = chosen.map(|step| (step, step::run(step, &session))).collect();
+        .filter(|step| only.is_empty() || only.iter().any(|name| name == step.name))
+        .collect();
+    let numbered = chosen.iter().zip(1..);
+    let results: Vec<_> = numbered
+        .map(|(step, number)| step::run(step, &session, &format!("{number}/{}", chosen.len())))
+        .collect();
     println!("\n{}", summary(&results));
     Ok(!results
         .iter()
-        .any(|(_, (outcome, _))| matches!(outcome, Outcome::Failed(_))))
+        .any(|done| matches!(done.outcome, Outcome::Failed(_))))
 }
 
-/// The table of results, the reasons of what did not pass, and the counts alone on the last line.
-fn summary(results: &[(&Step, (Outcome, Duration))]) -> String {
-    let header = vec!["step".to_owned(), "seconds".to_owned(), "result".to_owned()];
-    let row = |(step, (outcome, elapsed)): &(&Step, (Outcome, Duration))| {
+/// The table of results, the reasons of steps that did not pass, and the counts alone on the last line.
+fn summary(results: &[Done]) -> String {
+    let header = ["step", "seconds", "CPU seconds", "result"];
+    let seconds = |time: std::time::Duration| format!("{:.1}", time.as_secs_f64());
+    let row = |name: &str, elapsed, processor, word: &str| {
         vec![
-            step.name.to_owned(),
-            format!("{:.1}", elapsed.as_secs_f64()),
-            outcome.word().to_owned(),
+            name.to_owned(),
+            seconds(elapsed),
+            seconds(processor),
+            word.to_owned(),
         ]
     };
-    let rows: Vec<_> = std::iter::once(header).chain(results.iter().map(row)).collect();
-    let mut text = table::render(&rows);
-    for (step, (outcome, _)) in results
-        .iter()
-        .filter(|(_, (outcome, _))| !outcome.reason().is_empty())
-    {
-        text += &format!("\n{} {}: {}\n", step.name, outcome.word(), outcome.reason());
-    }
-    let count = |word: &str| {
+    let mut rows = vec![header.map(str::to_owned).to_vec()];
+    rows.extend(
         results
             .iter()
-            .filter(|(_, (outcome, _))| outcome.word() == word)
-            .count()
-    };
+            .map(|done| row(done.name, done.elapsed, done.processor, done.outcome.word())),
+    );
+    let elapsed = results.iter().map(|done| done.elapsed).sum();
+    let processor = results.iter().map(|done| done.processor).sum();
+    rows.push(row("all", elapsed, processor, ""));
+    let mut text = table::render(&rows);
+    for done in results.iter().filter(|done| !done.outcome.reason().is_empty()) {
+        text += &format!(
+            "\n{} {}: {}\n",
+            done.name,
+            done.outcome.word(),
+            done.outcome.reason()
+        );
+    }
+    let count = |word: &str| results.iter().filter(|done| done.outcome.word() == word).count();
     text + &format!(
         "\n{} passed, {} failed, {} skipped",
         count("passed"),
@@ -178,22 +193,33 @@ fn summary(results: &[(&Step, (Outcome, Duration))]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn the_last_line_counts_the_results() {
+        let done = |name, outcome| Done {
+            name,
+            outcome,
+            elapsed: Duration::from_millis(1250),
+            processor: Duration::ZERO,
+        };
         let results = [
-            (&STEPS[0], (Outcome::Passed, Duration::from_millis(1250))),
-            (&STEPS[1], (Outcome::Failed("no".to_owned()), Duration::ZERO)),
-            (&STEPS[2], (Outcome::Skipped("absent".to_owned()), Duration::ZERO)),
+            done("fmt", Outcome::Passed),
+            done("clippy", Outcome::Failed("no".to_owned())),
+            done("doc", Outcome::Skipped("absent".to_owned())),
         ];
         let text = summary(&results);
         assert_eq!(text.lines().last(), Some("1 passed, 1 failed, 1 skipped"));
-        assert!(text.contains("doc skipped: absent"));
+        assert!(
+            text.contains("doc skipped: absent") && text.contains("3.8"),
+            "{text}"
+        );
     }
 
     #[test]
-    fn an_unknown_step_is_refused_with_the_names_there_are() {
+    fn an_unknown_step_is_rejected_with_the_list_of_names() {
         let error = run(false, &["clipy".to_owned()]).unwrap_err().to_string();
         assert!(error.contains("`clipy`") && error.contains("clippy"));
     }

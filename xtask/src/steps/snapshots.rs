@@ -1,4 +1,4 @@
-//! Snapshots that no test looks at any more are rejected: they would lie to the reader.
+//! Committed snapshots that no test reads. They are rejected, because their content may be wrong.
 
 use std::{
     collections::BTreeSet,
@@ -11,8 +11,8 @@ use anyhow::{Context as _, Result, ensure};
 use super::suites;
 use crate::{shell, step::Session};
 
-/// Compares the snapshot files of the checkout with those the tests looked at, and runs the tests first where that has
-/// not happened.
+/// Compares the snapshot files of the checkout with those that the tests have read. Runs the tests first if that has not
+/// happened.
 pub(super) fn none_is_unreferenced(session: &Session) -> Result<()> {
     let references = shell::target_dir().join("xtask/snapshots/references.txt");
     if !references.exists() {
@@ -35,16 +35,16 @@ pub(super) fn none_is_unreferenced(session: &Session) -> Result<()> {
         .into_iter()
         .filter_map(|(file, path)| (!noted.contains(&path)).then_some(file))
         .collect();
-    // Next time the tests may be others.
+    // The tests may change before the next run.
     if references.exists() {
         fs::remove_file(&references)?;
     }
     ensure!(
         unreferenced.is_empty(),
-        "no test looks at {}; remove what is stale",
+        "no test reads {}. Remove these files",
         unreferenced.join(", ")
     );
-    println!("{} snapshots, each looked at by a test", listed.lines().count());
+    println!("{} snapshots, each read by a test", listed.lines().count());
     Ok(())
 }
 

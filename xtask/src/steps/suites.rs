@@ -1,15 +1,15 @@
-//! The test suites: natively, packed, on WebAssembly under node, in the browser, and across network namespaces.
+//! Test suites: natively, around the Debian package, on WebAssembly, in the browser, and in network namespaces.
 
 use std::{fs, path::Path, process::Command};
 
 use anyhow::Result;
 
-use crate::{netns, package, page, shell, step::Session, wasm::TESTS_ON_WASI};
+use crate::{equality, netns, package, page, shell, step::Session, workspace};
 
-/// The variable that makes insta note each snapshot file it looks at.
+/// The variable that makes insta write down each snapshot file that it reads.
 const REFERENCES: &str = "INSTA_SNAPSHOT_REFERENCES_FILE";
 
-/// Gives `tests` a fresh file for the references; it is left behind only when they pass.
+/// Passes `tests` a new file for the references. The file is kept only if they pass.
 fn noting_references(tests: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let references = shell::scratch("snapshots")?.join("references.txt");
     let outcome = tests(&references);
@@ -19,39 +19,45 @@ fn noting_references(tests: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     outcome
 }
 
-/// All tests on this machine but for those in network namespaces, which have a step of their own. The core has `ring`, since
-/// the program has it; on WebAssembly it is without. The snapshots they look at are noted for the step after.
+/// All programs, tests and examples. The later steps only run them.
+pub(super) fn build(_: &Session) -> Result<()> {
+    workspace::build_all()
+}
+
+/// All tests on this machine, except those in network namespaces, which have a step of their own. The core has the feature
+/// `ring` here, as in the program; on WebAssembly it does not. The next step uses the list of snapshots that were read.
 pub(super) fn native(session: &Session) -> Result<()> {
     noting_references(|references| {
         let mut command = shell::cargo("test --quiet --workspace -- --skip netns::");
-        shell::run(settle(&mut command, session).env(REFERENCES, references))
+        shell::run(prepare(&mut command, session).env(REFERENCES, references))
     })
 }
 
-/// The tests of all that must run in WebAssembly; `tests/wasi/runner.mjs` runs them.
+/// The tests of all packages that must run in WebAssembly, started by `tests/wasi/runner.mjs`.
 pub(super) fn wasi(session: &Session) -> Result<()> {
-    shell::run(settle(&mut shell::cargo(TESTS_ON_WASI), session))
+    shell::run(prepare(&mut shell::cargo(&workspace::tests_on_wasi()), session))
 }
 
-/// The tests of the page, in a browser without a window. The digest it must show is the committed one.
+/// The tests of the page in a headless browser, and the digests of all scenarios there.
 pub(super) fn browser(_: &Session) -> Result<()> {
     page::build()?;
-    shell::run(&mut page::script(&[]))
+    shell::run(&mut page::script(&[]))?;
+    equality::check_browser()
 }
 
-/// The module `netns` of the tests, which makes its own namespaces and removes them.
+/// The module `netns` of the tests, which creates its own namespaces and removes them.
 pub(super) fn namespaces(session: &Session) -> Result<()> {
     netns::run(session.strict, false)
 }
 
 /// The Debian package of the program that the tests start.
 pub(super) fn package(session: &Session) -> Result<()> {
-    shell::build_all()?;
+    workspace::build_program("sandhog")?;
     package::check(session)
 }
 
-/// The environment of all tests: snapshots are compared and never written, and in strict mode no test may skip itself.
-fn settle<'a>(command: &'a mut Command, session: &Session) -> &'a mut Command {
+/// Sets the environment of all tests. Snapshots are compared and never written, and in strict mode no test may skip itself.
+fn prepare<'a>(command: &'a mut Command, session: &Session) -> &'a mut Command {
     if session.strict {
         command.env("SANDHOG_STRICT", "1");
     }
