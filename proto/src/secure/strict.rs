@@ -1,10 +1,14 @@
 //! Strict validation of JSON in one pass, before any value is used. Input that two parsers could read
 //! differently is rejected.
 //!
-//! RFC 8259 leaves duplicate keys and nesting depth to the parser. Here the top-level value must be an
-//! object, no object may contain a key twice (compared after unescaping), containers are nested at most
-//! [`MAX_DEPTH`] deep, and the text has at most [`MAX_LEN`] bytes. These limits also bound the work and the
-//! stack.
+//! RFC 8259 leaves duplicate keys and nesting depth to the parser. Here these rules apply:
+//!
+//! - The top-level value is an object.
+//! - No object contains a key twice (compared after unescaping).
+//! - Containers are nested at most [`MAX_DEPTH`] deep.
+//! - The text has at most [`MAX_LEN`] bytes.
+//!
+//! They also bound the work and the stack.
 
 use alloc::collections::BTreeSet;
 use alloc::string::String;
