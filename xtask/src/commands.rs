@@ -1,14 +1,19 @@
 //! Commands that the documentation shows. Those of the simulator and of examples are run, those of `xtask` are parsed, so
-//! that no page shows a command that does not exist.
+//! that no page shows a command that does not exist. A run that a page shows is repeated and compared.
 
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::{shell, step::Session, typed, workspace};
+use crate::{shell, shown, step::Session, typed, workspace};
 
 /// Pages whose commands are checked. The last one need not exist.
-const PAGES: &[&str] = &["README.md", "CONTRIBUTING.md", "docs/your-protocol.md"];
+const PAGES: &[&str] = &[
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/releasing.md",
+    "docs/your-protocol.md",
+];
 
 /// Checks all pages.
 ///
@@ -20,6 +25,7 @@ pub(crate) fn check(_: &Session) -> Result<()> {
     for page in PAGES.iter().filter(|page| shell::root().join(page).exists()) {
         let text =
             fs::read_to_string(shell::root().join(page)).with_context(|| format!("cannot read {page}"))?;
+        shown::check(page, &text)?;
         for line in commands(&text) {
             if line.starts_with("cargo sim") || line.contains(" --example ") {
                 run_one(line).with_context(|| format!("{page} shows `{line}`"))?;

@@ -13,6 +13,7 @@ mod package;
 mod page;
 mod readme;
 mod shell;
+mod shown;
 mod step;
 mod steps;
 mod table;
