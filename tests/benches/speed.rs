@@ -1,12 +1,12 @@
-//! The same runs as `cargo xtask bench`, under criterion: for looking at one change closely, with its statistics.
-//! `cargo bench --package sandhog-tests`.
+//! Criterion benchmark of the engines: the same runs as `cargo xtask bench`, with statistics for a close look
+//! at one change. `cargo bench --package sandhog-tests`.
 
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use sandhog_sim::{Detail, Engine, RunOptions, Scenario, run_setup, setup::Setup};
 
-/// Runs a built-in scenario with one seed after the other.
+/// Runs a built-in scenario with increasing seeds.
 fn runs(criterion: &mut Criterion, name: &str, engine: Engine) {
     let scenario =
         Scenario::builtin(name).unwrap_or_else(|| panic!("there is no built-in scenario `{name}`"));

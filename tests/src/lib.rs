@@ -1,11 +1,11 @@
-//! What the tests, the program `digests` and the measurements share: how a built-in scenario is run by name, and the form
-//! of the committed digests.
+//! Shared code of the tests, the program `digests` and the benchmarks: runs of built-in scenarios by name,
+//! and the format of the committed digests.
 
 use std::fmt;
 
 use sandhog_sim::{Detail, Engine, Run, RunOptions, Scenario, builtin, report};
 
-/// The committed digests: lines of `name seed digest` for each built-in scenario and the seeds from 0 on.
+/// The committed digests: a line `name seed digest` for each built-in scenario and seed, from seed 0.
 pub const GOLDEN: &str = include_str!("../golden/digests.txt");
 
 /// The seed of the runs whose stories are committed.
@@ -19,7 +19,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// Runs a built-in scenario.
 ///
 /// # Panics
-/// There is no built-in scenario of that name, or the engine cannot run it.
+/// Panics if there is no built-in scenario with this name, or if the engine cannot run it.
 #[must_use]
 pub fn run(name: &str, seed: u64, engine: Engine, detail: Detail) -> Run {
     let scenario =
@@ -49,10 +49,10 @@ pub struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// Runs a built-in scenario for its digest alone.
+    /// Runs a built-in scenario and keeps only its digest.
     ///
     /// # Panics
-    /// There is no built-in scenario of that name, or a check of the run does not hold: no digest is worth keeping then.
+    /// Panics if there is no built-in scenario with this name, or if a check of the run fails.
     #[must_use]
     pub fn of_run(name: &'a str, seed: u64, engine: Engine) -> Self {
         let run = run(name, seed, engine, Detail::Digest);
@@ -66,7 +66,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// The committed digest of a run; `None` when none is committed.
+    /// Returns the committed digest of a run, if there is one.
     #[must_use]
     pub fn committed(name: &'a str, seed: u64) -> Option<Self> {
         let start = format!("{name} {seed} ");

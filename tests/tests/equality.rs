@@ -1,7 +1,7 @@
-//! One trace whatever runs it: event engine and turmoil engine, first run and second, this machine and the one that wrote
-//! the committed digests. On WebAssembly the same tests hold the same digests against that target.
+//! Equal traces of the same run: event engine and turmoil engine, first and second run, this machine and the
+//! committed digests. On WebAssembly the same tests compare the same digests.
 //!
-//! A few seeds each, so that the suite stays quick; `cargo xtask equality` takes fifty.
+//! Only a few seeds each, so that the suite stays fast. `cargo xtask equality` uses 50.
 
 use sandhog_sim::{Detail, Engine, Run};
 use sandhog_tests::{Line, run};
@@ -57,8 +57,8 @@ mod digest_equals_the_committed_one {
     fn check(name: &str) {
         for seed in 0..3 {
             let committed = Line::committed(name, seed);
-            let committed =
-                committed.unwrap_or_else(|| panic!("`cargo xtask bless` has not seen {name} {seed}"));
+            let committed = committed
+                .unwrap_or_else(|| panic!("no committed digest for {name} {seed}: run `cargo xtask bless`"));
             assert_eq!(Line::of_run(name, seed, Engine::Event), committed);
         }
     }
@@ -66,14 +66,14 @@ mod digest_equals_the_committed_one {
 }
 
 #[test]
-fn the_digest_does_not_depend_on_how_much_is_kept() {
+fn the_digest_does_not_depend_on_the_detail_of_the_trace() {
     let [full, digest] =
         [Detail::Full, Detail::Digest].map(|detail| run("first-light", 3, Engine::Event, detail).digest);
     assert_eq!(full, digest);
 }
 
 #[test]
-fn another_seed_is_another_run() {
+fn different_seeds_give_different_digests() {
     assert_ne!(
         Line::of_run("first-light", 1, Engine::Event).digest,
         Line::of_run("first-light", 2, Engine::Event).digest

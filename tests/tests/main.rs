@@ -1,6 +1,6 @@
-//! The one integration test binary: what crosses crates. `README.md` beside `Cargo.toml` tells what is where.
+//! Integration tests of several crates. `README.md` next to `Cargo.toml` describes the modules.
 
-/// One test for each built-in scenario, named after it, that calls `$check` with the scenario's name.
+/// Defines one test for each built-in scenario, which calls `$check` with the scenario's name.
 macro_rules! for_every_scenario {
     ($check:path) => {
         crate::for_every_scenario! { $check:
@@ -44,7 +44,7 @@ macro_rules! for_every_scenario {
         })*
 
         #[test]
-        fn no_scenario_is_forgotten() {
+        fn every_built_in_scenario_has_a_test() {
             assert_eq!([$($name),*].as_slice(), sandhog_tests::names().collect::<Vec<_>>());
         }
     };

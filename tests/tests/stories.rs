@@ -1,4 +1,4 @@
-//! The story of every built-in scenario as a snapshot: a change of behaviour shows in a diff that reads like prose.
+//! Snapshots of the stories of all built-in scenarios: a change of behaviour appears as a readable diff.
 
 fn check(name: &str) {
     let mut settings = insta::Settings::clone_current();

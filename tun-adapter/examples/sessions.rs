@@ -38,7 +38,7 @@ mod crowd {
     use zeroize::Zeroizing;
 
     const SERVER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 40404);
-    const PASSWORD: &str = "nobody is called so";
+    const PASSWORD: &str = "password of the load generator";
     /// Sessions per user, and clients per address.
     const SHARE: u16 = 20;
     /// Interval of the progress messages.

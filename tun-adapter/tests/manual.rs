@@ -172,7 +172,7 @@ fn a_closed_pipe_is_not_an_error() {
 
 #[test]
 fn a_full_disk_is_an_error() {
-    let full = fs::File::create("/dev/full").expect("Linux has it");
+    let full = fs::File::create("/dev/full").expect("every Linux has it");
     let output = command(&["completions", "zsh"])
         .stdout(full)
         .output()

@@ -121,8 +121,8 @@ async fn a_new_password_is_stored_and_replaces_the_old_one() {
     let (mut first, _kernel) = logged_in(&mut server, address).await;
     let before = folder.read("users");
     ask_for_change(&mut first);
-    let told = while_running(&mut server, until(&mut first, is_changed)).await;
-    assert_eq!(told.last(), Some(&EventKind::PasswordChanged(Ok(()))));
+    let events = while_running(&mut server, until(&mut first, is_changed)).await;
+    assert_eq!(events.last(), Some(&EventKind::PasswordChanged(Ok(()))));
     let stored = folder.read("users");
     assert_ne!(stored, before);
     assert_eq!(stored, server.with_peer(|server, _| server.users().to_text()));
@@ -133,8 +133,8 @@ async fn a_new_password_is_stored_and_replaces_the_old_one() {
     ] {
         let (mut client, _kernel) = client(address, password).await;
         let is_over = |event: &EventKind| matches!(event, EventKind::Started(_));
-        let told = while_running(&mut server, until(&mut client, is_over)).await;
-        let Some(EventKind::Started(started)) = told.last() else {
+        let events = while_running(&mut server, until(&mut client, is_over)).await;
+        let Some(EventKind::Started(started)) = events.last() else {
             unreachable!("`until` waited for it");
         };
         assert_eq!(started.as_ref().err().copied(), result, "{password}");
@@ -155,8 +155,8 @@ async fn a_new_password_is_not_accepted_until_it_can_be_stored() {
     assert_eq!(folder.read("users"), before);
 
     fs::remove_dir(folder.path(".users.new")).expect("our folder");
-    let told = while_running(&mut server, until(&mut client, is_changed)).await;
-    assert_eq!(told.last(), Some(&EventKind::PasswordChanged(Ok(()))));
+    let events = while_running(&mut server, until(&mut client, is_changed)).await;
+    assert_eq!(events.last(), Some(&EventKind::PasswordChanged(Ok(()))));
     assert_eq!(
         folder.read("users"),
         server.with_peer(|server, _| server.users().to_text())

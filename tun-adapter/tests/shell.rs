@@ -182,9 +182,9 @@ async fn a_wrong_password_is_rejected() {
     let (mut server, _server_kernel, address) = server().await;
     let (mut client, _client_kernel) = client(address, "battery staple").await;
     let started = |event: &EventKind| matches!(event, EventKind::Started(_));
-    let told = while_running(&mut server, until(&mut client, started)).await;
+    let events = while_running(&mut server, until(&mut client, started)).await;
     assert_eq!(
-        told.last(),
+        events.last(),
         Some(&EventKind::Started(Err(StartError::AuthenticationRejected)))
     );
 }

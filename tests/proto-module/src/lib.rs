@@ -1,8 +1,9 @@
-//! The protocol core behind one exported function: a login and one packet each way, whatever the bytes in between.
+//! WebAssembly module of the protocol core with one exported function: a login and packets in both
+//! directions.
 //!
-//! The linker keeps what the function can reach, which through the `Peer` trait objects is all of both state machines. The
-//! finished module's import section then shows what the core asks of the world. `cargo xtask test --only proto-pure` finds
-//! it empty.
+//! The linker keeps all code that the function can reach. Through the `Peer` trait objects, that is all code
+//! of both state machines. `cargo xtask test --only proto-pure` checks that the import section of the module
+//! is empty.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -11,12 +12,12 @@ use sandhog_proto::{
     classic::{Client, ClientConfig, HashCost, Key, Server, ServerConfig, User, hash_password},
 };
 
-/// Turns until a login and a packet each way are certainly done.
+/// Number of turns that suffices for a login and packets in both directions.
 const TURNS: u64 = 16;
 
-/// Lets a client log in at a server and sends a packet of `length` bytes each way, everything seeded with `seed`; returns
-/// how many datagrams and packets came out of the two.
-// SAFETY: no other function of this module has the name, and it is called by nobody in this process.
+/// Logs a client in to a server and sends packets of `length` bytes in both directions, seeded with `seed`.
+/// Returns the number of datagrams, packets and drops of both.
+// SAFETY: no other function of this module has this name, and no code of this process calls it.
 #[unsafe(no_mangle)]
 pub extern "C" fn exchange(seed: u8, length: u16) -> u64 {
     let at = |host: u8| SocketAddr::from(([198, 51, 100, host], 4000));
@@ -54,7 +55,7 @@ pub extern "C" fn exchange(seed: u8, length: u16) -> u64 {
         .sum::<u64>()
 }
 
-/// One turn with all that belongs to it: events are drained, slow work is done on the spot.
+/// Runs one turn. Events are discarded, and jobs run immediately.
 fn one_turn(host: &mut dyn Peer, now: Instant, input: &mut Batch) -> Batch {
     let mut output = Batch::default();
     host.turn(now, input, &mut output);

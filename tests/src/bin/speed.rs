@@ -1,9 +1,9 @@
-//! The speed of the engines, as a table, each figure beside what is promised of it. `cargo xtask bench` builds this in
-//! release and runs it; the exit status is 0 when every promise is kept.
+//! Benchmark of the engines: a table of measured values and their targets. `cargo xtask bench` builds and
+//! runs it in release mode. The exit status is 0 if every target is reached.
 //!
-//! A figure is the median of several rounds, so that one disturbance does not decide it. Runs per second and core are counted
-//! against the processor time of the one thread that runs them, where the system tells it; a busy machine then changes
-//! them little.
+//! Each value is the median of several rounds, so that a single disturbance has no effect. Runs per second
+//! and core use the processor time of the thread, if the system provides it. So a busy machine has little
+//! effect.
 
 use std::{
     fs,
@@ -14,37 +14,38 @@ use std::{
 use sandhog_sim::{Detail, Engine, RunOptions, Scenario, run_setup, setup::Setup};
 
 const ROUNDS: usize = 5;
-/// How long a round lasts at least; runs are repeated with the next seed until then.
+/// Shortest duration of a round. Runs are repeated with the next seed until then.
 const ROUND: Duration = Duration::from_millis(600);
 
-/// A tunnel with nothing to do: a login, a day of keepalives and changes of keys, and a ping that shows it is still there.
+/// An idle tunnel: a login, one day of keepalives and rekeys, and a final ping.
 const IDLE: &str = include_str!("../../scenarios/idle.toml");
 
-/// What one round did, per second.
+/// Rates of one round.
 #[derive(Clone, Copy)]
 struct Rates {
     /// Runs per second of processor time.
     runs: f64,
     /// Simulated seconds per second of processor time.
     simulated: f64,
-    /// Simulated seconds per second on the clock of the wall.
+    /// Simulated seconds per second of wall-clock time.
     simulated_wall: f64,
 }
 
-/// A figure, and the least that is promised of it; `None` where nothing is.
+/// A measured value and its target, if there is one.
 struct Figure {
     what: &'static str,
     value: f64,
-    promised: Option<f64>,
+    target: Option<f64>,
 }
 
 impl Figure {
     fn reached(&self) -> bool {
-        self.promised.is_none_or(|promised| self.value >= promised)
+        self.target.is_none_or(|target| self.value >= target)
     }
 }
 
-/// Processor time of this thread: the first number of its schedstat (nanoseconds), on Linux; elsewhere the wall's time.
+/// Processor time of this thread: the first number of its schedstat (nanoseconds) on Linux, wall-clock time
+/// elsewhere.
 fn processor_time(since: Instant) -> Duration {
     let stat = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let nanos = stat.split(' ').next().and_then(|nanos| nanos.parse().ok());
@@ -61,7 +62,7 @@ fn round(setup: &Setup, engine: Engine) -> Rates {
             detail: Detail::Digest,
         };
         let run = run_setup(setup, &options).unwrap_or_else(|error| panic!("{error}"));
-        assert!(run.passed, "seed {runs} fails; its speed means nothing");
+        assert!(run.passed, "seed {runs} fails, so its speed is meaningless");
         simulated += run.end.as_nanos() as f64 / 1e9;
         runs += 1;
     }
@@ -78,7 +79,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// The median over rounds of one of the rates.
+/// The median of one rate over all rounds.
 fn over(rounds: &[Rates], rate: impl Fn(&Rates) -> f64) -> f64 {
     median(rounds.iter().map(rate).collect())
 }
@@ -92,7 +93,7 @@ fn figures() -> Vec<Figure> {
         Err(format!("there is no file `{name}`"))
     });
     let idle = Setup::of(&idle.unwrap_or_else(|error| panic!("{error}")));
-    // Event and turmoil take turns, so that whatever disturbs the machine disturbs both.
+    // Event and turmoil alternate, so that a disturbance affects both.
     let (mut event, mut turmoil) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         event.push(round(&standard, Engine::Event));
@@ -108,11 +109,7 @@ fn figures() -> Vec<Figure> {
         over(&turmoil, |rates| rates.runs),
     );
     let (bulk, idle) = (rounds(&bulk), rounds(&idle));
-    let figure = |what, value, promised| Figure {
-        what,
-        value,
-        promised,
-    };
+    let figure = |what, value, target| Figure { what, value, target };
     vec![
         figure(
             "standard, event engine: runs per second and core",
@@ -150,17 +147,17 @@ fn figures() -> Vec<Figure> {
 
 fn main() -> ExitCode {
     let figures = figures();
-    println!("{:<58}{:>14}{:>10}", "figure", "measured", "promised");
+    println!("{:<58}{:>14}{:>10}", "figure", "measured", "target");
     for figure in &figures {
-        let promised = figure
-            .promised
-            .map_or_else(|| "-".to_owned(), |promised| format!("{promised:.0}"));
-        let verdict = match (figure.promised, figure.reached()) {
+        let target = figure
+            .target
+            .map_or_else(|| "-".to_owned(), |target| format!("{target:.0}"));
+        let verdict = match (figure.target, figure.reached()) {
             (None, _) => "",
             (Some(_), true) => "  reached",
             (Some(_), false) => "  NOT REACHED",
         };
-        println!("{:<58}{:>14.1}{promised:>10}{verdict}", figure.what, figure.value);
+        println!("{:<58}{:>14.1}{target:>10}{verdict}", figure.what, figure.value);
     }
     match figures.iter().all(Figure::reached) {
         true => ExitCode::SUCCESS,

@@ -1,18 +1,18 @@
-//! The classic profile: both files say everything.
+//! Classic profile: both configuration files contain all settings.
 
 use super::ping_three_times;
 use super::transfer::transfer_both_ways;
-use super::tunnel::{CLIENT_INNER, Outer, SERVER_INNER, World};
+use super::tunnel::{CLIENT_INNER, Outer, SERVER_INNER, Testbed};
 
 #[test]
-fn pings_of_both_families_cross_in_both_directions_and_nothing_else_does() {
-    let world = world_or_skip!(World::classic(Outer::V4));
-    let tunnel = world.tunnel();
+fn only_pings_of_both_families_pass_in_both_directions() {
+    let testbed = testbed_or_skip!(Testbed::classic(Outer::V4));
+    let tunnel = testbed.tunnel();
     for to in SERVER_INNER {
-        ping_three_times(&world.client, to);
+        ping_three_times(&testbed.client, to);
     }
     for to in CLIENT_INNER {
-        ping_three_times(&world.server, to);
+        ping_three_times(&testbed.server, to);
     }
     let (server_log, client_log) = tunnel.stop();
     let packets = "received: 12 packets, 1128 bytes; sent: 12 packets, 1128 bytes";
@@ -22,31 +22,31 @@ fn pings_of_both_families_cross_in_both_directions_and_nothing_else_does() {
 }
 
 #[test]
-fn an_ipv6_network_outside_carries_both_families_inside() {
-    let world = world_or_skip!(World::classic(Outer::V6));
-    let _tunnel = world.tunnel();
+fn an_outer_ipv6_network_carries_both_inner_families() {
+    let testbed = testbed_or_skip!(Testbed::classic(Outer::V6));
+    let _tunnel = testbed.tunnel();
     for to in SERVER_INNER {
-        ping_three_times(&world.client, to);
+        ping_three_times(&testbed.client, to);
     }
 }
 
 #[test]
-fn tcp_crosses_whole_in_both_directions_and_unreadable_from_outside() {
-    let world = world_or_skip!(World::classic(Outer::V4));
-    let _tunnel = world.tunnel();
-    transfer_both_ways(&world);
+fn tcp_data_arrives_unchanged_and_is_unreadable_outside() {
+    let testbed = testbed_or_skip!(Testbed::classic(Outer::V4));
+    let _tunnel = testbed.tunnel();
+    transfer_both_ways(&testbed);
 }
 
 #[test]
 fn a_stopped_client_leaves_no_device_and_the_next_one_logs_in() {
-    let world = world_or_skip!(World::classic(Outer::V4));
-    let server = world.start_server();
+    let testbed = testbed_or_skip!(Testbed::classic(Outer::V4));
+    let server = testbed.start_server();
     for _ in 0..2 {
-        let client = world.start_client();
-        assert!(world.client.run("ip", &["link"]).contains("sandhog0"));
+        let client = testbed.start_client();
+        assert!(testbed.client.run("ip", &["link"]).contains("sandhog0"));
         let (code, log) = client.terminate();
         assert_eq!(code, Some(0), "{log}");
-        assert!(!world.client.run("ip", &["link"]).contains("sandhog0"));
+        assert!(!testbed.client.run("ip", &["link"]).contains("sandhog0"));
     }
     let (code, log) = server.terminate();
     assert_eq!(
@@ -57,11 +57,11 @@ fn a_stopped_client_leaves_no_device_and_the_next_one_logs_in() {
 }
 
 #[test]
-fn a_wrong_password_ends_with_code_3_and_is_in_no_log() {
-    let world = world_or_skip!(World::classic(Outer::V4));
-    world.write("password", "not the battery staple\n");
-    let server = world.start_server();
-    let (code, client_log) = world.spawn_client().wait();
+fn a_wrong_password_exits_with_3_and_is_not_logged() {
+    let testbed = testbed_or_skip!(Testbed::classic(Outer::V4));
+    testbed.write("password", "not the battery staple\n");
+    let server = testbed.start_server();
+    let (code, client_log) = testbed.spawn_client().wait();
     assert_eq!(code, Some(3), "{client_log}");
     assert!(
         client_log.contains("error: the server rejected the name or the password"),
@@ -76,9 +76,9 @@ fn a_wrong_password_ends_with_code_3_and_is_in_no_log() {
 }
 
 #[test]
-fn a_silent_server_ends_with_code_4_after_ten_seconds() {
-    let world = world_or_skip!(World::classic(Outer::V4));
-    let (code, log) = world.spawn_client().wait();
+fn a_server_that_does_not_answer_exits_with_4_after_ten_seconds() {
+    let testbed = testbed_or_skip!(Testbed::classic(Outer::V4));
+    let (code, log) = testbed.spawn_client().wait();
     assert_eq!(code, Some(4), "{log}");
     assert!(
         log.contains("error: the server did not answer in time\nhelp: check that the server is running"),
@@ -87,12 +87,12 @@ fn a_silent_server_ends_with_code_4_after_ten_seconds() {
 }
 
 #[test]
-fn a_taken_device_name_ends_with_code_1_and_advice() {
-    let world = world_or_skip!(World::classic(Outer::V4));
-    world
+fn a_device_name_in_use_exits_with_1_and_advice() {
+    let testbed = testbed_or_skip!(Testbed::classic(Outer::V4));
+    testbed
         .client
         .run("ip", &["tuntap", "add", "sandhog0", "mode", "tun"]);
-    let (code, log) = world.spawn_client().wait();
+    let (code, log) = testbed.spawn_client().wait();
     assert_eq!(code, Some(1), "{log}");
     assert!(
         log.contains("error: cannot create the device `sandhog0`"),
@@ -105,10 +105,10 @@ fn a_taken_device_name_ends_with_code_1_and_advice() {
 }
 
 #[test]
-fn a_device_that_is_taken_away_ends_the_program_with_code_1() {
-    let world = world_or_skip!(World::classic(Outer::V4));
-    let server = world.start_server();
-    world.server.run("ip", &["link", "delete", "sandhog0"]);
+fn a_removed_device_ends_the_server_with_code_1() {
+    let testbed = testbed_or_skip!(Testbed::classic(Outer::V4));
+    let server = testbed.start_server();
+    testbed.server.run("ip", &["link", "delete", "sandhog0"]);
     let (code, log) = server.wait();
     assert_eq!(code, Some(1), "{log}");
     assert!(log.contains("error: cannot read from the tunnel device"), "{log}");

@@ -1,7 +1,7 @@
-//! Clocks and the time that passes: machines whose clocks differ, and a client that stood still as in a suspend.
+//! Clock tests: machines with different clocks, and a client that was suspended.
 //!
-//! The clock of the world is not turned here: it is the whole machine's. That it decides nothing while a tunnel is up is what
-//! the module `tidy` holds the sources to.
+//! The system clock is not changed here, because it belongs to the whole machine. The module `tidy` checks
+//! that the sources do not use it while a tunnel is up.
 
 use std::process::Command;
 use std::thread::sleep;
@@ -10,79 +10,81 @@ use std::time::Duration;
 use super::namespace::Namespace;
 use super::ping_three_times;
 use super::program::Program;
-use super::tunnel::{CLIENT_INNER, Outer, SERVER_INNER, World};
+use super::tunnel::{CLIENT_INNER, Outer, SERVER_INNER, Testbed};
 
-/// As long after the machine's start as a clock is ahead here.
+/// Seconds by which a clock is ahead.
 const AHEAD: &str = "3600";
 
-/// A world on a machine that can give a process a clock of its own.
-fn world_with_clocks() -> Result<World, String> {
-    let world = World::secure(Outer::V4)?;
-    world
+/// A testbed on a machine with time namespaces.
+fn testbed_with_clocks() -> Result<Testbed, String> {
+    let testbed = Testbed::secure(Outer::V4)?;
+    testbed
         .client
         .try_run("unshare", &["--time", "--boottime", AHEAD, "--fork", "true"])
         .map_err(|error| format!("needs time namespaces: {error}"))?;
-    Ok(world)
+    Ok(testbed)
 }
 
-/// Starts one side with `CLOCK_BOOTTIME` an hour ahead, and waits until it is ready.
+/// Starts one side with `CLOCK_BOOTTIME` one hour ahead, and waits until it is ready.
 #[track_caller]
-fn start_ahead(world: &World, namespace: &Namespace, role: &str) -> Program {
-    let inner = world.role(namespace, role, &format!("{role}.toml"));
+fn start_ahead(testbed: &Testbed, namespace: &Namespace, role: &str) -> Program {
+    let inner = testbed.role(namespace, role, &format!("{role}.toml"));
     let mut command = Command::new("unshare");
     command
         .args(["--time", "--boottime", AHEAD])
-        // Who ends `unshare` ends the program.
+        // The end of `unshare` also stops the program.
         .args(["--fork", "--kill-child=SIGTERM"])
         .arg(inner.get_program())
         .args(inner.get_args())
-        .env("RUNTIME_DIRECTORY", world.runtime_folder(namespace));
+        .env("RUNTIME_DIRECTORY", testbed.runtime_folder(namespace));
     let mut program = namespace.enter(|| Program::spawn(command));
     program.wait_for("ready: ");
     program
 }
 
 #[track_caller]
-fn both_ways(world: &World) {
-    ping_three_times(&world.client, SERVER_INNER[0]);
-    ping_three_times(&world.server, CLIENT_INNER[0]);
+fn ping_both_ways(testbed: &Testbed) {
+    ping_three_times(&testbed.client, SERVER_INNER[0]);
+    ping_three_times(&testbed.server, CLIENT_INNER[0]);
 }
 
 #[test]
-fn a_client_whose_clock_is_an_hour_ahead_of_the_servers_logs_in_and_carries_packets() {
-    let world = world_or_skip!(world_with_clocks());
-    let _server = world.start_server();
-    let _client = start_ahead(&world, &world.client, "client");
-    both_ways(&world);
+fn a_client_with_a_clock_one_hour_ahead_logs_in_and_carries_packets() {
+    let testbed = testbed_or_skip!(testbed_with_clocks());
+    let _server = testbed.start_server();
+    let _client = start_ahead(&testbed, &testbed.client, "client");
+    ping_both_ways(&testbed);
 }
 
 #[test]
-fn a_client_whose_clock_is_an_hour_behind_the_servers_logs_in_and_carries_packets() {
-    let world = world_or_skip!(world_with_clocks());
-    let _server = start_ahead(&world, &world.server, "server");
-    let _client = world.start_client();
-    both_ways(&world);
+fn a_client_with_a_clock_one_hour_behind_logs_in_and_carries_packets() {
+    let testbed = testbed_or_skip!(testbed_with_clocks());
+    let _server = start_ahead(&testbed, &testbed.server, "server");
+    let _client = testbed.start_client();
+    ping_both_ways(&testbed);
 }
 
 #[test]
-fn a_client_that_stood_still_for_longer_than_a_session_lives_unanswered_logs_in_again_by_itself() {
-    let world = world_or_skip!(World::secure(Outer::V4));
-    let tunnel = world.tunnel();
+fn a_client_suspended_longer_than_the_session_timeout_logs_in_again() {
+    let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
+    let tunnel = testbed.tunnel();
     let mut client = tunnel.client;
-    both_ways(&world);
-    // A packet without an answer before the machine sleeps; when it wakes, the network is as it was.
+    ping_both_ways(&testbed);
+    // A packet without a reply is sent before the suspend. After it, the network works again.
     let cut = "add table inet cut; add chain inet cut in { type filter hook input priority 0; policy drop; }";
-    world.server.run("nft", &[cut]);
+    testbed.server.run("nft", &[cut]);
     let to = SERVER_INNER[0].to_string();
-    world.client.run_to_failure("ping", &["-c", "1", "-W", "1", &to]);
-    client.stand_still();
-    world.server.run("nft", &["delete table inet cut"]);
-    // Time has to pass: a session is given up 15 s after its first packet without an answer.
+    testbed
+        .client
+        .run_to_failure("ping", &["-c", "1", "-W", "1", &to]);
+    client.suspend();
+    testbed.server.run("nft", &["delete table inet cut"]);
+    // Wait for the session timeout: 15 s after the first packet without a reply.
     sleep(Duration::from_secs(15));
-    client.go_on();
+    client.resume();
     client.wait_for("status: reasserting");
     client.wait_for("status: connected");
-    both_ways(&world);
+    ping_both_ways(&testbed);
     let (code, log) = tunnel.server.terminate();
     assert_eq!(code, Some(0), "{log}");
     assert_eq!(log.matches("kean logged in").count(), 2, "{log}");

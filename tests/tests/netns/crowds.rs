@@ -1,4 +1,4 @@
-//! Many at once: forged datagrams while a user logs in, and a thousand sessions.
+//! Load tests: a login during a flood of forged datagrams, and a thousand sessions.
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,12 +11,12 @@ use sandhog_proto::secure::{
 use sandhog_proto::{Batch, Command, Datagram, EventKind, PacketBuf, Peer};
 
 use super::ping_three_times;
-use super::tunnel::{Outer, SERVER_INNER, World};
+use super::tunnel::{Outer, SERVER_INNER, Testbed};
 
-/// Forged datagrams each second.
+/// Forged datagrams per second.
 const FLOOD: u64 = 50_000;
 
-/// Sends until it is over, as evenly as a millisecond allows: logins, session data and garbage that nobody has sealed.
+/// Sends forged logins, session data and garbage until `is_over`, evenly spaced within a millisecond.
 fn flood(socket: &UdpSocket, is_over: &AtomicBool, sent: &AtomicU64) {
     let forged: Vec<Vec<u8>> = [(1, CONTROL_LEN), (3, 1_000), (1, CONTROL_LEN), (3, 125), (7, 60)]
         .into_iter()
@@ -31,7 +31,7 @@ fn flood(socket: &UdpSocket, is_over: &AtomicBool, sent: &AtomicU64) {
     while !is_over.load(Ordering::Relaxed) {
         let due = start.elapsed().as_micros() as u64 * FLOOD / 1_000_000;
         for number in count..due {
-            // A full buffer here loses one; the others are enough.
+            // A datagram lost in a full buffer does not matter.
             let _ = socket.send(&forged[number as usize % forged.len()]);
         }
         count = due;
@@ -41,10 +41,10 @@ fn flood(socket: &UdpSocket, is_over: &AtomicBool, sent: &AtomicU64) {
 }
 
 #[test]
-fn a_user_logs_in_within_three_seconds_under_50_000_forged_datagrams_a_second() {
-    let world = world_or_skip!(World::alone(Outer::V4));
-    let server = world.start_server();
-    let socket = world
+fn a_user_logs_in_within_3_s_under_50000_forged_datagrams_per_second() {
+    let testbed = testbed_or_skip!(Testbed::exclusive(Outer::V4));
+    let server = testbed.start_server();
+    let socket = testbed
         .client
         .enter(|| UdpSocket::bind("198.18.0.2:0"))
         .expect("a UDP socket");
@@ -56,14 +56,14 @@ fn a_user_logs_in_within_three_seconds_under_50_000_forged_datagrams_a_second() 
             std::thread::yield_now();
         }
         let (start, before) = (Instant::now(), sent.load(Ordering::Relaxed));
-        let client = world.start_client();
+        let client = testbed.start_client();
         let took = start.elapsed();
-        ping_three_times(&world.client, SERVER_INNER[0]);
+        ping_three_times(&testbed.client, SERVER_INNER[0]);
         let rate = (sent.load(Ordering::Relaxed) - before) as f64 / start.elapsed().as_secs_f64();
         is_over.store(true, Ordering::Relaxed);
-        println!("logged in after {took:?} under {rate:.0} forged datagrams a second");
+        println!("logged in after {took:?} under {rate:.0} forged datagrams per second");
         assert!(took < Duration::from_secs(3), "{took:?}");
-        assert!(rate > FLOOD as f64 * 0.9, "only {rate:.0} a second");
+        assert!(rate > FLOOD as f64 * 0.9, "only {rate:.0} per second");
         drop(client);
     });
     let (_, log) = server.terminate();
@@ -74,23 +74,23 @@ fn a_user_logs_in_within_three_seconds_under_50_000_forged_datagrams_a_second() 
 }
 
 const SESSIONS: u16 = 1_000;
-/// Sessions of one user, and clients at one address: a server takes no more.
-const SHARE: u16 = 20;
-/// Logins under way at a time.
-const UNDER_WAY: usize = 50;
+/// Sessions per user, and clients per address: the limits of a server.
+const PER_USER: u16 = 20;
+/// Most logins in progress at a time.
+const CONCURRENT_LOGINS: usize = 50;
 
 fn login(number: u16) -> Login {
     Login::new(&format!("user{number}")).expect("a login")
 }
 
-/// Writes users whose records are stretched in the laboratory's way, which takes no time. The server cannot see that: it
-/// stretches nothing.
-fn write_users(world: &World) {
-    let setup = std::fs::read_to_string(world.path("sandhog.setup")).expect("a file of ours");
+/// Writes users whose records use the cheap password hash of the laboratory. The server cannot detect that,
+/// because only clients compute the hash.
+fn write_users(testbed: &Testbed) {
+    let setup = std::fs::read_to_string(testbed.path("sandhog.setup")).expect("a file of ours");
     let setup = setup_from_text(&setup).expect("a setup");
     let mut rng = rand_chacha::ChaCha20Rng::from_seed([7; 32]);
     let mut users = UserStore::new();
-    for number in 0..SESSIONS / SHARE {
+    for number in 0..SESSIONS / PER_USER {
         let login = login(number);
         let record = register(&setup, Suite::Laboratory, &login, "pass", &mut rng).expect("a record");
         let user = User {
@@ -101,37 +101,37 @@ fn write_users(world: &World) {
             expires: None,
             address4: None,
             address6: None,
-            max_sessions: SHARE,
+            max_sessions: PER_USER,
         };
         users.add(user).expect("a new user");
     }
-    std::fs::write(world.path("users"), users.to_text()).expect("a folder of ours");
+    std::fs::write(testbed.path("users"), users.to_text()).expect("a folder of ours");
 }
 
-/// One of many clients, without a device.
-struct Member {
+/// A client without a device.
+struct TestClient {
     peer: Client,
     socket: UdpSocket,
     address: Option<Ipv4Addr>,
-    /// When it sent its last ping, and how many it has sent.
-    asked: (sandhog_proto::Instant, u32),
+    /// Time of the last ping, and number of pings.
+    last_ping: (sandhog_proto::Instant, u32),
     answered: bool,
 }
 
-/// After so long a ping without an answer is repeated: a full queue may lose one.
-const PING_AGAIN: Duration = Duration::from_secs(1);
+/// Time after which a ping without a reply is repeated, because a full queue may drop one.
+const PING_INTERVAL: Duration = Duration::from_secs(1);
 
-impl Member {
-    /// Every address has clients of different users.
+impl TestClient {
+    /// Clients at one address have different users.
     fn start(psk: &Psk, number: u16, now: sandhog_proto::Instant) -> Self {
-        let [high, low] = (number % (SESSIONS / SHARE) + 2).to_be_bytes();
+        let [high, low] = (number % (SESSIONS / PER_USER) + 2).to_be_bytes();
         let socket = UdpSocket::bind((Ipv4Addr::new(127, 0, high, low), 0)).expect("a UDP socket");
         socket.set_nonblocking(true).expect("a socket of ours");
         let mut seed = [9; 32];
         seed[..2].copy_from_slice(&number.to_be_bytes());
         let mut peer = Client::new(ClientConfig {
             psk: psk.clone(),
-            login: login(number / SHARE),
+            login: login(number / PER_USER),
             password: "pass".to_owned().into(),
             suite: Suite::Standard,
             server: SocketAddr::from(([127, 0, 0, 1], 40404)),
@@ -144,23 +144,24 @@ impl Member {
             peer,
             socket,
             address: None,
-            asked: (now, 0),
+            last_ping: (now, 0),
             answered: false,
         }
     }
 
-    /// The ping that is due, once the tunnel is up.
+    /// Returns the next ping if the tunnel is up and the ping is due.
     fn ping(&mut self, now: sandhog_proto::Instant) -> Option<PacketBuf> {
         let own = self.address.filter(|_| !self.answered)?;
-        let (last, count) = self.asked;
-        if count > 0 && now.saturating_duration_since(last) < PING_AGAIN {
+        let (last, count) = self.last_ping;
+        if count > 0 && now.saturating_duration_since(last) < PING_INTERVAL {
             return None;
         }
-        self.asked = (now, count + 1);
+        self.last_ping = (now, count + 1);
         Some(PacketBuf::copied_from(&echo_request(own)))
     }
 
-    /// Takes what has come, does what is due, sends what is to be sent; pings through the tunnel once it is up.
+    /// Receives datagrams, runs a turn of the peer, and sends its datagrams. Pings through the tunnel once it
+    /// is up.
     fn turn(&mut self, now: sandhog_proto::Instant, room: &mut [u8]) {
         let (mut input, mut output) = (Batch::default(), Batch::default());
         while let Ok((len, remote)) = self.socket.recv_from(room) {
@@ -172,7 +173,9 @@ impl Member {
         }
         self.peer.turn(now, &mut input, &mut output);
         while let Some(job) = self.peer.poll_job() {
-            self.peer.handle_job(now, job.run()).expect("a job of its own");
+            self.peer
+                .handle_job(now, job.run())
+                .expect("a job of this client");
             self.peer.turn(now, &mut input, &mut output);
         }
         while let Some(event) = self.peer.poll_event() {
@@ -195,13 +198,13 @@ impl Member {
         for datagram in &output.datagrams {
             self.socket
                 .send_to(&datagram.payload, datagram.remote)
-                .expect("loopback takes all");
+                .expect("loopback accepts all");
         }
         let own = self.address.map(|address| address.octets());
-        let is_answer = |packet: &PacketBuf| {
+        let is_reply = |packet: &PacketBuf| {
             packet.get(20) == Some(&0) && packet.get(16..20) == own.as_ref().map(|own| &own[..])
         };
-        self.answered |= output.packets.iter().any(is_answer);
+        self.answered |= output.packets.iter().any(is_reply);
     }
 }
 
@@ -223,42 +226,42 @@ fn echo_request(source: Ipv4Addr) -> Vec<u8> {
 }
 
 #[test]
-fn a_thousand_sessions_are_up_at_once_and_each_carries_its_own_packets() {
-    let world = world_or_skip!(World::alone(Outer::V4));
-    world.edit("server.toml", "10.9.0.1/24", "10.9.0.1/16");
-    write_users(&world);
-    let key = std::fs::read_to_string(world.path("sandhog.key")).expect("a file of ours");
+fn a_thousand_simultaneous_sessions_each_carry_their_own_packets() {
+    let testbed = testbed_or_skip!(Testbed::exclusive(Outer::V4));
+    testbed.edit("server.toml", "10.9.0.1/24", "10.9.0.1/16");
+    write_users(&testbed);
+    let key = std::fs::read_to_string(testbed.path("sandhog.key")).expect("a file of ours");
     let psk = Psk::from_base64(key.trim()).expect("a key");
-    let server = world.start_server();
+    let server = testbed.start_server();
     let start = Instant::now();
-    world.server.enter(|| {
+    testbed.server.enter(|| {
         let now = || sandhog_proto::Instant::ZERO + start.elapsed();
-        let mut members: Vec<Member> = Vec::new();
+        let mut clients: Vec<TestClient> = Vec::new();
         let mut room = vec![0; 1 << 16];
-        while members.iter().filter(|member| member.answered).count() < usize::from(SESSIONS) {
+        while clients.iter().filter(|client| client.answered).count() < usize::from(SESSIONS) {
             assert!(
                 start.elapsed() < Duration::from_secs(60),
                 "{} sessions",
-                members.len()
+                clients.len()
             );
-            let up = members.iter().filter(|member| member.address.is_some()).count();
-            while members.len() < usize::from(SESSIONS) && members.len() < up + UNDER_WAY {
-                members.push(Member::start(&psk, members.len() as u16, now()));
+            let up = clients.iter().filter(|client| client.address.is_some()).count();
+            while clients.len() < usize::from(SESSIONS) && clients.len() < up + CONCURRENT_LOGINS {
+                clients.push(TestClient::start(&psk, clients.len() as u16, now()));
             }
-            members
+            clients
                 .iter_mut()
-                .for_each(|member| member.turn(now(), &mut room));
+                .for_each(|client| client.turn(now(), &mut room));
             std::thread::sleep(Duration::from_millis(1));
         }
-        let mut addresses: Vec<_> = members.iter().filter_map(|member| member.address).collect();
-        let pings: u32 = members.iter().map(|member| member.asked.1).sum();
-        println!("{pings} pings for a thousand answers");
+        let mut addresses: Vec<_> = clients.iter().filter_map(|client| client.address).collect();
+        let pings: u32 = clients.iter().map(|client| client.last_ping.1).sum();
+        println!("{pings} pings for a thousand replies");
         addresses.sort_unstable();
         addresses.dedup();
         assert_eq!(
             addresses.len(),
             usize::from(SESSIONS),
-            "each has an address of its own"
+            "each session has its own address"
         );
     });
     let resident = server.resident_kib();

@@ -1,4 +1,4 @@
-//! A full disk: nothing is lost, what was changed is undone, and the message says what to do.
+//! Full disk: no file is damaged, all changes are undone, and the message gives advice.
 
 use std::fs;
 use std::process::Command;
@@ -6,9 +6,9 @@ use std::process::Command;
 use super::namespace::assert_unchanged;
 use super::network::full_tunnel;
 use super::ping_three_times;
-use super::tunnel::{Outer, SERVER_INNER, Tunnel, USER, World};
+use super::tunnel::{Outer, SERVER_INNER, Testbed, Tunnel, USER};
 
-/// A file system of 32 KiB in memory on a folder, for as long as a test runs.
+/// A file system of 32 KiB in memory, mounted on a folder until it is dropped.
 struct SmallDisk(std::path::PathBuf);
 
 impl SmallDisk {
@@ -22,7 +22,7 @@ impl SmallDisk {
         Self(folder)
     }
 
-    /// Fills it to the last byte.
+    /// Fills it completely.
     fn fill(&self) {
         let path = self.0.join("ballast");
         assert!(
@@ -40,36 +40,36 @@ impl Drop for SmallDisk {
     }
 }
 
-/// A world whose users are on a small disk.
-fn users_on_a_small_disk() -> Result<(World, SmallDisk), String> {
-    let world = World::secure(Outer::V4)?;
-    let disk = SmallDisk::mount_on(world.path("disk"));
-    fs::copy(world.path("users"), world.path("disk/users")).expect("there is room");
-    world.edit(
+/// A testbed with the file of users on a small disk.
+fn users_on_a_small_disk() -> Result<(Testbed, SmallDisk), String> {
+    let testbed = Testbed::secure(Outer::V4)?;
+    let disk = SmallDisk::mount_on(testbed.path("disk"));
+    fs::copy(testbed.path("users"), testbed.path("disk/users")).expect("the disk has space");
+    testbed.edit(
         "server.toml",
         "users-file = \"users\"",
         "users-file = \"disk/users\"",
     );
-    Ok((world, disk))
+    Ok((testbed, disk))
 }
 
 const FULL: &str = "No space left on device";
 const ADVICE: &str = "help: nothing was changed; free some disk space";
 
 #[test]
-fn a_full_disk_ends_a_command_on_users_with_code_1_and_the_users_as_they_were() {
-    let (world, disk) = world_or_skip!(users_on_a_small_disk());
+fn a_user_command_on_a_full_disk_exits_with_1_and_changes_nothing() {
+    let (testbed, disk) = testbed_or_skip!(users_on_a_small_disk());
     disk.fill();
-    let before = fs::read(world.path("disk/users")).expect("the users");
-    let config = world.path("server.toml").display().to_string();
-    let (code, said) = world.try_sandhog(&["user", "disable", "--config", &config, USER], "");
-    assert_eq!(code, Some(1), "{said}");
+    let before = fs::read(testbed.path("disk/users")).expect("the users");
+    let config = testbed.path("server.toml").display().to_string();
+    let (code, printed) = testbed.try_sandhog(&["user", "disable", "--config", &config, USER], "");
+    assert_eq!(code, Some(1), "{printed}");
     assert!(
-        said.contains(&format!("disk/users: {FULL}")) && said.contains(ADVICE),
-        "{said}"
+        printed.contains(&format!("disk/users: {FULL}")) && printed.contains(ADVICE),
+        "{printed}"
     );
-    assert_eq!(fs::read(world.path("disk/users")).expect("the users"), before);
-    let names: Vec<_> = fs::read_dir(world.path("disk"))
+    assert_eq!(fs::read(testbed.path("disk/users")).expect("the users"), before);
+    let names: Vec<_> = fs::read_dir(testbed.path("disk"))
         .expect("the disk")
         .map(|entry| entry.expect("an entry").file_name())
         .collect();
@@ -77,35 +77,35 @@ fn a_full_disk_ends_a_command_on_users_with_code_1_and_the_users_as_they_were() 
 }
 
 #[test]
-fn a_password_that_a_full_disk_does_not_take_is_not_changed_and_the_old_one_is_good() {
-    let (world, disk) = world_or_skip!(users_on_a_small_disk());
-    let mut server = world.start_server();
+fn a_password_change_on_a_full_disk_fails_and_the_old_password_stays_valid() {
+    let (testbed, disk) = testbed_or_skip!(users_on_a_small_disk());
+    let mut server = testbed.start_server();
     disk.fill();
-    let before = fs::read(world.path("disk/users")).expect("the users");
-    let config = world.path("client.toml").display().to_string();
+    let before = fs::read(testbed.path("disk/users")).expect("the users");
+    let config = testbed.path("client.toml").display().to_string();
     let passwd = ["passwd", "--config", &config, "--password-stdin"];
-    let (code, said) = world
+    let (code, printed) = testbed
         .client
-        .enter(|| world.try_sandhog(&passwd, "battery staple\n"));
-    assert_eq!(code, Some(4), "{said}");
+        .enter(|| testbed.try_sandhog(&passwd, "battery staple\n"));
+    assert_eq!(code, Some(4), "{printed}");
     assert!(
-        said.contains("help: the server may or may not have taken"),
-        "{said}"
+        printed.contains("help: the server may or may not have taken"),
+        "{printed}"
     );
     server.wait_for(FULL);
-    assert_eq!(fs::read(world.path("disk/users")).expect("the users"), before);
-    let _client = world.start_client();
-    ping_three_times(&world.client, SERVER_INNER[0]);
+    assert_eq!(fs::read(testbed.path("disk/users")).expect("the users"), before);
+    let _client = testbed.start_client();
+    ping_three_times(&testbed.client, SERVER_INNER[0]);
 }
 
 #[test]
-fn where_the_record_of_changes_does_not_fit_both_sides_end_with_code_1_before_they_change_anything() {
-    let world = world_or_skip!(World::secure(Outer::V4));
-    for (namespace, role) in [(&world.client, "client"), (&world.server, "server")] {
-        let disk = SmallDisk::mount_on(world.path(&format!("run-{}", namespace.name())));
+fn both_sides_exit_with_1_before_any_change_if_the_record_does_not_fit() {
+    let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
+    for (namespace, role) in [(&testbed.client, "client"), (&testbed.server, "server")] {
+        let disk = SmallDisk::mount_on(testbed.path(&format!("run-{}", namespace.name())));
         disk.fill();
         let before = namespace.state();
-        let (code, log) = world.spawn(namespace, role, &format!("{role}.toml")).wait();
+        let (code, log) = testbed.spawn(namespace, role, &format!("{role}.toml")).wait();
         assert_eq!(code, Some(1), "{log}");
         assert!(
             log.contains(&format!("sandhog0.json: {FULL}")) && log.contains(ADVICE),
@@ -116,15 +116,15 @@ fn where_the_record_of_changes_does_not_fit_both_sides_end_with_code_1_before_th
 }
 
 #[test]
-fn a_disk_that_is_full_by_the_end_keeps_nothing_from_being_undone() {
-    let world = world_or_skip!(full_tunnel());
-    let disk = SmallDisk::mount_on(world.path(&format!("run-{}", world.client.name())));
-    let before = world.client.state();
-    let Tunnel { server, client } = world.tunnel();
+fn all_changes_are_undone_on_a_disk_that_became_full() {
+    let testbed = testbed_or_skip!(full_tunnel());
+    let disk = SmallDisk::mount_on(testbed.path(&format!("run-{}", testbed.client.name())));
+    let before = testbed.client.state();
+    let Tunnel { server, client } = testbed.tunnel();
     disk.fill();
     let (code, log) = client.terminate();
     assert_eq!(code, Some(0), "{log}");
-    assert_unchanged(&before, &world.client.state());
+    assert_unchanged(&before, &testbed.client.state());
     assert!(!disk.0.join("sandhog0.json").exists());
     drop(server);
 }

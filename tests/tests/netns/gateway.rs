@@ -1,41 +1,41 @@
-//! The server's machine as a router for its clients: only when asked for, only for them, and not a moment longer.
+//! Forwarding on the server: only if configured, only for clients, and only while the server runs.
 
 use std::net::{IpAddr, UdpSocket};
 use std::time::Duration;
 
 use super::namespace::{Namespace, assert_unchanged};
 use super::ping_three_times;
-use super::tunnel::{Outer, Tunnel, World};
+use super::tunnel::{Outer, Testbed, Tunnel};
 
-/// A host behind the server, in networks that the clients are offered.
+/// Addresses of a host behind the server, in networks that the server offers to clients.
 const FAR: [&str; 2] = ["203.0.113.2", "2001:db8:3::2"];
-/// The server there.
+/// The server's addresses in these networks.
 const NEAR: [&str; 2] = ["203.0.113.1", "2001:db8:3::1"];
 
-/// A world with a third machine behind the server. `forwarding` is what the server's file says of it.
-fn with_network_behind(forwarding: &str) -> Result<(World, Namespace), String> {
-    let world = World::secure(Outer::V4)?;
+/// A testbed with a third machine behind the server. `forwarding` is the table in the server's file.
+fn testbed_with_far_host(forwarding: &str) -> Result<(Testbed, Namespace), String> {
+    let testbed = Testbed::secure(Outer::V4)?;
     let far = Namespace::new()?;
-    far.join("gate", &world.server, "yard")?;
+    far.connect("gate", &testbed.server, "yard")?;
     for (far_address, near) in FAR.into_iter().zip(NEAR) {
         let length = if near.contains(':') { 64 } else { 24 };
-        far.give("gate", &format!("{far_address}/{length}"))?;
-        world.server.give("yard", &format!("{near}/{length}"))?;
+        far.add_address("gate", &format!("{far_address}/{length}"))?;
+        testbed.server.add_address("yard", &format!("{near}/{length}"))?;
     }
-    // A router asks who has an address from its link-local one (RFC 4861, section 7.2.2).
-    world.server.give("yard", "fe80::1/64")?;
-    world.edit("server.toml", "# [clients] ", "[clients] ");
-    world.edit(
+    // A router sends neighbour solicitations from its link-local address (RFC 4861, section 7.2.2).
+    testbed.server.add_address("yard", "fe80::1/64")?;
+    testbed.edit("server.toml", "# [clients] ", "[clients] ");
+    testbed.edit(
         "server.toml",
         "# routes = [\"192.0.2.0/24\"]",
         &format!("routes = [\"203.0.113.0/24\", \"2001:db8:3::/64\"]\n{forwarding}"),
     );
-    Ok((world, far))
+    Ok((testbed, far))
 }
 
-/// From which address a host sees the client.
+/// Returns the source address of the client's datagrams at a host.
 #[track_caller]
-fn seen_as(world: &World, host: &Namespace, address: &str) -> IpAddr {
+fn source_seen_by(testbed: &Testbed, host: &Namespace, address: &str) -> IpAddr {
     let address: IpAddr = address.parse().expect("an address");
     let listener = host
         .enter(|| UdpSocket::bind((address, 0)))
@@ -49,7 +49,7 @@ fn seen_as(world: &World, host: &Namespace, address: &str) -> IpAddr {
     } else {
         [0_u16; 8].into()
     };
-    let socket = world
+    let socket = testbed
         .client
         .enter(|| UdpSocket::bind((any, 0)))
         .expect("a UDP socket");
@@ -58,25 +58,25 @@ fn seen_as(world: &World, host: &Namespace, address: &str) -> IpAddr {
 }
 
 #[test]
-fn with_masquerade_clients_reach_networks_behind_the_server_under_its_address_and_a_stop_undoes_it() {
-    let (world, far) = world_or_skip!(with_network_behind(
+fn with_masquerade_clients_use_the_servers_address_until_the_server_stops() {
+    let (testbed, far) = testbed_or_skip!(testbed_with_far_host(
         "[forwarding]\nenabled = true\nmasquerade = true"
     ));
-    let before = world.server.state();
-    let tunnel = world.tunnel();
+    let before = testbed.server.state();
+    let tunnel = testbed.tunnel();
     for (to, near) in FAR.into_iter().zip(NEAR) {
-        ping_three_times(&world.client, to.parse().expect("an address"));
-        assert_eq!(seen_as(&world, &far, to).to_string(), near);
+        ping_three_times(&testbed.client, to.parse().expect("an address"));
+        assert_eq!(source_seen_by(&testbed, &far, to).to_string(), near);
     }
-    let table = world.server.run("nft", &["list", "tables"]);
+    let table = testbed.server.run("nft", &["list", "tables"]);
     assert_eq!(table.trim(), "table inet sandhog-sandhog0-server");
     tunnel.stop();
-    assert_unchanged(&before, &world.server.state());
+    assert_unchanged(&before, &testbed.server.state());
 }
 
 #[test]
-fn without_masquerade_clients_keep_their_addresses_and_nobody_else_is_forwarded() {
-    let (world, far) = world_or_skip!(with_network_behind("[forwarding]\nenabled = true"));
+fn without_masquerade_clients_keep_their_addresses_and_others_are_not_forwarded() {
+    let (testbed, far) = testbed_or_skip!(testbed_with_far_host("[forwarding]\nenabled = true"));
     for (network, via) in [
         ("10.9.0.0/24", NEAR[0]),
         ("fd00:9::/64", NEAR[1]),
@@ -84,12 +84,12 @@ fn without_masquerade_clients_keep_their_addresses_and_nobody_else_is_forwarded(
     ] {
         far.run("ip", &["route", "add", network, "via", via]);
     }
-    let _tunnel = world.tunnel();
+    let _tunnel = testbed.tunnel();
     for to in FAR {
-        ping_three_times(&world.client, to.parse().expect("an address"));
+        ping_three_times(&testbed.client, to.parse().expect("an address"));
     }
-    assert_eq!(seen_as(&world, &far, FAR[0]).to_string(), "10.9.0.2");
-    // Outside of the tunnel the same machine is a stranger, and the server no router for it.
+    assert_eq!(source_seen_by(&testbed, &far, FAR[0]).to_string(), "10.9.0.2");
+    // Packets of the same machine outside the tunnel are not forwarded.
     let around = [
         "route",
         "add",
@@ -99,46 +99,50 @@ fn without_masquerade_clients_keep_their_addresses_and_nobody_else_is_forwarded(
         "dev",
         "outer",
     ];
-    world.client.run("ip", &around);
-    let lost = world
+    testbed.client.run("ip", &around);
+    let lost = testbed
         .client
         .run_to_failure("ping", &["-c", "2", "-i", "0.1", "-W", "1", FAR[0]]);
     assert!(lost.contains("100% packet loss"), "{lost}");
 }
 
 #[test]
-fn a_server_that_was_not_asked_to_forwards_nothing_and_changes_nothing() {
-    let (world, _far) = world_or_skip!(with_network_behind(""));
-    let _tunnel = world.tunnel();
-    let lost = world
+fn a_server_without_forwarding_forwards_nothing_and_changes_nothing() {
+    let (testbed, _far) = testbed_or_skip!(testbed_with_far_host(""));
+    let _tunnel = testbed.tunnel();
+    let lost = testbed
         .client
         .run_to_failure("ping", &["-c", "2", "-i", "0.1", "-W", "1", FAR[0]]);
     assert!(lost.contains("100% packet loss"), "{lost}");
-    assert_eq!(world.server.read("/proc/sys/net/ipv4/ip_forward").trim(), "0");
-    assert_eq!(world.server.run("nft", &["list", "ruleset"]), "");
+    assert_eq!(testbed.server.read("/proc/sys/net/ipv4/ip_forward").trim(), "0");
+    assert_eq!(testbed.server.run("nft", &["list", "ruleset"]), "");
 }
 
 #[test]
-fn what_a_killed_server_has_changed_is_undone_by_down_and_by_the_next_start() {
-    let (world, _far) = world_or_skip!(with_network_behind(
+fn down_and_the_next_start_undo_the_changes_of_a_killed_server() {
+    let (testbed, _far) = testbed_or_skip!(testbed_with_far_host(
         "[forwarding]\nenabled = true\nmasquerade = true"
     ));
-    // A device that forwarded before is to do so afterwards.
-    world.server.set("ipv4/conf/yard/forwarding", "1");
-    world.server.set("ipv6/conf/yard/forwarding", "1");
-    let before = world.server.state();
-    drop(world.start_server());
-    assert_ne!(world.server.state(), before, "a kill leaves switches and table");
-    let down = || world.ask(&world.server, &["down", "--device", "sandhog0"]);
-    let (code, said, error) = world.server.enter(down);
-    assert_eq!(code, Some(0), "{said}{error}");
-    assert_unchanged(&before, &world.server.state());
+    // A device that forwarded before must forward afterwards.
+    testbed.server.set_sysctl("ipv4/conf/yard/forwarding", "1");
+    testbed.server.set_sysctl("ipv6/conf/yard/forwarding", "1");
+    let before = testbed.server.state();
+    drop(testbed.start_server());
+    assert_ne!(
+        testbed.server.state(),
+        before,
+        "a kill leaves sysctls and a table"
+    );
+    let down = || testbed.query(&testbed.server, &["down", "--device", "sandhog0"]);
+    let (code, printed, error) = testbed.server.enter(down);
+    assert_eq!(code, Some(0), "{printed}{error}");
+    assert_unchanged(&before, &testbed.server.state());
 
-    drop(world.start_server());
-    let Tunnel { server, client } = world.tunnel();
-    ping_three_times(&world.client, FAR[0].parse().expect("an address"));
+    drop(testbed.start_server());
+    let Tunnel { server, client } = testbed.tunnel();
+    ping_three_times(&testbed.client, FAR[0].parse().expect("an address"));
     drop(client);
     let (code, log) = server.terminate();
     assert_eq!(code, Some(0), "{log}");
-    assert_unchanged(&before, &world.server.state());
+    assert_unchanged(&before, &testbed.server.state());
 }

@@ -1,4 +1,4 @@
-//! A bad network between both sides: a relay that applies a link of the laboratory in real time.
+//! Lossy network between both sides: a relay that applies a link of the simulator in real time.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -8,12 +8,13 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::namespace::Namespace;
-use super::tunnel::{Outer, SERVER_INNER, World};
+use super::tunnel::{Outer, SERVER_INNER, Testbed};
 
-/// How much is downloaded, in MiB, unless `SANDHOG_DOWNLOAD_MIB` says otherwise (1024 takes a minute more).
+/// Default size of the download in MiB. `SANDHOG_DOWNLOAD_MIB` overrides it (1024 takes one more minute).
 const DOWNLOAD_MIB: usize = 64;
 
-/// Serves one file of so many MiB over HTTP/1.1, made as it goes; gives its hash.
+/// Serves one generated file of `mib` MiB over HTTP/1.1. Returns its URL, and a thread that returns the
+/// file's hash.
 fn serve(namespace: &Namespace, mib: usize) -> (String, std::thread::JoinHandle<Vec<u8>>) {
     let listener = namespace
         .enter(|| TcpListener::bind((SERVER_INNER[0], 0)))
@@ -43,7 +44,7 @@ fn serve(namespace: &Namespace, mib: usize) -> (String, std::thread::JoinHandle<
     (url, server)
 }
 
-/// Hashes all that comes; how many bytes.
+/// Hashes all data from `pipe`, and returns the number of bytes.
 fn read_into(hash: &mut Sha256, pipe: &mut impl Read) -> u64 {
     let mut buffer = vec![0; 1 << 16];
     let mut total = 0;
@@ -59,14 +60,14 @@ fn read_into(hash: &mut Sha256, pipe: &mut impl Read) -> u64 {
 }
 
 #[test]
-fn curl_downloads_a_large_file_whole_over_a_network_that_loses_and_doubles() {
-    let world = world_or_skip!(World::secure(Outer::V4));
+fn curl_downloads_a_large_file_over_a_network_that_loses_and_duplicates() {
+    let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
     let mib = std::env::var("SANDHOG_DOWNLOAD_MIB").map_or(DOWNLOAD_MIB, |mib| mib.parse().expect("MiB"));
-    let _server = world.start_server();
-    let relay = world.start_relay("loss 0.2% duplicate 0.1%");
-    let _client = world.start_client();
-    let (url, server) = serve(&world.server, mib);
-    let (hash, len) = world.client.enter(|| {
+    let _server = testbed.start_server();
+    let relay = testbed.start_relay("loss 0.2% duplicate 0.1%");
+    let _client = testbed.start_client();
+    let (url, server) = serve(&testbed.server, mib);
+    let (hash, len) = testbed.client.enter(|| {
         let mut curl = Command::new("curl")
             .args(["--silent", "--show-error", "--fail", "--max-time", "300", &url])
             .stdout(Stdio::piped())
@@ -79,24 +80,24 @@ fn curl_downloads_a_large_file_whole_over_a_network_that_loses_and_doubles() {
     });
     assert_eq!(len, (mib as u64) << 20);
     assert_eq!(hash, server.join().expect("the server"), "SHA-256");
-    let (code, told) = relay.terminate();
-    assert_eq!(code, Some(0), "{told}");
+    let (code, log) = relay.terminate();
+    assert_eq!(code, Some(0), "{log}");
     let lost = |line: &str| line.contains("lost: ") && line.contains("random ");
     assert!(
-        told.lines().filter(|line| lost(line)).count() == 2,
-        "both ways lose: {told}"
+        log.lines().filter(|line| lost(line)).count() == 2,
+        "both directions lose datagrams: {log}"
     );
 }
 
 #[test]
-fn a_login_and_small_packets_cross_a_network_that_delays_damages_and_reorders() {
-    let world = world_or_skip!(World::secure(Outer::V4));
-    let mut server = world.start_server();
-    let _relay = world.start_relay("delay 20ms 10ms corrupt 5% duplicate 10%");
-    let client = world.start_client();
-    // Nothing is repeated inside, so only links that lose nothing let all of it through; what is damaged is lost.
+fn a_login_and_pings_pass_a_network_that_delays_corrupts_and_reorders() {
+    let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
+    let mut server = testbed.start_server();
+    let _relay = testbed.start_relay("delay 20ms 10ms corrupt 5% duplicate 10%");
+    let client = testbed.start_client();
+    // Pings are not retransmitted, so corrupted ones are lost.
     let to = SERVER_INNER[0].to_string();
-    world
+    testbed
         .client
         .run("ping", &["-c", "40", "-i", "0.05", "-W", "2", &to]);
     let (_, log) = client.terminate();
@@ -110,44 +111,44 @@ fn a_login_and_small_packets_cross_a_network_that_delays_damages_and_reorders() 
     }
 }
 
-/// A ping with so many bytes in one IP packet, which the device may not cut.
-fn passes(world: &World, packet: u16) -> bool {
+/// Sends a ping in one IP packet of `packet` bytes, without fragmentation. Returns true if there is a reply.
+fn passes(testbed: &Testbed, packet: u16) -> bool {
     let (to, payload) = (SERVER_INNER[0].to_string(), (packet - 28).to_string());
     let arguments = ["-c", "1", "-W", "2", "-M", "do", "-s", &payload, &to];
-    world.client.try_run("ping", &arguments).is_ok()
+    testbed.client.try_run("ping", &arguments).is_ok()
 }
 
 #[test]
-fn the_device_has_the_mtu_of_a_path_that_swallows_long_datagrams_without_a_word() {
-    let world = world_or_skip!(World::secure(Outer::V4));
-    world.edit("client.toml", "mtu-search = false", "mtu-search = true");
-    let _server = world.start_server();
-    // 28 bytes of IP and UDP and 29 of the tunnel round a packet of a multiple of 16 bytes: 1328 and no more.
-    let _relay = world.start_relay("mtu 1400");
-    let mut client = world.start_client();
+fn the_device_gets_the_mtu_of_a_path_that_drops_long_datagrams_silently() {
+    let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
+    testbed.edit("client.toml", "mtu-search = false", "mtu-search = true");
+    let _server = testbed.start_server();
+    // 1400 bytes minus 28 of IP and UDP and 29 of the tunnel, rounded down to a multiple of 16: 1328.
+    let _relay = testbed.start_relay("mtu 1400");
+    let mut client = testbed.start_client();
     client.wait_for("the tunnel's MTU is 1328 bytes now");
-    assert!(passes(&world, 1328), "the longest packet that the path carries");
-    let refused = world.client.run("ip", &["link", "show", "sandhog0"]);
+    assert!(passes(&testbed, 1328), "the longest packet that fits the path");
+    let refused = testbed.client.run("ip", &["link", "show", "sandhog0"]);
     assert!(refused.contains("mtu 1328"), "{refused}");
     let (status, _) = client.terminate();
     assert_eq!(status, Some(0));
 }
 
 #[test]
-fn over_a_path_that_carries_everything_the_device_has_the_servers_mtu() {
-    let world = world_or_skip!(World::secure(Outer::V6));
-    world.edit("client.toml", "mtu-search = false", "mtu-search = true");
-    let _server = world.start_server();
-    let mut client = world.start_client();
+fn over_a_path_without_limits_the_device_has_the_servers_mtu() {
+    let testbed = testbed_or_skip!(Testbed::secure(Outer::V6));
+    testbed.edit("client.toml", "mtu-search = false", "mtu-search = true");
+    let _server = testbed.start_server();
+    let mut client = testbed.start_client();
     client.wait_for("the tunnel's MTU is 1420 bytes now");
-    assert!(passes(&world, 1420));
-    // A link that takes less than the server's MTU needs: the kernel says so, and the search hears nothing else.
+    assert!(passes(&testbed, 1420));
+    // A local link with a smaller MTU: the kernel rejects longer datagrams.
     let (status, _) = client.terminate();
     assert_eq!(status, Some(0));
-    for namespace in [&world.client, &world.server] {
+    for namespace in [&testbed.client, &testbed.server] {
         namespace.run("ip", &["link", "set", "outer", "mtu", "1400"]);
     }
-    let mut client = world.start_client();
+    let mut client = testbed.start_client();
     client.wait_for("the tunnel's MTU is 1312 bytes now");
-    assert!(passes(&world, 1312));
+    assert!(passes(&testbed, 1312));
 }

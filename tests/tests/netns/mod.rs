@@ -1,8 +1,9 @@
-//! The real program over real devices: two network namespaces, a pair of veth devices between them, `sandhog server` in
-//! one and `sandhog client` in the other. Needs root, `ip` and `ping`; leaves nothing behind.
+//! End-to-end tests of the program in network namespaces: a pair of veth devices connects two namespaces,
+//! with `sandhog server` in one and `sandhog client` in the other. They need root, `ip` and `ping`, and leave
+//! nothing behind.
 //!
-//! The program is the file that the environment variable `SANDHOG_BIN` names, or else `sandhog` in the folder above
-//! this test binary (`target/debug`), where `cargo build --package sandhog` puts it.
+//! The path of the program is the value of the environment variable `SANDHOG_BIN`. The default is `sandhog`
+//! in the folder above this test binary (`target/debug`), the output of `cargo build --package sandhog`.
 
 mod namespace;
 mod program;
@@ -14,12 +15,12 @@ use std::net::IpAddr;
 
 use namespace::Namespace;
 
-/// Gives a world to play in, or ends the test with a printed reason where the machine cannot have one. In strict mode
-/// (`SANDHOG_STRICT=1`) that is a failure.
-macro_rules! world_or_skip {
-    ($world:expr) => {
-        match $world {
-            Ok(world) => world,
+/// Returns a testbed. If the machine does not support one, prints the reason and ends the test. In strict
+/// mode (`SANDHOG_STRICT=1`) the test fails then.
+macro_rules! testbed_or_skip {
+    ($testbed:expr) => {
+        match $testbed {
+            Ok(testbed) => testbed,
             Err(reason) if std::env::var_os("SANDHOG_STRICT").is_some_and(|strict| strict == "1") => {
                 panic!("cannot run in strict mode: {reason}")
             }
@@ -50,7 +51,7 @@ mod rekey;
 mod secure;
 mod traffic;
 
-/// Three pings from one side; they and their answers must be all that crosses both devices.
+/// Sends three pings from one side. The tunnel's device must carry exactly these pings and their replies.
 #[track_caller]
 fn ping_three_times(from: &Namespace, to: IpAddr) {
     let before = from.tunnel_packets();

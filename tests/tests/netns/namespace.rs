@@ -1,4 +1,4 @@
-//! A network namespace with a name, for as long as the test runs.
+//! Named network namespace that exists until it is dropped.
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -8,7 +8,7 @@ use std::thread;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-/// What a device has carried: packets and bytes.
+/// Packets and bytes that a device has carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Traffic {
     /// From the machine into the device.
@@ -17,14 +17,14 @@ pub(super) struct Traffic {
     pub(super) received: (u64, u64),
 }
 
-/// Removed when dropped, also when the test panics.
+/// A network namespace. It is removed on drop, also if the test panics.
 #[derive(Debug)]
 pub(super) struct Namespace {
     name: String,
 }
 
 impl Namespace {
-    /// Makes one. Its name has the process and a number in it, so that test runs do not meet.
+    /// Creates a namespace. Its name contains the process id and a number, so that test runs do not collide.
     pub(super) fn new() -> Result<Self, String> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -35,13 +35,14 @@ impl Namespace {
         Ok(namespace)
     }
 
-    /// Its name.
+    /// The name.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Joins two namespaces by a pair of devices with these names and known hardware addresses, and brings both up.
-    pub(super) fn join(&self, name: &str, other: &Self, other_name: &str) -> Result<(), String> {
+    /// Connects two namespaces by a veth pair with these names and known hardware addresses, and brings both
+    /// devices up.
+    pub(super) fn connect(&self, name: &str, other: &Self, other_name: &str) -> Result<(), String> {
         let end = |namespace: &Self, name: &str, last: u8| {
             let hardware = format!("02:00:00:00:00:{last:02x}");
             format!("{name} address {hardware} netns {}", namespace.name)
@@ -50,14 +51,14 @@ impl Namespace {
         let command = format!("link add {this} type veth peer name {that}");
         ip(&command.split(' ').collect::<Vec<_>>())?;
         for (namespace, name) in [(self, name), (other, other_name)] {
-            // Link-local addresses of IPv6 would come and be tested in their own time.
+            // IPv6 link-local addresses would appear later, after duplicate address detection.
             namespace.try_run("ip", &["link", "set", name, "addrgenmode", "none", "up"])?;
         }
         Ok(())
     }
 
-    /// Gives a device an address with the length of its prefix. One of IPv6 is usable at once.
-    pub(super) fn give(&self, device: &str, address: &str) -> Result<(), String> {
+    /// Adds an address with prefix length to a device. IPv6 addresses are usable immediately.
+    pub(super) fn add_address(&self, device: &str, address: &str) -> Result<(), String> {
         let no_detection: &[&str] = if address.contains(':') { &["nodad"] } else { &[] };
         let command = [&["address", "add", address, "dev", device], no_detection].concat();
         self.try_run("ip", &command).map(drop)
@@ -70,16 +71,16 @@ impl Namespace {
             .unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
-    /// Sets a switch of the kernel, by its path below `/proc/sys/net`.
+    /// Sets a sysctl by its path below `/proc/sys/net`.
     #[track_caller]
-    pub(super) fn set(&self, switch: &str, value: &str) {
+    pub(super) fn set_sysctl(&self, switch: &str, value: &str) {
         let path = format!("/proc/sys/net/{switch}");
         self.enter(|| std::fs::write(&path, value))
             .unwrap_or_else(|error| panic!("{path}: {error}"));
     }
 
-    /// All that a program could change and leave behind here: devices, addresses, routes, rules, the packet filter, sockets,
-    /// and the switches for forwarding.
+    /// The network state that a program could change: devices, addresses, routes, rules, nftables, sockets,
+    /// and the sysctls for forwarding.
     pub(super) fn state(&self) -> String {
         let commands = [
             "ip -o link show",
@@ -112,7 +113,7 @@ impl Namespace {
         outputs.chain(files).chain(sockets).collect()
     }
 
-    /// Runs `work` on a thread of its own inside the namespace. Sockets and processes made there stay there.
+    /// Runs `work` on a new thread inside the namespace. Sockets and processes created there stay there.
     pub(super) fn enter<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let path = format!("/run/netns/{}", self.name);
         thread::scope(|scope| {
@@ -128,18 +129,18 @@ impl Namespace {
         })
     }
 
-    /// Runs a program inside to its end, which must be a good one, and gives what it printed.
+    /// Runs a program inside, which must succeed, and returns its standard output.
     #[track_caller]
     pub(super) fn run(&self, program: &str, arguments: &[&str]) -> String {
         self.try_run(program, arguments)
             .unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// The same for a program that must fail; gives what it printed on both outputs.
+    /// The same for a program that must fail. Returns standard output and standard error.
     #[track_caller]
     pub(super) fn run_to_failure(&self, program: &str, arguments: &[&str]) -> String {
         match self.try_run(program, arguments) {
-            Ok(text) => panic!("{program} has succeeded: {text}"),
+            Ok(text) => panic!("{program} succeeded: {text}"),
             Err(text) => text,
         }
     }
@@ -149,13 +150,13 @@ impl Namespace {
         self.enter(|| run(program, arguments))
     }
 
-    /// Packets that went into the tunnel's device here and that came out of it, as the kernel counts them.
+    /// The kernel's counts of packets sent into the tunnel's device and received from it.
     pub(super) fn tunnel_packets(&self) -> (u64, u64) {
         let traffic = self.traffic("sandhog0");
         (traffic.sent.0, traffic.received.0)
     }
 
-    /// What a device has carried, as the kernel counts it.
+    /// The kernel's counters of a device.
     #[track_caller]
     pub(super) fn traffic(&self, device: &str) -> Traffic {
         let table = self.read("/proc/thread-self/net/dev");
@@ -182,7 +183,7 @@ impl Drop for Namespace {
     }
 }
 
-/// Holds two states of a namespace against each other; shows only what differs.
+/// Compares two states of a namespace, and shows only the differences.
 #[track_caller]
 pub(super) fn assert_unchanged(before: &str, after: &str) {
     let lines = |of: &str, other: &str| -> Vec<String> {

@@ -1,6 +1,6 @@
-//! What an operator does beside the tunnels: asking how they are, reloading, collecting metrics and logs.
+//! Operation of running tunnels: status, reload, metrics and logs.
 
-/// The reader with which the unit tests check the metrics.
+/// The metrics parser of the unit tests.
 #[path = "../../../tun-adapter/src/metrics/tests/checker.rs"]
 mod checker;
 
@@ -12,12 +12,12 @@ use serde_json::{Value, json};
 use super::namespace::{Namespace, assert_unchanged};
 use super::ping_three_times;
 use super::program::Program;
-use super::tunnel::{CLIENT_INNER, KEY, Outer, PASSWORD, SERVER_INNER, USER, World};
+use super::tunnel::{CLIENT_INNER, KEY, Outer, PASSWORD, SERVER_INNER, Testbed, USER};
 
-/// What `sandhog status --json` tells of the one tunnel of a machine.
+/// The output of `sandhog status --json` for the only tunnel of a machine.
 #[track_caller]
-fn status(world: &World, namespace: &Namespace) -> Value {
-    let (code, stdout, stderr) = world.ask(namespace, &["status", "--json"]);
+fn status(testbed: &Testbed, namespace: &Namespace) -> Value {
+    let (code, stdout, stderr) = testbed.query(namespace, &["status", "--json"]);
     assert_eq!(code, Some(0), "{stderr}");
     let mut all: Value = serde_json::from_str(&stdout).expect("JSON");
     assert_eq!(all["version"], 1);
@@ -26,13 +26,13 @@ fn status(world: &World, namespace: &Namespace) -> Value {
 }
 
 #[test]
-fn status_tells_on_both_sides_who_is_connected_and_what_was_carried() {
-    let world = world_or_skip!(World::secure(Outer::V4));
-    let _tunnel = world.tunnel();
-    ping_three_times(&world.client, SERVER_INNER[0]);
+fn status_shows_sessions_and_traffic_on_both_sides() {
+    let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
+    let _tunnel = testbed.tunnel();
+    ping_three_times(&testbed.client, SERVER_INNER[0]);
     let [inner4, inner6] = CLIENT_INNER.map(|address| address.to_string());
 
-    let client = status(&world, &world.client);
+    let client = status(&testbed, &testbed.client);
     assert_eq!(client["status"], "connected");
     assert_eq!(
         client["addresses"],
@@ -40,13 +40,13 @@ fn status_tells_on_both_sides_who_is_connected_and_what_was_carried() {
     );
     assert_eq!(client["client"]["remote"], "198.18.0.1:40404");
     assert_eq!(client["client"]["login"], USER);
-    let server = status(&world, &world.server);
+    let server = status(&testbed, &testbed.server);
     assert_eq!(server["server"]["logins_accepted"], 1);
     let session = &server["server"]["sessions"][0];
     assert_eq!(session["login"], USER);
     assert_eq!(session["addresses"], json!([inner4, inner6]));
     for session in [session, &client["client"]["session"]] {
-        // Changed once, for the cipher.
+        // The keys have changed once, to change the cipher.
         assert_eq!(session["epoch"], 1);
         assert_eq!(session["cipher"], "aes-256-gcm");
     }
@@ -57,7 +57,7 @@ fn status_tells_on_both_sides_who_is_connected_and_what_was_carried() {
         assert_eq!(side["dropped"], json!({}));
     }
 
-    let (code, text, _) = world.ask(&world.server, &["status"]);
+    let (code, text, _) = testbed.query(&testbed.server, &["status"]);
     assert_eq!(code, Some(0));
     assert!(text.contains("kean at 198.18.0.2:"), "{text}");
     assert!(
@@ -67,19 +67,19 @@ fn status_tells_on_both_sides_who_is_connected_and_what_was_carried() {
 }
 
 #[test]
-fn without_a_tunnel_status_and_reload_end_with_code_1() {
-    let world = world_or_skip!(World::secure(Outer::V4));
-    let (code, _, stderr) = world.ask(&world.server, &["status"]);
+fn without_a_tunnel_status_and_reload_exit_with_1() {
+    let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
+    let (code, _, stderr) = testbed.query(&testbed.server, &["status"]);
     assert_eq!(
         (code, stderr.as_str()),
         (Some(1), "error: no tunnel runs on this machine\n")
     );
-    let (code, stdout, _) = world.ask(&world.server, &["status", "--json"]);
+    let (code, stdout, _) = testbed.query(&testbed.server, &["status", "--json"]);
     assert_eq!(
         (code, stdout.as_str()),
         (Some(1), "{\"version\":1,\"tunnels\":[]}\n")
     );
-    let (code, _, stderr) = world.ask(&world.server, &["reload"]);
+    let (code, _, stderr) = testbed.query(&testbed.server, &["reload"]);
     assert_eq!(code, Some(1));
     assert!(
         stderr.starts_with("error: no running server to reload\nhelp: "),
@@ -88,38 +88,38 @@ fn without_a_tunnel_status_and_reload_end_with_code_1() {
 }
 
 #[test]
-fn reload_tells_how_many_users_there_are_or_what_is_wrong_with_them() {
-    let world = world_or_skip!(World::secure(Outer::V4));
-    let server = world.start_server();
-    world.user(&["add", "--password-stdin", "alice"], "battery staple");
-    let (code, stdout, stderr) = world.ask(&world.server, &["reload"]);
+fn reload_prints_the_number_of_users_or_the_error_in_their_file() {
+    let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
+    let server = testbed.start_server();
+    testbed.user(&["add", "--password-stdin", "alice"], "battery staple");
+    let (code, stdout, stderr) = testbed.query(&testbed.server, &["reload"]);
     assert_eq!(
         (code, stdout.as_str()),
         (Some(0), "sandhog0: 2 users\n"),
         "{stderr}"
     );
 
-    world.edit("users", "{\"end\":2}\n", "");
-    let (code, _, stderr) = world.ask(&world.server, &["reload", "--device", "sandhog0"]);
+    testbed.edit("users", "{\"end\":2}\n", "");
+    let (code, _, stderr) = testbed.query(&testbed.server, &["reload", "--device", "sandhog0"]);
     assert_eq!(code, Some(2), "{stderr}");
     assert!(
         stderr.starts_with("error: sandhog0: ") && stderr.contains("users"),
         "{stderr}"
     );
-    assert_eq!(status(&world, &world.server)["server"]["users"], 2);
+    assert_eq!(status(&testbed, &testbed.server)["server"]["users"], 2);
     server.terminate();
 }
 
 #[test]
-fn a_client_and_a_classic_server_have_nothing_to_reload() {
-    let world = world_or_skip!(World::classic(Outer::V4));
-    let _tunnel = world.tunnel();
-    ping_three_times(&world.client, SERVER_INNER[0]);
-    for (side, role) in [(&world.server, "server"), (&world.client, "client")] {
-        let (code, _, stderr) = world.ask(side, &["reload", "--device", "sandhog0"]);
+fn reload_is_rejected_by_clients_and_classic_servers() {
+    let testbed = testbed_or_skip!(Testbed::classic(Outer::V4));
+    let _tunnel = testbed.tunnel();
+    ping_three_times(&testbed.client, SERVER_INNER[0]);
+    for (side, role) in [(&testbed.server, "server"), (&testbed.client, "client")] {
+        let (code, _, stderr) = testbed.query(side, &["reload", "--device", "sandhog0"]);
         assert_eq!(code, Some(1), "{stderr}");
         assert!(stderr.contains("only a server of the secure profile"), "{stderr}");
-        let status = status(&world, side);
+        let status = status(&testbed, side);
         assert_eq!(
             (&status["role"], &status["profile"]),
             (&json!(role), &json!("classic"))
@@ -128,14 +128,14 @@ fn a_client_and_a_classic_server_have_nothing_to_reload() {
     }
 }
 
-/// Where the metrics of both sides are in these tests: each has a loopback of its own.
+/// Address of the metrics on both sides: each namespace has its own loopback device.
 const METRICS: &str = "127.0.0.1:9586";
 
-/// Has both sides give out metrics.
-fn add_metrics(world: &World, more: &str) {
+/// Switches metrics on for both sides.
+fn add_metrics(testbed: &Testbed, more: &str) {
     for file in ["server.toml", "client.toml"] {
-        let text = fs::read_to_string(world.path(file)).expect("a file of ours");
-        world.write(
+        let text = fs::read_to_string(testbed.path(file)).expect("a file of ours");
+        testbed.write(
             file,
             &format!("{text}\n[metrics]\nlisten = \"{METRICS}\"\n{more}\n"),
         );
@@ -150,7 +150,7 @@ fn scrape(namespace: &Namespace) -> String {
     )
 }
 
-/// A sample of a page, by its name and its labels besides the device.
+/// A sample of a page, by its name and its labels (without the device).
 #[track_caller]
 fn sample(page: &str, name: &str, labels: &str) -> u64 {
     let samples = checker::check(page).unwrap_or_else(|error| panic!("{error}\n{page}"));
@@ -160,9 +160,9 @@ fn sample(page: &str, name: &str, labels: &str) -> u64 {
         .unwrap_or_else(|| panic!("no {series} in {page}"))
 }
 
-/// Three pings and nothing else must be on the page.
+/// Checks that the page counts exactly three pings.
 #[track_caller]
-fn has_counted_three_pings(page: &str) {
+fn assert_three_pings_counted(page: &str) {
     for (name, expected) in [
         ("sandhog_received_packets_total", 3),
         ("sandhog_received_bytes_total", 3 * 84),
@@ -174,14 +174,14 @@ fn has_counted_three_pings(page: &str) {
 }
 
 #[test]
-fn metrics_count_exactly_what_was_carried_and_name_nobody() {
-    let world = world_or_skip!(World::secure(Outer::V4));
-    add_metrics(&world, "");
-    let tunnel = world.tunnel();
-    ping_three_times(&world.client, SERVER_INNER[0]);
-    let [server, client] = [&world.server, &world.client].map(scrape);
+fn metrics_count_all_traffic_and_contain_no_user_names() {
+    let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
+    add_metrics(&testbed, "");
+    let tunnel = testbed.tunnel();
+    ping_three_times(&testbed.client, SERVER_INNER[0]);
+    let [server, client] = [&testbed.server, &testbed.client].map(scrape);
     for page in [&server, &client] {
-        has_counted_three_pings(page);
+        assert_three_pings_counted(page);
         assert_eq!(
             sample(page, "sandhog_dropped_packets_total", ",reason=\"replayed\""),
             0
@@ -200,7 +200,7 @@ fn metrics_count_exactly_what_was_carried_and_name_nobody() {
     let started = "sandhog_start_time_seconds";
     assert_eq!(
         sample(&server, started, ""),
-        sample(&scrape(&world.server), started, "")
+        sample(&scrape(&testbed.server), started, "")
     );
     let resident = [&tunnel.server, &tunnel.client].map(Program::resident_kib);
     println!("KiB resident of server and client with metrics: {resident:?}");
@@ -209,15 +209,15 @@ fn metrics_count_exactly_what_was_carried_and_name_nobody() {
 }
 
 #[test]
-fn metrics_name_users_only_where_the_file_says_so() {
-    let world = world_or_skip!(World::secure(Outer::V4));
-    add_metrics(&world, "login-names = true");
-    let _tunnel = world.tunnel();
-    ping_three_times(&world.client, SERVER_INNER[0]);
+fn metrics_contain_user_names_only_if_configured() {
+    let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
+    add_metrics(&testbed, "login-names = true");
+    let _tunnel = testbed.tunnel();
+    ping_three_times(&testbed.client, SERVER_INNER[0]);
     let labels = format!(",login=\"{USER}\",address=\"{}\"", CLIENT_INNER[0]);
-    for side in [&world.server, &world.client] {
+    for side in [&testbed.server, &testbed.client] {
         let page = scrape(side);
-        has_counted_three_pings(&page);
+        assert_three_pings_counted(&page);
         assert_eq!(
             sample(&page, "sandhog_session_received_packets_total", &labels),
             3
@@ -226,14 +226,14 @@ fn metrics_name_users_only_where_the_file_says_so() {
 }
 
 #[test]
-fn metrics_are_there_in_the_classic_profile_too() {
-    let world = world_or_skip!(World::classic(Outer::V4));
-    add_metrics(&world, "login-names = true");
-    let _tunnel = world.tunnel();
-    ping_three_times(&world.client, SERVER_INNER[0]);
-    for (side, role) in [(&world.server, "server"), (&world.client, "client")] {
+fn metrics_are_available_in_the_classic_profile() {
+    let testbed = testbed_or_skip!(Testbed::classic(Outer::V4));
+    add_metrics(&testbed, "login-names = true");
+    let _tunnel = testbed.tunnel();
+    ping_three_times(&testbed.client, SERVER_INNER[0]);
+    for (side, role) in [(&testbed.server, "server"), (&testbed.client, "client")] {
         let page = scrape(side);
-        has_counted_three_pings(&page);
+        assert_three_pings_counted(&page);
         let version = env!("CARGO_PKG_VERSION");
         let build = format!(",version=\"{version}\",role=\"{role}\",profile=\"classic\"");
         assert_eq!(sample(&page, "sandhog_build_info", &build), 1);
@@ -241,16 +241,16 @@ fn metrics_are_there_in_the_classic_profile_too() {
 }
 
 #[test]
-fn a_taken_port_for_metrics_ends_both_sides_with_code_1_and_nothing_changed() {
-    let world = world_or_skip!(World::secure(Outer::V4));
-    add_metrics(&world, "");
-    world.edit("client.toml", "# kill-switch = false", "kill-switch = true");
-    for (namespace, role) in [(&world.server, "server"), (&world.client, "client")] {
+fn a_metrics_port_in_use_exits_with_1_before_any_change() {
+    let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
+    add_metrics(&testbed, "");
+    testbed.edit("client.toml", "# kill-switch = false", "kill-switch = true");
+    for (namespace, role) in [(&testbed.server, "server"), (&testbed.client, "client")] {
         let _socket = namespace
             .enter(|| TcpListener::bind(METRICS))
             .expect("a free port");
         let before = namespace.state();
-        let (code, log) = world.spawn(namespace, role, &format!("{role}.toml")).wait();
+        let (code, log) = testbed.spawn(namespace, role, &format!("{role}.toml")).wait();
         assert_eq!(code, Some(1), "{log}");
         for text in [
             "error: cannot listen on TCP 127.0.0.1:9586 for metrics: Address already in use",
@@ -259,12 +259,12 @@ fn a_taken_port_for_metrics_ends_both_sides_with_code_1_and_nothing_changed() {
             assert!(log.contains(text), "no {text:?} in: {log}");
         }
         assert_unchanged(&before, &namespace.state());
-        let left = fs::read_dir(world.runtime_folder(namespace)).expect("a folder of ours");
+        let left = fs::read_dir(testbed.runtime_folder(namespace)).expect("a folder of ours");
         assert_eq!(left.count(), 0, "runtime files");
     }
 }
 
-/// What a log in JSON has of one event.
+/// The first event `name` in a JSON log.
 #[track_caller]
 fn event(log: &str, name: &str) -> Value {
     let objects = log
@@ -275,18 +275,18 @@ fn event(log: &str, name: &str) -> Value {
 }
 
 #[test]
-fn a_log_in_json_has_what_matters_as_fields() {
-    let world = world_or_skip!(World::secure(Outer::V4));
+fn a_json_log_has_the_values_of_events_as_fields() {
+    let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
     let spawn = |namespace: &Namespace, role: &str| {
-        let mut command = world.role(namespace, role, &format!("{role}.toml"));
+        let mut command = testbed.role(namespace, role, &format!("{role}.toml"));
         command.args(["--log-format", "json"]);
         let mut program = namespace.enter(|| Program::spawn(command));
         program.wait_for("ready: ");
         program
     };
-    let server = spawn(&world.server, "server");
-    let client = spawn(&world.client, "client");
-    ping_three_times(&world.client, SERVER_INNER[0]);
+    let server = spawn(&testbed.server, "server");
+    let client = spawn(&testbed.client, "client");
+    ping_three_times(&testbed.client, SERVER_INNER[0]);
     let [client, server] = [client, server].map(|program| {
         let (code, log) = program.terminate();
         assert_eq!(code, Some(0), "{log}");
@@ -304,7 +304,7 @@ fn a_log_in_json_has_what_matters_as_fields() {
     assert_eq!(
         login["message"],
         format!("{USER} logged in from {remote}"),
-        "the line of the text"
+        "the message of the text format"
     );
     assert_eq!(event(&client, "logging-in")["server"], "198.18.0.1:40404");
     assert_eq!(event(&client, "status")["status"], "connecting");
@@ -326,42 +326,42 @@ fn a_log_in_json_has_what_matters_as_fields() {
 const WRONG_PASSWORD: &str = "canary of a wrong password";
 const NEW_PASSWORD: &str = "canary of a new password";
 
-/// All that the two sides say while a login is refused, another one accepted, packets cross, a password is changed, and
-/// users are read again.
-fn everything_said(world: &World, format: &str) -> String {
+/// The output of both sides during a refused login, an accepted login, some packets, a password change, and a
+/// reload.
+fn all_output(testbed: &Testbed, format: &str) -> String {
     let more = ["--verbose", "--log-format", format];
     let spawn = |namespace: &Namespace, role: &str, password: &str| {
-        let mut command = world.role(namespace, role, &format!("{role}.toml"));
+        let mut command = testbed.role(namespace, role, &format!("{role}.toml"));
         command.args(more).env("SANDHOG_PASSWORD", password);
         namespace.enter(|| Program::spawn(command))
     };
-    let mut server = spawn(&world.server, "server", "");
+    let mut server = spawn(&testbed.server, "server", "");
     server.wait_for("ready: ");
-    let (code, mut said) = spawn(&world.client, "client", WRONG_PASSWORD).wait();
-    assert_eq!(code, Some(3), "{said}");
-    let mut client = spawn(&world.client, "client", PASSWORD);
+    let (code, mut printed) = spawn(&testbed.client, "client", WRONG_PASSWORD).wait();
+    assert_eq!(code, Some(3), "{printed}");
+    let mut client = spawn(&testbed.client, "client", PASSWORD);
     client.wait_for("ready: ");
-    ping_three_times(&world.client, SERVER_INNER[0]);
-    let config = world.path("client.toml").display().to_string();
+    ping_three_times(&testbed.client, SERVER_INNER[0]);
+    let config = testbed.path("client.toml").display().to_string();
     let passwd = [&["passwd", "--config", &config, "--password-stdin"], &more[..]].concat();
     let input = format!("{NEW_PASSWORD}\n");
-    let (code, log) = world.client.enter(|| world.try_sandhog(&passwd, &input));
+    let (code, log) = testbed.client.enter(|| testbed.try_sandhog(&passwd, &input));
     assert_eq!(code, Some(0), "{log}");
-    said += &log;
-    server.hang_up();
+    printed += &log;
+    server.send_sighup();
     server.wait_for("users: 1");
     for program in [client, server] {
-        said += &program.terminate().1;
+        printed += &program.terminate().1;
     }
-    // For the next one.
-    world.user(&["passwd", "--password-stdin", USER], PASSWORD);
-    said
+    // Restore the password for the next run.
+    testbed.user(&["passwd", "--password-stdin", USER], PASSWORD);
+    printed
 }
 
 #[test]
-fn no_log_has_a_password_or_a_key_in_it() {
-    let world = world_or_skip!(World::secure(Outer::V4));
-    world.write("sandhog.key", &format!("{KEY}\n"));
+fn logs_contain_no_password_and_no_key() {
+    let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
+    testbed.write("sandhog.key", &format!("{KEY}\n"));
     let key = b"sandhog tests in namespaces only";
     let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
     let numbers = format!("{:?}", &key[..8]);
@@ -377,33 +377,33 @@ fn no_log_has_a_password_or_a_key_in_it() {
     .into();
     secrets.push(numbers.trim_matches(['[', ']']).to_owned());
     for file in ["sandhog.setup", "users"] {
-        let text = fs::read_to_string(world.path(file)).expect("a file of ours");
+        let text = fs::read_to_string(testbed.path(file)).expect("a file of ours");
         let long = text.split('"').filter(|piece| piece.len() >= 40);
         secrets.extend(long.map(|piece| piece[..24].to_owned()));
     }
-    assert!(secrets.len() >= 9, "a setup and a record are among them");
+    assert!(secrets.len() >= 9, "the setup and a record are included");
     for format in ["text", "json"] {
-        let said = everything_said(&world, format);
+        let printed = all_output(&testbed, format);
         assert!(
-            said.contains("logged in from") && said.contains("DEBUG"),
-            "{said}"
+            printed.contains("logged in from") && printed.contains("DEBUG"),
+            "{printed}"
         );
         for secret in &secrets {
-            assert!(!said.contains(secret), "{secret:?} in {said}");
+            assert!(!printed.contains(secret), "{secret:?} in {printed}");
         }
     }
 }
 
-/// A value in what the kernel says of a thread.
+/// A value in the kernel's status of a thread.
 fn value<'a>(state: &'a str, key: &str) -> &'a str {
     let line = state.lines().find_map(|line| line.strip_prefix(key));
     line.unwrap_or_else(|| panic!("no {key} in {state}")).trim()
 }
 
 #[test]
-fn a_running_tunnel_has_only_the_rights_that_it_needs_and_its_threads_for_packets_have_none() {
-    let world = world_or_skip!(World::secure(Outer::V4));
-    let tunnel = world.tunnel();
+fn a_running_tunnel_keeps_only_needed_capabilities_and_packet_threads_none() {
+    let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
+    let tunnel = testbed.tunnel();
     // CAP_NET_BIND_SERVICE is number 10, CAP_NET_ADMIN number 12.
     for (program, most) in [(&tunnel.server, 0), (&tunnel.client, 1 << 12 | 1 << 10)] {
         let states = program.thread_states();
@@ -420,6 +420,6 @@ fn a_running_tunnel_has_only_the_rights_that_it_needs_and_its_threads_for_packet
         }
         assert!(for_packets > 0, "{states:?}");
     }
-    // What has to be undone at the end is undone all the same.
+    // The remaining capabilities are sufficient for the cleanup.
     tunnel.stop();
 }

@@ -1,4 +1,4 @@
-//! A running `sandhog`: its log line by line, its end, its exit code.
+//! Running `sandhog` process: log lines, signals, and exit code.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Longest wait for the next line of a log. A client notices after 15 s that its server is gone.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Longest wait for the next log line. A client detects after 15 s that its server is gone.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Killed when dropped.
+/// A running process. It is killed on drop.
 #[derive(Debug)]
 pub(super) struct Program {
     child: Child,
@@ -21,12 +21,12 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// Where the program is.
+    /// Path of the program.
     pub(super) fn path() -> Result<PathBuf, String> {
         find("sandhog", "SANDHOG_BIN")
     }
 
-    /// Where the laboratory's program is.
+    /// Path of the simulator.
     pub(super) fn laboratory() -> Result<PathBuf, String> {
         find("sandhog-sim", "SANDHOG_SIM_BIN")
     }
@@ -40,8 +40,8 @@ impl Program {
             .spawn()
             .expect("a program that starts");
         let (sender, lines) = channel();
-        pass_on(child.stdout.take().expect("a pipe"), sender.clone());
-        pass_on(child.stderr.take().expect("a pipe"), sender);
+        forward_lines(child.stdout.take().expect("a pipe"), sender.clone());
+        forward_lines(child.stderr.take().expect("a pipe"), sender);
         Self {
             child,
             lines,
@@ -53,9 +53,9 @@ impl Program {
     #[track_caller]
     pub(super) fn wait_for(&mut self, text: &str) {
         loop {
-            match self.lines.recv_timeout(PATIENCE) {
+            match self.lines.recv_timeout(TIMEOUT) {
                 Ok(line) => {
-                    self.note(&line);
+                    self.record(&line);
                     if line.contains(text) {
                         return;
                     }
@@ -65,12 +65,12 @@ impl Program {
         }
     }
 
-    /// Waits for the end and gives exit code and log.
+    /// Waits for the end, and returns exit code and log.
     #[track_caller]
     pub(super) fn wait(mut self) -> (Option<i32>, String) {
         loop {
-            match self.lines.recv_timeout(PATIENCE) {
-                Ok(line) => self.note(&line),
+            match self.lines.recv_timeout(TIMEOUT) {
+                Ok(line) => self.record(&line),
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => panic!("the program does not end; the log:\n{}", self.log),
             }
@@ -79,7 +79,7 @@ impl Program {
         (status.code(), std::mem::take(&mut self.log))
     }
 
-    /// Sends SIGTERM, then as [`wait`](Self::wait).
+    /// Sends SIGTERM, then the same as [`wait`](Self::wait).
     #[track_caller]
     pub(super) fn terminate(self) -> (Option<i32>, String) {
         self.send(Signal::TERM);
@@ -92,7 +92,7 @@ impl Program {
         self.child.wait().expect("a child of ours");
     }
 
-    /// How much memory it has, in KiB.
+    /// Resident memory in KiB.
     pub(super) fn resident_kib(&self) -> u64 {
         let path = format!("/proc/{}/status", self.child.id());
         let status = std::fs::read_to_string(path).expect("a process of ours");
@@ -101,7 +101,7 @@ impl Program {
         kib.expect("a number of KiB")
     }
 
-    /// What the kernel says of each of its threads.
+    /// The kernel's status of each thread.
     pub(super) fn thread_states(&self) -> Vec<String> {
         let threads =
             std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("a process of ours");
@@ -112,17 +112,17 @@ impl Program {
     }
 
     /// Sends SIGHUP.
-    pub(super) fn hang_up(&self) {
+    pub(super) fn send_sighup(&self) {
         self.send(Signal::HUP);
     }
 
-    /// Takes the processor from it, as a machine does that sleeps.
-    pub(super) fn stand_still(&self) {
+    /// Stops the process (SIGSTOP), as during a suspend.
+    pub(super) fn suspend(&self) {
         self.send(Signal::STOP);
     }
 
-    /// Gives the processor back.
-    pub(super) fn go_on(&self) {
+    /// Continues the process (SIGCONT).
+    pub(super) fn resume(&self) {
         self.send(Signal::CONT);
     }
 
@@ -131,13 +131,14 @@ impl Program {
         kill_process(pid, signal).expect("a child that has not been waited for");
     }
 
-    fn note(&mut self, line: &str) {
+    fn record(&mut self, line: &str) {
         self.log.push_str(line);
         self.log.push('\n');
     }
 }
 
-/// A program that the environment variable `variable` names, or else the one called `name` in the folder above this test.
+/// Path of a program: the value of the environment variable `variable`, or `name` in the folder above this
+/// test binary.
 fn find(name: &str, variable: &str) -> Result<PathBuf, String> {
     if let Some(path) = std::env::var_os(variable) {
         return Ok(path.into());
@@ -148,11 +149,13 @@ fn find(name: &str, variable: &str) -> Result<PathBuf, String> {
         .nth(2)
         .map(|folder| folder.join(name))
         .filter(|path| path.exists());
-    path.ok_or_else(|| format!("there is no program: `cargo build --package {name}`, or set {variable}"))
+    path.ok_or_else(|| {
+        format!("the program {name} is missing: run `cargo build --package {name}`, or set {variable}")
+    })
 }
 
-/// Sends what comes out of a pipe on, line by line.
-fn pass_on(pipe: impl Read + Send + 'static, to: Sender<String>) {
+/// Forwards the lines of a pipe to a channel.
+fn forward_lines(pipe: impl Read + Send + 'static, to: Sender<String>) {
     thread::spawn(move || {
         BufReader::new(pipe)
             .lines()
@@ -163,7 +166,7 @@ fn pass_on(pipe: impl Read + Send + 'static, to: Sender<String>) {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // An error means that it has ended already.
+        // An error means that the process has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

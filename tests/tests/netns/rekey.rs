@@ -1,4 +1,4 @@
-//! New keys under load: two changes of keys, and not one packet is lost.
+//! Rekey under load: two key changes without a lost packet.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,18 +7,18 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::namespace::Namespace;
-use super::tunnel::{Outer, SERVER_INNER, Tunnel, World};
+use super::tunnel::{Outer, SERVER_INNER, Testbed, Tunnel};
 
-/// UDP flows at the same time; several, so that several threads carry them.
+/// Number of simultaneous UDP flows. Several flows are carried by several threads.
 const FLOWS: usize = 4;
-/// Datagrams of a flow under way at a time. All of them fit into every buffer, so that a lost one was lost by the tunnel.
-const UNDER_WAY: u64 = 32;
+/// Datagrams in flight per flow. All of them fit into every buffer, so a lost one was lost by the tunnel.
+const IN_FLIGHT: u64 = 32;
 /// Longest wait for a datagram.
-const LIMIT: Duration = Duration::from_secs(5);
-/// How often an echo looks whether it is over.
-const BREATH: Duration = Duration::from_millis(300);
-/// Longest wait for the keys to change.
-const PATIENCE: Duration = Duration::from_secs(40);
+const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Interval at which an echo checks for the end.
+const ECHO_TIMEOUT: Duration = Duration::from_millis(300);
+/// Longest wait for the key changes.
+const TIMEOUT: Duration = Duration::from_secs(40);
 
 fn bind(namespace: &Namespace, address: SocketAddr, limit: Duration) -> UdpSocket {
     let socket = namespace
@@ -28,7 +28,7 @@ fn bind(namespace: &Namespace, address: SocketAddr, limit: Duration) -> UdpSocke
     socket
 }
 
-/// Sends back all that comes, until it is over and nothing comes any more.
+/// Sends back all datagrams, until `is_over` is set and no more arrive.
 fn echo(socket: &UdpSocket, is_over: &AtomicBool) {
     let mut buffer = [0; 2048];
     loop {
@@ -40,12 +40,13 @@ fn echo(socket: &UdpSocket, is_over: &AtomicBool) {
     }
 }
 
-/// Sends numbered datagrams of changing sizes and waits for each to come back, until it is over; how many.
-fn ask(socket: &UdpSocket, is_over: &AtomicBool) -> u64 {
+/// Sends numbered datagrams of various sizes and waits for their echoes, until `is_over`. Returns their
+/// number.
+fn send_and_receive(socket: &UdpSocket, is_over: &AtomicBool) -> u64 {
     let mut buffer = [0; 2048];
     let mut count = 0;
     while !is_over.load(Ordering::Relaxed) {
-        let mut missing: Vec<u64> = (count..count + UNDER_WAY).collect();
+        let mut missing: Vec<u64> = (count..count + IN_FLIGHT).collect();
         for number in &missing {
             let mut datagram = vec![0; 8 + (*number as usize * 97) % 1300];
             datagram[..8].copy_from_slice(&number.to_be_bytes());
@@ -54,23 +55,23 @@ fn ask(socket: &UdpSocket, is_over: &AtomicBool) -> u64 {
         while !missing.is_empty() {
             let len = socket
                 .recv(&mut buffer)
-                .unwrap_or_else(|error| panic!("{missing:?} are lost: {error}"));
+                .unwrap_or_else(|error| panic!("{missing:?} were lost: {error}"));
             assert!(len >= 8, "{len} bytes");
             let number = u64::from_be_bytes(buffer[..8].try_into().expect("8 bytes"));
             let place = missing.iter().position(|missing| *missing == number);
-            missing.swap_remove(place.unwrap_or_else(|| panic!("{number} has come twice")));
+            missing.swap_remove(place.unwrap_or_else(|| panic!("{number} was received twice")));
         }
-        count += UNDER_WAY;
-        // A pace that leaves something of the machine to the other tests.
+        count += IN_FLIGHT;
+        // A pause leaves processor time for other tests.
         std::thread::sleep(Duration::from_millis(2));
     }
     count
 }
 
-/// How often the keys of the session have been changed, as the server tells.
+/// The number of key changes of the session, from the server's status.
 #[track_caller]
-fn epoch(world: &World) -> u64 {
-    let (code, stdout, stderr) = world.ask(&world.server, &["status", "--json"]);
+fn epoch(testbed: &Testbed) -> u64 {
+    let (code, stdout, stderr) = testbed.query(&testbed.server, &["status", "--json"]);
     assert_eq!(code, Some(0), "{stderr}");
     let all: Value = serde_json::from_str(&stdout).expect("JSON");
     let epoch = &all["tunnels"][0]["server"]["sessions"][0]["epoch"];
@@ -79,42 +80,42 @@ fn epoch(world: &World) -> u64 {
 
 #[test]
 fn keys_change_twice_under_load_and_no_packet_is_lost() {
-    let world = world_or_skip!(World::secure(Outer::V4));
+    let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
     for file in ["server.toml", "client.toml"] {
-        let text = std::fs::read_to_string(world.path(file)).expect("a file of ours");
+        let text = std::fs::read_to_string(testbed.path(file)).expect("a file of ours");
         let more = if file == "client.toml" {
             "workers = 2\nrekey-after = 11\n"
         } else {
             "workers = 2\n"
         };
-        world.write(file, &format!("{more}{text}"));
+        testbed.write(file, &format!("{more}{text}"));
     }
-    let Tunnel { mut server, client } = world.tunnel();
+    let Tunnel { mut server, client } = testbed.tunnel();
     let is_over = AtomicBool::new(false);
-    let begun = Instant::now();
+    let start = Instant::now();
     let total: u64 = std::thread::scope(|scope| {
         let flows: Vec<_> = (0..FLOWS)
             .map(|_| {
-                let far = bind(&world.server, (SERVER_INNER[0], 0).into(), BREATH);
-                let near = bind(&world.client, ([0, 0, 0, 0], 0).into(), LIMIT);
+                let far = bind(&testbed.server, (SERVER_INNER[0], 0).into(), ECHO_TIMEOUT);
+                let near = bind(&testbed.client, ([0, 0, 0, 0], 0).into(), REPLY_TIMEOUT);
                 near.connect(far.local_addr().expect("a bound socket"))
                     .expect("a route");
                 let is_over = &is_over;
                 scope.spawn(move || echo(&far, is_over));
-                scope.spawn(move || ask(&near, is_over))
+                scope.spawn(move || send_and_receive(&near, is_over))
             })
             .collect();
-        while epoch(&world) < 2 && begun.elapsed() < PATIENCE && !flows.iter().any(|flow| flow.is_finished())
+        while epoch(&testbed) < 2 && start.elapsed() < TIMEOUT && !flows.iter().any(|flow| flow.is_finished())
         {
             std::thread::sleep(Duration::from_millis(200));
         }
         is_over.store(true, Ordering::Relaxed);
         flows.into_iter().map(|flow| flow.join().expect("a flow")).sum()
     });
-    assert!(epoch(&world) >= 2, "the keys have not changed twice");
+    assert!(epoch(&testbed) >= 2, "the keys have not changed twice");
     println!(
         "{total} datagrams there and back in {:?}, none lost",
-        begun.elapsed()
+        start.elapsed()
     );
     let (_, log) = client.terminate();
     assert!(

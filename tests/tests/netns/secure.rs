@@ -1,20 +1,21 @@
-//! The secure profile, with the files that `sandhog init` and `sandhog user` make: the server hands the rest out.
+//! Secure profile, with the files of `sandhog init` and `sandhog user`. Clients get their settings from the
+//! server.
 
 use std::fs;
 
 use super::ping_three_times;
 use super::transfer::transfer_both_ways;
-use super::tunnel::{CLIENT_INNER, Outer, PASSWORD, SERVER_INNER, Tunnel, USER, World};
+use super::tunnel::{CLIENT_INNER, Outer, PASSWORD, SERVER_INNER, Testbed, Tunnel, USER};
 
 #[test]
-fn pings_of_both_families_cross_between_addresses_that_the_server_hands_out() {
-    let world = world_or_skip!(World::secure(Outer::V4));
-    let tunnel = world.tunnel();
+fn pings_of_both_families_pass_between_addresses_assigned_by_the_server() {
+    let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
+    let tunnel = testbed.tunnel();
     for to in SERVER_INNER {
-        ping_three_times(&world.client, to);
+        ping_three_times(&testbed.client, to);
     }
     for to in CLIENT_INNER {
-        ping_three_times(&world.server, to);
+        ping_three_times(&testbed.server, to);
     }
     let (server_log, client_log) = tunnel.stop();
     let packets = "received: 12 packets, 1128 bytes; sent: 12 packets, 1128 bytes";
@@ -29,18 +30,18 @@ fn pings_of_both_families_cross_between_addresses_that_the_server_hands_out() {
 }
 
 #[test]
-fn tcp_crosses_whole_in_both_directions_and_unreadable_from_outside() {
-    let world = world_or_skip!(World::secure(Outer::V4));
-    let _tunnel = world.tunnel();
-    transfer_both_ways(&world);
+fn tcp_data_arrives_unchanged_and_is_unreadable_outside() {
+    let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
+    let _tunnel = testbed.tunnel();
+    transfer_both_ways(&testbed);
 }
 
 #[test]
-fn a_wrong_password_ends_with_code_3_and_is_in_no_log() {
-    let world = world_or_skip!(World::secure(Outer::V4));
-    world.write("password", "not the battery staple\n");
-    let server = world.start_server();
-    let (code, client_log) = world.spawn_client().wait();
+fn a_wrong_password_exits_with_3_and_is_not_logged() {
+    let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
+    testbed.write("password", "not the battery staple\n");
+    let server = testbed.start_server();
+    let (code, client_log) = testbed.spawn_client().wait();
     assert_eq!(code, Some(3), "{client_log}");
     assert!(
         client_log.contains("error: the server rejected the name or the password"),
@@ -52,12 +53,12 @@ fn a_wrong_password_ends_with_code_3_and_is_in_no_log() {
 }
 
 #[test]
-fn a_client_with_another_key_gets_no_answer_and_ends_with_code_4() {
-    let world = world_or_skip!(World::secure(Outer::V4));
-    let mut server = world.start_server();
-    world.write("other.key", "c2FuZGhvZyB0ZXN0cyBpbiBuYW1lc3BhY2VzIG9ubHk=\n");
-    world.edit("client.toml", "\"sandhog.key\"", "\"other.key\"");
-    let (code, log) = world.spawn_client().wait();
+fn a_client_with_another_key_gets_no_reply_and_exits_with_4() {
+    let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
+    let mut server = testbed.start_server();
+    testbed.write("other.key", "c2FuZGhvZyB0ZXN0cyBpbiBuYW1lc3BhY2VzIG9ubHk=\n");
+    testbed.edit("client.toml", "\"sandhog.key\"", "\"other.key\"");
+    let (code, log) = testbed.spawn_client().wait();
     assert_eq!(code, Some(4), "{log}");
     server.wait_for("dropped a packet: authentication-failed");
     let (_, log) = server.terminate();
@@ -68,79 +69,79 @@ fn a_client_with_another_key_gets_no_answer_and_ends_with_code_4() {
 }
 
 #[test]
-fn a_disabled_user_loses_the_session_on_sighup_and_is_let_in_when_enabled() {
-    let world = world_or_skip!(World::secure(Outer::V4));
+fn a_disabled_user_loses_the_session_on_sighup_and_can_log_in_when_enabled() {
+    let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
     let Tunnel {
         mut server,
         mut client,
-    } = world.tunnel();
-    world.user(&["disable", USER], "");
-    ping_three_times(&world.client, SERVER_INNER[0]);
-    server.hang_up();
+    } = testbed.tunnel();
+    testbed.user(&["disable", USER], "");
+    ping_three_times(&testbed.client, SERVER_INNER[0]);
+    server.send_sighup();
     server.wait_for("a session of kean has ended: removed");
     client.wait_for("cannot log in again: the account is disabled");
-    let lost = world
+    let lost = testbed
         .client
         .run_to_failure("ping", &["-c", "1", "-W", "1", &SERVER_INNER[0].to_string()]);
     assert!(lost.contains("100% packet loss"), "{lost}");
     let (code, log) = client.terminate();
     assert_eq!(code, Some(0), "{log}");
 
-    let (code, log) = world.spawn_client().wait();
+    let (code, log) = testbed.spawn_client().wait();
     assert_eq!(code, Some(3), "{log}");
     assert!(log.contains("error: the account is disabled\nhelp: "), "{log}");
 
-    world.user(&["enable", USER], "");
-    server.hang_up();
+    testbed.user(&["enable", USER], "");
+    server.send_sighup();
     server.wait_for("users: 1");
-    let _client = world.start_client();
-    ping_three_times(&world.client, SERVER_INNER[0]);
+    let _client = testbed.start_client();
+    ping_three_times(&testbed.client, SERVER_INNER[0]);
 }
 
 #[test]
-fn a_user_changes_the_password_and_the_old_one_is_of_no_more_use() {
-    let world = world_or_skip!(World::secure(Outer::V4));
-    let mut server = world.start_server();
-    let before = fs::read_to_string(world.path("users")).expect("the users");
-    let config = world.path("client.toml").display().to_string();
+fn a_user_changes_the_password_and_the_old_one_is_rejected() {
+    let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
+    let mut server = testbed.start_server();
+    let before = fs::read_to_string(testbed.path("users")).expect("the users");
+    let config = testbed.path("client.toml").display().to_string();
     let passwd = ["passwd", "--config", &config, "--password-stdin"];
-    let (code, said) = world
+    let (code, printed) = testbed
         .client
-        .enter(|| world.try_sandhog(&passwd, "battery staple\n"));
-    assert_eq!(code, Some(0), "{said}");
+        .enter(|| testbed.try_sandhog(&passwd, "battery staple\n"));
+    assert_eq!(code, Some(0), "{printed}");
     server.wait_for("kean has a new password");
-    let after = fs::read_to_string(world.path("users")).expect("the users");
+    let after = fs::read_to_string(testbed.path("users")).expect("the users");
     assert_ne!(after, before);
 
-    let (code, log) = world.spawn_client().wait();
+    let (code, log) = testbed.spawn_client().wait();
     assert_eq!(code, Some(3), "{log}");
-    world.write("password", "battery staple\n");
-    let _client = world.start_client();
-    ping_three_times(&world.client, SERVER_INNER[0]);
+    testbed.write("password", "battery staple\n");
+    let _client = testbed.start_client();
+    ping_three_times(&testbed.client, SERVER_INNER[0]);
 }
 
 #[test]
-fn an_expired_user_is_refused_with_code_3_and_the_reason() {
-    let world = world_or_skip!(World::secure(Outer::V4));
-    world.user(&["remove", USER], "");
-    world.user(
+fn an_expired_user_is_rejected_with_code_3_and_the_reason() {
+    let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
+    testbed.user(&["remove", USER], "");
+    testbed.user(
         &["add", "--password-stdin", "--expires", "2020-01-01", USER],
         PASSWORD,
     );
-    let _server = world.start_server();
-    let (code, log) = world.spawn_client().wait();
+    let _server = testbed.start_server();
+    let (code, log) = testbed.spawn_client().wait();
     assert_eq!(code, Some(3), "{log}");
     assert!(log.contains("error: the account has expired\nhelp: "), "{log}");
 }
 
 #[test]
-fn a_fixed_address_comes_with_the_user_and_an_unlock_with_sighup() {
-    let world = world_or_skip!(World::secure(Outer::V4));
+fn sighup_loads_a_user_with_a_fixed_address_and_unlocks_a_user() {
+    let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
     let Tunnel {
         mut server,
         mut client,
-    } = world.tunnel();
-    world.user(
+    } = testbed.tunnel();
+    testbed.user(
         &[
             "add",
             "--password-stdin",
@@ -152,32 +153,32 @@ fn a_fixed_address_comes_with_the_user_and_an_unlock_with_sighup() {
         ],
         PASSWORD,
     );
-    world.user(&["unlock", USER], "");
-    server.hang_up();
+    testbed.user(&["unlock", USER], "");
+    server.send_sighup();
     server.wait_for("kean is unlocked");
     server.wait_for("users: 2");
-    assert!(!world.path("users.unlock").exists());
+    assert!(!testbed.path("users.unlock").exists());
     let (code, _) = client.terminate();
     assert_eq!(code, Some(0));
-    world.edit("client.toml", "\"kean\"", "\"alice\"");
-    client = world.start_client();
-    ping_three_times(&world.server, "10.9.0.77".parse().expect("an address"));
+    testbed.edit("client.toml", "\"kean\"", "\"alice\"");
+    client = testbed.start_client();
+    ping_three_times(&testbed.server, "10.9.0.77".parse().expect("an address"));
     let (_, log) = client.terminate();
     assert!(log.contains("addresses: 10.9.0.77/24, fd00:9::"), "{log}");
 }
 
 #[test]
-fn without_a_mark_a_route_that_would_lead_the_tunnel_into_itself_ends_the_client_with_code_2() {
-    let world = world_or_skip!(World::secure(Outer::V4));
-    world.edit("client.toml", "dns = \"off\"", "dns = \"off\"\nfwmark = 0");
-    world.edit("server.toml", "# [clients] ", "[clients] ");
-    world.edit(
+fn without_a_mark_a_route_that_contains_the_server_exits_with_2() {
+    let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
+    testbed.edit("client.toml", "dns = \"off\"", "dns = \"off\"\nfwmark = 0");
+    testbed.edit("server.toml", "# [clients] ", "[clients] ");
+    testbed.edit(
         "server.toml",
         "# routes = [\"192.0.2.0/24\"]",
         "routes = [\"198.18.0.0/16\"]",
     );
-    let mut server = world.start_server();
-    let (code, log) = world.spawn_client().wait();
+    let mut server = testbed.start_server();
+    let (code, log) = testbed.spawn_client().wait();
     assert_eq!(code, Some(2), "{log}");
     assert!(
         log.contains(
@@ -189,19 +190,19 @@ fn without_a_mark_a_route_that_would_lead_the_tunnel_into_itself_ends_the_client
 }
 
 #[test]
-fn a_damaged_users_file_is_refused_on_sighup_and_the_old_users_stay() {
-    let world = world_or_skip!(World::secure(Outer::V4));
-    let Tunnel { mut server, client } = world.tunnel();
-    let users = fs::read_to_string(world.path("users")).expect("the users");
+fn a_damaged_file_with_users_is_rejected_on_sighup_and_the_old_users_stay() {
+    let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
+    let Tunnel { mut server, client } = testbed.tunnel();
+    let users = fs::read_to_string(testbed.path("users")).expect("the users");
     let cut = users.replace("{\"end\":1}\n", "");
-    fs::write(world.path("users"), &cut).expect("a folder of ours");
-    server.hang_up();
+    fs::write(testbed.path("users"), &cut).expect("a folder of ours");
+    server.send_sighup();
     server.wait_for("keeping the old users: ");
-    ping_three_times(&world.client, SERVER_INNER[0]);
+    ping_three_times(&testbed.client, SERVER_INNER[0]);
     let (code, _) = client.terminate();
     assert_eq!(code, Some(0));
-    let _client = world.start_client();
-    assert_eq!(fs::read_to_string(world.path("users")).expect("the users"), cut);
+    let _client = testbed.start_client();
+    assert_eq!(fs::read_to_string(testbed.path("users")).expect("the users"), cut);
     let (_, log) = server.terminate();
     assert!(
         log.contains("users:3: the last line is missing or has the wrong number of users"),
@@ -210,16 +211,16 @@ fn a_damaged_users_file_is_refused_on_sighup_and_the_old_users_stay() {
 }
 
 #[test]
-fn another_device_of_the_same_user_ends_the_first_with_code_5() {
-    let world = world_or_skip!(World::secure(Outer::V4));
-    let _server = world.start_server();
-    let first = world.start_client();
-    let second = fs::read_to_string(world.path("client.toml")).expect("a file of ours");
-    world.write(
+fn a_login_on_another_device_ends_the_first_client_with_code_5() {
+    let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
+    let _server = testbed.start_server();
+    let first = testbed.start_client();
+    let second = fs::read_to_string(testbed.path("client.toml")).expect("a file of ours");
+    testbed.write(
         "second.toml",
         &format!("{second}\n[device]\nname = \"sandhog1\"\n"),
     );
-    let mut second = world.spawn(&world.client, "client", "second.toml");
+    let mut second = testbed.spawn(&testbed.client, "client", "second.toml");
     second.wait_for("ready: ");
     let (code, log) = first.wait();
     assert_eq!(code, Some(5), "{log}");
@@ -230,18 +231,18 @@ fn another_device_of_the_same_user_ends_the_first_with_code_5() {
 }
 
 #[test]
-fn a_client_finds_back_to_a_restarted_server_and_takes_its_new_settings() {
-    let world = world_or_skip!(World::secure(Outer::V4));
-    world.edit("server.toml", "# [clients] ", "[clients] ");
-    world.edit("server.toml", "# dns = ", "dns = ");
-    world.edit(
+fn a_client_logs_in_to_a_restarted_server_again_and_applies_new_settings() {
+    let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
+    testbed.edit("server.toml", "# [clients] ", "[clients] ");
+    testbed.edit("server.toml", "# dns = ", "dns = ");
+    testbed.edit(
         "server.toml",
         "# routes = [\"192.0.2.0/24\"]",
         "routes = [\"192.0.2.0/24\", \"2001:db8:2::/48\"]",
     );
-    let Tunnel { server, mut client } = world.tunnel();
+    let Tunnel { server, mut client } = testbed.tunnel();
     let routes = |family| {
-        world
+        testbed
             .client
             .run("ip", &[family, "route", "show", "dev", "sandhog0"])
     };
@@ -251,17 +252,17 @@ fn a_client_finds_back_to_a_restarted_server_and_takes_its_new_settings() {
     let (code, log) = server.terminate();
     assert_eq!(code, Some(0), "{log}");
     client.wait_for("status: reasserting");
-    world.edit(
+    testbed.edit(
         "server.toml",
         "\"10.9.0.1/24\", \"fd00:9::1/64\"",
         "\"10.10.0.1/24\", \"fd00:9::5/64\"",
     );
-    world.edit("server.toml", "\"192.0.2.0/24\", ", "\"198.51.100.0/24\", ");
-    let _server = world.start_server();
+    testbed.edit("server.toml", "\"192.0.2.0/24\", ", "\"198.51.100.0/24\", ");
+    let _server = testbed.start_server();
     client.wait_for("addresses: 10.10.0.2/24, fd00:9::");
     client.wait_for("status: connected");
     for to in ["10.10.0.1", "fd00:9::5"] {
-        ping_three_times(&world.client, to.parse().expect("an address"));
+        ping_three_times(&testbed.client, to.parse().expect("an address"));
     }
     let (v4, v6) = (routes("-4"), routes("-6"));
     assert!(

@@ -1,4 +1,4 @@
-//! Listens on every device of a namespace and keeps the outer network and the tunnel apart.
+//! Packet capture on every device of a namespace, separately for the outer network and the tunnel.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -12,28 +12,28 @@ use rustix::net::{AddressFamily, RecvFlags, SocketType, eth, recv, socket};
 
 use super::namespace::Namespace;
 
-/// What must not be seen on the outer network.
+/// Plaintext that must not appear on the outer network.
 pub(super) const CANARY: &str = "the canary sings in the tunnel only";
 
-/// What a tap has seen, in bytes: a packet may be as long as the kernel lets segments travel together.
+/// Captured bytes. A captured packet may be a superpacket of the kernel.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
-    /// On the outer network.
+    /// Bytes on the outer network.
     pub(super) outer: usize,
-    /// Of these, in packets with the canary.
+    /// Bytes on the outer network in packets with the canary.
     pub(super) outer_with_canary: usize,
-    /// On the tunnel's device, in packets with the canary.
+    /// Bytes on the tunnel's device in packets with the canary.
     pub(super) inner_with_canary: usize,
 }
 
-/// A tap at work.
+/// A running packet capture.
 pub(super) struct Tap {
     is_over: Arc<AtomicBool>,
     listener: JoinHandle<Vec<Vec<u8>>>,
 }
 
 impl Tap {
-    /// Starts to listen; what is sent from now on is seen.
+    /// Starts the capture.
     pub(super) fn start(namespace: &Namespace) -> Self {
         let socket = namespace.enter(|| {
             let socket =
@@ -51,7 +51,7 @@ impl Tap {
         Self { is_over, listener }
     }
 
-    /// Stops listening and gives what was seen.
+    /// Stops the capture and returns the counts.
     pub(super) fn stop(self) -> Seen {
         self.is_over.store(true, Ordering::Relaxed);
         let frames = self.listener.join().expect("the listener");
@@ -61,8 +61,8 @@ impl Tap {
                 .windows(CANARY.len())
                 .any(|window| window == CANARY.as_bytes());
             let with_canary = if has_canary { frame.len() } else { 0 };
-            // Ethernet frames begin with the address of one of our two outer devices; packets of the tunnel begin
-            // with the version of IP.
+            // Ethernet frames start with the address of one of the two outer devices. Packets of the tunnel
+            // start with the IP version.
             if frame.starts_with(&[0x02, 0, 0, 0, 0]) {
                 seen.outer += frame.len();
                 seen.outer_with_canary += with_canary;
@@ -74,10 +74,10 @@ impl Tap {
     }
 }
 
-/// Listens until it is over and nothing has come for a moment.
+/// Captures until `is_over` is set and no more frames arrive.
 fn listen(socket: &OwnedFd, is_over: &AtomicBool) -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
-    // Devices that segment show packets of 64 KiB and their Ethernet header.
+    // Devices with segmentation offload have packets of up to 64 KiB plus an Ethernet header.
     let mut buffer = vec![0; 1 << 17];
     loop {
         match recv(socket, &mut buffer[..], RecvFlags::empty()) {

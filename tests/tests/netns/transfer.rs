@@ -1,4 +1,4 @@
-//! Transfers through the tunnel that must come out whole, and of which nothing may be seen outside.
+//! Transfers through the tunnel: the data must arrive unchanged and must not be readable outside.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -6,26 +6,26 @@ use std::time::Duration;
 
 use super::namespace::Namespace;
 use super::tap::{CANARY, Tap};
-use super::tunnel::{SERVER_INNER, World};
+use super::tunnel::{SERVER_INNER, Testbed};
 
 const LEN: usize = 2 << 20;
 
-/// How long a stream may stand still.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest pause of a stream.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Sends 2 MiB to an echo inside the tunnel and gets them back, while a tap listens.
+/// Sends 2 MiB to an echo server inside the tunnel and receives them back, during a packet capture.
 #[track_caller]
-pub(super) fn transfer_both_ways(world: &World) {
-    let tap = Tap::start(&world.server);
-    tcp_both_ways(world, SERVER_INNER[0], LEN);
+pub(super) fn transfer_both_ways(testbed: &Testbed) {
+    let tap = Tap::start(&testbed.server);
+    tcp_both_ways(testbed, SERVER_INNER[0], LEN);
     let seen = tap.stop();
     assert!(
         seen.inner_with_canary > LEN,
-        "the tap does not see what it looks for: {seen:?}"
+        "the capture has not seen the canary: {seen:?}"
     );
     assert!(
         seen.outer > 2 * LEN,
-        "the transfer did not go over the outer network: {seen:?}"
+        "the transfer did not use the outer network: {seen:?}"
     );
     assert_eq!(
         seen.outer_with_canary, 0,
@@ -33,21 +33,21 @@ pub(super) fn transfer_both_ways(world: &World) {
     );
 }
 
-/// Sends `len` bytes over TCP to an echo at the server's address `to` and gets them back.
+/// Sends `len` bytes over TCP to an echo server at the server's address `to` and receives them back.
 #[track_caller]
-pub(super) fn tcp_both_ways(world: &World, to: IpAddr, len: usize) {
+pub(super) fn tcp_both_ways(testbed: &Testbed, to: IpAddr, len: usize) {
     let text = text(len);
-    let echo = Echo::start(&world.server, to, PATIENCE);
-    let (mut writer, mut reader) = echo.connect(&world.client);
-    // Both at a time: an echo that is not read from stops reading.
+    let echo = Echo::start(&testbed.server, to, TIMEOUT);
+    let (mut writer, mut reader) = echo.connect(&testbed.client);
+    // Send and receive at the same time, because the echo server stops reading while its output is not read.
     let back = std::thread::scope(|scope| {
         scope.spawn(|| writer.write_all(&text).expect("send"));
         receive(&mut reader, len)
     });
-    assert!(back == text, "other bytes came back than were sent");
+    assert!(back == text, "the echoed data differs");
 }
 
-/// Lines with numbers and the canary.
+/// Returns numbered lines with the canary.
 pub(super) fn text(len: usize) -> Vec<u8> {
     (0..)
         .flat_map(|line| format!("{line:08} {CANARY}\n").into_bytes())
@@ -55,51 +55,52 @@ pub(super) fn text(len: usize) -> Vec<u8> {
         .collect()
 }
 
-/// Sends back what comes over one TCP connection, until its end.
+/// Echo server for one TCP connection.
 #[derive(Debug)]
 pub(super) struct Echo {
     address: SocketAddr,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl Echo {
-    /// Listens at `address` in a namespace. Nothing of it may stand still for longer than `patience`.
-    pub(super) fn start(namespace: &Namespace, address: IpAddr, patience: Duration) -> Self {
+    /// Listens at `address` in a namespace. `timeout` is the longest pause of the stream.
+    pub(super) fn start(namespace: &Namespace, address: IpAddr, timeout: Duration) -> Self {
         let listener = namespace
             .enter(|| TcpListener::bind((address, 0)))
             .expect("listen inside the tunnel");
         let address = listener.local_addr().expect("a bound socket");
         std::thread::spawn(move || {
             let (mut stream, _) = listener.accept()?;
-            limit(&stream, patience);
+            limit(&stream, timeout);
             io::copy(&mut stream.try_clone()?, &mut stream)
         });
-        Self { address, patience }
+        Self { address, timeout }
     }
 
-    /// Connects from a namespace; the two halves of the connection.
+    /// Connects from a namespace. Returns two handles of the connection, for writing and reading.
     pub(super) fn connect(&self, from: &Namespace) -> (TcpStream, TcpStream) {
         let stream = from
-            .enter(|| TcpStream::connect_timeout(&self.address, PATIENCE))
+            .enter(|| TcpStream::connect_timeout(&self.address, TIMEOUT))
             .expect("connect through the tunnel");
-        limit(&stream, self.patience);
+        limit(&stream, self.timeout);
         (stream.try_clone().expect("a second handle"), stream)
     }
 }
 
-fn limit(stream: &TcpStream, patience: Duration) {
-    stream.set_read_timeout(Some(patience)).expect("a time limit");
-    stream.set_write_timeout(Some(patience)).expect("a time limit");
+fn limit(stream: &TcpStream, timeout: Duration) {
+    stream.set_read_timeout(Some(timeout)).expect("a time limit");
+    stream.set_write_timeout(Some(timeout)).expect("a time limit");
 }
 
-/// Reads exactly so many bytes.
+/// Reads exactly `len` bytes.
 pub(super) fn receive(stream: &mut TcpStream, len: usize) -> Vec<u8> {
     let mut received = vec![0; len];
     stream.read_exact(&mut received).expect("receive all");
     received
 }
 
-/// Waits again where a wait with a time limit has ended because the test was stopped and went on (signal(7)).
+/// Repeats a wait with a time limit if it was interrupted because the process was stopped and continued
+/// (signal(7)).
 fn uninterrupted<T>(mut wait: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match wait() {
@@ -109,14 +110,15 @@ fn uninterrupted<T>(mut wait: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     }
 }
 
-/// Sends UDP datagrams of these sizes from one side to the other, one after another; each must come back unchanged.
+/// Sends UDP datagrams of these sizes from one side to the other, one after another. Each must be echoed
+/// unchanged.
 #[track_caller]
 pub(super) fn udp_round_trips(from: &Namespace, to: &Namespace, address: IpAddr, sizes: &[usize]) {
     let bind = |namespace: &Namespace, address: IpAddr| {
         let socket = namespace
             .enter(|| UdpSocket::bind((address, 0)))
             .expect("a UDP socket");
-        socket.set_read_timeout(Some(PATIENCE)).expect("a time limit");
+        socket.set_read_timeout(Some(TIMEOUT)).expect("a time limit");
         socket
     };
     let echo = bind(to, address);
@@ -137,10 +139,10 @@ pub(super) fn udp_round_trips(from: &Namespace, to: &Namespace, address: IpAddr,
             .unwrap_or_else(|error| panic!("{size} bytes to {address}: {error}"));
         echo.send_to(&buffer[..len], peer).expect("send it back");
         let len = uninterrupted(|| socket.recv(&mut buffer))
-            .unwrap_or_else(|error| panic!("an answer of {size} bytes from {address}: {error}"));
+            .unwrap_or_else(|error| panic!("a reply of {size} bytes from {address}: {error}"));
         assert!(
             buffer[..len] == text[..*size],
-            "{size} bytes came back as {len}, or changed"
+            "the echo of {size} bytes has {len} bytes or differs"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! The world of a test: two namespaces, configuration files, and the two programs.
+//! Testbed: two namespaces, configuration files, and the two programs.
 
 use std::fs;
 use std::io::Write;
@@ -22,19 +22,19 @@ pub(super) const CLIENT_INNER: [IpAddr; 2] = [
     IpAddr::V6(Ipv6Addr::new(0xfd00, 9, 0, 0, 0, 0, 0, 2)),
 ];
 
-/// 32 bytes that can be read: `sandhog tests in namespaces only`.
+/// Base64 of 32 readable bytes: `sandhog tests in namespaces only`.
 pub(super) const KEY: &str = "c2FuZGhvZyB0ZXN0cyBpbiBuYW1lc3BhY2VzIG9ubHk=";
-/// The one user.
+/// The only user.
 pub(super) const USER: &str = "kean";
 /// The user's password.
 pub(super) const PASSWORD: &str = "correct horse battery staple";
 
-/// What the outer network speaks.
+/// The address family of the outer network.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Outer {
-    /// 198.18.0.0/24, which RFC 2544 sets aside for such tests.
+    /// 198.18.0.0/24, reserved for benchmarks (RFC 2544).
     V4,
-    /// 2001:db8::/64, which RFC 3849 sets aside for examples.
+    /// 2001:db8::/64, reserved for documentation (RFC 3849).
     V6,
 }
 
@@ -54,7 +54,7 @@ impl Outer {
         }
     }
 
-    /// Where the server is, as a client names it.
+    /// The server's address and port, as in a client's file.
     pub(super) fn server(self) -> String {
         let [address, _] = self.addresses();
         match self {
@@ -63,7 +63,7 @@ impl Outer {
         }
     }
 
-    /// All addresses of the server.
+    /// The unspecified address.
     const fn any(self) -> &'static str {
         match self {
             Self::V4 => "0.0.0.0",
@@ -72,53 +72,53 @@ impl Outer {
     }
 }
 
-/// Two machines, as it were.
+/// Two network namespaces as two machines, with a folder for their files.
 #[derive(Debug)]
-pub(super) struct World {
-    /// Where the server runs.
+pub(super) struct Testbed {
+    /// The namespace of the server.
     pub(super) server: Namespace,
-    /// Where the client runs.
+    /// The namespace of the client.
     pub(super) client: Namespace,
     program: PathBuf,
     folder: tempfile::TempDir,
-    begun: Instant,
-    _turn: Turn,
+    start: Instant,
+    _lock: MachineLock,
 }
 
-impl Drop for World {
-    /// Says how long the test took; `cargo xtask netns` makes a table of that.
+impl Drop for Testbed {
+    /// Prints the duration of the test, for the table of `cargo xtask netns`.
     fn drop(&mut self) {
         let thread = std::thread::current();
         let (test, seconds) = (
             thread.name().unwrap_or_default(),
-            self.begun.elapsed().as_secs_f64(),
+            self.start.elapsed().as_secs_f64(),
         );
         println!("took: {test} {seconds:.1}");
     }
 }
 
-/// Held by every test as long as it runs, so that a test that needs all of the machine can have it.
+/// Lock that every test holds while it runs, so that a test can have the whole machine.
 static MACHINE: RwLock<()> = RwLock::new(());
 
-/// Whether others run beside.
+/// Shared or exclusive use of the machine.
 #[derive(Debug)]
 #[expect(dead_code, reason = "held, never read")]
-enum Turn {
+enum MachineLock {
     Shared(RwLockReadGuard<'static, ()>),
-    Alone(RwLockWriteGuard<'static, ()>),
+    Exclusive(RwLockWriteGuard<'static, ()>),
 }
 
-impl Turn {
+impl MachineLock {
     fn shared() -> Self {
         Self::Shared(MACHINE.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn alone() -> Self {
-        Self::Alone(MACHINE.write().unwrap_or_else(PoisonError::into_inner))
+    fn exclusive() -> Self {
+        Self::Exclusive(MACHINE.write().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// A server and a client that is logged in.
+/// A server and a logged-in client.
 #[derive(Debug)]
 pub(super) struct Tunnel {
     /// The server.
@@ -127,54 +127,55 @@ pub(super) struct Tunnel {
     pub(super) client: Program,
 }
 
-impl World {
-    /// Makes everything up to the start of programs of the classic profile, or says what is missing for it.
+impl Testbed {
+    /// Prepares everything for the classic profile, without starting the programs. The error says what is
+    /// missing on the machine.
     pub(super) fn classic(outer: Outer) -> Result<Self, String> {
         Self::classic_with(outer, KEY, PASSWORD)
     }
 
-    /// The same with this key and this password.
+    /// The same with this key and password.
     pub(super) fn classic_with(outer: Outer, key: &str, password: &str) -> Result<Self, String> {
-        let world = Self::bare(outer, Turn::shared())?;
-        world.write("key", &format!("{key}\n"));
-        world.write("password", &format!("{password}\n"));
+        let testbed = Self::bare(outer, MachineLock::shared())?;
+        testbed.write("key", &format!("{key}\n"));
+        testbed.write("password", &format!("{password}\n"));
         let server = outer.server();
-        world.write("server.toml", &world.server_configuration(&server));
-        world.write("client.toml", &client_configuration(&server));
-        Ok(world)
+        testbed.write("server.toml", &testbed.server_configuration(&server));
+        testbed.write("client.toml", &client_configuration(&server));
+        Ok(testbed)
     }
 
-    /// The same for the secure profile, with what the program itself makes, and one user.
+    /// The same for the secure profile, with the files of `sandhog init` and one user.
     pub(super) fn secure(outer: Outer) -> Result<Self, String> {
-        Self::with_init(outer, Turn::shared())
+        Self::with_init(outer, MachineLock::shared())
     }
 
-    /// The same for a test beside which no other runs.
-    pub(super) fn alone(outer: Outer) -> Result<Self, String> {
-        Self::with_init(outer, Turn::alone())
+    /// The same for a test that needs the machine exclusively.
+    pub(super) fn exclusive(outer: Outer) -> Result<Self, String> {
+        Self::with_init(outer, MachineLock::exclusive())
     }
 
-    fn with_init(outer: Outer, turn: Turn) -> Result<Self, String> {
-        let world = Self::bare(outer, turn)?;
-        let folder = world.path("").display().to_string();
-        world.sandhog(&["init", "--folder", &folder, "--server", &outer.server()], "");
-        world.write("password", &format!("{PASSWORD}\n"));
-        // Namespaces share the machine's own file with name servers.
-        world.edit("client.toml", "# password-file", "dns = \"off\"\npassword-file");
-        // Tests count packets and bytes to the last one; the search has a test of its own.
-        world.edit("client.toml", "# mtu-search = true ", "mtu-search = false");
-        world.edit("server.toml", "0.0.0.0", outer.any());
-        // The same on every machine, whatever its processor does fast.
+    fn with_init(outer: Outer, lock: MachineLock) -> Result<Self, String> {
+        let testbed = Self::bare(outer, lock)?;
+        let folder = testbed.path("").display().to_string();
+        testbed.sandhog(&["init", "--folder", &folder, "--server", &outer.server()], "");
+        testbed.write("password", &format!("{PASSWORD}\n"));
+        // All namespaces share the machine's resolv.conf.
+        testbed.edit("client.toml", "# password-file", "dns = \"off\"\npassword-file");
+        // Tests count every packet, so the MTU search is off. It has its own test.
+        testbed.edit("client.toml", "# mtu-search = true ", "mtu-search = false");
+        testbed.edit("server.toml", "0.0.0.0", outer.any());
+        // The same cipher on every machine, independent of its processor.
         let cipher = "cipher = \"aes-256-gcm\"";
-        world.edit("client.toml", "# cipher = \"auto\"", cipher);
-        world.edit("server.toml", "users-file", &format!("{cipher}\nusers-file"));
-        world.user(&["add", "--password-stdin", USER], PASSWORD);
-        Ok(world)
+        testbed.edit("client.toml", "# cipher = \"auto\"", cipher);
+        testbed.edit("server.toml", "users-file", &format!("{cipher}\nusers-file"));
+        testbed.user(&["add", "--password-stdin", USER], PASSWORD);
+        Ok(testbed)
     }
 
-    /// Two joined namespaces and an empty folder.
-    fn bare(outer: Outer, turn: Turn) -> Result<Self, String> {
-        let begun = Instant::now();
+    /// Creates two connected namespaces and an empty folder.
+    fn bare(outer: Outer, lock: MachineLock) -> Result<Self, String> {
+        let start = Instant::now();
         if !rustix::process::geteuid().is_root() {
             return Err("needs root".to_owned());
         }
@@ -183,10 +184,10 @@ impl World {
         }
         let program = Program::path()?;
         let (server, client) = (Namespace::new()?, Namespace::new()?);
-        server.join("outer", &client, "outer")?;
+        server.connect("outer", &client, "outer")?;
         let [server_address, client_address] = outer.addresses();
         for (namespace, address) in [(&server, server_address), (&client, client_address)] {
-            namespace.give("outer", &format!("{address}/{}", outer.prefix()))?;
+            namespace.add_address("outer", &format!("{address}/{}", outer.prefix()))?;
         }
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         Ok(Self {
@@ -194,17 +195,17 @@ impl World {
             client,
             program,
             folder,
-            begun,
-            _turn: turn,
+            start,
+            _lock: lock,
         })
     }
 
-    /// Where a file of this world is.
+    /// Path of a file of this testbed.
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// Replaces what stands once in a file.
+    /// Replaces a text that occurs once in a file.
     #[track_caller]
     pub(super) fn edit(&self, name: &str, old: &str, new: &str) {
         let text = fs::read_to_string(self.path(name)).expect("a file of ours");
@@ -212,7 +213,7 @@ impl World {
         self.write(name, &text.replace(old, new));
     }
 
-    /// Runs `sandhog user` on the server's users, which must go well.
+    /// Runs `sandhog user` for the server, which must succeed.
     #[track_caller]
     pub(super) fn user(&self, arguments: &[&str], input: &str) {
         let (command, rest) = arguments.split_first().expect("a command");
@@ -221,14 +222,14 @@ impl World {
         self.sandhog(&[&start, rest].concat(), input);
     }
 
-    /// Runs the program to its end, which must be a good one.
+    /// Runs the program to its end. It must succeed.
     #[track_caller]
     fn sandhog(&self, arguments: &[&str], input: &str) {
         let (code, text) = self.try_sandhog(arguments, input);
         assert_eq!(code, Some(0), "{arguments:?}: {text}");
     }
 
-    /// Runs the program to its end and gives its exit code and what it said on standard error.
+    /// Runs the program to its end, and returns its exit code and standard error.
     pub(super) fn try_sandhog(&self, arguments: &[&str], input: &str) -> (Option<i32>, String) {
         let mut child = Command::new(&self.program)
             .args(arguments)
@@ -237,7 +238,7 @@ impl World {
             .stderr(Stdio::piped())
             .spawn()
             .expect("a program that starts");
-        // A program that does not read closes the pipe; that is its right.
+        // A program that does not read closes the pipe, which is no error.
         let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
         let output = child.wait_with_output().expect("a program that ends");
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -254,7 +255,7 @@ impl World {
         )
     }
 
-    /// Asks the program itself, through a pipe, as a script would.
+    /// Returns the output of `sandhog hash-password` with the password from a pipe.
     pub(super) fn hash_password(&self) -> String {
         let password = fs::File::open(self.path("password")).expect("a file of ours");
         let output = Command::new(&self.program)
@@ -269,24 +270,24 @@ impl World {
             .to_owned()
     }
 
-    /// Writes a file beside the configuration.
+    /// Writes a file in the folder of the configuration.
     pub(super) fn write(&self, name: &str, text: &str) {
         fs::write(self.path(name), text).expect("a folder of ours");
     }
 
-    /// Starts the program in a namespace with a configuration file of this world.
+    /// Starts the program in a namespace with a configuration file of this testbed.
     pub(super) fn spawn(&self, namespace: &Namespace, role: &str, file: &str) -> Program {
         namespace.enter(|| Program::spawn(self.role(namespace, role, file)))
     }
 
-    /// The command that starts the program for a namespace, to be run there.
+    /// The command that starts the program in a namespace.
     pub(super) fn role(&self, namespace: &Namespace, role: &str, file: &str) -> Command {
         let mut command = self.command(namespace);
         command.args([role, "--config"]).arg(self.path(file));
         command
     }
 
-    /// Starts a relay beside the client, over which the next client goes.
+    /// Starts a relay in the client's namespace. The next client uses it.
     #[track_caller]
     pub(super) fn start_relay(&self, link: &str) -> Program {
         let path = Program::laboratory().unwrap_or_else(|error| panic!("{error}"));
@@ -299,27 +300,27 @@ impl World {
         relay
     }
 
-    /// The program, to be started in a namespace with more arguments.
+    /// The program as a command for a namespace, without arguments.
     pub(super) fn command(&self, namespace: &Namespace) -> Command {
         let mut command = Command::new(&self.program);
         command.env("RUNTIME_DIRECTORY", self.runtime_folder(namespace));
         command
     }
 
-    /// Where the program is.
+    /// Path of the program.
     pub(super) fn program(&self) -> &Path {
         &self.program
     }
 
-    /// Where a namespace has its runtime files. Namespaces share the machine's own folder for them.
+    /// Runtime folder of a namespace. Without it, all namespaces would share that of the machine.
     pub(super) fn runtime_folder(&self, namespace: &Namespace) -> PathBuf {
         let folder = self.path(&format!("run-{}", namespace.name()));
         fs::create_dir_all(&folder).expect("a folder of ours");
         folder
     }
 
-    /// Asks a running program of one of the two machines something, by a command; gives exit code and both outputs.
-    pub(super) fn ask(&self, namespace: &Namespace, arguments: &[&str]) -> (Option<i32>, String, String) {
+    /// Runs a command that queries a running program. Returns exit code, standard output and standard error.
+    pub(super) fn query(&self, namespace: &Namespace, arguments: &[&str]) -> (Option<i32>, String, String) {
         let output = Command::new(&self.program)
             .args(arguments)
             .env("RUNTIME_DIRECTORY", self.runtime_folder(namespace))
@@ -331,12 +332,12 @@ impl World {
         (output.status.code(), stdout, stderr)
     }
 
-    /// Starts a client and does not wait for anything.
+    /// Starts a client without waiting.
     pub(super) fn spawn_client(&self) -> Program {
         self.spawn(&self.client, "client", "client.toml")
     }
 
-    /// Starts a server and waits until it listens.
+    /// Starts a server and waits until it is ready.
     #[track_caller]
     pub(super) fn start_server(&self) -> Program {
         let mut server = self.spawn(&self.server, "server", "server.toml");
@@ -352,7 +353,7 @@ impl World {
         client
     }
 
-    /// Starts both.
+    /// Starts server and client.
     #[track_caller]
     pub(super) fn tunnel(&self) -> Tunnel {
         let server = self.start_server();
@@ -364,7 +365,7 @@ impl World {
 }
 
 impl Tunnel {
-    /// Stops both, which must go well, and gives the logs of server and client.
+    /// Stops both, which must succeed, and returns the logs of server and client.
     #[track_caller]
     pub(super) fn stop(self) -> (String, String) {
         let [client, server] = [self.client, self.server].map(|program| {

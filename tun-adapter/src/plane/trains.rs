@@ -145,8 +145,8 @@ mod tests {
         trains.send(&socket, &mut counters, &mut ErrorLog::default());
         assert_eq!((counters.datagrams_out, trains.used), (6, 0));
         for (peer, byte, len) in datagrams {
-            let patience = Some(Duration::from_secs(10));
-            peers[peer].set_read_timeout(patience).expect("a timeout");
+            let timeout = Some(Duration::from_secs(10));
+            peers[peer].set_read_timeout(timeout).expect("a timeout");
             let mut room = [0; 1500];
             let received = peers[peer].recv(&mut room).expect("a datagram");
             assert_eq!((received, room[0], room[len - 1]), (len, byte, byte));
