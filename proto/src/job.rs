@@ -8,7 +8,7 @@ use sandhog_peer::Job;
 use zeroize::Zeroizing;
 
 use crate::secure::Suite;
-use crate::secure::opaque::{ClientLogin, Finished, Registration};
+use crate::secure::opaque::{ClientLoginState, Finished, Registration};
 
 /// Name of [`verify_password`].
 pub(crate) const VERIFY_PASSWORD: &str = "verify password";
@@ -38,7 +38,7 @@ pub(crate) fn verify_password(id: u64, hash: String, password: Zeroizing<String>
 /// The last step of an OPAQUE login, which stretches the password.
 pub(crate) fn finish_login(
     id: u64,
-    login: ClientLogin,
+    login: ClientLoginState,
     suite: Suite,
     context: [u8; 18],
     ke2: Box<[u8; 320]>,

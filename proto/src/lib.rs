@@ -32,12 +32,13 @@
 extern crate alloc;
 
 pub mod aead;
-mod attempt;
 pub mod classic;
 mod ip;
 mod job;
 mod queues;
+mod retransmit;
 pub mod secure;
+mod turn;
 
 pub use sandhog_peer::{
     ApiMisuse, Batch, Command, Counters, Datagram, DropReason, Event, EventKind, Gauges, Instant, IpPrefix,

@@ -12,8 +12,10 @@ use super::body::{Message, auth_request};
 use super::codec::{Code, Codec, DecodeError, SealError};
 use super::outbox::Outbox;
 use super::{Key, MAX_CREDENTIAL_LEN, stream};
-use crate::attempt::{Attempt, Schedule};
 use crate::ip::{IpAddresses, is_own_datagram};
+use crate::queues::Queues;
+use crate::retransmit::{RetransmitTimer, Schedule};
+use crate::turn::Steps;
 use crate::{
     ApiMisuse, Batch, Command, Counters, Datagram, DropReason, Event, EventKind, Instant, NetworkSettings,
     PacketBuf, Peer, Reason, StartError, TunnelStatus,
@@ -92,7 +94,7 @@ pub struct Client {
     jitter: ChaCha20Rng,
     status: TunnelStatus,
     /// Set while the answer of the server is awaited.
-    attempt: Option<Attempt>,
+    attempt: Option<RetransmitTimer>,
     /// `start` has not completed yet.
     is_starting: bool,
     is_asleep: bool,
@@ -158,7 +160,7 @@ impl Client {
             TunnelStatus::Disconnected => {
                 (self.is_starting, self.is_asleep) = (true, false);
                 self.set_status(TunnelStatus::Connecting, 0);
-                self.log_in(now, Attempt::new(now, Schedule::Backoff));
+                self.log_in(now, RetransmitTimer::new(now, Schedule::Backoff));
             }
             TunnelStatus::Invalid => {
                 self.outbox
@@ -200,7 +202,7 @@ impl Client {
         self.check_started(now)?;
         self.is_asleep = true;
         self.attempt = if self.is_starting {
-            self.attempt.map(Attempt::paused)
+            self.attempt.map(RetransmitTimer::paused)
         } else {
             None
         };
@@ -331,7 +333,7 @@ impl Client {
     fn log_in_again(&mut self, now: Instant) {
         let attempt = match self.attempt {
             Some(attempt) if self.is_starting => attempt.restarted(),
-            _ => Attempt::new(now, Schedule::Backoff),
+            _ => RetransmitTimer::new(now, Schedule::Backoff),
         };
         if self.status == TunnelStatus::Connected {
             self.set_status(TunnelStatus::Reasserting, 0);
@@ -344,7 +346,7 @@ impl Client {
     }
 
     /// Sends a request, sealed afresh, as part of `attempt`.
-    fn log_in(&mut self, now: Instant, mut attempt: Attempt) {
+    fn log_in(&mut self, now: Instant, mut attempt: RetransmitTimer) {
         let request = auth_request(&self.config.login, &self.config.password);
         match self.outbox.send(Code::AuthRequest, self.config.server, request) {
             Ok(()) => {
@@ -419,21 +421,31 @@ const fn unexpected(code: Code) -> Result<(), DropReason> {
     Err(DecodeError::Unexpected(code).reason())
 }
 
+impl Steps for Client {
+    fn queues(&mut self) -> &mut Queues {
+        &mut self.outbox.queues
+    }
+
+    fn on_datagram(&mut self, now: Instant, datagram: Datagram) -> Result<(), ApiMisuse> {
+        self.handle_datagram(now, datagram)
+    }
+
+    fn on_packet(&mut self, now: Instant, packet: PacketBuf) -> Result<(), ApiMisuse> {
+        self.handle_packet(now, packet)
+    }
+
+    fn on_timeout(&mut self, now: Instant) -> Result<(), ApiMisuse> {
+        self.handle_timeout(now)
+    }
+
+    fn next_timeout(&self) -> Option<(Instant, Reason)> {
+        self.poll_timeout()
+    }
+}
+
 impl Peer for Client {
     fn turn(&mut self, now: Instant, input: &mut Batch, output: &mut Batch) -> Option<(Instant, Reason)> {
-        // Everything is drained before each input, so that none of them is refused.
-        self.outbox.queues.drain_into(output);
-        for datagram in input.datagrams.drain(..) {
-            let _ = self.handle_datagram(now, datagram);
-            self.outbox.queues.drain_into(output);
-        }
-        for packet in input.packets.drain(..) {
-            let _ = self.handle_packet(now, packet);
-            self.outbox.queues.drain_into(output);
-        }
-        let _ = self.handle_timeout(now);
-        self.outbox.queues.drain_into(output);
-        self.poll_timeout()
+        self.run_turn(now, input, output)
     }
 
     fn poll_event(&mut self) -> Option<Event> {

@@ -22,8 +22,8 @@ mod password;
 mod server;
 mod users;
 
-pub use crate::attempt::{LOGIN_TIMEOUT, MAX_JITTER, REPEAT_WAITS};
 pub use crate::queues::MAX_EVENTS;
+pub use crate::retransmit::{LOGIN_TIMEOUT, MAX_JITTER, REPEAT_WAITS};
 pub use body::{Credentials, Message};
 pub use client::{Client, ClientConfig};
 pub use codec::{Code, Codec, DecodeError, MAX_DATAGRAM_LEN, MAX_MESSAGES, Malformed, OVERHEAD, SealError};

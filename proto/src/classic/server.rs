@@ -20,6 +20,8 @@ use super::users::{ConfigError, User, UserId, Users};
 use super::{Key, stream};
 use crate::ip::IpAddresses;
 use crate::job::{self, PasswordVerified};
+use crate::queues::Queues;
+use crate::turn::Steps;
 use crate::{
     ApiMisuse, Batch, Command, Counters, Datagram, DropReason, Event, EventKind, Instant, Job, JobDone,
     PacketBuf, Peer, Reason,
@@ -314,19 +316,31 @@ impl Server {
     }
 }
 
+impl Steps for Server {
+    fn queues(&mut self) -> &mut Queues {
+        &mut self.outbox.queues
+    }
+
+    fn on_datagram(&mut self, now: Instant, datagram: Datagram) -> Result<(), ApiMisuse> {
+        self.handle_datagram(now, datagram)
+    }
+
+    fn on_packet(&mut self, now: Instant, packet: PacketBuf) -> Result<(), ApiMisuse> {
+        self.handle_packet(now, packet)
+    }
+
+    fn on_timeout(&mut self, _now: Instant) -> Result<(), ApiMisuse> {
+        Ok(())
+    }
+
+    fn next_timeout(&self) -> Option<(Instant, Reason)> {
+        None
+    }
+}
+
 impl Peer for Server {
     fn turn(&mut self, now: Instant, input: &mut Batch, output: &mut Batch) -> Option<(Instant, Reason)> {
-        // Everything is drained before each input, so that none of them is refused.
-        self.outbox.queues.drain_into(output);
-        for datagram in input.datagrams.drain(..) {
-            let _ = self.handle_datagram(now, datagram);
-            self.outbox.queues.drain_into(output);
-        }
-        for packet in input.packets.drain(..) {
-            let _ = self.handle_packet(now, packet);
-            self.outbox.queues.drain_into(output);
-        }
-        None
+        self.run_turn(now, input, output)
     }
 
     fn poll_event(&mut self) -> Option<Event> {

@@ -10,10 +10,10 @@ use core::net::{IpAddr, SocketAddr};
 use core::ops::Range;
 
 use super::Code;
+use super::activity::Activity;
 use super::frame::{CONTROL_LEN, session_header};
 use super::opener::{Body, OpenError, Opened, Opener};
 use super::sealer::Sealer;
-use super::signs::Signs;
 use crate::ip::{IpAddresses, is_own_datagram};
 use crate::{Batch, DropReason, Instant, PacketBuf, Peer};
 
@@ -81,7 +81,7 @@ pub struct DataPath {
     pub(super) expiry: Instant,
     pub(super) remote: SocketAddr,
     pub(super) mtu: usize,
-    pub(super) signs: Arc<Signs>,
+    pub(super) activity: Arc<Activity>,
     /// True if the session may carry data. Until then its datagrams go to the peer.
     pub(super) is_live: bool,
     /// The session's inner addresses. Empty on a client, which accepts packets from any address.
@@ -171,27 +171,27 @@ impl DataPath {
     /// Records that `packets` packets of `bytes` bytes in total are about to be sent. Call it before they
     /// leave.
     pub fn sending(&self, now: Instant, packets: u64, bytes: u64) {
-        self.signs.sending(now);
-        self.signs.count_out(packets, bytes);
+        self.activity.sending(now);
+        self.activity.count_out(packets, bytes);
     }
 
     /// Records that a datagram was opened and that `packets` packets of `bytes` bytes in total were
     /// delivered.
     pub fn heard(&self, now: Instant, packets: u64, bytes: u64) {
-        self.signs.heard(now);
-        self.signs.count_in(packets, bytes);
+        self.activity.heard(now);
+        self.activity.count_in(packets, bytes);
     }
 
     /// A number that the data plane stores with the session. Every later snapshot returns the same number.
     /// Initially 0.
     #[must_use]
-    pub fn slip(&self) -> u32 {
-        self.signs.slip()
+    pub fn user_data(&self) -> u32 {
+        self.activity.user_data()
     }
 
     /// Stores another number with the session.
-    pub fn put_slip(&self, number: u32) {
-        self.signs.put_slip(number);
+    pub fn set_user_data(&self, number: u32) {
+        self.activity.set_user_data(number);
     }
 
     /// The receiver indices of its openers.
@@ -361,9 +361,10 @@ impl DataPaths {
         let Side::Server { isolates } = self.side else {
             return Ok(());
         };
-        let is_anothers = |address| self.owner(address).is_some() && !path.addresses.contains(&address);
+        let belongs_to_other_session =
+            |address| self.owner(address).is_some() && !path.addresses.contains(&address);
         may_enter(&path.addresses, addresses, |address| {
-            isolates && is_anothers(address)
+            isolates && belongs_to_other_session(address)
         })
     }
 

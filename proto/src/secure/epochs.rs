@@ -146,8 +146,8 @@ impl Epochs {
     }
 
     /// Returns true if one of the current keys has sealed so many messages that it must be replaced.
-    pub(super) fn are_worn(&self) -> bool {
-        self.current.sealer.is_worn() || self.current.opener.is_worn()
+    pub(super) fn needs_rekey(&self) -> bool {
+        self.current.sealer.needs_rekey() || self.current.opener.needs_rekey()
     }
 
     /// Returns true if a rekey request waits for its answer (client).

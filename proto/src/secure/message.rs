@@ -53,13 +53,6 @@ impl From<serde_json::Error> for ParseError {
     }
 }
 
-/// Returns `body` without the padding: the spaces at its end.
-pub(crate) fn trimmed(body: &[u8]) -> &[u8] {
-    let len = body.iter().rposition(|byte| *byte != b' ');
-    let len = len.map_or(0, |last| last.saturating_add(1));
-    body.get(..len).unwrap_or_default()
-}
-
 /// A message of the login, sealed under the keys that all holders of the pre-shared key share.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Control {
@@ -93,7 +86,7 @@ impl Control {
     ///
     /// [`ParseError`].
     pub(crate) fn parse(code: Code, json: &[u8]) -> Result<Self, ParseError> {
-        let json = trimmed(json);
+        let json = strict::trimmed(json);
         strict::check(json)?;
         let Version { v } = serde_json::from_slice(json)?;
         if v != VERSION {
@@ -279,7 +272,7 @@ impl Message {
     ///
     /// [`ParseError`], but never [`ParseError::UnsupportedVersion`].
     pub(crate) fn parse(json: &[u8]) -> Result<Self, ParseError> {
-        let json = trimmed(json);
+        let json = strict::trimmed(json);
         strict::check(json)?;
         let head: Head<'_> = serde_json::from_slice(json)?;
         let name = match (&head.t, head.is_ok) {

@@ -14,6 +14,7 @@
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 
+mod activity;
 mod client;
 mod control;
 mod cookie;
@@ -23,8 +24,6 @@ mod frame;
 mod guard;
 mod keys;
 mod login;
-#[cfg(test)]
-mod memory;
 mod message;
 pub(crate) mod opaque;
 mod opener;
@@ -34,13 +33,13 @@ mod psk;
 mod sealer;
 mod server;
 mod session;
-mod signs;
 mod store;
 mod strict;
 #[cfg(test)]
-mod vectors;
+mod tests;
 mod window;
 
+pub use activity::{SessionInfo, Traffic};
 pub use client::{
     Client, ClientConfig, MAX_CANDIDATES, MAX_COOKIES, MAX_RECONNECT_WAIT, MAX_REJECTED_WAIT,
     MIN_REJECTED_WAIT, REJECTION_GRACE, REPEAT_AFTER, REPEAT_JITTER,
@@ -66,12 +65,11 @@ pub use session::{
     DEAD_AFTER, IDLE_AFTER, MESSAGE_PADDING, MIN_REKEY_AFTER, PROBE_AFTER, PROBE_INTERVAL, REKEY_AFTER,
     REKEY_JITTER, REKEY_REPEAT,
 };
-pub use signs::{SessionInfo, Traffic};
 pub use store::{
     SetupError, StoreError, StoreErrorKind, StoreOpError, User, UserStore, setup_from_text, setup_to_text,
 };
 
-pub use crate::attempt::{LOGIN_TIMEOUT, MAX_JITTER};
+pub use crate::retransmit::{LOGIN_TIMEOUT, MAX_JITTER};
 
 /// Reason of a server's bye: the same user logged in on another device.
 pub const BYE_REPLACED: &str = "replaced";

@@ -27,8 +27,6 @@ mod exchange;
 mod stretch;
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod vectors;
 
 pub use self::exchange::{RECORD_LEN, SETUP_LEN};
 
@@ -181,13 +179,13 @@ fn identifiers(login: &Login) -> Identifiers<'_> {
 
 /// State of the client between KE1 and KE2. Contains the password; erased when dropped.
 #[derive(Clone)]
-pub(crate) struct ClientLogin {
+pub(crate) struct ClientLoginState {
     login: Login,
     input: Zeroizing<Vec<u8>>,
-    state: exchange::ClientLogin,
+    state: exchange::ClientExchangeState,
 }
 
-impl ClientLogin {
+impl ClientLoginState {
     /// Starts a login. Returns the state and KE1 for the server.
     pub(crate) fn start(
         login: &Login,
@@ -195,7 +193,8 @@ impl ClientLogin {
         rng: &mut (impl RngCore + CryptoRng),
     ) -> Result<(Self, [u8; KE1_LEN]), PasswordTooLong> {
         let input = password_input(login, password)?;
-        let (state, ke1) = exchange::ClientLogin::start(&input, rng).map_err(|Refused| PasswordTooLong)?;
+        let (state, ke1) =
+            exchange::ClientExchangeState::start(&input, rng).map_err(|Refused| PasswordTooLong)?;
         let login = login.clone();
         Ok((Self { login, input, state }, ke1))
     }
@@ -215,9 +214,9 @@ impl ClientLogin {
     }
 }
 
-impl fmt::Debug for ClientLogin {
+impl fmt::Debug for ClientLoginState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ClientLogin([hidden])")
+        f.write_str("ClientLoginState([hidden])")
     }
 }
 
@@ -236,18 +235,18 @@ impl fmt::Debug for Finished {
 }
 
 /// State of the server between KE2 and KE3. Erased when dropped.
-pub(crate) struct ServerLogin(exchange::ServerLogin);
+pub(crate) struct ServerLoginState(exchange::ServerExchangeState);
 
-impl ServerLogin {
+impl ServerLoginState {
     /// Returns the session key if `ke3` is the client's. A wrong `ke3` changes nothing.
     pub(crate) fn verify(&self, ke3: &[u8; KE3_LEN]) -> Option<Zeroizing<[u8; 64]>> {
         self.0.verify(ke3)
     }
 }
 
-impl fmt::Debug for ServerLogin {
+impl fmt::Debug for ServerLoginState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ServerLogin([hidden])")
+        f.write_str("ServerLoginState([hidden])")
     }
 }
 
@@ -263,7 +262,7 @@ pub(crate) fn respond(
     ke1: &[u8; KE1_LEN],
     context: &[u8; CONTEXT_LEN],
     rng: &mut (impl RngCore + CryptoRng),
-) -> Result<(ServerLogin, [u8; KE2_LEN]), Ke1Invalid> {
+) -> Result<(ServerLoginState, [u8; KE2_LEN]), Ke1Invalid> {
     let record = record.map(|record| &record.0);
     let credential = login.as_str().as_bytes();
     exchange::respond(
@@ -275,7 +274,7 @@ pub(crate) fn respond(
         context,
         rng,
     )
-    .map(|(state, ke2)| (ServerLogin(state), ke2))
+    .map(|(state, ke2)| (ServerLoginState(state), ke2))
     .map_err(|Refused| Ke1Invalid)
 }
 

@@ -12,8 +12,8 @@ use spin::Mutex;
 
 use super::Code;
 use super::frame::{HEADER_LEN, open_framed, session_header};
-use super::message::trimmed;
 use super::sealer::Limits;
+use super::strict::trimmed;
 use super::window::{Accepted, Window};
 use crate::PacketBuf;
 use crate::aead::{Aead, Cipher, DefaultAead, KEY_LEN};
@@ -82,7 +82,7 @@ impl<A: Aead> Opener<A> {
 
     /// Returns true if the peer has sealed so many messages that this key should be replaced.
     #[must_use]
-    pub fn is_worn(&self) -> bool {
+    pub fn needs_rekey(&self) -> bool {
         self.window.lock().next() >= Limits::of(self.cipher).rekey_after
     }
 

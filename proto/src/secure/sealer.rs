@@ -155,7 +155,7 @@ impl<A: Aead> Sealer<A> {
 
     /// Returns true if the key has sealed so many messages that it should be replaced.
     #[must_use]
-    pub fn is_worn(&self) -> bool {
+    pub fn needs_rekey(&self) -> bool {
         self.messages() >= Limits::of(self.cipher).rekey_after
     }
 
@@ -399,9 +399,9 @@ mod tests {
         assert_eq!(seal(&last), Ok((1 << 28) - 1));
         assert_eq!(seal(&last), Err(SealError::Exhausted));
         let fresh = sealer((1 << 26) - 1);
-        assert!(!fresh.is_worn());
+        assert!(!fresh.needs_rekey());
         seal(&fresh).unwrap();
-        assert!(fresh.is_worn());
+        assert!(fresh.needs_rekey());
     }
 
     #[test]

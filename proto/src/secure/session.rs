@@ -8,19 +8,20 @@ use core::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
 
+use super::activity::{Activity, SessionInfo};
 use super::data_path::{DataPath, Notice};
 use super::epochs::{Epochs, Indices, Role, Seen};
 use super::forget;
 use super::keys::Chain;
-use super::message::{Message, trimmed};
+use super::message::Message;
 use super::opener::Body;
 use super::path_mtu::PathMtu;
 use super::sealer::{AES_MAX_MTU, SealError};
-use super::signs::{SessionInfo, Signs};
+use super::strict::trimmed;
 use crate::aead::Cipher;
-use crate::attempt::{MAX_JITTER, jitter};
 use crate::ip::IpAddresses;
 use crate::queues::Queues;
+use crate::retransmit::{MAX_JITTER, jitter};
 use crate::{DropReason, EventKind, Instant, PacketBuf, Reason};
 
 /// Time after which a client requests new keys. Up to [`REKEY_JITTER`] is subtracted from it.
@@ -91,7 +92,7 @@ pub(super) struct Session {
     /// Zero turns it off. A server has none.
     keepalive: Duration,
     since: Instant,
-    signs: Arc<Signs>,
+    activity: Arc<Activity>,
     last_probe: Instant,
     /// The cipher that this side prefers.
     cipher: Cipher,
@@ -128,7 +129,7 @@ impl Session {
             mtu: usize::from(super::MIN_MTU),
             keepalive: Duration::ZERO,
             since: now,
-            signs: Arc::new(Signs::new(now)),
+            activity: Arc::new(Activity::new(now)),
             last_probe: now,
             cipher: Cipher::default(),
             rekey_after: REKEY_AFTER,
@@ -223,7 +224,7 @@ impl Session {
         match self.epochs.sealer().seal_packet(&mut packet, self.mtu) {
             Ok(_) => {
                 queues.count_packet_out(len);
-                self.signs.count_out(1, as_u64(len));
+                self.activity.count_out(1, as_u64(len));
                 self.send("data", now, packet, queues);
             }
             Err(error) => queues.drop(error.reason(), tag),
@@ -260,7 +261,7 @@ impl Session {
     }
 
     fn send(&self, kind: &'static str, now: Instant, datagram: PacketBuf, queues: &mut Queues) {
-        self.signs.sending(now);
+        self.activity.sending(now);
         queues.send(kind, self.remote, datagram);
     }
 
@@ -338,7 +339,7 @@ impl Session {
 
     /// Records an authentic, new datagram: the peer is alive and its address is the source.
     fn on_authentic(&mut self, now: Instant, remote: SocketAddr, seen: Seen, tag: u64, queues: &mut Queues) {
-        self.signs.heard(now);
+        self.activity.heard(now);
         if seen.newest && remote != self.remote {
             let from = core::mem::replace(&mut self.remote, remote);
             queues.network_event(tag, EventKind::Roamed { from, to: remote });
@@ -372,7 +373,7 @@ impl Session {
             expiry: self.epochs.expiry(),
             remote: self.remote,
             mtu: self.mtu,
-            signs: self.signs.clone(),
+            activity: self.activity.clone(),
             is_live,
             addresses: Vec::from(addresses),
         });
@@ -382,7 +383,7 @@ impl Session {
 
     /// Counts a packet of `len` bytes that was received and delivered.
     pub(super) fn count_delivered(&self, len: usize) {
-        self.signs.count_in(1, as_u64(len));
+        self.activity.count_in(1, as_u64(len));
     }
 
     /// State of the session, for display.
@@ -393,8 +394,8 @@ impl Session {
             epoch: self.epochs.number(),
             cipher: self.epochs.cipher(),
             keys_since: self.epochs.began(),
-            last_heard: self.signs.last_heard(),
-            traffic: self.signs.traffic(),
+            last_heard: self.activity.last_heard(),
+            traffic: self.activity.traffic(),
         }
     }
 
@@ -463,7 +464,7 @@ impl Session {
         if self.dead_at().is_some_and(|dead| now >= dead) {
             return Err(End::Dead);
         }
-        if now >= self.next_rekey || (self.epochs.are_worn() && !self.epochs.is_asking()) {
+        if now >= self.next_rekey || (self.epochs.needs_rekey() && !self.epochs.is_asking()) {
             let asked = self.epochs.ask(new_index(), self.cipher, &mut self.rng);
             let json = asked.to_vec();
             forget(&mut self.rng);
@@ -508,24 +509,24 @@ impl Session {
     }
 
     fn idle_at(&self) -> Instant {
-        self.signs.last_heard().saturating_add(IDLE_AFTER)
+        self.activity.last_heard().saturating_add(IDLE_AFTER)
     }
 
     fn dead_at(&self) -> Option<Instant> {
-        let since = self.signs.unanswered_since();
+        let since = self.activity.unanswered_since();
         since.map(|since| since.saturating_add(DEAD_AFTER))
     }
 
     /// Time of the next probe of a silent peer.
     fn probe_at(&self) -> Option<Instant> {
-        let since = self.signs.unanswered_since()?;
+        let since = self.activity.unanswered_since()?;
         let again = self.last_probe.saturating_add(PROBE_INTERVAL);
         Some(since.saturating_add(PROBE_AFTER).max(again))
     }
 
     fn keepalive_at(&self) -> Option<Instant> {
         let is_on = self.keepalive > Duration::ZERO;
-        is_on.then(|| self.signs.last_sent().saturating_add(self.keepalive))
+        is_on.then(|| self.activity.last_sent().saturating_add(self.keepalive))
     }
 
     fn schedule_rekey(&mut self, now: Instant) {
@@ -552,10 +553,4 @@ impl SealError {
 }
 
 #[cfg(test)]
-mod cipher;
-
-#[cfg(test)]
-mod theft;
-
-#[cfg(test)]
-mod worn;
+mod tests;

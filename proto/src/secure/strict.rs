@@ -16,12 +16,17 @@ use core::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::message::trimmed;
-
 /// Deepest nesting of objects and arrays. The top-level object is level 1.
 pub(crate) const MAX_DEPTH: usize = 4;
 /// Longest text in bytes, without the spaces at its end. A settings message needs at most about 6,000.
 pub(crate) const MAX_LEN: usize = 8192;
+
+/// Returns `body` without the padding: the spaces at its end.
+pub(crate) fn trimmed(body: &[u8]) -> &[u8] {
+    let len = body.iter().rposition(|byte| *byte != b' ');
+    let len = len.map_or(0, |last| last.saturating_add(1));
+    body.get(..len).unwrap_or_default()
+}
 
 /// Invalid JSON. It has no details, because the text came from the network and nobody reads them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

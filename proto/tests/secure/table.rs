@@ -12,9 +12,15 @@ const FILES: [(&str, &str); 6] = [
 ];
 
 const INSIDE: [(&str, &str); 3] = [
-    ("cipher", include_str!("../../src/secure/session/cipher.rs")),
-    ("theft", include_str!("../../src/secure/session/theft.rs")),
-    ("memory", include_str!("../../src/secure/memory.rs")),
+    ("cipher", include_str!("../../src/secure/session/tests/cipher.rs")),
+    (
+        "forward_secrecy",
+        include_str!("../../src/secure/session/tests/forward_secrecy.rs"),
+    ),
+    (
+        "no_seed_in_state",
+        include_str!("../../src/secure/tests/no_seed_in_state.rs"),
+    ),
 ];
 
 #[test]

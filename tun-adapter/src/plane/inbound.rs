@@ -214,7 +214,7 @@ impl<'a> SessionTotals<'a> {
     fn flush(&mut self, counters: &mut Counters) {
         if let Some(path) = self.path.filter(|_| self.has_received) {
             path.heard(self.now, self.packets, self.bytes);
-            path.put_slip(self.local);
+            path.set_user_data(self.local);
             counters.packets_in += self.packets;
             counters.bytes_in += self.bytes;
         }

@@ -37,7 +37,7 @@ impl LocalAddresses {
 
     /// Returns the local address that the peer of this session uses.
     pub(super) fn of(&self, path: &DataPath) -> Option<IpAddr> {
-        let place = (path.slip() as usize).checked_sub(1)?;
+        let place = (path.user_data() as usize).checked_sub(1)?;
         self.0.get(place)?.get().copied()
     }
 }

@@ -282,21 +282,20 @@ fn rows(outcomes: &[Outcome<'_>]) -> Vec<Vec<String>> {
 mod tests {
     use std::fs;
 
-    use super::*;
+    use super::{list::Place, *};
 
     #[test]
     fn every_entry_of_the_list_fits_the_sources() {
-        let bugs = list::read().unwrap();
-        let files: BTreeSet<_> = bugs
-            .iter()
-            .flat_map(|bug| &bug.places)
-            .map(|place| place.file.as_str())
-            .collect();
-        for file in files {
-            let text = fs::read_to_string(shell::root().join(file))
-                .unwrap_or_else(|error| panic!("{file}: {error}"));
-            plant::plant(file, &text, &bugs).unwrap_or_else(|error| panic!("{error:#}"));
+        let mut errors = Vec::new();
+        for bug in &list::read().unwrap() {
+            for Place { file, .. } in &bug.places {
+                let planted = fs::read_to_string(shell::root().join(file))
+                    .with_context(|| format!("{}: cannot read {file}", bug.entry))
+                    .and_then(|text| plant::plant(file, &text, std::slice::from_ref(bug)));
+                errors.extend(planted.err().map(|error| format!("{error:#}")));
+            }
         }
+        assert!(errors.is_empty(), "{}", errors.join("\n"));
     }
 
     #[test]

@@ -21,7 +21,7 @@ impl Client {
         self.has_data_plane.then_some((look, Reason::Probe))
     }
 
-    fn take_notice(&mut self, now: Instant, notice: Notice) -> Result<(), DropReason> {
+    fn on_notice(&mut self, now: Instant, notice: Notice) -> Result<(), DropReason> {
         if self.asleep_since.is_some() {
             return Err(DropReason::NotConnected);
         }
@@ -34,7 +34,7 @@ impl Client {
         let mut new_index = || fresh_index(&mut self.rng, &used);
         let input = session.notice(now, &notice, &mut new_index, &mut self.queues)?;
         self.follow_mtu(notice.message.as_ref().map_or(0, |message| message.tag));
-        self.act(now, input, notice.message.unwrap_or_default())
+        self.on_input(now, input, notice.message.unwrap_or_default())
     }
 }
 
@@ -59,7 +59,7 @@ impl DataPeer for Client {
         self.queues.drain_into(output);
         for notice in notices.drain(..) {
             let tag = notice.message.as_ref().map_or(0, |message| message.tag);
-            if let Err(reason) = self.take_notice(now, notice) {
+            if let Err(reason) = self.on_notice(now, notice) {
                 self.queues.drop(reason, tag);
             }
             self.queues.drain_into(output);

@@ -1,9 +1,9 @@
 //! The client's side: logs in, keeps the session alive, logs in again when it dies, and carries packets.
 
-mod attempt;
 mod config;
 mod data;
-mod log_in;
+mod login;
+mod login_attempt;
 mod password;
 mod retry;
 
@@ -15,10 +15,10 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
 use zeroize::Zeroize;
 
-use attempt::{Login as Attempted, Stage};
-pub use attempt::{MAX_CANDIDATES, MAX_COOKIES, REJECTION_GRACE, REPEAT_AFTER, REPEAT_JITTER};
 use config::Account;
 pub use config::ClientConfig;
+use login_attempt::{LoginAttempt, Stage};
+pub use login_attempt::{MAX_CANDIDATES, MAX_COOKIES, REJECTION_GRACE, REPEAT_AFTER, REPEAT_JITTER};
 use password::Change;
 use retry::Retry;
 pub use retry::{MAX_RECONNECT_WAIT, MAX_REJECTED_WAIT, MIN_REJECTED_WAIT};
@@ -32,6 +32,7 @@ use crate::aead::Cipher;
 use crate::ip::{IpAddresses, is_own_datagram};
 use crate::job::{self, LoginFinished, Registered};
 use crate::queues::Queues;
+use crate::turn::Steps;
 use crate::{
     ApiMisuse, Batch, Command, Counters, Datagram, DropReason, Event, EventKind, Gauges, Instant, Job,
     JobDone, NetworkSettings, PacketBuf, Peer, Reason, StartError, TunnelStatus,
@@ -67,7 +68,7 @@ pub struct Client {
     /// The session has been silent for too long; it carries what it can until there is another one.
     is_session_dead: bool,
     settings: Option<NetworkSettings>,
-    login: Option<Attempted>,
+    login: Option<LoginAttempt>,
     retry: Retry,
     /// `start` has not completed yet.
     is_starting: bool,
@@ -261,10 +262,10 @@ impl Client {
             .as_ref()
             .is_some_and(|login| login.was_over_before(now))
         {
-            self.fail(now, StartError::ConnectionTimedOut, 0);
+            self.login_failed(now, StartError::ConnectionTimedOut, 0);
         }
         let tag = datagram.payload.tag;
-        if let Err(reason) = self.take(now, datagram) {
+        if let Err(reason) = self.dispatch(now, datagram) {
             self.queues.drop(reason, tag);
         }
         Ok(())
@@ -305,8 +306,8 @@ impl Client {
         self.session_timeout(now);
         if let Some(login) = &mut self.login {
             match login.due(now) {
-                Some(Reason::LoginDeadline) => self.fail(now, StartError::ConnectionTimedOut, 0),
-                Some(Reason::Rejection) => self.fail(now, StartError::AuthenticationRejected, 0),
+                Some(Reason::LoginDeadline) => self.login_failed(now, StartError::ConnectionTimedOut, 0),
+                Some(Reason::Rejection) => self.login_failed(now, StartError::AuthenticationRejected, 0),
                 Some(_) => {
                     let (kind, datagram) = login.send(now, &mut self.rng);
                     self.queues.send(kind, self.config.server, datagram);
@@ -367,7 +368,7 @@ impl Client {
         let session = self.session.as_ref().filter(|_| !self.is_session_dead);
         let timers = [
             session.map(Session::poll_timeout),
-            self.login.as_ref().map(Attempted::next_timeout),
+            self.login.as_ref().map(LoginAttempt::next_timeout),
             self.retry.at().map(|at| (at, Reason::Reconnect)),
             self.change.as_ref().map(Change::next_timeout),
             session.and_then(|_| self.next_look()),
@@ -396,20 +397,20 @@ impl Client {
         }
     }
 
-    fn take(&mut self, now: Instant, datagram: Datagram) -> Result<(), DropReason> {
+    fn dispatch(&mut self, now: Instant, datagram: Datagram) -> Result<(), DropReason> {
         if self.asleep_since.is_some() {
             return Err(DropReason::NotConnected);
         }
         let Datagram { remote, payload, .. } = datagram;
         match payload.first() {
-            Some(code) if *code == Code::Session.byte() => self.take_session(now, remote, payload),
-            Some(code) if *code == Code::Down.byte() => self.take_control(now, payload),
+            Some(code) if *code == Code::Session.byte() => self.on_session_datagram(now, remote, payload),
+            Some(code) if *code == Code::Down.byte() => self.on_control_datagram(now, payload),
             Some(_) => Err(DropReason::InvalidCode),
             None => Err(DropReason::NotEnoughData),
         }
     }
 
-    fn take_session(
+    fn on_session_datagram(
         &mut self,
         now: Instant,
         remote: SocketAddr,
@@ -424,27 +425,27 @@ impl Client {
             let mut new_index = || fresh_index(&mut self.rng, &used);
             let input = session.open(now, remote, &mut payload, &mut new_index, &mut self.queues)?;
             self.follow_mtu(tag);
-            return self.act(now, input, payload);
+            return self.on_input(now, input, payload);
         }
         let Some(session) = self
             .login
             .as_mut()
             .filter(|login| login.index == index)
-            .and_then(Attempted::session)
+            .and_then(LoginAttempt::session)
         else {
             return Err(DropReason::UnknownIndex);
         };
         let mut no_rekey = || 1;
         match session.open(now, remote, &mut payload, &mut no_rekey, &mut self.queues)? {
-            Input::Message(Message::Settings(settings)) => self.come_up(now, settings, tag),
-            Input::Message(Message::Refused(refusal)) => self.fail(now, refusal.into(), tag),
+            Input::Message(Message::Settings(settings)) => self.establish(now, settings, tag),
+            Input::Message(Message::Refused(refusal)) => self.login_failed(now, refusal.into(), tag),
             _ => return Err(DropReason::NotConnected),
         }
         Ok(())
     }
 
     /// Acts on what came through the session that is up.
-    fn act(&mut self, now: Instant, input: Input, payload: PacketBuf) -> Result<(), DropReason> {
+    fn on_input(&mut self, now: Instant, input: Input, payload: PacketBuf) -> Result<(), DropReason> {
         match input {
             Input::Packet(_) => {
                 if let Some(session) = &self.session {
@@ -466,8 +467,8 @@ impl Client {
             }
             // The answer to a repeated M3: the settings are known.
             Input::Message(Message::Settings(_)) => {}
-            Input::Message(Message::Reg2(reg2)) => return self.register(&reg2),
-            Input::Message(Message::RegOk) => return self.changed(payload.tag),
+            Input::Message(Message::Reg2(reg2)) => return self.on_reg2(&reg2),
+            Input::Message(Message::RegOk) => return self.on_reg_ok(payload.tag),
             Input::Message(_) => return Err(DropReason::Unexpected),
         }
         Ok(())
@@ -481,7 +482,7 @@ impl Client {
     /// Whether the server has what it needs to let us in.
     fn is_confirming(&mut self) -> bool {
         let login = self.login.as_mut();
-        login.and_then(Attempted::session).is_some()
+        login.and_then(LoginAttempt::session).is_some()
     }
 
     /// The session is of no more use: logs in again while it still stands.
@@ -511,21 +512,31 @@ fn fresh_index(rng: &mut ChaCha20Rng, used: &[Option<u32>]) -> u32 {
     }
 }
 
+impl Steps for Client {
+    fn queues(&mut self) -> &mut Queues {
+        &mut self.queues
+    }
+
+    fn on_datagram(&mut self, now: Instant, datagram: Datagram) -> Result<(), ApiMisuse> {
+        self.handle_datagram(now, datagram)
+    }
+
+    fn on_packet(&mut self, now: Instant, packet: PacketBuf) -> Result<(), ApiMisuse> {
+        self.handle_packet(now, packet)
+    }
+
+    fn on_timeout(&mut self, now: Instant) -> Result<(), ApiMisuse> {
+        self.handle_timeout(now)
+    }
+
+    fn next_timeout(&self) -> Option<(Instant, Reason)> {
+        self.poll_timeout()
+    }
+}
+
 impl Peer for Client {
     fn turn(&mut self, now: Instant, input: &mut Batch, output: &mut Batch) -> Option<(Instant, Reason)> {
-        // Everything is drained before each input, so that none of them is refused.
-        self.queues.drain_into(output);
-        for datagram in input.datagrams.drain(..) {
-            let _ = self.handle_datagram(now, datagram);
-            self.queues.drain_into(output);
-        }
-        for packet in input.packets.drain(..) {
-            let _ = self.handle_packet(now, packet);
-            self.queues.drain_into(output);
-        }
-        let _ = self.handle_timeout(now);
-        self.queues.drain_into(output);
-        self.poll_timeout()
+        self.run_turn(now, input, output)
     }
 
     fn poll_event(&mut self) -> Option<Event> {
@@ -556,10 +567,10 @@ impl Peer for Client {
         let id = done.id();
         match done.name() {
             job::FINISH_LOGIN if awaited == Some(id) => {
-                self.stretched(now, done.result::<LoginFinished>().flatten());
+                self.on_login_finished(now, done.result::<LoginFinished>().flatten());
                 Ok(())
             }
-            job::REGISTER => self.registered(now, id, done.result::<Registered>().flatten()),
+            job::REGISTER => self.on_registered(now, id, done.result::<Registered>().flatten()),
             _ => Err(ApiMisuse::UnknownJob),
         }
     }

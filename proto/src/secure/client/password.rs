@@ -8,9 +8,9 @@ use rand_core::RngCore;
 use zeroize::Zeroizing;
 
 use super::Client;
-use super::attempt::REPEAT;
-use crate::attempt::Attempt;
+use super::login_attempt::REPEAT;
 use crate::job;
+use crate::retransmit::RetransmitTimer;
 use crate::secure::forget;
 use crate::secure::message::Message;
 use crate::secure::opaque::Registration;
@@ -20,7 +20,7 @@ use crate::{ApiMisuse, DropReason, EventKind, Instant, Reason, StartError};
 pub(super) struct Change {
     password: Zeroizing<String>,
     step: Step,
-    timer: Attempt,
+    timer: RetransmitTimer,
 }
 
 /// How far it has got.
@@ -87,7 +87,7 @@ impl Client {
                 registration: Box::new(registration),
                 message: Message::Reg1(reg1),
             },
-            timer: Attempt::new(now, REPEAT),
+            timer: RetransmitTimer::new(now, REPEAT),
         });
         self.send_change(now);
         Ok(())
@@ -112,7 +112,7 @@ impl Client {
     }
 
     /// The server's part has come: has the new password stretched.
-    pub(super) fn register(&mut self, reg2: &[u8; 64]) -> Result<(), DropReason> {
+    pub(super) fn on_reg2(&mut self, reg2: &[u8; 64]) -> Result<(), DropReason> {
         let job = self.rng.next_u64();
         let mut seed = Zeroizing::new([0; 32]);
         self.rng.fill_bytes(&mut *seed);
@@ -131,7 +131,7 @@ impl Client {
     }
 
     /// The new record is made: sends it.
-    pub(super) fn registered(
+    pub(super) fn on_registered(
         &mut self,
         now: Instant,
         id: u64,
@@ -155,7 +155,7 @@ impl Client {
     }
 
     /// The server has the new record.
-    pub(super) fn changed(&mut self, tag: u64) -> Result<(), DropReason> {
+    pub(super) fn on_reg_ok(&mut self, tag: u64) -> Result<(), DropReason> {
         match &self.change {
             Some(Change {
                 step: Step::Sent { .. },

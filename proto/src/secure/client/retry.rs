@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use rand_core::RngCore;
 
-use crate::attempt::{MAX_JITTER, jitter};
+use crate::retransmit::{MAX_JITTER, jitter};
 use crate::{Instant, StartError};
 
 /// Longest wait between two logins of a server that does not answer. The first is at most 1 s, each further one at most

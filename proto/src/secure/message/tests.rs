@@ -63,9 +63,9 @@ fn message_refused(json: &str, error: ParseError) {
 
 #[test]
 fn padding_is_cut_at_the_end_only() {
-    assert_eq!(trimmed(b" {} \n  "), b" {} \n");
-    assert_eq!(trimmed(b"   "), b"");
-    assert_eq!(trimmed(b""), b"");
+    assert_eq!(strict::trimmed(b" {} \n  "), b" {} \n");
+    assert_eq!(strict::trimmed(b"   "), b"");
+    assert_eq!(strict::trimmed(b""), b"");
 }
 
 #[test]

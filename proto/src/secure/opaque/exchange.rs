@@ -136,9 +136,9 @@ pub(super) fn reg_respond(
 
 /// State of a client between KE1 and KE2.
 #[derive(Clone)]
-pub(super) struct ClientLogin(opaque_ke::ClientLogin<Parts>);
+pub(super) struct ClientExchangeState(opaque_ke::ClientLogin<Parts>);
 
-impl ClientLogin {
+impl ClientExchangeState {
     pub(super) fn start(
         password: &[u8],
         rng: &mut (impl RngCore + CryptoRng),
@@ -170,7 +170,7 @@ impl ClientLogin {
 }
 
 /// State of a server between KE2 and KE3. The library's type erases itself.
-pub(super) struct ServerLogin(opaque_ke::ServerLogin<Parts>);
+pub(super) struct ServerExchangeState(opaque_ke::ServerLogin<Parts>);
 
 /// The server's answer to KE1.
 pub(super) fn respond(
@@ -181,7 +181,7 @@ pub(super) fn respond(
     ke1: &[u8; KE1_LEN],
     context: &[u8],
     rng: &mut (impl RngCore + CryptoRng),
-) -> Result<(ServerLogin, [u8; KE2_LEN]), Refused> {
+) -> Result<(ServerExchangeState, [u8; KE2_LEN]), Refused> {
     let ke1 = CredentialRequest::deserialize(ke1)?;
     let record = record.map(|record| record.0.clone());
     let parameters = ServerLoginParameters {
@@ -189,10 +189,13 @@ pub(super) fn respond(
         identifiers,
     };
     let start = opaque_ke::ServerLogin::start(rng, &setup.0, record, ke1, credential, parameters)?;
-    Ok((ServerLogin(start.state), array(&start.message.serialize())))
+    Ok((
+        ServerExchangeState(start.state),
+        array(&start.message.serialize()),
+    ))
 }
 
-impl ServerLogin {
+impl ServerExchangeState {
     /// Returns the session key if `ke3` is the one of this login. Compares in constant time.
     pub(super) fn verify(&self, ke3: &[u8; KE3_LEN]) -> Option<SessionKey> {
         let ke3 = CredentialFinalization::deserialize(ke3).ok()?;

@@ -63,8 +63,8 @@ fn argon2id(suite: Suite, input: &[u8], output: &mut [u8]) -> argon2::Result<()>
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::keys::vectors::hex;
     use super::*;
+    use crate::secure::keys::tests::hex;
 
     /// The expected values come from OpenSSL, with the input 0 to 63.
     #[test]

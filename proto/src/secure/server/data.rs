@@ -19,7 +19,7 @@ impl Server {
             .map(|(_, entry)| (&entry.login, &*entry.addresses, entry.session.info()))
     }
 
-    fn take_notice(&mut self, now: Instant, notice: Notice) -> Result<(), DropReason> {
+    fn on_notice(&mut self, now: Instant, notice: Notice) -> Result<(), DropReason> {
         let Some(Owner::Session(id)) = self.registry.owner(notice.index) else {
             return Err(DropReason::UnknownIndex);
         };
@@ -32,7 +32,7 @@ impl Server {
             .notice(now, &notice, &mut new_index, &mut self.queues);
         let indices = entry.session.open_indices();
         self.registry.replace(id, &before, &indices);
-        self.take_input(now, id, input?, notice.message.unwrap_or_default())
+        self.on_session_input(now, id, input?, notice.message.unwrap_or_default())
     }
 }
 
@@ -53,9 +53,9 @@ impl DataPeer for Server {
         let now = self.queues.advance(now);
         self.queues.drain_into(output);
         for notice in notices.drain(..) {
-            self.end_what_is_due(now);
+            self.end_expired(now);
             let tag = notice.message.as_ref().map_or(0, |message| message.tag);
-            if let Err(reason) = self.take_notice(now, notice) {
+            if let Err(reason) = self.on_notice(now, notice) {
                 self.queues.drop(reason, tag);
             }
             self.queues.drain_into(output);

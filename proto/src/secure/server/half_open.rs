@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use crate::secure::Login;
 use crate::secure::guard::Debit;
-use crate::secure::opaque::ServerLogin;
+use crate::secure::opaque::ServerLoginState;
 use crate::{Instant, PacketBuf};
 
 /// How long a login may stay between KE2 and KE3.
@@ -32,7 +32,7 @@ pub(super) struct HalfOpen {
     pub(super) source: SocketAddr,
     pub(super) login: Login,
     pub(super) ke1: Box<[u8; 96]>,
-    pub(super) state: ServerLogin,
+    pub(super) state: ServerLoginState,
     /// The datagram with KE2, for the same KE1 once more.
     pub(super) reply: PacketBuf,
     pub(super) debit: Debit,

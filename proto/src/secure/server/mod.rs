@@ -1,9 +1,9 @@
 //! The server's side: lets users in, hands out addresses, and carries packets between sessions and the inner network.
 
-mod admit;
 mod config;
 mod data;
 mod half_open;
+mod login;
 mod password;
 mod registry;
 mod sessions;
@@ -38,6 +38,7 @@ use crate::aead::Cipher;
 use crate::ip::IpAddresses;
 use crate::job::{self, UsersSaved};
 use crate::queues::Queues;
+use crate::turn::Steps;
 use crate::{
     ApiMisuse, Batch, Command, Counters, Datagram, DropReason, Event, EventKind, Gauges, Instant, Job,
     JobDone, PacketBuf, Peer, Reason,
@@ -176,9 +177,9 @@ impl Server {
         let now = self.queues.advance(now);
         self.queues.count_datagram_in();
         // After a sleep of the machine a datagram may come before the timers: what is over is over.
-        self.end_what_is_due(now);
+        self.end_expired(now);
         let tag = datagram.payload.tag;
-        if let Err(reason) = self.take(now, datagram) {
+        if let Err(reason) = self.dispatch(now, datagram) {
             self.queues.drop(reason, tag);
         }
         Ok(())
@@ -215,22 +216,22 @@ impl Server {
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), ApiMisuse> {
         self.queues.check_drained()?;
         let now = self.queues.advance(now);
-        self.end_what_is_due(now);
+        self.end_expired(now);
         Ok(())
     }
 
-    fn end_what_is_due(&mut self, now: Instant) {
+    fn end_expired(&mut self, now: Instant) {
         while let Some(ended) = self.half_opens.pop_ended(now) {
             self.forget_half_open(&ended);
             let remote = ended.source;
             self.queues.network_event(0, EventKind::LoginRefused { remote });
         }
         while let Some(id) = self.sessions.pop_wake(now) {
-            self.wake(now, id);
+            self.on_session_timeout(now, id);
         }
     }
 
-    fn wake(&mut self, now: Instant, id: SessionId) {
+    fn on_session_timeout(&mut self, now: Instant, id: SessionId) {
         let Some(entry) = self.sessions.get_mut(id) else {
             return;
         };
@@ -270,17 +271,17 @@ impl Server {
         half_open.into_iter().chain(self.sessions.next_wake()).min()
     }
 
-    fn take(&mut self, now: Instant, datagram: Datagram) -> Result<(), DropReason> {
+    fn dispatch(&mut self, now: Instant, datagram: Datagram) -> Result<(), DropReason> {
         let Datagram { remote, payload, .. } = datagram;
         match payload.first() {
-            Some(code) if *code == Code::Session.byte() => self.take_session(now, remote, payload),
-            Some(code) if *code == Code::Up.byte() => self.take_control(now, remote, payload),
+            Some(code) if *code == Code::Session.byte() => self.on_session_datagram(now, remote, payload),
+            Some(code) if *code == Code::Up.byte() => self.on_control_datagram(now, remote, payload),
             Some(_) => Err(DropReason::InvalidCode),
             None => Err(DropReason::NotEnoughData),
         }
     }
 
-    fn take_session(
+    fn on_session_datagram(
         &mut self,
         now: Instant,
         remote: SocketAddr,
@@ -304,11 +305,11 @@ impl Server {
         if before != indices {
             self.registry.replace(id, &before, &indices);
         }
-        self.take_input(now, id, input?, payload)
+        self.on_session_input(now, id, input?, payload)
     }
 
     /// Goes on with what came through a session: it stands, whatever that was.
-    fn take_input(
+    fn on_session_input(
         &mut self,
         now: Instant,
         id: SessionId,
@@ -320,11 +321,11 @@ impl Server {
             self.announce(id, payload.tag);
         }
         self.sessions.rearm(id);
-        self.act(now, id, input, payload)
+        self.on_input(now, id, input, payload)
     }
 
     /// Acts on what came through a session.
-    fn act(
+    fn on_input(
         &mut self,
         now: Instant,
         id: SessionId,
@@ -334,9 +335,10 @@ impl Server {
         match input {
             Input::Packet(addresses) => {
                 let entry = self.sessions.get(id).ok_or(DropReason::UnknownIndex)?;
-                let is_anothers = |address| self.sessions.owner(address).is_some_and(|owner| owner != id);
+                let belongs_to_other_session =
+                    |address| self.sessions.owner(address).is_some_and(|owner| owner != id);
                 may_enter(&entry.addresses, addresses, |address| {
-                    self.isolates_clients && is_anothers(address)
+                    self.isolates_clients && belongs_to_other_session(address)
                 })?;
                 entry.session.count_delivered(payload.len());
                 self.queues.deliver(payload);
@@ -347,8 +349,8 @@ impl Server {
                 self.end(id, "bye", payload.tag);
                 Ok(())
             }
-            Input::Message(Message::Reg1(reg1)) => self.change_asked(now, id, &reg1, payload.tag),
-            Input::Message(Message::Reg3(reg3)) => self.change_made(now, id, &reg3, payload.tag),
+            Input::Message(Message::Reg1(reg1)) => self.on_reg1(now, id, &reg1, payload.tag),
+            Input::Message(Message::Reg3(reg3)) => self.on_reg3(now, id, &reg3, payload.tag),
             Input::Message(_) => Err(DropReason::Unexpected),
         }
     }
@@ -389,21 +391,31 @@ impl Server {
     }
 }
 
+impl Steps for Server {
+    fn queues(&mut self) -> &mut Queues {
+        &mut self.queues
+    }
+
+    fn on_datagram(&mut self, now: Instant, datagram: Datagram) -> Result<(), ApiMisuse> {
+        self.handle_datagram(now, datagram)
+    }
+
+    fn on_packet(&mut self, now: Instant, packet: PacketBuf) -> Result<(), ApiMisuse> {
+        self.handle_packet(now, packet)
+    }
+
+    fn on_timeout(&mut self, now: Instant) -> Result<(), ApiMisuse> {
+        self.handle_timeout(now)
+    }
+
+    fn next_timeout(&self) -> Option<(Instant, Reason)> {
+        self.poll_timeout()
+    }
+}
+
 impl Peer for Server {
     fn turn(&mut self, now: Instant, input: &mut Batch, output: &mut Batch) -> Option<(Instant, Reason)> {
-        // Everything is drained before each input, so that none of them is refused.
-        self.queues.drain_into(output);
-        for datagram in input.datagrams.drain(..) {
-            let _ = self.handle_datagram(now, datagram);
-            self.queues.drain_into(output);
-        }
-        for packet in input.packets.drain(..) {
-            let _ = self.handle_packet(now, packet);
-            self.queues.drain_into(output);
-        }
-        let _ = self.handle_timeout(now);
-        self.queues.drain_into(output);
-        self.poll_timeout()
+        self.run_turn(now, input, output)
     }
 
     fn poll_event(&mut self) -> Option<Event> {
@@ -425,7 +437,7 @@ impl Peer for Server {
         }
         let id = done.id();
         let is_saved = done.result::<UsersSaved>().unwrap_or(false);
-        self.saved(now, id, is_saved)
+        self.on_users_saved(now, id, is_saved)
     }
 
     fn counters(&self) -> Counters {

@@ -35,7 +35,7 @@ impl Saving {
 
 impl Server {
     /// A client wants to change its password. Nothing is kept of that.
-    pub(super) fn change_asked(
+    pub(super) fn on_reg1(
         &mut self,
         now: Instant,
         id: SessionId,
@@ -51,7 +51,7 @@ impl Server {
     }
 
     /// A client's new record: has it written.
-    pub(super) fn change_made(
+    pub(super) fn on_reg3(
         &mut self,
         now: Instant,
         id: SessionId,
@@ -105,7 +105,7 @@ impl Server {
     }
 
     /// The users are written, or could not be: then the old password stays, and the client is told nothing.
-    pub(super) fn saved(&mut self, now: Instant, id: u64, is_saved: bool) -> Result<(), ApiMisuse> {
+    pub(super) fn on_users_saved(&mut self, now: Instant, id: u64, is_saved: bool) -> Result<(), ApiMisuse> {
         let Some(saving) = self.saving.take_if(|saving| saving.job == id) else {
             return Err(ApiMisuse::UnknownJob);
         };

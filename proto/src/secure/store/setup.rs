@@ -115,7 +115,7 @@ mod tests {
     use alloc::format;
     use alloc::string::ToString;
 
-    use super::super::samples::setup;
+    use super::super::tests::samples::setup;
     use super::*;
 
     #[track_caller]

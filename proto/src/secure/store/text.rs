@@ -265,7 +265,7 @@ mod tests {
     use alloc::string::ToString;
     use alloc::vec::Vec;
 
-    use super::super::samples::{record, store, user};
+    use super::super::tests::samples::{record, store, user};
     use super::*;
 
     /// A line with the keys and values of `kean`, with some values replaced: `("suite", "7")`. An empty value

@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use rand_core::{RngCore, SeedableRng};
 use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
 
-use super::super::message::NewKey;
-use super::*;
+use crate::secure::message::NewKey;
+use crate::secure::session::*;
 
 const INDICES: Indices = Indices { ours: 1, theirs: 2 };
 
@@ -90,7 +90,7 @@ fn a_finished_epoch_leaves_no_index_and_no_key_behind() {
     let indices = |session: &Session| session.open_indices().into_iter().flatten().collect::<Vec<_>>();
     assert_eq!(indices(&client), [INDICES.ours, 5]);
     client
-        .handle_timeout(now + super::super::KEEP_PREVIOUS, &mut || 7, &mut queues)
+        .handle_timeout(now + crate::secure::KEEP_PREVIOUS, &mut || 7, &mut queues)
         .unwrap();
     assert_eq!(indices(&client), [5]);
 }

@@ -4,8 +4,8 @@ use core::net::SocketAddr;
 
 use rand_core::SeedableRng;
 
-use super::super::sealer::{REJECT_AFTER_MESSAGES, REKEY_AFTER_MESSAGES};
-use super::*;
+use crate::secure::sealer::{REJECT_AFTER_MESSAGES, REKEY_AFTER_MESSAGES};
+use crate::secure::session::*;
 
 /// A client's session that has sealed `messages` messages, and its queues.
 fn after(messages: u64) -> (Session, Queues) {

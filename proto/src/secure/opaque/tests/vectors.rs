@@ -10,16 +10,18 @@ use opaque_ke::Identifiers;
 use rand_core::{CryptoRng, Error, RngCore};
 use serde_json::Value;
 
-use super::super::keys::vectors::hex;
-use super::exchange::{ClientLogin, Record, Registration, Setup, reg_respond, respond};
-use super::stretch::Stretch;
+use crate::secure::keys::tests::hex;
+use crate::secure::opaque::exchange::{
+    ClientExchangeState, Record, Registration, Setup, reg_respond, respond,
+};
+use crate::secure::opaque::stretch::Stretch;
 
 /// One vector of the appendix.
 struct Vector(Value);
 
 impl Vector {
     fn new(section: &str) -> Self {
-        let text = include_str!("../../../tests/vectors/rfc9807.json");
+        let text = include_str!("../../../../tests/vectors/rfc9807.json");
         let file: Value = serde_json::from_str(text).unwrap();
         Self(file["vectors"][section].clone())
     }
@@ -141,7 +143,7 @@ fn logs_in(vector: &Vector) {
         &vector.get("client_keyshare_seed"),
         &vector.get("client_nonce"),
     ]);
-    let (client, ke1) = ClientLogin::start(&password, &mut rng).unwrap();
+    let (client, ke1) = ClientExchangeState::start(&password, &mut rng).unwrap();
     rng.assert_empty();
     assert_eq!(ke1, vector.array("KE1"));
 

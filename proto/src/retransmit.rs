@@ -46,14 +46,14 @@ impl Schedule {
 
 /// The timers of one attempt.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Attempt {
+pub(crate) struct RetransmitTimer {
     schedule: Schedule,
     deadline: Instant,
     repeat: Option<Instant>,
     repeats: usize,
 }
 
-impl Attempt {
+impl RetransmitTimer {
     /// An attempt that begins now; nothing has been sent yet.
     pub(crate) fn new(now: Instant, schedule: Schedule) -> Self {
         Self {

@@ -6,17 +6,17 @@ use core::time::Duration;
 
 use rand_core::RngCore;
 
-use super::attempt::{Candidate, Login as Attempted, MAX_COOKIES, REJECTION_GRACE, Stage};
+use super::login_attempt::{Candidate, LoginAttempt, MAX_COOKIES, REJECTION_GRACE, Stage};
 use super::retry::Retry;
 use super::{Client, fresh_index};
-use crate::attempt::Attempt;
 use crate::job;
+use crate::retransmit::RetransmitTimer;
 use crate::secure::Code;
-use crate::secure::client::attempt::REPEAT;
+use crate::secure::client::login_attempt::REPEAT;
 use crate::secure::epochs::{Indices, Role};
 use crate::secure::keys::Chain;
 use crate::secure::message::{Control, Refusal, TunnelSettings};
-use crate::secure::opaque::{ClientLogin, Finished, context};
+use crate::secure::opaque::{ClientLoginState, Finished, context};
 use crate::secure::session::Session;
 use crate::secure::{forget, seed_from};
 use crate::{DropReason, EventKind, Instant, PacketBuf, StartError, TunnelStatus};
@@ -28,17 +28,17 @@ impl Client {
         let used = self.used_indices();
         let index = fresh_index(&mut self.rng, &used);
         let password = &self.config.password;
-        let Ok((state, ke1)) = ClientLogin::start(&self.config.login, password, &mut self.rng) else {
-            return self.fail(now, StartError::InvalidConfiguration, 0);
+        let Ok((state, ke1)) = ClientLoginState::start(&self.config.login, password, &mut self.rng) else {
+            return self.login_failed(now, StartError::InvalidConfiguration, 0);
         };
         forget(&mut self.rng);
         let ke1 = Box::new(ke1);
         let timer = match &self.login {
             // Waited for by `start`: its deadline stays.
             Some(login) if self.is_starting => login.timer.restarted(),
-            _ => Attempt::new(now, REPEAT),
+            _ => RetransmitTimer::new(now, REPEAT),
         };
-        self.login = Some(Attempted {
+        self.login = Some(LoginAttempt {
             index,
             state,
             ke1,
@@ -50,7 +50,7 @@ impl Client {
             rejected_at: None,
         });
         self.queues.note_change();
-        self.knock(now, None, 0);
+        self.send_ke1(now, None, 0);
     }
 
     pub(super) fn used_indices(&self) -> [Option<u32>; 3] {
@@ -58,7 +58,7 @@ impl Client {
     }
 
     /// Sends the first message of a login, with the cookie if there is one.
-    fn knock(&mut self, now: Instant, cookie: Option<[u8; 16]>, tag: u64) {
+    fn send_ke1(&mut self, now: Instant, cookie: Option<[u8; 16]>, tag: u64) {
         let Some(login) = &mut self.login else { return };
         let message = Control::Login {
             index: login.index,
@@ -73,7 +73,7 @@ impl Client {
     fn send_control(&mut self, now: Instant, message: &Control, tag: u64) {
         let Some(login) = &mut self.login else { return };
         let Some(datagram) = self.keys.seal(message, &mut self.rng, 0) else {
-            return self.fail(now, StartError::InvalidConfiguration, tag);
+            return self.login_failed(now, StartError::InvalidConfiguration, tag);
         };
         login.sent = (message.kind(), datagram);
         login.timer = login.timer.restarted();
@@ -81,7 +81,11 @@ impl Client {
         self.queues.send(kind, self.config.server, datagram.with_tag(tag));
     }
 
-    pub(super) fn take_control(&mut self, now: Instant, mut payload: PacketBuf) -> Result<(), DropReason> {
+    pub(super) fn on_control_datagram(
+        &mut self,
+        now: Instant,
+        mut payload: PacketBuf,
+    ) -> Result<(), DropReason> {
         // Without a login under way nothing is expected, and nothing is decrypted.
         let Some(login) = &mut self.login else {
             return Err(DropReason::Unexpected);
@@ -93,7 +97,7 @@ impl Client {
                 Err(DropReason::UnknownIndex)
             }
             Control::Ke2 { index, ke2, .. } if !matches!(login.stage, Stage::Confirm(_)) => {
-                self.answered((index, ke2))
+                self.on_ke2((index, ke2))
             }
             _ if !matches!(login.stage, Stage::Login) => Err(DropReason::Unexpected),
             Control::Cookie { cookie, .. } => {
@@ -102,7 +106,7 @@ impl Client {
                     return Err(DropReason::Unexpected);
                 }
                 login.cookies.push(cookie);
-                self.knock(now, Some(cookie), tag);
+                self.send_ke1(now, Some(cookie), tag);
                 Ok(())
             }
             Control::Ke2 { .. } | Control::Login { .. } | Control::Ke3 { .. } => Err(DropReason::Unexpected),
@@ -111,12 +115,12 @@ impl Client {
 
     /// Tries an answer that was not tried yet: at once, or after the one that the password is being stretched for. That
     /// one may be forged, and a server does not repeat its answer to a client that has fallen silent.
-    fn answered(&mut self, candidate: Candidate) -> Result<(), DropReason> {
+    fn on_ke2(&mut self, candidate: Candidate) -> Result<(), DropReason> {
         let Some(login) = &mut self.login else {
             return Err(DropReason::Unexpected);
         };
         let is_tried = login.candidates.contains(&*candidate.1);
-        if login.has_candidates_enough() || is_tried {
+        if login.has_max_candidates() || is_tried {
             return Err(DropReason::Unexpected);
         }
         login.candidates.push(*candidate.1);
@@ -154,7 +158,7 @@ impl Client {
     }
 
     /// The password is stretched: confirms the login, or tries the next answer.
-    pub(super) fn stretched(&mut self, now: Instant, finished: Option<Finished>) {
+    pub(super) fn on_login_finished(&mut self, now: Instant, finished: Option<Finished>) {
         let Some(login) = &mut self.login else { return };
         let Stage::Stretch { indices, .. } = login.stage else {
             return;
@@ -187,14 +191,14 @@ impl Client {
         } = stage
         {
             self.stretch(waiting);
-        } else if login.has_candidates_enough() {
-            self.fail(now, StartError::AuthenticationRejected, 0);
+        } else if login.has_max_candidates() {
+            self.login_failed(now, StartError::AuthenticationRejected, 0);
         }
     }
 
     /// The server let us in.
-    pub(super) fn come_up(&mut self, now: Instant, settings: TunnelSettings, tag: u64) {
-        let Some(Attempted {
+    pub(super) fn establish(&mut self, now: Instant, settings: TunnelSettings, tag: u64) {
+        let Some(LoginAttempt {
             stage: Stage::Confirm(mut session),
             ..
         }) = self.login.take()
@@ -226,7 +230,7 @@ impl Client {
     }
 
     /// A login failed: completes `start`, or has it tried again later.
-    pub(super) fn fail(&mut self, now: Instant, error: StartError, tag: u64) {
+    pub(super) fn login_failed(&mut self, now: Instant, error: StartError, tag: u64) {
         self.login = None;
         self.queues.note_change();
         if self.is_starting {

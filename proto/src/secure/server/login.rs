@@ -19,7 +19,7 @@ use crate::secure::{BYE_REPLACED, Code, Login, User, forget, seed_from};
 use crate::{DropReason, EventKind, Instant, IpPrefix, PacketBuf};
 
 impl Server {
-    pub(super) fn take_control(
+    pub(super) fn on_control_datagram(
         &mut self,
         now: Instant,
         remote: SocketAddr,
@@ -37,13 +37,13 @@ impl Server {
                 let is_proved =
                     cookie.is_some_and(|cookie| self.cookies.accepts(now, remote, index, &cookie));
                 if is_proved {
-                    self.knocked(now, remote, (index, login, ke1), tag)
+                    self.on_ke1(now, remote, (index, login, ke1), tag)
                 } else {
                     self.send_cookie(now, remote, index, tag);
                     Ok(())
                 }
             }
-            Control::Ke3 { to, ke3 } => self.confirmed(now, remote, to, &ke3, tag),
+            Control::Ke3 { to, ke3 } => self.on_ke3(now, remote, to, &ke3, tag),
             Control::Cookie { .. } | Control::Ke2 { .. } => Err(DropReason::Unexpected),
         }
     }
@@ -66,7 +66,7 @@ impl Server {
     }
 
     /// A client has proved where it is and wants to log in.
-    fn knocked(
+    fn on_ke1(
         &mut self,
         now: Instant,
         remote: SocketAddr,
@@ -86,7 +86,7 @@ impl Server {
         if !self.sources.take(now, remote.ip()) {
             return Err(DropReason::RateLimited);
         }
-        let debit = self.allow(now, remote, &login)?;
+        let debit = self.check_limits(now, remote, &login)?;
         let index = self.registry.fresh();
         let context = context(self.suite, client_index, index);
         let record = self.users.get(&login).map(|user| &user.record);
@@ -124,7 +124,7 @@ impl Server {
     }
 
     /// Whether there is room for one more login, of this source and of this name.
-    fn allow(&mut self, now: Instant, remote: SocketAddr, login: &Login) -> Result<Debit, DropReason> {
+    fn check_limits(&mut self, now: Instant, remote: SocketAddr, login: &Login) -> Result<Debit, DropReason> {
         let source = source_prefix(remote.ip());
         if !self.caps.enter(source) {
             return Err(DropReason::Busy);
@@ -149,7 +149,7 @@ impl Server {
     }
 
     /// A KE3 has come: for a login under way, or once more for one that is through.
-    fn confirmed(
+    fn on_ke3(
         &mut self,
         now: Instant,
         remote: SocketAddr,
@@ -158,7 +158,7 @@ impl Server {
         tag: u64,
     ) -> Result<(), DropReason> {
         match self.registry.owner(to) {
-            Some(Owner::Session(id)) => return self.answer_again(now, id, ke3, tag),
+            Some(Owner::Session(id)) => return self.resend_settings(now, id, ke3, tag),
             Some(Owner::HalfOpen) => {}
             None => return Err(DropReason::UnknownIndex),
         }
@@ -291,7 +291,7 @@ impl Server {
     }
 
     /// Repeats the settings to a client that repeats its KE3, as long as it has not shown that it has them.
-    fn answer_again(
+    fn resend_settings(
         &mut self,
         now: Instant,
         id: SessionId,

@@ -7,9 +7,9 @@ use core::time::Duration;
 
 use rand_core::RngCore;
 
-use crate::attempt::{Attempt, Schedule};
+use crate::retransmit::{RetransmitTimer, Schedule};
 use crate::secure::epochs::Indices;
-use crate::secure::opaque::ClientLogin;
+use crate::secure::opaque::ClientLoginState;
 use crate::secure::session::Session;
 use crate::{Instant, PacketBuf, Reason};
 
@@ -57,13 +57,13 @@ pub(super) enum Stage {
 pub(super) type Candidate = (u32, Box<[u8; 320]>);
 
 /// An attempt.
-pub(super) struct Login {
+pub(super) struct LoginAttempt {
     /// Ours: what the server puts into what it sends to us.
     pub(super) index: u32,
-    pub(super) state: ClientLogin,
+    pub(super) state: ClientLoginState,
     pub(super) ke1: Box<[u8; 96]>,
     pub(super) stage: Stage,
-    pub(super) timer: Attempt,
+    pub(super) timer: RetransmitTimer,
     /// The datagram that is repeated byte for byte, and what it is.
     pub(super) sent: (&'static str, PacketBuf),
     /// The cookies that were taken. One that comes again is a recorded message.
@@ -74,7 +74,7 @@ pub(super) struct Login {
     pub(super) rejected_at: Option<Instant>,
 }
 
-impl Login {
+impl LoginAttempt {
     /// The datagram to send now, first or again; sets the timer for its repeat.
     pub(super) fn send(&mut self, now: Instant, rng: &mut impl RngCore) -> (&'static str, PacketBuf) {
         self.timer.sent(now, rng);
@@ -83,7 +83,7 @@ impl Login {
     }
 
     /// Whether no further answer is taken.
-    pub(super) fn has_candidates_enough(&self) -> bool {
+    pub(super) fn has_max_candidates(&self) -> bool {
         self.candidates.len() >= MAX_CANDIDATES
     }
 
@@ -119,14 +119,14 @@ impl Login {
     }
 }
 
-impl fmt::Debug for Login {
+impl fmt::Debug for LoginAttempt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stage = match self.stage {
             Stage::Login => "login",
             Stage::Stretch { .. } => "stretch",
             Stage::Confirm(_) => "confirm",
         };
-        f.debug_struct("Login")
+        f.debug_struct("LoginAttempt")
             .field("stage", &stage)
             .field("timer", &self.timer)
             .field("candidates", &self.candidates.len())

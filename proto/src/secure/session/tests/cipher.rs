@@ -5,9 +5,9 @@ use core::net::SocketAddr;
 
 use rand_core::SeedableRng;
 
-use super::super::message::NewKey;
-use super::super::sealer::AES_REKEY_AFTER_MESSAGES;
-use super::*;
+use crate::secure::message::NewKey;
+use crate::secure::sealer::AES_REKEY_AFTER_MESSAGES;
+use crate::secure::session::*;
 
 const AES: Cipher = Cipher::Aes256Gcm;
 const CHACHA: Cipher = Cipher::ChaCha20Poly1305;

@@ -16,7 +16,7 @@ const NOTHING: u64 = u64::MAX;
 /// Data threads write them once per batch. The session's timers read them. All accesses are relaxed, because
 /// each value is independent. A value that is seen a moment late delays a timer only by that moment.
 #[derive(Debug)]
-pub(super) struct Signs {
+pub(super) struct Activity {
     sent: AtomicU64,
     received: AtomicU64,
     /// Time of the first datagram sent since something was last received.
@@ -26,7 +26,7 @@ pub(super) struct Signs {
     packets_in: AtomicU64,
     bytes_in: AtomicU64,
     /// A number that a data plane stores here. The session does not use it.
-    slip: AtomicU32,
+    user_data: AtomicU32,
 }
 
 /// Number of inner packets that a session has carried, and of their bytes.
@@ -61,7 +61,7 @@ pub struct SessionInfo {
     pub traffic: Traffic,
 }
 
-impl Signs {
+impl Activity {
     /// The activity of a session that begins now.
     pub(super) const fn new(now: Instant) -> Self {
         Self {
@@ -72,7 +72,7 @@ impl Signs {
             bytes_out: AtomicU64::new(0),
             packets_in: AtomicU64::new(0),
             bytes_in: AtomicU64::new(0),
-            slip: AtomicU32::new(0),
+            user_data: AtomicU32::new(0),
         }
     }
 
@@ -126,14 +126,14 @@ impl Signs {
     }
 
     /// The number that was last stored. Initially 0.
-    pub(super) fn slip(&self) -> u32 {
-        self.slip.load(Ordering::Relaxed)
+    pub(super) fn user_data(&self) -> u32 {
+        self.user_data.load(Ordering::Relaxed)
     }
 
     /// Stores a number. Writes only if it has changed, because threads share the cache line.
-    pub(super) fn put_slip(&self, number: u32) {
-        if self.slip() != number {
-            self.slip.store(number, Ordering::Relaxed);
+    pub(super) fn set_user_data(&self, number: u32) {
+        if self.user_data() != number {
+            self.user_data.store(number, Ordering::Relaxed);
         }
     }
 

@@ -7,7 +7,9 @@ use alloc::vec;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
-use super::{Client, ClientConfig, Login, Psk, Server, ServerConfig, ServerSetup, Suite, UserStore, stream};
+use crate::secure::{
+    Client, ClientConfig, Login, Psk, Server, ServerConfig, ServerSetup, Suite, UserStore, stream,
+};
 
 const SEED: [u8; 32] = [0xa5; 32];
 
@@ -57,7 +59,7 @@ fn no_generator_of_a_peer_reveals_its_seed_or_another_generator() {
     }
     assert_eq!(
         client.generator().get_seed(),
-        super::generator(&SEED, stream::CLIENT).get_seed(),
+        crate::secure::generator(&SEED, stream::CLIENT).get_seed(),
         "a generator is a function of the seed"
     );
 }

@@ -1,0 +1,4 @@
+//! Tests of the OPAQUE login.
+
+mod login;
+mod vectors;
