@@ -1,4 +1,4 @@
-//! The authenticated ciphers behind a small trait, so that a faster implementation can take its place.
+//! Authenticated ciphers behind a small trait, so that implementations can be exchanged.
 
 use alloc::boxed::Box;
 use core::error::Error;
@@ -8,26 +8,27 @@ use aes_gcm::Aes256Gcm;
 use chacha20poly1305::aead::AeadInOut;
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit, Nonce, Tag};
 
-/// Length of a key in bytes, for every [`Cipher`].
+/// Length of a key in bytes, the same for every [`Cipher`].
 pub const KEY_LEN: usize = 32;
-/// Length of a nonce in bytes, for every [`Cipher`].
+/// Length of a nonce in bytes, the same for every [`Cipher`].
 pub const NONCE_LEN: usize = 12;
-/// Length of an authentication tag in bytes, for every [`Cipher`].
+/// Length of an authentication tag in bytes, the same for every [`Cipher`].
 pub const TAG_LEN: usize = 16;
 
-/// A cipher with authentication: key of 32 bytes, nonce of 12, tag of 16.
+/// An authenticated cipher with a key of 32 bytes, a nonce of 12 bytes and a tag of 16 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Cipher {
-    /// ChaCha20-Poly1305 (RFC 8439): fast everywhere, and what everybody has.
+    /// ChaCha20-Poly1305 (RFC 8439): fast on every processor, and supported by every peer.
     #[default]
     ChaCha20Poly1305,
-    /// AES-256-GCM (NIST SP 800-38D, RFC 5116): faster where the processor has instructions for AES and carry-less
-    /// multiplication, and some times slower where it has none.
+    /// AES-256-GCM (NIST SP 800-38D, RFC 5116): faster on processors with instructions for AES and carry-less
+    /// multiplication, several times slower on others.
     Aes256Gcm,
 }
 
 impl Cipher {
-    /// The name on the wire, in files and for people: that of the IANA registry of AEAD algorithms in kebab case.
+    /// The name on the wire, in files and in output: the name in the IANA registry of AEAD algorithms, in
+    /// kebab case.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -36,7 +37,7 @@ impl Cipher {
         }
     }
 
-    /// The cipher of a [`name`](Self::name).
+    /// Returns the cipher with this [`name`](Self::name).
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::ChaCha20Poly1305, Self::Aes256Gcm]
@@ -51,20 +52,21 @@ impl fmt::Display for Cipher {
     }
 }
 
-/// Authenticated encryption with associated data (AEAD), in place: a body is sealed and opened where it lies.
+/// Authenticated encryption with associated data (AEAD), in place.
 ///
-/// Implementations must give identical bytes: which one is used is a matter of speed.
+/// All implementations produce identical bytes. They differ only in speed.
 pub trait Aead {
-    /// Takes a key. Implementations erase their copy when dropped.
+    /// Creates a cipher with this key. Implementations erase their copy of the key when dropped.
     fn new(cipher: Cipher, key: &[u8; KEY_LEN]) -> Self
     where
         Self: Sized;
 
-    /// Encrypts `body` where it lies and returns the tag over it and `associated`.
+    /// Encrypts `body` in place. Returns the tag over the ciphertext and `associated`.
     ///
     /// # Errors
     ///
-    /// [`AeadError`] if `body` is longer than the cipher allows (2^36 − 32 bytes at least); `body` is unspecified then.
+    /// [`AeadError`] if `body` is longer than the cipher allows (the limit is at least 2^36 − 32 bytes). The
+    /// content of `body` is then unspecified.
     fn seal(
         &self,
         nonce: &[u8; NONCE_LEN],
@@ -72,11 +74,11 @@ pub trait Aead {
         body: &mut [u8],
     ) -> Result<[u8; TAG_LEN], AeadError>;
 
-    /// Checks `tag` over `body` and `associated`, then decrypts `body` where it lies.
+    /// Verifies `tag` over `body` and `associated`, then decrypts `body` in place.
     ///
     /// # Errors
     ///
-    /// [`AeadError`] if the tag does not fit; no plaintext has been produced then.
+    /// [`AeadError`] if the tag is wrong. No plaintext has been produced in this case.
     fn open(
         &self,
         nonce: &[u8; NONCE_LEN],
@@ -86,7 +88,8 @@ pub trait Aead {
     ) -> Result<(), AeadError>;
 }
 
-/// A body that could not be sealed, or whose tag does not fit. Says no more, so that nobody can ask it questions.
+/// Error of sealing or opening: the body is too long, or the tag is wrong. It has no details, so an attacker
+/// learns nothing from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AeadError;
 
@@ -98,10 +101,11 @@ impl fmt::Display for AeadError {
 
 impl Error for AeadError {}
 
-/// The ciphers as RustCrypto implements them: portable, no assembly, the same on WebAssembly.
+/// Portable ciphers of RustCrypto: no assembly, also on WebAssembly.
 pub struct Portable(Keyed);
 
-/// The key of AES has its round keys beside it, some 1 KiB without instructions for them: most peers have none.
+/// The AES key is boxed because its round keys need about 1 KiB without AES instructions, and most peers have
+/// no AES key.
 enum Keyed {
     ChaCha20Poly1305(ChaCha20Poly1305),
     Aes256Gcm(Box<Aes256Gcm>),
@@ -152,9 +156,9 @@ impl fmt::Debug for Portable {
     }
 }
 
-/// The ciphers as `ring` implements them, in assembly: some times as fast on x86-64 and AArch64.
+/// Ciphers of `ring` in assembly: several times faster on x86-64 and AArch64.
 ///
-/// `None` is a key that `ring` did not take, which 32 bytes never are.
+/// `None` stands for a key that `ring` rejects. It never rejects 32 bytes.
 #[cfg(feature = "ring")]
 pub struct Ring(Option<ring::aead::LessSafeKey>);
 
@@ -169,12 +173,12 @@ impl Ring {
             .map(ring::aead::LessSafeKey::new)
     }
 
-    /// Puts another key where the key was: `ring` does not erase its keys by itself. One of the same cipher, which takes the
-    /// same bytes.
+    /// Overwrites the key, because `ring` does not erase its keys. The new key is for the same cipher, so it
+    /// occupies the same bytes.
     fn erase(&mut self) {
         let algorithm = self.0.as_ref().map(ring::aead::LessSafeKey::algorithm);
         self.0 = algorithm.and_then(|algorithm| Self::key(algorithm, &[0; KEY_LEN]));
-        // Somebody might look, as far as the compiler knows: the write stays.
+        // Keeps the compiler from removing the write.
         core::hint::black_box(&self.0);
     }
 }
@@ -206,7 +210,7 @@ impl Aead for Ring {
             .ok_or(AeadError)
     }
 
-    /// `ring` decrypts while it authenticates, and erases the body if the tag does not fit.
+    /// `ring` decrypts while it authenticates. It erases the body if the tag is wrong.
     fn open(
         &self,
         nonce: &[u8; NONCE_LEN],
@@ -237,10 +241,10 @@ impl fmt::Debug for Ring {
     }
 }
 
-/// The implementation that the data path uses if nothing else is asked for: the fastest that was compiled in.
+/// The default implementation of the data path: the fastest one that is compiled in.
 #[cfg(not(feature = "ring"))]
 pub type DefaultAead = Portable;
-/// The implementation that the data path uses if nothing else is asked for: the fastest that was compiled in.
+/// The default implementation of the data path: the fastest one that is compiled in.
 #[cfg(feature = "ring")]
 pub type DefaultAead = Ring;
 
@@ -263,32 +267,32 @@ mod tests {
         assert_eq!(body, [1; 100]);
     }
 
-    fn refuses_what_was_changed<A: Aead>(cipher: Cipher) {
+    fn rejects_changed_datagrams<A: Aead>(cipher: Cipher) {
         let aead = A::new(cipher, &[7; KEY_LEN]);
         let nonce = [9; NONCE_LEN];
         let mut sealed = [1; 20];
         let tag = aead.seal(&nonce, b"a", &mut sealed).unwrap();
-        let refused = |nonce, associated: &[u8], mut body: [u8; 20], tag| {
+        let rejected = |nonce, associated: &[u8], mut body: [u8; 20], tag| {
             assert_eq!(aead.open(&nonce, associated, &mut body, &tag), Err(AeadError));
-            assert_ne!(body, [1; 20], "no plaintext is given out");
+            assert_ne!(body, [1; 20], "no plaintext is produced");
         };
-        refused([8; NONCE_LEN], b"a", sealed, tag);
-        refused(nonce, b"b", sealed, tag);
-        refused(nonce, b"", sealed, tag);
+        rejected([8; NONCE_LEN], b"a", sealed, tag);
+        rejected(nonce, b"b", sealed, tag);
+        rejected(nonce, b"", sealed, tag);
         for n in 0..sealed.len() {
             let mut changed = sealed;
             changed[n] ^= 0x80;
-            refused(nonce, b"a", changed, tag);
+            rejected(nonce, b"a", changed, tag);
         }
         for n in 0..TAG_LEN {
             let mut changed = tag;
             changed[n] ^= 1;
-            refused(nonce, b"a", sealed, changed);
+            rejected(nonce, b"a", sealed, changed);
         }
     }
 
     #[test]
-    fn a_cipher_is_found_by_its_name_and_no_other() {
+    fn a_cipher_is_found_by_its_exact_name() {
         for cipher in CIPHERS {
             assert_eq!(Cipher::from_name(cipher.name()), Some(cipher));
         }
@@ -298,15 +302,17 @@ mod tests {
     }
 
     #[test]
-    fn the_portable_one_works_in_place_and_hides_its_key() {
+    fn the_portable_cipher_works_in_place_and_hides_its_key() {
         CIPHERS
             .into_iter()
             .for_each(hides_its_key_and_seals_in_place::<Portable>);
     }
 
     #[test]
-    fn the_portable_one_refuses_what_was_changed() {
-        CIPHERS.into_iter().for_each(refuses_what_was_changed::<Portable>);
+    fn the_portable_cipher_rejects_changed_datagrams() {
+        CIPHERS
+            .into_iter()
+            .for_each(rejects_changed_datagrams::<Portable>);
     }
 
     #[cfg(feature = "ring")]
@@ -324,8 +330,8 @@ mod tests {
         }
 
         #[test]
-        fn ring_refuses_what_was_changed() {
-            CIPHERS.into_iter().for_each(refuses_what_was_changed::<Ring>);
+        fn ring_rejects_changed_datagrams() {
+            CIPHERS.into_iter().for_each(rejects_changed_datagrams::<Ring>);
         }
 
         #[test]
@@ -348,7 +354,7 @@ mod tests {
             })]
 
             #[test]
-            fn both_give_the_same_bytes_and_refuse_the_same(
+            fn both_implementations_give_the_same_bytes_and_errors(
                 cipher in prop::sample::select(&CIPHERS),
                 key in any::<[u8; KEY_LEN]>(),
                 nonce in any::<[u8; NONCE_LEN]>(),

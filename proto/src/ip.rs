@@ -1,4 +1,4 @@
-//! As much of an inner IP packet's header as a tunnel looks at: version and addresses.
+//! IP headers of inner packets: version and addresses, the only parts that a tunnel reads.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -10,9 +10,10 @@ pub(crate) struct IpAddresses {
 }
 
 impl IpAddresses {
-    /// Reads them from `packet`. The version is the first nibble, as on the wire.
+    /// Reads the addresses of `packet`. The version is the first nibble.
     ///
-    /// `None` if that is neither 4 nor 6, or if the fixed part of the header (20 or 40 bytes) is not all there.
+    /// `None` if the version is neither 4 nor 6, or if the fixed part of the header (20 or 40 bytes) is
+    /// incomplete.
     pub(crate) fn read(packet: &[u8]) -> Option<Self> {
         match packet.first()? >> 4 {
             4 => {
@@ -36,18 +37,20 @@ impl IpAddresses {
     }
 }
 
-/// The protocol number of UDP, and the header number of a fragment (RFC 8200, section 4.5).
+/// Protocol number of UDP, and the number of the fragment header (RFC 8200, section 4.5).
 const UDP: u8 = 17;
 const FRAGMENT: u8 = 44;
 
-/// Whether an inner packet to `destination` is a datagram of the tunnel itself: UDP to `remote`, or a later fragment of such
-/// a one. A route that leads those into the tunnel would have each wrapped again and again, for ever.
+/// Returns true if an inner packet to `destination` is a datagram of this tunnel: UDP to `remote`, or a later
+/// fragment of such a datagram. If a route leads these datagrams into the tunnel, each is wrapped again
+/// without end.
 pub(crate) fn is_own_datagram(packet: &[u8], destination: IpAddr, remote: SocketAddr) -> bool {
     destination == remote.ip().to_canonical()
         && udp_port(packet).is_some_and(|port| port.is_none_or(|port| port == remote.port()))
 }
 
-/// The destination port of UDP: `None` if it is no UDP, and nothing inside if only the first fragment tells.
+/// Returns the destination port of UDP. The outer `None` means that the packet is not UDP. The inner `None`
+/// means that it is a later fragment, which has no port.
 fn udp_port(packet: &[u8]) -> Option<Option<u16>> {
     let (at, protocol, offset) = match packet.first()? >> 4 {
         4 => {
@@ -81,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_addresses_of_both_versions_are_read_from_their_places() {
+    fn the_addresses_of_both_ip_versions_are_read() {
         let mut v4 = [0u8; 20];
         v4[0] = 0x45;
         v4[12..16].copy_from_slice(&[10, 9, 0, 2]);
@@ -105,7 +108,7 @@ mod tests {
         );
     }
 
-    /// Whether it is taken for a datagram to 198.18.0.1:4000 or [2001:db8::1]:4000.
+    /// Returns true if the packet is a datagram of a tunnel to 198.18.0.1:4000 or [2001:db8::1]:4000.
     fn is_own(packet: &[u8]) -> bool {
         let destination = IpAddresses::read(packet).expect("a full header").destination;
         let host = if destination.is_ipv4() {
@@ -143,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_datagram_of_the_tunnel_itself_is_known_in_either_version_whole_or_in_fragments() {
+    fn datagrams_of_the_tunnel_are_recognised_in_both_ip_versions_and_in_fragments() {
         assert!(is_own(&v4(17, 0, 4000)) && is_own(&v6(None, 4000)) && is_own(&v6(Some(0), 4000)));
         assert!(
             is_own(&v4(17, 185, 1)) && is_own(&v6(Some(185), 1)),
@@ -154,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn other_ports_protocols_and_hosts_are_not_the_tunnels_own() {
+    fn other_ports_protocols_and_hosts_are_not_datagrams_of_the_tunnel() {
         assert!(!is_own(&v4(17, 0, 4001)) && !is_own(&v6(None, 53)) && !is_own(&v6(Some(0), 53)));
         assert!(!is_own(&v4(6, 0, 4000)) && !is_own(&v4(1, 185, 4000)));
         let mut elsewhere = v4(17, 0, 4000);
@@ -167,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_has_no_addresses() {
+    fn other_versions_and_short_packets_have_no_addresses() {
         for first in (0..=0xffu8).filter(|first| !matches!(first >> 4, 4 | 6)) {
             assert_eq!(IpAddresses::read(&[first; 64]), None);
         }

@@ -1,21 +1,21 @@
 //! The Sandhog tunnel protocol as sans-IO state machines.
 //!
-//! Nothing in this crate reads a clock, an entropy source or a socket. Every input carries `now`, randomness comes
-//! from a seed given at construction, and outputs are polled. The same code therefore runs in a simulator, in a
-//! browser tab and behind a real TUN device, and gives the same bytes in each.
+//! Sans-IO means that the crate never reads a clock, an entropy source or a socket. Each input carries the
+//! time. Randomness comes from a seed that is passed to the constructor. Outputs are polled. So the same code
+//! runs in a simulator, in a browser tab and behind a real TUN device, and produces the same bytes in each.
 //!
-//! - [`Peer`] is the one interface that every shell drives: a batch of datagrams and packets in, a batch out, and
-//!   the next deadline with its reason.
-//! - [`secure`] is the profile that people should run: login by OPAQUE, keys that change, replays that fail.
-//! - [`classic`] is the profile of the article this protocol descends from. It is insecure by design and says so.
+//! - [`Peer`] is the interface between the protocol and its shells. A shell passes in a batch of datagrams
+//!   and packets, and gets back a batch and the next deadline with its reason.
+//! - [`secure`] is the profile for production: login with OPAQUE, rekeying, replay protection.
+//! - [`classic`] is the profile of the article from which this protocol descends. It is insecure by design.
 //!
-//! `docs/protocol.md` specifies both.
+//! `docs/protocol.md` specifies both profiles.
 //!
 //! The crate is `no_std` and needs `alloc`.
 
 #![no_std]
 #![forbid(unsafe_code)]
-// The packet path cannot panic: what could is not compiled. Tests may.
+// Code that could panic does not compile in the packet path. Tests may panic.
 #![cfg_attr(
     not(test),
     deny(

@@ -1,11 +1,11 @@
-//! Queues of everything that waits to be polled, and what is counted on the way: the same for every profile.
+//! Output queues and counters of a peer, the same for both profiles.
 
 use alloc::collections::VecDeque;
 use core::net::SocketAddr;
 
 use crate::{ApiMisuse, Batch, Counters, Datagram, DropReason, Event, EventKind, Instant, PacketBuf};
 
-/// Most events of the network's making that a peer keeps until they are polled; the rest is only counted.
+/// Maximum number of queued events that the network has caused. Further ones are only counted.
 pub const MAX_EVENTS: usize = 4096;
 
 #[derive(Debug, Default)]
@@ -19,33 +19,33 @@ pub(crate) struct Queues {
 }
 
 impl Queues {
-    /// Moves time forward and returns it. Time that runs backwards stands still.
+    /// Advances the time and returns it. A time in the past is replaced by the latest known time.
     pub(crate) fn advance(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
         self.now
     }
 
-    /// The latest time that it was told.
+    /// The latest known time.
     pub(crate) const fn now(&self) -> Instant {
         self.now
     }
 
-    /// Notes that what a data plane goes by has changed.
+    /// Records a change that matters to a data plane.
     pub(crate) const fn note_change(&mut self) {
         self.generation = self.generation.wrapping_add(1);
     }
 
-    /// Changes whenever something changes that a data plane goes by.
+    /// Number of changes that matter to a data plane.
     pub(crate) const fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// Counts a datagram that came in.
+    /// Counts a received datagram.
     pub(crate) fn count_datagram_in(&mut self) {
         self.counters.datagrams_in = self.counters.datagrams_in.saturating_add(1);
     }
 
-    /// Whether an input may be handled: everything before it has been polled, so that the queues stay short.
+    /// Returns an error unless the previous output has been polled. This keeps the queues short.
     pub(crate) fn check_drained(&self) -> Result<(), ApiMisuse> {
         if self.datagrams.is_empty() && self.packets.is_empty() {
             Ok(())
@@ -66,13 +66,13 @@ impl Queues {
         self.events.pop_front()
     }
 
-    /// Moves all that waits to `output`.
+    /// Moves all queued datagrams and packets to `output`.
     pub(crate) fn drain_into(&mut self, output: &mut Batch) {
         output.datagrams.extend(self.datagrams.drain(..));
         output.packets.extend(self.packets.drain(..));
     }
 
-    /// Takes back what was to be sent.
+    /// Discards the queued datagrams.
     pub(crate) fn unsend(&mut self) {
         let unsent = u64::try_from(self.datagrams.len()).unwrap_or(u64::MAX);
         self.counters.datagrams_out = self.counters.datagrams_out.saturating_sub(unsent);
@@ -89,7 +89,7 @@ impl Queues {
         });
     }
 
-    /// Counts an inner packet of `len` bytes that was sealed.
+    /// Counts a sealed inner packet of `len` bytes.
     pub(crate) fn count_packet_out(&mut self, len: usize) {
         self.counters.packets_out = self.counters.packets_out.saturating_add(1);
         self.counters.bytes_out = self.counters.bytes_out.saturating_add(as_u64(len));
@@ -102,20 +102,20 @@ impl Queues {
         self.packets.push_back(packet);
     }
 
-    /// Counts what is not taken and says so.
+    /// Counts a dropped input, and queues an event with the reason.
     pub(crate) fn drop(&mut self, reason: DropReason, tag: u64) {
         self.counters.count_drop(reason);
         self.network_event(tag, EventKind::Dropped(reason));
     }
 
-    /// Queues an event that the network caused, as long as somebody polls.
+    /// Queues an event caused by the network, unless [`MAX_EVENTS`] are waiting.
     pub(crate) fn network_event(&mut self, tag: u64, kind: EventKind) {
         if self.events.len() < MAX_EVENTS {
             self.events.push_back(Event { tag, kind });
         }
     }
 
-    /// Queues an event that follows from a command. There are only so many for each command, and none may be lost.
+    /// Queues an event caused by a command. It is never discarded, because each command causes only a few.
     pub(crate) fn event(&mut self, tag: u64, kind: EventKind) {
         self.events.push_back(Event { tag, kind });
     }

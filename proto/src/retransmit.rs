@@ -1,4 +1,4 @@
-//! The timetable of one login attempt: when the request is repeated, and when the attempt is over.
+//! Retransmit timer of one login attempt, and the deadline of the attempt.
 
 use core::time::Duration;
 
@@ -6,36 +6,36 @@ use rand_core::RngCore;
 
 use crate::{Instant, Reason};
 
-/// How long a login may take in all.
+/// Time limit of a login.
 pub const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long an unanswered request waits before it is repeated: the first, second and third time. Each wait begins when
-/// the request before it was sent, and is longer by a jitter of at most [`MAX_JITTER`].
+/// Waiting times before the first, second and third retransmission. Each starts when the request was last
+/// sent, and is extended by a jitter of at most [`MAX_JITTER`].
 pub const REPEAT_WAITS: [Duration; 3] = [
     Duration::from_secs(1),
     Duration::from_secs(2),
     Duration::from_secs(4),
 ];
 
-/// Most that a wait is longer than [`REPEAT_WAITS`] says, so that clients that started together drift apart.
+/// Maximum jitter that is added to [`REPEAT_WAITS`], so that clients that started together drift apart.
 pub const MAX_JITTER: Duration = Duration::from_millis(333);
 
-/// When an unanswered message is repeated.
+/// Times at which an unanswered message is sent again.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Schedule {
-    /// Three times, after [`REPEAT_WAITS`] and up to [`MAX_JITTER`] each.
+    /// Three times, after [`REPEAT_WAITS`] plus a jitter of at most [`MAX_JITTER`].
     Backoff,
-    /// Until the attempt is over, each time after this long and up to a jitter.
+    /// At a fixed interval plus a jitter, until the attempt is over.
     Steady {
-        /// The wait.
+        /// The interval.
         wait: Duration,
-        /// Most that it is longer.
+        /// Maximum jitter.
         jitter: Duration,
     },
 }
 
 impl Schedule {
-    /// The wait after `repeats` repeats, and the most that it is longer.
+    /// Returns the waiting time after `repeats` retransmissions, and its maximum jitter.
     fn wait(self, repeats: usize) -> Option<(Duration, Duration)> {
         match self {
             Self::Backoff => REPEAT_WAITS.get(repeats).map(|wait| (*wait, MAX_JITTER)),
@@ -44,7 +44,7 @@ impl Schedule {
     }
 }
 
-/// The timers of one attempt.
+/// Timers of one attempt: the next retransmission and the deadline.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RetransmitTimer {
     schedule: Schedule,
@@ -54,7 +54,7 @@ pub(crate) struct RetransmitTimer {
 }
 
 impl RetransmitTimer {
-    /// An attempt that begins now; nothing has been sent yet.
+    /// Timers of an attempt that begins now. Nothing has been sent yet.
     pub(crate) fn new(now: Instant, schedule: Schedule) -> Self {
         Self {
             schedule,
@@ -64,7 +64,7 @@ impl RetransmitTimer {
         }
     }
 
-    /// The same attempt on a new path: as many repeats again, but the old deadline.
+    /// Timers of the same attempt on a new path: all retransmissions again, but the old deadline.
     pub(crate) fn restarted(self) -> Self {
         Self {
             repeat: None,
@@ -73,24 +73,25 @@ impl RetransmitTimer {
         }
     }
 
-    /// The same attempt while nothing may be sent: only the deadline is left.
+    /// Timers of the same attempt while nothing may be sent: only the deadline remains.
     pub(crate) fn paused(self) -> Self {
         Self { repeat: None, ..self }
     }
 
-    /// Notes that the request has been sent and sets the timer for its repeat.
+    /// Records that the request was sent, and schedules its retransmission.
     pub(crate) fn sent(&mut self, now: Instant, rng: &mut impl RngCore) {
         let wait = self.schedule.wait(self.repeats);
-        self.repeat = wait.map(|(wait, most)| now.saturating_add(wait).saturating_add(jitter(rng, most)));
+        self.repeat =
+            wait.map(|(wait, max_jitter)| now.saturating_add(wait).saturating_add(jitter(rng, max_jitter)));
         self.repeats = self.repeats.saturating_add(1);
     }
 
-    /// Whether the time for the login was up before `now`.
+    /// Returns true if the deadline was before `now`.
     pub(crate) fn was_over_before(&self, now: Instant) -> bool {
         now > self.deadline
     }
 
-    /// The timer that is due, if one is.
+    /// Returns the timer that is due, if any.
     pub(crate) fn due(&self, now: Instant) -> Option<Reason> {
         if now >= self.deadline {
             return Some(Reason::LoginDeadline);
@@ -100,7 +101,8 @@ impl RetransmitTimer {
             .then_some(Reason::Repeat)
     }
 
-    /// The next timer; at the same instant the deadline wins, as in [`due`](Self::due).
+    /// Returns the next timer. If both are due at the same time, the deadline comes first, as in
+    /// [`due`](Self::due).
     pub(crate) fn next_timeout(&self) -> (Instant, Reason) {
         match self.repeat {
             Some(repeat) if repeat < self.deadline => (repeat, Reason::Repeat),
@@ -109,9 +111,9 @@ impl RetransmitTimer {
     }
 }
 
-/// Uniform in whole nanoseconds from 0 to `most`; one draw of 32 bits.
-pub(crate) fn jitter(rng: &mut impl RngCore, most: Duration) -> Duration {
-    let span = most.as_nanos().saturating_add(1);
+/// Uniform random duration from 0 to `max`, in whole nanoseconds. It takes 32 bits from the generator.
+pub(crate) fn jitter(rng: &mut impl RngCore, max: Duration) -> Duration {
+    let span = max.as_nanos().saturating_add(1);
     let scaled = u128::from(rng.next_u32()).saturating_mul(span) >> 32;
     Duration::from_nanos(u64::try_from(scaled).unwrap_or_default())
 }

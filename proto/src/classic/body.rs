@@ -1,7 +1,9 @@
-//! The bodies of the classic profile: JSON as Foundation's `JSONEncoder` and `JSONDecoder` write and read it.
+//! Message bodies of the classic profile: JSON, compatible with `JSONEncoder` and `JSONDecoder` of
+//! Foundation.
 //!
-//! Writing: no white space, `/` as `\/`, control characters escaped, everything else as it is. Reading: any order of
-//! keys, white space, all escapes of RFC 8259, unknown keys ignored.
+//! The writer adds no white space, writes `/` as `\/`, escapes control characters and leaves everything else
+//! unchanged. The reader accepts any order of keys, white space and all escapes of RFC 8259. It ignores
+//! unknown keys.
 
 use alloc::string::String;
 use core::fmt;
@@ -16,26 +18,26 @@ use super::codec::{Code, Codec, DecodeError, Malformed};
 use crate::PacketBuf;
 use crate::aead::Aead;
 
-/// A message that has been opened and understood.
+/// An opened and parsed message.
 #[derive(Debug)]
 pub enum Message {
-    /// Code 0x01: somebody asks to log in.
+    /// Code 0x01: login request.
     AuthRequest(Credentials),
-    /// Code 0x02: the server's answer.
+    /// Code 0x02: response of the server.
     AuthResponse {
-        /// Whether login and password were right.
+        /// True if user name and password are right.
         is_ok: bool,
     },
-    /// Code 0x03: one inner packet, which is now what the buffer holds.
+    /// Code 0x03: one inner packet. The buffer now contains this packet.
     Data,
 }
 
-/// Who asks to log in, and their proof. Debug hides the password, and the login, which may be a password typed into
-/// the wrong field.
+/// User name and password of a login request. Debug hides both, because users sometimes type the password
+/// into the field of the name.
 pub struct Credentials {
-    /// Name of the user, as it was sent; at most [`MAX_CREDENTIAL_LEN`] bytes.
+    /// User name as it was sent, at most [`MAX_CREDENTIAL_LEN`] bytes.
     pub login: String,
-    /// The password in plain text, which is what this protocol sends; erased when dropped.
+    /// Password in plain text, as this protocol sends it. Erased when dropped.
     pub password: Zeroizing<String>,
 }
 
@@ -46,12 +48,13 @@ impl fmt::Debug for Credentials {
 }
 
 impl<A: Aead> Codec<A> {
-    /// Opens the datagram in `buf` and reads its body. After [`Message::Data`], `buf` is the inner packet.
+    /// Opens the datagram in `buf` and parses its body. After [`Message::Data`], `buf` contains the inner
+    /// packet.
     ///
     /// # Errors
     ///
-    /// Those of [`open`](Self::open), and [`Malformed::Body`] if the body is not what the code promises. Never
-    /// [`DecodeError::Unexpected`]: what is expected depends on the state of the one who asks.
+    /// The errors of [`open`](Self::open), and [`Malformed::Body`] if the body does not match the code. Never
+    /// [`DecodeError::Unexpected`], because that depends on the state of the caller.
     pub fn decode(&self, buf: &mut PacketBuf) -> Result<Message, DecodeError> {
         Ok(match self.open(buf)? {
             Code::AuthRequest => Message::AuthRequest(read_auth_request(buf)?),
@@ -78,7 +81,8 @@ struct AuthResponse {
     is_ok: bool,
 }
 
-/// A new buffer with the body of a request. It is written once and sealed in place, so that no copy stays behind.
+/// Returns a new buffer with the body of a request. The body is written once and sealed in place, so no copy
+/// of the password remains.
 pub(super) fn auth_request(login: &str, password: &str) -> PacketBuf {
     const LONGEST_ESCAPE: usize = "\\u0000".len();
     let strings = login
@@ -94,7 +98,7 @@ pub(super) fn auth_request(login: &str, password: &str) -> PacketBuf {
     body
 }
 
-/// A new buffer with the body of an answer.
+/// Returns a new buffer with the body of a response.
 pub(super) fn auth_response(is_ok: bool) -> PacketBuf {
     PacketBuf::copied_from(if is_ok {
         b"{\"isOK\":true}"
@@ -103,7 +107,7 @@ pub(super) fn auth_response(is_ok: bool) -> PacketBuf {
     })
 }
 
-/// Reads a request and erases it from `body`.
+/// Parses a request and erases it from `body`.
 fn read_auth_request(body: &mut PacketBuf) -> Result<Credentials, Malformed> {
     let read = read_object(body);
     body.zeroize();
@@ -115,13 +119,14 @@ fn read_auth_request(body: &mut PacketBuf) -> Result<Credentials, Malformed> {
     Ok(Credentials { login, password })
 }
 
-/// Reads an answer: whether the login was right.
+/// Parses a response. Returns true if the login was accepted.
 fn read_auth_response(body: &PacketBuf) -> Result<bool, Malformed> {
     let AuthResponse { is_ok } = read_object(body)?;
     Ok(is_ok)
 }
 
-/// Reads a JSON object. An array would do for serde, which then takes its elements for the fields in their order.
+/// Parses a JSON object. Arrays are rejected here, because serde would read their elements as the fields in
+/// order.
 fn read_object<'body, T: Deserialize<'body>>(body: &'body [u8]) -> Result<T, Malformed> {
     if body.trim_ascii_start().first() != Some(&b'{') {
         return Err(Malformed::Body);
@@ -129,8 +134,8 @@ fn read_object<'body, T: Deserialize<'body>>(body: &'body [u8]) -> Result<T, Mal
     serde_json::from_slice(body).map_err(|_| Malformed::Body)
 }
 
-/// Turns the body of a data message into the packet it carries: raw bytes stay as they are, a JSON string of base64
-/// (no IP packet begins with `"`) is decoded. Only the second way, for old peers, allocates.
+/// Turns the body of a data message into the inner packet. Raw bytes stay unchanged. A JSON string of base64
+/// is decoded, for old peers (no IP packet begins with `"`). Only decoding allocates memory.
 fn read_data(body: &mut PacketBuf) -> Result<(), Malformed> {
     if body.first() == Some(&b'"') {
         let text: String = serde_json::from_slice(body).map_err(|_| Malformed::Body)?;

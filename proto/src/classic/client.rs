@@ -1,4 +1,4 @@
-//! The client's side: logs in, repeats, gives up, and carries packets while the tunnel is up.
+//! Client of the classic profile: login with retransmission, and packets while the tunnel is up.
 
 use alloc::string::String;
 use core::fmt;
@@ -21,21 +21,21 @@ use crate::{
     PacketBuf, Peer, Reason, StartError, TunnelStatus,
 };
 
-/// What a client has to know. Debug shows neither key, password nor seed.
+/// Configuration of a client. Debug does not show key, password or seed.
 #[derive(Clone)]
 pub struct ClientConfig {
     /// The pre-shared key.
     pub key: Key,
-    /// Name of the user, at most [`MAX_CREDENTIAL_LEN`] bytes.
+    /// User name, at most [`MAX_CREDENTIAL_LEN`] bytes.
     pub login: String,
-    /// Password of the user, at most [`MAX_CREDENTIAL_LEN`] bytes. Everyone who holds the key can read it on the wire.
+    /// Password of the user, at most [`MAX_CREDENTIAL_LEN`] bytes. Everyone with the key can decrypt it.
     pub password: Zeroizing<String>,
-    /// The server's outer address. Datagrams from elsewhere are dropped.
+    /// Outer address of the server. Datagrams from other addresses are dropped.
     pub server: SocketAddr,
-    /// What `start` completes with: this profile has no way to learn settings from the server.
+    /// Settings that `start` returns. In this profile the server sends no settings.
     pub settings: NetworkSettings,
-    /// Where nonces and jitter come from. In earnest it must be fresh entropy for every client and every run:
-    /// the same seed under the same key means the same nonces.
+    /// Seed of nonces and jitter. In production it must be fresh entropy for every client and every run: the
+    /// same seed under the same key gives the same nonces.
     pub seed: [u8; 32],
 }
 
@@ -51,7 +51,7 @@ impl fmt::Debug for ClientConfig {
 
 /// A client of the classic profile.
 ///
-/// # Four families of methods
+/// # Methods
 ///
 /// - **Input**: [`handle_datagram`](Self::handle_datagram), [`handle_packet`](Self::handle_packet),
 ///   [`handle_timeout`](Self::handle_timeout).
@@ -59,15 +59,15 @@ impl fmt::Debug for ClientConfig {
 ///   [`poll_event`](Peer::poll_event), [`poll_timeout`](Self::poll_timeout).
 /// - **Getters**: [`status`](Self::status), [`settings`](Self::settings), [`counters`](Peer::counters),
 ///   [`messages_sealed`](Self::messages_sealed).
-/// - **What the user asks for**: [`start`](Self::start), [`stop`](Self::stop), [`sleep`](Self::sleep),
+/// - **Commands**: [`start`](Self::start), [`stop`](Self::stop), [`sleep`](Self::sleep),
 ///   [`wake`](Self::wake), [`network_changed`](Self::network_changed).
 ///
 /// # Order of calls
 ///
-/// One input or command, then poll datagrams, packets and events until each gives `None`, then sleep until
-/// [`poll_timeout`](Self::poll_timeout). An input before datagrams and packets were polled is
-/// [`ApiMisuse::NotDrained`]; nothing is handled then. `now` never goes backwards; if it does, it is taken for the
-/// latest time seen. [`Peer::turn`] does all of this for a whole batch and is what shells call.
+/// Call one input or command. Then poll datagrams, packets and events until each returns `None`. Then sleep
+/// until [`poll_timeout`](Self::poll_timeout). An input before datagrams and packets were polled returns
+/// [`ApiMisuse::NotDrained`] and is not handled. `now` must not go backwards. If it does, the latest known
+/// time is used. [`Peer::turn`] does all of this for a whole batch.
 ///
 /// # Life cycle
 ///
@@ -78,22 +78,25 @@ impl fmt::Debug for ClientConfig {
 ///       └────────────────────────────────────────────────────────────────  isOK: false, 10 s, stop ──┘
 /// ```
 ///
-/// - `start` completes exactly once, with [`EventKind::Started`]. An unanswered request is repeated as
-///   [`REPEAT_WAITS`](super::REPEAT_WAITS) says. Each repeat is sealed afresh, so that no nonce is ever sent twice.
-/// - `Reasserting` logs in again while the settings stay applied. The old session may still stand, so packets are
-///   carried meanwhile. If the login fails, the tunnel goes down with [`EventKind::Cancelled`].
+/// - `start` completes exactly once, with [`EventKind::Started`]. An unanswered request is retransmitted
+///   after [`REPEAT_WAITS`](super::REPEAT_WAITS). Each retransmission is sealed again, so no nonce is sent
+///   twice.
+/// - In `Reasserting` the client logs in again. The settings stay applied, and packets still use the old
+///   session. If the login fails, the tunnel goes down with [`EventKind::Cancelled`].
 /// - Between `sleep` and `wake` nothing is sent, and packets for the tunnel are dropped as
-///   [`NotConnected`](DropReason::NotConnected). A login under way keeps its deadline if `start` waits for it;
-///   logging in again is put off until `wake`. `wake` always asks the server again, for it may have forgotten us.
-/// - Dropped inputs are counted by [`DropReason`] and told as [`EventKind::Dropped`]; if nobody polls events, those
-///   beyond [`MAX_EVENTS`](super::MAX_EVENTS) are only counted. That is all the state that the network can make.
+///   [`NotConnected`](DropReason::NotConnected). A login that `start` waits for keeps its deadline. Any other
+///   login is postponed until `wake`. `wake` always logs in again, because the server may have lost the
+///   session.
+/// - Dropped inputs are counted by [`DropReason`] and reported as [`EventKind::Dropped`]. If events are not
+///   polled, those beyond [`MAX_EVENTS`](super::MAX_EVENTS) are only counted. No other state grows with what
+///   the network sends.
 #[derive(Debug)]
 pub struct Client {
     config: ClientConfig,
     outbox: Outbox,
     jitter: ChaCha20Rng,
     status: TunnelStatus,
-    /// Set while the answer of the server is awaited.
+    /// Set while the client waits for the response of the server.
     attempt: Option<RetransmitTimer>,
     /// `start` has not completed yet.
     is_starting: bool,
@@ -101,9 +104,10 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that does nothing until [`start`](Self::start).
+    /// Creates a client that does nothing until [`start`](Self::start).
     ///
-    /// Its status is [`TunnelStatus::Invalid`] if login or password are longer than [`MAX_CREDENTIAL_LEN`].
+    /// Its status is [`TunnelStatus::Invalid`] if user name or password is longer than
+    /// [`MAX_CREDENTIAL_LEN`].
     #[must_use]
     pub fn new(config: ClientConfig) -> Self {
         let codec = Codec::new(&config.key, config.seed, stream::CLIENT_NONCES);
@@ -125,35 +129,35 @@ impl Client {
         }
     }
 
-    /// Counts messages that earlier runs have sealed under the same key, towards the limit of
+    /// Counts messages that earlier runs have sealed under the same key towards
     /// [`MAX_MESSAGES`](super::MAX_MESSAGES).
     pub const fn count_earlier_messages(&mut self, messages: u64) {
         self.outbox.codec.count_earlier(messages);
     }
 
-    /// Where the tunnel is in its life.
+    /// State of the tunnel.
     #[must_use]
     pub const fn status(&self) -> TunnelStatus {
         self.status
     }
 
-    /// The settings that apply while the tunnel is up, `None` while it is not.
+    /// Settings of the tunnel, `None` while it is down.
     #[must_use]
     pub fn settings(&self) -> Option<&NetworkSettings> {
         self.is_up().then_some(&self.config.settings)
     }
 
-    /// How many messages have been sealed under the key, those of earlier runs included.
+    /// Number of messages sealed under the key, including those of earlier runs.
     #[must_use]
     pub const fn messages_sealed(&self) -> u64 {
         self.outbox.codec.messages_sealed()
     }
 
-    /// Brings the tunnel up. The first request waits to be polled afterwards.
+    /// Brings the tunnel up. Poll the first request afterwards.
     ///
     /// # Errors
     ///
-    /// [`ApiMisuse::AlreadyStarted`] if it is up or coming up.
+    /// [`ApiMisuse::AlreadyStarted`] if the tunnel is up or coming up.
     pub fn start(&mut self, now: Instant) -> Result<(), ApiMisuse> {
         let now = self.outbox.queues.advance(now);
         match self.status {
@@ -172,8 +176,8 @@ impl Client {
         Ok(())
     }
 
-    /// Takes the tunnel down. This profile has no message for that: the server keeps the session until the user logs
-    /// in again.
+    /// Takes the tunnel down. This profile has no logout message, so the server keeps the session until the
+    /// user logs in again.
     ///
     /// # Errors
     ///
@@ -193,7 +197,7 @@ impl Client {
         Ok(())
     }
 
-    /// Sends nothing more until [`wake`](Self::wake). Asleep already: nothing changes.
+    /// Sends nothing until [`wake`](Self::wake). Does nothing if the client is already asleep.
     ///
     /// # Errors
     ///
@@ -209,7 +213,7 @@ impl Client {
         Ok(())
     }
 
-    /// Ends a sleep and asks the server again. Not asleep: nothing changes.
+    /// Ends a sleep and logs in again. Does nothing if the client is not asleep.
     ///
     /// # Errors
     ///
@@ -223,7 +227,7 @@ impl Client {
         Ok(())
     }
 
-    /// The way to the server is a new one: asks it again from there, at once or after the sleep.
+    /// Logs in again after a change of the network path, or at the end of the sleep.
     ///
     /// # Errors
     ///
@@ -236,30 +240,30 @@ impl Client {
         Ok(())
     }
 
-    /// Takes one datagram from the outer network.
+    /// Handles one datagram from the outer network.
     ///
     /// # Errors
     ///
-    /// [`ApiMisuse::NotDrained`]; the datagram is lost then.
+    /// [`ApiMisuse::NotDrained`]; the datagram is discarded.
     pub fn handle_datagram(&mut self, now: Instant, datagram: Datagram) -> Result<(), ApiMisuse> {
         self.outbox.queues.check_drained()?;
         let now = self.outbox.queues.advance(now);
         self.outbox.queues.count_datagram_in();
         if self.attempt.is_some_and(|attempt| attempt.was_over_before(now)) {
-            self.fail(StartError::ConnectionTimedOut, 0);
+            self.login_failed(StartError::ConnectionTimedOut, 0);
         }
         let tag = datagram.payload.tag;
-        if let Err(reason) = self.open(datagram) {
+        if let Err(reason) = self.dispatch(datagram) {
             self.outbox.queues.drop(reason, tag);
         }
         Ok(())
     }
 
-    /// Takes one IP packet from the inner network, seals it where it lies and queues it for the server.
+    /// Handles one IP packet from the inner network: seals it in place and queues it for the server.
     ///
     /// # Errors
     ///
-    /// [`ApiMisuse::NotDrained`]; the packet is lost then.
+    /// [`ApiMisuse::NotDrained`]; the packet is discarded.
     pub fn handle_packet(&mut self, now: Instant, packet: PacketBuf) -> Result<(), ApiMisuse> {
         self.outbox.queues.check_drained()?;
         self.outbox.queues.advance(now);
@@ -278,17 +282,17 @@ impl Client {
         Ok(())
     }
 
-    /// Acts on the timer that is due, if one is.
+    /// Acts on the timer that is due, if any.
     ///
     /// # Errors
     ///
-    /// [`ApiMisuse::NotDrained`]; the timer stays due then.
+    /// [`ApiMisuse::NotDrained`]; the timer stays due.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), ApiMisuse> {
         self.outbox.queues.check_drained()?;
         let now = self.outbox.queues.advance(now);
         if let Some(attempt) = self.attempt {
             match attempt.due(now) {
-                Some(Reason::LoginDeadline) => self.fail(StartError::ConnectionTimedOut, 0),
+                Some(Reason::LoginDeadline) => self.login_failed(StartError::ConnectionTimedOut, 0),
                 Some(_) => self.log_in(now, attempt),
                 None => {}
             }
@@ -296,17 +300,18 @@ impl Client {
         Ok(())
     }
 
-    /// The next datagram to send, `None` when drained.
+    /// Returns the next datagram to send, `None` if there is none.
     pub fn poll_datagram(&mut self) -> Option<Datagram> {
         self.outbox.queues.poll_datagram()
     }
 
-    /// The next inner packet for the device, `None` when drained.
+    /// Returns the next inner packet for the device, `None` if there is none.
     pub fn poll_packet(&mut self) -> Option<PacketBuf> {
         self.outbox.queues.poll_packet()
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout), and why; `None` while there is nothing to wait for.
+    /// Returns the next time to call [`handle_timeout`](Self::handle_timeout) and its reason, `None` if no
+    /// timer runs.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Instant, Reason)> {
         self.attempt.map(|attempt| attempt.next_timeout())
@@ -329,7 +334,7 @@ impl Client {
         self.outbox.queues.event(tag, EventKind::Status(status));
     }
 
-    /// Logs in on a path that may be new: goes on with what `start` waits for, or else begins anew.
+    /// Logs in on a path that may be new. Continues the attempt that `start` waits for, or begins a new one.
     fn log_in_again(&mut self, now: Instant) {
         let attempt = match self.attempt {
             Some(attempt) if self.is_starting => attempt.restarted(),
@@ -339,13 +344,13 @@ impl Client {
             self.set_status(TunnelStatus::Reasserting, 0);
         }
         if attempt.was_over_before(now) {
-            self.fail(StartError::ConnectionTimedOut, 0);
+            self.login_failed(StartError::ConnectionTimedOut, 0);
         } else {
             self.log_in(now, attempt);
         }
     }
 
-    /// Sends a request, sealed afresh, as part of `attempt`.
+    /// Sends a newly sealed request as part of `attempt`.
     fn log_in(&mut self, now: Instant, mut attempt: RetransmitTimer) {
         let request = auth_request(&self.config.login, &self.config.password);
         match self.outbox.send(Code::AuthRequest, self.config.server, request) {
@@ -353,12 +358,12 @@ impl Client {
                 attempt.sent(now, &mut self.jitter);
                 self.attempt = Some(attempt);
             }
-            Err(SealError::KeyExhausted) => self.fail(StartError::KeyExhausted, 0),
-            Err(SealError::TooLarge) => self.fail(StartError::InvalidConfiguration, 0),
+            Err(SealError::KeyExhausted) => self.login_failed(StartError::KeyExhausted, 0),
+            Err(SealError::TooLarge) => self.login_failed(StartError::InvalidConfiguration, 0),
         }
     }
 
-    fn open(&mut self, datagram: Datagram) -> Result<(), DropReason> {
+    fn dispatch(&mut self, datagram: Datagram) -> Result<(), DropReason> {
         let Datagram {
             remote, mut payload, ..
         } = datagram;
@@ -373,9 +378,9 @@ impl Client {
         {
             Message::AuthResponse { is_ok } if self.attempt.is_some() => {
                 if is_ok {
-                    self.accept(payload.tag);
+                    self.login_accepted(payload.tag);
                 } else {
-                    self.fail(StartError::AuthenticationRejected, payload.tag);
+                    self.login_failed(StartError::AuthenticationRejected, payload.tag);
                 }
             }
             Message::Data if self.is_up() => {
@@ -391,8 +396,8 @@ impl Client {
         Ok(())
     }
 
-    /// The server let us in.
-    fn accept(&mut self, tag: u64) {
+    /// Completes an accepted login.
+    fn login_accepted(&mut self, tag: u64) {
         self.attempt = None;
         if self.is_starting {
             self.is_starting = false;
@@ -403,8 +408,8 @@ impl Client {
         self.set_status(TunnelStatus::Connected, tag);
     }
 
-    /// The login failed: completes `start`, or takes a tunnel down that was up.
-    fn fail(&mut self, error: StartError, tag: u64) {
+    /// Handles a failed login: completes `start`, or takes the tunnel down.
+    fn login_failed(&mut self, error: StartError, tag: u64) {
         self.attempt = None;
         let kind = if self.is_starting {
             EventKind::Started(Err(error))

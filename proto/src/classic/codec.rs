@@ -1,6 +1,6 @@
-//! The wire format of the classic profile: `code (1) | nonce (12) | ciphertext | tag (16)`, no associated data.
+//! Wire format of the classic profile: `code (1) | nonce (12) | ciphertext | tag (16)`, no associated data.
 //!
-//! That is a code byte followed by what CryptoKit calls the combined form of ChaCha20-Poly1305 (RFC 8439).
+//! After the code byte this is the combined form of ChaCha20-Poly1305 (RFC 8439) in CryptoKit.
 
 use core::error::Error;
 use core::fmt;
@@ -15,8 +15,8 @@ use crate::{DropReason, PacketBuf};
 /// Bytes that sealing adds to a body: code, nonce and tag.
 pub const OVERHEAD: usize = HEADER_LEN + TAG_LEN;
 
-/// How many messages one key may seal in all. Nonces are random, so the chance that two of them are equal grows with
-/// the square of the count; at 2^32 messages it reaches 2^-33 (NIST SP 800-38D, section 8.3, sets this limit).
+/// Maximum number of messages under one key. Nonces are random, so the probability of two equal nonces grows
+/// with the square of the number. At 2^32 messages it is 2^-33 (limit of NIST SP 800-38D, section 8.3).
 pub const MAX_MESSAGES: u64 = 1 << 32;
 
 /// Largest UDP payload over IPv4 in bytes: 65,535 − 20 (IP header) − 8 (UDP header).
@@ -24,7 +24,7 @@ pub const MAX_DATAGRAM_LEN: usize = 65_507;
 
 const HEADER_LEN: usize = 1 + NONCE_LEN;
 
-/// The first byte of a datagram: what its body is.
+/// First byte of a datagram: the type of its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Code {
     /// 0x01, client to server: `{"login": string, "password": string}`.
@@ -36,7 +36,7 @@ pub enum Code {
 }
 
 impl Code {
-    /// The byte on the wire.
+    /// The code on the wire.
     #[must_use]
     pub const fn byte(self) -> u8 {
         match self {
@@ -46,7 +46,7 @@ impl Code {
         }
     }
 
-    /// The code of a byte on the wire, if it is one.
+    /// Returns the code of a byte on the wire, `None` if it is unknown.
     #[must_use]
     pub const fn from_byte(byte: u8) -> Option<Self> {
         match byte {
@@ -57,7 +57,7 @@ impl Code {
         }
     }
 
-    /// A stable name in kebab case; also the [`Datagram::kind`](crate::Datagram::kind).
+    /// Stable name in kebab case, also used as [`Datagram::kind`](crate::Datagram::kind).
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -70,9 +70,9 @@ impl Code {
 
 /// Seals and opens datagrams under one key, in place.
 ///
-/// Nonces are the output of ChaCha20 over a seed: as good as random to everybody else, the same for the same seed.
-/// **Two codecs that hold the same key must never be given the same seed and stream**: they would use the same nonces,
-/// and that betrays plaintext and authentication key.
+/// Nonces are the output of ChaCha20 over a seed. They look random without the seed, and are the same for the
+/// same seed. **Two codecs with the same key must never have the same seed and stream.** They would use the
+/// same nonces, and that reveals plaintext and authentication key.
 pub struct Codec<A = Portable> {
     aead: A,
     nonces: ChaCha20Rng,
@@ -80,7 +80,7 @@ pub struct Codec<A = Portable> {
 }
 
 impl<A: Aead> Codec<A> {
-    /// A codec under `key` whose nonces come from `seed`. `stream` separates the uses of one seed from each other.
+    /// Creates a codec with `key` whose nonces come from `seed`. `stream` separates the uses of one seed.
     #[must_use]
     pub fn new(key: &Key, seed: [u8; 32], stream: u64) -> Self {
         let mut nonces = ChaCha20Rng::from_seed(seed);
@@ -92,22 +92,22 @@ impl<A: Aead> Codec<A> {
         }
     }
 
-    /// How many messages this codec has sealed under its key, those of [`count_earlier`](Self::count_earlier) included.
+    /// Number of messages sealed under the key, including those of [`count_earlier`](Self::count_earlier).
     #[must_use]
     pub const fn messages_sealed(&self) -> u64 {
         self.sealed
     }
 
-    /// Counts messages that others, or earlier runs, have sealed under the same key; see [`MAX_MESSAGES`].
+    /// Counts messages that others or earlier runs have sealed under the same key. See [`MAX_MESSAGES`].
     pub const fn count_earlier(&mut self, messages: u64) {
         self.sealed = self.sealed.saturating_add(messages);
     }
 
-    /// Seals the body in `buf` under the next nonce: afterwards `buf` is the datagram.
+    /// Seals the body in `buf` under the next nonce. Afterwards `buf` contains the datagram.
     ///
     /// # Errors
     ///
-    /// [`SealError`]; `buf` is as it was.
+    /// [`SealError`]; `buf` is unchanged.
     pub fn seal(&mut self, code: Code, buf: &mut PacketBuf) -> Result<(), SealError> {
         if self.sealed >= MAX_MESSAGES {
             return Err(SealError::KeyExhausted);
@@ -119,12 +119,12 @@ impl<A: Aead> Codec<A> {
         Ok(())
     }
 
-    /// Seals the body in `buf` under a nonce of the caller's: for test vectors and for hostile peers in tests. Not
-    /// counted. A nonce used twice under one key betrays both messages.
+    /// Seals the body in `buf` under a given nonce, for test vectors and attackers in tests. The message is
+    /// not counted. A nonce that is used twice under one key reveals both messages.
     ///
     /// # Errors
     ///
-    /// [`SealError::TooLarge`] if the datagram would not fit into UDP; `buf` is as it was.
+    /// [`SealError::TooLarge`] if the datagram would not fit into UDP; `buf` is unchanged.
     pub fn seal_with_nonce(
         &self,
         code: Code,
@@ -144,12 +144,12 @@ impl<A: Aead> Codec<A> {
         Ok(())
     }
 
-    /// Opens the datagram in `buf`: afterwards `buf` is the body.
+    /// Opens the datagram in `buf`. Afterwards `buf` contains the body.
     ///
     /// # Errors
     ///
-    /// [`DecodeError::Malformed`] if the datagram has no known code or is too short,
-    /// [`DecodeError::AuthenticationFailed`] if its tag does not fit; the bytes in `buf` are unspecified then.
+    /// [`DecodeError::Malformed`] if the code is unknown or the datagram is too short,
+    /// [`DecodeError::AuthenticationFailed`] if the tag is wrong. The bytes in `buf` are then unspecified.
     pub fn open(&self, buf: &mut PacketBuf) -> Result<Code, DecodeError> {
         let too_short = DecodeError::Malformed(Malformed::NotEnoughData);
         let code = *buf.first().ok_or(too_short)?;
@@ -167,7 +167,7 @@ impl<A: Aead> Codec<A> {
     }
 }
 
-/// Never shows the key.
+/// Does not show the key.
 impl<A> fmt::Debug for Codec<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Codec")
@@ -176,17 +176,17 @@ impl<A> fmt::Debug for Codec<A> {
     }
 }
 
-/// Why a body could not be sealed.
+/// Error of [`Codec::seal`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SealError {
-    /// The key has sealed [`MAX_MESSAGES`].
+    /// The key has sealed [`MAX_MESSAGES`] messages.
     KeyExhausted,
     /// The datagram would be longer than [`MAX_DATAGRAM_LEN`].
     TooLarge,
 }
 
 impl SealError {
-    /// Under which reason the body is counted.
+    /// Drop reason under which the body is counted.
     #[must_use]
     pub const fn reason(self) -> DropReason {
         match self {
@@ -199,7 +199,7 @@ impl SealError {
 impl fmt::Display for SealError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::KeyExhausted => "the key has sealed as many messages as is safe",
+            Self::KeyExhausted => "the key has sealed the maximum number of messages",
             Self::TooLarge => "too large for a datagram",
         })
     }
@@ -207,31 +207,31 @@ impl fmt::Display for SealError {
 
 impl Error for SealError {}
 
-/// How a datagram is not made as the protocol says.
+/// Format error of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
-    /// Shorter than code, nonce and tag.
+    /// The datagram is shorter than code, nonce and tag.
     NotEnoughData,
-    /// The first byte is no code.
+    /// The first byte is no known code.
     InvalidCode,
-    /// Authentic, but the body is not what the code promises.
+    /// The datagram is authentic, but the body does not match the code.
     Body,
 }
 
-/// Why a datagram was not understood. Three kinds, told apart because they point to three different culprits: a
-/// broken sender, a wrong key or a changed datagram, and a peer that says the right thing at the wrong time.
+/// Error of decoding a datagram. The three kinds have different causes: a broken sender, a wrong key or a
+/// changed datagram, and a message at the wrong time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecodeError {
-    /// It is not made as the protocol says.
+    /// The format is wrong.
     Malformed(Malformed),
-    /// The tag does not fit: another key, or changed on the way.
+    /// The tag is wrong: the sender has another key, or the datagram was changed in transit.
     AuthenticationFailed,
-    /// Authentic and well-formed, but nothing that this side takes in its state.
+    /// The message is valid, but this side does not expect it in its current state.
     Unexpected(Code),
 }
 
 impl DecodeError {
-    /// Under which reason the datagram is counted.
+    /// Drop reason under which the datagram is counted.
     #[must_use]
     pub const fn reason(self) -> DropReason {
         match self {

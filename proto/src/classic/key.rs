@@ -1,4 +1,4 @@
-//! The pre-shared key that everyone in a classic tunnel holds.
+//! Pre-shared key of the classic profile. All peers of a tunnel have it.
 
 use core::error::Error;
 use core::fmt;
@@ -9,22 +9,23 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::aead::KEY_LEN;
 
-/// A pre-shared key, 32 bytes. Erased when dropped, never printed.
+/// A pre-shared key of 32 bytes. Erased when dropped, never printed.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct Key([u8; KEY_LEN]);
 
 impl Key {
-    /// Takes the bytes of a key. The caller's copy is the caller's to erase.
+    /// Creates a key from its bytes. The caller erases its own copy.
     #[must_use]
     pub const fn new(bytes: [u8; KEY_LEN]) -> Self {
         Self(bytes)
     }
 
-    /// Reads a key as configuration files carry it: standard base64 with padding, 44 characters.
+    /// Parses a key from a configuration file: standard base64 with padding, 44 characters.
     ///
     /// # Errors
     ///
-    /// [`KeyError`] if `text` is not base64 or not 32 bytes long. The error holds nothing of the key.
+    /// [`KeyError`] if `text` is not base64 or does not encode 32 bytes. The error contains no part of the
+    /// key.
     pub fn from_base64(text: &str) -> Result<Self, KeyError> {
         let bytes = Zeroizing::new(STANDARD.decode(text).map_err(|_| KeyError::NotBase64)?);
         match bytes.as_slice().try_into() {
@@ -45,12 +46,12 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Why a text is no key.
+/// Error of [`Key::from_base64`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyError {
-    /// It is not standard base64 with padding.
+    /// The text is not standard base64 with padding.
     NotBase64,
-    /// It is base64 of this many bytes instead of 32.
+    /// The text encodes this number of bytes instead of 32.
     WrongLength(usize),
 }
 

@@ -1,17 +1,20 @@
 //! The classic profile: wire-compatible with the tunnel of the article "VPN, Part 2: Packet Tunnel Provider".
 //!
-//! For learning, and for old peers. **It is insecure by design**, and nothing in here can mend it:
+//! Use it for learning and for old peers. **It is insecure by design**, and cannot be made secure without
+//! changing the protocol:
 //!
-//! - Everyone who holds the key reads every password and every packet, and can pose as the server.
-//! - There is no forward secrecy: who learns the key tomorrow reads what was recorded today.
-//! - There is no protection against replay: a recorded datagram is good for ever, a login as much as a packet. Nor
-//!   against reflection: a client's own packet, sent back to it, is taken for the server's.
-//! - One key seals everything for ever under random nonces, so a key is used up after 2^32 messages of all its holders
-//!   together; each peer counts its own ([`MAX_MESSAGES`]).
-//! - The header is not authenticated: whoever changes the code byte of a datagram changes what its body is taken for.
+//! - Everyone with the key can read every password and every packet, and can impersonate the server.
+//! - There is no forward secrecy. An attacker who gets the key later can read everything that was recorded
+//!   before.
+//! - There is no replay protection. Recorded packets and logins are accepted again. There is no protection
+//!   against reflection either: a client accepts its own packets as packets of the server.
+//! - One key seals all messages with random nonces. All holders of the key together may seal at most 2^32
+//!   messages. Each peer counts only its own ([`MAX_MESSAGES`]).
+//! - The header is not authenticated. An attacker who changes the code byte of a datagram changes the type of
+//!   its body.
 //!
-//! A datagram is `code (1) | nonce (12) | ciphertext | tag (16)`, sealed with ChaCha20-Poly1305 without associated
-//! data. [`Codec`] makes and reads them, [`Client`] and [`Server`] are the two sides.
+//! A datagram is `code (1) | nonce (12) | ciphertext | tag (16)`, sealed with ChaCha20-Poly1305 without
+//! associated data. [`Codec`] writes and reads datagrams. [`Client`] and [`Server`] are the two sides.
 
 mod body;
 mod client;
@@ -32,12 +35,12 @@ pub use password::{HashCost, hash_password};
 pub use server::{MAX_PENDING_JOBS, MAX_REQUESTS_PER_JOB, Server, ServerConfig};
 pub use users::{ConfigError, User};
 
-/// Longest login and longest password in bytes of UTF-8. The published protocol sets no limit; this one keeps what a
-/// request costs small and makes every request fit a datagram.
+/// Maximum length of a user name and of a password in bytes of UTF-8. The published protocol has no limit.
+/// This limit bounds the cost of a request and makes every request fit into a datagram.
 pub const MAX_CREDENTIAL_LEN: usize = 1024;
 
-/// The uses of one seed, kept apart as streams of the ChaCha generator. Those of client and server differ, so that a
-/// seed that was given to both by mistake still gives no nonce twice.
+/// Uses of one seed, separated as streams of the ChaCha generator. Client and server have different streams.
+/// So a seed that was given to both by mistake still produces no nonce twice.
 mod stream {
     pub(super) const CLIENT_NONCES: u64 = 0;
     pub(super) const CLIENT_JITTER: u64 = 1;

@@ -1,4 +1,4 @@
-//! What both sides have in common: the codec, and the queues behind it.
+//! Codec and output queues, the part that client and server share.
 
 use core::net::SocketAddr;
 

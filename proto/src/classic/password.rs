@@ -1,4 +1,4 @@
-//! Password hashes as the user store keeps them: Argon2id (RFC 9106) in PHC string format.
+//! Password hashes in the user store: Argon2id (RFC 9106) in PHC string format.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use rand_core::RngCore;
 
-/// What one verification of a password costs.
+/// Cost of verifying a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HashCost {
     memory_kib: u32,
@@ -17,7 +17,7 @@ pub struct HashCost {
 }
 
 impl HashCost {
-    /// For people: 19 MiB, two passes, one lane, some 20 ms on a common processor.
+    /// For production: 19 MiB, two passes, one lane. About 20 ms on a common processor.
     pub const INTERACTIVE: Self = Self {
         memory_kib: 19 * 1024,
         iterations: 2,
@@ -31,9 +31,9 @@ impl HashCost {
     };
 }
 
-/// Hashes `password` with Argon2id version 19 into a PHC string, as [`User`](super::User) wants it.
+/// Hashes `password` with Argon2id version 19 and returns a PHC string for [`User`](super::User).
 ///
-/// `salt` must be random and different for each user. Blocks for as long as `cost` says.
+/// `salt` must be random and different for each user. The call blocks for the time that `cost` needs.
 #[must_use]
 #[expect(
     clippy::expect_used,
@@ -48,19 +48,20 @@ pub fn hash_password(password: &str, salt: [u8; 16], cost: HashCost) -> String {
         .to_string()
 }
 
-/// Whether `phc` is a complete Argon2id hash that a verification can be run against.
+/// Returns true if `phc` is a complete Argon2id hash that can be verified.
 pub(super) fn is_usable(phc: &str) -> bool {
     read(phc).is_some()
 }
 
-/// Memory in KiB times passes: what an attacker's clock sees of a verification. 0 if `phc` is not usable.
+/// Memory in KiB times passes, which determine the time of a verification. 0 if `phc` is not usable.
 pub(super) fn cost(phc: &str) -> u64 {
     read(phc).map_or(0, |(params, _)| {
         u64::from(params.m_cost()).saturating_mul(u64::from(params.t_cost()))
     })
 }
 
-/// A hash that costs as much to verify as `like` and that no known password fits: salt and output are random.
+/// Returns a hash that costs as much to verify as `like` and matches no known password: salt and output are
+/// random.
 pub(super) fn fake(like: &str, rng: &mut impl RngCore) -> String {
     let (params, output_len) = read(like).unwrap_or_default();
     let mut random = [0; 16 + Params::DEFAULT_OUTPUT_LEN * 2];

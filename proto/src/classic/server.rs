@@ -1,4 +1,5 @@
-//! The server's side: verifies logins, keeps sessions, and carries packets between them and the inner network.
+//! Server of the classic profile: verifies logins, keeps sessions, and carries packets to and from the inner
+//! network.
 
 use alloc::borrow::ToOwned;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -27,24 +28,25 @@ use crate::{
     PacketBuf, Peer, Reason,
 };
 
-/// Most logins that are verified at a time; requests beyond it are dropped as [`DropReason::Busy`].
+/// Maximum number of logins that are verified at the same time. Further requests are dropped as
+/// [`DropReason::Busy`].
 pub const MAX_PENDING_JOBS: usize = 64;
 
-/// Most equal requests from one source that one verification answers; further ones are dropped as
-/// [`DropReason::Busy`]. A client sends four in an attempt, and the network may double each.
+/// Maximum number of equal requests from one source that share a verification. Further ones are dropped as
+/// [`DropReason::Busy`]. A client sends four per attempt, and the network may duplicate each.
 pub const MAX_REQUESTS_PER_JOB: usize = 8;
 
-/// What a server has to know. Debug shows neither key, hashes nor seed.
+/// Configuration of a server. Debug does not show key, password hashes or seed.
 #[derive(Clone)]
 pub struct ServerConfig {
     /// The pre-shared key.
     pub key: Key,
-    /// Who may log in.
+    /// The users that may log in.
     pub users: Vec<User>,
-    /// Largest inner IP packet in bytes, at least 68.
+    /// Maximum size of an inner IP packet in bytes, at least 68.
     pub mtu: u16,
-    /// Where nonces come from. In earnest it must be fresh entropy for every run: the same seed under the same key
-    /// means the same nonces.
+    /// Seed of the nonces. In production it must be fresh entropy for every run: the same seed under the same
+    /// key gives the same nonces.
     pub seed: [u8; 32],
 }
 
@@ -59,7 +61,7 @@ impl fmt::Debug for ServerConfig {
 
 /// A server of the classic profile.
 ///
-/// # Four families of methods
+/// # Methods
 ///
 /// - **Input**: [`handle_datagram`](Self::handle_datagram), [`handle_packet`](Self::handle_packet),
 ///   [`handle_job`](Peer::handle_job). A server has no timers.
@@ -67,49 +69,50 @@ impl fmt::Debug for ServerConfig {
 ///   [`poll_event`](Peer::poll_event), [`poll_job`](Peer::poll_job).
 /// - **Getters**: [`session_count`](Self::session_count), [`pending_jobs`](Self::pending_jobs),
 ///   [`counters`](Peer::counters), [`messages_sealed`](Self::messages_sealed).
-/// - **What the user asks for**: nothing. Every [`Command`] is [`ApiMisuse::NotAClient`].
+/// - **Commands**: none. Every [`Command`] returns [`ApiMisuse::NotAClient`].
 ///
 /// # Order of calls
 ///
-/// One input, then poll datagrams, packets, events and jobs until each gives `None`. A datagram or packet before
-/// datagrams and packets were polled is [`ApiMisuse::NotDrained`]; nothing is handled then. Job results may be
-/// handed in one after the other. `now` never goes backwards; if it does, it is taken for the latest time seen.
-/// [`Peer::turn`] does all of this for a whole batch and is what shells call.
+/// Call one input. Then poll datagrams, packets, events and jobs until each returns `None`. A datagram or
+/// packet before datagrams and packets were polled returns [`ApiMisuse::NotDrained`] and is not handled.
+/// Results of jobs may be passed in one after the other. `now` must not go backwards. If it does, the latest
+/// known time is used. [`Peer::turn`] does all of this for a whole batch.
 ///
 /// # Logins
 ///
-/// A request becomes a [`Job`], because Argon2 takes its time, and is answered when the job comes back. Requests
-/// with the same credentials from the same source while the job is away are answered with it, each of them; other
-/// requests from that source are dropped meanwhile. An unknown user's password is held against a fake hash that
-/// costs as much as the costliest real one, so that answer, size and time say nothing about who exists (hashes of
-/// unequal cost do: give all users the same).
+/// A request becomes a [`Job`], because Argon2 is slow. The server responds when the job is done. Requests
+/// with the same credentials from the same source share the running job, and each gets a response. Other
+/// requests from that source are dropped until then. For an unknown user, the password is verified against a
+/// fake hash that costs as much as the most expensive real one. So response, size and time do not reveal
+/// which users exist. This needs hashes of equal cost for all users.
 ///
-/// A valid login makes a session at the address that it came from and ends the user's older one. Sessions do not
-/// end otherwise: the profile has no message for it.
+/// A valid login creates a session at its source address and ends the user's older session. Sessions do not
+/// end otherwise, because the profile has no message for that.
 ///
 /// # Bounds
 ///
-/// At most as many sessions as users, [`MAX_PENDING_JOBS`] verifications with [`MAX_REQUESTS_PER_JOB`] requests
-/// each, and [`MAX_EVENTS`](super::MAX_EVENTS) that nobody polls. All but the events need the key.
+/// The number of sessions is at most the number of users. There are at most [`MAX_PENDING_JOBS`]
+/// verifications with [`MAX_REQUESTS_PER_JOB`] requests each, and at most [`MAX_EVENTS`](super::MAX_EVENTS)
+/// queued events. Only the events can be caused without the key.
 #[derive(Debug)]
 pub struct Server {
     users: Users,
     outbox: Outbox,
-    /// Sessions by source address, and where each user's session is: two views of one relation, always changed together.
+    /// Sessions by source address, and the address of each user's session. Both are changed together.
     sessions: BTreeMap<SocketAddr, UserId>,
-    places: BTreeMap<UserId, SocketAddr>,
+    remotes: BTreeMap<UserId, SocketAddr>,
     pending: BTreeMap<SocketAddr, Pending>,
     jobs: VecDeque<Job>,
     job_ids: ChaCha20Rng,
 }
 
-/// A verification that is under way for one source.
+/// A verification in progress for one source.
 struct Pending {
     job: u64,
     user: Option<UserId>,
     login: String,
     password: Zeroizing<String>,
-    /// Tags of the requests to be answered.
+    /// Tags of the requests that wait for the response.
     requests: Vec<u64>,
 }
 
@@ -122,11 +125,11 @@ impl fmt::Debug for Pending {
 }
 
 impl Server {
-    /// A server without sessions.
+    /// Creates a server without sessions.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] if the users contradict each other or the MTU is no MTU.
+    /// [`ConfigError`] if the users contradict each other or the MTU is too small.
     pub fn new(config: ServerConfig) -> Result<Self, ConfigError> {
         const SMALLEST_MTU: u16 = 68;
         if config.mtu < SMALLEST_MTU {
@@ -141,59 +144,59 @@ impl Server {
                 config.mtu,
             ),
             sessions: BTreeMap::new(),
-            places: BTreeMap::new(),
+            remotes: BTreeMap::new(),
             pending: BTreeMap::new(),
             jobs: VecDeque::new(),
             job_ids: rng,
         })
     }
 
-    /// Counts messages that others have sealed under the same key, towards the limit of
+    /// Counts messages that others have sealed under the same key towards
     /// [`MAX_MESSAGES`](super::MAX_MESSAGES).
     pub const fn count_earlier_messages(&mut self, messages: u64) {
         self.outbox.codec.count_earlier(messages);
     }
 
-    /// How many sessions there are; never more than users.
+    /// Number of sessions, at most the number of users.
     #[must_use]
     pub fn session_count(&self) -> usize {
         self.sessions.len()
     }
 
-    /// How many logins are being verified, polled or not; never more than [`MAX_PENDING_JOBS`].
+    /// Number of logins being verified, at most [`MAX_PENDING_JOBS`]. Jobs that were polled are included.
     #[must_use]
     pub fn pending_jobs(&self) -> usize {
         self.pending.len()
     }
 
-    /// How many messages have been sealed under the key, those of earlier runs included.
+    /// Number of messages sealed under the key, including those of earlier runs.
     #[must_use]
     pub const fn messages_sealed(&self) -> u64 {
         self.outbox.codec.messages_sealed()
     }
 
-    /// Takes one datagram from the outer network.
+    /// Handles one datagram from the outer network.
     ///
     /// # Errors
     ///
-    /// [`ApiMisuse::NotDrained`]; the datagram is lost then.
+    /// [`ApiMisuse::NotDrained`]; the datagram is discarded.
     pub fn handle_datagram(&mut self, now: Instant, datagram: Datagram) -> Result<(), ApiMisuse> {
         self.outbox.queues.check_drained()?;
         self.outbox.queues.advance(now);
         self.outbox.queues.count_datagram_in();
         let tag = datagram.payload.tag;
-        if let Err(reason) = self.open(datagram) {
+        if let Err(reason) = self.dispatch(datagram) {
             self.outbox.queues.drop(reason, tag);
         }
         Ok(())
     }
 
-    /// Takes one IP packet from the inner network, seals it where it lies and queues it for the session that owns
-    /// its destination.
+    /// Handles one IP packet from the inner network: seals it in place and queues it for the session that
+    /// owns its destination.
     ///
     /// # Errors
     ///
-    /// [`ApiMisuse::NotDrained`]; the packet is lost then.
+    /// [`ApiMisuse::NotDrained`]; the packet is discarded.
     pub fn handle_packet(&mut self, now: Instant, packet: PacketBuf) -> Result<(), ApiMisuse> {
         self.outbox.queues.check_drained()?;
         self.outbox.queues.advance(now);
@@ -202,24 +205,24 @@ impl Server {
             return Ok(());
         };
         let owner = self.users.owner(addresses.destination);
-        match owner.and_then(|user| self.places.get(&user)) {
+        match owner.and_then(|user| self.remotes.get(&user)) {
             Some(remote) => self.outbox.send_packet(*remote, packet),
             None => self.outbox.queues.drop(DropReason::NoRoute, packet.tag),
         }
         Ok(())
     }
 
-    /// The next datagram to send, `None` when drained.
+    /// Returns the next datagram to send, `None` if there is none.
     pub fn poll_datagram(&mut self) -> Option<Datagram> {
         self.outbox.queues.poll_datagram()
     }
 
-    /// The next inner packet for the device, `None` when drained.
+    /// Returns the next inner packet for the device, `None` if there is none.
     pub fn poll_packet(&mut self) -> Option<PacketBuf> {
         self.outbox.queues.poll_packet()
     }
 
-    fn open(&mut self, datagram: Datagram) -> Result<(), DropReason> {
+    fn dispatch(&mut self, datagram: Datagram) -> Result<(), DropReason> {
         let Datagram {
             remote, mut payload, ..
         } = datagram;
@@ -238,13 +241,18 @@ impl Server {
                 self.outbox.deliver(payload);
                 Ok(())
             }
-            Message::AuthRequest(credentials) => self.request(remote, credentials, payload.tag),
+            Message::AuthRequest(credentials) => self.on_auth_request(remote, credentials, payload.tag),
             Message::AuthResponse { .. } => Err(DecodeError::Unexpected(Code::AuthResponse).reason()),
         }
     }
 
-    /// Has a request verified, or joins it to the one of the same source that is being verified.
-    fn request(&mut self, remote: SocketAddr, request: Credentials, tag: u64) -> Result<(), DropReason> {
+    /// Creates a verification job for a request, or adds the request to the running job of the same source.
+    fn on_auth_request(
+        &mut self,
+        remote: SocketAddr,
+        request: Credentials,
+        tag: u64,
+    ) -> Result<(), DropReason> {
         let Credentials { login, password } = request;
         if let Some(pending) = self.pending.get_mut(&remote) {
             let same_login = pending.login.as_bytes().ct_eq(login.as_bytes());
@@ -258,7 +266,7 @@ impl Server {
         if self.pending.len() >= MAX_PENDING_JOBS {
             return Err(DropReason::Busy);
         }
-        // Random numbers, so that a result that was meant for another server fits nothing here.
+        // Job numbers are random, so a result for another server matches no job of this server.
         let job = self.job_ids.next_u64();
         let (user, hash) = self.users.find(&login);
         self.jobs
@@ -276,8 +284,8 @@ impl Server {
         Ok(())
     }
 
-    /// Answers every request that a verification stood for.
-    fn answer(&mut self, remote: SocketAddr, pending: Pending, password_is_right: bool) {
+    /// Responds to all requests that shared a verification.
+    fn respond(&mut self, remote: SocketAddr, pending: Pending, password_is_right: bool) {
         let accepted = pending.user.filter(|_| password_is_right);
         let first_tag = pending.requests.first().copied().unwrap_or_default();
         if let Some(user) = accepted {
@@ -302,14 +310,15 @@ impl Server {
         }
     }
 
-    /// Gives `user` the session at `remote`, in place of the user's older one and of whoever's was there.
+    /// Gives `user` the session at `remote`. It replaces the user's older session and any other session at
+    /// `remote`.
     fn open_session(&mut self, user: UserId, remote: SocketAddr) {
-        if let Some(old_remote) = self.places.insert(user, remote) {
+        if let Some(old_remote) = self.remotes.insert(user, remote) {
             self.sessions.remove(&old_remote);
         }
         match self.sessions.insert(remote, user) {
             Some(old_user) if old_user != user => {
-                self.places.remove(&old_user);
+                self.remotes.remove(&old_user);
             }
             _ => {}
         }
@@ -369,7 +378,7 @@ impl Peer for Server {
             .map(|(source, _)| *source);
         let remote = source.ok_or(ApiMisuse::UnknownJob)?;
         let pending = self.pending.remove(&remote).ok_or(ApiMisuse::UnknownJob)?;
-        self.answer(remote, pending, is_right);
+        self.respond(remote, pending, is_right);
         Ok(())
     }
 

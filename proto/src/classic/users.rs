@@ -1,4 +1,4 @@
-//! The users of a server: their password hashes, and which inner addresses are theirs.
+//! User store of a server: password hashes and inner addresses.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
@@ -11,14 +11,15 @@ use rand_core::RngCore;
 
 use super::password::{self, HashCost, hash_password};
 
-/// Somebody who may log in. Debug does not show the hash.
+/// A user who may log in. Debug does not show the hash.
 #[derive(Clone)]
 pub struct User {
-    /// Name, compared byte by byte.
+    /// User name, compared byte by byte.
     pub login: String,
     /// Argon2id hash of the password as a PHC string; see [`hash_password`].
     pub password_hash: String,
-    /// Inner addresses that are this user's: the only ones packets may come from, and those that are routed to them.
+    /// Inner addresses of this user. Packets must come from one of them, and packets to them are routed to
+    /// the user.
     pub addresses: Vec<IpAddr>,
 }
 
@@ -31,36 +32,36 @@ impl fmt::Debug for User {
     }
 }
 
-/// Why a server cannot be made of a configuration.
+/// Error in a server configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// Two users have this login.
+    /// Two users have this name.
     DuplicateLogin(String),
     /// Two users own this inner address.
     DuplicateAddress(IpAddr),
-    /// The password hash of the user with this login is not a complete Argon2id PHC string.
+    /// The password hash of the user with this name is not a complete Argon2id PHC string.
     BadPasswordHash(String),
-    /// No IP packet is so small: 68 bytes is the least that IPv4 allows (RFC 791, section 3.2).
+    /// The MTU is below 68 bytes, the minimum of IPv4 (RFC 791, section 3.2).
     MtuTooSmall(u16),
 }
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::DuplicateLogin(login) => write!(f, "two users are called {login:?}"),
-            Self::DuplicateAddress(address) => write!(f, "two users own the address {address}"),
+            Self::DuplicateLogin(login) => write!(f, "two users have the name {login:?}"),
+            Self::DuplicateAddress(address) => write!(f, "two users have the address {address}"),
             Self::BadPasswordHash(login) => {
                 write!(f, "the password hash of {login:?} is not an Argon2id PHC string")
             }
-            Self::MtuTooSmall(mtu) => write!(f, "an MTU of {mtu} bytes is less than the 68 that IPv4 needs"),
+            Self::MtuTooSmall(mtu) => write!(f, "the MTU is {mtu} bytes, but IPv4 needs at least 68"),
         }
     }
 }
 
 impl Error for ConfigError {}
 
-/// The place of a user in the store.
+/// Position of a user in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct UserId(usize);
 
@@ -70,7 +71,7 @@ pub(super) struct Users {
     users: Vec<User>,
     by_login: BTreeMap<String, UserId>,
     by_address: BTreeMap<IpAddr, UserId>,
-    /// What the passwords of unknown users are held against.
+    /// Hash against which passwords of unknown users are verified.
     fake_hash: FakeHash,
 }
 
@@ -116,7 +117,8 @@ impl Users {
         })
     }
 
-    /// The user of this name, if there is one, and the hash to hold a password against in any case.
+    /// Returns the user with this name, if any, and a hash against which the password is verified in any
+    /// case.
     pub(super) fn find(&self, login: &str) -> (Option<UserId>, &str) {
         let id = self.by_login.get(login).copied();
         let hash = id
@@ -129,7 +131,7 @@ impl Users {
         self.users.get(id.0)
     }
 
-    /// Who owns an inner address.
+    /// Returns the owner of an inner address.
     pub(super) fn owner(&self, address: IpAddr) -> Option<UserId> {
         self.by_address.get(&address).copied()
     }
@@ -155,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_user_costs_as_much_as_the_costliest_known_one() {
+    fn an_unknown_user_costs_as_much_as_the_most_expensive_known_one() {
         let costly = user("costly", HashCost::INTERACTIVE);
         let hash = costly.password_hash.clone();
         let users = vec![

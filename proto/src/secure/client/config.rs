@@ -1,4 +1,4 @@
-//! What a client has to know.
+//! Configuration of a client.
 
 use alloc::string::String;
 use core::fmt;
@@ -10,24 +10,25 @@ use zeroize::Zeroizing;
 use crate::aead::Cipher;
 use crate::secure::{Login, Psk, Suite};
 
-/// What a client has to know. Debug shows neither key, password nor seed.
+/// Configuration of a client. Debug does not show key, password or seed.
 #[derive(Clone)]
 pub struct ClientConfig {
     /// The pre-shared key.
     pub psk: Psk,
-    /// Name of the user.
+    /// User name.
     pub login: Login,
     /// Password of the user. The server never sees it.
     pub password: Zeroizing<String>,
-    /// What stretches the password; the server's choice for this user.
+    /// Suite that stretches the password. The server chooses it for each user.
     pub suite: Suite,
-    /// The server's outer address.
+    /// Outer address of the server.
     pub server: SocketAddr,
-    /// Whether to find out by padded pings how large a packet the path carries (RFC 8899). The tunnel begins with an MTU of
-    /// [`MIN_MTU`](crate::secure::MIN_MTU) then, and [`EventKind::SettingsChanged`](crate::EventKind::SettingsChanged) tells
-    /// of each change; it never goes above what the server gives. It takes datagrams that no router cuts into pieces.
+    /// True to search for the MTU of the path with padded pings (RFC 8899). The tunnel then begins with an
+    /// MTU of [`MIN_MTU`](crate::secure::MIN_MTU), and
+    /// [`EventKind::SettingsChanged`](crate::EventKind::SettingsChanged) reports each change. The MTU never
+    /// exceeds the value from the server. The shell must send its datagrams so that no router fragments them.
     pub mtu_search: bool,
-    /// Where everything random comes from. In earnest it must be fresh entropy for every client and every run.
+    /// Seed of all randomness. In production it must be fresh entropy for every client and every run.
     pub seed: [u8; 32],
 }
 
@@ -41,13 +42,13 @@ impl fmt::Debug for ClientConfig {
     }
 }
 
-/// What a client keeps of its configuration.
+/// The part of the configuration that a client keeps.
 pub(super) struct Account {
     pub(super) login: Login,
-    /// Needed to log in again.
+    /// Needed for later logins.
     pub(super) password: Zeroizing<String>,
     pub(super) suite: Suite,
-    /// The suite whose cost a login stretches the password with.
+    /// Suite at whose cost the client stretches the password.
     pub(super) stretching: Suite,
     pub(super) server: SocketAddr,
     pub(super) mtu_search: bool,

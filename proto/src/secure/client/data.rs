@@ -1,4 +1,4 @@
-//! A client whose data is moved by a data plane.
+//! Data plane interface of a client.
 
 use alloc::vec::Vec;
 
@@ -9,16 +9,17 @@ use crate::secure::{PROBE_AFTER, SessionInfo};
 use crate::{Batch, DropReason, Instant, Reason};
 
 impl Client {
-    /// How the session is, if there is one.
+    /// State of the session, if there is one.
     #[must_use]
     pub fn session_info(&self) -> Option<SessionInfo> {
         self.session.as_ref().map(Session::info)
     }
 
-    /// When to look at what a data plane has noted: what it sends may stay unanswered from now on.
-    pub(super) fn next_look(&self) -> Option<(Instant, Reason)> {
-        let look = self.queues.now().saturating_add(PROBE_AFTER);
-        self.has_data_plane.then_some((look, Reason::Probe))
+    /// Time at which the client next reads the activity of the data plane. Any datagram that the data plane
+    /// sends from now on may stay unanswered.
+    pub(super) fn next_activity_check(&self) -> Option<(Instant, Reason)> {
+        let check = self.queues.now().saturating_add(PROBE_AFTER);
+        self.has_data_plane.then_some((check, Reason::Probe))
     }
 
     fn on_notice(&mut self, now: Instant, notice: Notice) -> Result<(), DropReason> {

@@ -1,4 +1,4 @@
-//! How a client logs in: knocks, proves where it is, has the password stretched, confirms, and comes up.
+//! Login of a client: KE1, cookie, KE2, password stretching, KE3, settings.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -22,7 +22,7 @@ use crate::secure::{forget, seed_from};
 use crate::{DropReason, EventKind, Instant, PacketBuf, StartError, TunnelStatus};
 
 impl Client {
-    /// Begins a login afresh, in place of the one that is under way.
+    /// Begins a new login, which replaces the current one.
     pub(super) fn log_in(&mut self, now: Instant) {
         self.retry.stop();
         let used = self.used_indices();
@@ -34,7 +34,7 @@ impl Client {
         forget(&mut self.rng);
         let ke1 = Box::new(ke1);
         let timer = match &self.login {
-            // Waited for by `start`: its deadline stays.
+            // `start` waits for this login, so its deadline stays.
             Some(login) if self.is_starting => login.timer.restarted(),
             _ => RetransmitTimer::new(now, REPEAT),
         };
@@ -69,7 +69,7 @@ impl Client {
         self.send_control(now, &message, tag);
     }
 
-    /// Sends a message of the login that is under way, and again when it stays unanswered.
+    /// Sends a message of the current login. It is retransmitted until it is answered.
     fn send_control(&mut self, now: Instant, message: &Control, tag: u64) {
         let Some(login) = &mut self.login else { return };
         let Some(datagram) = self.keys.seal(message, &mut self.rng, 0) else {
@@ -86,7 +86,7 @@ impl Client {
         now: Instant,
         mut payload: PacketBuf,
     ) -> Result<(), DropReason> {
-        // Without a login under way nothing is expected, and nothing is decrypted.
+        // Without a login no message is expected, so nothing is decrypted.
         let Some(login) = &mut self.login else {
             return Err(DropReason::Unexpected);
         };
@@ -113,8 +113,9 @@ impl Client {
         }
     }
 
-    /// Tries an answer that was not tried yet: at once, or after the one that the password is being stretched for. That
-    /// one may be forged, and a server does not repeat its answer to a client that has fallen silent.
+    /// Tries a KE2 that was not tried before. If the password is being stretched for another KE2, the new one
+    /// waits: the other may be forged, and the server does not repeat its reply unless the client sends
+    /// again.
     fn on_ke2(&mut self, candidate: Candidate) -> Result<(), DropReason> {
         let Some(login) = &mut self.login else {
             return Err(DropReason::Unexpected);
@@ -131,9 +132,9 @@ impl Client {
         Ok(())
     }
 
-    /// Has the password stretched for an answer.
+    /// Starts a job that stretches the password for a KE2.
     fn stretch(&mut self, (server_index, ke2): Candidate) {
-        // Numbers that nobody can guess, so that a result that was meant for another login fits nothing here.
+        // Job numbers are unpredictable, so the result of another login matches no job here.
         let job = self.rng.next_u64();
         let Some(login) = &mut self.login else { return };
         let indices = Indices {
@@ -157,7 +158,7 @@ impl Client {
         ));
     }
 
-    /// The password is stretched: confirms the login, or tries the next answer.
+    /// Continues with the result of the job: sends KE3, or tries the next KE2.
     pub(super) fn on_login_finished(&mut self, now: Instant, finished: Option<Finished>) {
         let Some(login) = &mut self.login else { return };
         let Stage::Stretch { indices, .. } = login.stage else {
@@ -178,7 +179,7 @@ impl Client {
         self.send_control(now, &ke3, 0);
     }
 
-    /// Goes on with the answer that has come meanwhile, or waits a little for a better one.
+    /// Tries the waiting KE2, or waits a short time for another one.
     fn candidate_failed(&mut self, now: Instant) {
         let Some(login) = &mut self.login else { return };
         let stage = core::mem::replace(&mut login.stage, Stage::Login);
@@ -196,7 +197,7 @@ impl Client {
         }
     }
 
-    /// The server let us in.
+    /// Completes a login that the server has accepted.
     pub(super) fn establish(&mut self, now: Instant, settings: TunnelSettings, tag: u64) {
         let Some(LoginAttempt {
             stage: Stage::Confirm(mut session),
@@ -212,7 +213,7 @@ impl Client {
             session.search_mtu(now);
         }
         let mtu = session.mtu();
-        // Shows the server that we have its settings.
+        // The ping shows the server that its settings have arrived.
         session.ping(now, tag, &mut self.queues);
         self.set_session(Some(*session));
         (self.is_session_dead, self.retry) = (false, Retry::default());
@@ -229,7 +230,7 @@ impl Client {
         self.set_status(TunnelStatus::Connected, tag);
     }
 
-    /// A login failed: completes `start`, or has it tried again later.
+    /// Handles a failed login: completes `start`, or schedules the next login.
     pub(super) fn login_failed(&mut self, now: Instant, error: StartError, tag: u64) {
         self.login = None;
         self.queues.note_change();

@@ -1,4 +1,4 @@
-//! One attempt to log in: from the first knock to the settings that the server hands out.
+//! State of one login attempt, from the first message to the settings of the server.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -13,86 +13,87 @@ use crate::secure::opaque::ClientLoginState;
 use crate::secure::session::Session;
 use crate::{Instant, PacketBuf, Reason};
 
-/// How many different answers one attempt stretches the password for. The second is there because the first may be
-/// forged by someone who holds the pre-shared key.
+/// Number of different KE2 for which one attempt stretches the password. It is 2, because a holder of the
+/// pre-shared key may have forged the first.
 pub const MAX_CANDIDATES: usize = 2;
 
-/// How long an attempt whose first candidate has failed waits for another one before it is rejected.
+/// Time that an attempt waits for another KE2 after the first has failed. Then it is rejected.
 pub const REJECTION_GRACE: Duration = Duration::from_secs(1);
 
-/// How many cookies one attempt takes.
+/// Number of cookies that one attempt accepts.
 pub const MAX_COOKIES: usize = 3;
 
-/// How long an unanswered message waits before it is sent again, byte for byte, until the attempt is over.
+/// Retransmission interval of an unanswered message. The same bytes are sent until the attempt is over.
 ///
-/// A login has three round trips, so that with a doubling wait the third would seldom come to more than one repeat:
-/// where 30 % are lost each way, one login in seven would fail. Steadily repeated, one in some thousands does.
+/// A login has three round trips. With a doubling interval, the third would seldom get more than one
+/// retransmission: at 30 % loss each way, one login in seven would fail. With a constant interval, one in
+/// some thousands fails.
 pub const REPEAT_AFTER: Duration = Duration::from_millis(400);
 
-/// Most that a message waits longer than [`REPEAT_AFTER`], so that clients that started together drift apart.
+/// Maximum jitter that is added to [`REPEAT_AFTER`], so that clients that started together drift apart.
 pub const REPEAT_JITTER: Duration = Duration::from_millis(100);
 
-/// The two together.
+/// [`REPEAT_AFTER`] with its jitter.
 pub(super) const REPEAT: Schedule = Schedule::Steady {
     wait: REPEAT_AFTER,
     jitter: REPEAT_JITTER,
 };
 
-/// How far an attempt has got.
+/// Progress of an attempt.
 pub(super) enum Stage {
-    /// M0 or M1 is sent; a cookie or KE2 is awaited.
+    /// M0 or M1 is sent. The client waits for a cookie or KE2.
     Login,
-    /// KE2 is here and the password is being stretched.
+    /// KE2 has arrived. A job stretches the password.
     Stretch {
         job: u64,
         indices: Indices,
-        /// Another answer that came meanwhile: it is tried if this one fails.
+        /// Another KE2 that has arrived meanwhile. It is tried if this one fails.
         waiting: Option<Candidate>,
     },
-    /// M3 is sent, and the settings are awaited, which come under the session's own keys.
+    /// M3 is sent. The client waits for the settings, which are sealed under the session keys.
     Confirm(Box<Session>),
 }
 
-/// An answer: the server's index and KE2.
+/// A KE2 and the receiver index of the server.
 pub(super) type Candidate = (u32, Box<[u8; 320]>);
 
-/// An attempt.
+/// A login attempt.
 pub(super) struct LoginAttempt {
-    /// Ours: what the server puts into what it sends to us.
+    /// Receiver index of the client, which the server puts into its replies.
     pub(super) index: u32,
     pub(super) state: ClientLoginState,
     pub(super) ke1: Box<[u8; 96]>,
     pub(super) stage: Stage,
     pub(super) timer: RetransmitTimer,
-    /// The datagram that is repeated byte for byte, and what it is.
+    /// Kind and bytes of the datagram that is retransmitted.
     pub(super) sent: (&'static str, PacketBuf),
-    /// The cookies that were taken. One that comes again is a recorded message.
+    /// Accepted cookies. If one arrives again, it is a replayed message.
     pub(super) cookies: Vec<[u8; 16]>,
-    /// The answers that were tried, or wait for it.
+    /// Each KE2 that was tried or waits.
     pub(super) candidates: Vec<[u8; 320]>,
-    /// Set once a candidate has failed.
+    /// Set when a KE2 has failed.
     pub(super) rejected_at: Option<Instant>,
 }
 
 impl LoginAttempt {
-    /// The datagram to send now, first or again; sets the timer for its repeat.
+    /// Returns the datagram to send, and schedules its retransmission.
     pub(super) fn send(&mut self, now: Instant, rng: &mut impl RngCore) -> (&'static str, PacketBuf) {
         self.timer.sent(now, rng);
         let (kind, datagram) = &self.sent;
         (kind, datagram.clone())
     }
 
-    /// Whether no further answer is taken.
+    /// Returns true if no further KE2 is accepted.
     pub(super) fn has_max_candidates(&self) -> bool {
         self.candidates.len() >= MAX_CANDIDATES
     }
 
-    /// Whether its time was up before `now`.
+    /// Returns true if the deadline was before `now`.
     pub(super) fn was_over_before(&self, now: Instant) -> bool {
         self.timer.was_over_before(now)
     }
 
-    /// The timer that is due.
+    /// Returns the timer that is due, if any.
     pub(super) fn due(&self, now: Instant) -> Option<Reason> {
         if self.rejected_at.is_some_and(|at| now >= at) && matches!(self.stage, Stage::Login) {
             return Some(Reason::Rejection);
@@ -100,7 +101,7 @@ impl LoginAttempt {
         self.timer.due(now)
     }
 
-    /// The next timer.
+    /// Returns the next timer.
     pub(super) fn next_timeout(&self) -> (Instant, Reason) {
         let rejection = self
             .rejected_at
@@ -110,7 +111,7 @@ impl LoginAttempt {
         rejection.map_or(timer, |rejection| rejection.min(timer))
     }
 
-    /// The session whose settings are awaited, if it is that far.
+    /// The session that waits for its settings, if the attempt has got that far.
     pub(super) fn session(&mut self) -> Option<&mut Session> {
         match &mut self.stage {
             Stage::Confirm(session) => Some(session),

@@ -1,4 +1,4 @@
-//! The client's side: logs in, keeps the session alive, logs in again when it dies, and carries packets.
+//! Client of the secure profile: login, session, repeated login, packets.
 
 mod config;
 mod data;
@@ -40,8 +40,15 @@ use crate::{
 
 /// A client of the secure profile.
 ///
-/// Four families of methods and the order of calls are those of [`classic::Client`](crate::classic::Client); what
-/// differs is what happens behind them:
+/// # Order of calls
+///
+/// Call one input ([`handle_datagram`](Self::handle_datagram), [`handle_packet`](Self::handle_packet),
+/// [`handle_timeout`](Self::handle_timeout)) or command. Then poll datagrams, packets, events and jobs until
+/// each returns `None`. Then sleep until [`poll_timeout`](Self::poll_timeout). An input before datagrams and
+/// packets were polled returns [`ApiMisuse::NotDrained`] and is not handled. `now` must not go backwards. If
+/// it does, the latest known time is used. [`Peer::turn`] does all of this for a whole batch.
+///
+/// # Life cycle
 ///
 /// ```text
 /// Disconnected ── start ──> Connecting ── settings ──> Connected ── nothing authentic for 15 s ──> Reasserting
@@ -50,13 +57,14 @@ use crate::{
 ///       └────────────────────────────────────────────────────────────────── stop, session replaced ───┘
 /// ```
 ///
-/// - `start` completes exactly once. A login that fails then is not tried again; a tunnel that had been up logs in
-///   again for ever, at growing intervals, and says so with [`EventKind::Retrying`].
-/// - Stretching the password is a [`Job`]: at most [`MAX_CANDIDATES`] in each attempt, whatever the network brings.
-/// - While it logs in again, the old session still carries packets both ways, if it can.
-/// - Between `sleep` and `wake` nothing is sent and nothing is taken. After a sleep of at least
-///   [`DEAD_AFTER`](super::DEAD_AFTER) it logs in again, after a shorter one it asks whether the session still stands.
-///   `network_changed` asks over the new path, which shows the server where the client is now.
+/// - `start` completes exactly once. If its login fails, the client does not try again. A tunnel that was up
+///   before logs in again without limit, at growing intervals, and reports each failure with
+///   [`EventKind::Retrying`].
+/// - A [`Job`] stretches the password, at most [`MAX_CANDIDATES`] times per attempt.
+/// - During a repeated login the old session still carries packets both ways, if it can.
+/// - Between `sleep` and `wake` nothing is sent or accepted. After a sleep of at least
+///   [`DEAD_AFTER`](super::DEAD_AFTER) the client logs in again. After a shorter one it sends a ping.
+///   `network_changed` also sends a ping, which shows the server the new address.
 #[derive(Debug)]
 pub struct Client {
     config: Account,
@@ -65,7 +73,7 @@ pub struct Client {
     rng: ChaCha20Rng,
     status: TunnelStatus,
     session: Option<Session>,
-    /// The session has been silent for too long; it carries what it can until there is another one.
+    /// The session has been silent for too long. It carries packets until there is a new session.
     is_session_dead: bool,
     settings: Option<NetworkSettings>,
     login: Option<LoginAttempt>,
@@ -74,15 +82,15 @@ pub struct Client {
     is_starting: bool,
     asleep_since: Option<Instant>,
     jobs: VecDeque<Job>,
-    /// The change of the password that is under way.
+    /// The current change of the password.
     change: Option<Change>,
-    /// Others move the data.
+    /// A data plane seals and opens the packets.
     has_data_plane: bool,
 }
 
 impl Client {
-    /// A client that does nothing until [`start`](Self::start). It keeps neither the seed nor the pre-shared key, only
-    /// what comes from them.
+    /// Creates a client that does nothing until [`start`](Self::start). It keeps neither the seed nor the
+    /// pre-shared key, only values derived from them.
     #[must_use]
     pub fn new(mut config: ClientConfig) -> Self {
         let rng = generator(&config.seed, stream::CLIENT);
@@ -124,43 +132,43 @@ impl Client {
         self.config.stretching = suite;
     }
 
-    /// Where the tunnel is in its life.
+    /// State of the tunnel.
     #[must_use]
     pub const fn status(&self) -> TunnelStatus {
         self.status
     }
 
-    /// The settings that apply while the tunnel is up, `None` while it is not.
+    /// Settings of the tunnel, `None` while it is down.
     #[must_use]
     pub const fn settings(&self) -> Option<&NetworkSettings> {
         self.settings.as_ref()
     }
 
-    /// Where the next login goes to, for a server whose name resolves to another address now.
+    /// Sets the address for the next login, after the name of the server has resolved to a new address.
     pub const fn set_server(&mut self, server: SocketAddr) {
         self.config.server = server;
     }
 
-    /// How long the keys of a session that begins from now on are used at the most, within [`MIN_REKEY_AFTER`] and
-    /// [`REKEY_AFTER`], which it is otherwise.
+    /// Sets the maximum age of keys in later sessions, between [`MIN_REKEY_AFTER`] and [`REKEY_AFTER`]. The
+    /// default is [`REKEY_AFTER`].
     ///
     /// [`MIN_REKEY_AFTER`]: super::MIN_REKEY_AFTER
     pub const fn set_rekey_after(&mut self, after: Duration) {
         self.config.rekey_after = after;
     }
 
-    /// What the sessions that begin from now on use if the server would rather have it as well; otherwise, and until the
-    /// server has agreed, it is [`Cipher::ChaCha20Poly1305`]. Packets longer than
-    /// [`AES_MAX_MTU`](super::AES_MAX_MTU) are sealed with nothing else.
+    /// Sets the preferred cipher of later sessions. It is used if the server prefers it too. Until then, and
+    /// otherwise, the cipher is [`Cipher::ChaCha20Poly1305`]. AES is never used if packets may be longer than
+    /// [`AES_MAX_MTU`](super::AES_MAX_MTU).
     pub const fn set_cipher(&mut self, cipher: Cipher) {
         self.config.cipher = cipher;
     }
 
-    /// Brings the tunnel up. The first datagram waits to be polled afterwards.
+    /// Brings the tunnel up. Poll the first datagram afterwards.
     ///
     /// # Errors
     ///
-    /// [`ApiMisuse::AlreadyStarted`] if it is up or coming up.
+    /// [`ApiMisuse::AlreadyStarted`] if the tunnel is up or coming up.
     pub fn start(&mut self, now: Instant) -> Result<(), ApiMisuse> {
         let now = self.queues.advance(now);
         if self.status != TunnelStatus::Disconnected {
@@ -195,7 +203,7 @@ impl Client {
         Ok(())
     }
 
-    /// Sends and takes nothing more until [`wake`](Self::wake). Asleep already: nothing changes.
+    /// Sends and accepts nothing until [`wake`](Self::wake). Does nothing if the client is already asleep.
     ///
     /// # Errors
     ///
@@ -207,7 +215,7 @@ impl Client {
         Ok(())
     }
 
-    /// Ends a sleep: asks whether the session still stands, or logs in again. Not asleep: nothing changes.
+    /// Ends a sleep: sends a ping, or logs in again. Does nothing if the client is not asleep.
     ///
     /// # Errors
     ///
@@ -227,7 +235,8 @@ impl Client {
         Ok(())
     }
 
-    /// The way to the server is a new one: asks over it at once, or after the sleep.
+    /// Sends a ping over a new network path. If a login is in progress or scheduled, a new one begins instead.
+    /// Does nothing during a sleep.
     ///
     /// # Errors
     ///
@@ -248,11 +257,11 @@ impl Client {
         Ok(())
     }
 
-    /// Takes one datagram from the outer network.
+    /// Handles one datagram from the outer network.
     ///
     /// # Errors
     ///
-    /// [`ApiMisuse::NotDrained`]; the datagram is lost then.
+    /// [`ApiMisuse::NotDrained`]; the datagram is discarded.
     pub fn handle_datagram(&mut self, now: Instant, datagram: Datagram) -> Result<(), ApiMisuse> {
         self.queues.check_drained()?;
         let now = self.queues.advance(now);
@@ -271,11 +280,11 @@ impl Client {
         Ok(())
     }
 
-    /// Takes one IP packet from the inner network, seals it where it lies and queues it for the server.
+    /// Handles one IP packet from the inner network: seals it in place and queues it for the server.
     ///
     /// # Errors
     ///
-    /// [`ApiMisuse::NotDrained`]; the packet is lost then.
+    /// [`ApiMisuse::NotDrained`]; the packet is discarded.
     pub fn handle_packet(&mut self, now: Instant, packet: PacketBuf) -> Result<(), ApiMisuse> {
         self.queues.check_drained()?;
         let now = self.queues.advance(now);
@@ -292,11 +301,11 @@ impl Client {
         Ok(())
     }
 
-    /// Acts on the timers that are due.
+    /// Acts on due timers.
     ///
     /// # Errors
     ///
-    /// [`ApiMisuse::NotDrained`]; the timers stay due then.
+    /// [`ApiMisuse::NotDrained`]; the timers stay due.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), ApiMisuse> {
         self.queues.check_drained()?;
         let now = self.queues.advance(now);
@@ -337,7 +346,7 @@ impl Client {
         self.follow_mtu(0);
     }
 
-    /// Tells of an MTU that is another one than before.
+    /// Reports a changed MTU.
     fn follow_mtu(&mut self, tag: u64) {
         if let (Some(session), Some(settings)) = (&self.session, &mut self.settings)
             && settings.mtu != session.mtu()
@@ -349,17 +358,18 @@ impl Client {
         }
     }
 
-    /// The next datagram to send, `None` when drained.
+    /// Returns the next datagram to send, `None` if there is none.
     pub fn poll_datagram(&mut self) -> Option<Datagram> {
         self.queues.poll_datagram()
     }
 
-    /// The next inner packet for the device, `None` when drained.
+    /// Returns the next inner packet for the device, `None` if there is none.
     pub fn poll_packet(&mut self) -> Option<PacketBuf> {
         self.queues.poll_packet()
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout), and why; `None` while there is nothing to wait for.
+    /// Returns the next time to call [`handle_timeout`](Self::handle_timeout) and its reason, `None` if no
+    /// timer runs.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Instant, Reason)> {
         if self.asleep_since.is_some() {
@@ -371,12 +381,12 @@ impl Client {
             self.login.as_ref().map(LoginAttempt::next_timeout),
             self.retry.at().map(|at| (at, Reason::Reconnect)),
             self.change.as_ref().map(Change::next_timeout),
-            session.and_then(|_| self.next_look()),
+            session.and_then(|_| self.next_activity_check()),
         ];
         timers.into_iter().flatten().min()
     }
 
-    /// What its secrets are drawn from.
+    /// Generator of the client's secrets.
     #[cfg(test)]
     pub(super) const fn generator(&self) -> &ChaCha20Rng {
         &self.rng
@@ -444,7 +454,7 @@ impl Client {
         Ok(())
     }
 
-    /// Acts on what came through the session that is up.
+    /// Acts on an input of the established session.
     fn on_input(&mut self, now: Instant, input: Input, payload: PacketBuf) -> Result<(), DropReason> {
         match input {
             Input::Packet(_) => {
@@ -454,7 +464,7 @@ impl Client {
                 self.queues.deliver(payload);
             }
             Input::Done => {}
-            // By our own login, which the server has just let in.
+            // The server has ended the old session because it has accepted the new login.
             Input::Message(Message::Bye { .. }) if self.is_confirming() => self.set_session(None),
             Input::Message(Message::Bye { why }) if why == super::BYE_REPLACED => {
                 self.queues
@@ -465,7 +475,7 @@ impl Client {
                 self.set_session(None);
                 self.lose_session(now, payload.tag);
             }
-            // The answer to a repeated M3: the settings are known.
+            // The reply to a retransmitted M3. The settings are already known.
             Input::Message(Message::Settings(_)) => {}
             Input::Message(Message::Reg2(reg2)) => return self.on_reg2(&reg2),
             Input::Message(Message::RegOk) => return self.on_reg_ok(payload.tag),
@@ -479,13 +489,13 @@ impl Client {
         self.queues.note_change();
     }
 
-    /// Whether the server has what it needs to let us in.
+    /// Returns true if the client has sent KE3 and waits for the settings.
     fn is_confirming(&mut self) -> bool {
         let login = self.login.as_mut();
         login.and_then(LoginAttempt::session).is_some()
     }
 
-    /// The session is of no more use: logs in again while it still stands.
+    /// Logs in again. The old session stays until then.
     fn lose_session(&mut self, now: Instant, tag: u64) {
         self.is_session_dead = true;
         self.set_status(TunnelStatus::Reasserting, tag);
@@ -502,7 +512,7 @@ impl Client {
     }
 }
 
-/// A random receiver index, not 0 and not one of those in use.
+/// Returns a random receiver index that is not 0 and not in use.
 fn fresh_index(rng: &mut ChaCha20Rng, used: &[Option<u32>]) -> u32 {
     loop {
         let index = rng.next_u32();

@@ -1,4 +1,4 @@
-//! How a client changes its password inside the session: the server sees neither the old one nor the new one.
+//! Password change of a client, inside the session. The server sees neither the old nor the new password.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -16,21 +16,21 @@ use crate::secure::message::Message;
 use crate::secure::opaque::Registration;
 use crate::{ApiMisuse, DropReason, EventKind, Instant, Reason, StartError};
 
-/// A change of the password that is under way.
+/// A password change in progress.
 pub(super) struct Change {
     password: Zeroizing<String>,
     step: Step,
     timer: RetransmitTimer,
 }
 
-/// How far it has got.
+/// Progress of the change.
 enum Step {
     /// The request is sent.
     Asked {
         registration: Box<Registration>,
         message: Message,
     },
-    /// The new password is being stretched.
+    /// A job stretches the new password.
     Stretching { job: u64 },
     /// The new record is sent.
     Sent { message: Message },
@@ -46,7 +46,7 @@ impl Step {
 }
 
 impl Change {
-    /// The next timer.
+    /// Returns the next timer.
     pub(super) fn next_timeout(&self) -> (Instant, Reason) {
         self.timer.next_timeout()
     }
@@ -59,13 +59,14 @@ impl fmt::Debug for Change {
 }
 
 impl Client {
-    /// Changes the user's password, through the session that is up. Completes once, with
-    /// [`EventKind::PasswordChanged`]. If that is an error, the server may have taken the new password all the same:
-    /// the change can be asked for again with either of them.
+    /// Changes the user's password through the established session. Completes once, with
+    /// [`EventKind::PasswordChanged`]. After an error, the server may still have stored the new password. The
+    /// change can be repeated with either password.
     ///
     /// # Errors
     ///
-    /// [`ApiMisuse::NotStarted`] if the tunnel is not up, [`ApiMisuse::AlreadyStarted`] if a change is under way.
+    /// [`ApiMisuse::NotStarted`] if the tunnel is not up, [`ApiMisuse::AlreadyStarted`] if a change is in
+    /// progress.
     pub fn change_password(&mut self, now: Instant, password: Zeroizing<String>) -> Result<(), ApiMisuse> {
         let now = self.check_started(now)?;
         if self.session.is_none() {
@@ -93,7 +94,7 @@ impl Client {
         Ok(())
     }
 
-    /// Sends the message that waits for an answer, first or again.
+    /// Sends the message of the current step, for the first time or again.
     fn send_change(&mut self, now: Instant) {
         let Some(change) = &mut self.change else { return };
         if let (Some(message), Some(session)) = (change.step.message(), &mut self.session) {
@@ -111,7 +112,7 @@ impl Client {
         }
     }
 
-    /// The server's part has come: has the new password stretched.
+    /// Starts a job that stretches the new password, with the reply of the server.
     pub(super) fn on_reg2(&mut self, reg2: &[u8; 64]) -> Result<(), DropReason> {
         let job = self.rng.next_u64();
         let mut seed = Zeroizing::new([0; 32]);
@@ -130,7 +131,7 @@ impl Client {
         Ok(())
     }
 
-    /// The new record is made: sends it.
+    /// Sends the new record.
     pub(super) fn on_registered(
         &mut self,
         now: Instant,
@@ -154,7 +155,7 @@ impl Client {
         Ok(())
     }
 
-    /// The server has the new record.
+    /// Completes the change: the server has stored the new record.
     pub(super) fn on_reg_ok(&mut self, tag: u64) -> Result<(), DropReason> {
         match &self.change {
             Some(Change {

@@ -1,4 +1,4 @@
-//! When a tunnel that had been up tries to log in again.
+//! Retry timer for the logins of a tunnel that was up.
 
 use core::time::Duration;
 
@@ -7,17 +7,17 @@ use rand_core::RngCore;
 use crate::retransmit::{MAX_JITTER, jitter};
 use crate::{Instant, StartError};
 
-/// Longest wait between two logins of a server that does not answer. The first is at most 1 s, each further one at most
-/// twice as long as the one before; each is drawn uniformly from zero to that (full jitter).
+/// Maximum wait between two logins if the server does not answer. The maximum is 1 s at first and doubles
+/// each time. The wait is uniformly random between zero and this maximum (full jitter).
 pub const MAX_RECONNECT_WAIT: Duration = Duration::from_secs(60);
 
-/// Shortest wait after a login that was rejected; each further one is twice as long.
+/// Wait after the first rejected login. It doubles each time.
 pub const MIN_REJECTED_WAIT: Duration = Duration::from_secs(30);
 
-/// Longest wait after a login that was rejected.
+/// Maximum wait after a rejected login.
 pub const MAX_REJECTED_WAIT: Duration = Duration::from_secs(300);
 
-/// The timer of the next login, and how many have failed in a row.
+/// Timer of the next login, and the number of failures in a row.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Retry {
     at: Option<Instant>,
@@ -25,7 +25,7 @@ pub(super) struct Retry {
 }
 
 impl Retry {
-    /// When the next login is due.
+    /// Time of the next login.
     pub(super) const fn at(&self) -> Option<Instant> {
         self.at
     }
@@ -38,16 +38,16 @@ impl Retry {
         self.at.is_some_and(|at| now >= at)
     }
 
-    /// Nothing is waited for any more; the failures still count.
+    /// Stops the timer. The failures still count.
     pub(super) const fn stop(&mut self) {
         self.at = None;
     }
 
     /// Sets the timer after a failure.
     pub(super) fn schedule(&mut self, now: Instant, error: StartError, rng: &mut impl RngCore) {
-        let doubled = |first: Duration, most: Duration| {
+        let doubled = |first: Duration, max: Duration| {
             let factor = 1u32.checked_shl(self.failures).unwrap_or(u32::MAX);
-            first.saturating_mul(factor).min(most)
+            first.saturating_mul(factor).min(max)
         };
         let wait = match error {
             StartError::ConnectionTimedOut => {

@@ -1,4 +1,4 @@
-//! What a server has to know, and what is wrong with it.
+//! Configuration of a server, and its errors.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -11,36 +11,36 @@ use crate::secure::message::{Message, SettingsError, TunnelSettings};
 use crate::secure::pool::{Pool, PoolError};
 use crate::secure::{CONTROL_LEN, MESSAGE_PADDING, OVERHEAD, Psk, ServerSetup, Suite, UserStore};
 
-/// What a server has to know. Debug shows neither keys nor seed.
+/// Configuration of a server. Debug does not show keys or seed.
 #[derive(Clone)]
 pub struct ServerConfig {
     /// The pre-shared key.
     pub psk: Psk,
-    /// The server's part of all passwords. Without it no user can log in, and there is no way to make it again.
+    /// OPAQUE setup of the server. Without it no user can log in, and it cannot be created again.
     pub setup: ServerSetup,
-    /// Who may log in.
+    /// The users that may log in.
     pub users: UserStore,
-    /// What stretches the passwords.
+    /// Suite that stretches the passwords.
     pub suite: Suite,
-    /// The server's own inner addresses with the prefixes of the networks that clients get theirs from, `10.9.0.1/24`: at
-    /// most one of each family, and at least one.
+    /// Inner addresses of the server with their prefix lengths, for example `10.9.0.1/24`. Clients get
+    /// addresses from these networks. At least one, and at most one of each family.
     pub addresses: Vec<IpPrefix>,
-    /// Largest inner IP packet in bytes, at least [`MIN_MTU`](crate::secure::MIN_MTU).
+    /// Maximum size of an inner IP packet in bytes, at least [`MIN_MTU`](crate::secure::MIN_MTU).
     pub mtu: u16,
     /// Name servers for the clients.
     pub dns: Vec<IpAddr>,
     /// Search domains for the clients.
     pub search: Vec<String>,
-    /// What the clients reach through the tunnel.
+    /// Destinations that clients route through the tunnel.
     pub routes: Vec<IpPrefix>,
-    /// After how many seconds of silence a client pings: 0 (off) to 600.
+    /// Keepalive interval of the clients in seconds, 0 (off) to 600.
     pub keepalive: u16,
-    /// Whether clients are kept apart: a packet from one to an address of another is dropped.
+    /// True to isolate clients: a packet from one client to an address of another is dropped.
     pub isolate_clients: bool,
-    /// What the clock of the world showed, in seconds since 1970, at the origin of [`Instant`](crate::Instant). Without
-    /// it no account expires.
+    /// Real time at the origin of [`Instant`](crate::Instant), in seconds since 1970. Without it no account
+    /// expires.
     pub unix_origin: Option<u64>,
-    /// Where everything random comes from. In earnest it must be fresh entropy for every run.
+    /// Seed of all randomness. In production it must be fresh entropy for every run.
     pub seed: [u8; 32],
 }
 
@@ -55,23 +55,23 @@ impl fmt::Debug for ServerConfig {
     }
 }
 
-/// Why a server cannot be made of a configuration.
+/// Error in a server configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// There is no inner address, or more than one of a family.
+    /// There is no inner address, or more than one of the same family.
     Addresses,
     /// A network from which clients cannot get addresses.
     Pool(IpPrefix, PoolError),
-    /// What the clients would be told does not fit the protocol.
+    /// The settings for the clients do not fit the protocol.
     Settings(SettingsError),
-    /// What the clients would be told is longer than the datagram that it answers.
+    /// The settings for the clients are longer than the datagram that they answer.
     SettingsTooLong,
-    /// A user's password is stretched in another way than this server's.
+    /// A user's password is stretched with another suite than the server's.
     Suite(String),
-    /// A user's fixed address is none that a client can have in the server's inner networks.
+    /// A user's fixed address is not available to clients in the server's inner networks.
     FixedAddressOutside(String, IpAddr),
-    /// A user's fixed address is the server's own.
+    /// A user's fixed address is the server's own address.
     FixedAddressOfServer(String, IpAddr),
 }
 
@@ -81,11 +81,11 @@ impl fmt::Display for ConfigError {
             Self::Addresses => f.write_str(
                 "a server needs one inner address of its own, or one of each family: 10.9.0.1/24, fd00::1/64",
             ),
-            // It names the network itself.
+            // The text of the inner error names the network.
             Self::Pool(_, error) => error.fmt(f),
             Self::Settings(error) => error.fmt(f),
             Self::SettingsTooLong => f.write_str(
-                "what every client is told is too long for one datagram: fewer routes, name servers or search domains",
+                "the settings for the clients are too long for one datagram: use fewer routes, name servers or search domains",
             ),
             Self::Suite(login) => write!(
                 f,
@@ -93,12 +93,12 @@ impl fmt::Display for ConfigError {
             ),
             Self::FixedAddressOutside(login, address) => write!(
                 f,
-                "the fixed address {address} of {login} is none that a client can have in the networks of this server: \
-                 give another one, or none"
+                "the fixed address {address} of {login} is not available to clients in the networks of this server: \
+                 use another one, or none"
             ),
             Self::FixedAddressOfServer(login, address) => write!(
                 f,
-                "the fixed address {address} of {login} is the server's own: give another one, or none"
+                "the fixed address {address} of {login} is the server's own address: use another one, or none"
             ),
         }
     }
@@ -106,7 +106,7 @@ impl fmt::Display for ConfigError {
 
 impl Error for ConfigError {}
 
-/// The address pools of a server.
+/// Address pools of a server.
 #[derive(Debug)]
 pub(super) struct Pools {
     pub(super) v4: Option<Pool>,
@@ -114,7 +114,7 @@ pub(super) struct Pools {
 }
 
 impl Pools {
-    /// The pool for addresses of the family of `address`.
+    /// The pool for the address family of `address`.
     pub(super) const fn of(&self, address: IpAddr) -> Option<&Pool> {
         match address {
             IpAddr::V4(_) => self.v4.as_ref(),
@@ -131,7 +131,7 @@ impl Pools {
 }
 
 impl ServerConfig {
-    /// The pools of the inner networks, without the addresses that belong to users for good.
+    /// Returns the pools of the inner networks, without the addresses that are reserved for users.
     pub(super) fn pools(&self) -> Result<Pools, ConfigError> {
         let pool = |is_v4: bool| {
             let mut prefixes = self
@@ -156,7 +156,7 @@ impl ServerConfig {
         Ok(pools)
     }
 
-    /// What every client is told, but for its addresses.
+    /// Returns the settings of all clients, without addresses.
     pub(super) fn settings(&self) -> Result<TunnelSettings, ConfigError> {
         let settings = TunnelSettings {
             address4: None,
@@ -168,7 +168,8 @@ impl ServerConfig {
             keepalive: self.keepalive,
         };
         settings.check().map_err(ConfigError::Settings)?;
-        // The longest that it becomes. It answers a control datagram, from an address that may be forged by then.
+        // The settings at their maximum length. They answer a control datagram whose source address may be
+        // forged.
         let longest = |is_v4: bool, address: IpAddr, length| {
             let mut prefixes = self.addresses.iter();
             let is_there = prefixes.any(|prefix| prefix.address.is_ipv4() == is_v4);

@@ -1,4 +1,4 @@
-//! A server whose data is moved by a data plane.
+//! Data plane interface of a server.
 
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -11,7 +11,8 @@ use crate::secure::{Login, SessionInfo};
 use crate::{Batch, DropReason, Instant};
 
 impl Server {
-    /// The sessions whose logins are complete, in the order of those: whose each is, its inner addresses, and how it is.
+    /// The sessions whose logins are complete, in the order of the logins: user name, inner addresses and
+    /// state.
     pub fn session_infos(&self) -> impl Iterator<Item = (&Login, &[IpAddr], SessionInfo)> {
         self.sessions
             .iter()
@@ -45,7 +46,7 @@ impl DataPeer for Server {
         let side = Side::Server {
             isolates: self.isolates_clients,
         };
-        // A client sends nothing under a session before the server has answered its KE3: no index is pending.
+        // A client sends nothing in a session before the server has answered its KE3, so no index is pending.
         DataPaths::new(side, self.sessions.data_paths(), [])
     }
 

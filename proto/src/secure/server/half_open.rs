@@ -1,4 +1,4 @@
-//! Logins between KE2 and KE3: kept for 10 s, only so many, each good for three guesses at its KE3.
+//! Half-open logins: the state between KE2 and KE3, limited in number, time and KE3 failures.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -11,29 +11,29 @@ use crate::secure::guard::Debit;
 use crate::secure::opaque::ServerLoginState;
 use crate::{Instant, PacketBuf};
 
-/// How long a login may stay between KE2 and KE3.
+/// Maximum time of a login between KE2 and KE3.
 pub const HALF_OPEN_FOR: Duration = Duration::from_secs(10);
 
-/// How many wrong KE3 end a login.
+/// Number of wrong KE3 after which a login ends.
 pub const MAX_BAD_KE3: u8 = 3;
 
-/// For how long a cookie that has been shown may still be accepted.
+/// Maximum time for which a used cookie may still be accepted.
 const COOKIE_FOR: Duration = Duration::from_secs(30);
 
-/// A client before it has a session: where it sends from, and what it calls its login.
+/// A client without a session: source address and receiver index of its login.
 type Client = (SocketAddr, u32);
 
 /// A login between KE2 and KE3.
 pub(super) struct HalfOpen {
     /// The server's receiver index.
     pub(super) index: u32,
-    /// The client's.
+    /// Receiver index of the client.
     pub(super) client_index: u32,
     pub(super) source: SocketAddr,
     pub(super) login: Login,
     pub(super) ke1: Box<[u8; 96]>,
     pub(super) state: ServerLoginState,
-    /// The datagram with KE2, for the same KE1 once more.
+    /// The datagram with KE2, which is sent again if the same KE1 arrives again.
     pub(super) reply: PacketBuf,
     pub(super) debit: Debit,
     pub(super) bad_ke3: u8,
@@ -48,15 +48,15 @@ impl fmt::Debug for HalfOpen {
     }
 }
 
-/// All of them.
+/// All half-open logins.
 #[derive(Debug, Default)]
 pub(super) struct HalfOpens {
     by_index: BTreeMap<u32, HalfOpen>,
     by_client: BTreeMap<Client, u32>,
-    /// In the order in which they end. Those that have ended before are skipped.
-    ends: VecDeque<(Instant, u32)>,
-    /// Who has had a KE2 for a cookie that may still be accepted, in `spent` in the order in which the cookies end.
-    /// The rate of KE1 bounds them.
+    /// Deadlines in order. Entries of logins that have ended earlier are skipped.
+    deadlines: VecDeque<(Instant, u32)>,
+    /// Clients that got a KE2 and whose cookie may still be accepted. `spent` has them in the order in which
+    /// the cookies expire. The rate limit of KE1 bounds both.
     answered: BTreeSet<Client>,
     spent: VecDeque<(Instant, Client)>,
 }
@@ -66,13 +66,13 @@ impl HalfOpens {
         self.by_index.len()
     }
 
-    /// The login that a client's first message belongs to.
+    /// Returns the half-open login of a client.
     pub(super) fn of_client(&self, source: SocketAddr, client_index: u32) -> Option<&HalfOpen> {
         let index = self.by_client.get(&(source, client_index))?;
         self.by_index.get(index)
     }
 
-    /// Whether this client has had its KE2: what comes now is a recorded message of a login that is over.
+    /// Returns true if this client already got its KE2. Its message is then a replay of a login that is over.
     pub(super) fn is_spent(&mut self, now: Instant, source: SocketAddr, client_index: u32) -> bool {
         while let Some((_, client)) = self.spent.pop_front_if(|(end, _)| now >= *end) {
             self.answered.remove(&client);
@@ -90,7 +90,8 @@ impl HalfOpens {
         self.answered.insert(client);
         self.spent.push_back((now.saturating_add(COOKIE_FOR), client));
         self.by_index.insert(index, half_open);
-        self.ends.push_back((now.saturating_add(HALF_OPEN_FOR), index));
+        self.deadlines
+            .push_back((now.saturating_add(HALF_OPEN_FOR), index));
     }
 
     pub(super) fn remove(&mut self, index: u32) -> Option<HalfOpen> {
@@ -99,15 +100,15 @@ impl HalfOpens {
         Some(half_open)
     }
 
-    /// When the oldest ends.
+    /// Deadline of the oldest login.
     pub(super) fn next_end(&self) -> Option<Instant> {
-        self.ends.front().map(|(end, _)| *end)
+        self.deadlines.front().map(|(end, _)| *end)
     }
 
-    /// Takes out one whose time is over.
+    /// Removes and returns a login whose deadline has passed.
     pub(super) fn pop_ended(&mut self, now: Instant) -> Option<HalfOpen> {
-        while let Some((_, index)) = self.ends.front().copied().filter(|(end, _)| now >= *end) {
-            self.ends.pop_front();
+        while let Some((_, index)) = self.deadlines.front().copied().filter(|(end, _)| now >= *end) {
+            self.deadlines.pop_front();
             if let Some(ended) = self.remove(index) {
                 return Some(ended);
             }

@@ -1,4 +1,4 @@
-//! How a server lets somebody in: from the first knock to the settings, the cheapest test first.
+//! Login on the server, from the first message to the settings. The cheapest checks come first.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -48,8 +48,8 @@ impl Server {
         }
     }
 
-    /// Asks a client to prove where it is. Nothing is kept, and nothing is counted: whoever forges an address would use
-    /// up what its owner may ask for.
+    /// Sends a cookie. The server keeps no state and counts nothing, because an attacker who forges an
+    /// address would otherwise use up the limit of its owner.
     fn send_cookie(&mut self, now: Instant, remote: SocketAddr, index: u32, tag: u64) {
         let cookie = Control::Cookie {
             to: index,
@@ -65,7 +65,7 @@ impl Server {
         }
     }
 
-    /// A client has proved where it is and wants to log in.
+    /// Handles a KE1 from a source that has shown a valid cookie.
     fn on_ke1(
         &mut self,
         now: Instant,
@@ -91,7 +91,7 @@ impl Server {
         let context = context(self.suite, client_index, index);
         let record = self.users.get(&login).map(|user| &user.record);
         let Ok((state, ke2)) = respond(&self.setup, record, &login, &ke1, &context, &mut self.rng) else {
-            // The attempt stays counted: no client of ours sends such a thing.
+            // The attempt stays counted, because a correct client never sends this.
             self.caps.leave(source_prefix(remote.ip()));
             return Err(DropReason::MalformedBody);
         };
@@ -123,7 +123,7 @@ impl Server {
         Ok(())
     }
 
-    /// Whether there is room for one more login, of this source and of this name.
+    /// Checks the limits for this source, for all sources, and for this user name.
     fn check_limits(&mut self, now: Instant, remote: SocketAddr, login: &Login) -> Result<Debit, DropReason> {
         let source = source_prefix(remote.ip());
         if !self.caps.enter(source) {
@@ -142,13 +142,13 @@ impl Server {
         allowed
     }
 
-    /// Lets go of what a login between KE2 and KE3 has occupied.
+    /// Releases the resources of a half-open login.
     pub(super) fn forget_half_open(&mut self, half_open: &HalfOpen) {
         self.caps.leave(source_prefix(half_open.source.ip()));
         self.registry.remove(half_open.index);
     }
 
-    /// A KE3 has come: for a login under way, or once more for one that is through.
+    /// Handles a KE3 of a half-open login, or a retransmitted KE3 of an accepted one.
     fn on_ke3(
         &mut self,
         now: Instant,
@@ -163,7 +163,8 @@ impl Server {
             None => return Err(DropReason::UnknownIndex),
         }
         let half_open = self.half_opens.get_mut(to).ok_or(DropReason::UnknownIndex)?;
-        // The address that showed the cookie: what follows is sent there, and counts as a place to log in from.
+        // The address that has shown the cookie. Replies go to this address, and it becomes a known source of
+        // the user.
         if half_open.source != remote {
             return Err(DropReason::Unexpected);
         }
@@ -205,7 +206,7 @@ impl Server {
         Ok(())
     }
 
-    /// Whoever this is knows the password: hands out settings, or says why not.
+    /// Sends settings or a refusal to a user who has proved the password.
     fn admit(&mut self, now: Instant, login: Login, mut session: Session, ke3: &[u8; 64], tag: u64) {
         let admitted = self.check_account(now, &login).and_then(|user| {
             self.make_room(now, &user, tag);
@@ -234,7 +235,7 @@ impl Server {
     }
 
     fn check_account(&self, now: Instant, login: &Login) -> Result<User, Refusal> {
-        // The record was there when KE2 was made; the user may have been removed since.
+        // The user existed when KE2 was made, but may have been removed since.
         let user = self.users.get(login).ok_or(Refusal::Disabled)?;
         let seconds = now.as_nanos() / 1_000_000_000;
         let today = self.unix_origin.map(|origin| origin.saturating_add(seconds));
@@ -245,23 +246,23 @@ impl Server {
         }
     }
 
-    /// Ends the user's oldest sessions until there is room for one more. An address that is the user's for good can be
-    /// in one session only.
+    /// Ends the user's oldest sessions until one more is allowed. A user with a fixed address can have only
+    /// one session.
     fn make_room(&mut self, now: Instant, user: &User, tag: u64) {
         let has_fixed_address = user.address4.is_some() || user.address6.is_some();
-        let most = if has_fixed_address {
+        let max_sessions = if has_fixed_address {
             1
         } else {
             usize::from(user.max_sessions).max(1)
         };
         let sessions: Vec<SessionId> = self.sessions.of_user(&user.login);
-        let surplus = sessions.len().saturating_add(1).saturating_sub(most);
+        let surplus = sessions.len().saturating_add(1).saturating_sub(max_sessions);
         for id in sessions.into_iter().take(surplus) {
             self.end_with_bye(now, id, BYE_REPLACED, tag);
         }
     }
 
-    /// The user's own addresses, or some from the pools.
+    /// Returns the settings with the user's fixed addresses, or with addresses from the pools.
     fn assign(&mut self, user: &User) -> Result<TunnelSettings, Refusal> {
         let device = self.sessions.next_id();
         let mut assign = |fixed: Option<IpAddr>, is_v4: bool| {
@@ -290,7 +291,7 @@ impl Server {
         })
     }
 
-    /// Repeats the settings to a client that repeats its KE3, as long as it has not shown that it has them.
+    /// Sends the settings again to a client that retransmits its KE3, until the client has used the session.
     fn resend_settings(
         &mut self,
         now: Instant,

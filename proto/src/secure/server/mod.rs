@@ -1,4 +1,4 @@
-//! The server's side: lets users in, hands out addresses, and carries packets between sessions and the inner network.
+//! Server of the secure profile: logins, inner addresses, and packets between sessions and the inner network.
 
 mod config;
 mod data;
@@ -46,26 +46,40 @@ use crate::{
 
 /// A server of the secure profile.
 ///
-/// Families of methods and order of calls are those of [`classic::Server`](crate::classic::Server); this one has timers.
+/// # Order of calls
 ///
-/// # The cheapest first
+/// Call one input ([`handle_datagram`](Self::handle_datagram), [`handle_packet`](Self::handle_packet),
+/// [`handle_timeout`](Self::handle_timeout)). Then poll datagrams, packets, events and jobs until each
+/// returns `None`. Then sleep until [`poll_timeout`](Self::poll_timeout). An input before datagrams and
+/// packets were polled returns [`ApiMisuse::NotDrained`] and is not handled. `now` must not go backwards. If
+/// it does, the latest known time is used. [`Peer::turn`] does all of this for a whole batch.
 ///
-/// A datagram passes, in this order: its length and code; authentication under the pre-shared key, where outsiders stop,
-/// silently; JSON; a cookie that proves its source, without which it leaves no trace; the table of logins under way, where
-/// repeats are answered without cryptography; a token bucket for its source; room and rate for all sources together; a
-/// token bucket for the login, for known and unknown users alike; and only then OPAQUE. No answer is longer than what it
-/// answers.
+/// # Order of checks
+///
+/// The cheapest checks come first. A datagram passes them in this order:
+///
+/// 1. Length and code.
+/// 2. Authentication under the pre-shared key. Without the key there is no reply.
+/// 3. JSON.
+/// 4. The cookie, which proves the source address. Without a cookie the server keeps no state.
+/// 5. The table of half-open logins. Retransmissions are answered without cryptography.
+/// 6. The token bucket of the source.
+/// 7. Number and rate limits for all sources together.
+/// 8. The token bucket of the user name, for known and unknown users alike.
+/// 9. OPAQUE.
+///
+/// No reply is longer than the datagram that it answers.
 ///
 /// # Bounds
 ///
-/// State that nobody stands behind who has proved who they are: at most 1024 logins between KE2 and KE3, 8 of one source
-/// prefix, for 10 s; the tables of the token buckets; and [`MAX_EVENTS`](crate::classic::MAX_EVENTS) that nobody polls.
+/// State for peers that have not authenticated: at most 1024 half-open logins, 8 per source prefix, for 10 s;
+/// the tables of the token buckets; and at most [`MAX_EVENTS`](crate::classic::MAX_EVENTS) queued events.
 pub struct Server {
     keys: ControlKeys,
     setup: ServerSetup,
     users: UserStore,
     suite: Suite,
-    /// What every client is told, but for its addresses.
+    /// Settings of all clients, without addresses.
     settings: TunnelSettings,
     unix_origin: Option<u64>,
     pools: Pools,
@@ -80,15 +94,16 @@ pub struct Server {
     half_opens: HalfOpens,
     sessions: Sessions,
     jobs: VecDeque<Job>,
-    /// The change of a password that is being stored.
+    /// The changed password that is being stored.
     saving: Option<Box<Saving>>,
-    /// Clients may not reach each other.
+    /// Clients cannot reach each other.
     isolates_clients: bool,
     cipher: Cipher,
 }
 
 impl Server {
-    /// A server without sessions. It keeps neither the seed nor the pre-shared key, only what comes from them.
+    /// Creates a server without sessions. It keeps neither the seed nor the pre-shared key, only values
+    /// derived from them.
     ///
     /// # Errors
     ///
@@ -124,41 +139,42 @@ impl Server {
         Ok(server)
     }
 
-    /// What its secrets, indices and cookies are drawn from.
+    /// Generators of secrets, indices and cookies.
     #[cfg(test)]
     pub(super) const fn generators(&self) -> [&ChaCha20Rng; 3] {
         [&self.rng, self.registry.generator(), self.cookies.generator()]
     }
 
-    /// How many sessions there are.
+    /// Number of sessions.
     #[must_use]
     pub fn session_count(&self) -> usize {
         self.sessions.len()
     }
 
-    /// How many logins are between KE2 and KE3; never more than 1024.
+    /// Number of logins between KE2 and KE3, at most 1024.
     #[must_use]
     pub fn half_open_count(&self) -> usize {
         self.half_opens.len()
     }
 
-    /// Who has a session, and where.
+    /// User name and outer address of each session.
     pub fn remotes(&self) -> impl Iterator<Item = (&Login, SocketAddr)> {
         self.sessions.remotes()
     }
 
-    /// What the sessions that begin from now on use if their client would rather have it as well; otherwise it is
-    /// [`Cipher::ChaCha20Poly1305`]. Packets longer than [`AES_MAX_MTU`](super::AES_MAX_MTU) are sealed with nothing else.
+    /// Sets the preferred cipher of later sessions. It is used if the client prefers it too. Otherwise the
+    /// cipher is [`Cipher::ChaCha20Poly1305`]. AES is never used if packets may be longer than
+    /// [`AES_MAX_MTU`](super::AES_MAX_MTU).
     pub const fn set_cipher(&mut self, cipher: Cipher) {
         self.cipher = cipher;
     }
 
-    /// Forgets all failed logins of a user.
+    /// Resets the failed logins of a user.
     pub fn unlock(&mut self, login: &Login) {
         self.logins.unlock(login);
     }
 
-    /// Tells every client that the server goes away, and ends all sessions. The datagrams wait to be polled.
+    /// Ends all sessions and tells the clients. Poll the datagrams afterwards.
     pub fn shut_down(&mut self, now: Instant) {
         let now = self.queues.advance(now);
         let all: Vec<SessionId> = self.sessions.iter().map(|(id, _)| id).collect();
@@ -167,16 +183,17 @@ impl Server {
         }
     }
 
-    /// Takes one datagram from the outer network.
+    /// Handles one datagram from the outer network.
     ///
     /// # Errors
     ///
-    /// [`ApiMisuse::NotDrained`]; the datagram is lost then.
+    /// [`ApiMisuse::NotDrained`]; the datagram is discarded.
     pub fn handle_datagram(&mut self, now: Instant, datagram: Datagram) -> Result<(), ApiMisuse> {
         self.queues.check_drained()?;
         let now = self.queues.advance(now);
         self.queues.count_datagram_in();
-        // After a sleep of the machine a datagram may come before the timers: what is over is over.
+        // After the machine has slept, a datagram may be handled before due timers. So expired logins and
+        // sessions end first.
         self.end_expired(now);
         let tag = datagram.payload.tag;
         if let Err(reason) = self.dispatch(now, datagram) {
@@ -185,12 +202,12 @@ impl Server {
         Ok(())
     }
 
-    /// Takes one IP packet from the inner network, seals it where it lies and queues it for the session that owns its
-    /// destination.
+    /// Handles one IP packet from the inner network: seals it in place and queues it for the session that
+    /// owns its destination.
     ///
     /// # Errors
     ///
-    /// [`ApiMisuse::NotDrained`]; the packet is lost then.
+    /// [`ApiMisuse::NotDrained`]; the packet is discarded.
     pub fn handle_packet(&mut self, now: Instant, packet: PacketBuf) -> Result<(), ApiMisuse> {
         self.queues.check_drained()?;
         let now = self.queues.advance(now);
@@ -208,11 +225,11 @@ impl Server {
         Ok(())
     }
 
-    /// Acts on the timers that are due.
+    /// Acts on due timers.
     ///
     /// # Errors
     ///
-    /// [`ApiMisuse::NotDrained`]; the timers stay due then.
+    /// [`ApiMisuse::NotDrained`]; the timers stay due.
     pub fn handle_timeout(&mut self, now: Instant) -> Result<(), ApiMisuse> {
         self.queues.check_drained()?;
         let now = self.queues.advance(now);
@@ -253,18 +270,18 @@ impl Server {
         }
     }
 
-    /// The next datagram to send, `None` when drained.
+    /// Returns the next datagram to send, `None` if there is none.
     pub fn poll_datagram(&mut self) -> Option<Datagram> {
         self.queues.poll_datagram()
     }
 
-    /// The next inner packet for the device, `None` when drained.
+    /// Returns the next inner packet for the device, `None` if there is none.
     pub fn poll_packet(&mut self) -> Option<PacketBuf> {
         self.queues.poll_packet()
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout), and why; `None` while there is nothing to wait for. It may
-    /// be sooner than anything is due, never later.
+    /// Returns the next time to call [`handle_timeout`](Self::handle_timeout) and its reason, `None` if no
+    /// timer runs. It may be earlier than the first due timer, never later.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(Instant, Reason)> {
         let half_open = self.half_opens.next_end().map(|end| (end, Reason::HalfOpen));
@@ -308,7 +325,7 @@ impl Server {
         self.on_session_input(now, id, input?, payload)
     }
 
-    /// Goes on with what came through a session: it stands, whatever that was.
+    /// Handles an input of a session. The first one confirms the session.
     fn on_session_input(
         &mut self,
         now: Instant,
@@ -324,7 +341,7 @@ impl Server {
         self.on_input(now, id, input, payload)
     }
 
-    /// Acts on what came through a session.
+    /// Acts on an input of a session.
     fn on_input(
         &mut self,
         now: Instant,
@@ -355,7 +372,7 @@ impl Server {
         }
     }
 
-    /// Says that a login is complete.
+    /// Reports a complete login.
     fn announce(&mut self, id: SessionId, tag: u64) {
         if let Some(entry) = self.sessions.get(id) {
             let (login, remote) = (entry.login.as_str().into(), entry.session.remote());
@@ -364,7 +381,7 @@ impl Server {
         }
     }
 
-    /// Ends a session, and tells its client why.
+    /// Ends a session and tells its client the reason.
     fn end_with_bye(&mut self, now: Instant, id: SessionId, why: &'static str, tag: u64) {
         if let Some(entry) = self.sessions.get_mut(id) {
             let bye = Message::Bye { why: why.into() };

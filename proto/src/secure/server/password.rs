@@ -1,4 +1,4 @@
-//! How a server takes a new password: as a record that tells it nothing, kept only once it is safely stored.
+//! Password change on the server: a new record, which is valid only after it has been stored.
 
 use alloc::boxed::Box;
 
@@ -13,28 +13,28 @@ use crate::secure::store::UserStore;
 use crate::secure::{Login, RECORD_LEN, Record, User};
 use crate::{ApiMisuse, DropReason, EventKind, Instant};
 
-/// A new record on its way to the store. One at a time: each is written with all the others as they are.
+/// A new record that is being stored. There is only one at a time, because each job writes all users.
 pub(super) struct Saving {
     job: u64,
     session: SessionId,
     login: Login,
-    /// The record that it takes the place of.
+    /// The record that is replaced.
     before: [u8; RECORD_LEN],
     record: Record,
-    /// The users have become others since the text was made: it is no longer what the store should hold.
+    /// True if the users have changed since the text was written. The stored text is then wrong.
     pub(super) is_outdated: bool,
     tag: u64,
 }
 
 impl Saving {
-    /// Whether this user has the new record already.
+    /// Returns true if `user` already has the new record.
     pub(super) fn is_of(&self, user: &User) -> bool {
         self.login == user.login && self.record.to_bytes() == user.record.to_bytes()
     }
 }
 
 impl Server {
-    /// A client wants to change its password. Nothing is kept of that.
+    /// Answers the first message of a password change. The server keeps no state for it.
     pub(super) fn on_reg1(
         &mut self,
         now: Instant,
@@ -50,7 +50,7 @@ impl Server {
         Ok(())
     }
 
-    /// A client's new record: has it written.
+    /// Starts a job that stores the new record of a client.
     pub(super) fn on_reg3(
         &mut self,
         now: Instant,
@@ -64,7 +64,7 @@ impl Server {
         let user = self.users.get(&login).ok_or(DropReason::Unexpected)?;
         let before = user.record.to_bytes();
         if before == *reg3 {
-            // The confirmation was lost.
+            // The confirmation was lost, so it is sent again.
             entry
                 .session
                 .send_message(now, &Message::RegOk, tag, &mut self.queues);
@@ -86,14 +86,14 @@ impl Server {
         Ok(())
     }
 
-    /// Has the users written as they are, but for the record of one of them.
+    /// Starts a job that writes all users, with the new record of one of them.
     fn save(&mut self, saving: Saving) {
         let text = self.with_change(&saving).unwrap_or_else(|| self.users.clone());
         self.jobs.push_back(job::save_users(saving.job, text.to_text()));
         self.saving = Some(Box::new(saving));
     }
 
-    /// The users with a new record among them. `None` if its user is gone, or has got another record from elsewhere.
+    /// Returns the users with the new record. `None` if its user was removed or got another record meanwhile.
     fn with_change(&self, saving: &Saving) -> Option<UserStore> {
         let user = self.users.get(&saving.login)?;
         if user.record.to_bytes() != saving.before {
@@ -104,7 +104,8 @@ impl Server {
         Some(users)
     }
 
-    /// The users are written, or could not be: then the old password stays, and the client is told nothing.
+    /// Applies the new record after it was stored. If it could not be stored, the old password stays valid,
+    /// and the client gets no reply.
     pub(super) fn on_users_saved(&mut self, now: Instant, id: u64, is_saved: bool) -> Result<(), ApiMisuse> {
         let Some(saving) = self.saving.take_if(|saving| saving.job == id) else {
             return Err(ApiMisuse::UnknownJob);
@@ -113,7 +114,7 @@ impl Server {
             return Ok(());
         }
         if saving.is_outdated {
-            // The text that was written undoes what has changed since: it is written once more, as it should be.
+            // The stored text lacks later changes of the users. It is written again with them.
             let job = self.rng.next_u64();
             self.save(Saving {
                 job,

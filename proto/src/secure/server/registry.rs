@@ -1,4 +1,4 @@
-//! Which receiver index belongs to whom.
+//! Receiver indices of a server and their owners.
 
 use alloc::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use rand_core::RngCore;
 /// Number of a session, never used twice by one server.
 pub(super) type SessionId = u64;
 
-/// Whom a receiver index belongs to.
+/// Owner of a receiver index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Owner {
     /// A login between KE2 and KE3.
@@ -40,9 +40,10 @@ impl Registry {
         self.owners.get(&index).copied()
     }
 
-    /// An index that nobody has: random, so that nobody outside can guess one, and not 0.
+    /// Returns a random index that is not in use and not 0. Outsiders cannot guess it.
     ///
-    /// It ends after a few rounds: there are 2^32 indices, and a server has memory for some millions of sessions.
+    /// The loop ends after a few rounds: there are 2^32 indices, and a server has memory for a few million
+    /// sessions.
     pub(super) fn fresh(&mut self) -> u32 {
         loop {
             let index = self.rng.next_u32();
@@ -60,10 +61,10 @@ impl Registry {
         self.owners.remove(&index);
     }
 
-    /// Makes `now` instead of `before` the indices of a session.
+    /// Replaces the indices `before` of a session by `now`.
     pub(super) fn replace(&mut self, id: SessionId, before: &[Option<u32>], now: &[Option<u32>]) {
-        for gone in before.iter().filter(|index| !now.contains(index)).flatten() {
-            self.remove(*gone);
+        for old in before.iter().filter(|index| !now.contains(index)).flatten() {
+            self.remove(*old);
         }
         for new in now.iter().filter(|index| !before.contains(index)).flatten() {
             self.insert(*new, Owner::Session(id));

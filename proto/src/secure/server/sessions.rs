@@ -1,4 +1,4 @@
-//! The sessions of a server: found by number, by user and by inner address, and woken when their time comes.
+//! Sessions of a server by number, user and inner address, and their timers.
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -14,18 +14,18 @@ use crate::secure::message::Message;
 use crate::secure::session::Session;
 use crate::{Instant, Reason};
 
-/// How far a session is.
+/// State of a session.
 #[derive(Debug)]
 pub(super) enum State {
-    /// KE3 was right, and nothing has come under the session's keys yet.
+    /// KE3 was valid, but no datagram under the session keys has arrived yet.
     Unconfirmed(Box<Unconfirmed>),
     Live,
 }
 
-/// What is kept until the client has shown that it has its settings.
+/// Data that is kept until the client has used the session.
 #[derive(Debug)]
 pub(super) struct Unconfirmed {
-    /// What proved it, to tell a repeat.
+    /// The valid KE3, to recognise its retransmission.
     pub(super) ke3: [u8; 64],
     /// The settings, or the refusal.
     pub(super) answer: Message,
@@ -33,18 +33,19 @@ pub(super) struct Unconfirmed {
     pub(super) until: Instant,
 }
 
-/// How often a repeated M3 is answered.
+/// Minimum interval between two replies to a retransmitted M3.
 pub(super) const ANSWER_INTERVAL: Duration = Duration::from_millis(250);
 
-/// A session and what the server knows of it.
+/// A session with its user and addresses.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) login: Login,
     pub(super) session: Session,
     pub(super) state: State,
-    /// The inner addresses that are its own. Empty: it was refused, and only stands to repeat that.
+    /// Inner addresses of the session. Empty if the login was refused. The session then only repeats the
+    /// refusal.
     pub(super) addresses: Vec<IpAddr>,
-    /// When it is looked at next; never later than its next timer.
+    /// Time of the next check, never later than the next timer.
     wake: Instant,
 }
 
@@ -59,7 +60,7 @@ impl Entry {
         }
     }
 
-    /// Its next timer.
+    /// Returns the next timer.
     fn next_timeout(&self) -> (Instant, Reason) {
         let timer = self.session.poll_timeout();
         match &self.state {
@@ -68,7 +69,7 @@ impl Entry {
         }
     }
 
-    /// Whether it was let in.
+    /// Returns true if the login was accepted.
     pub(super) const fn is_accepted(&self) -> bool {
         !self.addresses.is_empty()
     }
@@ -77,10 +78,10 @@ impl Entry {
 /// All sessions.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
-    /// In boxes, for a tree has room for nearly twice as many as it holds.
+    /// Boxed, because the nodes of a tree have room for nearly twice as many entries as they hold.
     entries: BTreeMap<SessionId, Box<Entry>>,
     by_address: BTreeMap<IpAddr, SessionId>,
-    /// In the order in which they were made: numbers only grow.
+    /// In the order of creation, because numbers only grow.
     by_user: BTreeSet<(Login, SessionId)>,
     wakes: BTreeSet<(Instant, SessionId)>,
     last_id: SessionId,
@@ -91,7 +92,7 @@ impl Sessions {
         self.entries.len()
     }
 
-    /// The number of the session that is inserted next.
+    /// Number of the session that is inserted next.
     pub(super) const fn next_id(&self) -> SessionId {
         self.last_id.saturating_add(1)
     }
@@ -104,18 +105,18 @@ impl Sessions {
         self.entries.get_mut(&id).map(Box::as_mut)
     }
 
-    /// The session that owns an inner address.
+    /// Returns the session that owns an inner address.
     pub(super) fn at_address(&mut self, address: IpAddr) -> Option<(SessionId, &mut Entry)> {
         let id = *self.by_address.get(&address)?;
         Some((id, self.entries.get_mut(&id).map(Box::as_mut)?))
     }
 
-    /// Who owns an inner address.
+    /// Number of the session that owns an inner address.
     pub(super) fn owner(&self, address: IpAddr) -> Option<SessionId> {
         self.by_address.get(&address).copied()
     }
 
-    /// Every session as a data plane needs it.
+    /// The data paths of all sessions.
     pub(super) fn data_paths(&mut self) -> Vec<Arc<DataPath>> {
         self.entries
             .values_mut()
@@ -126,13 +127,13 @@ impl Sessions {
             .collect()
     }
 
-    /// The sessions of a user, oldest first.
+    /// Sessions of a user, oldest first.
     pub(super) fn of_user(&self, login: &Login) -> Vec<SessionId> {
         let all = (login.clone(), 0)..=(login.clone(), SessionId::MAX);
         self.by_user.range(all).map(|(_, id)| *id).collect()
     }
 
-    /// Every session with its user.
+    /// All sessions with their numbers.
     pub(super) fn iter(&self) -> impl Iterator<Item = (SessionId, &Entry)> {
         self.entries.iter().map(|(id, entry)| (*id, &**entry))
     }
@@ -152,7 +153,7 @@ impl Sessions {
         id
     }
 
-    /// Takes a session out, with all that leads to it.
+    /// Removes a session and all references to it.
     pub(super) fn remove(&mut self, id: SessionId, registry: &mut Registry) -> Option<Entry> {
         let entry = self.entries.remove(&id)?;
         registry.replace(id, &entry.session.open_indices(), &[]);
@@ -164,7 +165,7 @@ impl Sessions {
         Some(*entry)
     }
 
-    /// Notes that the client has shown itself under the session's keys; whether that is new.
+    /// Records that the client has used the session. Returns true the first time.
     pub(super) fn confirm(&mut self, id: SessionId) -> bool {
         let Some(entry) = self.entries.get_mut(&id) else {
             return false;
@@ -176,7 +177,8 @@ impl Sessions {
         true
     }
 
-    /// Sees to it that a session is woken in time. A wake that has become later stays: it will find nothing to do.
+    /// Makes sure that a session is checked in time. If its timer was postponed, the check stays and finds
+    /// nothing to do.
     pub(super) fn rearm(&mut self, id: SessionId) {
         let Some(entry) = self.entries.get_mut(&id) else {
             return;
@@ -189,14 +191,14 @@ impl Sessions {
         }
     }
 
-    /// When the next session is woken, and what for.
+    /// Time and reason of the next check.
     pub(super) fn next_wake(&self) -> Option<(Instant, Reason)> {
         let (wake, id) = self.wakes.first()?;
         let (_, reason) = self.entries.get(id)?.next_timeout();
         Some((*wake, reason))
     }
 
-    /// A session that is to be woken; it must be armed again.
+    /// Returns a session that must be checked now. The caller must call [`rearm`](Self::rearm) for it.
     pub(super) fn pop_wake(&mut self, now: Instant) -> Option<SessionId> {
         let (_, id) = self.wakes.first().filter(|(wake, _)| now >= *wake)?;
         let id = *id;
@@ -207,7 +209,7 @@ impl Sessions {
         Some(id)
     }
 
-    /// Where the sessions are, for a server that wants to tell.
+    /// User name and outer address of each session.
     pub(super) fn remotes(&self) -> impl Iterator<Item = (&Login, SocketAddr)> {
         self.entries
             .values()

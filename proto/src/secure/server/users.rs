@@ -1,5 +1,4 @@
-//! How a server takes another set of users while it runs: who may stay, whose address is whose, and what is still to be
-//! stored.
+//! Change of the users of a running server: sessions, reserved addresses and a pending password change.
 
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -12,32 +11,37 @@ use crate::Instant;
 use crate::secure::{BYE_READDRESSED, BYE_REMOVED, Suite, User, UserStore};
 
 impl Server {
-    /// The users, as they are now.
+    /// The current users.
     #[must_use]
     pub const fn users(&self) -> &UserStore {
         &self.users
     }
 
-    /// Takes another set of users.
+    /// Replaces the users.
     ///
-    /// Sessions of those who are gone, disabled or have another password end: whoever has a session may change the
-    /// password, and would undo that. So do sessions whose addresses would not be given to their user any more, because
-    /// somebody has one of them for good now, or because the user has another, or none. All others stay.
+    /// These sessions end:
     ///
-    /// A password that is being stored at this time counts for the user in the new set, if that user is there with the
-    /// record that is being replaced; the new set is then written once more, with that record in it. If not, whoever made
-    /// the new set has decided about that user, and it is written as it is.
+    /// - sessions of users who are removed or disabled, or whose password has changed (whoever has a session
+    ///   could change the password and undo that);
+    /// - sessions with an address that their user would not get any more, because it is now reserved for
+    ///   another user, or because the user has another fixed address, or none.
+    ///
+    /// All other sessions stay.
+    ///
+    /// A password change that is being stored applies to the new users too, if they contain the user with the
+    /// record that is being replaced. The new users are then written again, with that record. Otherwise the
+    /// new users are final for that user, and they are written as they are.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Suite`], [`ConfigError::FixedAddressOutside`] or [`ConfigError::FixedAddressOfServer`]; nothing has
-    /// changed then.
+    /// [`ConfigError::Suite`], [`ConfigError::FixedAddressOutside`] or [`ConfigError::FixedAddressOfServer`];
+    /// nothing has changed.
     pub fn set_users(&mut self, now: Instant, users: UserStore) -> Result<(), ConfigError> {
         check(&users, self.suite, &self.pools)?;
         let now = self.queues.advance(now);
         let why = |entry: &Entry| match users.get(&entry.login) {
             None => Some(BYE_REMOVED),
-            Some(user) if user.disabled || self.has_another_password(user) => Some(BYE_REMOVED),
+            Some(user) if user.disabled || self.has_changed_password(user) => Some(BYE_REMOVED),
             Some(user) if !keeps_its_addresses(entry, user, &users, &self.pools) => Some(BYE_READDRESSED),
             Some(_) => None,
         };
@@ -49,7 +53,7 @@ impl Server {
         for (id, why) in ended {
             self.end_with_bye(now, id, why, 0);
         }
-        // What those sessions had is free by now, so that it can be kept for its owner.
+        // The addresses of the ended sessions are free now, so they can be reserved.
         for pool in [&mut self.pools.v4, &mut self.pools.v6].into_iter().flatten() {
             pool.reserve(users.fixed_addresses());
         }
@@ -60,8 +64,8 @@ impl Server {
         Ok(())
     }
 
-    /// Whether this user's password has become another, and not by the user's own doing.
-    fn has_another_password(&self, user: &User) -> bool {
+    /// Returns true if this user's record has changed, except by the user's own password change.
+    fn has_changed_password(&self, user: &User) -> bool {
         let record = user.record.to_bytes();
         let before = self.users.get(&user.login);
         let is_the_same = before.is_some_and(|before| before.record.to_bytes() == record);
@@ -70,11 +74,11 @@ impl Server {
     }
 }
 
-/// Whether a server with these pools can have these users.
+/// Checks that a server with these pools can have these users.
 ///
 /// # Errors
 ///
-/// As [`Server::set_users`].
+/// See [`Server::set_users`].
 pub(super) fn check(users: &UserStore, suite: Suite, pools: &Pools) -> Result<(), ConfigError> {
     for user in users.iter() {
         let name = || user.login.as_str().into();
@@ -94,8 +98,8 @@ pub(super) fn check(users: &UserStore, suite: Suite, pools: &Pools) -> Result<()
     Ok(())
 }
 
-/// Whether a session has the addresses that its user would get among `users`: the fixed one, or one of the pool that is
-/// nobody's.
+/// Returns true if a session has the addresses that its user would get among `users`: the fixed address, or
+/// an address of the pool that is not reserved.
 fn keeps_its_addresses(entry: &Entry, user: &User, users: &UserStore, pools: &Pools) -> bool {
     entry.addresses.iter().all(|address| {
         let fixed = match address {
