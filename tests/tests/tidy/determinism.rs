@@ -1,17 +1,17 @@
-//! What could make two runs differ does not occur where runs are decided.
+//! Sources of nondeterminism, which must not occur in the code that decides a run.
 //!
-//! clippy.toml bans the same by type; this finds floating point too, which no lint bans, and code that clippy does not see
-//! on this machine.
+//! clippy.toml bans the same types. These tests also find floating point, for which there is no lint, and code for other
+//! targets, which clippy does not compile on this machine.
 
 use super::{Source, holds, sources};
 
-/// Where every decision of a run is made.
+/// Folders with the code that decides a run.
 const DECIDING: &[&str] = &["peer/src/", "proto/src/", "netstack/src/", "sim/src/"];
 
-/// Files below those folders that decide nothing: they measure or draw what has been decided.
+/// Files below those folders that only measure or draw the results.
 const REPORTING: &[&str] = &["sim/src/main.rs", "sim/src/cli/", "sim/src/report/"];
 
-/// Words and why they are absent.
+/// Banned words, each with the reason.
 const ABSENT: &[(&str, &str)] = &[
     ("HashMap", "its order differs from run to run"),
     ("HashSet", "its order differs from run to run"),
@@ -22,7 +22,7 @@ const ABSENT: &[(&str, &str)] = &[
     ("f64", "functions of floating point differ between platforms"),
 ];
 
-/// Single uses that are none: file, word, and why it decides nothing.
+/// Allowed uses: file, word and reason.
 const HARMLESS: &[(&str, &str, &str)] = &[
     (
         "proto/src/secure/strict.rs",
@@ -42,7 +42,7 @@ const HARMLESS: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
-fn nothing_that_differs_between_runs_or_machines_decides() {
+fn no_source_of_nondeterminism_decides_a_run() {
     let deciding = sources().into_iter().filter(decides);
     let offences = deciding.flat_map(|source| offences(&source)).collect::<Vec<_>>();
     holds("a run depends on its scenario and seed alone", offences);
@@ -77,7 +77,7 @@ fn offences(source: &Source) -> Vec<String> {
 }
 
 #[test]
-fn a_word_is_found_in_code_and_not_in_comments_or_longer_words() {
+fn a_banned_word_is_found_in_code_but_not_in_comments_or_longer_words() {
     let source = |text: &str| Source {
         path: "sim/src/link.rs".to_owned(),
         text: text.to_owned(),
@@ -86,59 +86,62 @@ fn a_word_is_found_in_code_and_not_in_comments_or_longer_words() {
     assert!(offences(&source("// f64 would differ\nlet f64_free = 1;\n")).is_empty());
 }
 
-/// Where the laboratory may look at the clock of the world.
-const WORLD_TIME: &[&str] = &["sim/src/cli/mod.rs", "sim/src/relay/live.rs"];
+/// Files that may read the real clock.
+const REAL_TIME: &[&str] = &["sim/src/cli/mod.rs", "sim/src/relay/live.rs"];
 
 #[test]
-fn the_clock_of_the_world_is_looked_at_where_no_run_sees_it() {
-    let lookers = sources().into_iter().filter(|source| {
+fn no_run_reads_the_real_clock() {
+    let readers = sources().into_iter().filter(|source| {
         source.has_ending(&["rs"])
             && DECIDING.iter().any(|folder| source.path.starts_with(folder))
             && source.text.contains("std::time::Instant")
-            && !WORLD_TIME.contains(&&*source.path)
+            && !REAL_TIME.contains(&&*source.path)
     });
-    holds("time is an input", lookers.map(|source| source.path));
+    holds("time is an input", readers.map(|source| source.path));
 }
 
-/// What the program may look at besides its one clock, `tun-adapter/src/clock.rs`: file, word, and why it moves no deadline of
-/// a tunnel.
+/// Allowed clocks besides `tun-adapter/src/clock.rs`: file, word, and the reason why no deadline of a tunnel depends on it.
 const OTHER_CLOCKS: &[(&str, &str, &str)] = &[
     (
         "clock.rs",
         "Realtime",
-        "the day on which users expire, looked at once, at the start",
+        "the day on which users expire, read once, at the start",
     ),
     (
         "doctor/machine.rs",
         "Realtime",
-        "tells whether the clock of the world is set at all",
+        "the check that the real clock is set",
     ),
     (
         "notify.rs",
         "Monotonic",
-        "systemd asks for this one with a reload",
+        "systemd requires this clock for a reload",
     ),
-    ("control/socket.rs", "tokio::time", "how long somebody may ask"),
-    ("metrics/mod.rs", "tokio::time", "how long a scrape may take"),
+    ("control/socket.rs", "tokio::time", "the timeout of a request"),
+    ("metrics/mod.rs", "tokio::time", "the timeout of a scrape"),
     (
         "connections.rs",
         "tokio::time",
-        "when to try again to take a connection",
+        "the pause before the next attempt to accept a connection",
     ),
     (
-        "control/desk.rs",
+        "control/queue.rs",
         "tokio::time",
-        "how often the service manager hears of the loop",
+        "the interval of the watchdog messages to systemd",
     ),
-    ("users/whole.rs", "thread::sleep", "how often a lock is looked at"),
+    (
+        "fs/atomic_file.rs",
+        "thread::sleep",
+        "the interval of the checks of a lock",
+    ),
     (
         "status/command.rs",
         "thread::sleep",
-        "how often a person is shown the status",
+        "the interval of the status display",
     ),
 ];
 
-/// The ways to the other clocks.
+/// Words that read another clock.
 const CLOCKS: &[&str] = &[
     "SystemTime",
     "Realtime",
@@ -149,7 +152,7 @@ const CLOCKS: &[&str] = &[
 ];
 
 #[test]
-fn the_program_has_one_clock_which_neither_jumps_nor_stands_still() {
+fn the_program_has_one_clock_for_all_deadlines() {
     let program = sources()
         .into_iter()
         .filter_map(|source| {
@@ -157,7 +160,7 @@ fn the_program_has_one_clock_which_neither_jumps_nor_stands_still() {
             Some(Source { path, ..source })
         })
         .collect::<Vec<_>>();
-    let looks = |source: &Source, clock: &str| {
+    let reads = |source: &Source, clock: &str| {
         let mut code = source
             .text
             .lines()
@@ -170,7 +173,7 @@ fn the_program_has_one_clock_which_neither_jumps_nor_stands_still() {
             .any(|(known, word, _)| (*known, *word) == (path, clock))
     };
     let unknown = program.iter().flat_map(|source| {
-        let seen = CLOCKS.iter().filter(|clock| looks(source, clock));
+        let seen = CLOCKS.iter().filter(|clock| reads(source, clock));
         seen.filter(|clock| !is_known(&source.path, clock))
             .map(|clock| format!("{}: {clock}", source.path))
     });
@@ -179,11 +182,11 @@ fn the_program_has_one_clock_which_neither_jumps_nor_stands_still() {
         .filter(|(path, clock, _)| {
             !program
                 .iter()
-                .any(|source| source.path == *path && looks(source, clock))
+                .any(|source| source.path == *path && reads(source, clock))
         })
-        .map(|(path, clock, _)| format!("{path}: {clock} is not there any more"));
+        .map(|(path, clock, _)| format!("{path}: {clock} is no longer used"));
     holds(
-        "deadlines of a tunnel go by CLOCK_BOOTTIME alone",
+        "deadlines of a tunnel depend on CLOCK_BOOTTIME only",
         unknown.chain(gone).collect::<Vec<_>>(),
     );
 }

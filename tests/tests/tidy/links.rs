@@ -1,16 +1,16 @@
-//! The pages: every relative link leads to a file of this checkout.
+//! Links of the documentation: every relative link names a file of this checkout.
 
 use std::path::{Component, Path, PathBuf};
 
 use super::{holds, root, sources};
 
 #[test]
-fn every_relative_link_leads_to_a_file_of_the_checkout() {
+fn every_relative_link_names_a_file_of_the_checkout() {
     let pages = sources().into_iter().filter(|source| source.has_ending(&["md"]));
     let offences = pages.flat_map(|page| {
         let folder = Path::new(&page.path)
             .parent()
-            .expect("a file lies in a folder")
+            .expect("the file is in a folder")
             .to_owned();
         let dead = targets(&page.text)
             .into_iter()
@@ -18,10 +18,10 @@ fn every_relative_link_leads_to_a_file_of_the_checkout() {
         dead.map(|target| format!("{}: {target}", page.path))
             .collect::<Vec<_>>()
     });
-    holds("a link leads somewhere", offences);
+    holds("the target of a link exists", offences);
 }
 
-/// The relative targets of all `[text](target)` of a page, without their anchors.
+/// Relative targets of all `[text](target)` of a page, without their anchors.
 fn targets(page: &str) -> Vec<String> {
     let after = page.split("](").skip(1);
     let targets = after.filter_map(|rest| rest.split([')', ' ', '#']).next());
@@ -31,7 +31,7 @@ fn targets(page: &str) -> Vec<String> {
         .collect()
 }
 
-/// Whether `target`, seen from `folder`, is there and inside the checkout.
+/// Returns true if `target`, relative to `folder`, exists and is inside the checkout.
 fn exists(folder: &Path, target: &str) -> bool {
     let mut resolved = PathBuf::new();
     for component in folder.join(target).components() {
@@ -46,7 +46,7 @@ fn exists(folder: &Path, target: &str) -> bool {
 }
 
 #[test]
-fn links_to_the_web_and_to_anchors_are_not_followed() {
+fn links_to_the_web_and_to_anchors_are_ignored() {
     let page = "[a](https://example.org) [b](#here) [c](docs/page.md#part) ![d](picture.png \"title\")";
     assert_eq!(targets(page), ["docs/page.md", "picture.png"]);
     assert!(!exists(Path::new(""), "../outside.md"));

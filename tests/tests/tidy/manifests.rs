@@ -1,4 +1,4 @@
-//! What the manifests promise: shared lints, versions in one place, a core without default features, sources everybody has.
+//! Rules for manifests: shared lints, versions in one place, no default features in the core, public registries only.
 
 use toml::{Table, Value};
 
@@ -30,7 +30,7 @@ fn members() -> Vec<(String, Table)> {
         .collect()
 }
 
-/// A table below a table, empty where it is absent.
+/// The table at `path` below another one; none if it is absent.
 fn table<'a>(of: &'a Table, path: &[&str]) -> Option<&'a Table> {
     path.iter()
         .try_fold(of, |table, key| table.get(*key).and_then(Value::as_table))
@@ -45,11 +45,11 @@ fn every_crate_has_the_lints_of_the_workspace() {
         .into_iter()
         .filter(|(_, manifest)| !inherits(manifest))
         .map(|(path, _)| path);
-    holds("a crate says `[lints] workspace = true`", without);
+    holds("a manifest has `[lints] workspace = true`", without);
 }
 
 #[test]
-fn versions_stand_in_the_root_manifest_alone() {
+fn versions_are_in_the_root_manifest_only() {
     let offences = members().into_iter().flat_map(|(path, manifest)| {
         let own: Vec<_> = dependencies(&manifest)
             .filter(|(_, dependency)| dependency.get("workspace") != Some(&Value::Boolean(true)))
@@ -57,18 +57,18 @@ fn versions_stand_in_the_root_manifest_alone() {
             .collect();
         own
     });
-    holds("a dependency says `workspace = true`", offences);
+    holds("a dependency has `workspace = true`", offences);
 }
 
 #[test]
-fn the_core_and_the_hosts_take_no_default_features() {
+fn the_core_and_the_hosts_use_no_default_features() {
     let manifests = manifests();
     let (_, root) = manifests
         .iter()
         .find(|(path, _)| path == "Cargo.toml")
-        .expect("there is a root manifest");
+        .expect("the root manifest exists");
     let shared =
-        table(root, &["workspace", "dependencies"]).expect("the root manifest pins the dependencies");
+        table(root, &["workspace", "dependencies"]).expect("the root manifest lists the dependencies");
     let bare = |name: &str| {
         let entry = shared.get(name).and_then(Value::as_table);
         entry.is_some_and(|entry| {
@@ -83,12 +83,12 @@ fn the_core_and_the_hosts_take_no_default_features() {
             .map(move |(name, _)| format!("{path}: {name}"))
     });
     holds(
-        "a dependency of a pure crate says `default-features = false` in the root",
+        "a dependency of a pure crate has `default-features = false` in the root manifest",
         offences.collect::<Vec<_>>(),
     );
 }
 
-/// All dependencies of a manifest, those for development and for single targets included.
+/// All dependencies of a manifest, including those for development and for single targets.
 fn dependencies(manifest: &Table) -> impl Iterator<Item = (&String, &Value)> {
     let targets = table(manifest, &["target"])
         .into_iter()
@@ -119,5 +119,5 @@ fn locked_packages_come_from_the_public_registries() {
         let foreign = lines.filter(|line| !line.starts_with(public));
         foreign.map(|line| format!("{}: {line}", source.path)).collect()
     });
-    holds("everybody can fetch what is locked", offences);
+    holds("locked packages come from public registries", offences);
 }

@@ -1,4 +1,4 @@
-//! The house style as tests: what a reviewer should not have to say twice.
+//! Style rules for all files of the checkout, as tests.
 //!
 //! Each rule returns the places that break it, and [`holds`] prints them all at once.
 
@@ -29,16 +29,16 @@ impl Source {
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
-        .expect("this crate lies one folder below the root")
+        .expect("the folder of this crate is in the root")
 }
 
-/// All text files that are committed, or would be by `git add --all`.
+/// All text files that are committed, or that `git add --all` would add.
 fn sources() -> Vec<Source> {
     let listed = Command::new("git")
         .args(["ls-files", "--cached", "--others", "--exclude-standard"])
         .current_dir(root())
         .output()
-        .expect("git lists the files of the checkout");
+        .expect("git can be started");
     assert!(
         listed.status.success(),
         "git cannot list the files: {}",
@@ -54,7 +54,7 @@ fn sources() -> Vec<Source> {
     let sources: Vec<_> = paths.lines().filter_map(read).collect();
     assert!(
         sources.iter().any(|source| source.path == "Cargo.toml"),
-        "the list of files has no root in it"
+        "the list of files has no Cargo.toml"
     );
     sources
 }

@@ -1,13 +1,13 @@
-//! The shape of source files: a reason at the top, a length that can be read, nothing left undone.
+//! Form of source files: a first line with the subject, a limited length, no unfinished work.
 
 use super::{Source, holds, sources};
 
-/// More lines than this and a file has a second reason to exist.
+/// Longest file, in lines. A longer one has more than one subject.
 const FILE_LINES_MAX: usize = 600;
-/// More lines than this and a function does not fit a screen.
+/// Longest function, in lines, so that it fits on a screen.
 const FUNCTION_LINES_MAX: usize = 70;
 
-/// Marks of unfinished work, in pieces so that this file does not contain them.
+/// Marks of unfinished work, in pieces, because this file must not contain them.
 const UNFINISHED: &[&str] = &[
     concat!("todo", "!("),
     concat!("unimplemented", "!("),
@@ -18,7 +18,7 @@ const UNFINISHED: &[&str] = &[
     concat!("#[allow(", "dead_code"),
 ];
 
-/// Paths that exist on one machine only, in pieces for the same reason.
+/// Paths of one machine, in pieces for the same reason.
 const MACHINE_PATHS: &[&str] = &[
     concat!("/ho", "me/"),
     concat!("/Us", "ers/"),
@@ -58,7 +58,7 @@ fn begins_with_a_comment(source: &Source) -> bool {
 }
 
 #[test]
-fn no_file_is_too_long_to_have_one_reason() {
+fn a_source_file_has_fewer_than_600_lines() {
     let long = code().map(|source| (source.text.lines().count(), source.path));
     let long = long
         .filter(|(lines, _)| *lines >= FILE_LINES_MAX)
@@ -67,15 +67,15 @@ fn no_file_is_too_long_to_have_one_reason() {
 }
 
 #[test]
-fn every_function_fits_a_screen() {
+fn a_function_has_at_most_70_lines() {
     let long = code()
         .filter(|source| source.has_ending(&["rs"]))
         .flat_map(|source| long_functions(&source));
     holds("a function has at most 70 lines", long.collect::<Vec<_>>());
 }
 
-/// The functions of a file that are too long. The sources are formatted, so a function that is not on one line ends where
-/// a line with the indentation of its first begins with a brace, or, if it has no body, where its arguments end.
+/// Functions of a file that are too long. The sources are formatted. So a function of several lines ends at the first line
+/// that has the indentation of its first line and begins with a brace. A function without body ends after its arguments.
 fn long_functions(source: &Source) -> Vec<String> {
     let lines: Vec<_> = source.text.lines().collect();
     let starts = lines
@@ -105,20 +105,20 @@ fn begins_a_function(line: &str) -> bool {
 }
 
 #[test]
-fn nothing_is_left_undone() {
+fn no_work_is_left_unfinished() {
     let this = |source: &Source| source.path == "Cargo.lock" || source.has_ending(&["snap", "lock", "json"]);
     let marks = sources()
         .into_iter()
         .filter(|source| !this(source))
         .flat_map(|source| found(&source, UNFINISHED));
-    holds("work is finished or not begun", marks.collect::<Vec<_>>());
+    holds("unfinished work is not committed", marks.collect::<Vec<_>>());
 }
 
 #[test]
-fn every_ignored_test_gives_its_reason() {
+fn an_ignored_test_has_a_reason() {
     let bare = concat!("#[igno", "re]");
     holds(
-        "an ignored test says why",
+        "an ignored test has a reason",
         code()
             .flat_map(|source| found(&source, &[bare]))
             .collect::<Vec<_>>(),
@@ -130,13 +130,10 @@ fn no_file_names_a_path_of_one_machine() {
     let paths = sources()
         .into_iter()
         .flat_map(|source| found(&source, MACHINE_PATHS));
-    holds(
-        "paths are those of the checkout, not of a machine",
-        paths.collect::<Vec<_>>(),
-    );
+    holds("paths are relative to the checkout", paths.collect::<Vec<_>>());
 }
 
-/// Where one of the words stands, as `path:line: word`.
+/// Lines with one of the words, as `path:line: word`.
 fn found(source: &Source, words: &[&str]) -> Vec<String> {
     let lines = source.text.lines().enumerate();
     lines

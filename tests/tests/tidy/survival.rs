@@ -1,19 +1,19 @@
-//! The table in `docs/survival.md`: a row for each number of the list, and everything that a row names exists.
+//! Table of `docs/survival.md`: it has a row for each number, and everything that a row names exists.
 
 use super::{Source, holds, sources};
 
 const PAGE: &str = include_str!("../../../docs/survival.md");
 
-/// The numbers of the rows, in the order of the page. The gaps are left for later.
+/// Numbers of the rows, in the order of the page. Missing numbers are reserved.
 const NUMBERS: &[u32] = &[
     1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 14, 15, 16, 17, 18, 19, 20, 21, 22, 24, 25, 26, 27, 28, 39, 40, 56,
     57, 58, 59, 63, 64, 50, 65, 66,
 ];
 
-/// Where a test that a row names may stand.
+/// Folders of the tests that a row may name.
 const FOLDERS: &[&str] = &["peer/tests/", "proto/src/", "proto/tests/", "sim/tests/"];
 
-/// Each row's number and the words in backquotes of its last column.
+/// The number of each row, and the words in backquotes in its last column.
 fn rows(page: &str) -> Vec<(u32, Vec<&str>)> {
     let rows = page.lines().filter_map(|line| {
         let cells: Vec<_> = line
@@ -35,7 +35,7 @@ fn tests() -> Vec<Source> {
     sources().into_iter().filter(is_test).collect()
 }
 
-/// Whether `source` is the file called `stem` and has the test `name`.
+/// Returns true if `source` is the file `stem.rs` and has the test `name`.
 fn has_test(source: &Source, stem: &str, name: &str) -> bool {
     let is_named = source.path.ends_with(&format!("/{stem}.rs"));
     let before = source
@@ -45,7 +45,7 @@ fn has_test(source: &Source, stem: &str, name: &str) -> bool {
     is_named && before.is_some_and(|before| before.trim_end().ends_with("#[test]"))
 }
 
-/// What is wrong with something that a row names.
+/// The error in a name of a row; none if the test or scenario exists.
 fn offence(tests: &[Source], word: &str) -> Option<String> {
     let Some((stem, name)) = word.split_once("::") else {
         let is_known = sandhog_tests::names().any(|known| known == word);
@@ -66,7 +66,9 @@ fn every_number_has_a_row_and_every_row_names_scenarios_and_tests_that_exist() {
         NUMBERS
     );
     let offences = rows.iter().flat_map(|(number, words)| {
-        let missing = words.is_empty().then(|| "it names nothing".to_owned());
+        let missing = words
+            .is_empty()
+            .then(|| "it names no test and no scenario".to_owned());
         let wrong = words
             .iter()
             .filter_map(|word| offence(&tests, word))
@@ -75,11 +77,11 @@ fn every_number_has_a_row_and_every_row_names_scenarios_and_tests_that_exist() {
             .map(|wrong| format!("row {number}: {wrong}"))
             .collect::<Vec<_>>()
     });
-    holds("what the table promises can be run", offences);
+    holds("a row names tests and scenarios that exist", offences);
 }
 
 #[test]
-fn every_survival_test_of_the_laboratory_stands_in_the_table() {
+fn the_table_names_every_survival_test_of_the_laboratory() {
     let rows = rows(PAGE);
     let survival = tests()
         .into_iter()
@@ -98,11 +100,11 @@ fn every_survival_test_of_the_laboratory_stands_in_the_table() {
         let is_named = |name: &String| rows.iter().any(|(_, words)| words.contains(&name.as_str()));
         names.filter(|name| !is_named(name)).collect::<Vec<_>>()
     });
-    holds("a test says which row it is for", offences);
+    holds("a survival test has a row", offences);
 }
 
 #[test]
-fn a_row_is_read_by_its_columns_and_a_test_that_is_none_is_found() {
+fn a_row_is_read_by_its_columns_and_a_wrong_test_name_is_found() {
     let page = "| # | name |\n|---|---|\n| 7 | a `b` | c | d | `clean-login`, `x::y` and `no-such` |\n";
     assert_eq!(rows(page), [(7, vec!["clean-login", "x::y", "no-such"])]);
     let source = Source {
