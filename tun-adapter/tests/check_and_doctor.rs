@@ -100,13 +100,13 @@ fn doctor_prints_one_line_for_each_part_of_the_machine() {
     let output = sandhog(&["doctor"], "");
     let said = text(&output.stdout);
     for subject in [
-        "device driver",
-        "rights",
+        "TUN driver",
+        "privileges",
         "clock",
         "IPv6",
         "receive buffers",
         "nftables",
-        "name servers are set",
+        "DNS",
     ] {
         let lines = said.lines().filter(|line| {
             let (level, rest) = line.split_at(6.min(line.len()));
@@ -138,7 +138,7 @@ fn doctor_reports_a_port_that_is_in_use() {
         "{said}"
     );
     assert!(
-        said.contains("\n      help: another program has this port"),
+        said.contains("\n      help: another program uses this port"),
         "{said}"
     );
     assert!(
@@ -155,7 +155,7 @@ fn doctor_checks_the_route_to_the_server_and_reports_errors_in_the_file() {
     let output = sandhog(&["doctor", "--config", &folder.name("client.toml")], "");
     let said = text(&output.stdout);
     assert!(
-        said.contains("ok    way to the server: goes out from 127.0.0.1"),
+        said.contains("ok    route to the server: source address 127.0.0.1"),
         "{said}"
     );
     assert!(said.contains("ok    MTU to the server: 6553"), "{said}");

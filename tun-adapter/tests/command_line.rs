@@ -98,7 +98,7 @@ fn a_port_in_use_exits_with_1_and_the_insecure_profile_is_labelled() {
         )),
         "{log}"
     );
-    assert!(log.contains("help: another program has this port"), "{log}");
+    assert!(log.contains("help: another program uses this port"), "{log}");
 }
 
 #[test]
@@ -143,8 +143,8 @@ fn passwd_needs_the_secure_profile_and_a_new_password() {
             &folder.name("classic.toml"),
             "--password-stdin",
         ],
-        "error: the classic profile cannot change a password\n\
-         help: have the operator put a new `password-hash` into the server's configuration\n",
+        "error: the classic profile does not support password changes\n\
+         help: ask the operator to put a new `password-hash` into the server's configuration\n",
     );
     refuse(
         &[

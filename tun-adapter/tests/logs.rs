@@ -83,7 +83,7 @@ fn json_logs_have_one_object_per_line_including_the_final_error() {
     );
     let begins = |key: &str, text: &str| last[key].as_str().is_some_and(|value| value.starts_with(text));
     assert!(begins("message", "cannot listen on UDP 127.0.0.1:"), "{last}");
-    assert!(begins("help", "another program has this port"), "{last}");
+    assert!(begins("help", "another program uses this port"), "{last}");
 }
 
 #[test]

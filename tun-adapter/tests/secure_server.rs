@@ -4,7 +4,7 @@ use std::fs::File;
 use std::future::Future;
 use std::time::Duration;
 
-use sandhog::server::secure::Life;
+use sandhog::server::secure::RunningServer;
 use sandhog::shell::Direct;
 use sandhog::users::UsersFile;
 use sandhog_proto::EventKind;
@@ -16,7 +16,10 @@ use crate::shell::until;
 use crate::support::{Folder, PASSWORD, Wire};
 
 /// Runs a server until `is_over`.
-async fn serve(life: &mut Life<Direct<Wire>>, mut is_over: impl FnMut(&mut Life<Direct<Wire>>) -> bool) {
+async fn serve(
+    life: &mut RunningServer<Direct<Wire>>,
+    mut is_over: impl FnMut(&mut RunningServer<Direct<Wire>>) -> bool,
+) {
     let serving = async {
         while !is_over(life) {
             // A short time, because many changes cause no event.
@@ -31,7 +34,7 @@ async fn serve(life: &mut Life<Direct<Wire>>, mut is_over: impl FnMut(&mut Life<
 }
 
 /// Runs a server for as long as `work` takes.
-async fn serve_during<T>(life: &mut Life<Direct<Wire>>, work: impl Future<Output = T>) -> T {
+async fn serve_during<T>(life: &mut RunningServer<Direct<Wire>>, work: impl Future<Output = T>) -> T {
     let serving = async {
         loop {
             life.step().await.expect("the device stays");
@@ -43,7 +46,7 @@ async fn serve_during<T>(life: &mut Life<Direct<Wire>>, work: impl Future<Output
     }
 }
 
-fn users_of(life: &mut Life<Direct<Wire>>) -> String {
+fn users_of(life: &mut RunningServer<Direct<Wire>>) -> String {
     life.shell().with_peer(|server, _| server.users().to_text())
 }
 
@@ -61,7 +64,7 @@ async fn reading_users_while_a_password_is_stored_keeps_both_changes() {
     let (folder, mut shell, address) = server(&["alice", "kean"]).await;
     let (mut client, _kernel) = logged_in(&mut shell, address).await;
     let file = UsersFile::at(&folder.path("users")).expect("the users");
-    let mut life = Life::new(shell, file);
+    let mut life = RunningServer::new(shell, file);
     let before = folder.read("users");
 
     // While the lock is held, the new password cannot be stored.
@@ -77,7 +80,7 @@ async fn reading_users_while_a_password_is_stored_keeps_both_changes() {
         life.read_users();
         serve(&mut life, |life| users_of(life) != before).await;
         lock.unlock().expect("our lock");
-        let is_alike = |life: &mut Life<Direct<Wire>>| {
+        let is_alike = |life: &mut RunningServer<Direct<Wire>>| {
             !life.shell().is_saving() && users_of(life) == folder.read("users")
         };
         serve(&mut life, is_alike).await;
@@ -100,7 +103,7 @@ async fn only_users_removed_from_the_file_lose_their_sessions() {
     let (folder, mut shell, address) = server(&["alice", "kean"]).await;
     let (mut client, _kernel) = logged_in(&mut shell, address).await;
     let file = UsersFile::at(&folder.path("users")).expect("the users");
-    let mut life = Life::new(shell, file.clone());
+    let mut life = RunningServer::new(shell, file.clone());
     let remove = |name: &str| {
         let login = Login::new(name).expect("a login");
         file.change(|users| {
@@ -109,7 +112,7 @@ async fn only_users_removed_from_the_file_lose_their_sessions() {
         })
         .expect("a file of ours");
     };
-    let count = |life: &mut Life<Direct<Wire>>| {
+    let count = |life: &mut RunningServer<Direct<Wire>>| {
         life.shell()
             .with_peer(|server, _| (server.users().len(), server.session_count()))
     };
@@ -130,7 +133,7 @@ async fn a_damaged_file_with_users_changes_nothing() {
     let (folder, mut shell, address) = server(&["alice", "kean"]).await;
     let (_client, _kernel) = logged_in(&mut shell, address).await;
     let file = UsersFile::at(&folder.path("users")).expect("the users");
-    let mut life = Life::new(shell, file);
+    let mut life = RunningServer::new(shell, file);
     let before = users_of(&mut life);
     folder.write("users", &before.replace("{\"end\":2}\n", ""));
     life.read_users();

@@ -89,7 +89,7 @@ fn a_password_change_on_a_full_disk_fails_and_the_old_password_stays_valid() {
         .enter(|| testbed.try_sandhog(&passwd, "battery staple\n"));
     assert_eq!(code, Some(4), "{printed}");
     assert!(
-        printed.contains("help: the server may or may not have taken"),
+        printed.contains("help: the server may or may not have stored"),
         "{printed}"
     );
     server.wait_for(FULL);

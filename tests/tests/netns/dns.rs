@@ -195,7 +195,7 @@ fn a_split_tunnel_resolves_only_its_search_domains_and_follows_changes() {
     assert_eq!(code, Some(0), "{log}");
     let _server = machine.testbed.start_server();
     client.wait_for("status: reasserting");
-    client.wait_for("name servers, by resolvectl");
+    client.wait_for("name servers, set with resolvectl");
     let again = machine.calls();
     assert_eq!(again[3], "revert sandhog0");
     assert_eq!(again[4..], calls("corp.example"));

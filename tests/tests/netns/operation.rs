@@ -61,7 +61,7 @@ fn status_shows_sessions_and_traffic_on_both_sides() {
     assert_eq!(code, Some(0));
     assert!(text.contains("kean at 198.18.0.2:"), "{text}");
     assert!(
-        text.contains("252 B received in 3 packets, 252 B sent in 3 packets"),
+        text.contains("252 B received (3 packets), 252 B sent (3 packets)"),
         "{text}"
     );
 }
@@ -72,7 +72,7 @@ fn without_a_tunnel_status_and_reload_exit_with_1() {
     let (code, _, stderr) = testbed.query(&testbed.server, &["status"]);
     assert_eq!(
         (code, stderr.as_str()),
-        (Some(1), "error: no tunnel runs on this machine\n")
+        (Some(1), "error: no tunnel is running on this machine\n")
     );
     let (code, stdout, _) = testbed.query(&testbed.server, &["status", "--json"]);
     assert_eq!(

@@ -105,7 +105,7 @@ fn a_port_in_use_and_a_foreign_address_exit_with_1_and_advice() {
         .expect("a free port");
     let printed = [
         "error: cannot listen on UDP 0.0.0.0:40404: ",
-        "help: another program has this port; `ss -ulpn 'sport = :40404'`",
+        "help: another program uses this port: `ss -ulpn 'sport = :40404'`",
     ];
     assert_rejected(&testbed.server, command(), 1, &printed);
 }
@@ -208,8 +208,8 @@ fn an_unknown_server_name_exits_with_1_and_advice() {
     testbed.edit("client.toml", "198.18.0.1:40404", "nobody.invalid:40404");
     let command = testbed.role(&testbed.client, "client", "client.toml");
     let printed = [
-        "error: cannot find the server nobody.invalid:40404: ",
-        "help: check `server` and this machine's DNS",
+        "error: cannot resolve the server nobody.invalid:40404: ",
+        "help: check `server` in the configuration and this machine's DNS",
     ];
     assert_rejected(&testbed.client, command, 1, &printed);
 }

@@ -1,4 +1,4 @@
-//! A client of the classic profile: everything but the login stands in its file.
+//! Client of the classic profile. Its addresses and routes are in its configuration file.
 
 use std::net::IpAddr;
 
@@ -35,8 +35,9 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
     let server = resolve(&endpoint).await?;
     let settings = settings(&device, included_routes, server.ip());
     if let Some(why) = find_loop(&settings, server.ip()) {
-        return Err(Failure::input(why)
-            .with_help("leave it out, or split it into networks that do not hold the server's address"));
+        return Err(Failure::input(why).with_help(
+            "remove this network, or split it into networks that do not contain the server's address",
+        ));
     }
     let tun = Tun::create(&device.name)?;
     let mut requests = RequestQueue::open(&device.name, metrics.as_ref())?;
@@ -53,7 +54,7 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
     info!(event = "logging-in", %server, "logging in to {server}");
     shell.command(Command::Start);
 
-    let (mut drops, mut progress) = (DropLog::default(), StatusTracker::new());
+    let (mut drops, mut tracker) = (DropLog::default(), StatusTracker::new());
     loop {
         let event = tokio::select! {
             biased;
@@ -62,10 +63,10 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
                 break;
             }
             pending = requests.next() => {
-                pending.reply_with(|question| match question {
+                pending.reply_with(|request| match request {
                     Request::Status => {
                         let (role, profile) = (Role::Client, Profile::Classic);
-                        let mut status = progress.status(role, profile, &device.name, &shell.counters());
+                        let mut status = tracker.status(role, profile, &device.name, &shell.counters());
                         status.client = Some(ClientStatus::new(&login, &endpoint, server, Some(&settings)));
                         Reply::Status(status.with_settings(&settings).into())
                     }
@@ -75,15 +76,15 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
             }
             event = shell.next_event() => event?,
         };
-        progress.note(&event.kind);
-        obey(event.kind, &device.name, &mut drops).await?;
+        tracker.on_event(&event.kind);
+        handle_event(event.kind, &device.name, &mut drops).await?;
     }
     notify::stopping();
     stop(&mut shell);
     Ok(())
 }
 
-/// What the file says about the device, as the peer takes it.
+/// Settings of the device, from the configuration file.
 fn settings(device: &Device, included_routes: Vec<IpPrefix>, server: IpAddr) -> NetworkSettings {
     NetworkSettings {
         tunnel_remote_address: server,
@@ -96,8 +97,8 @@ fn settings(device: &Device, included_routes: Vec<IpPrefix>, server: IpAddr) -> 
     }
 }
 
-/// Does what an event asks for and tells of it. The end of the session is an error.
-async fn obey(event: EventKind, device: &DeviceName, drops: &mut DropLog) -> Result<(), Failure> {
+/// Handles and logs an event. The end of the session is an error.
+async fn handle_event(event: EventKind, device: &DeviceName, drops: &mut DropLog) -> Result<(), Failure> {
     match event {
         EventKind::Status(status) => {
             log_status(status);

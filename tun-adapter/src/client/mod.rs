@@ -1,4 +1,4 @@
-//! The life of `sandhog client`: device, login, addresses and routes, then packets until a signal.
+//! The command `sandhog client`: logs in, sets up device and routes, then carries packets until a signal.
 
 mod classic;
 pub mod passwd;
@@ -22,10 +22,10 @@ use crate::shell::{Shell, Transport};
 ///
 /// # Errors
 ///
-/// When socket or device cannot be had, the server cannot be found, does not answer or rejects the login, or the
-/// device is lost.
+/// If the socket or the device is not available, if the server's name cannot be resolved, if the server does not answer or
+/// rejects the login, or if the device is removed.
 pub async fn run(config: Client) -> Result<(), Failure> {
-    // Each login may bring other addresses and routes, so what it takes to change those stays to the end.
+    // Each login may change addresses and routes, so these privileges are kept.
     Privileges::keep_for_setup(None)?;
     match config {
         Client::Secure(config) => secure::run(*config).await,
@@ -33,7 +33,7 @@ pub async fn run(config: Client) -> Result<(), Failure> {
     }
 }
 
-/// Takes the tunnel down and says how it was.
+/// Stops the tunnel and logs the counters.
 fn stop<P: Peer, T: Transport<P>>(shell: &mut Shell<P, T>) {
     for event in shell.stop() {
         if let EventKind::Status(status) = event {
@@ -43,7 +43,7 @@ fn stop<P: Peer, T: Transport<P>>(shell: &mut Shell<P, T>) {
     log_counters(&shell.counters());
 }
 
-/// All addresses of the server's name, in the order of this machine's preference.
+/// All addresses of the server's name, in the order of the resolver.
 async fn look_up(endpoint: Endpoint) -> io::Result<Vec<SocketAddr>> {
     let addresses = tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port)).await?;
     Ok(addresses.collect())
@@ -51,9 +51,10 @@ async fn look_up(endpoint: Endpoint) -> io::Result<Vec<SocketAddr>> {
 
 /// The first address of the server's name.
 pub(crate) async fn resolve(endpoint: &Endpoint) -> Result<SocketAddr, Failure> {
-    let action = format!("find the server {endpoint}");
+    let action = format!("resolve the server {endpoint}");
     let addresses = look_up(endpoint.clone()).await.map_err(|error| {
-        Failure::runtime(&action, error).with_help("check `server` and this machine's DNS")
+        Failure::runtime(&action, error)
+            .with_help("check `server` in the configuration and this machine's DNS")
     })?;
     addresses
         .first()
@@ -61,18 +62,21 @@ pub(crate) async fn resolve(endpoint: &Endpoint) -> Result<SocketAddr, Failure> 
         .ok_or_else(|| Failure::runtime(&action, "the name has no address"))
 }
 
-/// The same, or what was found before, where the name cannot be looked up.
-async fn resolve_or(endpoint: &Endpoint, before: &[SocketAddr]) -> Result<SocketAddr, Failure> {
-    match (resolve(endpoint).await, before.first()) {
+/// The first address of the server's name, or the first last known address if the lookup fails.
+async fn resolve_or_last_known(
+    endpoint: &Endpoint,
+    last_known: &[SocketAddr],
+) -> Result<SocketAddr, Failure> {
+    match (resolve(endpoint).await, last_known.first()) {
         (Err(failure), Some(server)) => {
-            info!("{}; taking {server}, where it was before", failure.message());
+            info!("{}; using the last known address {server}", failure.message());
             Ok(*server)
         }
         (found, _) => found,
     }
 }
 
-/// The address that a socket is bound to from which `server` can be reached.
+/// The unspecified address of the same family as `server`.
 fn any_address(server: SocketAddr) -> SocketAddr {
     let any: IpAddr = if server.is_ipv4() {
         Ipv4Addr::UNSPECIFIED.into()
@@ -82,7 +86,7 @@ fn any_address(server: SocketAddr) -> SocketAddr {
     (any, 0).into()
 }
 
-/// A socket from which `server` can be reached. What it sends bears the mark, if there is one.
+/// Opens a socket of the same family as `server`. Its datagrams get the firewall mark, if there is one.
 async fn bind(server: SocketAddr, mark: Option<u32>) -> Result<UdpSocket, Failure> {
     let socket = UdpSocket::bind(any_address(server))
         .await
@@ -93,20 +97,18 @@ async fn bind(server: SocketAddr, mark: Option<u32>) -> Result<UdpSocket, Failur
     Ok(socket)
 }
 
-/// What to do about a socket that may not have a mark.
+/// The error if the firewall mark cannot be set.
 fn explain_mark(error: io::Error) -> Failure {
-    Failure::runtime("mark the tunnel's datagrams", error)
+    Failure::runtime("set the firewall mark of the tunnel's datagrams", error)
         .with_help("run as root, or with the capability CAP_NET_ADMIN; or set `fwmark = 0`")
 }
 
-/// The first route that would lead the tunnel's own datagrams into the tunnel and cut it off from the server.
+/// Describes the first route that would send the tunnel's own datagrams into the tunnel.
 fn find_loop(settings: &NetworkSettings, server: IpAddr) -> Option<String> {
     settings
         .included_routes
         .iter()
         .chain(&settings.addresses)
         .find(|route| route.contains(server))
-        .map(|route| {
-            format!("{route} would lead the datagrams for the server {server} into the tunnel itself")
-        })
+        .map(|route| format!("{route} would route the datagrams to the server {server} into the tunnel"))
 }

@@ -1,4 +1,4 @@
-//! `sandhog passwd`: a user changes their own password, through a session that carries nothing else.
+//! The command `sandhog passwd`: changes the user's own password over a session without packets.
 
 use std::future::pending;
 use std::io;
@@ -14,19 +14,19 @@ use crate::service::log_warnings;
 use crate::shell::{Device, Shell};
 use crate::{password, random};
 
-/// Logs in, has the server take a new password, and gives what to print.
+/// Logs in and changes the password. Returns the text to print.
 ///
 /// # Errors
 ///
-/// When there is no new password, the server cannot be found, does not answer, rejects the login or does not take the new
+/// If no new password is given, if the server cannot be resolved or does not answer, or if it rejects the login or the new
 /// password.
 pub async fn run(config: Client, from_stdin: bool) -> Result<String, Failure> {
     let config = match config {
         Client::Secure(config) => *config,
         Client::Classic(_) => {
-            let failure = Failure::input("the classic profile cannot change a password");
+            let failure = Failure::input("the classic profile does not support password changes");
             return Err(failure
-                .with_help("have the operator put a new `password-hash` into the server's configuration"));
+                .with_help("ask the operator to put a new `password-hash` into the server's configuration"));
         }
     };
     log_warnings(&config.warnings);
@@ -47,42 +47,42 @@ pub async fn run(config: Client, from_stdin: bool) -> Result<String, Failure> {
         mtu_search: false,
         seed: random::bytes()?,
     });
-    let mut shell = Shell::new(client, socket, Nothing)?;
+    let mut shell = Shell::new(client, socket, NoDevice)?;
     shell.command(Command::Start);
     let mut new = Some(new);
     let result = loop {
         match shell.next_event().await?.kind {
             EventKind::Started(Ok(_)) => {
                 let Some(new) = new.take() else { continue };
-                let asked = shell.with_peer(|client, now| client.change_password(now, new));
-                if let Err(misuse) = asked {
-                    break Err(Failure::runtime("ask for a new password", misuse));
+                let result = shell.with_peer(|client, now| client.change_password(now, new));
+                if let Err(misuse) = result {
+                    break Err(Failure::runtime("change the password", misuse));
                 }
             }
             EventKind::Started(Err(error)) | EventKind::Cancelled(error) => break Err(error.into()),
-            EventKind::PasswordChanged(result) => break result.map_err(not_taken),
+            EventKind::PasswordChanged(result) => break result.map_err(explain),
             other => debug!("{other:?}"),
         }
     };
     shell.stop();
-    result.map(|()| format!("changed the password of {login}; a `password-file` still holds the old one"))
+    result.map(|()| format!("changed the password of {login}. If you use a `password-file`, update it: it has the old password"))
 }
 
-fn not_taken(error: StartError) -> Failure {
+fn explain(error: StartError) -> Failure {
     let failure = Failure::from(error);
     match error {
         StartError::ConnectionTimedOut => failure.with_help(
-            "the server may or may not have taken the new password: try to log in with either. Its log tells if it could \
-             not store it",
+            "the server may or may not have stored the new password: try to log in with both. The server's log shows if it \
+             could not store the new one",
         ),
         _ => failure,
     }
 }
 
-/// A device without packets.
-struct Nothing;
+/// A device that never has a packet.
+struct NoDevice;
 
-impl Device for Nothing {
+impl Device for NoDevice {
     async fn readable(&self) -> io::Result<()> {
         pending().await
     }

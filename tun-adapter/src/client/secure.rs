@@ -1,4 +1,4 @@
-//! A client of the secure profile: the server says which addresses and routes the device gets.
+//! Client of the secure profile. The server sends the addresses and routes of its device.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -8,7 +8,7 @@ use sandhog_proto::{Command, EventKind, NetworkSettings};
 use tokio::task::{JoinError, JoinHandle};
 use tracing::{debug, info, warn};
 
-use super::{any_address, explain_mark, look_up, resolve_or, stop};
+use super::{any_address, explain_mark, look_up, resolve_or_last_known, stop};
 use crate::config::secure::Client;
 use crate::config::{DeviceName, Endpoint};
 use crate::control::command::nothing_to_reload;
@@ -46,14 +46,14 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
         None => password::ask(&format!("{login} at {endpoint}"))?,
     };
     let signals = Signals::catch()?;
-    let left = StaleState::clear(&device, &network).await?;
-    let server = resolve_or(&endpoint, left.servers()).await?;
+    let stale = StaleState::clear(&device, &network).await?;
+    let server = resolve_or_last_known(&endpoint, stale.servers()).await?;
     let queues = Queue::open(&device, workers, offload.tun_segmentation)?;
     let requests = RequestQueue::open(&device, metrics.as_ref())?;
-    let mut network = Network::begin(&device, network, left, &[server]).await?;
+    let mut network = Network::begin(&device, network, stale, &[server]).await?;
     let seed = random::bytes();
     let user = login.clone();
-    let live = async |network: &mut Network| {
+    let run = async |network: &mut Network| {
         let options = Options {
             mark: network.mark(),
             allow_fragmentation: !mtu_search,
@@ -71,7 +71,7 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
         });
         client.set_rekey_after(rekey_after);
         client.set_cipher(cipher);
-        let mut life = Life {
+        let mut client = RunningClient {
             shell: Shell::with_transport(client, Plane::start(queues, vec![socket])?)?,
             device,
             network,
@@ -81,48 +81,48 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
             look_up: None,
             drops: DropLog::default(),
             login,
-            progress: StatusTracker::new(),
+            tracker: StatusTracker::new(),
         };
         info!(event = "logging-in", %server, "logging in to {server}");
-        life.shell.command(Command::Start);
-        let result = life.run(signals, requests).await;
+        client.shell.command(Command::Start);
+        let result = client.run(signals, requests).await;
         notify::stopping();
-        // However it ends, the server is told.
-        stop(&mut life.shell);
+        // Tells the server, also after an error.
+        stop(&mut client.shell);
         result
     };
-    let result = live(&mut network).await;
+    let result = run(&mut network).await;
     network.end(result).await
 }
 
-/// A socket from which `server` can be reached.
+/// Opens a socket of the same family as `server`.
 fn open_socket(server: SocketAddr, options: &Options) -> Result<Socket, Failure> {
     Socket::bind(any_address(server), options).map_err(|error| match error.kind() {
-        // Nothing else that is asked for needs a right.
+        // Only the mark needs a privilege.
         io::ErrorKind::PermissionDenied if options.mark.is_some() => explain_mark(error),
         _ => Failure::runtime("open a UDP socket", error),
     })
 }
 
-/// A client at work.
-struct Life<'a> {
+/// A running client.
+struct RunningClient<'a> {
     shell: Shell<secure::Client, Plane>,
     device: DeviceName,
     network: &'a mut Network,
     endpoint: Endpoint,
-    /// Where the next login goes to.
+    /// Server address for the next login.
     server: SocketAddr,
-    /// What the device has.
+    /// Settings in force on the device.
     applied: Option<NetworkSettings>,
-    /// The server's name is being looked up again.
+    /// The name lookup in progress.
     look_up: Option<JoinHandle<io::Result<Vec<SocketAddr>>>>,
     drops: DropLog,
-    /// The user's name.
+    /// The user name.
     login: secure::Login,
-    progress: StatusTracker,
+    tracker: StatusTracker,
 }
 
-impl Life<'_> {
+impl RunningClient<'_> {
     /// Carries packets until a signal.
     async fn run(&mut self, mut signals: Signals, mut requests: RequestQueue) -> Result<(), Failure> {
         loop {
@@ -133,20 +133,20 @@ impl Life<'_> {
                     return Ok(());
                 }
                 pending = requests.next() => {
-                    pending.reply_with(|question| match question {
+                    pending.reply_with(|request| match request {
                         Request::Status => Reply::Status(self.status().into()),
                         Request::Reload => nothing_to_reload(),
                     });
                     continue;
                 }
-                found = answer(&mut self.look_up) => {
+                found = finished(&mut self.look_up) => {
                     self.look_up = None;
-                    self.follow(found);
+                    self.use_lookup(found);
                     continue;
                 }
                 event = self.shell.next_event() => event?,
             };
-            self.progress.note(&event.kind);
+            self.tracker.on_event(&event.kind);
             match event.kind {
                 EventKind::Status(status) => {
                     log_status(status);
@@ -160,21 +160,21 @@ impl Life<'_> {
                 EventKind::SettingsChanged(settings) => {
                     let (before, mtu) = (self.applied.as_ref().map(|applied| applied.mtu), settings.mtu);
                     self.apply(settings).await?;
-                    // Not before the device has it.
+                    // Logged after the device has the new MTU.
                     if before.is_some_and(|before| before != mtu) {
-                        info!("the tunnel's MTU is {mtu} bytes now");
+                        info!("the tunnel's MTU is now {mtu} bytes");
                     }
                 }
                 EventKind::Started(Err(error)) | EventKind::Cancelled(error) => return Err(error.into()),
                 EventKind::Retrying(error) => {
-                    warn!(event = "retrying", %error, "cannot log in again: {error}; trying further");
-                    // The name may lead somewhere else by now.
+                    warn!(event = "retrying", %error, "login failed: {error}; will retry");
+                    // The server's address may have changed.
                     let endpoint = self.endpoint.clone();
                     self.look_up
                         .get_or_insert_with(|| tokio::spawn(look_up(endpoint)));
                 }
                 EventKind::Roamed { from, to } => {
-                    info!(event = "roamed", %from, %to, "the server has moved from {from} to {to}");
+                    info!(event = "roamed", %from, %to, "the server's address changed from {from} to {to}");
                 }
                 EventKind::Dropped(reason) => self.drops.log(reason),
                 other => debug!("{other:?}"),
@@ -182,11 +182,11 @@ impl Life<'_> {
         }
     }
 
-    /// How the client is.
+    /// Status of the client.
     fn status(&mut self) -> Status {
         let counters = self.shell.counters();
         let status = self
-            .progress
+            .tracker
             .status(Role::Client, Profile::Secure, &self.device, &counters);
         let mut status = match &self.applied {
             Some(settings) => status.with_settings(settings),
@@ -202,28 +202,28 @@ impl Life<'_> {
         status
     }
 
-    /// Gives the device what the server says, and has this machine's network follow.
+    /// Applies the settings from the server.
     async fn apply(&mut self, settings: NetworkSettings) -> Result<(), Failure> {
         self.applied = Some(self.network.apply(settings, self.server.ip()).await?);
         Ok(())
     }
 
-    /// Has the next login go where the server's name leads now.
-    fn follow(&mut self, found: Result<io::Result<Vec<SocketAddr>>, JoinError>) {
+    /// Uses the result of the name lookup for the next login.
+    fn use_lookup(&mut self, found: Result<io::Result<Vec<SocketAddr>>, JoinError>) {
         let addresses = match found {
             Ok(Ok(addresses)) => addresses,
             Ok(Err(error)) => {
-                debug!("cannot look up {}: {error}", self.endpoint);
+                debug!("cannot resolve {}: {error}", self.endpoint);
                 return;
             }
             Err(error) => {
-                debug!("cannot look up {}: {error}", self.endpoint);
+                debug!("cannot resolve {}: {error}", self.endpoint);
                 return;
             }
         };
         let leads_into_tunnel = |address| self.network.leads_into_tunnel(address);
         if let Some(address) = next_server(self.server, &addresses, leads_into_tunnel) {
-            info!(event = "server-moved", server = %address, "the server's name leads to {address} now");
+            info!(event = "server-moved", server = %address, "the server's name now resolves to {address}");
             self.server = address;
             self.shell.with_peer(|client, _| client.set_server(address));
             if let Err(failure) = self.network.note_servers(&[address]) {
@@ -233,8 +233,8 @@ impl Life<'_> {
     }
 }
 
-/// Where to log in next, if the server's name leads to `found` and no longer to `now`: the first address that the socket,
-/// which is of one family, can reach, and not through the tunnel itself.
+/// The server address for the next login: the first in `found` of the same address family that is not routed into the tunnel.
+/// Returns `None` to keep the address `now`, in particular if it is still in `found`.
 fn next_server(
     now: SocketAddr,
     found: &[SocketAddr],
@@ -249,10 +249,10 @@ fn next_server(
         .find(|address| address.is_ipv4() == now.is_ipv4() && !leads_into_tunnel(address.ip()))
 }
 
-/// Waits for the answer if there was a question, and for ever if not. May be dropped and called again.
-async fn answer<T>(question: &mut Option<JoinHandle<T>>) -> Result<T, JoinError> {
-    match question {
-        Some(question) => question.await,
+/// Waits for the task, or forever if there is none. May be dropped and called again.
+async fn finished<T>(task: &mut Option<JoinHandle<T>>) -> Result<T, JoinError> {
+    match task {
+        Some(task) => task.await,
         None => std::future::pending().await,
     }
 }
@@ -270,13 +270,13 @@ mod tests {
     }
 
     #[test]
-    fn a_server_is_followed_to_the_first_address_that_can_be_reached_outside_the_tunnel() {
+    fn the_next_login_uses_the_first_new_address_outside_the_tunnel() {
         let now: SocketAddr = "198.18.0.1:4000".parse().expect("an address");
         let tunnel: [IpPrefix; 2] =
             ["10.9.0.2/24", "192.0.2.0/24"].map(|text| text.parse().expect("a prefix"));
         let leads_into_tunnel = |address| tunnel.iter().any(|prefix| prefix.contains(address));
         let next = |found: &[&str]| next_server(now, &addresses(found), leads_into_tunnel);
-        let there = Some("203.0.113.1:4000".parse().expect("an address"));
+        let expected = Some("203.0.113.1:4000".parse().expect("an address"));
         assert_eq!(
             next(&[
                 "[2001:db8::1]:4000",
@@ -284,12 +284,12 @@ mod tests {
                 "10.9.0.1:4000",
                 "203.0.113.1:4000"
             ]),
-            there
+            expected
         );
         assert_eq!(
             next(&["203.0.113.1:4000", "198.18.0.1:4000"]),
             None,
-            "it is still there"
+            "the present address is still valid"
         );
         assert_eq!(next(&["[2001:db8::1]:4000"]), None);
         assert_eq!(next(&[]), None);

@@ -1,4 +1,4 @@
-//! What every tunnel needs of a machine.
+//! Checks of the machine that apply to all tunnels.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -10,14 +10,14 @@ use rustix::time::{ClockId, clock_gettime};
 use super::Finding;
 use crate::net::command;
 
-/// What receive buffers should be able to hold, in bytes: a tenth of a second at 640 Mbit/s.
-const GOOD_BUFFER: u64 = 8 << 20;
-/// 2025-01-01 00:00 UTC: no clock is right that shows less.
+/// Recommended receive buffer in bytes: 0.1 s at 640 Mbit/s.
+const RECOMMENDED_BUFFER: u64 = 8 << 20;
+/// 2025-01-01 00:00 UTC. An earlier time is wrong.
 const PAST: i64 = 1_735_689_600;
-/// 2100-01-01 00:00 UTC.
+/// 2100-01-01 00:00 UTC. A later time is wrong.
 const FAR_FUTURE: i64 = 4_102_444_800;
 
-pub(super) fn look() -> Vec<Finding> {
+pub(super) fn check() -> Vec<Finding> {
     let may_administer =
         capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::NET_ADMIN));
     vec![
@@ -28,7 +28,7 @@ pub(super) fn look() -> Vec<Finding> {
                 .open("/dev/net/tun")
                 .map(drop),
         ),
-        rights(may_administer),
+        privileges(may_administer),
         clock(clock_gettime(ClockId::Realtime).tv_sec),
         ipv6(
             fs::read_to_string("/proc/sys/net/ipv6/conf/all/disable_ipv6")
@@ -45,69 +45,69 @@ pub(super) fn look() -> Vec<Finding> {
 }
 
 fn driver(opened: io::Result<()>) -> Finding {
-    const SUBJECT: &str = "device driver";
+    const SUBJECT: &str = "TUN driver";
     match opened {
         Ok(()) => Finding::ok(SUBJECT, "/dev/net/tun can be opened"),
         Err(error) => {
             let help = match error.kind() {
                 io::ErrorKind::PermissionDenied => "run as root",
-                _ => "load the driver with `modprobe tun`; in a container, pass /dev/net/tun into it",
+                _ => "load the driver with `modprobe tun`; in a container, make /dev/net/tun available",
             };
             Finding::fail(SUBJECT, format!("cannot open /dev/net/tun: {error}"), help)
         }
     }
 }
 
-fn rights(may_administer: bool) -> Finding {
+fn privileges(may_administer: bool) -> Finding {
     if may_administer {
-        return Finding::ok("rights", "this user may make devices and routes (CAP_NET_ADMIN)");
+        return Finding::ok(
+            "privileges",
+            "this user can create devices and routes (CAP_NET_ADMIN)",
+        );
     }
     Finding::fail(
-        "rights",
-        "this user may not make devices and routes",
+        "privileges",
+        "this user cannot create devices and routes",
         "run as root, or with the capability CAP_NET_ADMIN",
     )
 }
 
 fn clock(now: i64) -> Finding {
     if (PAST..FAR_FUTURE).contains(&now) {
-        return Finding::ok(
-            "clock",
-            "the year is plausible; timers count the time of a sleep (CLOCK_BOOTTIME)",
-        );
+        return Finding::ok("clock", "the date is plausible");
     }
     Finding::warn(
         "clock",
-        "this machine's clock is years off",
-        "set it, by NTP or `date`; only a server's users with a day of expiry depend on it",
+        "this machine's clock is wrong by years",
+        "set it, with NTP or `date`. A server needs it for users with an expiry date",
     )
 }
 
 fn ipv6(disabled: Option<&str>) -> Finding {
     match disabled.map(str::trim) {
-        Some("0") => Finding::ok("IPv6", "switched on"),
+        Some("0") => Finding::ok("IPv6", "enabled"),
         Some(_) => Finding::warn(
             "IPv6",
-            "switched off: tunnels will carry IPv4 only",
-            "set the sysctl net.ipv6.conf.all.disable_ipv6 to 0 if you want it",
+            "disabled: tunnels carry IPv4 only",
+            "to enable it, set the sysctl net.ipv6.conf.all.disable_ipv6 to 0",
         ),
         None => Finding::warn(
             "IPv6",
-            "this kernel has none: tunnels will carry IPv4 only",
-            "start the kernel without ipv6.disable=1 if you want it",
+            "not supported by this kernel: tunnels carry IPv4 only",
+            "to enable it, boot the kernel without ipv6.disable=1",
         ),
     }
 }
 
-fn buffers(most: Option<u64>, may_administer: bool) -> Finding {
+fn buffers(max: Option<u64>, may_administer: bool) -> Finding {
     const SUBJECT: &str = "receive buffers";
-    match most {
-        _ if may_administer => Finding::ok(SUBJECT, "as large as they need to be"),
-        Some(bytes) if bytes >= GOOD_BUFFER => Finding::ok(SUBJECT, format!("at most {bytes} bytes")),
+    match max {
+        _ if may_administer => Finding::ok(SUBJECT, "no limit with CAP_NET_ADMIN"),
+        Some(bytes) if bytes >= RECOMMENDED_BUFFER => Finding::ok(SUBJECT, format!("up to {bytes} bytes")),
         _ => Finding::warn(
             SUBJECT,
-            "small without CAP_NET_ADMIN: packets are lost when many come at once",
-            format!("set the sysctl net.core.rmem_max to {GOOD_BUFFER}"),
+            "too small without CAP_NET_ADMIN: bursts of packets may be lost",
+            format!("set the sysctl net.core.rmem_max to {RECOMMENDED_BUFFER}"),
         ),
     }
 }
@@ -117,19 +117,19 @@ fn nft(program: Option<&Path>) -> Finding {
         Some(program) => Finding::ok("nftables", program.display().to_string()),
         None => Finding::warn(
             "nftables",
-            "there is no program nft: no kill switch, no masquerading",
-            "apt-get install nftables, if you want either",
+            "the program `nft` is not installed: no kill switch, no masquerading",
+            "to use them, install nftables (on Debian: `apt install nftables`)",
         ),
     }
 }
 
 fn dns(is_resolved: bool, has_resolvconf: bool) -> Finding {
     let how = match (is_resolved, has_resolvconf) {
-        (true, _) => "by resolvectl: systemd-resolved runs",
-        (false, true) => "by resolvconf",
-        (false, false) => "by /etc/resolv.conf itself: there is neither systemd-resolved nor resolvconf",
+        (true, _) => "set with resolvectl (systemd-resolved is running)",
+        (false, true) => "set with resolvconf",
+        (false, false) => "/etc/resolv.conf is replaced (no systemd-resolved, no resolvconf)",
     };
-    Finding::ok("name servers are set", how)
+    Finding::ok("DNS", how)
 }
 
 fn number(path: &str) -> Option<u64> {
@@ -142,13 +142,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_part_of_a_machine_is_judged() {
+    fn each_check_has_its_level_and_only_problems_have_help() {
         let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
         let levels = [
             (driver(Ok(())), Level::Ok),
             (driver(Err(denied())), Level::Fail),
-            (rights(true), Level::Ok),
-            (rights(false), Level::Fail),
+            (privileges(true), Level::Ok),
+            (privileges(false), Level::Fail),
             (clock(0), Level::Warn),
             (clock(1_790_000_000), Level::Ok),
             (clock(i64::MAX), Level::Warn),
@@ -157,7 +157,7 @@ mod tests {
             (ipv6(None), Level::Warn),
             (buffers(Some(212_992), true), Level::Ok),
             (buffers(Some(212_992), false), Level::Warn),
-            (buffers(Some(GOOD_BUFFER), false), Level::Ok),
+            (buffers(Some(RECOMMENDED_BUFFER), false), Level::Ok),
             (nft(None), Level::Warn),
             (dns(false, false), Level::Ok),
         ];

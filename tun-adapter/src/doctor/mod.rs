@@ -1,4 +1,4 @@
-//! `sandhog doctor`: looks at everything on this machine that a tunnel needs, changes nothing, and says what to do.
+//! The command `sandhog doctor`: checks this machine for a tunnel, without changes, and explains how to fix problems.
 
 mod machine;
 mod tunnel;
@@ -9,26 +9,26 @@ use std::path::Path;
 use crate::check::CheckedConfig;
 use crate::failure::Failure;
 
-/// How good or bad something is.
+/// Severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Level {
-    /// As it should be.
+    /// No problem.
     Ok,
-    /// A tunnel runs all the same, but something will be missing.
+    /// A tunnel can run, but some functions are not available.
     Warn,
     /// A tunnel cannot run.
     Fail,
 }
 
-/// Something that was looked at.
+/// The result of one check.
 #[derive(Debug, PartialEq, Eq)]
 struct Finding {
     level: Level,
-    /// What was looked at: `rights`.
+    /// Subject of the check, for example `privileges`.
     subject: &'static str,
-    /// What was seen.
+    /// The result.
     text: String,
-    /// What to do about it.
+    /// Advice.
     help: Option<String>,
 }
 
@@ -58,7 +58,7 @@ impl Finding {
         }
     }
 
-    /// The same as a failure of the program says it.
+    /// A finding with the text of a failure.
     fn from_failure(subject: &'static str, failure: &Failure) -> Self {
         Self {
             level: Level::Fail,
@@ -69,18 +69,18 @@ impl Finding {
     }
 }
 
-/// Looks at the machine, and with the file at `config` at what that tunnel needs besides; prints each finding.
+/// Checks the machine, and with `config` also the tunnel of that configuration file. Prints each finding.
 ///
 /// # Errors
 ///
-/// When something fails.
+/// If a finding has the level `Fail`.
 pub async fn run(config: Option<&Path>) -> Result<(), Failure> {
-    let mut findings = machine::look();
+    let mut findings = machine::check();
     if let Some(path) = config {
         match CheckedConfig::load(path) {
             Ok(checked) => {
                 findings.push(Finding::ok("configuration", path.display().to_string()));
-                findings.extend(tunnel::look(&checked).await);
+                findings.extend(tunnel::check(&checked).await);
             }
             Err(failure) => findings.push(Finding::from_failure("configuration", &failure)),
         }
@@ -94,10 +94,8 @@ pub async fn run(config: Option<&Path>) -> Result<(), Failure> {
         .count();
     match count {
         0 => Ok(()),
-        1 => Err(Failure::machine("one thing stands in the way of a tunnel")),
-        _ => Err(Failure::machine(format!(
-            "{count} things stand in the way of a tunnel"
-        ))),
+        1 => Err(Failure::machine("1 problem prevents a tunnel")),
+        _ => Err(Failure::machine(format!("{count} problems prevent a tunnel"))),
     }
 }
 

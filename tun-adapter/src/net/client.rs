@@ -1,4 +1,4 @@
-//! A client's place in this machine's network, from before its login to after its end.
+//! Network changes of a client, from its start to its end: routes, name servers, kill switch.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
@@ -16,59 +16,59 @@ use crate::config::DeviceName;
 use crate::failure::Failure;
 use crate::interface;
 
-/// What the kernel has to be told so that marked datagrams count for its check of sources.
+/// Sysctl that makes the reverse-path filter consider the mark.
 const SRC_VALID_MARK: &str = "net/ipv4/conf/all/src_valid_mark";
 
-/// What a client's configuration says of this machine's network.
+/// Network options in a client's configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Networks to be reached through the tunnel, besides those that the server offers.
+    /// Networks to route through the tunnel, in addition to those from the server.
     pub included: Vec<IpPrefix>,
-    /// Networks to be reached as before the tunnel.
+    /// Networks outside the tunnel.
     pub excluded: Vec<IpPrefix>,
-    /// The mark of the tunnel's own datagrams.
+    /// The firewall mark of the tunnel's own datagrams.
     pub mark: Mark,
-    /// What becomes of IPv6 that does not go into a tunnel that all of IPv4 goes into.
+    /// Handling of IPv6 outside a tunnel that carries all IPv4 traffic.
     pub ipv6_outside: Ipv6Outside,
-    /// How this machine is told of name servers.
+    /// Method for setting name servers.
     pub dns: dns::Method,
-    /// Whether nothing leaves this machine but through the tunnel.
+    /// True if traffic outside the tunnel is blocked.
     pub kill_switch: bool,
 }
 
-/// The mark of the tunnel's own datagrams, by which routing and kill switch know them.
+/// The firewall mark (fwmark) of the tunnel's own datagrams, used by routing rules and kill switch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mark {
-    /// One that nobody uses.
+    /// An unused mark.
     #[default]
     Free,
-    /// This one.
+    /// The given mark.
     Number(u32),
-    /// None.
+    /// No mark.
     Off,
 }
 
-/// What becomes of IPv6 that does not go into the tunnel.
+/// Handling of IPv6 outside the tunnel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ipv6Outside {
-    /// It goes nowhere.
+    /// Block it.
     #[default]
     Block,
-    /// It goes where it went before.
+    /// Leave it unchanged.
     Leave,
 }
 
-/// What is left of an earlier process.
+/// The rest of a killed process's record.
 #[derive(Debug)]
 pub struct StaleState(Option<Record>);
 
 impl StaleState {
-    /// Undoes what an earlier process has left behind under this name. A kill switch stays if there is to be one again.
+    /// Undoes the changes that a killed process has left. A kill switch stays if `options` have one.
     ///
     /// # Errors
     ///
-    /// When the device belongs to a process that runs, and when something cannot be undone.
+    /// If the device belongs to a running process, or if a change cannot be undone.
     pub async fn clear(device: &DeviceName, options: &Options) -> Result<Self, Failure> {
         if options.kill_switch {
             nft::find("set the kill switch")?;
@@ -76,7 +76,7 @@ impl StaleState {
         Journal::clear(device, options.kill_switch).await.map(Self)
     }
 
-    /// Where the server was last, if a kill switch may keep its name from being looked up.
+    /// The last known addresses of the server, if a kill switch may block the lookup of its name.
     #[must_use]
     pub fn servers(&self) -> &[SocketAddr] {
         let behind_switch = self.0.as_ref().filter(|left| left.has_kill_switch());
@@ -84,19 +84,19 @@ impl StaleState {
     }
 }
 
-/// The network of this machine, with a tunnel in it.
+/// The network changes of a running client.
 #[derive(Debug)]
 pub struct Network {
     device: DeviceName,
     options: Options,
     journal: Journal,
     policy: Option<Policy>,
-    /// Whether the kill switch was there before this process.
+    /// True if the kill switch was taken over from a killed process.
     is_inherited: bool,
     applied: Option<Applied>,
 }
 
-/// What is in force.
+/// The settings in force.
 #[derive(Debug)]
 struct Applied {
     settings: NetworkSettings,
@@ -106,12 +106,11 @@ struct Applied {
 }
 
 impl Network {
-    /// Takes the device's name for this process and closes the kill switch, if there is to be one. From then on nothing is
-    /// looked up any more.
+    /// Creates the record for the device and sets the kill switch, if configured. After that, names can no longer be looked up.
     ///
     /// # Errors
     ///
-    /// When the record cannot be written, the mark is taken, or `nft` fails. Everything is as before then.
+    /// If the record cannot be written, the mark is in use, or `nft` fails. Changes are then undone.
     pub async fn begin(
         device: &DeviceName,
         options: Options,
@@ -132,28 +131,28 @@ impl Network {
             is_inherited,
             applied: None,
         };
-        match network.close(servers).await {
+        match network.set_kill_switch(servers).await {
             Ok(()) => Ok(network),
             Err(failure) => network.end(Err(failure)).await,
         }
     }
 
-    /// The mark that the tunnel's own datagrams need.
+    /// The mark for the tunnel's own datagrams.
     #[must_use]
     pub fn mark(&self) -> Option<u32> {
         self.policy.map(|policy| policy.mark)
     }
 
-    /// Notes where the server is now.
+    /// Records the addresses of the server.
     ///
     /// # Errors
     ///
-    /// When that cannot be written down.
+    /// If the record cannot be written.
     pub fn note_servers(&mut self, servers: &[SocketAddr]) -> Result<(), Failure> {
         self.journal.note_servers(servers)
     }
 
-    async fn close(&mut self, servers: &[SocketAddr]) -> Result<(), Failure> {
+    async fn set_kill_switch(&mut self, servers: &[SocketAddr]) -> Result<(), Failure> {
         self.note_servers(servers)?;
         if !self.options.kill_switch {
             return Ok(());
@@ -165,7 +164,7 @@ impl Network {
             clamp: None,
         };
         self.apply_rules(&rules).await?;
-        info!("kill switch: nothing leaves this machine but through the tunnel");
+        info!("kill switch: traffic outside the tunnel is blocked");
         Ok(())
     }
 
@@ -184,18 +183,17 @@ impl Network {
             kill_switch: rules.kill_switch.is_some(),
         })?;
         nft::apply(
-            "set the rules of nftables",
+            "set the nftables rules",
             &nft::replacement(&table, &rules.chains()),
         )
         .await
     }
 
-    /// Gives the device what the server at `server` says, and has this machine's routing and name servers follow. Gives what
-    /// the device has got in the end.
+    /// Applies the settings from the server: device, routes, rules, nftables and name servers. Returns the settings in force.
     ///
     /// # Errors
     ///
-    /// When something of it is not possible; the message says what. [`end`](Self::end) undoes the rest.
+    /// If a change fails. [`end`](Self::end) then undoes the others.
     pub async fn apply(
         &mut self,
         mut settings: NetworkSettings,
@@ -206,20 +204,20 @@ impl Network {
                 settings.included_routes.push(*route);
             }
         }
-        let wishes = RoutePolicy {
+        let policy = RoutePolicy {
             excluded: self.options.excluded.clone(),
             block_ipv6: self.options.ipv6_outside == Ipv6Outside::Block,
             has_mark: self.policy.is_some(),
         };
-        leave_out_ipv6(&self.device, &mut settings);
-        let plan = Plan::new(&settings, server, &wishes).map_err(|route| explain_loop(route, server))?;
+        remove_ipv6_if_disabled(&self.device, &mut settings);
+        let plan = Plan::new(&settings, server, &policy).map_err(|route| explain_loop(route, server))?;
         self.apply_to_device(&settings, &plan).await?;
         self.apply_policy(&plan).await?;
         let rules = self.rules(&settings, &plan);
-        self.apply_rest_of_rules(&rules).await?;
+        self.update_rules(&rules).await?;
         let dns = Dns::of(&settings, plan::is_full(&settings));
         self.apply_dns(dns.as_ref()).await?;
-        self.tell(&settings, &plan);
+        self.log(&settings, &plan);
         self.applied = Some(Applied {
             settings: settings.clone(),
             plan,
@@ -259,8 +257,8 @@ impl Network {
         policy.apply(device, old, plan).await?;
         let has_v4 = !plan.tables[0].routes.is_empty();
         if has_v4 && let Err(failure) = sysctl::set(&mut self.journal, SRC_VALID_MARK, "1") {
-            // It matters only where the kernel checks sources strictly.
-            if checks_sources() {
+            // The sysctl matters only with a strict reverse-path filter.
+            if has_strict_rp_filter() {
                 return Err(failure);
             }
             debug!("{}", failure.message());
@@ -268,9 +266,9 @@ impl Network {
         Ok(())
     }
 
-    /// What this machine needs of nftables for these settings.
+    /// The nftables rules for these settings.
     fn rules(&self, settings: &NetworkSettings, plan: &Plan) -> Ruleset {
-        let needs_marks = plan.has_table() && (checks_sources() || tracks_connections());
+        let needs_marks = plan.has_table() && (has_strict_rp_filter() || has_connection_tracking());
         Ruleset {
             device: self.device.clone(),
             kill_switch: self.kill_switch(),
@@ -279,8 +277,8 @@ impl Network {
         }
     }
 
-    /// Applies the rules of nftables. Without a kill switch they are not worth an end: a machine may have no `nft`.
-    async fn apply_rest_of_rules(&mut self, rules: &Ruleset) -> Result<(), Failure> {
+    /// Applies the nftables rules. Without a kill switch a missing `nft` is only a warning.
+    async fn update_rules(&mut self, rules: &Ruleset) -> Result<(), Failure> {
         if self
             .applied
             .as_ref()
@@ -301,13 +299,13 @@ impl Network {
         }
         if rules.clamp.is_some() {
             warn!(
-                "this machine forwards, and has no `nft` to fit TCP's segments into the tunnel: install nftables"
+                "this machine forwards packets, but without `nft` their TCP MSS is not clamped to the tunnel's MTU: install nftables"
             );
         }
-        if rules.mark_answers.is_some() && checks_sources() {
+        if rules.mark_answers.is_some() && has_strict_rp_filter() {
             warn!(
-                "this machine checks sources strictly (net.ipv4.conf.*.rp_filter = 1), and has no `nft` to mark answers: \
-                 install nftables, or set it to 2"
+                "the reverse-path filter is strict (net.ipv4.conf.*.rp_filter = 1), and without `nft` replies may be dropped: \
+                 install nftables, or set rp_filter to 2"
             );
         }
         Ok(())
@@ -327,28 +325,26 @@ impl Network {
         }
     }
 
-    fn tell(&self, settings: &NetworkSettings, plan: &Plan) {
+    fn log(&self, settings: &NetworkSettings, plan: &Plan) {
         let addresses: Vec<_> = settings.addresses.iter().map(ToString::to_string).collect();
         let addresses = addresses.join(", ");
         info!(event = "addresses", addresses, "addresses: {addresses}");
         if plan.has_table() {
             let mark = self.mark().unwrap_or_default();
-            info!(
-                "routing: all but the tunnel's own datagrams (mark and table {mark}) go by its routes first"
-            );
+            info!("routing: table {mark} has the tunnel's routes; its own datagrams skip it (mark {mark})");
         }
         if self.options.ipv6_outside == Ipv6Outside::Block
             && self.policy.is_some()
             && plan::leaves_ipv6_outside(settings)
         {
             warn!(
-                "the tunnel takes all of IPv4 and not IPv6: what is left of IPv6 is blocked (`ipv6-outside = \"leave\"` lets it \
-                 out)"
+                "the tunnel carries all IPv4 but not all IPv6 traffic: other IPv6 traffic is blocked (`ipv6-outside = \"leave\"` \
+                 allows it)"
             );
         }
     }
 
-    /// Whether datagrams to this address would go into the tunnel.
+    /// Returns true if datagrams to this address would go into the tunnel.
     #[must_use]
     pub fn leads_into_tunnel(&self, address: IpAddr) -> bool {
         self.applied.as_ref().is_some_and(|applied| {
@@ -358,17 +354,17 @@ impl Network {
         })
     }
 
-    /// Undoes everything, and gives `result` if that went well. After an end that nobody has asked for, a kill switch that has
-    /// guarded a tunnel stays.
+    /// Undoes all changes and returns `result`. After an error, a kill switch stays if the tunnel was up before or the kill switch was
+    /// taken over.
     ///
     /// # Errors
     ///
-    /// That of `result`, or else the first thing that could not be undone.
+    /// The error in `result`, or else the first change that could not be undone.
     pub async fn end<T>(self, result: Result<T, Failure>) -> Result<T, Failure> {
-        let was_guarded = self.applied.is_some() || self.is_inherited;
-        if result.is_err() && self.options.kill_switch && was_guarded {
+        let was_up = self.applied.is_some() || self.is_inherited;
+        if result.is_err() && self.options.kill_switch && was_up {
             warn!(
-                "the kill switch stays: `sandhog down --device {}` lifts it, and a new start takes it over",
+                "the kill switch stays: `sandhog down --device {}` removes it, a restarted client takes it over",
                 self.device
             );
             let undone = self.journal.end_behind_kill_switch().await;
@@ -380,45 +376,46 @@ impl Network {
 }
 
 fn explain_loop(route: IpPrefix, server: IpAddr) -> Failure {
-    let why = format!("{route} would lead the datagrams for the server {server} into the tunnel itself");
+    let why = format!("{route} would route the datagrams to the server {server} into the tunnel");
     Failure::input(why).with_help(
-        "have it left out of `included-routes` here and of the server's `routes`, or leave `fwmark` out, which lets the \
-         tunnel's own datagrams pass; the network of the tunnel's addresses cannot hold the server",
+        "remove this route from `included-routes` here or from `routes` on the server, or remove `fwmark = 0` so that the tunnel's \
+         own datagrams get a mark. The network of the tunnel's addresses cannot contain the server",
     )
 }
 
-/// Takes out what a machine without IPv6 cannot have.
-fn leave_out_ipv6(device: &DeviceName, settings: &mut NetworkSettings) {
-    if !is_ipv6_off(device) {
+/// Removes IPv6 addresses and routes if IPv6 is disabled on this machine.
+fn remove_ipv6_if_disabled(device: &DeviceName, settings: &mut NetworkSettings) {
+    if !is_ipv6_disabled(device) {
         return;
     }
     let before = settings.addresses.len();
     settings.addresses.retain(|prefix| prefix.address.is_ipv4());
     settings.included_routes.retain(|prefix| prefix.address.is_ipv4());
     if settings.addresses.len() < before {
-        warn!("IPv6 is switched off on this machine: the tunnel carries IPv4 only");
+        warn!("IPv6 is disabled on this machine: the tunnel carries IPv4 only");
     }
 }
 
-/// Whether the kernel takes no IPv6 addresses for the device.
-fn is_ipv6_off(device: &DeviceName) -> bool {
-    sysctl::read(&format!("net/ipv6/conf/{device}/disable_ipv6")).map_or(true, |switch| switch != "0")
+/// Returns true if IPv6 is disabled for the device.
+fn is_ipv6_disabled(device: &DeviceName) -> bool {
+    sysctl::read(&format!("net/ipv6/conf/{device}/disable_ipv6")).map_or(true, |value| value != "0")
 }
 
-/// Whether this machine passes packets on that are not its own.
+/// Returns true if IP forwarding is enabled.
 fn forwards() -> bool {
     ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"]
         .into_iter()
-        .any(|key| sysctl::read(key).is_ok_and(|switch| switch != "0"))
+        .any(|key| sysctl::read(key).is_ok_and(|value| value != "0"))
 }
 
-/// Whether the kernel drops what comes in by another way than it would answer (`rp_filter` 1, RFC 3704).
-fn checks_sources() -> bool {
+/// Returns true if the reverse-path filter is strict (`rp_filter` 1, RFC 3704): the kernel then drops packets that do not arrive
+/// on the device of the route back to their source.
+fn has_strict_rp_filter() -> bool {
     let Ok(devices) = fs::read_dir("/proc/sys/net/ipv4/conf") else {
         return false;
     };
     let names = devices.filter_map(|device| device.ok()?.file_name().into_string().ok());
-    let switches: Vec<_> = names
+    let values: Vec<_> = names
         .filter_map(|name| {
             Some((
                 sysctl::read(&format!("net/ipv4/conf/{name}/rp_filter")).ok()?,
@@ -426,19 +423,15 @@ fn checks_sources() -> bool {
             ))
         })
         .collect();
-    let is = |value: &str, of: &str| {
-        switches
-            .iter()
-            .any(|(switch, name)| name == of && switch == value)
-    };
-    // The higher one of a device's own switch and that of all counts.
+    let is = |value: &str, of: &str| values.iter().any(|(found, name)| name == of && found == value);
+    // The maximum of `all` and the device's own value is in force.
     !is("2", "all")
-        && switches
+        && values
             .iter()
-            .any(|(switch, name)| switch == "1" && name != "default" && name != "lo")
+            .any(|(value, name)| value == "1" && name != "default" && name != "lo")
 }
 
-/// Whether this machine follows connections anyway, as where it has a firewall that asks for the way back itself.
-fn tracks_connections() -> bool {
+/// Returns true if connection tracking is loaded, as for a firewall that matches on the state of connections.
+fn has_connection_tracking() -> bool {
     fs::exists("/proc/sys/net/netfilter/nf_conntrack_max").unwrap_or(false)
 }

@@ -1,4 +1,4 @@
-//! A process, told apart from a later one that got the same number.
+//! Process identity: process ID and start time, because the kernel reuses process IDs.
 
 use std::fs;
 use std::time::Duration;
@@ -10,42 +10,45 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 
-/// A process by its number and the time at which it was started.
+/// A process, identified by its ID and its start time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
-    /// Its number.
+    /// The process ID.
     pub pid: u32,
-    /// When it was started, in clock ticks since the machine was (`starttime` in proc_pid_stat(5)).
+    /// Start time, in clock ticks since boot (`starttime` in proc_pid_stat(5)).
     pub started: u64,
 }
 
 impl Process {
-    /// The one that asks.
+    /// The calling process.
     #[must_use]
     pub fn current() -> Self {
         let pid = std::process::id();
-        // Without /proc two processes of one number cannot be told apart.
+        // Without /proc the start time is unknown.
         let started = start_of(pid).unwrap_or_default();
         Self { pid, started }
     }
 
-    /// Whether it still runs.
+    /// Returns true if the process is running.
     #[must_use]
     pub fn is_alive(self) -> bool {
         start_of(self.pid) == Some(self.started)
     }
 
-    /// Sends SIGTERM and waits for the end; tells whether it came in time. Whoever has ended already is no error.
+    /// Sends SIGTERM and waits. Returns true if the process has stopped before the timeout. A process that has already stopped is
+    /// no error.
     ///
     /// # Errors
     ///
-    /// Without the right to end it.
-    pub fn terminate(self, patience: Duration) -> Result<bool, Failure> {
-        let action = format!("end the process {}", self.pid);
+    /// If the process belongs to another user and the caller is not root.
+    pub fn terminate(self, timeout: Duration) -> Result<bool, Failure> {
+        let action = format!("stop the process {}", self.pid);
         let explain = |error: Errno| {
             let failure = Failure::runtime(&action, std::io::Error::from(error));
             match error {
-                Errno::PERM => failure.with_help("run this as the user who has started it, or as root"),
+                Errno::PERM => {
+                    failure.with_help("run this command as root, or as the user that started the process")
+                }
                 _ => failure,
             }
         };
@@ -57,7 +60,7 @@ impl Process {
             Err(Errno::SRCH) => return Ok(true),
             Err(error) => return Err(explain(error)),
         };
-        // From here on the handle means one process. Is it the right one?
+        // The pidfd refers to one process for good. It may have been opened too late, so check the start time again.
         if !self.is_alive() {
             return Ok(true);
         }
@@ -65,13 +68,13 @@ impl Process {
             Err(Errno::SRCH) => return Ok(true),
             result => result.map_err(explain)?,
         }
-        let patience = Timespec {
-            tv_sec: patience.as_secs().cast_signed(),
-            tv_nsec: patience.subsec_nanos().into(),
+        let timeout = Timespec {
+            tv_sec: timeout.as_secs().cast_signed(),
+            tv_nsec: timeout.subsec_nanos().into(),
         };
         let mut handles = [PollFd::new(&handle, PollFlags::IN)];
         loop {
-            match poll(&mut handles, Some(&patience)) {
+            match poll(&mut handles, Some(&timeout)) {
                 Ok(ready) => return Ok(ready > 0),
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(explain(error)),
@@ -80,11 +83,10 @@ impl Process {
     }
 }
 
-/// When the process of this number was started; `None` if there is none, or if it has ended and only waits to be asked for
-/// its exit code.
+/// Start time of a process. Returns `None` if there is no such process, or if it is a zombie.
 fn start_of(pid: u32) -> Option<u64> {
     let line = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name comes second, in parentheses, and may have anything in it.
+    // The second field is the name in parentheses, which may contain spaces and parentheses.
     let (_, rest) = line.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace();
     if matches!(fields.next()?, "Z" | "X") {
@@ -98,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_is_alive_until_it_ends_and_its_number_alone_does_not_bring_it_back() {
+    fn a_process_with_the_same_id_and_another_start_time_is_not_the_same() {
         let this = Process::current();
         assert!(this.is_alive());
         let earlier = Process {
@@ -108,28 +110,25 @@ mod tests {
         assert!(!earlier.is_alive());
         assert!(
             earlier.terminate(Duration::ZERO).is_ok_and(|ended| ended),
-            "and this test is not ended in its place"
+            "this test must not be stopped"
         );
     }
 
     #[test]
-    fn a_process_that_is_told_to_end_is_waited_for() {
+    fn terminate_waits_until_the_process_has_stopped() {
         let mut child = std::process::Command::new("sleep")
             .arg("1000")
             .spawn()
-            .expect("a program of every system");
+            .expect("the program `sleep`");
         let process = Process {
             pid: child.id(),
-            started: start_of(child.id()).expect("it runs"),
+            started: start_of(child.id()).expect("a running process"),
         };
         let ended = process
             .terminate(Duration::from_secs(10))
             .expect("a child of ours");
         assert!(ended);
-        assert!(
-            !process.is_alive(),
-            "what waits to be asked for its exit code does not live"
-        );
+        assert!(!process.is_alive(), "a zombie is not alive");
         child.wait().expect("a child of ours");
     }
 }

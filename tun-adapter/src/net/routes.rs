@@ -1,4 +1,4 @@
-//! This machine's routes, as far as a tunnel's might meet them.
+//! This machine's routes, read from /proc/net.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -12,7 +12,7 @@ pub(crate) struct Route {
     pub(crate) device: String,
 }
 
-/// All routes of the kernel to other networks. A table that cannot be read has none.
+/// All routes to other networks. A table that cannot be read is treated as empty.
 pub(crate) fn all() -> Vec<Route> {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let (v4, v6) = (read("/proc/net/route"), read("/proc/net/ipv6_route"));
@@ -20,7 +20,7 @@ pub(crate) fn all() -> Vec<Route> {
     v4.chain(v6.lines().filter_map(parse_v6)).collect()
 }
 
-/// A line of `/proc/net/route`: device, destination and mask as numbers in the machine's byte order.
+/// Parses a line of `/proc/net/route`: device, then destination and mask as numbers in native byte order.
 fn parse_v4(line: &str) -> Option<Route> {
     let mut words = line.split_whitespace();
     let device = words.next()?.to_owned();
@@ -33,8 +33,8 @@ fn parse_v4(line: &str) -> Option<Route> {
     })
 }
 
-/// A line of `/proc/net/ipv6_route`: destination, length, then six words, flags, device. The kernel's own entries for
-/// single addresses, multicast and what it rejects are left out.
+/// Parses a line of `/proc/net/ipv6_route`: destination, prefix length, six fields, flags, device. Routes to single addresses,
+/// multicast, link-local and loopback routes are skipped.
 fn parse_v6(line: &str) -> Option<Route> {
     let words: Vec<_> = line.split_whitespace().collect();
     let [network, length, _, _, _, _, _, _, _, device] = words.as_slice() else {
@@ -42,21 +42,22 @@ fn parse_v6(line: &str) -> Option<Route> {
     };
     let network = Ipv6Addr::from_bits(u128::from_str_radix(network, 16).ok()?);
     let length = u32::from_str_radix(length, 16).ok()?;
-    let is_own =
+    let is_internal =
         *device == "lo" || length == 128 || network.is_multicast() || network.is_unicast_link_local();
-    (!is_own).then(|| Route {
+    (!is_internal).then(|| Route {
         network: prefix(network, length),
         device: (*device).to_owned(),
     })
 }
 
-/// Whether what comes in for this address of IPv6 is delivered here. A table that cannot be read says so of every address.
+/// Returns true if the kernel delivers packets for this IPv6 address locally. Also returns true if the table cannot be read.
 pub(crate) fn is_delivered(address: Ipv6Addr) -> bool {
     fs::read_to_string("/proc/net/ipv6_route")
         .map_or(true, |table| table.lines().any(|line| delivers(line, address)))
 }
 
-/// Whether a line of `/proc/net/ipv6_route` says so: one address, and the flag `RTF_LOCAL` of `linux/ipv6_route.h`.
+/// Returns true if a line of `/proc/net/ipv6_route` is the local route of the address (flag `RTF_LOCAL` of
+/// `linux/ipv6_route.h`).
 fn delivers(line: &str, address: Ipv6Addr) -> bool {
     const LOCAL: u32 = 0x8000_0000;
     let mut words = line.split_whitespace();
@@ -74,7 +75,7 @@ fn prefix(address: impl Into<IpAddr>, length: u32) -> IpPrefix {
     }
 }
 
-/// Whether one of the two lies in the other. The default route holds everything and meets nothing but itself.
+/// Returns true if one network contains the other. A default route only overlaps itself.
 pub(crate) fn overlap(one: IpPrefix, other: IpPrefix) -> bool {
     if one.length == 0 || other.length == 0 {
         return one == other;
@@ -96,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_both_tables_are_read() {
+    fn lines_of_both_tables_are_parsed() {
         let v4 = "eth0\t0002000A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0";
         let v4 = v4.replace("0002000A", &format!("{:08X}", 0x0A00_0200_u32.to_be()));
         let v4 = v4.replace("00FFFFFF", &format!("{:08X}", 0xFFFF_FF00_u32.to_be()));
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_delivered_once_its_own_entry_is_local() {
+    fn an_address_is_delivered_if_it_has_a_local_route() {
         let line = |length: &str, flags: &str| {
             format!(
                 "fd000009000000000000000000000002 {length} 00000000000000000000000000000000 00 \
@@ -139,10 +140,10 @@ mod tests {
     }
 
     #[test]
-    fn networks_meet_when_one_holds_the_other() {
-        let meet = |one, other| overlap(network(one), network(other));
-        assert!(meet("10.9.0.0/24", "10.9.0.0/16") && meet("10.0.0.0/8", "10.9.0.1/24"));
-        assert!(!meet("10.9.0.0/24", "10.9.1.0/24") && !meet("10.9.0.0/24", "0.0.0.0/0"));
-        assert!(!meet("fd00::/8", "10.0.0.0/8") && meet("0.0.0.0/0", "0.0.0.0/0"));
+    fn networks_overlap_if_one_contains_the_other() {
+        let overlaps = |one, other| overlap(network(one), network(other));
+        assert!(overlaps("10.9.0.0/24", "10.9.0.0/16") && overlaps("10.0.0.0/8", "10.9.0.1/24"));
+        assert!(!overlaps("10.9.0.0/24", "10.9.1.0/24") && !overlaps("10.9.0.0/24", "0.0.0.0/0"));
+        assert!(!overlaps("fd00::/8", "10.0.0.0/8") && overlaps("0.0.0.0/0", "0.0.0.0/0"));
     }
 }

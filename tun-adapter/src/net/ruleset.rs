@@ -1,4 +1,4 @@
-//! The client's table of nftables: kill switch, segment sizes, marks. Text only; [`nft`](super::nft) has it applied.
+//! The client's nftables table: kill switch, TCP MSS clamping and connection marks. [`nft`](super::nft) applies the text.
 
 use std::fmt::Write;
 
@@ -6,39 +6,39 @@ use sandhog_proto::IpPrefix;
 
 use crate::config::DeviceName;
 
-/// What a client wants of nftables.
+/// The nftables rules of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ruleset {
     /// The tunnel's device.
     pub device: DeviceName,
-    /// Lets out only what belongs to the tunnel.
+    /// Blocks all outgoing traffic outside the tunnel.
     pub kill_switch: Option<KillSwitch>,
-    /// Gives answers to datagrams with this mark the mark as well, for a kernel that asks the way back of what comes in.
+    /// Restores this mark on replies, for a kernel that checks reverse paths (`rp_filter`).
     pub mark_answers: Option<u32>,
-    /// Cuts the segment size of forwarded TCP down to what fits into packets of so many bytes.
+    /// Clamps the MSS of forwarded TCP connections to this MTU, in bytes.
     pub clamp: Option<u16>,
 }
 
-/// What may leave this machine besides what goes through the tunnel.
+/// The traffic that the kill switch allows outside the tunnel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KillSwitch {
     /// The mark of the tunnel's own datagrams.
     pub mark: u32,
-    /// Networks that are reached beside the tunnel.
+    /// Networks outside the tunnel.
     pub excluded: Vec<IpPrefix>,
 }
 
-/// Headers of IP and TCP without options, in bytes.
+/// Size of the IP and TCP headers without options, in bytes.
 const HEADERS: [(&str, u16); 2] = [("ipv4", 40), ("ipv6", 60)];
 
 impl Ruleset {
-    /// Whether there is anything to apply.
+    /// Returns true if there are no rules.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.kill_switch.is_none() && self.mark_answers.is_none() && self.clamp.is_none()
     }
 
-    /// What stands between the braces of the table.
+    /// The chains of the table, as nftables text.
     #[must_use]
     pub fn chains(&self) -> String {
         let mut text = String::new();
@@ -64,7 +64,7 @@ impl Ruleset {
             let mut rules = vec![format!(
                 "oifname \"{device}\" tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu"
             )];
-            // What comes from the tunnel leaves by a wider way, whose size says nothing.
+            // Packets from the tunnel leave through a device with a larger MTU, so its route MTU does not help.
             rules.extend(HEADERS.map(|(family, headers)| {
                 let size = mtu - headers;
                 format!(
@@ -87,8 +87,8 @@ impl KillSwitch {
             "oifname \"lo\" accept".to_owned(),
             format!("oifname \"{device}\" accept"),
             format!("meta mark {:#x} accept", self.mark),
-            // This machine's own address: DHCP (RFC 2131, section 4.1; RFC 8415, section 7.2), neighbour discovery
-            // (RFC 4861, section 4) and the group memberships that it needs (RFC 3810).
+            // Address configuration: DHCP (RFC 2131, section 4.1; RFC 8415, section 7.2), neighbour discovery (RFC 4861,
+            // section 4), and the multicast group memberships that it needs (RFC 3810).
             "udp sport 68 udp dport 67 accept".to_owned(),
             "udp sport 546 udp dport 547 accept".to_owned(),
             "icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 accept".to_owned(),
@@ -123,7 +123,7 @@ impl KillSwitch {
 fn chain(name: &str, kind: &str, rules: &[String]) -> String {
     let mut text = format!("\tchain {name} {{\n\t\ttype {kind};\n");
     for rule in rules {
-        // Writing into a string does not fail.
+        // Writing to a string does not fail.
         let _ = writeln!(text, "\t\t{rule}");
     }
     text.push_str("\t}\n");
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kill_switch_lets_out_the_tunnel_and_what_this_machine_needs_for_its_address() {
+    fn the_kill_switch_allows_the_tunnel_and_address_configuration() {
         assert_eq!(
             switch(&["192.0.2.0/24", "2001:db8::/32"]).chains(),
             "\tchain output {\n\
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn segments_are_cut_to_the_route_on_the_way_in_and_to_the_tunnel_on_the_way_out() {
+    fn mss_is_clamped_to_the_route_into_the_tunnel_and_to_the_mtu_out_of_it() {
         let clamp = Ruleset {
             clamp: Some(1420),
             ..nothing()
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_get_the_mark_of_what_they_answer() {
+    fn replies_get_the_mark_of_their_connection() {
         let marks = Ruleset {
             mark_answers: Some(0xca6d),
             ..nothing()
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_wanted_is_no_text() {
+    fn an_empty_ruleset_has_no_text() {
         assert!(nothing().is_empty() && nothing().chains().is_empty());
         assert!(!switch(&[]).is_empty());
     }

@@ -1,4 +1,4 @@
-//! Switches of the kernel below /proc/sys, set for as long as the tunnel needs them.
+//! Sysctls (/proc/sys) that are set while the tunnel runs.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,11 +8,11 @@ use tracing::{debug, info};
 use super::record::{Change, Journal};
 use crate::failure::Failure;
 
-/// Sets the switch `key` (`net/ipv4/ip_forward`) to `value` if it is not, and has that undone at the end.
+/// Sets the sysctl `key` (for example `net/ipv4/ip_forward`) to `value`, and records the change.
 ///
 /// # Errors
 ///
-/// When there is no such switch, or no right to set it.
+/// If the sysctl does not exist or cannot be written.
 pub fn set(journal: &mut Journal, key: &str, value: &str) -> Result<(), Failure> {
     let before = read(key)?;
     if before == value {
@@ -26,24 +26,24 @@ pub fn set(journal: &mut Journal, key: &str, value: &str) -> Result<(), Failure>
     write(key, value)
 }
 
-/// What the switch `key` is now.
+/// Reads the sysctl `key`.
 ///
 /// # Errors
 ///
-/// When there is no such switch.
+/// If the sysctl does not exist.
 pub fn read(key: &str) -> Result<String, Failure> {
     let text = fs::read_to_string(path(key))
         .map_err(|error| Failure::runtime(format_args!("read the sysctl {key}"), error))?;
     Ok(text.trim().to_owned())
 }
 
-/// Sets it to what it was, unless somebody else has set it since.
+/// Restores a sysctl, unless another program has changed it.
 pub(super) fn restore(key: &str, before: &str, after: &str) -> Result<(), Failure> {
     match read(key) {
         Ok(now) if now == before => Ok(()),
         Ok(now) if now == after => write(key, before),
         Ok(now) => {
-            info!("the sysctl {key} was set to {now} by somebody else: it stays");
+            info!("the sysctl {key} was set to {now} by another program and is left unchanged");
             Ok(())
         }
         Err(failure) => {
@@ -56,7 +56,7 @@ pub(super) fn restore(key: &str, before: &str, after: &str) -> Result<(), Failur
 fn write(key: &str, value: &str) -> Result<(), Failure> {
     let action = format!("set the sysctl {key} to {value}");
     fs::write(path(key), value).map_err(|error| {
-        Failure::runtime(action, error).with_help("run as root; in a container, set it from outside")
+        Failure::runtime(action, error).with_help("run as root; in a container, set the sysctl on the host")
     })
 }
 

@@ -1,11 +1,11 @@
-//! A server of the classic profile: its file names the users and their addresses.
+//! Server of the classic profile. Its configuration file lists the users and their addresses.
 
 use std::net::SocketAddr;
 
 use sandhog_proto::{EventKind, classic};
 use tracing::{debug, info};
 
-use super::{bind, own_settings};
+use super::{bind, device_settings};
 use crate::config::classic::Server;
 use crate::control::command::nothing_to_reload;
 use crate::control::queue::RequestQueue;
@@ -45,19 +45,19 @@ pub(super) async fn run(config: Server, mut signals: Signals) -> Result<(), Fail
     let tun = Tun::create(&device.name)?;
     let mut requests = RequestQueue::open(&device.name, metrics.as_ref())?;
     let journal = Journal::begin(&device.name, left)?;
-    let own = Own {
+    let local = LocalConfig {
         listen,
         users: user_count,
         device,
     };
     let shell = Shell::new(server, socket, tun)?;
-    let result = serve(shell, &mut signals, &mut requests, &own).await;
+    let result = serve(shell, &mut signals, &mut requests, &local).await;
     let undone = journal.end().await;
     result.and(undone)
 }
 
-/// What a server is on this machine.
-struct Own {
+/// Listen address, device and number of users of the server.
+struct LocalConfig {
     listen: SocketAddr,
     device: config::Device,
     users: usize,
@@ -68,15 +68,15 @@ async fn serve(
     mut shell: Shell<classic::Server, Direct<Tun>>,
     signals: &mut Signals,
     requests: &mut RequestQueue,
-    own: &Own,
+    local: &LocalConfig,
 ) -> Result<(), Failure> {
-    let Own { listen, device, .. } = own;
-    interface::apply(&device.name, &own_settings(*listen, device)).await?;
+    let LocalConfig { listen, device, .. } = local;
+    interface::apply(&device.name, &device_settings(*listen, device)).await?;
     let about = format!("listening on {listen}, device {}", device.name);
-    info!(event = "ready", %listen, device = %device.name, users = own.users, "ready: {about}");
+    info!(event = "ready", %listen, device = %device.name, users = local.users, "ready: {about}");
     notify::ready(&about);
 
-    let (mut drops, mut progress) = (DropLog::default(), StatusTracker::new());
+    let (mut drops, mut tracker) = (DropLog::default(), StatusTracker::new());
     loop {
         let event = tokio::select! {
             biased;
@@ -85,9 +85,9 @@ async fn serve(
                 break;
             }
             pending = requests.next() => {
-                pending.reply_with(|question| match question {
+                pending.reply_with(|request| match request {
                     Request::Status => {
-                        Reply::Status(status(&mut shell, &progress, own).into())
+                        Reply::Status(status(&mut shell, &tracker, local).into())
                     }
                     Request::Reload => nothing_to_reload(),
                 });
@@ -95,7 +95,7 @@ async fn serve(
             }
             event = shell.next_event() => event?,
         };
-        progress.note(&event.kind);
+        tracker.on_event(&event.kind);
         match event.kind {
             EventKind::LoggedIn { login, remote } => log_login(&login, remote),
             EventKind::LoginRefused { remote } => log_refused_login(remote),
@@ -108,17 +108,21 @@ async fn serve(
     Ok(())
 }
 
-/// How the server is.
-fn status(shell: &mut Shell<classic::Server, Direct<Tun>>, progress: &StatusTracker, own: &Own) -> Status {
-    let Own {
+/// Status of the server.
+fn status(
+    shell: &mut Shell<classic::Server, Direct<Tun>>,
+    tracker: &StatusTracker,
+    local: &LocalConfig,
+) -> Status {
+    let LocalConfig {
         listen,
         device,
         users,
-    } = own;
-    let mut status = progress
+    } = local;
+    let mut status = tracker
         .status(Role::Server, Profile::Classic, &device.name, &shell.counters())
-        .with_settings(&own_settings(*listen, device));
+        .with_settings(&device_settings(*listen, device));
     let sessions = shell.with_peer(|server, _| server.session_count());
-    status.server = Some(progress.server(*listen, *users, 0, sessions, std::iter::empty()));
+    status.server = Some(tracker.server(*listen, *users, 0, sessions, std::iter::empty()));
     status
 }

@@ -1,5 +1,5 @@
-//! A server's machine as a router for its clients: the kernel's switches, and a table of nftables. Both only when asked for, and
-//! only for as long as the server runs.
+//! IP forwarding for the clients of a server: sysctls and an nftables table. Both are optional and in force only while the server
+//! runs.
 
 use std::fs;
 use std::net::IpAddr;
@@ -12,50 +12,50 @@ use crate::failure::Failure;
 use crate::net::record::{Change, Journal};
 use crate::net::{nft, sysctl};
 
-/// A family of addresses, as the kernel's switches and nftables name it.
+/// Names of an address family in nftables and in sysctls.
 struct Family {
-    /// In nftables.
+    /// Name of the family in nftables.
     name: &'static str,
-    /// As an expression for addresses.
+    /// Name of the address expression in nftables.
     address: &'static str,
-    /// The switch that makes the machine a router, below /proc/sys.
-    switch: &'static str,
-    /// The folder with a folder for each device, each with a switch of its own.
+    /// Sysctl that enables forwarding.
+    sysctl: &'static str,
+    /// Folder below /proc/sys with the sysctls of each device.
     devices: &'static str,
 }
 
 const V4: Family = Family {
     name: "ipv4",
     address: "ip",
-    switch: "net/ipv4/ip_forward",
+    sysctl: "net/ipv4/ip_forward",
     devices: "net/ipv4/conf",
 };
 const V6: Family = Family {
     name: "ipv6",
     address: "ip6",
-    switch: "net/ipv6/conf/all/forwarding",
+    sysctl: "net/ipv6/conf/all/forwarding",
     devices: "net/ipv6/conf",
 };
 
-/// Has this machine forward what clients send and get, until the end of the journal.
+/// Enables forwarding for the clients, and records the changes in `journal`.
 ///
 /// # Errors
 ///
-/// When the kernel or `nft` refuses. What was changed by then stands in the journal.
+/// If the kernel or `nft` fails. Changes made before are in the journal.
 pub(super) async fn apply(journal: &mut Journal, device: &Device, wanted: Forwarding) -> Result<(), Failure> {
     if !wanted.is_enabled {
         return Ok(());
     }
-    let for_what = "forward the clients' packets";
-    nft::find(for_what)?;
-    let mut opened = Vec::new();
+    let action = "forward the clients' packets";
+    nft::find(action)?;
+    let mut enabled = Vec::new();
     for family in [V4, V6] {
-        let has_some = device
+        let has_address = device
             .addresses
             .iter()
             .any(|prefix| Family::of(prefix.address).name == family.name);
-        if has_some && open(journal, &family)? {
-            opened.push(family.name);
+        if has_address && enable(journal, &family)? {
+            enabled.push(family.name);
         }
     }
     let table = nft::server_table(&device.name);
@@ -63,14 +63,14 @@ pub(super) async fn apply(journal: &mut Journal, device: &Device, wanted: Forwar
         table: table.clone(),
         kill_switch: false,
     })?;
-    let chains = chains(device, &opened, wanted.masquerades);
-    nft::apply(for_what, &nft::replacement(&table, &chains)).await?;
+    let chains = chains(device, &enabled, wanted.masquerades);
+    nft::apply(action, &nft::replacement(&table, &chains)).await?;
     info!(
         "forwarding: {}",
         if wanted.masquerades {
-            "clients reach the networks of this machine under its own addresses"
+            "clients reach this machine's networks with its addresses (masquerading)"
         } else {
-            "clients reach the networks of this machine under their own addresses"
+            "clients reach this machine's networks with their own addresses"
         }
     );
     Ok(())
@@ -82,13 +82,13 @@ impl Family {
     }
 }
 
-/// Makes the machine a router for one family; tells whether it was none before.
-fn open(journal: &mut Journal, family: &Family) -> Result<bool, Failure> {
-    if sysctl::read(family.switch)? == "1" {
+/// Enables forwarding for one family. Returns true if it was disabled before.
+fn enable(journal: &mut Journal, family: &Family) -> Result<bool, Failure> {
+    if sysctl::read(family.sysctl)? == "1" {
         return Ok(false);
     }
-    // With the one switch the kernel sets those of all devices, and when it is set back as well. What stands first in the journal
-    // is undone last: devices that forwarded before do so again.
+    // This sysctl also sets those of all devices, now and when it is restored. The journal is undone in reverse order, so devices
+    // that forwarded before are recorded first and restored last.
     for device in devices(family) {
         let key = format!("{}/{device}/forwarding", family.devices);
         if device != "all" && sysctl::read(&key).is_ok_and(|value| value == "1") {
@@ -102,12 +102,12 @@ fn open(journal: &mut Journal, family: &Family) -> Result<bool, Failure> {
     if family.name == V6.name {
         keep_accepting_routers(journal, family)?;
     }
-    sysctl::set(journal, family.switch, "1")?;
+    sysctl::set(journal, family.sysctl, "1")?;
     Ok(true)
 }
 
-/// A router takes no routes from other routers' advertisements, unless it is told to with a 2: without that, a machine that has
-/// its own way out from there would lose it.
+/// Sets `accept_ra` from 1 to 2. With the value 1, a forwarding machine ignores router advertisements and could lose its default
+/// route.
 fn keep_accepting_routers(journal: &mut Journal, family: &Family) -> Result<(), Failure> {
     for device in devices(family) {
         let key = format!("{}/{device}/accept_ra", family.devices);
@@ -119,7 +119,7 @@ fn keep_accepting_routers(journal: &mut Journal, family: &Family) -> Result<(), 
     Ok(())
 }
 
-/// The devices that have switches of this family, in the order of their names.
+/// Devices that have sysctls of this family, sorted by name.
 fn devices(family: &Family) -> Vec<String> {
     let folder = fs::read_dir(format!("/proc/sys/{}", family.devices));
     let mut names: Vec<_> = folder
@@ -132,12 +132,12 @@ fn devices(family: &Family) -> Vec<String> {
     names
 }
 
-/// The chains of the table. Where the machine was no router before (`opened`), it becomes one for the tunnel alone.
-fn chains(device: &Device, opened: &[&str], masquerades: bool) -> String {
+/// The chains of the table. For the families in `enabled`, the machine forwards only packets from and to the tunnel.
+fn chains(device: &Device, enabled: &[&str], masquerades: bool) -> String {
     let name = &device.name;
     let mut text =
         String::from("\tchain forward {\n\t\ttype filter hook forward priority filter; policy accept;\n");
-    for family in opened {
+    for family in enabled {
         text.push_str(&format!(
             "\t\tmeta nfproto {family} iifname != \"{name}\" oifname != \"{name}\" drop\n"
         ));
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn with_masquerade_only_the_tunnels_networks_are_hidden_and_not_inside_the_tunnel() {
+    fn masquerading_applies_only_to_traffic_that_leaves_the_tunnel() {
         let text = chains(&device(), &[], true);
         assert!(
             text.contains("\t\tip saddr 10.9.0.0/24 oifname != \"sandhog0\" masquerade\n"),
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_that_was_no_router_becomes_one_for_the_tunnel_alone() {
+    fn newly_enabled_forwarding_is_restricted_to_the_tunnel() {
         let text = chains(&device(), &["ipv6"], false);
         assert_eq!(text.matches("drop").count(), 1, "{text}");
         let rule = "\t\tmeta nfproto ipv6 iifname != \"sandhog0\" oifname != \"sandhog0\" drop\n";
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn segments_are_cut_to_the_path_in_both_directions() {
+    fn mss_is_clamped_in_both_directions() {
         let text = chains(&device(), &[], false);
         for direction in ["iifname", "oifname"] {
             let rule =

@@ -1,4 +1,4 @@
-//! The life of `sandhog server`: device, socket, then events until a signal.
+//! The command `sandhog server`: sets up device and socket, then handles events until a signal.
 
 mod classic;
 mod forwarding;
@@ -19,7 +19,7 @@ use crate::service::Signals;
 ///
 /// # Errors
 ///
-/// When socket or device cannot be had, or the device is lost.
+/// If the socket or the device is not available, or if the device is removed.
 pub async fn run(config: Server) -> Result<(), Failure> {
     let mut config = match config {
         Server::Secure(config) => *config,
@@ -29,13 +29,13 @@ pub async fn run(config: Server) -> Result<(), Failure> {
         }
     };
     let privileges = Privileges::keep_for_setup(Some(config.users_file.path()))?;
-    let Some(beside) = config.classic.take() else {
+    let Some(second) = config.classic.take() else {
         return secure::run(config, Signals::catch()?, Some(privileges)).await;
     };
-    let [signals, others_signals] = Signals::catch_for_pair()?;
+    let [signals, second_signals] = Signals::catch_for_pair()?;
     let (secure, classic) = tokio::join!(
         secure::run(config, signals, None),
-        classic::run(*beside, others_signals)
+        classic::run(*second, second_signals)
     );
     secure.and(classic)
 }
@@ -46,8 +46,8 @@ async fn bind(listen: SocketAddr) -> Result<UdpSocket, Failure> {
         .map_err(|error| explain_bind(listen, &error))
 }
 
-/// What the server's own device gets.
-fn own_settings(listen: SocketAddr, device: &Device) -> NetworkSettings {
+/// Settings of the server's device.
+fn device_settings(listen: SocketAddr, device: &Device) -> NetworkSettings {
     NetworkSettings {
         tunnel_remote_address: listen.ip(),
         addresses: device.addresses.clone(),
@@ -63,11 +63,11 @@ pub(crate) fn explain_bind(listen: SocketAddr, error: &io::Error) -> Failure {
     let failure = Failure::runtime(format_args!("listen on UDP {listen}"), error);
     match error.kind() {
         io::ErrorKind::AddrInUse => failure.with_help(format!(
-            "another program has this port; `ss -ulpn 'sport = :{}'` tells which. End it, or choose another `listen`",
+            "another program uses this port: `ss -ulpn 'sport = :{}'` shows it. Stop that program, or choose another `listen`",
             listen.port()
         )),
         io::ErrorKind::AddrNotAvailable => {
-            failure.with_help("this machine does not have that address; 0.0.0.0 or [::] stands for all it has")
+            failure.with_help("this machine does not have that address. 0.0.0.0 or [::] listens on all addresses")
         }
         io::ErrorKind::PermissionDenied => failure.with_help("ports below 1024 need root or CAP_NET_BIND_SERVICE"),
         _ => failure,

@@ -1,4 +1,4 @@
-//! A server of the secure profile: its users stand in a file that changes while it runs, by its own hand and by others.
+//! Server of the secure profile. Its users file can be changed by the server and by other programs while the server runs.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use sandhog_proto::secure::{self, Login, UserStore};
 use tokio::task::JoinHandle;
 use tracing::{debug, error, info, warn};
 
-use super::{explain_bind, forwarding, own_settings};
+use super::{device_settings, explain_bind, forwarding};
 use crate::config::Offload;
 use crate::config::secure::Server;
 use crate::control::handle::PendingRequest;
@@ -27,7 +27,7 @@ use crate::udp::{Options, Socket};
 use crate::users::UsersFile;
 use crate::{clock, config, interface, notify, random};
 
-/// Serves. `privileges` are those to be given up once all is set up; `None` where others in this process need them.
+/// Serves until a signal to stop. `privileges` are dropped after the setup. `None` keeps them, for a second server in this process.
 pub(super) async fn run(
     config: Server,
     mut signals: Signals,
@@ -38,7 +38,7 @@ pub(super) async fn run(
     let mut server = secure::Server::new(protocol).map_err(|error| config.users_file.explain(&error))?;
     server.set_cipher(config.cipher);
     if config.users.is_empty() {
-        warn!("nobody can log in yet: `sandhog user add` adds users, and SIGHUP has them taken up");
+        warn!("there are no users yet: add users with `sandhog user add`, then run `sandhog reload`");
     }
     let Server {
         listen,
@@ -56,29 +56,29 @@ pub(super) async fn run(
     let queues = Queue::open(&device.name, workers, offload.tun_segmentation)?;
     let mut requests = RequestQueue::open(&device.name, metrics.as_ref())?;
     let mut journal = Journal::begin(&device.name, left)?;
-    let own = Own { listen, device };
+    let local = LocalConfig { listen, device };
     let result = async {
-        interface::apply(&own.device.name, &own_settings(listen, &own.device)).await?;
-        forwarding::apply(&mut journal, &own.device, forwarding).await?;
+        interface::apply(&local.device.name, &device_settings(listen, &local.device)).await?;
+        forwarding::apply(&mut journal, &local.device, forwarding).await?;
         if let Some(privileges) = privileges {
-            // The device goes with the process; what else was changed has to be undone.
+            // The kernel removes the device with the process. Recorded changes need privileges to be undone.
             privileges.keep_for_running(!journal.changes().is_empty())?;
         }
-        // A new server remembers no failed logins.
+        // A new server has no failed logins to forget.
         if let Err(failure) = users_file.take_unlocks() {
             warn!("{}", failure.message());
         }
-        let mut life = Life::new(
+        let mut server = RunningServer::new(
             Shell::with_transport(server, Plane::start(queues, sockets)?)?,
             users_file,
         );
-        let (device, users) = (&own.device.name, life.count_users());
+        let (device, users) = (&local.device.name, server.count_users());
         let about = format!("listening on {listen}, device {device}; users: {users}");
         info!(event = "ready", %listen, %device, users, "ready: {about}");
         notify::ready(&about);
-        let result = life.run(&mut signals, &mut hangup, &mut requests, &own).await;
+        let result = server.run(&mut signals, &mut hangup, &mut requests, &local).await;
         notify::stopping();
-        life.end().await;
+        server.end().await;
         result
     }
     .await;
@@ -86,7 +86,7 @@ pub(super) async fn run(
     result.and(undone)
 }
 
-/// The sockets of all threads, on one port.
+/// Opens the sockets of all threads, on one port.
 fn open_sockets(listen: SocketAddr, workers: usize, offload: Offload) -> Result<Vec<Socket>, Failure> {
     let options = Options {
         reports_local_address: listen.ip().is_unspecified(),
@@ -95,45 +95,45 @@ fn open_sockets(listen: SocketAddr, workers: usize, offload: Offload) -> Result<
     Socket::bind_many(listen, workers, &options).map_err(|error| explain_bind(listen, &error))
 }
 
-/// What a server is on this machine.
-struct Own {
+/// Listen address and device of the server.
+struct LocalConfig {
     listen: SocketAddr,
     device: config::Device,
 }
 
-/// A server at work.
+/// A running server.
 #[derive(Debug)]
-pub struct Life<T> {
+pub struct RunningServer<T> {
     shell: Shell<secure::Server, T>,
     users: Users,
     drops: DropLog,
-    progress: StatusTracker,
+    tracker: StatusTracker,
 }
 
-/// The file with the users, as the server sees it.
+/// State of the users file.
 #[derive(Debug)]
 struct Users {
     file: UsersFile,
-    /// The file is being read.
-    reading: Option<Reading>,
-    /// The file has changed again since it began to be read.
+    /// The read in progress.
+    reading: Option<ReadTask>,
+    /// True if another read was requested during the present one.
     is_outdated: bool,
-    /// A password was being stored when the users were last taken from the file: once that is done, the file is read
-    /// again, so that neither is lost.
+    /// True if a password was being stored when the users were last replaced. The file is then read again after the password is
+    /// stored, so that no change is lost.
     is_stale: bool,
-    /// Who waits to hear what comes out of the reading.
+    /// Requests that wait for the result.
     waiting: Vec<PendingRequest>,
 }
 
 #[derive(Debug)]
-struct Reading {
-    task: JoinHandle<Found>,
-    /// How often the shell had begun or ended to store users by then.
+struct ReadTask {
+    task: JoinHandle<Files>,
+    /// Value of [`Shell::saves`] at the start.
     saves: u64,
 }
 
-impl<T: Transport<secure::Server>> Life<T> {
-    /// A server whose users are those of `file`, as they were read from there.
+impl<T: Transport<secure::Server>> RunningServer<T> {
+    /// A server with the users that were read from `file`.
     pub fn new(mut shell: Shell<secure::Server, T>, file: UsersFile) -> Self {
         let stored = file.clone();
         shell.save_users_with(move |server: &secure::Server, text| {
@@ -150,7 +150,7 @@ impl<T: Transport<secure::Server>> Life<T> {
                 waiting: Vec::new(),
             },
             drops: DropLog::default(),
-            progress: StatusTracker::new(),
+            tracker: StatusTracker::new(),
         }
     }
 
@@ -160,7 +160,7 @@ impl<T: Transport<secure::Server>> Life<T> {
         signals: &mut Signals,
         hangup: &mut Hangup,
         requests: &mut RequestQueue,
-        own: &Own,
+        local: &LocalConfig,
     ) -> Result<(), Failure> {
         loop {
             tokio::select! {
@@ -174,7 +174,7 @@ impl<T: Transport<secure::Server>> Life<T> {
                     self.read_users();
                 }
                 pending = requests.next() => match pending.request {
-                    Request::Status => pending.reply(Reply::Status(self.status(own).into())),
+                    Request::Status => pending.reply(Reply::Status(self.status(local).into())),
                     Request::Reload => self.reload(pending),
                 },
                 step = self.step() => step?,
@@ -182,17 +182,17 @@ impl<T: Transport<secure::Server>> Life<T> {
         }
     }
 
-    /// How the server is.
-    fn status(&mut self, own: &Own) -> Status {
+    /// Status of the server.
+    fn status(&mut self, local: &LocalConfig) -> Status {
         let counters = self.shell.counters();
         let mut status = self
-            .progress
-            .status(Role::Server, Profile::Secure, &own.device.name, &counters)
-            .with_settings(&own_settings(own.listen, &own.device));
+            .tracker
+            .status(Role::Server, Profile::Secure, &local.device.name, &counters)
+            .with_settings(&device_settings(local.listen, &local.device));
         status.server = Some(self.shell.with_peer(|server, _| {
             let (users, half_open) = (server.users().len(), server.half_open_count());
-            self.progress.server(
-                own.listen,
+            self.tracker.server(
+                local.listen,
                 users,
                 half_open,
                 server.session_count(),
@@ -202,40 +202,40 @@ impl<T: Transport<secure::Server>> Life<T> {
         status
     }
 
-    /// Begins to read the users again, and answers when that is done.
+    /// Starts to read the users, and replies when the result is known.
     fn reload(&mut self, pending: PendingRequest) {
-        info!("asked to reload: reading {}", self.users.file.path().display());
+        info!("reload requested: reading {}", self.users.file.path().display());
         self.users.waiting.push(pending);
         self.read_users();
     }
 
-    /// Serves until there is something to tell, and tells it.
+    /// Serves until the next event, and handles it.
     ///
     /// # Errors
     ///
-    /// When the device is gone.
+    /// If the device is removed.
     ///
     /// # Cancel safety
     ///
-    /// May be dropped at any time and called again; nothing is lost.
+    /// May be dropped at any time and called again. Nothing is lost.
     pub async fn step(&mut self) -> Result<(), Failure> {
         let event = tokio::select! {
             biased;
             read = self.users.next_read() => {
-                self.take_users(read);
+                self.finish_reading(read);
                 return Ok(());
             }
             event = self.shell.next_event() => event?,
         };
-        self.progress.note(&event.kind);
+        self.tracker.on_event(&event.kind);
         match event.kind {
             EventKind::LoggedIn { login, remote } => log_login(&login, remote),
             EventKind::LoginRefused { remote } => log_refused_login(remote),
             EventKind::SessionEnded { login, reason } => {
-                info!(event = "session-ended", login, %reason, "a session of {login} has ended: {reason}");
+                info!(event = "session-ended", login, %reason, "session of {login} ended: {reason}");
             }
             EventKind::RecordChanged { login } => {
-                info!(event = "password-changed", login, "{login} has a new password");
+                info!(event = "password-changed", login, "{login} changed the password");
                 if std::mem::take(&mut self.users.is_stale) {
                     self.read_users();
                 }
@@ -246,7 +246,7 @@ impl<T: Transport<secure::Server>> Life<T> {
         Ok(())
     }
 
-    /// Finishes what must not be left half done, and tells the clients that the server goes away.
+    /// Waits for pending saves and tells the clients that the server stops.
     async fn end(&mut self) {
         self.shell.finish_saving().await;
         self.shell.with_peer(|server, now| server.shut_down(now));
@@ -254,7 +254,7 @@ impl<T: Transport<secure::Server>> Life<T> {
         log_counters(&self.shell.counters());
     }
 
-    /// The loop that it is built round.
+    /// The shell of the server.
     pub const fn shell(&mut self) -> &mut Shell<secure::Server, T> {
         &mut self.shell
     }
@@ -263,7 +263,7 @@ impl<T: Transport<secure::Server>> Life<T> {
         self.shell.with_peer(|server, _| server.users().len())
     }
 
-    /// Begins to read the users again, off this thread: every record is checked, and somebody may hold the lock.
+    /// Starts to read the users on another thread, because all records are checked and another program may hold the lock.
     pub fn read_users(&mut self) {
         if self.users.reading.is_some() {
             self.users.is_outdated = true;
@@ -271,28 +271,28 @@ impl<T: Transport<secure::Server>> Life<T> {
         }
         notify::reloading();
         let file = self.users.file.clone();
-        self.users.reading = Some(Reading {
+        self.users.reading = Some(ReadTask {
             task: tokio::task::spawn_blocking(move || (file.load(), file.take_unlocks())),
             saves: self.shell.saves(),
         });
     }
 
-    /// The users are read: the server takes them, unless something is wrong with them. Then it keeps the old ones.
-    fn take_users(&mut self, read: Read) {
+    /// Replaces the users with those that were read. On an error the server keeps the old ones.
+    fn finish_reading(&mut self, read: ReadResult) {
         self.unlock(read.unlocks);
         let is_outdated = std::mem::take(&mut self.users.is_outdated);
         if is_outdated || self.shell.saves() != read.saves {
-            // What was read may be older than what has been written since.
+            // The file may have been changed after it was read.
             self.read_users();
             return;
         }
-        let taken = read.users.and_then(|users| {
+        let result = read.users.and_then(|users| {
             self.shell
                 .with_peer(|server, now| server.set_users(now, users))
                 .map_err(|error| self.users.file.explain(&error))
         });
         let users = self.count_users();
-        let outcome = match &taken {
+        let outcome = match &result {
             Ok(()) => {
                 self.users.is_stale = self.shell.is_saving();
                 info!(event = "users-read", users, "users: {users}");
@@ -302,21 +302,21 @@ impl<T: Transport<secure::Server>> Life<T> {
                 let error = failure.message();
                 error!(
                     event = "users-kept",
-                    users, error, "keeping the old users: {error}"
+                    users, error, "users not reloaded, keeping the old ones: {error}"
                 );
-                format!("users: {users}, the old ones: {}", failure.message())
+                format!("users: {users}, not reloaded: {}", failure.message())
             }
         };
         notify::ready(&outcome);
         for pending in self.users.waiting.drain(..) {
-            pending.reply(match &taken {
+            pending.reply(match &result {
                 Ok(()) => Reply::Reloaded { users },
                 Err(failure) => failure.into(),
             });
         }
     }
 
-    /// Forgets the failed logins of those for whom somebody has asked.
+    /// Forgets the failed logins of these users.
     fn unlock(&mut self, logins: Result<Vec<Login>, Failure>) {
         match logins {
             Ok(logins) => {
@@ -330,20 +330,20 @@ impl<T: Transport<secure::Server>> Life<T> {
     }
 }
 
-/// What is in the files: all users, and those who are to be unlocked.
-type Found = (Result<UserStore, Failure>, Result<Vec<Login>, Failure>);
+/// The users, and the users to be unlocked.
+type Files = (Result<UserStore, Failure>, Result<Vec<Login>, Failure>);
 
-/// What came out of reading.
-struct Read {
+/// The result of a [`ReadTask`].
+struct ReadResult {
     users: Result<UserStore, Failure>,
     unlocks: Result<Vec<Login>, Failure>,
-    /// As in [`Reading`].
+    /// As in [`ReadTask`].
     saves: u64,
 }
 
 impl Users {
-    /// Waits for the end of the reading that is under way; for ever, if none is. May be dropped and called again.
-    async fn next_read(&mut self) -> Read {
+    /// Waits for the read in progress, or forever if there is none. May be dropped and called again.
+    async fn next_read(&mut self) -> ReadResult {
         let Some(reading) = &mut self.reading else {
             return std::future::pending().await;
         };
@@ -353,7 +353,7 @@ impl Users {
         });
         let saves = reading.saves;
         self.reading = None;
-        Read {
+        ReadResult {
             users,
             unlocks,
             saves,

@@ -1,4 +1,4 @@
-//! `sandhog status`.
+//! The command `sandhog status`.
 
 use std::io::{self, IsTerminal, Write};
 use std::thread;
@@ -12,7 +12,7 @@ use crate::control::command::refused;
 use crate::control::{Reply, Request};
 use crate::failure::Failure;
 
-/// What to tell, and how.
+/// Arguments of `sandhog status`.
 #[derive(Args, Debug)]
 pub struct StatusArguments {
     /// Only the tunnel with this device
@@ -21,16 +21,16 @@ pub struct StatusArguments {
     /// Print one JSON object, for scripts
     #[arg(long)]
     json: bool,
-    /// Print it again each second, until Ctrl-C
+    /// Print the status every second, until Ctrl-C
     #[arg(long)]
     watch: bool,
 }
 
-/// Prints how the tunnels are that run here.
+/// Prints the status of the running tunnels.
 ///
 /// # Errors
 ///
-/// When none runs, or one may not be asked. With `watch` that none runs is no error: there may be one soon.
+/// If no tunnel is running, or if a tunnel cannot be queried. With `--watch`, it is no error if no tunnel is running.
 pub fn run(arguments: &StatusArguments) -> Result<(), Failure> {
     if !arguments.watch {
         let tunnels = gather(arguments)?;
@@ -40,19 +40,19 @@ pub fn run(arguments: &StatusArguments) -> Result<(), Failure> {
         return match (tunnels.is_empty(), &arguments.device) {
             (false, _) => Ok(()),
             (true, Some(device)) => Err(Failure::machine(format!(
-                "no tunnel runs with the device {device}"
+                "no tunnel with the device {device} is running"
             ))),
-            (true, None) => Err(Failure::machine("no tunnel runs on this machine")),
+            (true, None) => Err(Failure::machine("no tunnel is running on this machine")),
         };
     }
     loop {
         let tunnels = gather(arguments)?;
         if !arguments.json && io::stdout().is_terminal() {
-            // Clears the screen and begins at its top.
+            // Clear the screen and move the cursor to the top.
             print!("\x1b[H\x1b[2J");
         }
         if tunnels.is_empty() && !arguments.json {
-            println!("no tunnel runs");
+            println!("no tunnel is running");
         }
         if !print(arguments, tunnels) {
             return Ok(());
@@ -63,7 +63,7 @@ pub fn run(arguments: &StatusArguments) -> Result<(), Failure> {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "a person looks at a screen; nothing depends on the pause"
+    reason = "this only paces the output on a terminal"
 )]
 fn pause() {
     thread::sleep(Duration::from_secs(1));
@@ -85,7 +85,7 @@ fn gather(arguments: &StatusArguments) -> Result<Vec<Status>, Failure> {
     Ok(found)
 }
 
-/// Prints, and tells whether somebody still reads.
+/// Prints the status. Returns false if standard output is closed.
 fn print(arguments: &StatusArguments, tunnels: Vec<Status>) -> bool {
     let text = if arguments.json {
         let all = Tunnels {

@@ -1,6 +1,6 @@
-//! How a running tunnel is: what `sandhog status --json` prints, and what everything else that tells of it is made from.
+//! Status of a running tunnel, as `sandhog status --json` prints it. The other outputs are made from the same data.
 //!
-//! The JSON is a contract: within version 1 nothing is renamed or removed, and readers ignore what they do not know.
+//! The JSON is stable: within version 1, no field is renamed or removed. Readers must ignore unknown fields.
 
 pub mod command;
 mod text;
@@ -12,162 +12,162 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use tracker::StatusTracker;
 
-/// The version of the contract.
+/// Version of the JSON format.
 pub const VERSION: u32 = 1;
 
-/// All tunnels of a machine.
+/// All running tunnels of a machine.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub struct Tunnels {
     /// [`VERSION`].
     pub version: u32,
-    /// Those that run, in order of their devices' names.
+    /// The tunnels, sorted by device name.
     pub tunnels: Vec<Status>,
 }
 
-/// One tunnel. Times are seconds before now.
+/// Status of one tunnel. Times are ages in seconds.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub struct Status {
-    /// The name of its device.
+    /// Name of the device.
     pub device: String,
     /// `server` or `client`.
     pub role: Role,
     /// `secure` or `classic`.
     pub profile: Profile,
-    /// The version of the program.
+    /// Version of the program.
     pub program: String,
-    /// The number of the process.
+    /// The process ID.
     pub pid: u32,
-    /// Since when it runs.
+    /// Time since the start of the tunnel.
     pub uptime_seconds: u64,
-    /// A server is `listening`; a client's words are those of its log.
+    /// `listening` for a server. For a client, the status as in its log.
     pub status: String,
-    /// Since when that is so.
+    /// Time since the last change of the status.
     pub status_seconds: u64,
-    /// The device's addresses with the lengths of their prefixes; none before a client's first login.
+    /// Addresses of the device with prefix lengths. Empty before a client's first login.
     pub addresses: Vec<String>,
-    /// Largest packet in the tunnel, in bytes; 0 before a client's first login.
+    /// MTU of the tunnel, in bytes. 0 before a client's first login.
     pub mtu: u16,
-    /// What was carried since the start.
+    /// Traffic since the start.
     pub traffic: Traffic,
-    /// What was not, by reason; the reasons that occurred.
+    /// Number of dropped packets and datagrams by reason. Only reasons that have occurred.
     pub dropped: BTreeMap<String, u64>,
-    /// On a client.
+    /// Present for a client.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<ClientStatus>,
-    /// On a server.
+    /// Present for a server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<ServerStatus>,
 }
 
-/// Which end of the tunnel.
+/// The role of this side of the tunnel.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
-    /// The one that lets users in.
+    /// Accepts logins.
     Server,
-    /// The one that logs in.
+    /// Logs in.
     Client,
 }
 
-/// Which protocol.
+/// The protocol.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Profile {
-    /// The one to use.
+    /// The secure profile.
     Secure,
-    /// The insecure one.
+    /// The insecure classic profile.
     Classic,
 }
 
-/// What was carried. Bytes are those of packets in the tunnel.
+/// Traffic counters. Bytes are those of the packets inside the tunnel.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
 pub struct Traffic {
-    /// Packets that came out of the tunnel.
+    /// Packets received through the tunnel.
     pub packets_received: u64,
-    /// Their bytes.
+    /// Bytes of the received packets.
     pub bytes_received: u64,
-    /// Packets that went into the tunnel.
+    /// Packets sent through the tunnel.
     pub packets_sent: u64,
-    /// Their bytes.
+    /// Bytes of the sent packets.
     pub bytes_sent: u64,
-    /// UDP datagrams that came in, whatever they were.
+    /// UDP datagrams received, valid or not.
     pub datagrams_received: u64,
-    /// UDP datagrams that went out.
+    /// UDP datagrams sent.
     pub datagrams_sent: u64,
 }
 
-/// What only a client knows.
+/// Status of a client.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub struct ClientStatus {
-    /// The user's name.
+    /// The user name.
     pub login: String,
-    /// The server as the configuration names it.
+    /// The server as in the configuration.
     pub server: String,
-    /// Where the server is.
+    /// The present address of the server.
     pub remote: String,
-    /// Networks that are reached through the tunnel.
+    /// Networks routed through the tunnel.
     pub routes: Vec<String>,
-    /// Name servers that the server offers.
+    /// Name servers from the server.
     pub dns: Vec<String>,
-    /// Search domains that the server offers.
+    /// Search domains from the server.
     pub search: Vec<String>,
-    /// The session, while there is one. None in classic, which cannot know.
+    /// The session. `None` without a session, and always in the classic profile.
     pub session: Option<SessionStatus>,
 }
 
-/// What only a server knows.
+/// Status of a server.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub struct ServerStatus {
-    /// Where it listens.
+    /// Listen address.
     pub listen: String,
-    /// How many users there are.
+    /// Number of users.
     pub users: usize,
-    /// Logins that were begun and are not finished.
+    /// Logins in progress.
     pub logins_half_open: usize,
-    /// Logins that were let in since the start.
+    /// Logins accepted since the start.
     pub logins_accepted: u64,
-    /// Logins that were refused since the start.
+    /// Logins refused since the start.
     pub logins_refused: u64,
-    /// How many sessions there are.
+    /// Number of sessions.
     pub session_count: usize,
-    /// The sessions in order of their logins. None in classic.
+    /// The sessions, sorted by user name. Empty in the classic profile.
     pub sessions: Vec<UserSession>,
 }
 
 /// A session of a user on a server.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub struct UserSession {
-    /// The user's name.
+    /// The user name.
     pub login: String,
-    /// Where the client is.
+    /// The present address of the client.
     pub remote: String,
     /// The client's addresses in the tunnel.
     pub addresses: Vec<String>,
-    /// The rest.
+    /// The session.
     #[serde(flatten)]
     pub session: SessionStatus,
 }
 
-/// A session.
+/// Status of a session.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub struct SessionStatus {
-    /// Since when it is.
+    /// Age of the session.
     pub age_seconds: u64,
-    /// How often it has changed its keys.
+    /// Number of rekeys.
     pub epoch: u32,
-    /// With what its packets are sealed.
+    /// The cipher.
     #[serde(default)]
     pub cipher: String,
-    /// Since when the present keys are used.
+    /// Age of the present keys.
     pub key_seconds: u64,
-    /// When the other side gave a sign of life last.
+    /// Time since the last authenticated datagram from the peer.
     pub last_received_seconds: u64,
-    /// Packets that came out of it.
+    /// Packets received.
     pub packets_received: u64,
-    /// Their bytes.
+    /// Bytes of the received packets.
     pub bytes_received: u64,
-    /// Packets that went into it.
+    /// Packets sent.
     pub packets_sent: u64,
-    /// Their bytes.
+    /// Bytes of the sent packets.
     pub bytes_sent: u64,
 }

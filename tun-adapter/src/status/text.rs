@@ -1,4 +1,4 @@
-//! A status as a person reads it.
+//! Text format of a status, for the terminal.
 
 use std::fmt::{self, Display, Write};
 
@@ -73,11 +73,11 @@ impl ServerStatus {
             logins_refused: refused,
             ..
         } = self;
-        line(f, "users", &format!("{users}, with {session_count} sessions"))?;
+        line(f, "users", &format!("{users}, sessions: {session_count}"))?;
         line(
             f,
             "logins",
-            &format!("{accepted} accepted, {refused} refused, {half_open} under way"),
+            &format!("{accepted} accepted, {refused} refused, {half_open} in progress"),
         )
     }
 }
@@ -103,12 +103,12 @@ impl Display for SessionStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "for {}, last sign of life {} ago, {}, keys changed {}, {} ago",
+            "up {}, last packet {} ago, {}, keys {} old (rekeys: {})",
             Span(self.age_seconds),
             Span(self.last_received_seconds),
             self.cipher,
-            Times(self.epoch),
-            Span(self.key_seconds)
+            Span(self.key_seconds),
+            self.epoch
         )
     }
 }
@@ -119,7 +119,7 @@ impl Display for Traffic {
         let (packets_received, packets_sent) = (self.packets_received, self.packets_sent);
         write!(
             f,
-            "{received} received in {packets_received} packets, {sent} sent in {packets_sent} packets"
+            "{received} received ({packets_received} packets), {sent} sent ({packets_sent} packets)"
         )
     }
 }
@@ -128,19 +128,7 @@ fn line(f: &mut fmt::Formatter<'_>, name: &str, value: &str) -> fmt::Result {
     writeln!(f, "  {name}: {value}")
 }
 
-/// How often, as "once" or "12 times".
-struct Times(u32);
-
-impl Display for Times {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            1 => f.write_str("once"),
-            many => write!(f, "{many} times"),
-        }
-    }
-}
-
-/// Seconds, as "3 h 20 min".
+/// A duration in seconds, formatted as "3 h 20 min".
 struct Span(u64);
 
 impl Display for Span {
@@ -156,7 +144,7 @@ impl Display for Span {
     }
 }
 
-/// Bytes, as "1.5 MiB": cut, not rounded.
+/// A number of bytes, formatted as "1.5 MiB" and rounded down.
 struct Bytes(u64);
 
 impl Display for Bytes {
@@ -176,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_have_their_two_largest_units() {
+    fn durations_have_their_two_largest_units() {
         let texts = [0, 59, 60, 3599, 3600, 86_399, 86_400, 90_061].map(|seconds| Span(seconds).to_string());
         let expected = [
             "0 s",
@@ -192,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_have_one_decimal() {
+    fn byte_counts_have_one_decimal() {
         let texts = [0, 1023, 1024, 1536, 1 << 20, u64::MAX].map(|bytes| Bytes(bytes).to_string());
         assert_eq!(
             texts,

@@ -1,4 +1,4 @@
-//! Makes a status of what a peer tells and what its shell has seen of its life.
+//! Status tracker: builds a [`Status`] from the state and the events of a peer.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use super::{ClientStatus, Profile, Role, ServerStatus, SessionStatus, Status, Tr
 use crate::clock;
 use crate::config::DeviceName;
 
-/// What the events of a peer add up to.
+/// State collected from the events of a peer.
 #[derive(Debug)]
 pub(crate) struct StatusTracker {
     started: Instant,
@@ -21,7 +21,7 @@ pub(crate) struct StatusTracker {
 }
 
 impl StatusTracker {
-    /// Begins now.
+    /// A tracker that starts now.
     pub(crate) fn new() -> Self {
         let now = clock::now();
         Self {
@@ -33,8 +33,8 @@ impl StatusTracker {
         }
     }
 
-    /// Takes note of an event.
-    pub(crate) fn note(&mut self, event: &EventKind) {
+    /// Processes an event.
+    pub(crate) fn on_event(&mut self, event: &EventKind) {
         match event {
             EventKind::Status(status) => (self.status, self.since) = (Some(*status), clock::now()),
             EventKind::LoggedIn { .. } => self.logins_accepted += 1,
@@ -43,7 +43,7 @@ impl StatusTracker {
         }
     }
 
-    /// What server and client have in common. The rest is left open.
+    /// The part of the status that servers and clients share. The rest is empty.
     pub(crate) fn status(
         &self,
         role: Role,
@@ -52,7 +52,7 @@ impl StatusTracker {
         counters: &Counters,
     ) -> Status {
         let now = clock::now();
-        let word = match role {
+        let name = match role {
             Role::Server => "listening",
             Role::Client => self.status.unwrap_or(TunnelStatus::Disconnected).name(),
         };
@@ -67,7 +67,7 @@ impl StatusTracker {
             program: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             uptime_seconds: seconds(now, self.started),
-            status: word.to_owned(),
+            status: name.to_owned(),
             status_seconds: seconds(now, self.since),
             addresses: Vec::new(),
             mtu: 0,
@@ -78,7 +78,7 @@ impl StatusTracker {
         }
     }
 
-    /// What a server knows besides. `sessions` are those that it can tell of.
+    /// The part of the status for servers. `sessions` is empty in the classic profile.
     pub(crate) fn server<'a>(
         &self,
         listen: impl ToString,
@@ -103,7 +103,7 @@ impl StatusTracker {
 }
 
 impl Status {
-    /// The same with what is applied to the device.
+    /// Adds the settings of the device.
     pub(crate) fn with_settings(mut self, settings: &NetworkSettings) -> Self {
         self.addresses = texts(&settings.addresses);
         self.mtu = settings.mtu;
@@ -112,7 +112,7 @@ impl Status {
 }
 
 impl ClientStatus {
-    /// What a client knows besides. `settings` are those that are applied.
+    /// The part of the status for clients. `settings` are the settings in force.
     pub(crate) fn new(
         login: &str,
         server: impl ToString,
@@ -130,7 +130,7 @@ impl ClientStatus {
         }
     }
 
-    /// The same with the session of a client of the secure profile, which also knows best where the server is.
+    /// Adds the session of a client of the secure profile, and the present address of the server.
     pub(crate) fn with_session(mut self, client: &secure::Client) -> Self {
         if let Some(info) = client.session_info() {
             self.remote = info.remote.to_string();

@@ -1,4 +1,4 @@
-//! The name servers that a tunnel brings: told to systemd-resolved, to `resolvconf`, or written into /etc/resolv.conf.
+//! Name servers of a tunnel: set with systemd-resolved, with `resolvconf`, or in /etc/resolv.conf.
 
 pub mod file;
 
@@ -15,45 +15,45 @@ use super::record::{Change, Journal};
 use crate::config::DeviceName;
 use crate::failure::Failure;
 
-/// How this machine is told of name servers.
+/// Method for setting this machine's name servers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
-    /// The first of the following that this machine has.
+    /// The first available of the following.
     #[default]
     Auto,
-    /// By `resolvectl`, for systemd-resolved.
+    /// `resolvectl`, for systemd-resolved.
     Resolvectl,
-    /// By `resolvconf`.
+    /// `resolvconf`.
     Resolvconf,
-    /// By replacing /etc/resolv.conf.
+    /// Replacement of /etc/resolv.conf.
     File,
-    /// Not at all.
+    /// Name servers are not set.
     Off,
 }
 
-/// Which name servers to ask, and for what.
+/// Name servers and search domains.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dns {
-    /// The name servers, the best first.
+    /// The name servers, in order of preference.
     pub servers: Vec<IpAddr>,
     /// Domains that are appended to short names.
     pub search: Vec<String>,
-    /// Whether they are asked for all names, and not only for those in the search domains.
+    /// True if the name servers are used for all names, false if only for the search domains.
     pub for_all_names: bool,
 }
 
 impl Dns {
-    /// What the settings of a session say of name servers, if they say anything.
+    /// The name servers in the settings of a session. Returns `None` if there are none.
     #[must_use]
     pub fn of(settings: &NetworkSettings, is_full_tunnel: bool) -> Option<Self> {
-        let (search, strange): (Vec<_>, Vec<_>) = settings
+        let (search, invalid): (Vec<_>, Vec<_>) = settings
             .search_domains
             .iter()
             .cloned()
             .partition(|domain| is_domain(domain));
-        if !strange.is_empty() {
-            warn!("the server offers search domains that are none, and they are left out: {strange:?}");
+        if !invalid.is_empty() {
+            warn!("ignoring invalid search domains from the server: {invalid:?}");
         }
         if settings.dns_servers.is_empty() {
             return None;
@@ -65,7 +65,7 @@ impl Dns {
         })
     }
 
-    /// The same as the text of a resolver's configuration file (resolv.conf(5)).
+    /// Text in the format of resolv.conf(5).
     fn to_text(&self) -> String {
         let mut text = String::new();
         for server in &self.servers {
@@ -78,8 +78,8 @@ impl Dns {
     }
 }
 
-/// Whether it can stand in a file and on a command line without being taken for anything else (RFC 1035, section 2.3.1, and
-/// the underscore that is seen in practice).
+/// Returns true for a valid domain name (RFC 1035, section 2.3.1, plus the underscore, which is used in practice). Only such
+/// names are safe in resolv.conf and on command lines.
 fn is_domain(text: &str) -> bool {
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
@@ -91,36 +91,36 @@ fn is_domain(text: &str) -> bool {
     text.len() <= 253 && text.strip_suffix('.').unwrap_or(text).split('.').all(is_label)
 }
 
-/// Has this machine ask `dns`, until that is undone.
+/// Sets this machine's name servers and records the change.
 ///
 /// # Errors
 ///
-/// When the program for it fails or is not there, or the file cannot be written. What was noted by then is to be undone.
+/// If the program is not installed or fails, or if the file cannot be written. Recorded changes must then be undone.
 pub async fn apply(
     journal: &mut Journal,
     device: &DeviceName,
     method: Method,
     dns: &Dns,
 ) -> Result<(), Failure> {
-    let help = "`dns` in the client's configuration chooses another way, `dns = \"off\"` leaves this machine's name servers \
-                as they are";
+    let help = "`dns` in the client's configuration selects another method. `dns = \"off\"` leaves this machine's name \
+                servers unchanged";
     let servers: Vec<_> = dns.servers.iter().map(ToString::to_string).collect();
     let how = match choose(method, Path::new("/")) {
         Method::Off | Method::Auto => {
             info!(
-                "the server offers name servers, and `dns` is off: {}",
+                "name servers of the server are not used, because `dns` is \"off\": {}",
                 servers.join(", ")
             );
             return Ok(());
         }
         Method::Resolvectl => {
             journal.note(Change::Resolvectl)?;
-            tell_resolvectl(device, dns).await.map(|()| "resolvectl")
+            set_resolvectl(device, dns).await.map(|()| "resolvectl")
         }
         Method::Resolvconf => {
             let name = resolvconf_name(device, Path::new("/"));
             journal.note(Change::Resolvconf { name: name.clone() })?;
-            tell_resolvconf(&name, dns).await.map(|()| "resolvconf")
+            set_resolvconf(&name, dns).await.map(|()| "resolvconf")
         }
         Method::File => {
             let replaced = file::plan(Path::new(file::PATH), device, &dns.to_text());
@@ -131,24 +131,22 @@ pub async fn apply(
         }
     };
     let how = how.map_err(|failure| failure.or_help(help))?;
-    info!("name servers, by {how}: {}", servers.join(", "));
+    info!("name servers, set with {how}: {}", servers.join(", "));
     Ok(())
 }
 
-/// What `Auto` stands for on the machine below `root`.
+/// Resolves `Auto` for the machine with the root folder `root`.
 fn choose(method: Method, root: &Path) -> Method {
     match method {
-        Method::Auto if resolved_is_asked(root) && command::find("resolvectl").is_some() => {
-            Method::Resolvectl
-        }
+        Method::Auto if uses_resolved(root) && command::find("resolvectl").is_some() => Method::Resolvectl,
         Method::Auto if command::find("resolvconf").is_some() => Method::Resolvconf,
         Method::Auto => Method::File,
         other => other,
     }
 }
 
-/// Whether systemd-resolved runs, and programs ask it: through its own resolv.conf, or the module `resolve` of the C library.
-fn resolved_is_asked(root: &Path) -> bool {
+/// Returns true if systemd-resolved is running and programs use it: through its resolv.conf, or the NSS module `resolve`.
+fn uses_resolved(root: &Path) -> bool {
     let runs = fs::exists(root.join("run/systemd/resolve/resolv.conf")).unwrap_or(false);
     let file = root.join("etc/resolv.conf");
     let is_its_link =
@@ -165,7 +163,7 @@ fn resolved_is_asked(root: &Path) -> bool {
     runs && (is_its_link || names_it() || is_module())
 }
 
-async fn tell_resolvectl(device: &DeviceName, dns: &Dns) -> Result<(), Failure> {
+async fn set_resolvectl(device: &DeviceName, dns: &Dns) -> Result<(), Failure> {
     let servers: Vec<_> = dns.servers.iter().map(ToString::to_string).collect();
     let everything = dns.for_all_names.then_some("~.");
     let domains: Vec<_> = everything
@@ -179,7 +177,7 @@ async fn tell_resolvectl(device: &DeviceName, dns: &Dns) -> Result<(), Failure> 
     resolvectl(&["default-route", device.as_str(), for_rest]).await
 }
 
-/// Has systemd-resolved forget what it was told for the device.
+/// Removes the device's name servers from systemd-resolved.
 pub(super) async fn revert_resolvectl(device: &DeviceName) -> Result<(), Failure> {
     resolvectl(&["revert", device.as_str()]).await
 }
@@ -189,7 +187,7 @@ async fn resolvectl(arguments: &[&str]) -> Result<(), Failure> {
     command::run(&program, arguments, "").await.map(drop)
 }
 
-/// Under which name `resolvconf` is told. Debian's sorts by name, and what is called `tun.…` comes before the rest.
+/// Name of the entry in `resolvconf`. Debian's resolvconf orders entries by name, and prefers names that start with `tun.`.
 fn resolvconf_name(device: &DeviceName, root: &Path) -> String {
     if fs::exists(root.join("etc/resolvconf/interface-order")).unwrap_or(false) {
         format!("tun.{device}")
@@ -198,14 +196,14 @@ fn resolvconf_name(device: &DeviceName, root: &Path) -> String {
     }
 }
 
-async fn tell_resolvconf(name: &str, dns: &Dns) -> Result<(), Failure> {
+async fn set_resolvconf(name: &str, dns: &Dns) -> Result<(), Failure> {
     let program = find("resolvconf")?;
-    // Debian's takes no notice of the last three; openresolv's knows the tunnel for the first choice by them.
+    // For openresolv, `-m 0 -x` makes this entry the preferred one. Debian's resolvconf ignores these options.
     let arguments = ["-a", name, "-m", "0", "-x"];
     command::run(&program, &arguments, &dns.to_text()).await.map(drop)
 }
 
-/// Has `resolvconf` forget what it was told under this name.
+/// Removes an entry from `resolvconf`.
 pub(super) async fn revert_resolvconf(name: &str) -> Result<(), Failure> {
     let program = find("resolvconf")?;
     command::run(&program, &["-d", name, "-f"], "").await.map(drop)
@@ -214,8 +212,8 @@ pub(super) async fn revert_resolvconf(name: &str) -> Result<(), Failure> {
 fn find(program: &str) -> Result<std::path::PathBuf, Failure> {
     command::find(program).ok_or_else(|| {
         Failure::runtime(
-            "tell this machine its name servers",
-            format_args!("the program `{program}` is not here"),
+            "set this machine's name servers",
+            format_args!("the program `{program}` is not installed"),
         )
     })
 }
@@ -233,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn the_text_names_servers_and_search_domains_one_kind_a_line() {
+    fn resolv_conf_text_has_name_servers_and_search_domains() {
         assert_eq!(
             dns(true).to_text(),
             "nameserver 10.9.0.1\nnameserver fd00:9::1\nsearch corp.example example.com\n"
@@ -241,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_search_domain_that_would_be_an_option_or_another_line_is_none() {
+    fn search_domains_that_could_be_options_or_extra_lines_are_invalid() {
         for good in ["example.com", "a_b.example.", "xn--bcher-kva.example", "corp"] {
             assert!(is_domain(good), "{good}");
         }
@@ -262,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn systemd_resolved_is_told_only_where_it_runs_and_programs_ask_it() {
+    fn systemd_resolved_is_used_only_if_it_runs_and_programs_use_it() {
         let root = tempfile::tempdir().expect("a folder");
         let put = |name: &str, text: &str| {
             let path = root.path().join(name);
@@ -270,16 +268,16 @@ mod tests {
             fs::write(path, text).expect("a folder of ours");
         };
         put("etc/resolv.conf", "nameserver 127.0.0.53\n");
-        assert!(!resolved_is_asked(root.path()), "it does not run");
+        assert!(!uses_resolved(root.path()), "not running");
         put("run/systemd/resolve/resolv.conf", "nameserver 192.0.2.1\n");
-        assert!(resolved_is_asked(root.path()), "its stub is asked");
+        assert!(uses_resolved(root.path()), "its stub resolver is used");
         put("etc/resolv.conf", "nameserver 192.0.2.1\n");
-        assert!(!resolved_is_asked(root.path()), "programs ask another");
+        assert!(!uses_resolved(root.path()), "another resolver is used");
         put(
             "etc/nsswitch.conf",
             "hosts: files resolve [!UNAVAIL=return] dns\n",
         );
-        assert!(resolved_is_asked(root.path()), "the C library asks it");
+        assert!(uses_resolved(root.path()), "the NSS module is used");
         put("etc/nsswitch.conf", "hosts: files dns\n");
         fs::remove_file(root.path().join("etc/resolv.conf")).expect("a file of ours");
         std::os::unix::fs::symlink(
@@ -287,11 +285,11 @@ mod tests {
             root.path().join("etc/resolv.conf"),
         )
         .expect("a folder of ours");
-        assert!(resolved_is_asked(root.path()), "its file is read");
+        assert!(uses_resolved(root.path()), "its file is used");
     }
 
     #[test]
-    fn the_method_that_is_named_is_taken_whatever_the_machine_has() {
+    fn an_explicit_method_is_used_on_any_machine() {
         let nowhere = Path::new("/nowhere");
         for method in [Method::Resolvectl, Method::Resolvconf, Method::File, Method::Off] {
             assert_eq!(choose(method, nowhere), method);

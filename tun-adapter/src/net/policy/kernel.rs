@@ -1,4 +1,4 @@
-//! What the kernel has of rules and routes, and how it is read.
+//! Queries for the kernel's routing rules and routes.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -13,37 +13,37 @@ use super::OURS;
 use crate::failure::Failure;
 use crate::net::netlink::cause;
 
-/// All rules of a family. A kernel without the family has none.
+/// All rules of an address family. The list is empty if the kernel does not support the family.
 pub(super) async fn rules(handle: &Handle, family: IpVersion) -> Result<Vec<RuleMessage>, Failure> {
     let rules = handle.rule().get(family).execute().try_collect().await;
-    rules.or_else(|error| absent(cause(error), "list the routing rules"))
+    rules.or_else(|error| empty_if_unsupported(cause(error), "list the routing rules"))
 }
 
-/// All routes of a family, in whatever table.
+/// All routes of an address family, in all tables.
 pub(super) async fn routes(handle: &Handle, family: IpVersion) -> Result<Vec<RouteMessage>, Failure> {
     let all = match family {
         IpVersion::V4 => RouteMessageBuilder::<Ipv4Addr>::new().build(),
         IpVersion::V6 => RouteMessageBuilder::<Ipv6Addr>::new().build(),
     };
     let routes = handle.route().get(all).execute().try_collect().await;
-    routes.or_else(|error| absent(cause(error), "list the routes"))
+    routes.or_else(|error| empty_if_unsupported(cause(error), "list the routes"))
 }
 
-fn absent<T>(error: io::Error, action: &str) -> Result<Vec<T>, Failure> {
-    if is_absent(&error) {
+fn empty_if_unsupported<T>(error: io::Error, action: &str) -> Result<Vec<T>, Failure> {
+    if is_unsupported(&error) {
         return Ok(Vec::new());
     }
     Err(Failure::runtime(action, error))
 }
 
-/// Whether the kernel says that it does not have the family at all.
-pub(super) fn is_absent(error: &io::Error) -> bool {
+/// Returns true if the kernel does not support the address family.
+pub(super) fn is_unsupported(error: &io::Error) -> bool {
     [Errno::AFNOSUPPORT, Errno::OPNOTSUPP]
         .map(|errno| Some(errno.raw_os_error()))
         .contains(&error.raw_os_error())
 }
 
-/// The mark that a rule asks for.
+/// The firewall mark that a rule matches.
 pub(super) fn mark_of_rule(rule: &RuleMessage) -> Option<u32> {
     rule.attributes.iter().find_map(|attribute| match attribute {
         RuleAttribute::FwMark(mark) => Some(*mark),
@@ -56,7 +56,7 @@ pub(super) fn priority_of(rule: &RuleMessage) -> u32 {
         RuleAttribute::Priority(priority) => Some(*priority),
         _ => None,
     });
-    // The kernel does not say that of the first rule.
+    // The kernel sends no priority for the rule with priority 0.
     priority.unwrap_or_default()
 }
 
@@ -76,8 +76,8 @@ pub(super) fn table_of_route(route: &RouteMessage) -> u32 {
     table.unwrap_or_else(|| route.header.table.into())
 }
 
-pub(super) fn leads_to_device(route: &RouteMessage) -> bool {
-    // What leads nowhere in IPv6 is said to lead to the loopback device.
+pub(super) fn uses_device(route: &RouteMessage) -> bool {
+    // In IPv6, unreachable routes have the loopback device (index 1).
     let is_device =
         |attribute: &RouteAttribute| matches!(attribute, RouteAttribute::Oif(index) if *index != 1);
     route.attributes.iter().any(is_device)

@@ -1,8 +1,8 @@
-//! Policy routing: a table of routes for all datagrams but those that carry the tunnel's mark, and the rules that lead there.
+//! Policy routing (ip-rule(8)): a routing table for all datagrams without the tunnel's mark, and the rules that select it.
 //!
-//! Two rules stand before those of the system. The first asks the main table, but does not take what is as wide as the
-//! tunnel's own routes or wider (`suppress_prefixlength`): neighbours and other networks that this machine has routes to are
-//! reached as before. The second sends what is not marked to the tunnel's table.
+//! Two rules precede those of the system. The first looks up the main table, but ignores routes whose prefix is no longer than
+//! that of the tunnel's own routes (`suppress_prefixlength`). So neighbours and other networks with routes of their own stay
+//! outside the tunnel. The second rule sends unmarked datagrams to the tunnel's table.
 
 mod kernel;
 mod remove;
@@ -19,41 +19,41 @@ use tracing::debug;
 use super::netlink::{cause, with_netlink};
 use super::plan::{Plan, RouteAction, Table};
 use crate::failure::Failure;
-use kernel::{is_absent, mark_of_rule, priority_of, routes, rules, table_of_route, table_of_rule};
+use kernel::{is_unsupported, mark_of_rule, priority_of, routes, rules, table_of_route, table_of_rule};
 pub(super) use remove::{remove, sweep};
 
-/// What marks rules and routes as ours (`rtm_protocol`); `ip rule` and `ip route` show it. The numbers of well-known programs
-/// lie elsewhere.
+/// The protocol number of sandhog's rules and routes (`rtm_protocol`), which `ip rule` and `ip route` show. No well-known program
+/// uses it.
 const OURS: RouteProtocol = RouteProtocol::Other(83);
-/// How many rules a family has, at a priority and those behind it.
+/// Number of rules per address family, at consecutive priorities.
 const RULES: u32 = 2;
-/// The families.
+/// The address families.
 const FAMILIES: [IpVersion; 2] = [IpVersion::V4, IpVersion::V6];
 
-/// The first number that is tried for mark and table. wg-quick begins one below.
+/// The first number that is tried for mark and table. wg-quick starts one below.
 const FIRST_MARK: u32 = 0xca6d;
-/// How many are tried.
+/// Number of marks that are tried.
 const MARKS: u32 = 64;
 /// The main table's number (`RT_TABLE_MAIN`).
 const MAIN: u32 = 254;
-/// Where the rule of the main table stands; ours come before it.
+/// Priority of the main table's rule. The tunnel's rules have lower numbers.
 const MAIN_PRIORITY: u32 = 32766;
 
-/// Where a tunnel's rules stand, and what its datagrams and its table are called by.
+/// The mark, table number and rule priorities of a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Policy {
     /// The mark of the tunnel's own datagrams, and the number of its table.
     pub(crate) mark: u32,
-    /// Where the rules stand: there and right behind it.
+    /// Priority of the first rule. The second has the next number.
     pub(crate) priority: u32,
 }
 
 impl Policy {
-    /// Finds a mark that nobody uses, or sees that nobody uses the one that is `wanted`; and a place for the rules.
+    /// Chooses a free mark, or checks that the `wanted` mark is free. Also chooses free priorities for the rules.
     ///
     /// # Errors
     ///
-    /// When the wanted one is in use, or when there is none left.
+    /// If the wanted mark is in use, or if no mark or priority is free.
     pub(crate) async fn choose(wanted: Option<u32>) -> Result<Self, Failure> {
         with_netlink(async |handle| {
             let (mut used, mut priorities) = (Vec::new(), Vec::new());
@@ -68,13 +68,18 @@ impl Policy {
             let is_free = |mark: &u32| !used.contains(&Some(*mark));
             let mark = match wanted {
                 Some(mark) if is_free(&mark) => Some(mark),
-                Some(mark) => return Err(taken(mark)),
+                Some(mark) => return Err(mark_in_use(mark)),
                 None => (FIRST_MARK..FIRST_MARK + MARKS).find(is_free),
             };
             let priority = (1..MAIN_PRIORITY / RULES)
-                .map(|place| MAIN_PRIORITY - RULES * place)
+                .map(|index| MAIN_PRIORITY - RULES * index)
                 .find(|at| (*at..*at + RULES).all(|at| !priorities.contains(&at)));
-            let none = || Failure::runtime("find a place for the tunnel's routing rules", "all are taken");
+            let none = || {
+                Failure::runtime(
+                    "choose a mark and priorities for the tunnel's routing rules",
+                    "none is free",
+                )
+            };
             Ok(Self {
                 mark: mark.ok_or_else(none)?,
                 priority: priority.ok_or_else(none)?,
@@ -83,18 +88,18 @@ impl Policy {
         .await
     }
 
-    /// Has routes and rules be as `new` says, where they are as `old` says now, for the device with this number.
+    /// Changes routes and rules from `old` to `new`, for the device with the interface index `device`.
     ///
     /// # Errors
     ///
-    /// When the kernel refuses one of them; the message says which.
+    /// If the kernel rejects a route or rule. The message names it.
     pub(crate) async fn apply(self, device: u32, old: &Plan, new: &Plan) -> Result<(), Failure> {
         with_netlink(async |handle| {
             let families = FAMILIES.into_iter().zip(old.tables.iter().zip(&new.tables));
             for (family, (old, new)) in families {
-                // First the routes, then what leads to them. What was there stays until the new one is.
-                for (route, lead) in &new.routes {
-                    self.add_route(handle, device, *route, *lead).await?;
+                // Routes are added before the rules that use them. Old ones are removed after the new ones are in place.
+                for (route, action) in &new.routes {
+                    self.add_route(handle, device, *route, *action).await?;
                 }
                 let (old_rules, new_rules) = (self.rules(&family, old), self.rules(&family, new));
                 for rule in new_rules.iter().filter(|rule| !old_rules.contains(rule)) {
@@ -105,8 +110,8 @@ impl Policy {
                     gone.unwrap_or_else(|error| debug!("cannot remove a rule: {error}"));
                 }
                 let kept = |route: &IpPrefix| new.routes.iter().any(|(other, _)| other == route);
-                for (route, lead) in old.routes.iter().filter(|(route, _)| !kept(route)) {
-                    let message = self.route(device, *route, *lead);
+                for (route, action) in old.routes.iter().filter(|(route, _)| !kept(route)) {
+                    let message = self.route(device, *route, *action);
                     let gone = handle.route().del(message).execute().await;
                     gone.unwrap_or_else(|error| debug!("cannot remove the route {route}: {error}"));
                 }
@@ -121,14 +126,14 @@ impl Policy {
         handle: &Handle,
         device: u32,
         route: IpPrefix,
-        lead: RouteAction,
+        action: RouteAction,
     ) -> Result<(), Failure> {
-        let request = handle.route().add(self.route(device, route, lead));
-        // It may be there, and may have gone with an address.
+        let request = handle.route().add(self.route(device, route, action));
+        // The route may exist already, or may have been removed together with an address.
         let added = request.replace().execute().await.map_err(cause);
         added.or_else(|error| {
-            if lead == RouteAction::Unreachable && is_absent(&error) {
-                debug!("this kernel has no IPv6 to block");
+            if action == RouteAction::Unreachable && is_unsupported(&error) {
+                debug!("this kernel does not support IPv6, so there is nothing to block");
                 return Ok(());
             }
             let table = self.mark;
@@ -139,8 +144,8 @@ impl Policy {
         })
     }
 
-    fn route(self, device: u32, route: IpPrefix, lead: RouteAction) -> RouteMessage {
-        let kind = match lead {
+    fn route(self, device: u32, route: IpPrefix, action: RouteAction) -> RouteMessage {
+        let kind = match action {
             RouteAction::Tunnel => RouteType::Unicast,
             RouteAction::Throw => RouteType::Throw,
             RouteAction::Unreachable => RouteType::Unreachable,
@@ -152,7 +157,7 @@ impl Policy {
                     .table_id(self.mark)
                     .protocol(OURS)
                     .kind(kind);
-                match lead {
+                match action {
                     RouteAction::Tunnel => builder.output_interface(device).scope(RouteScope::Link).build(),
                     RouteAction::Throw | RouteAction::Unreachable => builder.build(),
                 }
@@ -163,7 +168,7 @@ impl Policy {
                     .table_id(self.mark)
                     .protocol(OURS)
                     .kind(kind);
-                match lead {
+                match action {
                     RouteAction::Tunnel => builder.output_interface(device).build(),
                     RouteAction::Throw | RouteAction::Unreachable => builder.build(),
                 }
@@ -171,7 +176,7 @@ impl Policy {
         }
     }
 
-    /// The rules that a table of a family needs: none if it has no routes.
+    /// The rules for a table. An empty table has none.
     fn rules(self, family: &IpVersion, table: &Table) -> Vec<RuleMessage> {
         if table.routes.is_empty() {
             return Vec::new();
@@ -190,14 +195,13 @@ impl Policy {
             ];
             rule
         };
-        let mut neighbours = rule(self.priority, MAIN);
-        neighbours
-            .attributes
+        let mut main = rule(self.priority, MAIN);
+        main.attributes
             .push(RuleAttribute::SuppressPrefixLen(table.suppress.into()));
         let mut unmarked = rule(self.priority + 1, self.mark);
         unmarked.header.flags = RuleFlags::Invert;
         unmarked.attributes.push(RuleAttribute::FwMark(self.mark));
-        vec![neighbours, unmarked]
+        vec![main, unmarked]
     }
 }
 
@@ -207,25 +211,24 @@ async fn add_rule(handle: &Handle, rule: RuleMessage, table: &Table) -> Result<(
     *request.message_mut() = rule;
     let added = request.execute().await.map_err(cause);
     added.or_else(|error| {
-        let only_blocks = table.routes.iter().all(|(_, lead)| *lead != RouteAction::Tunnel);
-        if only_blocks && is_absent(&error) {
+        let only_blocks = table.routes.iter().all(|(_, action)| *action != RouteAction::Tunnel);
+        if only_blocks && is_unsupported(&error) {
             return Ok(());
         }
         let failure = Failure::runtime(format_args!("add the routing rule {at}"), error);
         Err(failure.with_help(
-            "`ip rule` and `ip -6 rule` show who has it; a kernel without policy routing (CONFIG_IP_MULTIPLE_TABLES) cannot \
-             carry all traffic through a tunnel",
+            "`ip rule` and `ip -6 rule` show the existing rules. A tunnel for all traffic needs a kernel with policy routing \
+             (CONFIG_IP_MULTIPLE_TABLES)",
         ))
     })
 }
 
-fn taken(mark: u32) -> Failure {
+fn mark_in_use(mark: u32) -> Failure {
     let failure = Failure::runtime(
         format_args!("use the mark {mark}"),
-        "a rule or a routing table of this machine has that number",
+        "a routing rule or table of this machine has this number",
     );
     failure.with_help(format!(
-        "`ip rule` and `ip route show table {mark}` show whose it is; choose another `fwmark`, or leave it out to have a free \
-         one chosen"
+        "`ip rule` and `ip route show table {mark}` show it. Choose another `fwmark`, or remove `fwmark` to use a free one"
     ))
 }

@@ -1,16 +1,16 @@
-//! How rules and routes of ours go, by what the record says or by the mark that they bear.
+//! Removal of sandhog's rules and routes, with or without a record.
 
 use rtnetlink::packet_route::rule::RuleMessage;
 use rtnetlink::{Handle, IpVersion};
 
 use super::kernel::{
-    is_inverted, is_ours, leads_to_device, priority_of, routes, rules, table_of_route, table_of_rule,
+    is_inverted, is_ours, priority_of, routes, rules, table_of_route, table_of_rule, uses_device,
 };
 use super::{FAMILIES, OURS, RULES};
 use crate::failure::Failure;
 use crate::net::netlink::{cause, with_netlink};
 
-/// Removes the rules at `priority` and behind it, and all routes of the table. What is not there is no error.
+/// Removes the rules from `priority` on, and all routes of the table. Missing rules and routes are no error.
 pub(in crate::net) async fn remove(table: u32, priority: u32) -> Result<(), Failure> {
     with_netlink(async |handle| {
         for family in FAMILIES {
@@ -27,8 +27,9 @@ pub(in crate::net) async fn remove(table: u32, priority: u32) -> Result<(), Fail
     .await
 }
 
-/// Removes all rules of ours that lead to none of the `known` tables and to no device, and the routes of their tables. Gives
-/// the tables.
+/// Removes sandhog's rules that belong to no running tunnel, and the routes of their tables. Returns the tables.
+///
+/// A table belongs to a running tunnel if it is one of the `known` tables, or if a route in it uses a device.
 pub(in crate::net) async fn sweep(known: &[(u32, u32)]) -> Result<Vec<u32>, Failure> {
     with_netlink(async |handle| {
         let mut live: Vec<u32> = known.iter().map(|(table, _)| *table).collect();
@@ -41,7 +42,7 @@ pub(in crate::net) async fn sweep(known: &[(u32, u32)]) -> Result<Vec<u32>, Fail
             live.extend(
                 routes
                     .iter()
-                    .filter(|route| leads_to_device(route))
+                    .filter(|route| uses_device(route))
                     .map(table_of_route),
             );
         }
@@ -49,7 +50,7 @@ pub(in crate::net) async fn sweep(known: &[(u32, u32)]) -> Result<Vec<u32>, Fail
         let mut kept_priorities = known_priorities;
         for family in FAMILIES {
             let ours: Vec<_> = rules(handle, family).await?.into_iter().filter(is_ours).collect();
-            // The rule before one that leads to a table of somebody who lives is his as well.
+            // The rule before the one with the table of a running tunnel also belongs to that tunnel.
             for rule in ours
                 .iter()
                 .filter(|rule| live.contains(&table_of_rule(rule)) && is_inverted(rule))
