@@ -22,8 +22,8 @@ use crate::shell::{Shell, Transport};
 ///
 /// # Errors
 ///
-/// If the socket or the device is not available, if the server's name cannot be resolved, if the server does not answer or
-/// rejects the login, or if the device is removed.
+/// If the socket or the device is not available, if the server's name cannot be resolved, if the server does
+/// not answer or rejects the login, or if the device is removed.
 pub async fn run(config: Client) -> Result<(), Failure> {
     // Each login may change addresses and routes, so these privileges are kept.
     Privileges::keep_for_setup(None)?;

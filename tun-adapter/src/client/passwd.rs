@@ -18,8 +18,8 @@ use crate::{password, random};
 ///
 /// # Errors
 ///
-/// If no new password is given, if the server cannot be resolved or does not answer, or if it rejects the login or the new
-/// password.
+/// If no new password is given, if the server cannot be resolved or does not answer, or if it rejects the
+/// login or the new password.
 pub async fn run(config: Client, from_stdin: bool) -> Result<String, Failure> {
     let config = match config {
         Client::Secure(config) => *config,

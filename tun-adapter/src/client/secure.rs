@@ -233,8 +233,8 @@ impl RunningClient<'_> {
     }
 }
 
-/// The server address for the next login: the first in `found` of the same address family that is not routed into the tunnel.
-/// Returns `None` to keep the address `now`, in particular if it is still in `found`.
+/// The server address for the next login: the first in `found` of the same address family that is not routed
+/// into the tunnel. Returns `None` to keep the address `now`, in particular if it is still in `found`.
 fn next_server(
     now: SocketAddr,
     found: &[SocketAddr],

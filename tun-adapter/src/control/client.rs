@@ -15,7 +15,8 @@ const TIMEOUT: Duration = Duration::from_secs(35);
 /// Largest reply that is read, in bytes. Ten thousand sessions take a tenth of it.
 const MAX_REPLY: u64 = 64 << 20;
 
-/// Names of the devices that have a control socket, sorted. Some sockets may be left over from killed processes.
+/// Names of the devices that have a control socket, sorted. Some sockets may be left over from killed
+/// processes.
 ///
 /// # Errors
 ///

@@ -1,7 +1,8 @@
-//! Control socket of a running tunnel: one Unix socket per device, one line of JSON per request and per reply.
+//! Control socket of a running tunnel: one Unix socket per device, one line of JSON per request and per
+//! reply.
 //!
-//! The packet loop itself answers the requests, so a reply also shows that the loop is running. `socket` accepts
-//! connections, `queue` passes the requests to the loop, and `client` is the side of the commands.
+//! The packet loop itself answers the requests, so a reply also shows that the loop is running. `socket`
+//! accepts connections, `queue` passes the requests to the loop, and `client` is the side of the commands.
 
 pub mod client;
 pub mod command;

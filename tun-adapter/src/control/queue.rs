@@ -27,8 +27,8 @@ pub(crate) struct RequestQueue {
 }
 
 impl RequestQueue {
-    /// Opens the control socket of `device` and, if configured, the address for metrics. If the control socket cannot be
-    /// created, the tunnel runs without it and logs a warning.
+    /// Opens the control socket of `device` and, if configured, the address for metrics. If the control
+    /// socket cannot be created, the tunnel runs without it and logs a warning.
     ///
     /// # Errors
     ///

@@ -46,7 +46,8 @@ pub(super) enum OpenError {
 }
 
 impl Socket {
-    /// Creates the socket and accepts connections. A stale socket of a tunnel that no longer runs is replaced.
+    /// Creates the socket and accepts connections. A stale socket of a tunnel that no longer runs is
+    /// replaced.
     pub(super) fn open(folder: &Path, device: &DeviceName, handle: Handle) -> Result<Self, OpenError> {
         let path = folder.join(socket_name(device.as_str()));
         let io_error = |error| OpenError::Io(path.clone(), error);

@@ -1,4 +1,5 @@
-//! The command `sandhog doctor`: checks this machine for a tunnel, without changes, and explains how to fix problems.
+//! The command `sandhog doctor`: checks this machine for a tunnel, without changes, and explains how to fix
+//! problems.
 
 mod machine;
 mod tunnel;

@@ -1,8 +1,9 @@
-//! Atomic file replacement: after a crash at any time, a reader finds either the old contents or the new contents.
+//! Atomic file replacement: after a crash at any time, a reader finds either the old contents or the new
+//! contents.
 //!
-//! The new contents are written to a temporary file in the same folder. The temporary file is synced to disk and renamed over
-//! the old file. [`LockedFolder`] also syncs the folder, and locks it so that several programs can read, change and write a
-//! file one after the other.
+//! The new contents are written to a temporary file in the same folder. The temporary file is synced to disk
+//! and renamed over the old file. [`LockedFolder`] also syncs the folder, and locks it so that several
+//! programs can read, change and write a file one after the other.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -19,7 +20,8 @@ const INTERVAL: Duration = Duration::from_millis(10);
 /// Mode of a new file: readable and writable by the owner only.
 const MODE: u32 = 0o600;
 
-/// An advisory lock (flock(2)) on a folder. The kernel releases it when this is dropped or the process is killed.
+/// An advisory lock (flock(2)) on a folder. The kernel releases it when this is dropped or the process is
+/// killed.
 #[derive(Debug)]
 pub(crate) struct LockedFolder {
     handle: File,
@@ -55,8 +57,8 @@ impl LockedFolder {
 
     /// Replaces or creates the file `name`. A new file has mode 600. A replaced file keeps its owner.
     ///
-    /// On error the old file is unchanged, with one exception: if only the last sync fails, the new file is in place, but the old
-    /// one may reappear after a power failure.
+    /// On error the old file is unchanged, with one exception: if only the last sync fails, the new file is
+    /// in place, but the old one may reappear after a power failure.
     pub(crate) fn replace(&self, name: &Path, text: &str) -> io::Result<()> {
         let target = self.path.join(name);
         let old = match fs::metadata(&target) {
@@ -91,8 +93,9 @@ impl LockedFolder {
     }
 }
 
-/// Writes `bytes` to the file `temporary`, syncs it and renames it to `target`. An existing `temporary` is replaced. `set_up` sets
-/// the owner and mode of the empty file, which has mode 600 before. On error, `temporary` is removed and `target` is unchanged.
+/// Writes `bytes` to the file `temporary`, syncs it and renames it to `target`. An existing `temporary` is
+/// replaced. `set_up` sets the owner and mode of the empty file, which has mode 600 before. On error,
+/// `temporary` is removed and `target` is unchanged.
 pub(crate) fn replace(
     temporary: &Path,
     target: &Path,

@@ -220,8 +220,8 @@ fn on_server(
     page.status.server.as_ref().map_or(Ok(()), write)
 }
 
-/// Writes one sample for the session of a client. For a server, writes one sample per session if user names are allowed.
-/// Sessions of a server never share an address, so user name and address identify a session.
+/// Writes one sample for the session of a client. For a server, writes one sample per session if user names
+/// are allowed. Sessions of a server never share an address, so user name and address identify a session.
 fn on_sessions(
     page: &Page<'_>,
     out: &mut Samples<'_, '_>,

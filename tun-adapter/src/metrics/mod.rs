@@ -1,10 +1,11 @@
 //! Prometheus exporter: a small HTTP server that reports the tunnel's status in Prometheus' text format.
 //!
-//! The packet loop itself answers each status request, so a successful scrape shows that the loop is running. `http` parses
-//! requests and formats responses, `families` lists the metrics, and `page` writes their samples.
+//! The packet loop itself answers each status request, so a successful scrape shows that the loop is running.
+//! `http` parses requests and formats responses, `families` lists the metrics, and `page` writes their
+//! samples.
 //!
-//! httparse parses the request head. The rest is here, because one page and one request per connection need little of
-//! HTTP. Between two scrapes only the listener exists.
+//! httparse parses the request head. The rest is here, because one page and one request per connection need
+//! little of HTTP. Between two scrapes only the listener exists.
 
 mod families;
 mod http;
@@ -36,8 +37,8 @@ use page::{Page, Samples};
 const MAX_CONNECTIONS: usize = 4;
 /// Size of the backlog.
 const BACKLOG: u32 = 16;
-/// Limits in time and bytes for reading on after the response. Closing at once would reset the connection, and a client that is
-/// still sending could lose the response.
+/// Limits in time and bytes for reading on after the response. Closing at once would reset the connection,
+/// and a client that is still sending could lose the response.
 const LINGER: (Duration, usize) = (Duration::from_secs(1), 1 << 16);
 
 /// Serves the metrics of one tunnel until it is dropped.
@@ -49,7 +50,8 @@ pub(crate) struct Exporter(JoinHandle<()>);
 struct Timeouts {
     /// For a connection to send its request, and to receive its response.
     connection: Duration,
-    /// For the tunnel to reply. It is shorter than Prometheus' own timeout, so that Prometheus receives the error.
+    /// For the tunnel to reply. It is shorter than Prometheus' own timeout, so that Prometheus receives the
+    /// error.
     tunnel: Duration,
 }
 

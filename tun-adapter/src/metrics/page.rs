@@ -33,7 +33,8 @@ pub(super) struct Page<'a> {
     pub(super) login_names: bool,
 }
 
-/// Writer for the samples of one family. Each sample has the label `device`. A family without samples writes nothing.
+/// Writer for the samples of one family. Each sample has the label `device`. A family without samples writes
+/// nothing.
 pub(super) struct Samples<'a, 'f> {
     f: &'a mut fmt::Formatter<'f>,
     family: &'a Family,

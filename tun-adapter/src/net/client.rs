@@ -106,7 +106,8 @@ struct Applied {
 }
 
 impl Network {
-    /// Creates the record for the device and sets the kill switch, if configured. After that, names can no longer be looked up.
+    /// Creates the record for the device and sets the kill switch, if configured. After that, names can no
+    /// longer be looked up.
     ///
     /// # Errors
     ///
@@ -189,7 +190,8 @@ impl Network {
         .await
     }
 
-    /// Applies the settings from the server: device, routes, rules, nftables and name servers. Returns the settings in force.
+    /// Applies the settings from the server: device, routes, rules, nftables and name servers. Returns the
+    /// settings in force.
     ///
     /// # Errors
     ///
@@ -354,8 +356,8 @@ impl Network {
         })
     }
 
-    /// Undoes all changes and returns `result`. After an error, a kill switch stays if the tunnel was up before or the kill switch was
-    /// taken over.
+    /// Undoes all changes and returns `result`. After an error, a kill switch stays if the tunnel was up
+    /// before or the kill switch was taken over.
     ///
     /// # Errors
     ///
@@ -408,8 +410,8 @@ fn forwards() -> bool {
         .any(|key| sysctl::read(key).is_ok_and(|value| value != "0"))
 }
 
-/// Returns true if the reverse-path filter is strict (`rp_filter` 1, RFC 3704): the kernel then drops packets that do not arrive
-/// on the device of the route back to their source.
+/// Returns true if the reverse-path filter is strict (`rp_filter` 1, RFC 3704): the kernel then drops packets
+/// that do not arrive on the device of the route back to their source.
 fn has_strict_rp_filter() -> bool {
     let Ok(devices) = fs::read_dir("/proc/sys/net/ipv4/conf") else {
         return false;

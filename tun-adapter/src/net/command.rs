@@ -16,7 +16,8 @@ use crate::clock::{self, Timer};
 use crate::credentials::PASSWORD_VARIABLE;
 use crate::failure::Failure;
 
-/// Timeout for a program. A program normally takes some milliseconds, but may wait for a service that does not respond.
+/// Timeout for a program. A program normally takes some milliseconds, but may wait for a service that does
+/// not respond.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Folders that are not always in PATH.
 const EXTRA_FOLDERS: [&str; 4] = ["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin"];

@@ -1,5 +1,5 @@
-//! Conflicts between a tunnel's addresses and those of other devices. The kernel would accept such an address without an
-//! error, but would still send its packets to the other device.
+//! Conflicts between a tunnel's addresses and those of other devices. The kernel would accept such an address
+//! without an error, but would still send its packets to the other device.
 
 use std::net::IpAddr;
 use std::os::unix::net::UnixDatagram;
@@ -16,8 +16,9 @@ use super::routes::{self, Route};
 use crate::config::DeviceName;
 use crate::failure::Failure;
 
-/// Checks that no other device has one of the addresses, and that this machine has no route to exactly the same network.
-/// Other sandhog tunnels are ignored, because an old tunnel of the same user may be about to stop.
+/// Checks that no other device has one of the addresses, and that this machine has no route to exactly the
+/// same network. Other sandhog tunnels are ignored, because an old tunnel of the same user may be about to
+/// stop.
 ///
 /// # Errors
 ///
@@ -66,7 +67,8 @@ fn check_prefix(
     }
 }
 
-/// All addresses of this machine, except those of sandhog's tunnels. If the kernel cannot be asked, the list is empty.
+/// All addresses of this machine, except those of sandhog's tunnels. If the kernel cannot be asked, the list
+/// is empty.
 async fn addresses_of_others(handle: &Handle, device: &DeviceName) -> Vec<(IpAddr, String)> {
     let listed: Result<Vec<_>, _> = handle.address().get().execute().try_collect().await;
     let messages = listed.unwrap_or_else(|error| {

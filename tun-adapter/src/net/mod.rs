@@ -1,6 +1,8 @@
-//! Changes to this machine's network outside the tunnel device: routes, rules, nftables, sysctls and name servers.
+//! Changes to this machine's network outside the tunnel device: routes, rules, nftables, sysctls and name
+//! servers.
 //!
-//! Each change is recorded ([`record`]) before it is made. `undo` undoes it at the end of the tunnel, or after a crash.
+//! Each change is recorded ([`record`]) before it is made. `undo` undoes it at the end of the tunnel, or
+//! after a crash.
 
 pub mod client;
 pub(crate) mod command;

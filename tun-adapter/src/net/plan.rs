@@ -1,9 +1,9 @@
 //! Routing plan of a tunnel: the routes in the main table, and the routes in the tunnel's own table.
 //!
-//! A route that contains the server's address would send the tunnel's own datagrams into the tunnel. A route that contains an
-//! excluded network would also capture that network. Such routes go into the tunnel's own table. Datagrams with the tunnel's
-//! mark skip this table, and `throw` routes in it return excluded networks to the main table. All other routes go into the main
-//! table, where the longest prefix wins.
+//! A route that contains the server's address would send the tunnel's own datagrams into the tunnel. A route
+//! that contains an excluded network would also capture that network. Such routes go into the tunnel's own
+//! table. Datagrams with the tunnel's mark skip this table, and `throw` routes in it return excluded networks
+//! to the main table. All other routes go into the main table, where the longest prefix wins.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -36,7 +36,8 @@ pub enum RouteAction {
 pub struct Table {
     /// The routes. Each network occurs once.
     pub routes: Vec<(IpPrefix, RouteAction)>,
-    /// `suppress_prefixlength`: routes of the main table with a longer prefix take precedence over this table.
+    /// `suppress_prefixlength`: routes of the main table with a longer prefix take precedence over this
+    /// table.
     pub suppress: u8,
 }
 
@@ -131,7 +132,8 @@ pub fn leaves_ipv6_outside(settings: &NetworkSettings) -> bool {
     covers_all(settings, true) && !covers_all(settings, false)
 }
 
-/// Returns true if the routes contain all addresses of a family: by one default route, or by two routes of length 1.
+/// Returns true if the routes contain all addresses of a family: by one default route, or by two routes of
+/// length 1.
 fn covers_all(settings: &NetworkSettings, is_v4: bool) -> bool {
     let lengths = settings
         .included_routes

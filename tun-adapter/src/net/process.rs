@@ -35,8 +35,8 @@ impl Process {
         start_of(self.pid) == Some(self.started)
     }
 
-    /// Sends SIGTERM and waits. Returns true if the process has stopped before the timeout. A process that has already stopped is
-    /// no error.
+    /// Sends SIGTERM and waits. Returns true if the process has stopped before the timeout. A process that
+    /// has already stopped is no error.
     ///
     /// # Errors
     ///
@@ -60,7 +60,8 @@ impl Process {
             Err(Errno::SRCH) => return Ok(true),
             Err(error) => return Err(explain(error)),
         };
-        // The pidfd refers to one process for good. It may have been opened too late, so check the start time again.
+        // The pidfd refers to one process for good. It may have been opened too late, so check the start time
+        // again.
         if !self.is_alive() {
             return Ok(true);
         }

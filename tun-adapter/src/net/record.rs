@@ -1,8 +1,8 @@
-//! Record of a tunnel's changes to this machine. Each change is recorded before it is made, so that it can be undone after a
-//! crash.
+//! Record of a tunnel's changes to this machine. Each change is recorded before it is made, so that it can be
+//! undone after a crash.
 //!
-//! The record is a file in the folder for runtime files, named after the device. It also names the process that owns the
-//! device.
+//! The record is a file in the folder for runtime files, named after the device. It also names the process
+//! that owns the device.
 
 use std::env;
 use std::fmt;
@@ -38,7 +38,8 @@ pub enum Change {
     Nft {
         /// Name of the table.
         table: String,
-        /// True for a kill switch, which blocks all traffic outside the tunnel. It stays until it is removed on request.
+        /// True for a kill switch, which blocks all traffic outside the tunnel. It stays until it is removed
+        /// on request.
         kill_switch: bool,
     },
     /// A sysctl.
@@ -101,7 +102,8 @@ impl Change {
 pub struct Record {
     /// The process that owns the device.
     pub process: Process,
-    /// The last known addresses of the server. A kill switch that was left behind blocks the lookup of its name.
+    /// The last known addresses of the server. A kill switch that was left behind blocks the lookup of its
+    /// name.
     #[serde(default)]
     pub servers: Vec<SocketAddr>,
     /// The changes, the oldest first.

@@ -33,8 +33,8 @@ fn parse_v4(line: &str) -> Option<Route> {
     })
 }
 
-/// Parses a line of `/proc/net/ipv6_route`: destination, prefix length, six fields, flags, device. Routes to single addresses,
-/// multicast, link-local and loopback routes are skipped.
+/// Parses a line of `/proc/net/ipv6_route`: destination, prefix length, six fields, flags, device. Routes to
+/// single addresses, multicast, link-local and loopback routes are skipped.
 fn parse_v6(line: &str) -> Option<Route> {
     let words: Vec<_> = line.split_whitespace().collect();
     let [network, length, _, _, _, _, _, _, _, device] = words.as_slice() else {
@@ -50,7 +50,8 @@ fn parse_v6(line: &str) -> Option<Route> {
     })
 }
 
-/// Returns true if the kernel delivers packets for this IPv6 address locally. Also returns true if the table cannot be read.
+/// Returns true if the kernel delivers packets for this IPv6 address locally. Also returns true if the table
+/// cannot be read.
 pub(crate) fn is_delivered(address: Ipv6Addr) -> bool {
     fs::read_to_string("/proc/net/ipv6_route")
         .map_or(true, |table| table.lines().any(|line| delivers(line, address)))

@@ -1,4 +1,5 @@
-//! The client's nftables table: kill switch, TCP MSS clamping and connection marks. [`nft`](super::nft) applies the text.
+//! The client's nftables table: kill switch, TCP MSS clamping and connection marks. [`nft`](super::nft)
+//! applies the text.
 
 use std::fmt::Write;
 
@@ -64,7 +65,8 @@ impl Ruleset {
             let mut rules = vec![format!(
                 "oifname \"{device}\" tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu"
             )];
-            // Packets from the tunnel leave through a device with a larger MTU, so its route MTU does not help.
+            // Packets from the tunnel leave through a device with a larger MTU, so its route MTU does not
+            // help.
             rules.extend(HEADERS.map(|(family, headers)| {
                 let size = mtu - headers;
                 format!(
@@ -87,8 +89,8 @@ impl KillSwitch {
             "oifname \"lo\" accept".to_owned(),
             format!("oifname \"{device}\" accept"),
             format!("meta mark {:#x} accept", self.mark),
-            // Address configuration: DHCP (RFC 2131, section 4.1; RFC 8415, section 7.2), neighbour discovery (RFC 4861,
-            // section 4), and the multicast group memberships that it needs (RFC 3810).
+            // Address configuration: DHCP (RFC 2131, section 4.1; RFC 8415, section 7.2), neighbour discovery
+            // (RFC 4861, section 4), and the multicast group memberships that it needs (RFC 3810).
             "udp sport 68 udp dport 67 accept".to_owned(),
             "udp sport 546 udp dport 547 accept".to_owned(),
             "icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } ip6 hoplimit 255 accept".to_owned(),

@@ -25,8 +25,8 @@ async fn undo(device: &DeviceName, change: &Change) -> Result<(), Failure> {
 }
 
 impl Journal {
-    /// Undoes the changes that a killed process has left for this device. With `keep_kill_switch`, a kill switch stays.
-    /// Returns the rest of the killed process's record, or `None` if there was no record.
+    /// Undoes the changes that a killed process has left for this device. With `keep_kill_switch`, a kill
+    /// switch stays. Returns the rest of the killed process's record, or `None` if there was no record.
     ///
     /// # Errors
     ///
@@ -68,8 +68,8 @@ impl Journal {
         Ok(Some(journal.into_record()))
     }
 
-    /// Undoes the changes selected by `select`, the newest first, and removes them from the record. A change that cannot be
-    /// undone stays in the record.
+    /// Undoes the changes selected by `select`, the newest first, and removes them from the record. A change
+    /// that cannot be undone stays in the record.
     ///
     /// # Errors
     ///
@@ -82,7 +82,8 @@ impl Journal {
             }
             let mut undone = undo(self.device(), &self.changes()[index]).await;
             if undone.is_ok() {
-                // If this write fails, for example on a full disk, the undo continues and the file lists too much.
+                // If this write fails, for example on a full disk, the undo continues and the file lists too
+                // much.
                 undone = self.forget(index);
             }
             if let Err(failure) = undone {

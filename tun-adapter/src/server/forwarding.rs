@@ -1,5 +1,5 @@
-//! IP forwarding for the clients of a server: sysctls and an nftables table. Both are optional and in force only while the server
-//! runs.
+//! IP forwarding for the clients of a server: sysctls and an nftables table. Both are optional and in force
+//! only while the server runs.
 
 use std::fs;
 use std::net::IpAddr;
@@ -87,8 +87,8 @@ fn enable(journal: &mut Journal, family: &Family) -> Result<bool, Failure> {
     if sysctl::read(family.sysctl)? == "1" {
         return Ok(false);
     }
-    // This sysctl also sets those of all devices, now and when it is restored. The journal is undone in reverse order, so devices
-    // that forwarded before are recorded first and restored last.
+    // This sysctl also sets those of all devices, now and when it is restored. The journal is undone in
+    // reverse order, so devices that forwarded before are recorded first and restored last.
     for device in devices(family) {
         let key = format!("{}/{device}/forwarding", family.devices);
         if device != "all" && sysctl::read(&key).is_ok_and(|value| value == "1") {
@@ -106,8 +106,8 @@ fn enable(journal: &mut Journal, family: &Family) -> Result<bool, Failure> {
     Ok(true)
 }
 
-/// Sets `accept_ra` from 1 to 2. With the value 1, a forwarding machine ignores router advertisements and could lose its default
-/// route.
+/// Sets `accept_ra` from 1 to 2. With the value 1, a forwarding machine ignores router advertisements and
+/// could lose its default route.
 fn keep_accepting_routers(journal: &mut Journal, family: &Family) -> Result<(), Failure> {
     for device in devices(family) {
         let key = format!("{}/{device}/accept_ra", family.devices);
@@ -132,7 +132,8 @@ fn devices(family: &Family) -> Vec<String> {
     names
 }
 
-/// The chains of the table. For the families in `enabled`, the machine forwards only packets from and to the tunnel.
+/// The chains of the table. For the families in `enabled`, the machine forwards only packets from and to the
+/// tunnel.
 fn chains(device: &Device, enabled: &[&str], masquerades: bool) -> String {
     let name = &device.name;
     let mut text =

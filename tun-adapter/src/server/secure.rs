@@ -1,4 +1,5 @@
-//! Server of the secure profile. Its users file can be changed by the server and by other programs while the server runs.
+//! Server of the secure profile. Its users file can be changed by the server and by other programs while the
+//! server runs.
 
 use std::net::SocketAddr;
 
@@ -27,7 +28,8 @@ use crate::udp::{Options, Socket};
 use crate::users::UsersFile;
 use crate::{clock, config, interface, notify, random};
 
-/// Serves until a signal to stop. `privileges` are dropped after the setup. `None` keeps them, for a second server in this process.
+/// Serves until a signal to stop. `privileges` are dropped after the setup. `None` keeps them, for a second
+/// server in this process.
 pub(super) async fn run(
     config: Server,
     mut signals: Signals,
@@ -118,8 +120,8 @@ struct Users {
     reading: Option<ReadTask>,
     /// True if another read was requested during the present one.
     is_outdated: bool,
-    /// True if a password was being stored when the users were last replaced. The file is then read again after the password is
-    /// stored, so that no change is lost.
+    /// True if a password was being stored when the users were last replaced. The file is then read again
+    /// after the password is stored, so that no change is lost.
     is_stale: bool,
     /// Requests that wait for the result.
     waiting: Vec<PendingRequest>,
@@ -263,7 +265,8 @@ impl<T: Transport<secure::Server>> RunningServer<T> {
         self.shell.with_peer(|server, _| server.users().len())
     }
 
-    /// Starts to read the users on another thread, because all records are checked and another program may hold the lock.
+    /// Starts to read the users on another thread, because all records are checked and another program may
+    /// hold the lock.
     pub fn read_users(&mut self) {
         if self.users.reading.is_some() {
             self.users.is_outdated = true;

@@ -30,7 +30,8 @@ pub struct StatusArguments {
 ///
 /// # Errors
 ///
-/// If no tunnel is running, or if a tunnel cannot be queried. With `--watch`, it is no error if no tunnel is running.
+/// If no tunnel is running, or if a tunnel cannot be queried. With `--watch`, it is no error if no tunnel is
+/// running.
 pub fn run(arguments: &StatusArguments) -> Result<(), Failure> {
     if !arguments.watch {
         let tunnels = gather(arguments)?;

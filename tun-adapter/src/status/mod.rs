@@ -1,4 +1,5 @@
-//! Status of a running tunnel, as `sandhog status --json` prints it. The other outputs are made from the same data.
+//! Status of a running tunnel, as `sandhog status --json` prints it. The other outputs are made from the same
+//! data.
 //!
 //! The JSON is stable: within version 1, no field is renamed or removed. Readers must ignore unknown fields.
 

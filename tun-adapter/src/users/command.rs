@@ -90,8 +90,8 @@ struct PasswordSource {
 ///
 /// # Errors
 ///
-/// If a file is invalid or cannot be read or written, if the user does not exist, or if a new user already exists. Nothing is
-/// changed then.
+/// If a file is invalid or cannot be read or written, if the user does not exist, or if a new user already
+/// exists. Nothing is changed then.
 pub fn run(command: UserCommand) -> Result<String, Failure> {
     match command {
         UserCommand::Add(add) => add.run(),
@@ -167,7 +167,8 @@ impl Add {
         Ok(format!("added {login}. {RELOAD}"))
     }
 
-    /// The fixed addresses, by family. Each must be in one of the server's networks, otherwise it cannot be reached.
+    /// The fixed addresses, by family. Each must be in one of the server's networks, otherwise it cannot be
+    /// reached.
     fn addresses(
         &self,
         networks: &[IpPrefix],

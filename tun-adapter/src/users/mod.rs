@@ -58,7 +58,8 @@ impl UsersFile {
         UserStore::parse(&text).map_err(|error| self.parse_error(&error))
     }
 
-    /// Reads the users, changes them with `work` and writes them, under the lock. If nothing has changed, nothing is written.
+    /// Reads the users, changes them with `work` and writes them, under the lock. If nothing has changed,
+    /// nothing is written.
     ///
     /// # Errors
     ///
@@ -77,13 +78,13 @@ impl UsersFile {
         Ok(result)
     }
 
-    /// Writes the records that a running server has changed. `before` are the server's users before its change, `after` is the
-    /// text of its users now. Other changes to the file are kept.
+    /// Writes the records that a running server has changed. `before` are the server's users before its
+    /// change, `after` is the text of its users now. Other changes to the file are kept.
     ///
     /// # Errors
     ///
-    /// If a user to be changed was removed, changed or disabled in the file, because that change takes precedence. If the file
-    /// cannot be read or written. The file is then unchanged.
+    /// If a user to be changed was removed, changed or disabled in the file, because that change takes
+    /// precedence. If the file cannot be read or written. The file is then unchanged.
     pub fn save_changes(&self, before: &UserStore, after: &str) -> Result<(), Failure> {
         let after =
             UserStore::parse(after).map_err(|error| Failure::runtime("parse the server's users", error))?;

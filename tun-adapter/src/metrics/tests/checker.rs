@@ -7,8 +7,9 @@ pub(super) type Samples = BTreeMap<String, u64>;
 
 /// Parses a page. The error names the first invalid line.
 ///
-/// Each family has its HELP, its TYPE and at least one sample, in this order and without gaps. All samples of a family have the
-/// same labels. Names follow the conventions, values are integers, and no series occurs twice.
+/// Each family has its HELP, its TYPE and at least one sample, in this order and without gaps. All samples of
+/// a family have the same labels. Names follow the conventions, values are integers, and no series occurs
+/// twice.
 pub(super) fn check(page: &str) -> Result<Samples, String> {
     if !page.ends_with('\n') {
         return Err("the last line has no line feed".to_owned());

@@ -1,8 +1,9 @@
 //! Replacement of /etc/resolv.conf while a tunnel is up.
 //!
-//! The old file is backed up beside it before it is replaced: first a hard link (or a copy) is made, then a new file is renamed
-//! over the old one. In containers the file is often a mount point, which cannot be replaced by a rename. It is then written in
-//! place. After a crash at any time, either the old file is in place, or the new file and the backup are.
+//! The old file is backed up beside it before it is replaced: first a hard link (or a copy) is made, then a
+//! new file is renamed over the old one. In containers the file is often a mount point, which cannot be
+//! replaced by a rename. It is then written in place. After a crash at any time, either the old file is in
+//! place, or the new file and the backup are.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -41,7 +42,8 @@ impl Replaced {
     }
 }
 
-/// Plans a replacement of the file at `path`, for `device`. The new file contains `servers`. Nothing is changed yet.
+/// Plans a replacement of the file at `path`, for `device`. The new file contains `servers`. Nothing is
+/// changed yet.
 ///
 /// # Errors
 ///
@@ -97,8 +99,8 @@ pub fn restore(replaced: &Replaced) -> Result<(), Failure> {
     restored.map_err(|error| explain("restore", path, error))
 }
 
-/// Restores the old file without a record, after a power failure or if the record is damaged. Returns true if there was a file
-/// to restore.
+/// Restores the old file without a record, after a power failure or if the record is damaged. Returns true if
+/// there was a file to restore.
 ///
 /// # Errors
 ///

@@ -78,8 +78,8 @@ impl Dns {
     }
 }
 
-/// Returns true for a valid domain name (RFC 1035, section 2.3.1, plus the underscore, which is used in practice). Only such
-/// names are safe in resolv.conf and on command lines.
+/// Returns true for a valid domain name (RFC 1035, section 2.3.1, plus the underscore, which is used in
+/// practice). Only such names are safe in resolv.conf and on command lines.
 fn is_domain(text: &str) -> bool {
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
@@ -95,7 +95,8 @@ fn is_domain(text: &str) -> bool {
 ///
 /// # Errors
 ///
-/// If the program is not installed or fails, or if the file cannot be written. Recorded changes must then be undone.
+/// If the program is not installed or fails, or if the file cannot be written. Recorded changes must then be
+/// undone.
 pub async fn apply(
     journal: &mut Journal,
     device: &DeviceName,
@@ -145,7 +146,8 @@ fn choose(method: Method, root: &Path) -> Method {
     }
 }
 
-/// Returns true if systemd-resolved is running and programs use it: through its resolv.conf, or the NSS module `resolve`.
+/// Returns true if systemd-resolved is running and programs use it: through its resolv.conf, or the NSS
+/// module `resolve`.
 fn uses_resolved(root: &Path) -> bool {
     let runs = fs::exists(root.join("run/systemd/resolve/resolv.conf")).unwrap_or(false);
     let file = root.join("etc/resolv.conf");
@@ -187,7 +189,8 @@ async fn resolvectl(arguments: &[&str]) -> Result<(), Failure> {
     command::run(&program, arguments, "").await.map(drop)
 }
 
-/// Name of the entry in `resolvconf`. Debian's resolvconf orders entries by name, and prefers names that start with `tun.`.
+/// Name of the entry in `resolvconf`. Debian's resolvconf orders entries by name, and prefers names that
+/// start with `tun.`.
 fn resolvconf_name(device: &DeviceName, root: &Path) -> String {
     if fs::exists(root.join("etc/resolvconf/interface-order")).unwrap_or(false) {
         format!("tun.{device}")
@@ -198,7 +201,8 @@ fn resolvconf_name(device: &DeviceName, root: &Path) -> String {
 
 async fn set_resolvconf(name: &str, dns: &Dns) -> Result<(), Failure> {
     let program = find("resolvconf")?;
-    // For openresolv, `-m 0 -x` makes this entry the preferred one. Debian's resolvconf ignores these options.
+    // For openresolv, `-m 0 -x` makes this entry the preferred one. Debian's resolvconf ignores these
+    // options.
     let arguments = ["-a", name, "-m", "0", "-x"];
     command::run(&program, &arguments, &dns.to_text()).await.map(drop)
 }

@@ -1,8 +1,10 @@
-//! Policy routing (ip-rule(8)): a routing table for all datagrams without the tunnel's mark, and the rules that select it.
+//! Policy routing (ip-rule(8)): a routing table for all datagrams without the tunnel's mark, and the rules
+//! that select it.
 //!
-//! Two rules precede those of the system. The first looks up the main table, but ignores routes whose prefix is no longer than
-//! that of the tunnel's own routes (`suppress_prefixlength`). So neighbours and other networks with routes of their own stay
-//! outside the tunnel. The second rule sends unmarked datagrams to the tunnel's table.
+//! Two rules precede those of the system. The first looks up the main table, but ignores routes whose prefix
+//! is no longer than that of the tunnel's own routes (`suppress_prefixlength`). So neighbours and other
+//! networks with routes of their own stay outside the tunnel. The second rule sends unmarked datagrams to the
+//! tunnel's table.
 
 mod kernel;
 mod remove;
@@ -22,8 +24,8 @@ use crate::failure::Failure;
 use kernel::{is_unsupported, mark_of_rule, priority_of, routes, rules, table_of_route, table_of_rule};
 pub(super) use remove::{remove, sweep};
 
-/// The protocol number of sandhog's rules and routes (`rtm_protocol`), which `ip rule` and `ip route` show. No well-known program
-/// uses it.
+/// The protocol number of sandhog's rules and routes (`rtm_protocol`), which `ip rule` and `ip route` show.
+/// No well-known program uses it.
 const OURS: RouteProtocol = RouteProtocol::Other(83);
 /// Number of rules per address family, at consecutive priorities.
 const RULES: u32 = 2;
@@ -49,7 +51,8 @@ pub(crate) struct Policy {
 }
 
 impl Policy {
-    /// Chooses a free mark, or checks that the `wanted` mark is free. Also chooses free priorities for the rules.
+    /// Chooses a free mark, or checks that the `wanted` mark is free. Also chooses free priorities for the
+    /// rules.
     ///
     /// # Errors
     ///
@@ -97,7 +100,8 @@ impl Policy {
         with_netlink(async |handle| {
             let families = FAMILIES.into_iter().zip(old.tables.iter().zip(&new.tables));
             for (family, (old, new)) in families {
-                // Routes are added before the rules that use them. Old ones are removed after the new ones are in place.
+                // Routes are added before the rules that use them. Old ones are removed after the new ones
+                // are in place.
                 for (route, action) in &new.routes {
                     self.add_route(handle, device, *route, *action).await?;
                 }

@@ -27,7 +27,8 @@ pub(in crate::net) async fn remove(table: u32, priority: u32) -> Result<(), Fail
     .await
 }
 
-/// Removes sandhog's rules that belong to no running tunnel, and the routes of their tables. Returns the tables.
+/// Removes sandhog's rules that belong to no running tunnel, and the routes of their tables. Returns the
+/// tables.
 ///
 /// A table belongs to a running tunnel if it is one of the `known` tables, or if a route in it uses a device.
 pub(in crate::net) async fn sweep(known: &[(u32, u32)]) -> Result<Vec<u32>, Failure> {
