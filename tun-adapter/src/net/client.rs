@@ -115,7 +115,7 @@ impl Network {
     pub async fn begin(
         device: &DeviceName,
         options: Options,
-        left: StaleState,
+        stale: StaleState,
         servers: &[SocketAddr],
     ) -> Result<Self, Failure> {
         let policy = match options.mark {
@@ -123,9 +123,9 @@ impl Network {
             Mark::Number(mark) => Some(Policy::choose(Some(mark)).await?),
             Mark::Off => None,
         };
-        let is_inherited = left.0.as_ref().is_some_and(Record::has_kill_switch);
+        let is_inherited = stale.0.as_ref().is_some_and(Record::has_kill_switch);
         let mut network = Self {
-            journal: Journal::begin(device, left.0)?,
+            journal: Journal::begin(device, stale.0)?,
             device: device.clone(),
             options,
             policy,
@@ -161,7 +161,7 @@ impl Network {
         let rules = Ruleset {
             device: self.device.clone(),
             kill_switch: self.kill_switch(),
-            mark_answers: None,
+            mark_replies: None,
             clamp: None,
         };
         self.apply_rules(&rules).await?;
@@ -274,7 +274,7 @@ impl Network {
         Ruleset {
             device: self.device.clone(),
             kill_switch: self.kill_switch(),
-            mark_answers: self.mark().filter(|_| needs_marks),
+            mark_replies: self.mark().filter(|_| needs_marks),
             clamp: Some(settings.mtu).filter(|_| forwards()),
         }
     }
@@ -304,7 +304,7 @@ impl Network {
                 "this machine forwards packets, but without `nft` their TCP MSS is not clamped to the tunnel's MTU: install nftables"
             );
         }
-        if rules.mark_answers.is_some() && has_strict_rp_filter() {
+        if rules.mark_replies.is_some() && has_strict_rp_filter() {
             warn!(
                 "the reverse-path filter is strict (net.ipv4.conf.*.rp_filter = 1), and without `nft` replies may be dropped: \
                  install nftables, or set rp_filter to 2"

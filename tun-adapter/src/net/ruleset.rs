@@ -15,7 +15,7 @@ pub struct Ruleset {
     /// Blocks all outgoing traffic outside the tunnel.
     pub kill_switch: Option<KillSwitch>,
     /// Restores this mark on replies, for a kernel that checks reverse paths (`rp_filter`).
-    pub mark_answers: Option<u32>,
+    pub mark_replies: Option<u32>,
     /// Clamps the MSS of forwarded TCP connections to this MTU, in bytes.
     pub clamp: Option<u16>,
 }
@@ -36,7 +36,7 @@ impl Ruleset {
     /// Returns true if there are no rules.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.kill_switch.is_none() && self.mark_answers.is_none() && self.clamp.is_none()
+        self.kill_switch.is_none() && self.mark_replies.is_none() && self.clamp.is_none()
     }
 
     /// The chains of the table, as nftables text.
@@ -47,7 +47,7 @@ impl Ruleset {
         if let Some(switch) = &self.kill_switch {
             text.push_str(&switch.chains(device));
         }
-        if let Some(mark) = self.mark_answers {
+        if let Some(mark) = self.mark_replies {
             text.push_str(&chain(
                 "answers",
                 "filter hook prerouting priority mangle; policy accept",
@@ -140,7 +140,7 @@ mod tests {
         Ruleset {
             device: DeviceName::default(),
             kill_switch: None,
-            mark_answers: None,
+            mark_replies: None,
             clamp: None,
         }
     }
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn replies_get_the_mark_of_their_connection() {
         let marks = Ruleset {
-            mark_answers: Some(0xca6d),
+            mark_replies: Some(0xca6d),
             ..nothing()
         };
         let text = marks.chains();
