@@ -116,3 +116,19 @@ pub struct NetworkSettings {
     /// Largest inner IP packet, in bytes.
     pub mtu: u16,
 }
+
+impl NetworkSettings {
+    /// Settings with the networks of `addresses` as routes, and without name servers.
+    #[must_use]
+    pub fn new(tunnel_remote_address: IpAddr, addresses: Vec<IpPrefix>, mtu: u16) -> Self {
+        Self {
+            tunnel_remote_address,
+            included_routes: addresses.clone(),
+            addresses,
+            excluded_routes: Vec::new(),
+            dns_servers: Vec::new(),
+            search_domains: Vec::new(),
+            mtu,
+        }
+    }
+}

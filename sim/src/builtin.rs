@@ -1,20 +1,21 @@
-//! The built-in scenarios, compiled in, so that an installed laboratory runs them anywhere.
+//! Built-in scenarios. They are part of the program, so an installed `sandhog-sim` runs them anywhere.
 
 use std::borrow::Cow;
 
-use crate::scenario::{Profile, Scenario, ScenarioError};
+use crate::profile::{PROFILES, Profile, find};
+use crate::scenario::{Scenario, ScenarioError};
 
-/// A scenario that comes with the laboratory.
+/// A scenario that is part of the program.
 #[derive(Clone, Copy, Debug)]
 pub struct Builtin {
-    /// The name to run it by.
+    /// Its name on the command line.
     pub name: &'static str,
     /// Its TOML.
     pub source: &'static str,
-    /// The files that it serves.
+    /// The files that its servers serve: name and content.
     pub files: &'static [(&'static str, &'static [u8])],
-    /// The profile it runs with, whatever its TOML says: some scenarios come with both.
-    pub profile: Option<Profile>,
+    /// The profile that replaces the one in its TOML. Some scenarios exist with two profiles.
+    pub profile: Option<&'static str>,
 }
 
 macro_rules! builtins {
@@ -32,7 +33,7 @@ macro_rules! builtins {
     (@source $name:literal) => { $name };
     (@source $name:literal $source:literal) => { $source };
     (@profile) => { None };
-    (@profile $source:literal) => { Some(Profile::Classic) };
+    (@profile $source:literal) => { Some("classic") };
 }
 
 builtins! {
@@ -69,22 +70,38 @@ builtins! {
     "classic-wrong-password" is classic "wrong-password",
 }
 
+/// The built-in scenarios of a profile of this crate.
+pub(crate) fn of_profile(name: &str) -> Vec<Builtin> {
+    let is_of = |builtin: &&Builtin| builtin.profile.unwrap_or("secure") == name;
+    ALL.iter().filter(is_of).copied().collect()
+}
+
 impl Builtin {
-    /// The scenario.
+    /// The scenario, with the profiles of this crate.
     ///
     /// # Errors
     ///
-    /// Never for a released laboratory: a test reads them all.
+    /// A mistake in the scenario. A test reads all built-in scenarios, so a release has none.
     pub fn scenario(&self) -> Result<Scenario, ScenarioError> {
+        self.scenario_with(PROFILES)
+    }
+
+    /// The scenario, with other profiles.
+    ///
+    /// # Errors
+    ///
+    /// A mistake in the scenario.
+    pub fn scenario_with(&self, profiles: &[&'static dyn Profile]) -> Result<Scenario, ScenarioError> {
         let read = |wanted: &str| {
             let file = self.files.iter().find(|(name, _)| *name == wanted);
             file.map(|(_, content)| Cow::Borrowed(*content))
                 .ok_or_else(|| "it is not built in".to_owned())
         };
-        let mut scenario = Scenario::parse(&format!("{}.toml", self.name), self.source, &read)?;
-        if let Some(profile) = self.profile {
+        let mut scenario =
+            Scenario::parse_with(profiles, &format!("{}.toml", self.name), self.source, &read)?;
+        if let Some(profile) = self.profile.and_then(|name| find(profiles, name)) {
             scenario.profile = profile;
-            scenario.title = format!("{} (classic profile)", scenario.title);
+            scenario.title = format!("{} ({} profile)", scenario.title, profile.name());
         }
         Ok(scenario)
     }

@@ -1,5 +1,8 @@
-//! The laboratory: it runs the Sandhog protocol, or any other behind [`Peer`](sandhog_proto::Peer), over a simulated
-//! network, from one seed, with the same trace in two engines and in WebAssembly.
+//! Scenarios for the laboratory, and the program `sandhog-sim`.
+//!
+//! A [`Scenario`] is a TOML or JSON file: hosts, links, events and expected results. This crate reads it, translates it to a
+//! [`Setup`](setup::Setup) of `sandhog-lab`, and runs it. It contains the two [profiles](profile) of the Sandhog protocol and
+//! the built-in scenarios. A program for another protocol passes its own profiles to [`cli::main_with`].
 //!
 //! ```
 //! use sandhog_sim::{Detail, Engine, RunOptions, Scenario, run};
@@ -13,31 +16,26 @@
 
 #![forbid(unsafe_code)]
 
-pub mod adversary;
 pub mod builtin;
-mod checks;
 #[cfg(feature = "cli")]
 pub mod cli;
-mod draw;
-mod engine;
-pub mod link;
-mod net;
-mod node;
-mod profile;
-mod progress;
-pub mod record;
+pub mod profile;
 #[cfg(all(feature = "cli", unix))]
 mod relay;
-pub mod report;
-mod run;
 pub mod scenario;
-pub mod setup;
-mod story;
-mod trace;
-mod world;
+mod setup;
 
-pub use checks::CheckResult;
-pub use draw::derive_seed;
-pub use run::{Engine, Run, RunError, RunOptions, run, run_setup};
+pub use sandhog_lab::{
+    CheckResult, Detail, Digest, Engine, Run, RunError, RunOptions, derive_seed, link, record, report,
+    run_setup,
+};
 pub use scenario::{Scenario, ScenarioError};
-pub use trace::{Detail, Digest};
+
+/// Runs a scenario.
+///
+/// # Errors
+///
+/// [`RunError`] if the engine cannot run it.
+pub fn run(scenario: &Scenario, options: &RunOptions) -> Result<Run, RunError> {
+    run_setup(&scenario.setup(), options)
+}

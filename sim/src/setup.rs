@@ -1,220 +1,319 @@
-//! What an engine needs to know of a run: hosts, links and events, free of any protocol and any file format.
-//!
-//! [`Setup::of`] makes one from a scenario. A protocol author makes one by hand from their own
-//! [`Peer`] and gets engines, faults, traces and checks with it.
+//! Translation of a scenario to the setup of a run.
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::time::Duration;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use sandhog_netstack::{Config as StackConfig, Service, Task};
-use sandhog_proto::{Command, Instant, Peer};
+use sandhog_lab::MIN_SECRET_LEN;
+use sandhog_lab::link::LinkConfig;
+use sandhog_lab::record::HostId;
+use sandhog_lab::setup::{Control, Expected, HostSpec, InnerSpec, Script, ScriptStep, Setup};
+use sandhog_netstack::{Service, Task};
+use sandhog_peer::{Command, Instant, IpPrefix};
 
-use crate::adversary::AdversarySpec;
-use crate::link::LinkConfig;
-use crate::record::HostId;
-use crate::scenario::{Finally, Outcome};
+use crate::scenario::{Client, Direction, Link, Scenario, Server, Step, TimedEvent, adversary_spec};
 
-/// Everything that a run is made of, but for its seed.
-#[derive(Clone, Debug)]
-pub struct Setup {
-    /// The hosts, in the order of their turns.
-    pub hosts: Vec<HostSpec>,
-    /// The links: from, to, and what the direction does. Missing directions are perfect.
-    pub links: Vec<(HostId, HostId, LinkConfig)>,
-    /// What happens when.
-    pub controls: Vec<(Instant, Control)>,
-    /// The grid of time.
-    pub resolution: Duration,
-    /// When the work ends at the latest.
-    pub duration: Duration,
-    /// Whether the work may end sooner, when every client is done and no control is left.
-    pub ends_when_done: bool,
-    /// How soon after healing a ping must pass; `None`: no such phase.
-    pub liveness: Option<Duration>,
-    /// What must come out for each client.
-    pub expectations: Vec<Expected>,
-    /// What the protocol is held to.
-    pub rules: Rules,
-    /// Who is after them.
-    pub adversaries: Vec<AdversarySpec>,
-}
-
-impl Default for Setup {
-    /// Nobody and nothing, on a grid of 1 ms: for the fields that somebody's own setup does not care about.
-    fn default() -> Self {
-        Self {
-            hosts: Vec::new(),
-            links: Vec::new(),
-            controls: Vec::new(),
-            resolution: Duration::from_millis(1),
-            duration: Duration::ZERO,
-            ends_when_done: true,
-            liveness: None,
-            expectations: Vec::new(),
-            rules: Rules::default(),
-            adversaries: Vec::new(),
-        }
-    }
-}
-
-/// What a protocol promises beyond what every run is held to. The default promises nothing.
-#[derive(Clone, Debug, Default)]
-pub struct Rules {
-    /// P2: finds the nonce of a datagram and the key that it belongs to.
-    pub nonce_of: Option<NonceOf>,
-    /// P3: whether an inner packet comes out at most as often as it went in.
-    pub at_most_once: bool,
-    /// P4: how many bytes a host without a script may send to an address for each byte it has received from there,
-    /// until a login or a move validates the address.
-    pub amplification: Option<u64>,
-    /// P5: the largest [`unauthenticated`](sandhog_proto::Gauges::unauthenticated) gauge after any turn.
-    pub unauthenticated: Option<usize>,
-    /// P6: whether a session follows only datagrams that an authenticated host made and that had not arrived before.
-    pub fresh_roaming: bool,
-    /// P7: how old a key may be when a session datagram is sealed with it. A client's key is as old as the last time
-    /// that it became connected or its last `Rekeyed` event, a server's as its `LoggedIn` event from that address or
-    /// the `Rekeyed` event that a datagram from there caused, until its `SessionEnded`. Who has never told of a key is not
-    /// judged.
-    pub key_age: Option<Duration>,
-    /// P11: whether what comes out at a host without a script must bear an inner address of the host that sent it:
-    /// one of its [`InnerSpec`], or of the last two settings that it was given.
-    pub inner_owner: bool,
-}
-
-/// Finds the nonce in a datagram, `None` if there is none to be judged.
-pub type NonceOf = fn(&[u8]) -> Option<Nonce>;
-
-/// The nonce of a datagram.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Nonce {
-    /// Which key it belongs to, as far as the wire tells: nonces of different keys are never compared.
-    pub key: u64,
-    /// Its bytes.
-    pub nonce: [u8; 12],
-    /// Whether the key is a session's: then not even the same datagram may be sent again, and the key has an age.
-    /// The same for all nonces of a key.
-    pub session: bool,
-}
-
-/// What must come out for one client.
-#[derive(Clone, Debug)]
-pub struct Expected {
-    /// The client.
-    pub host: HostId,
-    /// How its `start` completes: one of these.
-    pub outcomes: Vec<Outcome>,
-    /// Exactly when.
-    pub at: Option<Instant>,
-    /// The status of its tunnel at the end of the work.
-    pub finally: Option<Finally>,
-}
-
-/// How a host gets its protocol: a fresh peer for each boot.
-pub type MakePeer = Arc<dyn Fn(&Boot) -> Box<dyn Peer> + Send + Sync>;
-
-/// What a new peer may depend on.
-#[derive(Clone, Copy, Debug)]
-pub struct Boot {
-    /// Randomness for this boot of this host in this run.
-    pub seed: [u8; 32],
-    /// How often the host had started before.
-    pub number: u32,
-}
-
-/// One host.
-#[derive(Clone)]
-pub struct HostSpec {
-    /// Its name.
-    pub name: String,
-    /// Its UDP socket on the outer network.
-    pub address: SocketAddr,
-    /// Makes its protocol.
-    pub make_peer: MakePeer,
-    /// The host inside the tunnel, if there is one.
-    pub inner: Option<InnerSpec>,
-    /// What a client does; `None` for a server.
-    pub script: Option<Script>,
-    /// Whether it does not mean to keep to the protocol, so that what it sends is not judged.
-    pub hostile: bool,
-}
-
-impl std::fmt::Debug for HostSpec {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HostSpec")
-            .field("name", &self.name)
-            .field("address", &self.address)
-            .finish_non_exhaustive()
-    }
-}
-
-/// The host inside the tunnel.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InnerSpec {
-    /// Addresses with prefix lengths. Without any, the host comes to be when the peer's `start` completes, with the
-    /// addresses and the MTU of the settings.
-    pub addresses: Vec<(IpAddr, u8)>,
-    /// Largest inner packet in bytes.
-    pub mtu: u16,
-    /// What it offers.
-    pub services: Vec<Service>,
-}
-
-impl InnerSpec {
-    /// The configuration of its network stack.
+impl Scenario {
+    /// The setup that runs this scenario.
+    ///
+    /// ```
+    /// use sandhog_sim::Scenario;
+    ///
+    /// let setup = Scenario::builtin("clean-login").unwrap().setup();
+    /// assert_eq!(setup.hosts.len(), 2);
+    /// assert!(setup.validate().is_ok());
+    /// ```
     #[must_use]
-    pub fn config(&self, seed: u64, canary: [u8; 16]) -> StackConfig {
-        StackConfig {
-            addresses: self.addresses.clone(),
-            mtu: usize::from(self.mtu),
-            seed,
-            canary,
+    pub fn setup(&self) -> Setup {
+        let scenario = self;
+        let names = names(scenario);
+        let id = |name: &str| {
+            names
+                .iter()
+                .position(|other| *other == name)
+                .map_or(0, |index| index as HostId)
+        };
+        let mut hosts: Vec<HostSpec> = scenario
+            .servers
+            .iter()
+            .map(|server| server_spec(scenario, server))
+            .collect();
+        hosts.extend(
+            scenario
+                .clients
+                .iter()
+                .map(|client| client_spec(scenario, client)),
+        );
+        let mut links = Vec::new();
+        for link in &scenario.links {
+            let (a, b) = (id(&link.between[0]), id(&link.between[1]));
+            let [forward, backward] = link.configs();
+            links.push((a, b, forward));
+            links.push((b, a, backward));
+        }
+        Setup {
+            name: scenario.name.clone(),
+            title: scenario.title.clone(),
+            about: scenario.about.clone(),
+            hosts,
+            links,
+            controls: controls(scenario, id),
+            resolution: scenario.resolution.0,
+            duration: scenario.duration.0,
+            ends_when_done: scenario.ends_early,
+            liveness: Some(scenario.liveness.0),
+            expectations: expectations(scenario, id),
+            rules: scenario.profile.rules(),
+            adversaries: scenario
+                .adversaries
+                .iter()
+                .map(|adversary| adversary_spec(adversary, scenario.profile.header_len(), &id))
+                .collect(),
+            counted_kinds: scenario.profile.counted_kinds().to_vec(),
         }
     }
 }
 
-/// What a client does.
-#[derive(Clone, Debug)]
-pub struct Script {
-    /// When the tunnel is started; after a restart at once.
-    pub start: Instant,
-    /// The steps.
-    pub steps: Vec<ScriptStep>,
-    /// Whom to ping to see whether the tunnel lives.
-    pub liveness_target: IpAddr,
-    /// A text that must not be seen on the wire or in any log.
-    pub secret: String,
+impl Link {
+    /// The configurations of both directions: forward, backward.
+    #[must_use]
+    pub fn configs(&self) -> [LinkConfig; 2] {
+        let link = self;
+        [&link.forward, &link.backward].map(|direction| {
+            let over = direction.clone().unwrap_or_default();
+            let Direction {
+                delay,
+                loss,
+                duplicate,
+                corrupt,
+                rate,
+                limit,
+                mtu,
+                drop,
+                late,
+                double,
+                damage,
+            } = over;
+            LinkConfig {
+                delay: delay.or(link.delay).unwrap_or_default(),
+                loss: loss.or(link.loss).unwrap_or_default(),
+                duplicate: duplicate.or(link.duplicate).unwrap_or_default(),
+                corrupt: corrupt.or(link.corrupt).unwrap_or_default(),
+                rate: rate.or(link.rate),
+                limit: limit.or(link.limit),
+                mtu: mtu.or(link.mtu),
+                drop,
+                late,
+                double,
+                damage,
+            }
+        })
+    }
 }
 
-/// One step of a client.
-#[derive(Clone, Debug)]
-pub struct ScriptStep {
-    /// Not before this time.
-    pub at: Instant,
-    /// Whether it begins together with the step before it.
-    pub meanwhile: bool,
-    /// What its inner host does.
-    pub task: Task,
-    /// How many replies a ping or echo needs to count as a success.
-    pub replies: u32,
+pub(crate) fn origin(span: std::time::Duration) -> Instant {
+    Instant::ZERO + span
 }
 
-/// Something that happens to hosts and links at a given time, before the turns of that time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Control {
-    /// The host dies and loses its state; what it has sent is still on its way.
-    Crash(HostId),
-    /// The host starts afresh.
-    Restart(HostId),
-    /// Both directions between the two hosts are cut.
-    Partition(HostId, HostId),
-    /// And joined again.
-    Repair(HostId, HostId),
-    /// The host's user asks for something.
-    Command(HostId, Command),
-    /// The host has another address on the outer network, as when a NAT binds it anew; it does not notice. Nothing
-    /// that is sent to the old address reaches it any more, not even what is on its way.
-    Rebind(HostId, SocketAddr),
-    /// Nothing but this sentence: for what a peer does by itself at that time.
-    Tell(String),
+fn names(scenario: &Scenario) -> Vec<&str> {
+    let servers = scenario.servers.iter().map(|server| server.name.as_str());
+    servers
+        .chain(scenario.clients.iter().map(|client| client.name.as_str()))
+        .chain(
+            scenario
+                .adversaries
+                .iter()
+                .map(|adversary| adversary.name.as_str()),
+        )
+        .collect()
+}
+
+fn expectations(scenario: &Scenario, id: impl Fn(&str) -> HostId) -> Vec<Expected> {
+    let expected = |client: &Client| {
+        let said = scenario
+            .expect
+            .iter()
+            .find(|expectation| expectation.client == client.name);
+        Expected {
+            host: id(&client.name),
+            outcomes: said.map_or_else(
+                || vec![Cow::Borrowed("connected")],
+                |said| {
+                    let outcomes = [&said.outcome].into_iter().chain(&said.or);
+                    outcomes.map(|outcome| Cow::Owned(outcome.clone())).collect()
+                },
+            ),
+            at: said.and_then(|expectation| expectation.at).map(|at| origin(at.0)),
+            finally: said.and_then(|expectation| expectation.finally.map(Into::into)),
+        }
+    };
+    scenario.clients.iter().map(expected).collect()
+}
+
+/// Every event, each time that it happens.
+fn controls(scenario: &Scenario, id: impl Fn(&str) -> HostId + Copy) -> Vec<(Instant, Control)> {
+    let times = |event: &TimedEvent| {
+        let times = event.occurrences(scenario.duration);
+        times
+            .map(|(number, at)| (origin(at), control(event, number, id)))
+            .collect::<Vec<_>>()
+    };
+    scenario.events.iter().flat_map(times).collect()
+}
+
+fn control(event: &TimedEvent, number: u16, id: impl Fn(&str) -> HostId) -> Control {
+    if let (Some(name), Some(to)) = (&event.rebind, event.rebound_to(number)) {
+        return Control::Rebind(id(name), to);
+    }
+    if let Some(change) = &event.account {
+        return Control::Tell(change.to_string());
+    }
+    let commands = [
+        (&event.stop, Command::Stop),
+        (&event.start, Command::Start),
+        (&event.sleep, Command::Sleep),
+        (&event.wake, Command::Wake),
+        (&event.network_changed, Command::NetworkChanged),
+    ];
+    if let Some(name) = &event.crash {
+        return Control::Crash(id(name));
+    }
+    if let Some([a, b]) = &event.partition {
+        return Control::Partition(id(a), id(b));
+    }
+    if let Some([a, b]) = &event.repair {
+        return Control::Repair(id(a), id(b));
+    }
+    for (name, command) in commands {
+        if let Some(name) = name {
+            return Control::Command(id(name), command);
+        }
+    }
+    Control::Restart(id(event.restart.as_deref().unwrap_or_default()))
+}
+
+pub(crate) fn prefixes(inner: &[String]) -> Vec<IpPrefix> {
+    inner.iter().filter_map(|text| text.parse().ok()).collect()
+}
+
+fn inner_spec(inner: &[String], mtu: u16, services: Vec<Service>) -> InnerSpec {
+    let addresses = prefixes(inner)
+        .iter()
+        .map(|prefix| (prefix.address, prefix.length))
+        .collect();
+    InnerSpec {
+        addresses,
+        mtu,
+        services,
+    }
+}
+
+fn server_spec(scenario: &Scenario, server: &Server) -> HostSpec {
+    let make_peer = scenario.profile.server(scenario, server);
+    let serve = &server.serve;
+    let mut services: Vec<Service> = Vec::new();
+    services.extend(serve.udp_echo.map(|port| Service::UdpEcho { port }));
+    services.extend(serve.bulk.map(|port| Service::Bulk { port }));
+    let file = |name: &String| Some((format!("/{name}"), scenario.files.get(name)?.clone()));
+    let files: BTreeMap<String, Cow<'static, [u8]>> = serve.files.iter().filter_map(file).collect();
+    services.extend(serve.http.map(|port| Service::Http { port, files }));
+    HostSpec {
+        name: server.name.clone(),
+        address: server.address,
+        make_peer,
+        inner: Some(inner_spec(&server.inner, server.mtu, services)),
+        script: None,
+        hostile: false,
+    }
+}
+
+fn client_spec(scenario: &Scenario, client: &Client) -> HostSpec {
+    let server = scenario
+        .servers
+        .iter()
+        .find(|server| server.name == client.server);
+    let server_address = server.map_or(client.address, |server| server.address);
+    let make_peer = scenario.profile.client(scenario, client, server_address);
+    let script = Script {
+        start: origin(client.start.0),
+        steps: client.steps.iter().map(script_step).collect(),
+        liveness_target: liveness_target(client, server),
+        secret: Some(client.password.clone()).filter(|secret| secret.len() >= MIN_SECRET_LEN),
+    };
+    HostSpec {
+        name: client.name.clone(),
+        address: client.address,
+        make_peer,
+        inner: Some(inner_spec(&client.inner, client.mtu, Vec::new())),
+        script: Some(script),
+        hostile: false,
+    }
+}
+
+/// The server's first inner address of a family that the client has too; its first for a client whose addresses
+/// come from the server.
+fn liveness_target(client: &Client, server: Option<&Server>) -> IpAddr {
+    let own = prefixes(&client.inner);
+    let theirs = server.map(|server| prefixes(&server.inner)).unwrap_or_default();
+    let reachable = |prefix: &&IpPrefix| {
+        own.is_empty()
+            || own
+                .iter()
+                .any(|own| own.address.is_ipv4() == prefix.address.is_ipv4())
+    };
+    theirs
+        .iter()
+        .find(reachable)
+        .map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |prefix| prefix.address)
+}
+
+fn script_step(step: &Step) -> ScriptStep {
+    let (task, replies) = if let Some(ping) = &step.ping {
+        let task = Task::Ping {
+            to: ping.to,
+            count: ping.count,
+            interval: ping.every.0,
+            payload_len: ping.size,
+            timeout: ping.timeout.0,
+        };
+        (task, u32::from(ping.replies))
+    } else if let Some(echo) = &step.echo {
+        let task = Task::UdpEcho {
+            to: echo.to,
+            count: echo.count,
+            interval: echo.every.0,
+            payload_len: echo.size,
+            timeout: echo.timeout.0,
+        };
+        (task, u32::from(echo.replies))
+    } else if let Some(download) = &step.download {
+        (
+            Task::Download {
+                from: download.from,
+                bytes: download.bytes.0,
+            },
+            0,
+        )
+    } else if let Some(upload) = &step.upload {
+        (
+            Task::Upload {
+                to: upload.to,
+                bytes: upload.bytes.0,
+            },
+            0,
+        )
+    } else {
+        let none = SocketAddr::from(([0, 0, 0, 0], 0));
+        let (from, path) = step
+            .get
+            .as_ref()
+            .map_or((none, String::new()), |get| (get.from, get.path.clone()));
+        (Task::HttpGet { from, path }, 0)
+    };
+    ScriptStep {
+        at: origin(step.at.0),
+        meanwhile: step.meanwhile,
+        task,
+        replies,
+    }
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use sandhog_lab::record::{HostId, Record, RecordKind};
+use sandhog_lab::setup::Setup;
 use sandhog_proto::Instant;
-use sandhog_sim::record::{HostId, Record, What};
-use sandhog_sim::setup::Setup;
 use sandhog_sim::{Detail, Engine, Run, RunOptions, Scenario, ScenarioError, report, run_setup};
 
 const SERVER: HostId = 0;
@@ -61,10 +61,10 @@ fn run(setup: &Setup) -> Run {
 fn records<'a>(
     run: &'a Run,
     host: HostId,
-    pick: impl Fn(&What) -> bool + 'a,
+    pick: impl Fn(&RecordKind) -> bool + 'a,
 ) -> impl Iterator<Item = &'a Record> {
     let own = run.records.iter().filter(move |record| record.host == Some(host));
-    own.filter(move |record| pick(&record.what))
+    own.filter(move |record| pick(&record.kind))
 }
 
 const fn ms(millis: u64) -> Instant {
@@ -87,11 +87,11 @@ network-changed = "alice"
 fn after_a_rebinding_the_old_address_reaches_nobody_and_the_server_sees_the_new_one() {
     let run = run(&Setup::of(&scenario(REBOUND)));
     assert!(run.passed, "{:?}", run.checks);
-    let rebound: Vec<_> = records(&run, ALICE, |what| matches!(what, What::Rebound { .. })).collect();
+    let rebound: Vec<_> = records(&run, ALICE, |what| matches!(what, RecordKind::Rebound { .. })).collect();
     assert_eq!((rebound.len(), rebound[0].at), (1, ms(1015)));
     // The request of 1020 ms comes from an address that has no session at the server; nothing comes back.
     let drops: Vec<_> = records(&run, SERVER, |what| {
-        matches!(what, What::Dropped { reason: "no-session" })
+        matches!(what, RecordKind::Dropped { reason: "no-session" })
     })
     .collect();
     assert!(
@@ -104,14 +104,14 @@ fn after_a_rebinding_the_old_address_reaches_nobody_and_the_server_sees_the_new_
         4,
         "one each half second until the client logs in again"
     );
-    let logins: Vec<Instant> = records(&run, SERVER, |what| matches!(what, What::LoggedIn { .. }))
+    let logins: Vec<Instant> = records(&run, SERVER, |what| matches!(what, RecordKind::LoggedIn { .. }))
         .map(|record| record.at)
         .collect();
     assert_eq!(logins, [ms(10), ms(3010)]);
     let from = records(&run, SERVER, |what| {
         matches!(
             what,
-            What::LoggedIn {
+            RecordKind::LoggedIn {
                 from: Some(ALICE),
                 ..
             }
@@ -128,7 +128,7 @@ fn what_was_on_its_way_to_the_old_address_is_lost_when_it_arrives() {
     let lost: Vec<_> = records(&run, ALICE, |what| {
         matches!(
             what,
-            What::Lost {
+            RecordKind::Lost {
                 reason: "no-host",
                 ..
             }
@@ -139,7 +139,7 @@ fn what_was_on_its_way_to_the_old_address_is_lost_when_it_arrives() {
         panic!("one answer: {lost:?}")
     };
     let flight = run.record(lost.cause).unwrap();
-    assert!(matches!(flight.what, What::Flight { to: ALICE, .. }));
+    assert!(matches!(flight.kind, RecordKind::Flight { to: ALICE, .. }));
     assert!(flight.at <= ms(1035) && lost.at > ms(1035));
     assert_eq!(run.counters["lost.no-host"], 1);
 }
@@ -147,8 +147,8 @@ fn what_was_on_its_way_to_the_old_address_is_lost_when_it_arrives() {
 #[test]
 fn a_capture_shows_each_datagram_with_the_addresses_of_its_time() {
     let scenario = scenario(REBOUND);
-    let run = run(&Setup::of(&scenario));
-    let capture = report::capture(&scenario, &run);
+    let run = run(&scenario.setup());
+    let capture = report::capture(&run);
     let count = |address: [u8; 4], port: u16| {
         let [high, low] = port.to_be_bytes();
         let header = [&address[..], &[192, 0, 2, 1, high, low]].concat();
@@ -158,7 +158,7 @@ fn a_capture_shows_each_datagram_with_the_addresses_of_its_time() {
             .count()
     };
     let sent = |before: bool| {
-        let sent = records(&run, ALICE, |what| matches!(what, What::Sent { .. }));
+        let sent = records(&run, ALICE, |what| matches!(what, RecordKind::Sent { .. }));
         sent.filter(|record| (record.at < ms(1015)) == before).count()
     };
     assert!(sent(true) > 2 && sent(false) > 4);
@@ -182,9 +182,9 @@ times = 3
 network-changed = "alice"
 "#;
     let run = run(&Setup::of(&scenario(rest)));
-    let rebound = records(&run, ALICE, |what| matches!(what, What::Rebound { .. }));
-    let rebound: Vec<(Instant, &What)> = rebound.map(|record| (record.at, &record.what)).collect();
-    let to = |port| What::Rebound {
+    let rebound = records(&run, ALICE, |what| matches!(what, RecordKind::Rebound { .. }));
+    let rebound: Vec<(Instant, &RecordKind)> = rebound.map(|record| (record.at, &record.kind)).collect();
+    let to = |port| RecordKind::Rebound {
         to: format!("198.51.100.9:{port}"),
     };
     assert_eq!(
@@ -199,7 +199,7 @@ network-changed = "alice"
     let changed = |what: &What| {
         matches!(
             what,
-            What::Command {
+            RecordKind::Command {
                 command: "network-changed"
             }
         )
@@ -284,7 +284,7 @@ fn mistakes_in_repeated_events_and_rebindings_are_told() {
 fn a_client_whose_addresses_come_from_the_server_is_asked_for_life_by_the_servers_first_address() {
     let mut scenario = scenario("");
     scenario.clients[0].inner.clear();
-    let setup = Setup::of(&scenario);
+    let setup = scenario.setup();
     assert!(setup.hosts[1].inner.as_ref().unwrap().addresses.is_empty());
     let target = setup.hosts[1].script.as_ref().unwrap().liveness_target;
     assert_eq!(target, std::net::IpAddr::from([10, 9, 0, 1]));

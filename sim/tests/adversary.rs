@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use sandhog_lab::record::{HostId, Record, RecordKind};
+use sandhog_lab::setup::Setup;
 use sandhog_proto::Instant;
-use sandhog_sim::record::{HostId, Record, What};
-use sandhog_sim::setup::Setup;
 use sandhog_sim::{Detail, Engine, Run, RunOptions, Scenario, ScenarioError, report, run_setup};
 
 const SERVER: HostId = 0;
@@ -77,7 +77,7 @@ fn run_both(setup: &Setup) -> Run {
 }
 
 fn run(scenario: &Scenario) -> Run {
-    run_both(&Setup::of(scenario))
+    run_both(&scenario.setup())
 }
 
 fn act(on_path: bool, act: &str) -> Run {
@@ -87,20 +87,20 @@ fn act(on_path: bool, act: &str) -> Run {
 fn records<'a>(
     run: &'a Run,
     host: HostId,
-    pick: impl Fn(&What) -> bool + 'a,
+    pick: impl Fn(&RecordKind) -> bool + 'a,
 ) -> impl Iterator<Item = &'a Record> {
     let own = run.records.iter().filter(move |record| record.host == Some(host));
-    own.filter(move |record| pick(&record.what))
+    own.filter(move |record| pick(&record.kind))
 }
 
 /// What Mallory did, and the record of the datagram that came of it.
 fn attacks(run: &Run) -> Vec<(&Record, &Record)> {
-    let attacks = records(run, MALLORY, |what| matches!(what, What::Attack { .. }));
+    let attacks = records(run, MALLORY, |what| matches!(what, RecordKind::Attack { .. }));
     attacks
         .map(|attack| {
             let sent = run.record(attack.id + 1).unwrap();
             assert_eq!((sent.cause, sent.host), (attack.id, Some(MALLORY)));
-            assert!(matches!(sent.what, What::Sent { .. }));
+            assert!(matches!(sent.kind, RecordKind::Sent { .. }));
             (attack, sent)
         })
         .collect()
@@ -108,14 +108,14 @@ fn attacks(run: &Run) -> Vec<(&Record, &Record)> {
 
 /// The reasons for which `host` did not take what Mallory had sent.
 fn refusals(run: &Run, host: HostId) -> Vec<&'static str> {
-    let drops = records(run, host, |what| matches!(what, What::Dropped { .. }));
+    let drops = records(run, host, |what| matches!(what, RecordKind::Dropped { .. }));
     let drops = drops.filter(|drop| {
-        let cause = run.record(drop.cause).map(|cause| &cause.what);
-        matches!(cause, Some(What::Received { from: MALLORY, .. }))
+        let cause = run.record(drop.cause).map(|cause| &cause.kind);
+        matches!(cause, Some(RecordKind::Received { from: MALLORY, .. }))
     });
     drops
-        .map(|drop| match drop.what {
-            What::Dropped { reason } => reason,
+        .map(|drop| match drop.kind {
+            RecordKind::Dropped { reason } => reason,
             _ => "",
         })
         .collect()
@@ -159,23 +159,23 @@ fn a_replayed_ping_is_delivered_again_by_classic_and_fails_a_promise_of_at_most_
         (second.cause, 100)
     );
     assert_eq!(second.at.saturating_duration_since(first.at).as_millis(), 50);
-    let as_alice = What::Attack {
+    let as_alice = RecordKind::Attack {
         act: "replay",
         source: "198.51.100.2:50000".into(),
     };
-    assert_eq!(first.what, as_alice);
+    assert_eq!(first.kind, as_alice);
     assert_eq!(
         run.packet(first_sent.id),
         run.packet(original.id),
         "the same bytes"
     );
     assert_eq!(
-        records(&run, SERVER, |what| matches!(what, What::InnerIn { .. })).count(),
+        records(&run, SERVER, |what| matches!(what, RecordKind::InnerIn { .. })).count(),
         5 + 2
     );
     assert_eq!(run.counters["mallory.sent"], 2);
 
-    let mut strict = Setup::of(&scenario);
+    let mut strict = scenario.setup();
     strict.rules.at_most_once = true;
     assert_eq!(
         failed(&run_both(&strict)),
@@ -201,7 +201,9 @@ fn a_replay_from_elsewhere_has_no_session_and_an_answer_goes_to_the_forged_addre
         )
     };
     let answered = login("own");
-    let answers = records(&answered, MALLORY, |what| matches!(what, What::Received { .. }));
+    let answers = records(&answered, MALLORY, |what| {
+        matches!(what, RecordKind::Received { .. })
+    });
     assert_eq!(
         answers.count(),
         1,
@@ -211,7 +213,7 @@ fn a_replay_from_elsewhere_has_no_session_and_an_answer_goes_to_the_forged_addre
     let to_nobody = records(&unanswered, SERVER, |what| {
         matches!(
             what,
-            What::Lost {
+            RecordKind::Lost {
                 to: None,
                 reason: "no-host"
             }
@@ -242,8 +244,8 @@ fn a_flipped_bit_takes_the_way_of_the_original_and_is_refused() {
         .iter()
         .filter(|record| {
             matches!(
-                record.what,
-                What::Lost {
+                record.kind,
+                RecordKind::Lost {
                     reason: "intercepted",
                     ..
                 }
@@ -260,7 +262,7 @@ fn a_flipped_bit_takes_the_way_of_the_original_and_is_refused() {
     );
     let refused = refusals(&copied, SERVER);
     let sent = records(&copied, ALICE, |what| {
-        matches!(what, What::Sent { kind: "data", .. })
+        matches!(what, RecordKind::Sent { kind: "data", .. })
     });
     assert!(
         refused.len() >= 4 && refused.len() < sent.count(),
@@ -277,12 +279,12 @@ fn a_reflected_packet_is_taken_by_classic_for_the_servers_and_the_check_finds_it
     let [(attack, sent)] = attacks[..] else {
         panic!("{attacks:?}")
     };
-    let as_server = What::Attack {
+    let as_server = RecordKind::Attack {
         act: "reflect",
         source: "192.0.2.1:4000".into(),
     };
-    assert_eq!(attack.what, as_server);
-    assert!(matches!(sent.what, What::Sent { to: Some(ALICE), .. }));
+    assert_eq!(attack.kind, as_server);
+    assert!(matches!(sent.kind, RecordKind::Sent { to: Some(ALICE), .. }));
     // One key for both directions: nothing tells Alice that the packet is her own.
     assert_eq!(failed(&run), ["P3 inner packets unchanged and authenticated"]);
 }
@@ -300,8 +302,8 @@ fn junk_is_sent_at_its_times_under_its_addresses_and_refused() {
         assert_eq!(times, [1000, 1020, 1040, 1060, 1080].map(ms));
         let addresses: BTreeSet<String> = attacks
             .iter()
-            .filter_map(|(attack, _)| match &attack.what {
-                What::Attack { source, .. } => Some(source.clone()),
+            .filter_map(|(attack, _)| match &attack.kind {
+                RecordKind::Attack { source, .. } => Some(source.clone()),
                 _ => None,
             })
             .collect();
@@ -330,7 +332,7 @@ fn a_copied_header_is_that_of_the_newest_datagram_to_the_victim() {
     let [(attack, sent)] = attacks(&run)[..] else {
         panic!("one")
     };
-    let seen = records(&run, ALICE, |what| matches!(what, What::Sent { .. }));
+    let seen = records(&run, ALICE, |what| matches!(what, RecordKind::Sent { .. }));
     let newest = seen.filter(|record| record.id < attack.id).last().unwrap();
     let (theirs, ours) = (run.packet(newest.id).unwrap(), run.packet(sent.id).unwrap());
     assert_eq!((theirs.len(), &theirs[..13]), (ours.len(), &ours[..13]));
@@ -377,7 +379,7 @@ fn a_flood_of_recorded_logins_comes_from_many_addresses_and_each_is_answered_onc
     let login = records(&run, ALICE, |what| {
         matches!(
             what,
-            What::Sent {
+            RecordKind::Sent {
                 kind: "auth-request",
                 ..
             }
@@ -395,11 +397,11 @@ fn a_flood_of_recorded_logins_comes_from_many_addresses_and_each_is_answered_onc
         run.counters["lost.no-host"] - 50,
         records(&run, SERVER, |what| matches!(
             what,
-            What::Sent { kind: "data", .. }
+            RecordKind::Sent { kind: "data", .. }
         ))
         .filter(|sent| run
             .record(sent.id + 1)
-            .is_some_and(|next| matches!(next.what, What::Lost { to: None, .. })))
+            .is_some_and(|next| matches!(next.kind, RecordKind::Lost { to: None, .. })))
         .count() as u64,
         "the answers, and what goes to the session of the last address"
     );
@@ -408,10 +410,12 @@ fn a_flood_of_recorded_logins_comes_from_many_addresses_and_each_is_answered_onc
 #[test]
 fn what_adversaries_send_shifts_no_delay_of_anybody_else() {
     let delays = |run: &Run| -> Vec<(Instant, Instant)> {
-        let flights = records(run, ALICE, |what| matches!(what, What::Flight { to: SERVER, .. }));
+        let flights = records(run, ALICE, |what| {
+            matches!(what, RecordKind::Flight { to: SERVER, .. })
+        });
         flights
-            .filter_map(|record| match record.what {
-                What::Flight { due, .. } => Some((record.at, due)),
+            .filter_map(|record| match record.kind {
+                RecordKind::Flight { due, .. } => Some((record.at, due)),
                 _ => None,
             })
             .collect()
@@ -444,7 +448,7 @@ fn reports_show_the_adversary_and_tell_of_many_attacks_in_numbers() {
         .windows(forged.len())
         .filter(|bytes| *bytes == forged)
         .count();
-    let answers = records(&one, SERVER, |what| matches!(what, What::Sent { .. })).count();
+    let answers = records(&one, SERVER, |what| matches!(what, RecordKind::Sent { .. })).count();
     assert_eq!(copies, 2 * (answers + 1), "as if the server had sent it");
     let page: serde_json::Value = serde_json::from_str(&report::page_json(&few, &one)).unwrap();
     assert_eq!(
@@ -560,7 +564,7 @@ fn the_adversary_of_the_documentation_does_what_the_page_says() {
         .unwrap();
     let run = run(&parse_with("secure", example).unwrap_or_else(|error| panic!("{error}")));
     let count = |wanted: &str| {
-        let of_name = |(attack, _): &&(&Record, &Record)| matches!(attack.what, What::Attack { act, .. } if act == wanted);
+        let of_name = |(attack, _): &&(&Record, &Record)| matches!(attack.kind, RecordKind::Attack { act, .. } if act == wanted);
         attacks(&run).iter().filter(of_name).count()
     };
     assert_eq!((count("replay"), count("flood")), (3, 2000));

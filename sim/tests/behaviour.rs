@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use sandhog_lab::record::{HostId, Record, RecordKind};
 use sandhog_proto::Instant;
-use sandhog_sim::record::{HostId, Record, What};
 use sandhog_sim::{Detail, Engine, Run, RunOptions, Scenario};
 
 const SERVER: HostId = 0;
@@ -53,22 +53,22 @@ fn run(rest: &str) -> Run {
 fn records<'a>(
     run: &'a Run,
     host: HostId,
-    pick: impl Fn(&What) -> bool + 'a,
+    pick: impl Fn(&RecordKind) -> bool + 'a,
 ) -> impl Iterator<Item = &'a Record> {
     let own = run.records.iter().filter(move |record| record.host == Some(host));
-    own.filter(move |record| pick(&record.what))
+    own.filter(move |record| pick(&record.kind))
 }
 
 /// When `host` sent datagrams of this kind.
 fn sent(run: &Run, host: HostId, wanted: &str) -> Vec<Instant> {
-    let is_wanted = |what: &What| matches!(what, What::Sent { kind, .. } if *kind == wanted);
+    let is_wanted = |what: &What| matches!(what, RecordKind::Sent { kind, .. } if *kind == wanted);
     records(run, host, is_wanted).map(|record| record.at).collect()
 }
 
 /// The reasons for which something was lost, with the times at which it had been sent.
 fn lost(run: &Run) -> Vec<(&'static str, Instant)> {
-    let reasons = run.records.iter().filter_map(|record| match record.what {
-        What::Lost { reason, .. } => Some((reason, record)),
+    let reasons = run.records.iter().filter_map(|record| match record.kind {
+        RecordKind::Lost { reason, .. } => Some((reason, record)),
         _ => None,
     });
     reasons
@@ -78,8 +78,8 @@ fn lost(run: &Run) -> Vec<(&'static str, Instant)> {
 
 /// The sending that a later record of the same datagram comes from.
 fn sent_behind<'a>(run: &'a Run, record: &'a Record) -> &'a Record {
-    match record.what {
-        What::Sent { .. } => record,
+    match record.kind {
+        RecordKind::Sent { .. } => record,
         _ => sent_behind(run, run.record(record.cause).expect("a cause")),
     }
 }
@@ -133,14 +133,14 @@ at = "2s"
 restart = "server"
 "#);
     assert!(sent(&run, SERVER, "data").iter().all(|at| *at < ms(1000)));
-    let after: Vec<_> = records(&run, SERVER, |what| matches!(what, What::Dropped { .. })).collect();
+    let after: Vec<_> = records(&run, SERVER, |what| matches!(what, RecordKind::Dropped { .. })).collect();
     assert!(!after.is_empty());
     for drop in &after {
-        assert_eq!(drop.what, What::Dropped { reason: "no-session" });
-        let cause = &run.record(drop.cause).unwrap().what;
+        assert_eq!(drop.kind, RecordKind::Dropped { reason: "no-session" });
+        let cause = &run.record(drop.cause).unwrap().kind;
         assert!(matches!(
             cause,
-            What::Received {
+            RecordKind::Received {
                 from: ALICE,
                 kind: "data",
                 ..
@@ -184,7 +184,7 @@ restart = "alice"
     );
     let begins = |wanted: u32, words: &str| {
         let begun =
-            |what: &What| matches!(what, What::Task { step, text } if *step == wanted && text == words);
+            |what: &What| matches!(what, RecordKind::Task { step, text } if *step == wanted && text == words);
         records(&run, ALICE, begun).count()
     };
     assert_eq!(
@@ -229,11 +229,12 @@ between = ["alice", "server"]
 delay = "10ms"
 forward = { duplicate = "100%" }
 "#);
-    let inner_out = |what: &What| matches!(what, What::InnerOut { .. });
-    let What::InnerOut { print: first, .. } = records(&run, ALICE, inner_out).next().unwrap().what else {
+    let inner_out = |what: &What| matches!(what, RecordKind::InnerOut { .. });
+    let RecordKind::InnerOut { print: first, .. } = records(&run, ALICE, inner_out).next().unwrap().kind
+    else {
         unreachable!()
     };
-    let same = |what: &What| matches!(what, What::InnerIn { print, .. } if *print == first);
+    let same = |what: &What| matches!(what, RecordKind::InnerIn { print, .. } if *print == first);
     assert_eq!(records(&run, SERVER, same).count(), 2);
     assert!(check(&run, "P3").0, "twice is not changed");
     assert!(check(&run, "P8").0);
@@ -252,20 +253,20 @@ delay = "10ms 5ms"
 corrupt = "5%"
 "#);
     assert!(run.passed);
-    let corrupted = |what: &What| matches!(what, What::Flight { corrupted: true, .. });
+    let corrupted = |what: &What| matches!(what, RecordKind::Flight { corrupted: true, .. });
     let flights: Vec<_> = run
         .records
         .iter()
-        .filter(|record| corrupted(&record.what))
+        .filter(|record| corrupted(&record.kind))
         .collect();
     assert!(flights.len() > 10);
     let caused_by = |id: u64| run.records.iter().filter(move |record| record.cause == id);
     let mut judged = 0;
     for received in flights.iter().flat_map(|flight| caused_by(flight.id)) {
-        let outcome: Vec<_> = caused_by(received.id).map(|record| &record.what).collect();
+        let outcome: Vec<_> = caused_by(received.id).map(|record| &record.kind).collect();
         let refused = matches!(
             outcome[..],
-            [What::Dropped {
+            [RecordKind::Dropped {
                 reason: "authentication-failed" | "invalid-code"
             }]
         );
@@ -288,12 +289,12 @@ mtu = 1000
 "#);
     assert!(run.passed);
     for record in &run.records {
-        let What::Sent { len, .. } = record.what else {
+        let RecordKind::Sent { len, .. } = record.kind else {
             continue;
         };
-        let fate = &run.record(record.id + 1).unwrap().what;
+        let fate = &run.record(record.id + 1).unwrap().kind;
         // 20 bytes of IPv4 and 8 of UDP around it.
-        let vanished = matches!(fate, What::Lost { reason: "mtu", .. });
+        let vanished = matches!(fate, RecordKind::Lost { reason: "mtu", .. });
         assert_eq!(vanished, len + 28 > 1000, "{len} bytes of payload");
     }
     assert_eq!(run.counters["lost.mtu"], 3);
@@ -313,7 +314,7 @@ limit = 5
     assert!(run.passed);
     assert!(lost(&run).iter().all(|(reason, _)| *reason == "queue-full"));
     assert_eq!(run.counters["lost.queue-full"], 31);
-    let large = |what: &What| matches!(what, What::Received { kind: "data", len, .. } if *len > 1000);
+    let large = |what: &What| matches!(what, RecordKind::Received { kind: "data", len, .. } if *len > 1000);
     let arrivals: Vec<Instant> = records(&run, SERVER, large).map(|record| record.at).collect();
     assert_eq!(arrivals.len(), 9);
     for pair in arrivals.windows(2) {
@@ -340,8 +341,8 @@ delay = "10ms"
 
 /// The statuses that Alice's tunnel went through.
 fn statuses(run: &Run) -> Vec<(&'static str, Instant)> {
-    let changes = run.records.iter().filter_map(|record| match record.what {
-        What::Status { status } => Some((status, record.at)),
+    let changes = run.records.iter().filter_map(|record| match record.kind {
+        RecordKind::Status { status } => Some((status, record.at)),
         _ => None,
     });
     changes.collect()
@@ -351,7 +352,7 @@ fn sent_between(run: &Run, from: u64, to: u64) -> usize {
     let sent = run
         .records
         .iter()
-        .filter(|record| record.host == Some(ALICE) && matches!(record.what, What::Sent { .. }));
+        .filter(|record| record.host == Some(ALICE) && matches!(record.kind, RecordKind::Sent { .. }));
     sent.filter(|record| (ms(from)..ms(to)).contains(&record.at))
         .count()
 }
@@ -396,7 +397,8 @@ fn a_changed_network_is_a_new_login_without_a_gap() {
         statuses(&run)[2..],
         [("reasserting", ms(2000)), ("connected", ms(2020))]
     );
-    let answered = |what: &What| matches!(what, What::Task { text, .. } if text == "ping: 12 of 12 answered");
+    let answered =
+        |what: &What| matches!(what, RecordKind::Task { text, .. } if text == "ping: 12 of 12 answered");
     assert_eq!(records(&run, ALICE, answered).count(), 1);
 }
 
@@ -405,7 +407,7 @@ fn a_command_that_makes_no_sense_is_refused_and_told() {
     let run = run_with_commands("start", "");
     assert!(run.passed);
     let told = "alice was refused: start: the tunnel is already up or coming up";
-    let refused = |what: &What| matches!(what, What::Fault { text } if text == told);
+    let refused = |what: &What| matches!(what, RecordKind::Fault { text } if text == told);
     assert_eq!(records(&run, ALICE, refused).count(), 1);
 }
 
@@ -433,9 +435,9 @@ loss = "5%"
 "#);
     assert!(run.passed);
     assert_eq!(run.outcome, "alice connected, bob connected");
-    let logins = records(&run, SERVER, |what| matches!(what, What::LoggedIn { .. }));
-    let logins: Vec<_> = logins.map(|record| &record.what).collect();
-    let named = |login: &str, from| What::LoggedIn {
+    let logins = records(&run, SERVER, |what| matches!(what, RecordKind::LoggedIn { .. }));
+    let logins: Vec<_> = logins.map(|record| &record.kind).collect();
+    let named = |login: &str, from| RecordKind::LoggedIn {
         login: login.into(),
         from: Some(from),
     };
@@ -446,7 +448,7 @@ loss = "5%"
         } else {
             [10, 9, 0, 3]
         };
-        for record in records(&run, client, |what| matches!(what, What::InnerIn { .. })) {
+        for record in records(&run, client, |what| matches!(what, RecordKind::InnerIn { .. })) {
             assert_eq!(
                 run.packet(record.id).unwrap()[16..20],
                 own,

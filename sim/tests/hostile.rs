@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
+use sandhog_lab::record::{HostId, RecordKind};
+use sandhog_lab::setup::{HostSpec, Setup};
 use sandhog_proto::{ApiMisuse, Batch, Command, Counters, Datagram, Event, Instant, PacketBuf, Peer, Reason};
-use sandhog_sim::record::{HostId, What};
 use sandhog_sim::scenario::Outcome;
-use sandhog_sim::setup::{HostSpec, Setup};
 use sandhog_sim::{Detail, Engine, Run, RunOptions, Scenario, run_setup};
 
 /// How many datagrams a hostile host sends to each of its victims.
@@ -130,7 +130,7 @@ fn recorded(setup: &Setup) -> Vec<Vec<u8>> {
     let sent = run
         .records
         .iter()
-        .filter(|record| matches!(record.what, What::Sent { .. }));
+        .filter(|record| matches!(record.kind, RecordKind::Sent { .. }));
     sent.map(|record| run.packet(record.id).unwrap().to_vec())
         .collect()
 }
@@ -138,7 +138,8 @@ fn recorded(setup: &Setup) -> Vec<Vec<u8>> {
 /// How many datagrams `host` received from `source`.
 fn received(run: &Run, host: HostId, source: HostId) -> u64 {
     let theirs = run.records.iter().filter(|record| {
-        record.host == Some(host) && matches!(record.what, What::Received { from, .. } if from == source)
+        record.host == Some(host)
+            && matches!(record.kind, RecordKind::Received { from, .. } if from == source)
     });
     theirs.count() as u64
 }
@@ -146,9 +147,12 @@ fn received(run: &Run, host: HostId, source: HostId) -> u64 {
 /// How many of them `host` refused, each with its reason: one record caused by the arrival.
 fn refused(run: &Run, host: HostId, source: HostId) -> u64 {
     let drops = run.records.iter().filter(|record| {
-        let cause = run.record(record.cause).map(|cause| &cause.what);
-        let hostile = matches!(cause, Some(What::Received { from, .. }) if *from == source);
-        let refusal = matches!(record.what, What::Dropped { .. } | What::LoginRefused { .. });
+        let cause = run.record(record.cause).map(|cause| &cause.kind);
+        let hostile = matches!(cause, Some(RecordKind::Received { from, .. }) if *from == source);
+        let refusal = matches!(
+            record.kind,
+            RecordKind::Dropped { .. } | RecordKind::LoginRefused { .. }
+        );
         record.host == Some(host) && hostile && refusal
     });
     drops.count() as u64
@@ -215,8 +219,8 @@ fn of_ten_thousand_hostile_datagrams_a_secure_server_answers_only_recorded_login
     let answers: Vec<_> = run
         .records
         .iter()
-        .filter_map(|record| match record.what {
-            What::Sent {
+        .filter_map(|record| match record.kind {
+            RecordKind::Sent {
                 to: Some(2), kind, ..
             } if record.host == Some(0) => Some(kind),
             _ => None,

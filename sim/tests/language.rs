@@ -1,7 +1,7 @@
 //! What a scenario can say of single datagrams, of accounts and of the end: what it does, and which mistakes are refused.
 
+use sandhog_lab::record::{HostId, Record, RecordKind};
 use sandhog_proto::Instant;
-use sandhog_sim::record::{HostId, Record, What};
 use sandhog_sim::{Detail, Engine, Run, RunOptions, Scenario, ScenarioError};
 
 const SERVER: HostId = 0;
@@ -61,7 +61,7 @@ fn refused(profile: &str, link: &str, rest: &str, message: &str) {
 
 fn times(run: &Run, host: HostId, wanted: &str) -> Vec<u64> {
     let is_wanted = |record: &&Record| {
-        record.host == Some(host) && matches!(record.what, What::Sent { kind, .. } if kind == wanted)
+        record.host == Some(host) && matches!(record.kind, RecordKind::Sent { kind, .. } if kind == wanted)
     };
     let records = run.records.iter().filter(is_wanted);
     records.map(|record| record.at.as_millis()).collect()
@@ -69,7 +69,8 @@ fn times(run: &Run, host: HostId, wanted: &str) -> Vec<u64> {
 
 fn arrivals(run: &Run, host: HostId, wanted: &str) -> Vec<u64> {
     let is_wanted = |record: &&Record| {
-        record.host == Some(host) && matches!(record.what, What::Received { kind, .. } if kind == wanted)
+        record.host == Some(host)
+            && matches!(record.kind, RecordKind::Received { kind, .. } if kind == wanted)
     };
     let records = run.records.iter().filter(is_wanted);
     records.map(|record| record.at.as_millis()).collect()
@@ -105,12 +106,12 @@ fn a_doubled_datagram_arrives_twice_at_the_same_time() {
 fn a_damaged_datagram_arrives_with_one_other_bit() {
     let run = run("forward = { damage = [{ kind = \"login\", nth = 1 }] }", "");
     assert!(run.passed);
-    let packets = |pick: fn(&What) -> bool| {
-        let record = run.records.iter().find(|record| pick(&record.what)).unwrap();
+    let packets = |pick: fn(&RecordKind) -> bool| {
+        let record = run.records.iter().find(|record| pick(&record.kind)).unwrap();
         run.packet(record.id).unwrap()
     };
-    let sent = packets(|what| matches!(what, What::Sent { kind: "login", .. }));
-    let received = packets(|what| matches!(what, What::Received { kind: "login", .. }));
+    let sent = packets(|what| matches!(what, RecordKind::Sent { kind: "login", .. }));
+    let received = packets(|what| matches!(what, RecordKind::Received { kind: "login", .. }));
     let flipped: u32 = sent
         .iter()
         .zip(received)
@@ -155,8 +156,8 @@ fn what_is_said_of_single_datagrams_shifts_nothing_that_is_left_to_chance() {
     let hit = run(&format!("{chance}{hit}"), pings);
     let fates = |run: &Run| {
         let copies = run.records.iter().filter(|record| record.host == Some(SERVER));
-        let copies = copies.filter_map(|record| match record.what {
-            What::Sent {
+        let copies = copies.filter_map(|record| match record.kind {
+            RecordKind::Sent {
                 kind: "login" | "cookie" | "ke2",
                 nth,
                 ..
@@ -208,19 +209,19 @@ fn account(change: &str) -> String {
 fn a_disabled_account_ends_the_session_and_the_story_tells_who_did_it() {
     let run = run("", &account("becomes = \"disabled\""));
     let told = "the operator of server disables the account of \"alice\"";
-    let at = |pick: &dyn Fn(&What) -> bool| {
-        let record = run.records.iter().find(|record| pick(&record.what));
+    let at = |pick: &dyn Fn(&RecordKind) -> bool| {
+        let record = run.records.iter().find(|record| pick(&record.kind));
         record.map(|record| record.at)
     };
     let two_seconds = Some(Instant::from_millis(2000));
     assert_eq!(
-        at(&|what| matches!(what, What::Fault { text } if text == told)),
+        at(&|what| matches!(what, RecordKind::Fault { text } if text == told)),
         two_seconds
     );
     assert_eq!(
         at(&|what| matches!(
             what,
-            What::SessionEnded {
+            RecordKind::SessionEnded {
                 reason: "removed",
                 ..
             }
@@ -230,7 +231,7 @@ fn a_disabled_account_ends_the_session_and_the_story_tells_who_did_it() {
     assert_eq!(
         at(&|what| matches!(
             what,
-            What::Retrying {
+            RecordKind::Retrying {
                 error: "account-disabled"
             }
         )),
@@ -244,9 +245,9 @@ fn an_account_change_outlives_a_crash_of_the_server() {
                  [[event]]\nat = \"4s\"\nrestart = \"alice\"\n";
     let run = run("", &format!("{}{crash}", account("becomes = \"disabled\"")));
     assert_eq!(times(&run, SERVER, "refused").len(), 1);
-    let logins = |what: &What| matches!(what, What::LoggedIn { .. });
+    let logins = |what: &RecordKind| matches!(what, RecordKind::LoggedIn { .. });
     assert_eq!(
-        run.records.iter().filter(|record| logins(&record.what)).count(),
+        run.records.iter().filter(|record| logins(&record.kind)).count(),
         1
     );
 }
@@ -316,7 +317,8 @@ fn the_status_at_the_end_of_the_work_is_held_against_what_was_expected() {
 #[test]
 fn a_run_that_does_not_end_early_lasts_as_long_as_it_says() {
     let run = run("", "");
-    let healed = |what: &What| matches!(what, What::Fault { text } if text.starts_with("all faults heal"));
-    let healed = run.records.iter().find(|record| healed(&record.what)).unwrap();
+    let healed =
+        |what: &RecordKind| matches!(what, RecordKind::Fault { text } if text.starts_with("all faults heal"));
+    let healed = run.records.iter().find(|record| healed(&record.kind)).unwrap();
     assert_eq!(healed.at.as_millis(), 6001);
 }

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketOption;
 use pcap_file::pcapng::blocks::interface_description::InterfaceDescriptionOption;
 use pcap_file::pcapng::{Block, PcapNgReader};
-use sandhog_sim::record::What;
+use sandhog_lab::record::RecordKind;
 use sandhog_sim::{Detail, Engine, Run, RunOptions, Scenario, builtin, report};
 use serde_json::Value;
 use smoltcp::wire::{IpProtocol, Ipv4Packet, TcpPacket, UdpPacket};
@@ -66,7 +66,7 @@ fn parsed(capture: &[u8]) -> (Vec<String>, Vec<Packet>) {
 #[test]
 fn a_capture_has_an_outer_and_an_inner_interface_for_each_host() {
     let (scenario, run) = run("first-light");
-    let (interfaces, packets) = parsed(&report::capture(&scenario, &run));
+    let (interfaces, packets) = parsed(&report::capture(&run));
     assert_eq!(
         interfaces,
         ["server.outer", "server.inner", "alice.outer", "alice.inner"]
@@ -80,7 +80,7 @@ fn a_capture_has_an_outer_and_an_inner_interface_for_each_host() {
 #[test]
 fn every_lost_datagram_of_a_capture_has_its_reason_as_comment() {
     let (scenario, run) = run("first-light");
-    let (_, packets) = parsed(&report::capture(&scenario, &run));
+    let (_, packets) = parsed(&report::capture(&run));
     let lost = packets
         .iter()
         .filter(|packet| packet.comment == "lost: random")
@@ -92,7 +92,7 @@ fn every_lost_datagram_of_a_capture_has_its_reason_as_comment() {
 #[test]
 fn damaged_dropped_and_duplicated_datagrams_are_marked_in_a_capture() {
     let (scenario, run) = run("reordered");
-    let (_, packets) = parsed(&report::capture(&scenario, &run));
+    let (_, packets) = parsed(&report::capture(&run));
     let comments: BTreeSet<&str> = packets.iter().map(|packet| packet.comment.as_str()).collect();
     for comment in [
         "duplicated",
@@ -106,7 +106,7 @@ fn damaged_dropped_and_duplicated_datagrams_are_marked_in_a_capture() {
 #[test]
 fn the_packets_of_a_capture_have_right_addresses_and_checksums_outside_and_tcp_inside() {
     let (scenario, run) = run("first-light");
-    let (_, packets) = parsed(&report::capture(&scenario, &run));
+    let (_, packets) = parsed(&report::capture(&run));
     let (mut datagrams, mut segments) = (0, 0);
     for packet in &packets {
         let ip = Ipv4Packet::new_checked(packet.data.as_slice()).unwrap();
@@ -177,7 +177,7 @@ fn every_line_of_a_trace_is_json_with_an_earlier_cause_and_a_later_time() {
 fn a_mermaid_diagram_has_its_title_its_hosts_and_one_statement_a_line() {
     for builtin in builtin::ALL.iter().filter(|builtin| builtin.name != "bulk") {
         let (scenario, run) = run(builtin.name);
-        let diagram = report::mermaid(&scenario, &run);
+        let diagram = report::mermaid(&run);
         let (server, others) = run.host_names.split_first().unwrap();
         let hosts: Vec<&str> = others.iter().chain([server]).map(String::as_str).collect();
         let participants: String = hosts
@@ -210,7 +210,7 @@ fn an_svg_diagram_is_well_formed_and_stays_inside_its_frame() {
     for builtin in builtin::ALL.iter().filter(|builtin| builtin.name != "bulk") {
         let (mut scenario, run) = run(builtin.name);
         scenario.title = "<&\"'>\u{1}".into();
-        let svg = report::svg(&scenario, &run);
+        let svg = report::svg(&run);
         let elements = elements(&svg);
         let number =
             |attributes: &BTreeMap<&str, &str>, name: &str| -> usize { attributes[name].parse().unwrap() };
@@ -231,11 +231,11 @@ fn an_svg_diagram_is_well_formed_and_stays_inside_its_frame() {
             .iter()
             .filter(|(_, attributes)| attributes.get("class") == Some(&"cross"));
         let lost_logins = run.records.iter().filter(|record| {
-            let sent = run.record(record.cause).map(|cause| &cause.what);
-            matches!(record.what, What::Lost { .. })
+            let sent = run.record(record.cause).map(|cause| &cause.kind);
+            matches!(record.kind, RecordKind::Lost { .. })
                 && matches!(
                     sent,
-                    Some(What::Sent {
+                    Some(RecordKind::Sent {
                         kind: "auth-request" | "auth-response",
                         ..
                     })
@@ -303,7 +303,7 @@ fn tshark_reads_a_capture_with_inner_tcp_and_nothing_malformed() {
     for name in ["first-light", "reordered", "ipv6-inside"] {
         let (scenario, run) = run(name);
         let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.pcapng"));
-        std::fs::write(&file, report::capture(&scenario, &run)).unwrap();
+        std::fs::write(&file, report::capture(&run)).unwrap();
         let count = |filter: &str| {
             let mut tshark = Command::new("tshark");
             for protocol in ["ip", "tcp", "udp"] {
@@ -331,14 +331,17 @@ fn an_eavesdropper_beside_a_host_sees_times_directions_and_sizes_of_its_datagram
     let (_, run) = run("clean-login");
     let server = report::sightings(&run, 0);
     let sent = server.iter().filter(|sighting| sighting.outgoing);
-    let counted = |wanted: fn(&What) -> bool| {
+    let counted = |wanted: fn(&RecordKind) -> bool| {
         let own = run.records.iter().filter(|record| record.host == Some(0));
-        own.filter(|record| wanted(&record.what)).count()
+        own.filter(|record| wanted(&record.kind)).count()
     };
-    assert_eq!(sent.count(), counted(|what| matches!(what, What::Sent { .. })));
+    assert_eq!(
+        sent.count(),
+        counted(|what| matches!(what, RecordKind::Sent { .. }))
+    );
     assert_eq!(
         server.len(),
-        counted(|what| matches!(what, What::Sent { .. } | What::Received { .. }))
+        counted(|what| matches!(what, RecordKind::Sent { .. } | RecordKind::Received { .. }))
     );
     assert!(server.is_sorted_by_key(|sighting| sighting.at) && !server[0].outgoing);
 }

@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sandhog_lab::report::sightings;
+use sandhog_lab::setup::{HostSpec, Nonce, Rules, Setup};
 use sandhog_proto::{
     ApiMisuse, Batch, Command, Counters, Datagram, Event, EventKind, Gauges, Instant, PacketBuf, Peer, Reason,
 };
-use sandhog_sim::report::sightings;
-use sandhog_sim::setup::{HostSpec, Nonce, Rules, Setup};
 use sandhog_sim::{Detail, Engine, Run, RunOptions, Scenario, builtin, run_setup};
 
 fn options(engine: Engine) -> RunOptions {

@@ -1,7 +1,7 @@
 //! The secure profile among people who want to break it: adversaries on and off the path, NATs that bind anew.
 
-use sandhog_sim::record::{HostId, What};
-use sandhog_sim::setup::Setup;
+use sandhog_lab::record::{HostId, RecordKind};
+use sandhog_lab::setup::Setup;
 use sandhog_sim::{Detail, Engine, Run, RunOptions, Scenario, run_setup};
 
 const SERVER: HostId = 0;
@@ -71,13 +71,13 @@ fn under_attack(act: &str) -> Run {
     ))
 }
 
-fn count(run: &Run, host: HostId, pick: fn(&What) -> bool) -> usize {
+fn count(run: &Run, host: HostId, pick: fn(&RecordKind) -> bool) -> usize {
     let own = run.records.iter().filter(|record| record.host == Some(host));
-    own.filter(|record| pick(&record.what)).count()
+    own.filter(|record| pick(&record.kind)).count()
 }
 
 fn attacks(run: &Run) -> usize {
-    count(run, 2, |what| matches!(what, What::Attack { .. }))
+    count(run, 2, |what| matches!(what, RecordKind::Attack { .. }))
 }
 
 #[test]
@@ -86,9 +86,9 @@ fn a_transfer_survives_a_nat_that_binds_anew_every_second_and_the_session_follow
         "[[event]]\nat = \"1s\"\nevery = \"1s\"\ntimes = 4\nrebind = \"alice\"\nto = \"198.51.100.9:1234\"\n";
     let pings = "ping = { to = \"10.9.0.1\", count = 50, every = \"100ms\", replies = 45 }";
     let run = run(&setup("10s", pings, rest));
-    let roamed = |what: &What| matches!(what, What::Roamed { .. });
+    let roamed = |what: &What| matches!(what, RecordKind::Roamed { .. });
     assert_eq!(count(&run, SERVER, roamed), 4);
-    let logins = |what: &What| matches!(what, What::LoggedIn { .. });
+    let logins = |what: &What| matches!(what, RecordKind::LoggedIn { .. });
     assert_eq!(count(&run, SERVER, logins), 1, "nobody logs in again for that");
 }
 
@@ -122,7 +122,10 @@ fn every_kind_of_message_may_come_again_and_come_back() {
         for act in ["replay", "reflect"] {
             let run = under_attack(&format!("{act} = {{ kind = \"{kind}\" }}"));
             assert!(attacks(&run) > 0, "{act} {kind}");
-            assert_eq!(count(&run, ALICE, |what| matches!(what, What::Started { .. })), 1);
+            assert_eq!(
+                count(&run, ALICE, |what| matches!(what, RecordKind::Started { .. })),
+                1
+            );
         }
     }
 }
@@ -150,7 +153,10 @@ fn headers_copied_from_the_path_move_nothing() {
         "inject = { to = \"server\", from = \"random\", bytes = \"copied-header\", count = 500, every = \"5ms\", at = \"500ms\" }",
     );
     assert_eq!(attacks(&run), 500);
-    assert_eq!(count(&run, SERVER, |what| matches!(what, What::Roamed { .. })), 0);
+    assert_eq!(
+        count(&run, SERVER, |what| matches!(what, RecordKind::Roamed { .. })),
+        0
+    );
 }
 
 #[test]
@@ -175,7 +181,7 @@ restart = "alice"
     let run = run(&setup);
     assert_eq!(attacks(&run), 15_000);
     assert_eq!(
-        count(&run, SERVER, |what| matches!(what, What::LoggedIn { .. })),
+        count(&run, SERVER, |what| matches!(what, RecordKind::LoggedIn { .. })),
         2
     );
 }

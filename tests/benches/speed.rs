@@ -4,13 +4,13 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use sandhog_sim::{Detail, Engine, RunOptions, Scenario, run_setup, setup::Setup};
+use sandhog_sim::{Detail, Engine, RunOptions, Scenario, run_setup};
 
 /// Runs a built-in scenario with increasing seeds.
 fn runs(criterion: &mut Criterion, name: &str, engine: Engine) {
     let scenario =
         Scenario::builtin(name).unwrap_or_else(|| panic!("there is no built-in scenario `{name}`"));
-    let setup = Setup::of(&scenario);
+    let setup = scenario.setup();
     let mut seed = 0;
     criterion.bench_function(&format!("{name}/{}", engine.name()), |bencher| {
         bencher.iter(|| {

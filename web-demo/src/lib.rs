@@ -58,7 +58,7 @@ pub fn digest(name: &str, seed: &str) -> Result<String, String> {
 
 fn run_for_page(scenario: &Scenario, seed: u64) -> Result<String, String> {
     let run = simulate(scenario, seed, Detail::Full)?;
-    Ok(report::page_json(scenario, &run))
+    Ok(report::page_json(&run))
 }
 
 fn simulate(scenario: &Scenario, seed: u64, detail: Detail) -> Result<Run, String> {

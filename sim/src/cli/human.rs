@@ -1,14 +1,14 @@
-//! What `run` prints for a person: the story first, then the checks, then numbers. Colours only on a terminal.
+//! Output of `run` for a person: the story, the checks, then the numbers. Colours only on a terminal.
 
 use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
+use sandhog_lab::record::in_words;
+use sandhog_lab::report::story;
 
-use crate::record::in_words;
-use crate::report::story;
-use crate::{Run, Scenario};
+use crate::Run;
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
@@ -16,12 +16,12 @@ const GOOD: Style = AnsiColor::Green.on_default().bold();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 
 /// Prints all of it. anstream takes the colours out where they are not wanted.
-pub(super) fn print_run(scenario: &Scenario, run: &Run, wall: Duration, out: Option<&Path>) {
-    let mut text = format!("{BOLD}{}{BOLD:#}\n", scenario.title);
+pub(super) fn print_run(run: &Run, wall: Duration, out: Option<&Path>) {
+    let mut text = format!("{BOLD}{}{BOLD:#}\n", run.title);
     let _ = writeln!(
         text,
         "{DIM}{}, seed {}, {} engine{DIM:#}\n",
-        scenario.name,
+        run.name,
         run.seed,
         run.engine.name()
     );

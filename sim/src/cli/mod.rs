@@ -1,5 +1,6 @@
-//! The command line of the laboratory. Scripts rely on its commands, its JSON and its exit codes: 0 all checks hold,
-//! 1 a check failed, 2 bad input and nothing written.
+//! Command line of the laboratory, for the profiles of this crate or of another protocol.
+//!
+//! Scripts rely on its commands, its JSON and its exit codes: 0 for all checks passed, 1 for a failed check, 2 for bad input.
 
 mod human;
 mod output;
@@ -10,19 +11,25 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use sandhog_lab::suggest::{nearest, suggestion};
 
-use crate::scenario::{nearest, suggest};
-use crate::{Detail, Engine, Run, RunOptions, Scenario, builtin, report, run, scenario};
+use crate::builtin::Builtin;
+use crate::profile::{PROFILES, Profile};
+use crate::{Detail, Engine, Run, RunOptions, Scenario, report, run, scenario};
 
 const EXIT_CODES: &str = "Exit codes:
-  0  all checks hold
-  1  a check failed; the last line is the command that repeats it
+  0  all checks passed
+  1  a check failed; the last line is the command that repeats the run
   2  bad input; nothing was written";
 
-/// Runs the Sandhog protocol over a simulated network, replayable from one seed.
+/// Width of the help texts, in columns.
+const HELP_WIDTH: usize = 80;
+
+/// Runs a tunnel protocol over a simulated network. Every run can be repeated
+/// from its seed.
 #[derive(Debug, Parser)]
-#[command(name = "sandhog-sim", version, after_help = EXIT_CODES)]
+#[command(version, after_help = EXIT_CODES, term_width = HELP_WIDTH)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -30,39 +37,44 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Names the built-in scenarios
+    /// List the built-in scenarios
     List {
         /// Print a JSON array of {"name", "title", "about"}
         #[arg(long)]
         json: bool,
     },
-    /// Runs a scenario and tells its story
-    Run {
-        /// A built-in name (see `list`) or a scenario file, .toml or .json
-        scenario: String,
-        /// The seed that everything random comes from [default: the scenario's]
-        #[arg(long, value_name = "N", value_parser = read_seed, allow_negative_numbers = true)]
-        seed: Option<u64>,
-        /// What runs it; both give the same trace
-        #[arg(long, value_name = "ENGINE", default_value = "event")]
-        engine: EngineName,
-        /// Write trace.jsonl, capture.pcapng, diagram.mmd and diagram.svg to this folder
-        #[arg(long, value_name = "DIR")]
-        out: Option<PathBuf>,
-        /// Print one JSON object instead of the story
-        #[arg(long)]
-        json: bool,
-        /// Print nothing unless a check fails
-        #[arg(long)]
-        quiet: bool,
-    },
-    /// Prints the JSON Schema of scenario files
+    /// Run a scenario and print its story
+    Run(RunArguments),
+    /// Print the JSON Schema of scenario files
     Schema,
-    /// Passes UDP datagrams on to a server and back, over a link of the laboratory in real time, until SIGTERM or SIGINT
+    /// Forward UDP datagrams to a server over a simulated link, in real time
     ///
-    /// Prints where it listens once it does, and at the end what it has passed on and lost.
+    /// The relay forwards datagrams from clients to the server, and the replies
+    /// back, until SIGTERM or SIGINT. It prints its address when it is ready, and
+    /// the numbers of forwarded and lost datagrams at the end.
     #[cfg(unix)]
     Relay(relay::Arguments),
+}
+
+#[derive(Debug, Args)]
+struct RunArguments {
+    /// A built-in name (see `list`) or a scenario file, .toml or .json
+    scenario: String,
+    /// The seed of all randomness [default: the scenario's]
+    #[arg(long, value_name = "N", value_parser = read_seed, allow_negative_numbers = true)]
+    seed: Option<u64>,
+    /// The engine; both give the same trace
+    #[arg(long, value_name = "ENGINE", default_value = "event")]
+    engine: EngineName,
+    /// Write trace.jsonl, capture.pcapng, diagram.mmd and diagram.svg to this folder
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Print one JSON object instead of the story
+    #[arg(long)]
+    json: bool,
+    /// Print nothing unless a check fails
+    #[arg(long)]
+    quiet: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -79,13 +91,34 @@ fn read_seed(text: &str) -> Result<u64, String> {
 /// Bad input: one clear sentence, exit code 2.
 struct BadInput(String);
 
-/// Runs the command line of this process.
+/// The program: its profiles, and the command that the user typed to start it.
+struct Program<'a> {
+    profiles: &'a [&'static dyn Profile],
+    command: String,
+}
+
+/// Runs the command line of `sandhog-sim` for this process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    main_with(PROFILES)
+}
+
+/// Runs the command line for this process, with the profiles of any protocol.
+///
+/// The program has the commands and options of `sandhog-sim`. A scenario names its profile: `profile = "arq"`. The first
+/// profile is the default. `list` prints the scenarios that the profiles contain.
+#[must_use]
+pub fn main_with(profiles: &[&'static dyn Profile]) -> ExitCode {
+    let path = std::env::args_os().next().unwrap_or_else(|| "sandhog-sim".into());
+    let name = Path::new(&path).file_stem().unwrap_or_default().to_string_lossy();
+    let parser = Arguments::command().name(name.to_string());
+    let parsed = parser
+        .try_get_matches()
+        .and_then(|matches| Arguments::from_arg_matches(&matches));
+    let arguments = match parsed {
         Ok(arguments) => arguments,
         Err(error) => {
-            // A reader that has gone away (`| head`) is not our failure.
+            // A closed pipe (`| head`) is not an error.
             let _ = error.print();
             return if error.use_stderr() {
                 ExitCode::from(2)
@@ -94,7 +127,11 @@ pub fn main() -> ExitCode {
             };
         }
     };
-    match dispatch(arguments.command) {
+    let program = Program {
+        profiles,
+        command: typed_command(&path.to_string_lossy(), &name),
+    };
+    match program.dispatch(arguments.command) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(BadInput(message)) => {
@@ -104,30 +141,18 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Carries out a command; tells whether all checks hold.
-fn dispatch(command: Command) -> Result<bool, BadInput> {
-    match command {
-        Command::List { json } => list(json),
-        Command::Run {
-            scenario,
-            seed,
-            engine,
-            out,
-            json,
-            quiet,
-        } => {
-            let engine = match engine {
-                EngineName::Event => Engine::Event,
-                EngineName::Turmoil => Engine::Turmoil,
-            };
-            run_one(&scenario, seed, engine, out.as_deref(), json, quiet)
-        }
-        Command::Schema => {
-            print(&format!("{:#}\n", scenario::schema()));
-            Ok(true)
-        }
-        #[cfg(unix)]
-        Command::Relay(arguments) => relay::run(arguments).map(|()| true),
+/// The command that starts this program again: `cargo sim` if cargo started it through that alias, the path if the user typed
+/// a path, and the name otherwise.
+fn typed_command(path: &str, name: &str) -> String {
+    // `cargo run` sets this variable for the program that it starts.
+    let by_cargo = std::env::var_os("CARGO_PKG_NAME").is_some_and(|package| package == "sandhog-sim");
+    match (
+        by_cargo && name == "sandhog-sim",
+        path.contains(std::path::MAIN_SEPARATOR),
+    ) {
+        (true, _) => "cargo sim".into(),
+        (false, true) => quoted(path),
+        (false, false) => name.into(),
     }
 }
 
@@ -137,12 +162,129 @@ fn print(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-fn list(json: bool) -> Result<bool, BadInput> {
-    let mut rows = Vec::new();
-    for entry in builtin::ALL {
-        let scenario = entry.scenario().map_err(|error| BadInput(error.to_string()))?;
-        rows.push((entry.name, scenario.title, scenario.about));
+impl Program<'_> {
+    /// Runs a command. Returns true if all checks passed.
+    fn dispatch(&self, command: Command) -> Result<bool, BadInput> {
+        match command {
+            Command::List { json } => self.list(json),
+            Command::Run(arguments) => self.run_one(&arguments),
+            Command::Schema => {
+                print(&format!("{:#}\n", scenario::schema_with(self.profiles)));
+                Ok(true)
+            }
+            #[cfg(unix)]
+            Command::Relay(arguments) => relay::run(self, arguments).map(|()| true),
+        }
     }
+
+    fn builtins(&self) -> Vec<Builtin> {
+        self.profiles
+            .iter()
+            .flat_map(|profile| profile.scenarios())
+            .collect()
+    }
+
+    fn builtin(&self, name: &str) -> Option<Result<Scenario, BadInput>> {
+        let builtin = self.builtins().into_iter().find(|builtin| builtin.name == name)?;
+        Some(self.read_builtin(&builtin))
+    }
+
+    fn read_builtin(&self, builtin: &Builtin) -> Result<Scenario, BadInput> {
+        builtin
+            .scenario_with(self.profiles)
+            .map_err(|error| BadInput(error.to_string()))
+    }
+    fn list(&self, json: bool) -> Result<bool, BadInput> {
+        let mut rows = Vec::new();
+        for builtin in self.builtins() {
+            let scenario = self.read_builtin(&builtin)?;
+            rows.push((builtin.name, scenario.title, scenario.about));
+        }
+        print_list(&rows, json);
+        Ok(true)
+    }
+
+    /// The built-in scenario or the scenario file `name`.
+    fn find_scenario(&self, name: &str) -> Result<Scenario, BadInput> {
+        if let Some(scenario) = self.builtin(name) {
+            return scenario;
+        }
+        let path = Path::new(name);
+        let names: Vec<&str> = self.builtins().iter().map(|builtin| builtin.name).collect();
+        let looks_like_a_file = path.extension().is_some() || name.contains(std::path::MAIN_SEPARATOR);
+        if !looks_like_a_file && !path.exists() {
+            return Err(BadInput(format!(
+                "there is no built-in scenario and no file `{name}`{}",
+                suggestion(name, &names)
+            )));
+        }
+        Scenario::load_with(self.profiles, path).map_err(|error| {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+            let builtin = nearest(&stem, names.iter().copied()).filter(|_| !path.exists());
+            let hint = builtin.map_or_else(String::new, |name| {
+                format!(" (`{name}` is built in, without a file)")
+            });
+            BadInput(format!("{error}{hint}"))
+        })
+    }
+
+    #[expect(
+        clippy::disallowed_types,
+        clippy::disallowed_methods,
+        reason = "the wall time is printed, and no run depends on it"
+    )]
+    fn run_one(&self, arguments: &RunArguments) -> Result<bool, BadInput> {
+        let scenario = self.find_scenario(&arguments.scenario)?;
+        let seed = arguments.seed.unwrap_or(scenario.seed);
+        let out = arguments.out.as_deref();
+        let engine = match arguments.engine {
+            EngineName::Event => Engine::Event,
+            EngineName::Turmoil => Engine::Turmoil,
+        };
+        // Before the run, so that an unwritable folder is reported at once.
+        let folder = out.map(output::Folder::prepare).transpose().map_err(BadInput)?;
+        let start = std::time::Instant::now();
+        let options = RunOptions {
+            seed,
+            engine,
+            detail: Detail::Full,
+        };
+        let mut run = match run(&scenario, &options) {
+            Ok(run) => run,
+            Err(error) => {
+                folder.iter().for_each(output::Folder::abandon);
+                return Err(BadInput(error.to_string()));
+            }
+        };
+        let wall = start.elapsed();
+        // P12: a second run, in the event engine, which is faster and must give the same trace.
+        let again = RunOptions {
+            engine: Engine::Event,
+            detail: Detail::Digest,
+            ..options
+        };
+        run.check_repeat(&crate::run(&scenario, &again).map_err(|error| BadInput(error.to_string()))?);
+        if let Some(folder) = folder {
+            folder.write(&run).map_err(BadInput)?;
+        }
+        if arguments.json {
+            print(&format!("{}\n", report::summary_json(&run, wall)));
+        } else if !arguments.quiet || !run.passed {
+            human::print_run(&run, wall, out);
+        }
+        if !run.passed {
+            let _ = writeln!(
+                anstream::stderr(),
+                "repeat it with\n{}",
+                repeat_command(&self.command, &arguments.scenario, &run)
+            );
+        }
+        Ok(run.passed)
+    }
+}
+
+/// Prints the names and titles.
+fn print_list(rows: &[(&str, String, String)], json: bool) {
     if json {
         let array: serde_json::Value = rows
             .iter()
@@ -157,101 +299,24 @@ fn list(json: bool) -> Result<bool, BadInput> {
             .collect();
         print(&lines);
     }
-    Ok(true)
-}
-
-/// A built-in scenario, or a file.
-fn find_scenario(name: &str) -> Result<Scenario, BadInput> {
-    if let Some(scenario) = Scenario::builtin(name) {
-        return Ok(scenario);
-    }
-    let path = Path::new(name);
-    let names = || builtin::ALL.iter().map(|entry| entry.name);
-    let looks_like_a_file = path.extension().is_some() || name.contains(std::path::MAIN_SEPARATOR);
-    if !looks_like_a_file && !path.exists() {
-        let names: Vec<&str> = names().collect();
-        return Err(BadInput(format!(
-            "there is no built-in scenario and no file `{name}`{}",
-            suggest(name, &names)
-        )));
-    }
-    Scenario::load(path).map_err(|error| {
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        let builtin = nearest(&stem, names()).filter(|_| !path.exists());
-        let hint = builtin.map_or_else(String::new, |name| {
-            format!(" (`{name}` is built in, without a file)")
-        });
-        BadInput(format!("{error}{hint}"))
-    })
-}
-
-#[expect(
-    clippy::disallowed_types,
-    clippy::disallowed_methods,
-    reason = "tells a person how long it took; no run sees it"
-)]
-fn run_one(
-    name: &str,
-    seed: Option<u64>,
-    engine: Engine,
-    out: Option<&Path>,
-    json: bool,
-    quiet: bool,
-) -> Result<bool, BadInput> {
-    let scenario = find_scenario(name)?;
-    let seed = seed.unwrap_or(scenario.seed);
-    // Before the run, so that a folder that cannot be written costs no time.
-    let folder = out.map(output::Folder::prepare).transpose().map_err(BadInput)?;
-    let start = std::time::Instant::now();
-    let options = RunOptions {
-        seed,
-        engine,
-        detail: Detail::Full,
-    };
-    let mut run = match run(&scenario, &options) {
-        Ok(run) => run,
-        Err(error) => {
-            folder.iter().for_each(output::Folder::abandon);
-            return Err(BadInput(error.to_string()));
-        }
-    };
-    let wall = start.elapsed();
-    // P12: once more, with the event engine, which is the faster one and must agree with the other.
-    let again = RunOptions {
-        engine: Engine::Event,
-        detail: Detail::Digest,
-        ..options
-    };
-    run.check_repeat(&crate::run(&scenario, &again).map_err(|error| BadInput(error.to_string()))?);
-    if let Some(folder) = folder {
-        folder.write(&scenario, &run).map_err(BadInput)?;
-    }
-    if json {
-        print(&format!("{}\n", report::summary_json(&scenario, &run, wall)));
-    } else if !quiet || !run.passed {
-        human::print_run(&scenario, &run, wall, out);
-    }
-    if !run.passed {
-        let _ = writeln!(
-            anstream::stderr(),
-            "repeat it with\n{}",
-            repeat_command(name, &run)
-        );
-    }
-    Ok(run.passed)
 }
 
 /// One line that repeats the run.
-fn repeat_command(name: &str, run: &Run) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
-    let name = if name.chars().all(plain) {
-        name.to_owned()
-    } else {
-        format!("'{}'", name.replace('\'', "'\\''"))
-    };
+fn repeat_command(program: &str, scenario: &str, run: &Run) -> String {
     format!(
-        "sandhog-sim run {name} --seed {} --engine {}",
+        "{program} run {} --seed {} --engine {}",
+        quoted(scenario),
         run.seed,
         run.engine.name()
     )
+}
+
+/// A word for a POSIX shell.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
 }

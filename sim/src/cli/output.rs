@@ -1,10 +1,10 @@
-//! The folder of `--out`: checked before the run; all files are written, or none.
+//! Folder of `--out`. It is checked before the run. Either all files are written, or none.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::{Run, Scenario, report};
+use crate::{Run, report};
 
 /// A folder that can be written to.
 pub(super) struct Folder {
@@ -55,12 +55,12 @@ impl Folder {
     }
 
     /// Writes all reports. They get their names when all of them are whole, so that a full disk leaves no half.
-    pub(super) fn write(&self, scenario: &Scenario, run: &Run) -> Result<(), String> {
+    pub(super) fn write(&self, run: &Run) -> Result<(), String> {
         let files = [
             ("trace.jsonl", report::trace_jsonl(run).into_bytes()),
-            ("capture.pcapng", report::capture(scenario, run)),
-            ("diagram.mmd", report::mermaid(scenario, run).into_bytes()),
-            ("diagram.svg", report::svg(scenario, run).into_bytes()),
+            ("capture.pcapng", report::capture(run)),
+            ("diagram.mmd", report::mermaid(run).into_bytes()),
+            ("diagram.svg", report::svg(run).into_bytes()),
         ];
         let partial = |name: &str| self.path.join(format!(".{name}.partial"));
         let written = files.iter().try_for_each(|(name, content)| {

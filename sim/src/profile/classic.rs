@@ -1,31 +1,73 @@
-//! Clients and servers of the classic profile, as a scenario describes them.
+//! Profile `classic`: clients and servers of the classic protocol, as a scenario describes them.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use sandhog_lab::derive_seed;
+use sandhog_lab::setup::{MakePeer, Nonce, Rules};
 use sandhog_proto::{NetworkSettings, classic};
 use zeroize::Zeroizing;
 
-use super::prefixes;
-use crate::draw::derive_seed;
-use crate::scenario::{Client, Server, User};
-use crate::setup::{MakePeer, Nonce, Rules};
+use super::{Features, Profile};
+use crate::builtin::{self, Builtin};
+use crate::scenario::{Client, Scenario, Server, User};
+use crate::setup::prefixes;
 
-/// The kinds of datagrams that scripted faults can name.
-pub(super) const KINDS: &[&str] = &["auth-request", "auth-response", "data"];
+/// The classic profile.
+#[derive(Clone, Copy, Debug)]
+pub struct Classic;
+
+impl Profile for Classic {
+    fn name(&self) -> &'static str {
+        "classic"
+    }
+
+    fn kinds(&self) -> &'static [&'static str] {
+        &["auth-request", "auth-response", "data"]
+    }
+
+    fn counted_kinds(&self) -> &'static [&'static str] {
+        &["data"]
+    }
+
+    fn rules(&self) -> Rules {
+        Rules {
+            nonce_of: Some(nonce),
+            amplification: Some(3),
+            inner_owner: true,
+            ..Rules::default()
+        }
+    }
+
+    fn features(&self) -> Features {
+        Features {
+            login: true,
+            ..Features::default()
+        }
+    }
+
+    fn header_len(&self) -> usize {
+        HEADER_LEN
+    }
+
+    fn server(&self, _: &Scenario, server: &Server) -> MakePeer {
+        make_server(server)
+    }
+
+    fn client(&self, _: &Scenario, client: &Client, server: SocketAddr) -> MakePeer {
+        make_client(client, server)
+    }
+
+    fn scenarios(&self) -> Vec<Builtin> {
+        builtin::of_profile(self.name())
+    }
+}
+
+/// Bytes of a datagram that are not encrypted: code 1, nonce 12.
+const HEADER_LEN: usize = 13;
 
 /// The key of every classic tunnel in the laboratory. Public, and good for nothing else.
 const KEY: [u8; 32] = *b"laboratory key: known to anyone!";
-
-/// What the profile promises.
-pub(super) fn rules() -> Rules {
-    Rules {
-        nonce_of: Some(nonce),
-        amplification: Some(3),
-        inner_owner: true,
-        ..Rules::default()
-    }
-}
 
 /// One key seals everything.
 fn nonce(datagram: &[u8]) -> Option<Nonce> {
@@ -37,7 +79,7 @@ fn nonce(datagram: &[u8]) -> Option<Nonce> {
     })
 }
 
-pub(super) fn server(server: &Server) -> MakePeer {
+fn make_server(server: &Server) -> MakePeer {
     let user = |user: &User| {
         let mut salt = [0; 16];
         salt.copy_from_slice(&derive_seed(0, &user.login, &[])[..16]);
@@ -61,7 +103,7 @@ pub(super) fn server(server: &Server) -> MakePeer {
     })
 }
 
-pub(super) fn client(client: &Client, server: SocketAddr) -> MakePeer {
+fn make_client(client: &Client, server: SocketAddr) -> MakePeer {
     let own = prefixes(&client.inner);
     let settings = NetworkSettings {
         tunnel_remote_address: server.ip(),

@@ -3,10 +3,8 @@
 use std::collections::VecDeque;
 use std::fmt;
 
+use sandhog_peer::{ApiMisuse, Batch, Command, Counters, Event, Gauges, Instant, Job, JobDone, Peer, Reason};
 use sandhog_proto::secure::{Login, Record, Server, UserStore};
-use sandhog_proto::{
-    ApiMisuse, Batch, Command, Counters, Event, Gauges, Instant, Job, JobDone, Peer, Reason,
-};
 
 use crate::scenario::{AccountChange, AccountState};
 

@@ -1,4 +1,4 @@
-//! Clients and servers of the secure profile, as a scenario describes them.
+//! Profile `secure`: clients and servers of the secure protocol, as a scenario describes them.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -6,18 +6,95 @@ use std::sync::{Arc, LazyLock};
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-use sandhog_proto::Instant;
+use sandhog_lab::derive_seed;
+use sandhog_lab::setup::{MakePeer, Nonce, Rules};
+use sandhog_peer::Instant;
 use sandhog_proto::secure::{self, Login, Psk, ServerSetup, Suite, UserStore, register};
 use zeroize::Zeroizing;
 
 use super::operator::{Change, Operated};
-use super::{origin, prefixes};
-use crate::draw::derive_seed;
+use super::{Features, Profile};
+use crate::builtin::{self, Builtin};
 use crate::scenario::{Client, Scenario, Server, TimedEvent, User};
-use crate::setup::{MakePeer, Nonce, Rules};
+use crate::setup::{origin, prefixes};
 
-/// The kinds of datagrams that scripted faults can name.
-pub(super) const KINDS: &[&str] = &[
+/// The secure profile.
+#[derive(Clone, Copy, Debug)]
+pub struct Secure;
+
+impl Profile for Secure {
+    fn name(&self) -> &'static str {
+        "secure"
+    }
+
+    fn kinds(&self) -> &'static [&'static str] {
+        KINDS
+    }
+
+    fn counted_kinds(&self) -> &'static [&'static str] {
+        &["data"]
+    }
+
+    fn rules(&self) -> Rules {
+        Rules {
+            nonce_of: Some(nonce),
+            at_most_once: true,
+            amplification: Some(1),
+            unauthenticated: Some(1024),
+            fresh_roaming: true,
+            key_age: Some(secure::REJECT_AFTER),
+            inner_owner: true,
+            ..Rules::default()
+        }
+    }
+
+    fn features(&self) -> Features {
+        Features {
+            login: true,
+            assigned_addresses: true,
+            mtu_search: true,
+            cipher: true,
+            accounts: true,
+        }
+    }
+
+    fn header_len(&self) -> usize {
+        HEADER_LEN
+    }
+
+    fn check_login(&self, login: &str) -> Result<(), String> {
+        Login::new(login).map(|_| ()).map_err(|error| error.to_string())
+    }
+
+    fn check_server(&self, server: &Server) -> Result<(), String> {
+        let users = server
+            .users
+            .iter()
+            .map(user)
+            .collect::<Result<Vec<_>, String>>()?;
+        secure::Server::new(config(server, &store(users), [0; 32]))
+            .map(|_| ())
+            .map_err(|error| error.to_string())
+    }
+
+    fn server(&self, scenario: &Scenario, server: &Server) -> MakePeer {
+        make_server(server, changes(scenario, server))
+    }
+
+    fn client(&self, _: &Scenario, client: &Client, server: SocketAddr) -> MakePeer {
+        make_client(client, server)
+    }
+
+    fn scenarios(&self) -> Vec<Builtin> {
+        builtin::of_profile(self.name())
+    }
+}
+
+/// Bytes of a datagram that are not encrypted: code 1, nonce 12.
+const HEADER_LEN: usize = 13;
+
+/// The kinds of datagrams.
+const KINDS: &[&str] = &[
     "login",
     "login-cookie",
     "cookie",
@@ -48,19 +125,6 @@ const SUITE: Suite = Suite::Laboratory;
 static SETUP: LazyLock<ServerSetup> =
     LazyLock::new(|| ServerSetup::generate(&mut ChaCha20Rng::from_seed(derive_seed(0, "opaque", &[]))));
 
-/// What the profile promises.
-pub(super) fn rules() -> Rules {
-    Rules {
-        nonce_of: Some(nonce),
-        at_most_once: true,
-        amplification: Some(1),
-        unauthenticated: Some(1024),
-        fresh_roaming: true,
-        key_age: Some(secure::REJECT_AFTER),
-        inner_owner: true,
-    }
-}
-
 /// Each control key seals under random nonces; a session's nonce begins with the receiver's index, which tells one key
 /// from another.
 fn nonce(datagram: &[u8]) -> Option<Nonce> {
@@ -70,23 +134,6 @@ fn nonce(datagram: &[u8]) -> Option<Nonce> {
         nonce: *rest.first_chunk()?,
         session: *code == secure::Code::Session.byte(),
     })
-}
-
-/// Whether a server can be made of what the scenario says.
-pub(super) fn check(server: &Server) -> Result<(), String> {
-    let users = server
-        .users
-        .iter()
-        .map(user)
-        .collect::<Result<Vec<_>, String>>()?;
-    secure::Server::new(config(server, &store(users), [0; 32]))
-        .map(|_| ())
-        .map_err(|error| error.to_string())
-}
-
-/// Whether `login` is one.
-pub(super) fn check_login(login: &str) -> Result<(), String> {
-    Login::new(login).map(|_| ()).map_err(|error| error.to_string())
 }
 
 fn user(user: &User) -> Result<secure::User, String> {
@@ -143,7 +190,7 @@ fn config(server: &Server, users: &UserStore, seed: [u8; 32]) -> secure::ServerC
 }
 
 /// What the operator of `server` does to its accounts, in the order of time.
-pub(super) fn changes(scenario: &Scenario, server: &Server) -> VecDeque<(Instant, Change)> {
+fn changes(scenario: &Scenario, server: &Server) -> VecDeque<(Instant, Change)> {
     let of_server = |event: &TimedEvent| {
         let account = event
             .account
@@ -165,7 +212,7 @@ pub(super) fn changes(scenario: &Scenario, server: &Server) -> VecDeque<(Instant
     changes.into()
 }
 
-pub(super) fn server(server: &Server, changes: VecDeque<(Instant, Change)>) -> MakePeer {
+fn make_server(server: &Server, changes: VecDeque<(Instant, Change)>) -> MakePeer {
     let users = store(server.users.iter().filter_map(|one| user(one).ok()).collect());
     let server = server.clone();
     Arc::new(move |boot| {
@@ -179,7 +226,7 @@ pub(super) fn server(server: &Server, changes: VecDeque<(Instant, Change)>) -> M
     })
 }
 
-pub(super) fn client(client: &Client, server: SocketAddr) -> MakePeer {
+fn make_client(client: &Client, server: SocketAddr) -> MakePeer {
     let login = Login::new(&client.login).expect("the scenario was validated");
     let password = Zeroizing::new(client.password.clone());
     let (mtu_search, cipher) = (client.mtu_search, client.cipher);

@@ -1,18 +1,19 @@
-//! `sandhog-sim relay`: a link of the laboratory in real time, for programs on real sockets.
+//! Command `sandhog-sim relay`: a link of the laboratory in real time, for programs on real sockets.
 //!
-//! Clients send to the relay, the relay sends on to a server and back, and what the link model decides befalls each datagram on
-//! its way. What is decided is in `road`, as everywhere in the laboratory without a clock; `live` has the sockets and the one clock.
+//! Clients send to the relay. The relay forwards each datagram to a server, and the replies back, as the link model decides.
+//! The module `core` decides without a clock, like the rest of the laboratory. The module `sockets` has the sockets and the
+//! clock.
 
-mod live;
-mod phrase;
-mod road;
+mod core;
+mod link_spec;
+mod sockets;
 
 use std::net::SocketAddr;
 
-use crate::link::LinkConfig;
+use sandhog_lab::link::LinkConfig;
 
-pub(crate) use live::run;
-pub(crate) use phrase::{both_ways, of_scenario};
+pub(crate) use link_spec::{both_ways, of_scenario};
+pub(crate) use sockets::run;
 
 /// What a relay is asked to be.
 #[derive(Clone, Debug)]

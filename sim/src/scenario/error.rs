@@ -1,7 +1,14 @@
-//! What is wrong with a scenario, where, and what was probably meant.
+//! Error of a scenario file, with its place.
 
 use std::error::Error;
 use std::fmt;
+
+/// One step of the path to a value: a key of a table or an index of a list.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step<'a> {
+    Key(&'a str),
+    Index(usize),
+}
 
 /// One mistake in a scenario file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,23 +60,4 @@ fn line_and_column(source: &str, offset: usize) -> (usize, usize) {
         before.matches('\n').count() + 1,
         before[line_start..].chars().count() + 1,
     )
-}
-
-/// The word of `words` that is nearest to `word`, if one is near enough to have been meant.
-pub(crate) fn nearest<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    words
-        .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.len().max(word.len()) / 3)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
-}
-
-/// `; did you mean `x`?` or the list of all words, as the end of an error message.
-pub(crate) fn suggestion(word: &str, words: &[&str]) -> String {
-    match nearest(word, words.iter().copied()) {
-        Some(candidate) => format!("; did you mean `{candidate}`?"),
-        None if words.is_empty() => String::new(),
-        None => format!("; expected one of {}", words.join(", ")),
-    }
 }

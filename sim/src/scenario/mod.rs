@@ -1,12 +1,11 @@
 //! Scenarios: who takes part, over which links, what happens, and what is expected. The types mirror the file.
 
 pub mod adversary;
+mod adversary_setup;
 mod error;
-mod phrase;
-mod pick;
+mod messages;
 mod source;
 mod validate;
-pub mod values;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -14,13 +13,15 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use sandhog_lab::values::{Chance, Delay, Rate, Size, Span};
+use sandhog_peer::{StartError, TunnelStatus};
+
+use crate::profile::{PROFILES, Profile};
+
+pub(crate) use adversary_setup::adversary_spec;
 pub use error::ScenarioError;
-pub(crate) use error::nearest;
-#[cfg(feature = "cli")]
-pub(crate) use error::suggestion as suggest;
-pub use pick::Pick;
+pub use sandhog_lab::{Pick, values};
 pub use source::{Files, ReadFile};
-use values::{Chance, Delay, Rate, Size, Span};
 
 /// A whole scenario, as its file says it.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -34,9 +35,12 @@ pub struct Scenario {
     /// A paragraph on what to look for.
     #[serde(default)]
     pub about: String,
-    /// The protocol that clients and servers speak.
-    #[serde(default)]
-    pub profile: Profile,
+    /// The name of the protocol profile of clients and servers.
+    #[serde(default, rename = "profile")]
+    profile_name: Option<String>,
+    /// The protocol profile of clients and servers. The key `profile` names it.
+    #[serde(skip, default = "default_profile")]
+    pub profile: &'static dyn Profile,
     /// The seed of a run that names none.
     #[serde(default = "default_seed")]
     pub seed: u64,
@@ -85,6 +89,10 @@ impl Scenario {
     }
 }
 
+fn default_profile() -> &'static dyn Profile {
+    PROFILES[0]
+}
+
 fn default_seed() -> u64 {
     1
 }
@@ -103,17 +111,6 @@ fn default_liveness() -> Span {
 
 fn default_mtu() -> u16 {
     1420
-}
-
-/// A protocol profile.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Profile {
-    /// The article's: one pre-shared key, insecure by design.
-    Classic,
-    /// Login by OPAQUE, keys that change, replays that fail.
-    #[default]
-    Secure,
 }
 
 /// A server and the host behind it.
@@ -211,9 +208,11 @@ pub struct Client {
     pub cipher: Cipher,
     /// The server's name.
     pub server: String,
-    /// The name to log in with.
+    /// The user name. Required by every profile with a login.
+    #[serde(default)]
     pub login: String,
-    /// The password to log in with.
+    /// The password. Required by every profile with a login.
+    #[serde(default)]
     pub password: String,
     /// When the tunnel is started.
     #[serde(default)]
@@ -489,9 +488,9 @@ pub struct Expectation {
     /// The client.
     pub client: String,
     /// How its `start` completes.
-    pub outcome: Outcome,
+    pub outcome: String,
     /// Another outcome that is as good, where chance decides.
-    pub or: Option<Outcome>,
+    pub or: Option<String>,
     /// Exactly when.
     pub at: Option<Span>,
     /// The status of its tunnel when the work is done, before the faults heal.
@@ -512,45 +511,51 @@ pub enum Finally {
     Reasserting,
 }
 
-/// How `start` completes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// The tunnel is up.
-    Connected,
-    /// No answer in time.
-    ConnectionTimedOut,
-    /// Name or password are wrong.
-    AuthenticationRejected,
-}
-
-impl Finally {
-    /// Its name in a scenario and in a trace.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Disconnected => "disconnected",
-            Self::Connecting => "connecting",
-            Self::Connected => "connected",
-            Self::Reasserting => "reasserting",
+impl From<Finally> for TunnelStatus {
+    fn from(status: Finally) -> Self {
+        match status {
+            Finally::Disconnected => Self::Disconnected,
+            Finally::Connecting => Self::Connecting,
+            Finally::Connected => Self::Connected,
+            Finally::Reasserting => Self::Reasserting,
         }
     }
 }
 
-impl Outcome {
-    /// Its name in a scenario and in a trace.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Connected => "connected",
-            Self::ConnectionTimedOut => "connection-timed-out",
-            Self::AuthenticationRejected => "authentication-rejected",
-        }
-    }
+/// The outcomes that an expectation may name: `connected`, the start errors, and those of the profile.
+pub(crate) fn outcomes(profile: &dyn Profile) -> Vec<&'static str> {
+    let errors = StartError::ALL.iter().map(|error| error.name());
+    let own = profile.outcomes().iter().copied();
+    ["connected"].into_iter().chain(errors).chain(own).collect()
 }
 
-/// The JSON Schema of a scenario file (draft 2020-12).
+/// The JSON Schema of a scenario file (draft 2020-12) for the profiles of this crate.
 #[must_use]
 pub fn schema() -> serde_json::Value {
-    schemars::schema_for!(Scenario).to_value()
+    schema_with(PROFILES)
+}
+
+/// The JSON Schema of a scenario file (draft 2020-12) for other profiles.
+#[must_use]
+pub fn schema_with(profiles: &[&'static dyn Profile]) -> serde_json::Value {
+    let mut schema = schemars::schema_for!(Scenario).to_value();
+    let names: Vec<&str> = profiles.iter().map(|profile| profile.name()).collect();
+    let mut all: Vec<&str> = profiles.iter().flat_map(|profile| outcomes(*profile)).collect();
+    all.sort_unstable();
+    all.dedup();
+    for (pointer, values, default) in [
+        ("/properties/profile", &names, names.first()),
+        ("/$defs/Expectation/properties/outcome", &all, None),
+    ] {
+        let place = schema
+            .pointer_mut(pointer)
+            .and_then(serde_json::Value::as_object_mut);
+        let Some(place) = place else { continue };
+        place.insert("type".into(), "string".into());
+        place.insert("enum".into(), values.as_slice().into());
+        if let Some(default) = default {
+            place.insert("default".into(), (*default).into());
+        }
+    }
+    schema
 }

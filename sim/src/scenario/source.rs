@@ -9,21 +9,17 @@ use jsonc_parser::ast::Value as JsonNode;
 use jsonc_parser::common::{Range, Ranged};
 use toml::de::{DeTable, DeValue};
 
-use super::error::nearest;
-use super::{Scenario, ScenarioError, phrase, validate};
+use sandhog_lab::suggest::{nearest, suggestion};
+
+use super::error::Step;
+use super::{Scenario, ScenarioError, messages, validate};
+use crate::profile::{PROFILES, Profile, find};
 
 /// Files by the name that the scenario uses.
 pub type Files = BTreeMap<String, Cow<'static, [u8]>>;
 
 /// Fetches a file beside the scenario, or says why not.
 pub type ReadFile<'a> = dyn Fn(&str) -> Result<Cow<'static, [u8]>, String> + 'a;
-
-/// A key or an index on the way to a value.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Step<'a> {
-    Key(&'a str),
-    Index(usize),
-}
 
 impl Scenario {
     /// Reads a scenario file (`.toml`, or `.json`) and the files it serves from the same folder.
@@ -32,6 +28,15 @@ impl Scenario {
     ///
     /// The first mistake, with file, line and column.
     pub fn load(path: &Path) -> Result<Self, ScenarioError> {
+        Self::load_with(PROFILES, path)
+    }
+
+    /// [`load`](Self::load) with other profiles.
+    ///
+    /// # Errors
+    ///
+    /// The first mistake, with file, line and column.
+    pub fn load_with(profiles: &[&'static dyn Profile], path: &Path) -> Result<Self, ScenarioError> {
         let file = path.display().to_string();
         let unreadable =
             |error: String| ScenarioError::of_file(&file, format!("cannot read the scenario: {error}"));
@@ -43,7 +48,7 @@ impl Scenario {
             ))
         })?;
         let folder = path.parent().unwrap_or_else(|| Path::new(""));
-        Self::parse(&file, &text, &|name| {
+        Self::parse_with(profiles, &file, &text, &|name| {
             let path = folder.join(name);
             std::fs::read(&path)
                 .map(Cow::Owned)
@@ -58,11 +63,25 @@ impl Scenario {
     ///
     /// The first mistake, with file, line and column.
     pub fn parse(file: &str, text: &str, read: &ReadFile<'_>) -> Result<Self, ScenarioError> {
+        Self::parse_with(PROFILES, file, text, read)
+    }
+
+    /// [`parse`](Self::parse) with other profiles. The first is the default.
+    ///
+    /// # Errors
+    ///
+    /// The first mistake, with file, line and column.
+    pub fn parse_with(
+        profiles: &[&'static dyn Profile],
+        file: &str,
+        text: &str,
+        read: &ReadFile<'_>,
+    ) -> Result<Self, ScenarioError> {
         let json = Path::new(file)
             .extension()
             .is_some_and(|extension| extension == "json");
         if text.trim().is_empty() {
-            return Err(ScenarioError::of_file(file, phrase::EMPTY));
+            return Err(ScenarioError::of_file(file, messages::EMPTY));
         }
         let mut scenario: Self = if json {
             from_json(file, text)?
@@ -72,14 +91,14 @@ impl Scenario {
         scenario.name = Path::new(file)
             .file_stem()
             .map_or_else(|| file.into(), |stem| stem.to_string_lossy().into());
-        validate::validate(&scenario).map_err(|mistake| {
-            let offset = if json {
-                locate_json(text, &mistake.path)
-            } else {
-                locate_toml(text, &mistake.path)
-            };
-            ScenarioError::at(file, text, offset, mistake.message)
-        })?;
+        let locate = |path: &[Step<'_>]| match json {
+            true => locate_json(text, path),
+            false => locate_toml(text, path),
+        };
+        scenario.profile = resolve(profiles, scenario.profile_name.as_deref())
+            .map_err(|message| ScenarioError::at(file, text, locate(&[Step::Key("profile")]), message))?;
+        validate::validate(&scenario)
+            .map_err(|mistake| ScenarioError::at(file, text, locate(&mistake.path), mistake.message))?;
         for (index, server) in scenario.servers.iter().enumerate() {
             for (number, name) in server.serve.files.iter().enumerate() {
                 let content = read(name).map_err(|error| {
@@ -90,15 +109,10 @@ impl Scenario {
                         Step::Key("files"),
                         Step::Index(number),
                     ];
-                    let offset = if json {
-                        locate_json(text, &path)
-                    } else {
-                        locate_toml(text, &path)
-                    };
                     ScenarioError::at(
                         file,
                         text,
-                        offset,
+                        locate(&path),
                         format!("cannot read the file `{name}` beside the scenario: {error}"),
                     )
                 })?;
@@ -107,6 +121,24 @@ impl Scenario {
         }
         Ok(scenario)
     }
+}
+
+/// The profile `name`, or the first one for a scenario that names none.
+fn resolve(profiles: &[&'static dyn Profile], name: Option<&str>) -> Result<&'static dyn Profile, String> {
+    let Some(name) = name else {
+        return profiles
+            .first()
+            .copied()
+            .ok_or_else(|| "this program has no profiles".to_owned());
+    };
+    if let Some(profile) = find(profiles, name) {
+        return Ok(profile);
+    }
+    let names: Vec<&str> = profiles.iter().map(|profile| profile.name()).collect();
+    Err(format!(
+        "there is no profile `{name}`{}",
+        suggestion(name, &names)
+    ))
 }
 
 /// Why a file cannot be read, and which one beside it was probably meant.
@@ -143,8 +175,8 @@ fn from_toml(file: &str, text: &str) -> Result<Scenario, ScenarioError> {
     toml::from_str(text).map_err(|error| {
         let span = error.span().unwrap_or(0..0);
         let message = match error.message() {
-            "duplicate key" => phrase::duplicate(text.get(span.clone()).unwrap_or_default().trim()),
-            message => phrase::improved(message),
+            "duplicate key" => messages::duplicate(text.get(span.clone()).unwrap_or_default().trim()),
+            message => messages::improved(message),
         };
         ScenarioError::at(file, text, span.start, message)
     })
@@ -162,7 +194,7 @@ fn from_json(file: &str, text: &str) -> Result<Scenario, ScenarioError> {
         } else {
             offset
         };
-        ScenarioError::at(file, text, offset, phrase::improved(message))
+        ScenarioError::at(file, text, offset, messages::improved(message))
     })
 }
 

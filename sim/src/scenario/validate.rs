@@ -7,11 +7,12 @@ mod picks;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use sandhog_proto::IpPrefix;
+use sandhog_lab::suggest::suggestion;
+use sandhog_peer::IpPrefix;
 
-use super::error::suggestion;
-use super::source::Step as At;
-use super::{Cipher, Client, Link, Profile, Scenario, Server, Step};
+use super::error::Step as At;
+use super::{Cipher, Client, Link, Scenario, Server, Step, outcomes};
+use crate::profile::Profile;
 
 /// A mistake and the way to the value that made it.
 pub(super) struct Mistake<'a> {
@@ -70,6 +71,14 @@ pub(super) fn validate(scenario: &Scenario) -> Checked<'_> {
     for (index, expectation) in scenario.expect.iter().enumerate() {
         let path = [At::Key("expect"), At::Index(index), At::Key("client")];
         known("client", &expectation.client, &clients, &path)?;
+        let valid = outcomes(scenario.profile);
+        for (key, outcome) in [
+            ("outcome", Some(&expectation.outcome)),
+            ("or", expectation.or.as_ref()),
+        ] {
+            let path = [At::Key("expect"), At::Index(index), At::Key(key)];
+            outcome.map_or(Ok(()), |outcome| known("outcome", outcome, &valid, &path))?;
+        }
         if scenario.expect[..index]
             .iter()
             .any(|earlier| earlier.client == expectation.client)
@@ -172,12 +181,20 @@ fn validate_inner<'a>(host: &[At<'a>; 2], inner: &[String]) -> Checked<'a> {
     Ok(())
 }
 
-/// A wish that the profile knows nothing of.
-fn validate_cipher<'a>(profile: Profile, table: &'static str, index: usize, cipher: Cipher) -> Checked<'a> {
-    if profile == Profile::Classic && cipher != Cipher::default() {
+/// A choice of cipher that the profile does not support.
+fn validate_cipher<'a>(
+    profile: &dyn Profile,
+    table: &'static str,
+    index: usize,
+    cipher: Cipher,
+) -> Checked<'a> {
+    if !profile.features().cipher && cipher != Cipher::default() {
         return Err(mistake(
             &[At::Key(table), At::Index(index), At::Key("cipher")],
-            "the classic profile has one cipher, chacha20-poly1305",
+            format!(
+                "profile `{}` has no choice of cipher; remove this key",
+                profile.name()
+            ),
         ));
     }
     Ok(())
@@ -204,7 +221,13 @@ fn validate_files(index: usize, server: &Server) -> Checked<'_> {
 }
 
 /// What a server would not start with.
-fn validate_users(profile: Profile, index: usize, server: &Server) -> Checked<'_> {
+fn validate_users<'a>(profile: &dyn Profile, index: usize, server: &'a Server) -> Checked<'a> {
+    if !profile.features().login && !server.users.is_empty() {
+        return Err(mistake(
+            &[At::Key("server"), At::Index(index), At::Key("user")],
+            format!("profile `{}` has no login; remove the users", profile.name()),
+        ));
+    }
     let (mut logins, mut addresses) = (BTreeSet::new(), BTreeSet::new());
     for (number, user) in server.users.iter().enumerate() {
         let table = [
@@ -233,32 +256,56 @@ fn validate_users(profile: Profile, index: usize, server: &Server) -> Checked<'_
     Ok(())
 }
 
+/// User name and password of a client: required by a profile with a login, and unknown to any other.
+fn validate_login<'a>(profile: &dyn Profile, index: usize, client: &'a Client) -> Checked<'a> {
+    let at = |key| [At::Key("client"), At::Index(index), At::Key(key)];
+    for (key, value) in [("login", &client.login), ("password", &client.password)] {
+        match (profile.features().login, value.is_empty()) {
+            (true, true) => {
+                return Err(mistake(
+                    &at(key),
+                    format!("missing key `{key}`; add it to this table"),
+                ));
+            }
+            (false, false) => {
+                let message = format!("profile `{}` has no login; remove this key", profile.name());
+                return Err(mistake(&at(key), message));
+            }
+            _ => {}
+        }
+    }
+    match profile.features().login {
+        true => profile
+            .check_login(&client.login)
+            .map_err(|message| mistake(&at("login"), message)),
+        false => Ok(()),
+    }
+}
+
 fn validate_client<'a>(scenario: &'a Scenario, index: usize, client: &'a Client) -> Checked<'a> {
     let servers: Vec<&str> = scenario
         .servers
         .iter()
         .map(|server| server.name.as_str())
         .collect();
-    if let Err(message) = scenario.profile.check_login(&client.login) {
-        let path = [At::Key("client"), At::Index(index), At::Key("login")];
-        return Err(mistake(&path, message));
-    }
+    validate_login(scenario.profile, index, client)?;
     known(
         "server",
         &client.server,
         &servers,
         &[At::Key("client"), At::Index(index), At::Key("server")],
     )?;
-    if scenario.profile == Profile::Classic && client.inner.is_empty() {
+    let (profile, features) = (scenario.profile.name(), scenario.profile.features());
+    if !features.assigned_addresses && client.inner.is_empty() {
         return Err(mistake(
             &[At::Key("client"), At::Index(index), At::Key("inner")],
-            "missing key `inner`; the classic profile gives its clients no addresses",
+            format!("missing key `inner`; servers of profile `{profile}` assign no addresses"),
         ));
     }
-    if scenario.profile == Profile::Classic && client.mtu_search {
+    if !features.mtu_search && client.mtu_search {
         return Err(mistake(
             &[At::Key("client"), At::Index(index), At::Key("mtu-search")],
-            "the classic profile has nothing to search the path's MTU with",
+            format!("profile `{profile}` has no path MTU discovery; remove this key"),
         ));
     }
     validate_cipher(scenario.profile, "client", index, client.cipher)?;

@@ -3,10 +3,10 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use sandhog_lab::record::RecordKind;
+use sandhog_lab::report::sightings;
+use sandhog_lab::setup::{Control, Setup};
 use sandhog_proto::Instant;
-use sandhog_sim::record::What;
-use sandhog_sim::report::sightings;
-use sandhog_sim::setup::{Control, Setup};
 use sandhog_sim::{Detail, Engine, RunOptions};
 use sandhog_sim::{Scenario, run_setup};
 
@@ -21,9 +21,9 @@ fn after_a_wrong_password_a_tunnel_that_never_was_up_says_nothing_more() {
     scenario.duration.0 = Duration::from_secs(1000);
     scenario.ends_early = false;
     for seed in 0..10 {
-        let run = run(&Setup::of(&scenario), seed);
+        let run = run(&scenario.setup(), seed);
         assert_eq!(started(&run, ALICE), Some((ms(1080), "authentication-rejected")));
-        let last = records(&run, ALICE, |what| matches!(what, What::Sent { .. }))
+        let last = records(&run, ALICE, |what| matches!(what, RecordKind::Sent { .. }))
             .last()
             .unwrap();
         assert_eq!(last.at, ms(40), "what she sent last is the answer to the cookie");
@@ -49,7 +49,7 @@ fn the_eleventh_guess_in_a_minute_is_not_answered_and_the_user_is_in_as_fast_as_
         let answered = |what: &What| {
             matches!(
                 what,
-                What::Sent {
+                RecordKind::Sent {
                     kind: "ke2",
                     to: Some(2),
                     ..
@@ -60,7 +60,7 @@ fn the_eleventh_guess_in_a_minute_is_not_answered_and_the_user_is_in_as_fast_as_
         let limited = |what: &What| {
             matches!(
                 what,
-                What::Dropped {
+                RecordKind::Dropped {
                     reason: "login-limited"
                 }
             )
@@ -96,12 +96,13 @@ fn guesses_from_many_places_share_one_limit_of_ten_and_then_one_a_minute() {
     let run = run(&Setup::of(&scenario("130s", "", "delay = \"20ms\"", &rest)), 7);
     let guesses = (0..PLACES).map(|place| {
         let own = records(&run, ALICE + 1 + place as u16, |what| {
-            matches!(what, What::Command { command: "start" })
+            matches!(what, RecordKind::Command { command: "start" })
         });
         own.count()
     });
     assert_eq!(guesses.sum::<usize>(), 14 * 12);
-    let answered = |what: &What| matches!(what, What::Sent { kind: "ke2", to: Some(to), .. } if *to != ALICE);
+    let answered =
+        |what: &What| matches!(what, RecordKind::Sent { kind: "ke2", to: Some(to), .. } if *to != ALICE);
     let answered: Vec<_> = records(&run, SERVER, answered).map(|record| record.at).collect();
     assert_eq!(answered.iter().filter(|at| **at < ms(60_000)).count(), 10);
     assert_eq!(answered.len(), 12);
@@ -198,10 +199,10 @@ fn of_two_devices_that_start_together_the_last_has_the_session_and_the_other_goe
         assert_eq!(last[1 - winner], "disconnected", "seed {seed}");
         won[winner] += 1;
         let proofs = records(&run, SERVER, |what| {
-            matches!(what, What::Received { kind: "ke3", .. })
+            matches!(what, RecordKind::Received { kind: "ke3", .. })
         });
-        let newest = proofs.last().map(|record| match record.what {
-            What::Received { from, .. } => usize::from(from - ALICE),
+        let newest = proofs.last().map(|record| match record.kind {
+            RecordKind::Received { from, .. } => usize::from(from - ALICE),
             _ => usize::MAX,
         });
         assert_eq!(newest, Some(winner), "seed {seed}: whose proof came last");
@@ -209,7 +210,7 @@ fn of_two_devices_that_start_together_the_last_has_the_session_and_the_other_goe
         let replaced = |what: &What| {
             matches!(
                 what,
-                What::SessionEnded {
+                RecordKind::SessionEnded {
                     reason: "replaced",
                     ..
                 }
@@ -218,10 +219,12 @@ fn of_two_devices_that_start_together_the_last_has_the_session_and_the_other_goe
         let replaced = records(&run, SERVER, replaced).count();
         let missed = |host| {
             let byes = records(&run, host, |what| {
-                matches!(what, What::Received { kind: "bye", .. })
+                matches!(what, RecordKind::Received { kind: "bye", .. })
             });
-            byes.filter(|bye| consequences(&run, bye.id).any(|what| matches!(what, What::Dropped { .. })))
-                .count()
+            byes.filter(|bye| {
+                consequences(&run, bye.id).any(|what| matches!(what, RecordKind::Dropped { .. }))
+            })
+            .count()
         };
         assert_eq!(
             replaced,
@@ -247,7 +250,7 @@ outcome = "connected"
 finally = "connected"
 "#;
     let text = scenario("75s", &pings(70, "1s", 20), "delay = \"20ms\"", other);
-    let mut setup = Setup::of(&text);
+    let mut setup = text.setup();
     let (server, impostor, alice) = (0, 1, 2);
     let [right, wrong, away] =
         ["192.0.2.1:4000", "192.0.2.99:4000", "192.0.2.2:4000"].map(|text| text.parse().unwrap());
@@ -263,7 +266,8 @@ finally = "connected"
         let told: Vec<_> = retries(&run, alice).into_iter().map(|(_, error)| error).collect();
         assert_eq!(told, ["authentication-rejected"], "seed {seed}");
         let at_impostor = |kind| {
-            let got = move |what: &What| matches!(what, What::Received { kind: found, .. } if *found == kind);
+            let got =
+                move |what: &What| matches!(what, RecordKind::Received { kind: found, .. } if *found == kind);
             records(&run, impostor, got).count()
         };
         assert!(
@@ -271,9 +275,10 @@ finally = "connected"
             "seed {seed}: it was asked"
         );
         assert_eq!(at_impostor("ke3"), 0, "seed {seed}: it gets no proof");
-        let delivered = records(&run, impostor, |what| matches!(what, What::InnerIn { .. }));
+        let delivered = records(&run, impostor, |what| matches!(what, RecordKind::InnerIn { .. }));
         assert_eq!(delivered.count(), 0, "seed {seed}: and reads nothing");
-        let logins: Vec<_> = records(&run, server, |what| matches!(what, What::LoggedIn { .. })).collect();
+        let logins: Vec<_> =
+            records(&run, server, |what| matches!(what, RecordKind::LoggedIn { .. })).collect();
         assert_eq!(logins.len(), 2, "seed {seed}");
         assert!(logins[1].at > at(40));
     }

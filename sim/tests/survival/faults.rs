@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use sandhog_sim::link::LinkConfig;
-use sandhog_sim::scenario::Pick;
-use sandhog_sim::scenario::values::Span;
-use sandhog_sim::setup::Setup;
+use sandhog_lab::Pick;
+use sandhog_lab::link::LinkConfig;
+use sandhog_lab::setup::Setup;
+use sandhog_lab::values::Span;
 use sandhog_sim::{Detail, Engine, Run, RunOptions, Scenario, run_setup};
 
 use crate::support::{ALICE, ends, logins, ms, pings, run_both, scenario, started};
@@ -107,7 +107,7 @@ fn is_up_in_time(run: &Run, faults: &[Fault]) {
 
 #[test]
 fn whichever_single_datagram_is_lost_the_login_takes_one_repeat_longer_at_most() {
-    let setup = Setup::of(&undisturbed());
+    let setup = undisturbed().setup();
     assert_eq!(
         started(&run_with(&setup, &[]), ALICE),
         Some((ms(120), "connected"))
@@ -126,7 +126,7 @@ fn whichever_single_datagram_is_lost_the_login_takes_one_repeat_longer_at_most()
 
 #[test]
 fn any_one_or_two_of_five_faults_on_the_first_twelve_datagrams_leave_one_tunnel_that_works() {
-    let setup = Setup::of(&undisturbed());
+    let setup = undisturbed().setup();
     let all = faults(&KINDS);
     let mut runs = 0;
     for (index, first) in all.iter().enumerate() {
@@ -142,7 +142,7 @@ fn any_one_or_two_of_five_faults_on_the_first_twelve_datagrams_leave_one_tunnel_
 
 #[test]
 fn any_three_of_the_first_twelve_datagrams_may_be_lost_doubled_or_late() {
-    let setup = Setup::of(&undisturbed());
+    let setup = undisturbed().setup();
     // What is damaged is lost, and what is swapped is late.
     let all = faults(&[Kind::Drop, Kind::Double, Kind::Late]);
     let mut runs = 0;
@@ -175,7 +175,7 @@ fn both_engines_agree_on_the_first_of_every_message_lost() {
 fn of_four_thousand_logins_with_30_percent_lost_each_way_at_most_two_are_not_through_in_ten_seconds() {
     let mut scenario = scenario("10s", "", "delay = \"30ms 10ms\"\nloss = \"30%\"", "");
     scenario.ends_early = true;
-    let mut setup = Setup::of(&scenario);
+    let mut setup = scenario.setup();
     setup.liveness = None;
     let failed = (0..4000).filter(|seed| {
         let options = RunOptions {

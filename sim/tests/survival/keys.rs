@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use sandhog_lab::record::{HostId, RecordKind};
+use sandhog_lab::setup::Setup;
 use sandhog_proto::Instant;
-use sandhog_sim::record::{HostId, What};
-use sandhog_sim::setup::Setup;
 use sandhog_sim::{Run, Scenario};
 
 use crate::support::{
@@ -15,14 +15,14 @@ use crate::support::{
 /// When `host` began to seal with the keys of which epoch.
 fn epochs(run: &Run, host: HostId) -> Vec<(Instant, u32)> {
     let own = run.records.iter().filter(|record| record.host == Some(host));
-    let epochs = own.filter_map(|record| match record.what {
-        What::Rekeyed { epoch } => Some((record.at, epoch)),
+    let epochs = own.filter_map(|record| match record.kind {
+        RecordKind::Rekeyed { epoch } => Some((record.at, epoch)),
         _ => None,
     });
     epochs.collect()
 }
 
-fn count(run: &Run, host: HostId, pick: fn(&What) -> bool) -> usize {
+fn count(run: &Run, host: HostId, pick: fn(&RecordKind) -> bool) -> usize {
     records(run, host, pick).count()
 }
 
@@ -97,13 +97,13 @@ fn a_transfer_over_a_change_of_keys_loses_not_one_packet() {
             panic!("seed {seed}: {:?}", epochs(&run, ALICE))
         };
         assert_eq!(epochs(&run, SERVER).len(), 1, "seed {seed}");
-        let none = |pick: fn(&What) -> bool| !run.records.iter().any(|record| pick(&record.what));
+        let none = |pick: fn(&RecordKind) -> bool| !run.records.iter().any(|record| pick(&record.kind));
         assert!(
-            none(|what| matches!(what, What::Lost { .. } | What::Dropped { .. })),
+            none(|what| matches!(what, RecordKind::Lost { .. } | RecordKind::Dropped { .. })),
             "seed {seed}"
         );
-        let went = |what: &What| matches!(what, What::InnerOut { .. });
-        let came = |what: &What| matches!(what, What::InnerIn { .. });
+        let went = |what: &What| matches!(what, RecordKind::InnerOut { .. });
+        let came = |what: &What| matches!(what, RecordKind::InnerIn { .. });
         assert_eq!(count(&run, SERVER, went), count(&run, ALICE, came), "seed {seed}");
         assert_eq!(count(&run, ALICE, went), count(&run, SERVER, came), "seed {seed}");
         let busy = |host| {
@@ -186,7 +186,7 @@ fn a_silent_tunnel_is_pinged_every_25_s_exactly_and_at_no_other_time() {
     let datagrams = run
         .records
         .iter()
-        .filter(|record| matches!(record.what, What::Sent { .. }) && record.at < until);
+        .filter(|record| matches!(record.kind, RecordKind::Sent { .. }) && record.at < until);
     assert_eq!(datagrams.count(), 6 + 10, "the login and these");
 }
 
@@ -228,7 +228,7 @@ fn a_session_from_which_nothing_comes_ends_180_s_after_its_keys_began() {
     };
     assert_eq!(at, ms(180_100), "the proof came at 100 ms");
     assert_eq!(
-        count(&run, SERVER, |what| matches!(what, What::Sent { .. })),
+        count(&run, SERVER, |what| matches!(what, RecordKind::Sent { .. })),
         4,
         "nobody is asked"
     );
@@ -271,7 +271,7 @@ fn a_day_of_silence_costs_the_pings_and_the_rekeys_and_not_one_datagram_more() {
         let datagrams = run
             .records
             .iter()
-            .filter(|record| matches!(record.what, What::Sent { .. }));
+            .filter(|record| matches!(record.kind, RecordKind::Sent { .. }));
         let datagrams = datagrams.filter(|record| record.at < end).count();
         let up = started(&run, ALICE).unwrap().0;
         assert_eq!(
@@ -306,7 +306,7 @@ fn a_cipher_that_both_would_rather_have_is_agreed_on_in_the_middle_of_a_download
         let dropped = run
             .records
             .iter()
-            .filter(|record| matches!(record.what, What::Dropped { .. }));
+            .filter(|record| matches!(record.kind, RecordKind::Dropped { .. }));
         assert_eq!(dropped.count(), 0, "seed {seed}");
     }
 }

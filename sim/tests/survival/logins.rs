@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use sandhog_sim::record::What;
-use sandhog_sim::setup::Setup;
+use sandhog_lab::record::RecordKind;
+use sandhog_lab::setup::Setup;
 use sandhog_sim::{Run, Scenario};
 
 use crate::support::{
@@ -15,8 +15,10 @@ use crate::support::{
 /// Kind, sender and time of each datagram until the faults healed.
 fn wire(run: &Run) -> Vec<(&'static str, Option<u16>, u64)> {
     let until = healed(run);
-    let datagrams = run.records.iter().filter_map(|record| match record.what {
-        What::Sent { kind, .. } if record.at < until => Some((kind, record.host, record.at.as_millis())),
+    let datagrams = run.records.iter().filter_map(|record| match record.kind {
+        RecordKind::Sent { kind, .. } if record.at < until => {
+            Some((kind, record.host, record.at.as_millis()))
+        }
         _ => None,
     });
     datagrams.collect()
@@ -76,7 +78,7 @@ fn answers_that_take_fourteen_weeks_find_nobody_and_leave_nothing() {
         "delay = \"2352h\"",
         "[[expect]]\nclient = \"alice\"\noutcome = \"connection-timed-out\"\nat = \"10s\"\nfinally = \"disconnected\"\n",
     );
-    let mut setup = Setup::of(&scenario);
+    let mut setup = scenario.setup();
     setup.duration = WEEK * 30;
     for seed in 0..10 {
         let run = run(&setup, seed);
@@ -104,10 +106,13 @@ fn of_five_copies_of_every_message_one_session_comes_with_one_proof() {
         let run = run_builtin("handshake-dup", seed);
         assert_eq!(logins(&run).len(), 1, "seed {seed}");
         assert_eq!(ends(&run), [], "seed {seed}");
-        let proofs = records(&run, ALICE, |what| matches!(what, What::Sent { kind: "ke3", .. }));
+        let proofs = records(&run, ALICE, |what| {
+            matches!(what, RecordKind::Sent { kind: "ke3", .. })
+        });
         let proofs: BTreeSet<_> = proofs.map(|record| run.packet(record.id).unwrap()).collect();
         assert_eq!(proofs.len(), 1, "seed {seed}: a repeat is the same datagram");
-        let ended = |what: &What| matches!(what, What::Task { text, .. } if text == "ping: 4 of 4 answered");
+        let ended =
+            |what: &What| matches!(what, RecordKind::Task { text, .. } if text == "ping: 4 of 4 answered");
         assert_eq!(records(&run, ALICE, ended).count(), 1);
     }
 }
@@ -116,16 +121,16 @@ fn of_five_copies_of_every_message_one_session_comes_with_one_proof() {
 fn a_packet_that_overtakes_the_ping_makes_the_session_live_as_well() {
     for seed in 0..10 {
         let run = run_builtin("handshake-reorder", seed);
-        let login = records(&run, SERVER, |what| matches!(what, What::LoggedIn { .. }))
+        let login = records(&run, SERVER, |what| matches!(what, RecordKind::LoggedIn { .. }))
             .next()
             .unwrap();
-        let cause = &run.record(login.cause).unwrap().what;
+        let cause = &run.record(login.cause).unwrap().kind;
         assert!(
-            matches!(cause, What::Received { kind: "data", .. }),
+            matches!(cause, RecordKind::Received { kind: "data", .. }),
             "seed {seed}: {cause:?}"
         );
         assert_eq!(sent(&run, SERVER, "settings").len(), 2, "seed {seed}");
-        let dropped = |what: &What| matches!(what, What::Dropped { .. });
+        let dropped = |what: &What| matches!(what, RecordKind::Dropped { .. });
         let by_server = records(&run, SERVER, dropped).count();
         assert_eq!(by_server, 0, "seed {seed}: the late ping is still good");
     }
@@ -145,7 +150,7 @@ fn packets_from_before_the_tunnel_is_up_are_dropped_and_each_is_counted() {
         };
         assert_eq!([first, second], [ms(600), ms(2600)], "seed {seed}");
         let down = |at| at >= ms(1000) && at < second;
-        let early = records(&run, ALICE, |what| matches!(what, What::InnerOut { .. }));
+        let early = records(&run, ALICE, |what| matches!(what, RecordKind::InnerOut { .. }));
         let early = early.filter(|record| down(record.at)).count();
         assert_eq!(early, 16, "seed {seed}: one each 100 ms");
         assert_eq!(
@@ -172,7 +177,7 @@ fn a_silent_server_is_asked_every_400_to_500_ms_for_exactly_ten_seconds() {
             assert!((400..=501).contains(&gap), "seed {seed}: {gap} ms");
         }
         assert!(between(*asked.last().unwrap(), ms(10_000)) <= Duration::from_millis(501));
-        let prints: BTreeSet<_> = records(&run, ALICE, |what| matches!(what, What::Sent { .. }))
+        let prints: BTreeSet<_> = records(&run, ALICE, |what| matches!(what, RecordKind::Sent { .. }))
             .map(|record| run.packet(record.id).unwrap())
             .collect();
         assert_eq!(prints.len(), 1, "a repeat is the same datagram");
@@ -189,7 +194,7 @@ fn a_tunnel_that_was_up_waits_up_to_1_2_4_and_at_last_60_s_between_its_logins() 
          finally = \"reasserting\"\n",
     );
     for seed in 0..10 {
-        let run = run(&Setup::of(&scenario), seed);
+        let run = run(&scenario.setup(), seed);
         let asked = sent(&run, ALICE, "login");
         let mut begun = asked.iter().filter(|at| **at > ms(1000));
         // Her keepalive at 25.12 s stays unanswered for 15 s.
@@ -248,12 +253,12 @@ fn nothing_that_was_damaged_on_the_way_is_taken_in_three_hundred_logins() {
         for flight in run
             .records
             .iter()
-            .filter(|record| matches!(record.what, What::Flight { corrupted: true, .. }))
+            .filter(|record| matches!(record.kind, RecordKind::Flight { corrupted: true, .. }))
         {
             let received = run.records.iter().find(|record| record.cause == flight.id);
             let Some(received) = received else { continue };
             let came: Vec<_> = consequences(&run, received.id).collect();
-            let [What::Dropped { .. }] = came[..] else {
+            let [RecordKind::Dropped { .. }] = came[..] else {
                 panic!("seed {seed}: {came:?}")
             };
             damaged += 1;

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use sandhog_lab::record::RecordKind;
+use sandhog_lab::setup::Setup;
 use sandhog_sim::Run;
-use sandhog_sim::record::What;
-use sandhog_sim::setup::Setup;
 
 use crate::support::{
     ALICE, SERVER, between, ends, logins, ms, pings, records, run, run_both, run_builtin, scenario, sent,
@@ -13,8 +13,8 @@ use crate::support::{
 
 /// When the client was bound anew and where to.
 fn rebound(run: &Run) -> Vec<(sandhog_proto::Instant, String)> {
-    let all = run.records.iter().filter_map(|record| match &record.what {
-        What::Rebound { to } => Some((record.at, to.clone())),
+    let all = run.records.iter().filter_map(|record| match &record.kind {
+        RecordKind::Rebound { to } => Some((record.at, to.clone())),
         _ => None,
     });
     all.collect()
@@ -24,14 +24,14 @@ fn rebound(run: &Run) -> Vec<(sandhog_proto::Instant, String)> {
 #[track_caller]
 fn is_followed(run: &Run) {
     let rebound = rebound(run);
-    let roamed: Vec<_> = records(run, SERVER, |what| matches!(what, What::Roamed { .. })).collect();
+    let roamed: Vec<_> = records(run, SERVER, |what| matches!(what, RecordKind::Roamed { .. })).collect();
     assert_eq!(roamed.len(), rebound.len());
     for (roamed, (at, address)) in roamed.iter().zip(&rebound) {
-        let What::Roamed { to, .. } = &roamed.what else {
+        let RecordKind::Roamed { to, .. } = &roamed.kind else {
             unreachable!()
         };
         assert_eq!(to, address);
-        let heard = records(run, SERVER, |what| matches!(what, What::Received { .. }));
+        let heard = records(run, SERVER, |what| matches!(what, RecordKind::Received { .. }));
         let mut heard = heard.filter(|record| record.at > *at && record.id <= roamed.cause);
         let from_there = heard.find(|record| {
             let sent = run
@@ -80,7 +80,7 @@ fn a_download_waits_for_the_clients_next_word_and_completes() {
         let run = run_both(&scenario("90s", steps, link, rebind), seed);
         is_followed(&run);
         // Who has nothing to say and hears nothing asks 10 s after their last word.
-        let roamed = records(&run, SERVER, |what| matches!(what, What::Roamed { .. }));
+        let roamed = records(&run, SERVER, |what| matches!(what, RecordKind::Roamed { .. }));
         for (roamed, (at, _)) in roamed.zip(rebound(&run)) {
             let after = between(at, roamed.at);
             assert!(
@@ -100,7 +100,7 @@ fn packets_from_the_old_address_that_come_late_do_not_lead_the_session_back() {
     for seed in 0..3 {
         let run = run_both(&scenario("3s", &pings(100, "20ms", 90), link, rebind), seed);
         let late = records(&run, SERVER, |what| {
-            matches!(what, What::Received { kind: "data", .. })
+            matches!(what, RecordKind::Received { kind: "data", .. })
         });
         let late = late.filter(|record| {
             let flight = run.record(record.cause).unwrap();
@@ -127,9 +127,9 @@ fn a_copy_of_an_older_datagram_from_elsewhere_does_not_lead_the_session_away_dur
     for seed in 0..3 {
         let run = run(&setup, seed);
         let to_mallory =
-            |what: &What| matches!(what, What::Roamed { to, .. } if to.starts_with("203.0.113.66:"));
+            |what: &What| matches!(what, RecordKind::Roamed { to, .. } if to.starts_with("203.0.113.66:"));
         assert_eq!(records(&run, SERVER, to_mallory).count(), 0, "seed {seed}");
-        let roamed = records(&run, SERVER, |what| matches!(what, What::Roamed { .. }));
+        let roamed = records(&run, SERVER, |what| matches!(what, RecordKind::Roamed { .. }));
         assert_eq!(roamed.count(), 2, "seed {seed}");
     }
 }
@@ -138,15 +138,15 @@ fn a_copy_of_an_older_datagram_from_elsewhere_does_not_lead_the_session_away_dur
 fn a_path_that_swallows_large_packets_is_found_out_before_a_download() {
     for seed in 0..5 {
         let run = run_builtin("path-mtu", seed);
-        let told: Vec<_> = records(&run, ALICE, |what| matches!(what, What::SettingsChanged)).collect();
+        let told: Vec<_> = records(&run, ALICE, |what| matches!(what, RecordKind::SettingsChanged)).collect();
         assert_eq!(told.len(), 1, "seed {seed}: the MTU changes once");
         assert!(told[0].at < ms(4_000), "seed {seed}: {:?}", told[0].at);
         let lost = run
             .records
             .iter()
-            .filter(|record| matches!(record.what, What::Lost { .. }));
+            .filter(|record| matches!(record.kind, RecordKind::Lost { .. }));
         let of_what = lost.filter_map(|record| match &run.record(record.cause)?.what {
-            What::Sent { kind, .. } => Some(*kind),
+            RecordKind::Sent { kind, .. } => Some(*kind),
             _ => None,
         });
         assert_eq!(

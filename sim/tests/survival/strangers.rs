@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use sandhog_sim::record::{HostId, What};
-use sandhog_sim::setup::Setup;
+use sandhog_lab::record::{HostId, RecordKind};
+use sandhog_lab::setup::Setup;
 use sandhog_sim::{Detail, Engine, Run, RunOptions, run_setup};
 
 use crate::support::{
@@ -15,9 +15,9 @@ use crate::support::{
 const MALLORY: HostId = 2;
 
 /// What became of each datagram of Mallory's that arrived at `host`.
-fn reception(run: &Run, host: HostId) -> Vec<Vec<&What>> {
+fn reception(run: &Run, host: HostId) -> Vec<Vec<&RecordKind>> {
     let arrived = records(run, host, |what| {
-        matches!(what, What::Received { from: MALLORY, .. })
+        matches!(what, RecordKind::Received { from: MALLORY, .. })
     });
     arrived
         .map(|record| consequences(run, record.id).collect())
@@ -41,7 +41,7 @@ const KINDS: [&str; 11] = [
 fn is_moved(run: &Run) -> bool {
     run.records
         .iter()
-        .any(|record| matches!(record.what, What::Roamed { .. }))
+        .any(|record| matches!(record.kind, RecordKind::Roamed { .. }))
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn a_datagram_of_any_length_under_a_copied_header_is_dropped_by_both_sides() {
         assert_eq!(reception.len(), LONGEST as usize + 1);
         for (size, came) in reception.iter().enumerate() {
             assert!(
-                matches!(came[..], [What::Dropped { .. }]),
+                matches!(came[..], [RecordKind::Dropped { .. }]),
                 "{size} bytes: {came:?}"
             );
         }
@@ -133,9 +133,9 @@ fn a_server_that_hears_nothing_for_a_while_has_never_sent_more_than_it_was_sent(
         let run = run_builtin("amplification", seed);
         let mut owed = 0;
         for record in run.records.iter().filter(|record| record.host == Some(SERVER)) {
-            match record.what {
-                What::Received { len, .. } => owed += len,
-                What::Sent { len, kind, .. } if kind != "data" => {
+            match record.kind {
+                RecordKind::Received { len, .. } => owed += len,
+                RecordKind::Sent { len, kind, .. } if kind != "data" => {
                     assert!(len <= owed, "seed {seed}: {kind} at {}", record.at);
                     owed -= len;
                 }
@@ -169,8 +169,8 @@ fn a_cookie_that_is_old_or_of_another_address_brings_another_cookie_and_nothing_
         let [came] = &reception[..] else {
             panic!("{reception:?}")
         };
-        let is_cookie = matches!(came[..], [What::Sent { kind: "cookie", .. }]);
-        let is_dropped = matches!(came[..], [What::Dropped { .. }]);
+        let is_cookie = matches!(came[..], [RecordKind::Sent { kind: "cookie", .. }]);
+        let is_dropped = matches!(came[..], [RecordKind::Dropped { .. }]);
         assert!(
             if answers { is_cookie } else { is_dropped },
             "{after} {from}: {came:?}"
@@ -190,15 +190,15 @@ fn what_comes_again_after_a_millisecond_or_five_minutes_is_refused_and_moves_not
             })
             .collect();
         let scenario = scenario("400s", &pings(80, "5s", 80), "delay = \"10ms\"", &mallory(&acts));
-        let setup = Setup::of(&scenario);
+        let setup = scenario.setup();
         let run = run(&setup, 7);
         let mut refused = BTreeMap::new();
         for host in [SERVER, ALICE] {
             for came in reception(&run, host) {
                 let reason = match came[..] {
-                    [What::Dropped { reason }] => *reason,
+                    [RecordKind::Dropped { reason }] => *reason,
                     // Without a cookie of that address, a login is asked for one.
-                    [What::Sent { kind: "cookie", .. }, ..] => "cookie",
+                    [RecordKind::Sent { kind: "cookie", .. }, ..] => "cookie",
                     _ => panic!("{after}: {came:?}"),
                 };
                 *refused.entry(reason).or_insert(0) += 1;

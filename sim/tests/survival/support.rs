@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use sandhog_lab::record::{HostId, Record, RecordKind};
+use sandhog_lab::setup::Setup;
 use sandhog_proto::Instant;
-use sandhog_sim::record::{HostId, Record, What};
-use sandhog_sim::setup::Setup;
 use sandhog_sim::{Detail, Engine, Run, RunOptions, Scenario, run_setup};
 
 pub(crate) const SERVER: HostId = 0;
@@ -88,7 +88,7 @@ pub(crate) fn run(setup: &Setup, seed: u64) -> Run {
 /// By both engines, which must agree on every record; every check must hold.
 #[track_caller]
 pub(crate) fn run_both(scenario: &Scenario, seed: u64) -> Run {
-    let setup = Setup::of(scenario);
+    let setup = scenario.setup();
     let event = run(&setup, seed);
     let options = RunOptions {
         seed,
@@ -113,28 +113,28 @@ pub(crate) fn run_builtin(name: &str, seed: u64) -> Run {
 pub(crate) fn records<'a>(
     run: &'a Run,
     host: HostId,
-    pick: impl Fn(&What) -> bool + 'a,
+    pick: impl Fn(&RecordKind) -> bool + 'a,
 ) -> impl Iterator<Item = &'a Record> {
     let own = run.records.iter().filter(move |record| record.host == Some(host));
-    own.filter(move |record| pick(&record.what))
+    own.filter(move |record| pick(&record.kind))
 }
 
 /// When `host` sent datagrams of this kind.
 pub(crate) fn sent(run: &Run, host: HostId, wanted: &str) -> Vec<Instant> {
-    let is_wanted = |what: &What| matches!(what, What::Sent { kind, .. } if *kind == wanted);
+    let is_wanted = |what: &What| matches!(what, RecordKind::Sent { kind, .. } if *kind == wanted);
     records(run, host, is_wanted).map(|record| record.at).collect()
 }
 
 /// Who logged in when.
 pub(crate) fn logins(run: &Run) -> Vec<Instant> {
-    let records = records(run, SERVER, |what| matches!(what, What::LoggedIn { .. }));
+    let records = records(run, SERVER, |what| matches!(what, RecordKind::LoggedIn { .. }));
     records.map(|record| record.at).collect()
 }
 
 /// The times at which the server ended sessions, and why.
 pub(crate) fn ends(run: &Run) -> Vec<(Instant, &'static str)> {
-    let ends = run.records.iter().filter_map(|record| match record.what {
-        What::SessionEnded { reason, .. } => Some((record.at, reason)),
+    let ends = run.records.iter().filter_map(|record| match record.kind {
+        RecordKind::SessionEnded { reason, .. } => Some((record.at, reason)),
         _ => None,
     });
     ends.collect()
@@ -143,8 +143,8 @@ pub(crate) fn ends(run: &Run) -> Vec<(Instant, &'static str)> {
 /// The statuses of a client's tunnel, in their order.
 pub(crate) fn statuses(run: &Run, host: HostId) -> Vec<(Instant, &'static str)> {
     let changes = run.records.iter().filter(|record| record.host == Some(host));
-    let changes = changes.filter_map(|record| match record.what {
-        What::Status { status } => Some((record.at, status)),
+    let changes = changes.filter_map(|record| match record.kind {
+        RecordKind::Status { status } => Some((record.at, status)),
         _ => None,
     });
     changes.collect()
@@ -153,8 +153,8 @@ pub(crate) fn statuses(run: &Run, host: HostId) -> Vec<(Instant, &'static str)> 
 /// When `host` could not log in again, and why.
 pub(crate) fn retries(run: &Run, host: HostId) -> Vec<(Instant, &'static str)> {
     let own = run.records.iter().filter(|record| record.host == Some(host));
-    let retries = own.filter_map(|record| match record.what {
-        What::Retrying { error } => Some((record.at, error)),
+    let retries = own.filter_map(|record| match record.kind {
+        RecordKind::Retrying { error } => Some((record.at, error)),
         _ => None,
     });
     retries.collect()
@@ -162,8 +162,7 @@ pub(crate) fn retries(run: &Run, host: HostId) -> Vec<(Instant, &'static str)> {
 
 /// When all faults healed, which is when the work was over.
 pub(crate) fn healed(run: &Run) -> Instant {
-    let is_healing =
-        |record: &&Record| matches!(&record.what, What::Fault { text } if text.starts_with("all faults"));
+    let is_healing = |record: &&Record| matches!(&record.kind, RecordKind::Fault { text } if text.starts_with("all faults"));
     run.records
         .iter()
         .find(is_healing)
@@ -173,17 +172,17 @@ pub(crate) fn healed(run: &Run) -> Instant {
 /// When a client's `start` completed, and how.
 pub(crate) fn started(run: &Run, host: HostId) -> Option<(Instant, &'static str)> {
     let own = run.records.iter().filter(|record| record.host == Some(host));
-    own.filter_map(|record| match record.what {
-        What::Started { result } => Some((record.at, result)),
+    own.filter_map(|record| match record.kind {
+        RecordKind::Started { result } => Some((record.at, result)),
         _ => None,
     })
     .next()
 }
 
 /// What came of the record `id`.
-pub(crate) fn consequences(run: &Run, id: u64) -> impl Iterator<Item = &What> {
+pub(crate) fn consequences(run: &Run, id: u64) -> impl Iterator<Item = &RecordKind> {
     let caused = run.records.iter().filter(move |record| record.cause == id);
-    caused.map(|record| &record.what)
+    caused.map(|record| &record.kind)
 }
 
 pub(crate) const fn ms(millis: u64) -> Instant {

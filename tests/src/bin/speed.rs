@@ -11,7 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sandhog_sim::{Detail, Engine, RunOptions, Scenario, run_setup, setup::Setup};
+use sandhog_lab::setup::Setup;
+use sandhog_sim::{Detail, Engine, RunOptions, Scenario, run_setup};
 
 const ROUNDS: usize = 5;
 /// Shortest duration of a round. Runs are repeated with the next seed until then.
@@ -86,13 +87,16 @@ fn over(rounds: &[Rates], rate: impl Fn(&Rates) -> f64) -> f64 {
 
 fn figures() -> Vec<Figure> {
     let builtin = |name: &str| {
-        Setup::of(&Scenario::builtin(name).unwrap_or_else(|| panic!("there is no scenario `{name}`")))
+        let scenario = Scenario::builtin(name);
+        scenario
+            .unwrap_or_else(|| panic!("there is no scenario `{name}`"))
+            .setup()
     };
     let (standard, bulk) = (builtin("standard"), builtin("bulk"));
     let idle = Scenario::parse("idle.toml", IDLE, &|name| {
         Err(format!("there is no file `{name}`"))
     });
-    let idle = Setup::of(&idle.unwrap_or_else(|error| panic!("{error}")));
+    let idle = idle.unwrap_or_else(|error| panic!("{error}")).setup();
     // Event and turmoil alternate, so that a disturbance affects both.
     let (mut event, mut turmoil) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {

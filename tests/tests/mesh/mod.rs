@@ -9,10 +9,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sandhog_proto::Instant;
-use sandhog_sim::link::LinkConfig;
-use sandhog_sim::setup::{Control, HostSpec, Setup};
-use sandhog_sim::{Detail, Engine, Run, RunOptions, derive_seed, report, run_setup};
+use sandhog_lab::link::LinkConfig;
+use sandhog_lab::setup::{Control, HostSpec, Setup};
+use sandhog_lab::{Detail, Engine, Run, RunOptions, derive_seed, report, run_setup};
+use sandhog_peer::Instant;
 
 use peer::MeshPeer;
 

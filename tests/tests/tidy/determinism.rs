@@ -6,10 +6,10 @@
 use super::{Source, holds, sources};
 
 /// Folders with the code that decides a run.
-const DECIDING: &[&str] = &["peer/src/", "proto/src/", "netstack/src/", "sim/src/"];
+const DECIDING: &[&str] = &["peer/src/", "proto/src/", "netstack/src/", "lab/src/", "sim/src/"];
 
 /// Files below those folders that only measure or draw the results.
-const REPORTING: &[&str] = &["sim/src/main.rs", "sim/src/cli/", "sim/src/report/"];
+const REPORTING: &[&str] = &["sim/src/main.rs", "sim/src/cli/", "lab/src/report/"];
 
 /// Banned words, each with the reason.
 const ABSENT: &[(&str, &str)] = &[
@@ -30,12 +30,12 @@ const HARMLESS: &[(&str, &str, &str)] = &[
         "a number under an unknown key is skipped, never used",
     ),
     (
-        "sim/src/engine/turmoil.rs",
+        "lab/src/engine/turmoil.rs",
         "SystemTime",
         "turmoil's epoch is set to a constant, and never read",
     ),
     (
-        "sim/src/scenario/values.rs",
+        "lab/src/values/text.rs",
         "f64",
         "a number in a file is turned into an integer by its decimal digits",
     ),
@@ -79,7 +79,7 @@ fn offences(source: &Source) -> Vec<String> {
 #[test]
 fn a_banned_word_is_found_in_code_but_not_in_comments_or_longer_words() {
     let source = |text: &str| Source {
-        path: "sim/src/link.rs".to_owned(),
+        path: "lab/src/link.rs".to_owned(),
         text: text.to_owned(),
     };
     assert_eq!(offences(&source("let x: f64 = 1.0;\n")).len(), 1);
@@ -87,7 +87,7 @@ fn a_banned_word_is_found_in_code_but_not_in_comments_or_longer_words() {
 }
 
 /// Files that may read the real clock.
-const REAL_TIME: &[&str] = &["sim/src/cli/mod.rs", "sim/src/relay/live.rs"];
+const REAL_TIME: &[&str] = &["sim/src/cli/mod.rs", "sim/src/relay/sockets.rs"];
 
 #[test]
 fn no_run_reads_the_real_clock() {

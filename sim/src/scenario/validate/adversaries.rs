@@ -221,7 +221,7 @@ fn validate_inject<'a>(
                 &at("bytes"),
                 format!(
                     "`{hex}`: expected `random`, `copied-header` or pairs of hex digits{}",
-                    match crate::scenario::nearest(hex, ["random", "copied-header"]) {
+                    match sandhog_lab::suggest::nearest(hex, ["random", "copied-header"]) {
                         Some(word) => format!("; did you mean `{word}`?"),
                         None => String::new(),
                     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::{At, Checked, Mistake, host_names, known, mistake, validate_pair};
-use crate::scenario::{AccountChange, AccountState, Profile, Scenario, TimedEvent};
+use crate::scenario::{AccountChange, AccountState, Scenario, TimedEvent};
 
 /// More repeats than this, and a scenario is a mistake.
 const MOST_TIMES: u16 = 10_000;
@@ -96,10 +96,11 @@ fn validate_account<'a>(
         ]
     };
     let table = &at("server")[..3];
-    if scenario.profile == Profile::Classic {
+    if !scenario.profile.features().accounts {
+        let name = scenario.profile.name();
         return Err(mistake(
             table,
-            "a classic server has its users for as long as it runs",
+            format!("profile `{name}` has no account changes; remove this event"),
         ));
     }
     let servers: Vec<&str> = scenario

@@ -1,0 +1,325 @@
+//! Each check finds what it is there to find, and nothing else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sandhog_peer::{Batch, Command, Counters, Event, Peer, Reason};
+
+use super::*;
+use crate::setup::{InnerSpec, Nonce, Script};
+
+/// A server, and two clients that each have one inner address.
+const SERVER: HostId = 0;
+const ALICE: HostId = 1;
+const BOB: HostId = 2;
+const MALLORY: HostId = 3;
+
+struct Silent;
+
+impl Peer for Silent {
+    fn turn(&mut self, _: Instant, _: &mut Batch, _: &mut Batch) -> Option<(Instant, Reason)> {
+        None
+    }
+
+    fn poll_event(&mut self) -> Option<Event> {
+        None
+    }
+
+    fn command(&mut self, _: Instant, _: Command) -> Result<(), sandhog_peer::ApiMisuse> {
+        Ok(())
+    }
+
+    fn counters(&self) -> Counters {
+        Counters::default()
+    }
+}
+
+fn address(host: HostId) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, host as u8 + 1], 4000))
+}
+
+fn host(id: HostId) -> HostSpec {
+    let script = Script {
+        start: Instant::ZERO,
+        steps: Vec::new(),
+        liveness_target: [10, 9, 0, 1].into(),
+        secret: None,
+    };
+    HostSpec {
+        name: format!("host-{id}"),
+        address: address(id),
+        make_peer: Arc::new(|_| Box::new(Silent)),
+        inner: Some(InnerSpec {
+            addresses: vec![([10, 9, 0, id as u8 + 1].into(), 24)],
+            mtu: 1420,
+            services: Vec::new(),
+        }),
+        script: [ALICE, BOB].contains(&id).then_some(script),
+        hostile: id == MALLORY,
+    }
+}
+
+fn checks(rules: Rules) -> Checks {
+    let hosts: Vec<HostSpec> = [SERVER, ALICE, BOB, MALLORY].map(host).into();
+    Checks::new(&rules, &hosts, &[])
+}
+
+/// Key and nonce are the first two bytes; key 3 is a session's.
+fn nonce_of(datagram: &[u8]) -> Option<Nonce> {
+    let [key, number, ..] = datagram else { return None };
+    Some(Nonce {
+        key: u64::from(*key),
+        nonce: [*number; 12],
+        session: *key == 3,
+    })
+}
+
+fn send(checks: &mut Checks, host: HostId, remote: SocketAddr, millis: u64, payload: &[u8]) {
+    checks.see_sent(Outgoing {
+        record: 1,
+        now: Instant::from_millis(millis),
+        host,
+        remote,
+        payload,
+        print: crate::trace::fingerprint(payload),
+    });
+}
+
+/// The first 20 bytes of an IPv4 packet from this host's inner address.
+fn packet_from(host: HostId) -> Vec<u8> {
+    let mut packet = vec![0; 20];
+    packet[0] = 0x45;
+    packet[12..16].copy_from_slice(&[10, 9, 0, host as u8 + 1]);
+    packet
+}
+
+fn failed(checks: &Checks) -> Vec<String> {
+    checks
+        .results()
+        .into_iter()
+        .filter(|result| !result.passed)
+        .map(|result| result.name)
+        .collect()
+}
+
+#[test]
+fn a_canary_on_the_wire_is_found() {
+    let mut checks = Checks::new(&Rules::default(), &[], &[b"canary-canary-16"]);
+    checks.see_public_bytes(1, b"nothing here");
+    assert!(failed(&checks).is_empty());
+    checks.see_public_bytes(2, b"...canary-canary-16...");
+    assert_eq!(failed(&checks), ["P1 no plaintext outside"]);
+}
+
+#[test]
+fn a_packet_that_nobody_sent_is_found() {
+    let mut checks = checks(Rules::default());
+    checks.see_authenticated(0, 1);
+    checks.see_inner_out(42, 1);
+    checks.see_inner_in(1, &[], 42, 0, Some(1));
+    assert!(failed(&checks).is_empty());
+    checks.see_inner_in(2, &[], 43, 0, Some(1));
+    assert_eq!(failed(&checks), ["P3 inner packets unchanged and authenticated"]);
+}
+
+#[test]
+fn a_packet_from_a_host_that_never_logged_in_is_found() {
+    let mut checks = checks(Rules::default());
+    checks.see_inner_out(42, 2);
+    checks.see_inner_in(1, &[], 42, 0, Some(2));
+    assert_eq!(failed(&checks), ["P3 inner packets unchanged and authenticated"]);
+}
+
+#[test]
+fn a_vanished_datagram_is_found() {
+    let mut checks = checks(Rules::default());
+    checks.see_conservation(
+        1,
+        Conservation {
+            made: 3,
+            delivered: 1,
+            lost: 1,
+        },
+        1,
+    );
+    assert!(failed(&checks).is_empty());
+    checks.see_conservation(
+        2,
+        Conservation {
+            made: 3,
+            delivered: 1,
+            lost: 1,
+        },
+        0,
+    );
+    assert_eq!(failed(&checks), ["P8 no datagram unaccounted for"]);
+}
+
+#[test]
+fn other_bytes_under_a_used_nonce_are_found_and_the_same_bytes_are_a_repeat() {
+    let rules = || Rules {
+        nonce_of: Some(nonce_of),
+        ..Rules::default()
+    };
+    let mut checks = checks(rules());
+    send(&mut checks, ALICE, address(SERVER), 0, &[1, 7, 1]);
+    send(&mut checks, ALICE, address(SERVER), 1, &[1, 7, 1]);
+    send(&mut checks, ALICE, address(SERVER), 1, &[2, 7, 2]);
+    send(&mut checks, MALLORY, address(SERVER), 1, &[1, 7, 3]);
+    assert!(failed(&checks).is_empty());
+    send(&mut checks, BOB, address(SERVER), 2, &[1, 7, 2]);
+    assert_eq!(failed(&checks), ["P2 no nonce twice under a key"]);
+}
+
+#[test]
+fn a_session_datagram_that_is_sent_twice_is_found() {
+    let mut checks = checks(Rules {
+        nonce_of: Some(nonce_of),
+        ..Rules::default()
+    });
+    send(&mut checks, ALICE, address(SERVER), 0, &[3, 7, 1]);
+    assert!(failed(&checks).is_empty());
+    send(&mut checks, ALICE, address(SERVER), 1, &[3, 7, 1]);
+    assert_eq!(failed(&checks), ["P2 no nonce twice under a key"]);
+}
+
+#[test]
+fn a_second_delivery_is_found_where_the_protocol_promises_one() {
+    for at_most_once in [false, true] {
+        let mut checks = checks(Rules {
+            at_most_once,
+            ..Rules::default()
+        });
+        checks.see_authenticated(SERVER, ALICE);
+        for _ in 0..2 {
+            checks.see_inner_out(42, ALICE);
+            checks.see_inner_in(1, &[], 42, SERVER, Some(ALICE));
+        }
+        assert!(failed(&checks).is_empty(), "as often as it was sent");
+        checks.see_inner_in(2, &[], 42, SERVER, Some(ALICE));
+        assert_eq!(failed(&checks).len(), usize::from(at_most_once));
+    }
+}
+
+#[test]
+fn a_server_that_forgot_a_login_must_not_deliver_its_packets() {
+    let mut checks = checks(Rules::default());
+    checks.see_authenticated(SERVER, ALICE);
+    checks.see_boot(SERVER);
+    checks.see_inner_out(42, ALICE);
+    checks.see_inner_in(1, &[], 42, SERVER, Some(ALICE));
+    assert_eq!(failed(&checks), ["P3 inner packets unchanged and authenticated"]);
+}
+
+#[test]
+fn one_byte_more_than_three_for_one_is_amplification_until_the_address_is_validated() {
+    let rules = || Rules {
+        amplification: Some(3),
+        ..Rules::default()
+    };
+    let mut checks = checks(rules());
+    checks.see_received(1, SERVER, address(ALICE), 100, 0);
+    send(&mut checks, SERVER, address(ALICE), 0, &[0; 200]);
+    send(&mut checks, SERVER, address(ALICE), 1, &[0; 100]);
+    assert!(failed(&checks).is_empty(), "three for one");
+    checks.see_validated(SERVER, address(ALICE));
+    send(&mut checks, SERVER, address(ALICE), 2, &[0; 5000]);
+    send(&mut checks, BOB, address(SERVER), 2, &[0; 5000]);
+    assert!(failed(&checks).is_empty(), "validated, and a client begins");
+    checks.see_boot(SERVER);
+    checks.see_received(1, SERVER, address(ALICE), 100, 0);
+    send(&mut checks, SERVER, address(ALICE), 3, &[0; 301]);
+    assert_eq!(failed(&checks), ["P4 no amplification"]);
+}
+
+#[test]
+fn state_beyond_its_bound_is_found() {
+    let mut checks = checks(Rules {
+        unauthenticated: Some(1024),
+        ..Rules::default()
+    });
+    let gauges = |unauthenticated| Gauges {
+        unauthenticated,
+        ..Gauges::default()
+    };
+    checks.see_gauges(1, SERVER, gauges(1024));
+    assert!(failed(&checks).is_empty());
+    checks.see_gauges(2, SERVER, gauges(1025));
+    assert_eq!(failed(&checks), ["P5 bounded state for strangers"]);
+}
+
+#[test]
+fn only_the_first_copy_of_an_authentic_datagram_moves_a_session() {
+    let (old, new) = (address(ALICE), address(9));
+    let moved_by = |from: Option<HostId>, second: bool| {
+        let mut checks = checks(Rules {
+            fresh_roaming: true,
+            ..Rules::default()
+        });
+        checks.see_authenticated(SERVER, ALICE);
+        checks.see_received(1, SERVER, old, 100, 42);
+        checks.see_received(2, SERVER, new, 100, if second { 42 } else { 43 });
+        checks.see_roamed(3, SERVER, [old, new], 2, from);
+        failed(&checks)
+    };
+    let name = "P6 only fresh datagrams move a session";
+    assert!(moved_by(Some(ALICE), false).is_empty());
+    assert_eq!(
+        moved_by(Some(ALICE), true),
+        [name],
+        "bytes that had arrived before"
+    );
+    assert_eq!(moved_by(Some(BOB), false), [name], "never logged in");
+    assert_eq!(moved_by(Some(MALLORY), false), [name]);
+    assert_eq!(moved_by(None, false), [name]);
+}
+
+#[test]
+fn a_session_datagram_under_a_key_beyond_its_age_is_found() {
+    let rules = || Rules {
+        nonce_of: Some(nonce_of),
+        key_age: Some(Duration::from_secs(180)),
+        ..Rules::default()
+    };
+    let name = "P7 no key beyond its age";
+    let mut alice = checks(rules());
+    alice.see_key(ALICE, None, Instant::ZERO);
+    send(&mut alice, ALICE, address(SERVER), 180_000, &[3, 1]);
+    send(&mut alice, ALICE, address(SERVER), 180_001, &[1, 2]);
+    assert!(failed(&alice).is_empty(), "still young enough, and no session's");
+    send(&mut alice, ALICE, address(SERVER), 180_001, &[3, 3]);
+    assert_eq!(failed(&alice), [name]);
+
+    let mut server = checks(rules());
+    server.see_key(SERVER, Some(address(ALICE)), Instant::ZERO);
+    server.see_key(SERVER, Some(address(BOB)), Instant::from_secs(100));
+    server.see_roamed(1, SERVER, [address(ALICE), address(9)], 1, Some(ALICE));
+    send(&mut server, SERVER, address(BOB), 200_000, &[3, 1]);
+    assert!(failed(&server).is_empty(), "each session has its own key");
+    send(&mut server, SERVER, address(9), 200_000, &[3, 2]);
+    assert_eq!(failed(&server), [name], "a key that moves does not get younger");
+}
+
+#[test]
+fn an_inner_source_of_somebody_else_is_found() {
+    let rules = || Rules {
+        inner_owner: true,
+        ..Rules::default()
+    };
+    let delivered = |given: &[IpAddr], from: HostId| {
+        let mut checks = checks(rules());
+        checks.see_authenticated(SERVER, ALICE);
+        for address in given {
+            checks.see_addresses(ALICE, vec![*address]);
+        }
+        checks.see_inner_out(42, ALICE);
+        checks.see_inner_in(1, &packet_from(from), 42, SERVER, Some(ALICE));
+        failed(&checks)
+    };
+    let (next, after_next) = ([10, 9, 0, 77].into(), [10, 9, 0, 78].into());
+    let name = "P11 inner sources belong to the session";
+    assert!(delivered(&[], ALICE).is_empty());
+    assert_eq!(delivered(&[], BOB), [name]);
+    assert!(delivered(&[next], ALICE).is_empty(), "a late packet");
+    assert_eq!(delivered(&[next, after_next], ALICE), [name]);
+}

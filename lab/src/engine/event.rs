@@ -1,0 +1,64 @@
+//! The event engine: jumps from one tick to the next and calls the hosts directly. No tokio, no threads.
+
+use sandhog_peer::Instant;
+
+use crate::node::Node;
+use crate::record::HostId;
+use crate::world::{Power, World};
+
+/// A host's place in the engine.
+#[derive(Default)]
+struct Slot {
+    node: Option<Node>,
+    /// When it wants its next turn.
+    deadline: Option<Instant>,
+}
+
+/// Runs `world` to its end.
+pub(crate) fn run(mut world: World) -> World {
+    let mut slots: Vec<Slot> = world.hosts.iter().map(|_| Slot::default()).collect();
+    let mut first = true;
+    while !world.is_over() {
+        let next = slots
+            .iter()
+            .filter_map(|slot| slot.deadline)
+            .chain(world.next_due())
+            .min();
+        let now = if first { Some(Instant::ZERO) } else { next };
+        let Some(now) = now else { break };
+        tick(&mut world, &mut slots, now, first);
+        first = false;
+    }
+    world
+}
+
+fn tick(world: &mut World, slots: &mut [Slot], now: Instant, first: bool) {
+    let mut starting: Vec<bool> = vec![first; slots.len()];
+    for power in world.begin_tick(now) {
+        match power {
+            Power::Crash(host) | Power::Restart(host) => slots[usize::from(host)] = Slot::default(),
+        }
+        match power {
+            Power::Crash(host) => starting[usize::from(host)] = false,
+            Power::Restart(host) => starting[usize::from(host)] = true,
+        }
+    }
+    for (index, slot) in slots.iter_mut().enumerate() {
+        if world.is_over() {
+            return;
+        }
+        let host = index as HostId;
+        let starts = starting[index];
+        if starts {
+            slot.node = Some(world.boot(host));
+        }
+        let Some(node) = &mut slot.node else { continue };
+        let wake_requested = world.take_wake_request(host);
+        let arrivals = world.take_arrivals(host);
+        if starts || wake_requested || !arrivals.is_empty() || slot.deadline.is_some_and(|due| due <= now) {
+            slot.deadline = node.turn(world, arrivals);
+        }
+    }
+    world.launched.clear();
+    world.end_tick();
+}

@@ -1,0 +1,137 @@
+//! The trace: numbers the records, digests them as they come, and keeps them where somebody wants to read them.
+
+use std::fmt;
+
+use sandhog_peer::Instant;
+use sha2::{Digest as _, Sha256};
+
+use crate::record::{HostId, Record, RecordId, RecordKind};
+
+/// How much of a run is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// The digest, the outcome and the counters: for sweeps and benchmarks.
+    Digest,
+    /// Every record, and the bytes of every datagram and packet: for stories, captures and pages.
+    Full,
+}
+
+/// SHA-256 over the canonical bytes of all records of a run.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Digest(pub [u8; 32]);
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The first 8 bytes of the SHA-256 of some packet.
+#[must_use]
+pub(crate) fn fingerprint(bytes: &[u8]) -> u64 {
+    let hash = Sha256::digest(bytes);
+    hash.iter()
+        .take(8)
+        .fold(0, |print, byte| print << 8 | u64::from(*byte))
+}
+
+/// The bytes that a record is about, by the record's position.
+pub(crate) type Packets = Vec<Option<Box<[u8]>>>;
+
+/// Collects the records of one run.
+#[derive(Debug)]
+pub(crate) struct Trace {
+    detail: Detail,
+    hash: Sha256,
+    scratch: Vec<u8>,
+    next: RecordId,
+    records: Vec<Record>,
+    packets: Packets,
+}
+
+impl Trace {
+    /// An empty trace.
+    #[must_use]
+    pub(crate) fn new(detail: Detail) -> Self {
+        Self {
+            detail,
+            hash: Sha256::new(),
+            scratch: Vec::new(),
+            next: 1,
+            records: Vec::new(),
+            packets: Vec::new(),
+        }
+    }
+
+    /// Adds a record and tells its number.
+    pub(crate) fn add(
+        &mut self,
+        at: Instant,
+        host: Option<HostId>,
+        cause: RecordId,
+        kind: RecordKind,
+    ) -> RecordId {
+        self.add_with(at, host, cause, kind, None)
+    }
+
+    /// Adds a record that is about the bytes of `packet`.
+    pub(crate) fn add_packet(
+        &mut self,
+        at: Instant,
+        host: Option<HostId>,
+        cause: RecordId,
+        kind: RecordKind,
+        packet: &[u8],
+    ) -> RecordId {
+        self.add_with(at, host, cause, kind, Some(packet))
+    }
+
+    fn add_with(
+        &mut self,
+        at: Instant,
+        host: Option<HostId>,
+        cause: RecordId,
+        kind: RecordKind,
+        packet: Option<&[u8]>,
+    ) -> RecordId {
+        let record = Record {
+            id: self.next,
+            at,
+            host,
+            cause,
+            kind,
+        };
+        self.next += 1;
+        // Hashed in large pieces: a call for each of these short records would cost more than the hashing.
+        record.canonical_bytes(&mut self.scratch);
+        if self.scratch.len() > 4096 {
+            self.hash.update(&self.scratch);
+            self.scratch.clear();
+        }
+        let id = record.id;
+        if self.detail == Detail::Full {
+            self.records.push(record);
+            self.packets.push(packet.map(Box::from));
+        }
+        id
+    }
+
+    /// How many records there are.
+    #[must_use]
+    pub(crate) fn len(&self) -> u64 {
+        self.next - 1
+    }
+
+    /// Ends the trace: its digest, its records, and the packets that belong to them by position.
+    #[must_use]
+    pub(crate) fn finish(mut self) -> (Digest, Vec<Record>, Packets) {
+        self.hash.update(&self.scratch);
+        (Digest(self.hash.finalize().into()), self.records, self.packets)
+    }
+}

@@ -1,0 +1,79 @@
+//! Deserialisation and JSON Schema of the values, which scenario files write as text.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, Deserialize, Deserializer, Visitor};
+
+use super::{Chance, Delay, Rate, Size, Span};
+
+/// Reads a value from a string, and plain numbers as if they had been written in quotes.
+struct FromText<T>(std::marker::PhantomData<T>);
+
+impl<T: FromStr<Err = String> + Describe> Visitor<'_> for FromText<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(T::DESCRIPTION)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    // Only as far as its shortest decimal text: the value itself is never computed with.
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<T, E> {
+        self.visit_str(&number.to_string())
+    }
+}
+
+/// What the schema and type errors say of a value.
+trait Describe {
+    /// One line with an example.
+    const DESCRIPTION: &'static str;
+    /// The type's name in the schema.
+    const NAME: &'static str;
+}
+
+macro_rules! textual {
+    ($($type:ident: $description:literal,)*) => {$(
+        impl Describe for $type {
+            const DESCRIPTION: &'static str = $description;
+            const NAME: &'static str = stringify!($type);
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_any(FromText(std::marker::PhantomData))
+            }
+        }
+
+        impl JsonSchema for $type {
+            fn schema_name() -> Cow<'static, str> {
+                Cow::Borrowed(Self::NAME)
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": ["string", "number"], "description": Self::DESCRIPTION })
+            }
+        }
+    )*};
+}
+
+textual! {
+    Span: "a time with its unit, like `30ms` or `1.5s` (ns, us, ms, s, min, h)",
+    Size: "a number of bytes, like `512`, `256 KiB` or `10 MiB`",
+    Rate: "a bit rate, like `100mbit` (bit, kbit, mbit, gbit)",
+    Delay: "`TIME [JITTER [CORRELATION]]`, like `30ms 10ms 25%`",
+    Chance: "`[random] P [CORRELATION]`, like `2%` or `random 2% 25%`",
+}
