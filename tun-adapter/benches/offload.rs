@@ -45,21 +45,21 @@ mod bench {
                 ..Spec::default()
             };
             let (header, packet) = spec.superpacket(segment);
-            let memory = cut(&header, &packet);
+            let memory = segment_all(&header, &packet);
             let packets: usize = memory.iter().map(Vec::len).sum();
             let cell = |time: Duration| {
                 let nanos = time.as_nanos() as f64;
                 let of = |count: usize| nanos / count as f64;
                 format!("{:7.1} ({:.3})", of(memory.len()), of(packets))
             };
-            let cutting = cell(time_of_cutting(&header, &packet));
-            println!("{name:37}  {cutting}  {}", cell(time_of_joining(&memory)));
+            let segmenting = cell(time_segmenting(&header, &packet));
+            println!("{name:37}  {segmenting}  {}", cell(time_coalescing(&memory)));
         }
     }
 
     /// The packets of a superpacket.
-    fn cut(header: &Header, packet: &[u8]) -> Vec<Vec<u8>> {
-        let mut split = Split::new(header, packet).expect("a good superpacket");
+    fn segment_all(header: &Header, packet: &[u8]) -> Vec<Vec<u8>> {
+        let mut split = Split::new(header, packet).expect("a valid superpacket");
         let next = || {
             let mut room = vec![0; split.next_len()?];
             split.next(&mut room).map(|_| room)
@@ -67,10 +67,10 @@ mod bench {
         std::iter::from_fn(next).collect()
     }
 
-    fn time_of_cutting(header: &Header, packet: &[u8]) -> Duration {
+    fn time_segmenting(header: &Header, packet: &[u8]) -> Duration {
         let mut room = vec![0; 2 * packet.len() + 10_000];
-        least(|| {
-            let mut split = Split::new(header, black_box(packet)).expect("a good superpacket");
+        minimum(|| {
+            let mut split = Split::new(header, black_box(packet)).expect("a valid superpacket");
             let mut at = 0;
             while let Some(len) = split.next(&mut room[at..]) {
                 at += len;
@@ -79,11 +79,11 @@ mod bench {
         })
     }
 
-    fn time_of_joining(packets: &[Vec<u8>]) -> Duration {
+    fn time_coalescing(packets: &[Vec<u8>]) -> Duration {
         let memory = packets.concat();
         let features = OffloadFeatures { tcp: true, udp: true };
         let mut coalescer = Coalescer::new(features);
-        least(|| {
+        minimum(|| {
             let mut at = 0;
             for packet in packets {
                 coalescer.push(black_box(&memory), at..at + packet.len());
@@ -100,7 +100,7 @@ mod bench {
         clippy::disallowed_methods,
         reason = "this measures; it decides nothing"
     )]
-    fn least(mut work: impl FnMut()) -> Duration {
+    fn minimum(mut work: impl FnMut()) -> Duration {
         let timed = |_| {
             let begin = std::time::Instant::now();
             work();

@@ -71,9 +71,9 @@ fn next_steps(folder: &Path, names: &[&str]) -> String {
     let config = shell_word(&config);
     format!(
         "created in {}: {}\n\n\
-         Back up {SETUP_FILE} and {USERS_FILE}, in two different places. Without the setup no user can ever\n\
-         log in again. Anyone who has both files can guess passwords offline.\n\
-         Copy {KEY_FILE} to every client over a safe channel, for example with `scp`.\n\n\
+         Back up {SETUP_FILE} and {USERS_FILE}, in two different places. Without the setup,\n\
+         no user can ever log in again. Anyone who has both files can guess passwords\n\
+         offline. Copy {KEY_FILE} to every client over a safe channel, such as scp.\n\n\
          Next: check {config}, then run\n  \
          sandhog user add --config {config} NAME\n  \
          sandhog server --config {config}",

@@ -146,7 +146,7 @@ mod tests {
     fn file_capabilities_are_kept_if_the_file_belongs_to_another_user() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("users");
-        fs::write(&file, "").expect("our folder");
+        fs::write(&file, "").expect("the test folder");
         assert!(!belongs_to_another(&file));
         if geteuid().is_root() {
             std::os::unix::fs::chown(&file, Some(65_534), None).expect("root may");

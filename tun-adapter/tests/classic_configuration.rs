@@ -45,15 +45,15 @@ fn folder() -> TempDir {
 
 fn write(folder: &TempDir, name: &str, text: &str) {
     let path = folder.path().join(name);
-    fs::write(&path, text).expect("a file in our folder");
-    fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("a file of ours");
+    fs::write(&path, text).expect("the test folder");
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("a file of the test");
 }
 
 fn load_server(folder: &TempDir, text: &str) -> Result<Server, Failure> {
     write(folder, "server.toml", text);
     match config::Server::load(&folder.path().join("server.toml"))? {
         config::Server::Classic(server) => Ok(*server),
-        config::Server::Secure(server) => panic!("of the wrong profile: {server:?}"),
+        config::Server::Secure(server) => panic!("the wrong profile: {server:?}"),
     }
 }
 
@@ -65,7 +65,7 @@ fn load_client(folder: &TempDir, text: &str) -> Result<Client, Failure> {
 fn read_client(folder: &TempDir) -> Result<Client, Failure> {
     match config::Client::load(&folder.path().join("client.toml"))? {
         config::Client::Classic(client) => Ok(*client),
-        config::Client::Secure(client) => panic!("of the wrong profile: {client:?}"),
+        config::Client::Secure(client) => panic!("the wrong profile: {client:?}"),
     }
 }
 
@@ -82,7 +82,7 @@ fn printed(folder: &TempDir, failure: &Failure) -> String {
 fn check_server(change: (&str, &str), expected: &str) {
     assert!(SERVER.contains(change.0), "nothing to change");
     let folder = folder();
-    let failure = load_server(&folder, &SERVER.replacen(change.0, change.1, 1)).expect_err("a bad file");
+    let failure = load_server(&folder, &SERVER.replacen(change.0, change.1, 1)).expect_err("an invalid file");
     assert_eq!(printed(&folder, &failure), expected);
 }
 
@@ -90,13 +90,13 @@ fn check_server(change: (&str, &str), expected: &str) {
 fn check_client(change: (&str, &str), expected: &str) {
     assert!(CLIENT.contains(change.0), "nothing to change");
     let folder = folder();
-    let failure = load_client(&folder, &CLIENT.replacen(change.0, change.1, 1)).expect_err("a bad file");
+    let failure = load_client(&folder, &CLIENT.replacen(change.0, change.1, 1)).expect_err("an invalid file");
     assert_eq!(printed(&folder, &failure), expected);
 }
 
 #[test]
 fn a_valid_server_file_is_loaded() {
-    let server = load_server(&folder(), SERVER).expect("a good file");
+    let server = load_server(&folder(), SERVER).expect("a valid file");
     assert_eq!(server.listen.to_string(), "0.0.0.0:40404");
     assert_eq!((server.device.name.as_str(), server.device.mtu), ("tunnel", 1400));
     assert_eq!(server.device.addresses[1].to_string(), "fd00:9::1/64");
@@ -107,7 +107,7 @@ fn a_valid_server_file_is_loaded() {
 
 #[test]
 fn a_valid_client_file_is_loaded_and_other_settings_have_defaults() {
-    let client = load_client(&folder(), CLIENT).expect("a good file");
+    let client = load_client(&folder(), CLIENT).expect("a valid file");
     assert_eq!(
         (client.server.host.as_str(), client.server.port),
         ("vpn.example.com", 40404)
@@ -148,8 +148,8 @@ fn an_unknown_key_without_a_similar_one_is_reported_with_all_valid_keys() {
 #[test]
 fn the_insecure_profile_must_be_named() {
     let folder = folder();
-    let failure =
-        load_server(&folder, &SERVER.replacen("profile = \"classic\"\n", "", 1)).expect_err("a bad file");
+    let failure = load_server(&folder, &SERVER.replacen("profile = \"classic\"\n", "", 1))
+        .expect_err("an invalid file");
     assert_eq!(
         printed(&folder, &failure),
         "error: server.toml:9:3: unknown key `users`\n\
@@ -229,7 +229,7 @@ fn users_that_conflict_with_each_other_or_the_device_are_rejected() {
             &folder,
             &format!("{SERVER}{}", user.replacen(change.0, change.1, 1)),
         );
-        printed(&folder, &failure.expect_err("a bad file"))
+        printed(&folder, &failure.expect_err("an invalid file"))
     };
     assert_eq!(
         twice(("", "")),
@@ -294,7 +294,7 @@ fn an_unreadable_file_is_reported_with_the_line_that_names_it() {
 fn the_published_key_of_the_article_is_accepted_with_a_warning() {
     let folder = folder();
     write(&folder, "key", "KGiEbfJODclOCzUVfWXBO7Y/ohnEVxf7+RnwaAA1/78=\n");
-    let server = load_server(&folder, SERVER).expect("a usable file");
+    let server = load_server(&folder, SERVER).expect("a valid file");
     assert!(
         server.warnings[0].starts_with("THIS KEY IS PUBLIC"),
         "{:?}",
@@ -308,9 +308,10 @@ fn world_readable_secrets_cause_one_warning_per_file() {
     let text = CLIENT.replace("password-file = \"password\"", "password = \"correct horse\"");
     write(&folder, "client.toml", &text);
     for name in ["client.toml", "key"] {
-        fs::set_permissions(folder.path().join(name), Permissions::from_mode(0o644)).expect("a file of ours");
+        fs::set_permissions(folder.path().join(name), Permissions::from_mode(0o644))
+            .expect("a file of the test");
     }
-    let client = read_client(&folder).expect("a usable file");
+    let client = read_client(&folder).expect("a valid file");
     let warned: Vec<_> = client
         .warnings
         .iter()
@@ -321,8 +322,8 @@ fn world_readable_secrets_cause_one_warning_per_file() {
 
 #[test]
 fn debug_output_of_a_configuration_contains_no_secret() {
-    let client = format!("{:?}", load_client(&folder(), CLIENT).expect("a good file"));
-    let server = format!("{:?}", load_server(&folder(), SERVER).expect("a good file"));
+    let client = format!("{:?}", load_client(&folder(), CLIENT).expect("a valid file"));
+    let server = format!("{:?}", load_server(&folder(), SERVER).expect("a valid file"));
     assert!(
         !client.contains("correct horse") && !client.contains("c2Fu"),
         "{client}"

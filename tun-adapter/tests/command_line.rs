@@ -87,7 +87,7 @@ fn a_port_in_use_exits_with_1_and_the_insecure_profile_is_labelled() {
          [[users]]\nlogin = \"kean\"\npassword-hash = \"{}\"\naddresses = [\"10.9.0.2\"]\n",
         hash.trim()
     );
-    fs::write(&path, configuration).expect("a folder of ours");
+    fs::write(&path, configuration).expect("the test folder");
     let output = sandhog(&["server", "--config", path.to_str().expect("UTF-8")], "");
     let log = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{log}");

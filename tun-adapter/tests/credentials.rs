@@ -47,7 +47,7 @@ fn a_missing_credential_is_reported_with_its_position() {
         "error: client.toml:2:12: key-file: there is no credential `sandhog.key`: CREDENTIALS_DIRECTORY is not set \
          (systemd sets it for units with `LoadCredential=`)\n",
     );
-    std::fs::remove_file(folder.path("sandhog.key")).expect("a file of ours");
+    std::fs::remove_file(folder.path("sandhog.key")).expect("a file of the test");
     let credentials = folder.name("");
     check_error(
         &check(&folder, &[("CREDENTIALS_DIRECTORY", &credentials)]),

@@ -20,7 +20,7 @@ impl RuntimeFolder {
     }
 
     fn write_record(&self, record: &str) {
-        fs::write(self.record(), record).expect("a folder of ours");
+        fs::write(self.record(), record).expect("the test folder");
     }
 
     /// Writes a record of a process, as `sandhog` does.
@@ -87,7 +87,7 @@ fn down_stops_the_process_of_the_device_and_waits_for_its_end() {
     folder.write_record_of(&child, start_of(&child));
     let output = folder.down();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    let status = child.try_wait().expect("a child of ours");
+    let status = child.try_wait().expect("a child process");
     assert!(status.is_some(), "the process has ended before `down`");
     assert!(
         !folder.record().exists(),
@@ -103,9 +103,9 @@ fn a_process_that_reuses_the_old_process_id_is_not_stopped() {
     let output = folder.down();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert!(text(&output.stdout).contains("was no longer running; undone: nothing"));
-    let status = child.try_wait().expect("a child of ours");
-    child.kill().expect("a child of ours");
-    child.wait().expect("a child of ours");
+    let status = child.try_wait().expect("a child process");
+    child.kill().expect("a child process");
+    child.wait().expect("a child process");
     assert!(status.is_none(), "{status:?}");
 }
 
@@ -113,7 +113,7 @@ fn a_process_that_reuses_the_old_process_id_is_not_stopped() {
 fn down_reads_the_device_name_from_an_otherwise_invalid_configuration() {
     let folder = RuntimeFolder::new();
     let file = folder.0.path().join("client.toml");
-    fs::write(&file, format!("[device]\nname = \"{DEVICE}\"\n")).expect("a folder of ours");
+    fs::write(&file, format!("[device]\nname = \"{DEVICE}\"\n")).expect("the test folder");
     let output = command(&["down", "--config", file.to_str().expect("UTF-8")])
         .env("RUNTIME_DIRECTORY", folder.0.path())
         .output()

@@ -46,12 +46,12 @@ fn init_creates_all_files_for_a_server_and_its_client() {
     for name in NAMES {
         assert_eq!(mode(&format!("new/{name}")), 0o600, "{name}");
     }
-    let Server::Secure(server) = Server::load(&folder.path("new/server.toml")).expect("a good file") else {
-        panic!("of the wrong profile");
+    let Server::Secure(server) = Server::load(&folder.path("new/server.toml")).expect("a valid file") else {
+        panic!("the wrong profile");
     };
     assert!(server.users.is_empty() && server.warnings.is_empty());
-    let Client::Secure(client) = Client::load(&folder.path("new/client.toml")).expect("a good file") else {
-        panic!("of the wrong profile");
+    let Client::Secure(client) = Client::load(&folder.path("new/client.toml")).expect("a valid file") else {
+        panic!("the wrong profile");
     };
     assert_eq!(client.server.to_string(), "[2001:db8::1]:4000");
 }
@@ -137,7 +137,7 @@ fn nothing_is_created_if_one_of_the_files_exists() {
 #[test]
 fn a_dangling_symbolic_link_is_not_followed() {
     let folder = Folder::new();
-    symlink("elsewhere", folder.path("users")).expect("our folder");
+    symlink("elsewhere", folder.path("users")).expect("the test folder");
     assert_eq!(init(&folder, ".").status.code(), Some(2));
     assert_eq!(folder.names(), ["users"]);
 }

@@ -128,8 +128,8 @@ fn log_lines_for_the_journal_have_no_timestamp() {
     let refused = Refused::new();
     let path = refused.folder.path("journal");
     let run = |shift: u64| {
-        let file = File::create(&path).expect("a file in our folder");
-        let metadata = file.metadata().expect("a file of ours");
+        let file = File::create(&path).expect("the test folder");
+        let metadata = file.metadata().expect("a file of the test");
         let stream = format!("{}:{}", metadata.dev(), metadata.ino() + shift);
         let status = refused
             .command(&[])

@@ -150,7 +150,7 @@ fn a_folder_that_cannot_be_created_exits_with_1_and_is_named() {
 #[test]
 fn a_page_that_cannot_be_written_exits_with_1_and_is_named() {
     let folder = Folder::new();
-    fs::create_dir(folder.path("sandhog.1")).expect("a folder of ours");
+    fs::create_dir(folder.path("sandhog.1")).expect("the test folder");
     let output = sandhog(&["man", "--folder", &folder.name(".")], "");
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
@@ -250,7 +250,7 @@ fn the_pages_named_in_the_systemd_units_exist() {
     let pages = pages();
     let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/systemd");
     let mut named = 0;
-    for unit in fs::read_dir(units).expect("our units") {
+    for unit in fs::read_dir(units).expect("the folder of units") {
         let unit = fs::read_to_string(unit.expect("an entry").path()).expect("a unit");
         let lines = unit
             .lines()

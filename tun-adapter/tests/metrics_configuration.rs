@@ -20,7 +20,7 @@ fn load_server(folder: &Folder, end: &str) -> Result<[Option<Metrics>; 2], Failu
             let beside = server.classic.as_ref().and_then(|classic| classic.metrics);
             Ok([server.metrics, beside])
         }
-        Server::Classic(server) => panic!("of the wrong profile: {server:?}"),
+        Server::Classic(server) => panic!("the wrong profile: {server:?}"),
     }
 }
 
@@ -36,12 +36,12 @@ fn load_client(folder: &Folder, end: &str) -> Result<Option<Metrics>, Failure> {
 #[test]
 fn metrics_and_user_names_in_them_are_off_by_default() {
     let folder = folder();
-    assert_eq!(load_server(&folder, "").expect("a good file"), [None, None]);
-    assert_eq!(load_client(&folder, "").expect("a good file"), None);
+    assert_eq!(load_server(&folder, "").expect("a valid file"), [None, None]);
+    assert_eq!(load_client(&folder, "").expect("a valid file"), None);
     let load = |table: &str| {
         let table = format!("[metrics]\n{table}\n");
-        let [server, _] = load_server(&folder, &table).expect("a good file");
-        assert_eq!(load_client(&folder, &table).expect("a good file"), server);
+        let [server, _] = load_server(&folder, &table).expect("a valid file");
+        assert_eq!(load_client(&folder, &table).expect("a valid file"), server);
         let Metrics { listen, login_names } = server.expect("a table");
         (listen.to_string(), login_names)
     };
@@ -77,9 +77,9 @@ fn an_address_reachable_by_other_machines_needs_remote_access() {
                  firewall limits the access, add `remote-access = true` to [metrics]"
             )
         };
-        let failure = load_server(&folder, &end).expect_err("a mistake");
+        let failure = load_server(&folder, &end).expect_err("an invalid file");
         assert_eq!(folder.printed(&failure), expected("server.toml", SERVER));
-        let failure = load_client(&folder, &end).expect_err("a mistake");
+        let failure = load_client(&folder, &end).expect_err("an invalid file");
         assert_eq!(folder.printed(&failure), expected("client.toml", CLIENT));
 
         let end = format!("{end}remote-access = true\n");
@@ -92,7 +92,7 @@ fn an_address_reachable_by_other_machines_needs_remote_access() {
 fn the_table_needs_an_address_and_rejects_unknown_keys() {
     let folder = folder();
     let bad = |table: &str| {
-        let failure = load_server(&folder, &format!("[metrics]\n{table}\n")).expect_err("a mistake");
+        let failure = load_server(&folder, &format!("[metrics]\n{table}\n")).expect_err("an invalid file");
         folder.printed(&failure)
     };
     let (table, first) = (SERVER.lines().count() + 2, SERVER.lines().count() + 3);
@@ -120,12 +120,13 @@ fn the_two_profiles_of_a_server_have_separate_metrics() {
     let folder = folder();
     let end =
         format!("[metrics]\nlisten = \"127.0.0.1:1\"\n{BESIDE}[classic.metrics]\nlisten = \"127.0.0.1:2\"\n");
-    let both = load_server(&folder, &end).expect("a good file");
+    let both = load_server(&folder, &end).expect("a valid file");
     assert_eq!(
         both.map(|metrics| metrics.map(|metrics| metrics.listen.port())),
         [Some(1), Some(2)]
     );
-    let failure = load_server(&folder, &end.replace("127.0.0.1:2", "127.0.0.1:1")).expect_err("a mistake");
+    let failure =
+        load_server(&folder, &end.replace("127.0.0.1:2", "127.0.0.1:1")).expect_err("an invalid file");
     let printed = folder.printed(&failure);
     assert!(
         printed.ends_with(
@@ -157,7 +158,7 @@ fn the_sample_files_of_init_contain_the_table_in_comments() {
         }),
     ];
     for metrics in metrics {
-        let metrics = metrics.expect("a good file").expect("a table");
+        let metrics = metrics.expect("a valid file").expect("a table");
         assert_eq!(metrics.listen.to_string(), "127.0.0.1:9586");
     }
 }

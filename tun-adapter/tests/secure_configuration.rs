@@ -31,14 +31,14 @@ fn folder() -> Folder {
 fn load_server(folder: &Folder) -> Result<Server, Failure> {
     match config::Server::load(&folder.path("server.toml"))? {
         config::Server::Secure(server) => Ok(*server),
-        config::Server::Classic(server) => panic!("of the wrong profile: {server:?}"),
+        config::Server::Classic(server) => panic!("the wrong profile: {server:?}"),
     }
 }
 
 fn load_client(folder: &Folder) -> Result<Client, Failure> {
     match config::Client::load(&folder.path("client.toml"))? {
         config::Client::Secure(client) => Ok(*client),
-        config::Client::Classic(client) => panic!("of the wrong profile: {client:?}"),
+        config::Client::Classic(client) => panic!("the wrong profile: {client:?}"),
     }
 }
 
@@ -47,7 +47,7 @@ fn load_client(folder: &Folder) -> Result<Client, Failure> {
 fn check_server_with(name: &str, text: &str, expected: &str) {
     let folder = folder();
     folder.write(name, text);
-    let failure = load_server(&folder).expect_err("a bad file");
+    let failure = load_server(&folder).expect_err("an invalid file");
     assert_eq!(folder.printed(&failure), expected);
     assert_eq!(folder.read(name), text);
 }
@@ -64,14 +64,14 @@ fn check_client(change: (&str, &str), expected: &str) {
     assert!(CLIENT.contains(change.0), "nothing to change");
     let folder = folder();
     folder.write("client.toml", &CLIENT.replacen(change.0, change.1, 1));
-    let failure = load_client(&folder).expect_err("a bad file");
+    let failure = load_client(&folder).expect_err("an invalid file");
     assert_eq!(folder.printed(&failure), expected);
 }
 
 #[test]
 fn a_file_without_a_profile_uses_the_secure_one() {
     let folder = folder();
-    let server = load_server(&folder).expect("a good file");
+    let server = load_server(&folder).expect("a valid file");
     assert_eq!(server.listen.to_string(), "0.0.0.0:40404");
     assert_eq!(
         (server.device.name.as_str(), server.device.mtu),
@@ -84,7 +84,7 @@ fn a_file_without_a_profile_uses_the_secure_one() {
     assert_eq!(server.clients.keepalive, 25);
     assert!(server.warnings.is_empty(), "{:?}", server.warnings);
 
-    let client = load_client(&folder).expect("a good file");
+    let client = load_client(&folder).expect("a valid file");
     assert_eq!(client.server.to_string(), "vpn.example.com:40404");
     assert_eq!(client.login.as_str(), "kean");
     assert_eq!(client.password.expect("a password").as_str(), "correct horse");
@@ -100,7 +100,7 @@ fn the_secure_profile_may_be_named_and_clients_need_only_three_keys() {
     assert!(load_server(&folder).is_ok());
     let three: String = CLIENT.lines().take(3).map(|line| format!("{line}\n")).collect();
     folder.write("client.toml", &three);
-    let client = load_client(&folder).expect("a good file");
+    let client = load_client(&folder).expect("a valid file");
     assert!(client.password.is_none() && client.network == Options::default());
 }
 
@@ -109,8 +109,8 @@ fn all_offload_features_are_on_unless_the_file_switches_them_off() {
     let folder = folder();
     let all = Offload::default();
     assert!(all.tun_segmentation && all.udp_segmentation && all.udp_coalescing);
-    assert_eq!(load_server(&folder).expect("a good file").offload, all);
-    assert_eq!(load_client(&folder).expect("a good file").offload, all);
+    assert_eq!(load_server(&folder).expect("a valid file").offload, all);
+    assert_eq!(load_client(&folder).expect("a valid file").offload, all);
     let less = "\n[offload]\ntun-segmentation = false\nudp-coalescing = false\n";
     folder.write("server.toml", &format!("{SERVER}{less}"));
     folder.write("client.toml", &format!("{CLIENT}{less}"));
@@ -119,8 +119,8 @@ fn all_offload_features_are_on_unless_the_file_switches_them_off() {
         tun_segmentation: false,
         udp_coalescing: false,
     };
-    assert_eq!(load_server(&folder).expect("a good file").offload, expected);
-    assert_eq!(load_client(&folder).expect("a good file").offload, expected);
+    assert_eq!(load_server(&folder).expect("a valid file").offload, expected);
+    assert_eq!(load_client(&folder).expect("a valid file").offload, expected);
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn an_invalid_or_well_known_key_is_rejected_with_the_reason() {
         check_server_with("key", line, &expected);
         let folder = folder();
         folder.write("key", line);
-        let failure = load_client(&folder).expect_err("a bad key");
+        let failure = load_client(&folder).expect_err("an invalid key");
         assert_eq!(folder.printed(&failure), expected);
     };
     refused("c2hvcnQ=\n", "has 5 bytes instead of 32");
@@ -274,7 +274,7 @@ fn a_clients_network_settings_are_loaded() {
     let more = "excluded-routes = [\"203.0.113.0/24\"]\nfwmark = 4660\nipv6-outside = \"leave\"\n\
                 dns = \"resolvconf\"\nkill-switch = true\n";
     folder.write("client.toml", &format!("{CLIENT}{more}"));
-    let network = load_client(&folder).expect("a good file").network;
+    let network = load_client(&folder).expect("a valid file").network;
     assert_eq!(network.excluded[0].to_string(), "203.0.113.0/24");
     assert_eq!(network.mark, Mark::Number(4660));
     assert_eq!(network.ipv6_outside, Ipv6Outside::Leave);
@@ -315,7 +315,7 @@ fn keys_that_need_a_firewall_mark_and_reserved_marks_are_rejected() {
 fn unknown_keys_and_invalid_values_are_reported_with_their_position() {
     let folder = folder();
     folder.write("server.toml", &SERVER.replacen("users-file", "user-file", 1));
-    let failure = load_server(&folder).expect_err("a bad file");
+    let failure = load_server(&folder).expect_err("an invalid file");
     assert_eq!(
         folder.printed(&failure),
         "error: server.toml:4:1: unknown key `user-file`\nhelp: did you mean `users-file`?",
@@ -347,17 +347,17 @@ fn world_readable_secrets_cause_one_warning_per_file() {
         let names = names.map(|warning| warning.split(' ').next().unwrap_or_default().to_owned());
         names.collect::<Vec<_>>()
     };
-    let server = load_server(&folder).expect("a usable file");
+    let server = load_server(&folder).expect("a valid file");
     assert_eq!(named(&server.warnings), ["key", "setup", "users"]);
-    let client = load_client(&folder).expect("a usable file");
+    let client = load_client(&folder).expect("a valid file");
     assert_eq!(named(&client.warnings), ["key", "password"]);
 }
 
 #[test]
 fn debug_output_of_a_configuration_contains_no_secret() {
     let folder = folder();
-    let client = format!("{:?}", load_client(&folder).expect("a good file"));
-    let server = format!("{:?}", load_server(&folder).expect("a good file"));
+    let client = format!("{:?}", load_client(&folder).expect("a valid file"));
+    let server = format!("{:?}", load_server(&folder).expect("a valid file"));
     let setup = fs::read_to_string(folder.path("setup")).expect("the setup");
     let setup = setup.split('"').nth(9).expect("the secret");
     assert!(!client.contains("correct horse"), "{client}");
@@ -388,10 +388,10 @@ fn a_client_uses_its_keys_for_two_minutes_unless_the_file_says_less() {
         );
         load_client(&folder)
     };
-    assert_eq!(load("").expect("a good file").rekey_after.as_secs(), 120);
+    assert_eq!(load("").expect("a valid file").rekey_after.as_secs(), 120);
     assert_eq!(
         load("rekey-after = 11")
-            .expect("a good file")
+            .expect("a valid file")
             .rekey_after
             .as_secs(),
         11
@@ -408,13 +408,13 @@ fn a_client_uses_its_keys_for_two_minutes_unless_the_file_says_less() {
 #[test]
 fn forwarding_is_off_by_default() {
     let folder = folder();
-    let server = load_server(&folder).expect("a good file");
+    let server = load_server(&folder).expect("a valid file");
     assert!(!server.forwarding.is_enabled && !server.forwarding.masquerades && server.classic.is_none());
     folder.write(
         "server.toml",
         &format!("{SERVER}\n[forwarding]\nenabled = true\nmasquerade = true\n"),
     );
-    let server = load_server(&folder).expect("a good file");
+    let server = load_server(&folder).expect("a valid file");
     assert!(server.forwarding.is_enabled && server.forwarding.masquerades);
 }
 
@@ -446,7 +446,7 @@ fn the_classic_profile_can_run_next_to_the_secure_one() {
     let folder = folder();
     folder.write("server.toml", &format!("{SERVER}\n{BESIDE}"));
     let classic = load_server(&folder)
-        .expect("a good file")
+        .expect("a valid file")
         .classic
         .expect("both profiles");
     assert_eq!(classic.listen.to_string(), "0.0.0.0:40405");
@@ -488,11 +488,11 @@ fn both_sides_accept_known_ciphers_and_reject_unknown_ones() {
     };
     for cipher in [Cipher::ChaCha20Poly1305, Cipher::Aes256Gcm] {
         let (client, server) = read(cipher.name());
-        assert_eq!(client.expect("a good file").cipher, cipher);
-        assert_eq!(server.expect("a good file").cipher, cipher);
+        assert_eq!(client.expect("a valid file").cipher, cipher);
+        assert_eq!(server.expect("a valid file").cipher, cipher);
     }
     let (client, server) = read("auto");
-    let (client, server) = (client.expect("a good file"), server.expect("a good file"));
+    let (client, server) = (client.expect("a valid file"), server.expect("a valid file"));
     assert_eq!(
         client.cipher, server.cipher,
         "`auto` gives the same cipher on one machine"
@@ -541,7 +541,7 @@ fn a_client_searches_for_the_path_mtu_by_default() {
         ("mtu-search = false\n", false),
     ] {
         folder.write("client.toml", &format!("{line}{CLIENT}"));
-        let client = load_client(&folder).expect("a good file");
+        let client = load_client(&folder).expect("a valid file");
         assert_eq!(client.mtu_search, searches, "{line}");
     }
 }

@@ -68,7 +68,7 @@ async fn reading_users_while_a_password_is_stored_keeps_both_changes() {
     let before = folder.read("users");
 
     // While the lock is held, the new password cannot be stored.
-    let lock = File::open(folder.path(".")).expect("our folder");
+    let lock = File::open(folder.path(".")).expect("the test folder");
     lock.lock().expect("the lock is free");
     ask_for_change(&mut client);
     let changing = async {
@@ -79,7 +79,7 @@ async fn reading_users_while_a_password_is_stored_keeps_both_changes() {
         disable_alice(&folder);
         life.read_users();
         serve(&mut life, |life| users_of(life) != before).await;
-        lock.unlock().expect("our lock");
+        lock.unlock().expect("the held lock");
         let is_alike = |life: &mut RunningServer<Direct<Wire>>| {
             !life.shell().is_saving() && users_of(life) == folder.read("users")
         };
@@ -110,7 +110,7 @@ async fn only_users_removed_from_the_file_lose_their_sessions() {
             users.remove(&login).expect("a user");
             Ok(())
         })
-        .expect("a file of ours");
+        .expect("a file of the test");
     };
     let count = |life: &mut RunningServer<Direct<Wire>>| {
         life.shell()

@@ -17,7 +17,7 @@ use crate::shell::{until, while_running};
 use crate::support::{Folder, PASSWORD, Wire, setup, user};
 
 fn psk() -> Psk {
-    Psk::new([7; 32]).expect("a good key")
+    Psk::new([7; 32]).expect("a valid key")
 }
 
 fn kean() -> Login {
@@ -53,7 +53,7 @@ pub(crate) async fn server(logins: &[&str]) -> (Folder, Shell<Server, Direct<Wir
         unix_origin: None,
         seed: [1; 32],
     };
-    let server = Server::new(config).expect("a good configuration");
+    let server = Server::new(config).expect("a valid configuration");
     // The output of the device is not read.
     let (device, _kernel) = UnixDatagram::pair().expect("a pair of sockets");
     let shell = Shell::new(server, socket, Wire(device)).expect("a timer");
@@ -148,13 +148,13 @@ async fn a_new_password_is_not_accepted_until_it_can_be_stored() {
     let (mut client, _kernel) = logged_in(&mut server, address).await;
     let before = folder.read("users");
     // A folder blocks the path of the new file.
-    fs::create_dir(folder.path(".users.new")).expect("our folder");
+    fs::create_dir(folder.path(".users.new")).expect("the test folder");
     ask_for_change(&mut client);
     run_until_saves(&mut server, &mut client, 2).await;
     assert_eq!(server.with_peer(|server, _| server.users().to_text()), before);
     assert_eq!(folder.read("users"), before);
 
-    fs::remove_dir(folder.path(".users.new")).expect("our folder");
+    fs::remove_dir(folder.path(".users.new")).expect("the test folder");
     let events = while_running(&mut server, until(&mut client, is_changed)).await;
     assert_eq!(events.last(), Some(&EventKind::PasswordChanged(Ok(()))));
     assert_eq!(

@@ -54,7 +54,7 @@ async fn server_with<D: Device>(device: D) -> (Shell<Server, Direct<D>>, SocketA
         mtu: 1420,
         seed: [1; 32],
     };
-    let server = Server::new(config).expect("a good configuration");
+    let server = Server::new(config).expect("a valid configuration");
     (Shell::new(server, socket, device).expect("a timer"), address)
 }
 

@@ -72,21 +72,21 @@ impl Folder {
 
     /// Writes a file that only its owner can read.
     pub(crate) fn write(&self, name: &str, text: &str) {
-        fs::write(self.path(name), text).expect("a file in our folder");
+        fs::write(self.path(name), text).expect("the test folder");
         self.permit(name, 0o600);
     }
 
     pub(crate) fn permit(&self, name: &str, mode: u32) {
-        fs::set_permissions(self.path(name), Permissions::from_mode(mode)).expect("a file of ours");
+        fs::set_permissions(self.path(name), Permissions::from_mode(mode)).expect("a file of the test");
     }
 
     pub(crate) fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.path(name)).expect("a file of ours")
+        fs::read_to_string(self.path(name)).expect("a file of the test")
     }
 
     /// The names of all files, sorted.
     pub(crate) fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.0.path()).expect("our folder");
+        let entries = fs::read_dir(self.0.path()).expect("the test folder");
         let mut names: Vec<_> = entries
             .map(|entry| entry.expect("an entry").file_name().into_string().expect("UTF-8"))
             .collect();

@@ -29,7 +29,7 @@ fn instances() -> Option<(Folder, Vec<PathBuf>)> {
     let folder = Folder::new();
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/systemd");
     let copy = |(unit, instance): (&str, &str)| {
-        let text = fs::read_to_string(source.join(unit)).expect("a unit of ours");
+        let text = fs::read_to_string(source.join(unit)).expect("a unit");
         assert_eq!(
             text.matches("=/usr/bin/sandhog ").count(),
             text.matches("/usr/bin/sandhog").count()

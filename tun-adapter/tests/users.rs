@@ -24,7 +24,7 @@ fn disable(file: &UsersFile, name: &str) {
         users.disable(&login(name)).expect("a user");
         Ok(())
     })
-    .expect("a file of ours");
+    .expect("a file of the test");
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn the_next_write_removes_the_partial_file_of_a_killed_writer() {
 fn a_failed_write_leaves_the_file_unchanged() {
     let folder = Folder::with_users(&["kean"]);
     // A folder cannot be overwritten by a file, not even by root.
-    fs::create_dir(folder.path(".users.new")).expect("our folder");
+    fs::create_dir(folder.path(".users.new")).expect("the test folder");
     let before = folder.read("users");
     let failure = file(&folder)
         .change(|users| {
@@ -109,9 +109,9 @@ fn every_command_reports_a_damaged_file_and_leaves_it_unchanged() {
 #[test]
 fn a_symbolic_link_to_the_users_stays_a_link() {
     let folder = Folder::with_users(&["kean"]);
-    fs::create_dir(folder.path("elsewhere")).expect("our folder");
-    fs::rename(folder.path("users"), folder.path("elsewhere/users")).expect("our files");
-    symlink("elsewhere/users", folder.path("users")).expect("our folder");
+    fs::create_dir(folder.path("elsewhere")).expect("the test folder");
+    fs::rename(folder.path("users"), folder.path("elsewhere/users")).expect("files of the test");
+    symlink("elsewhere/users", folder.path("users")).expect("the test folder");
     disable(&file(&folder), "kean");
     assert!(folder.path("users").is_symlink());
     assert!(folder.read("elsewhere/users").contains("\"disabled\":true"));
@@ -131,7 +131,7 @@ fn concurrent_commands_lose_no_change() {
         let output = child.wait_with_output().expect("the program ends");
         assert!(output.status.success(), "{}", text(&output.stderr));
     }
-    let users = file(&folder).load().expect("a good file");
+    let users = file(&folder).load().expect("a valid file");
     assert_eq!(users.iter().filter(|user| user.disabled).count(), logins.len());
 }
 
@@ -139,7 +139,7 @@ fn concurrent_commands_lose_no_change() {
 /// steps.
 fn wait_in_steps(child: &mut Child, steps: u64, is_due: impl Fn() -> bool) -> u64 {
     (0..steps)
-        .take_while(|_| !is_due() && child.try_wait().expect("a child of ours").is_none())
+        .take_while(|_| !is_due() && child.try_wait().expect("a child process").is_none())
         .count()
         .try_into()
         .expect("a small number")
@@ -166,8 +166,8 @@ fn a_writer_killed_at_any_moment_leaves_the_old_users_or_the_new_ones() {
             .spawn()
             .expect("the program starts");
         let taken = wait_in_steps(&mut child, steps, is_due);
-        child.kill().expect("a child of ours");
-        child.wait().expect("a child of ours");
+        child.kill().expect("a child process");
+        child.wait().expect("a child process");
         let found = folder.read("users");
         assert!(
             found == old || found == users.to_text(),
@@ -202,10 +202,10 @@ fn a_password_change_by_a_client_is_merged_with_other_changes_in_the_file() {
         users.add(user("bob")).expect("a new name");
         Ok(())
     })
-    .expect("a file of ours");
+    .expect("a file of the test");
     file.save_changes(&known, &wanted.to_text()).expect("a change");
 
-    let users = file.load().expect("a good file");
+    let users = file.load().expect("a valid file");
     assert_eq!(users.len(), 3);
     assert!(users.get(&login("alice")).expect("alice").disabled);
     let kean = users.get(&login("kean")).expect("kean");
@@ -236,7 +236,7 @@ fn a_password_change_by_a_client_yields_to_the_operators_change() {
             work(users);
             Ok(())
         })
-        .expect("a file of ours");
+        .expect("a file of the test");
         let before = folder.read("users");
         let failure = file
             .save_changes(&known, &wanted.to_text())
@@ -266,7 +266,7 @@ fn the_user_commands_change_the_file() {
     let find = |name: &str| {
         file(&folder)
             .load()
-            .expect("a good file")
+            .expect("a valid file")
             .get(&login(name))
             .cloned()
     };
@@ -310,7 +310,7 @@ fn the_user_commands_change_the_file() {
     assert_eq!(say(&["unlock", "alice"], ""), format!("unlocked alice. {up}"));
     say(&["unlock", "alice"], "");
     let file = file(&folder);
-    assert_eq!(file.take_unlocks().expect("a file of ours"), [login("alice")]);
+    assert_eq!(file.take_unlocks().expect("a file of the test"), [login("alice")]);
     assert_eq!(file.take_unlocks().expect("no file"), []);
 }
 

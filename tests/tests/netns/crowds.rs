@@ -86,7 +86,7 @@ fn login(number: u16) -> Login {
 /// Writes users whose records use the cheap password hash of the laboratory. The server cannot detect that,
 /// because only clients compute the hash.
 fn write_users(testbed: &Testbed) {
-    let setup = std::fs::read_to_string(testbed.path("sandhog.setup")).expect("a file of ours");
+    let setup = std::fs::read_to_string(testbed.path("sandhog.setup")).expect("a file of the test");
     let setup = setup_from_text(&setup).expect("a setup");
     let mut rng = rand_chacha::ChaCha20Rng::from_seed([7; 32]);
     let mut users = UserStore::new();
@@ -105,7 +105,7 @@ fn write_users(testbed: &Testbed) {
         };
         users.add(user).expect("a new user");
     }
-    std::fs::write(testbed.path("users"), users.to_text()).expect("a folder of ours");
+    std::fs::write(testbed.path("users"), users.to_text()).expect("the test folder");
 }
 
 /// A client without a device.
@@ -126,7 +126,7 @@ impl TestClient {
     fn start(psk: &Psk, number: u16, now: sandhog_proto::Instant) -> Self {
         let [high, low] = (number % (SESSIONS / PER_USER) + 2).to_be_bytes();
         let socket = UdpSocket::bind((Ipv4Addr::new(127, 0, high, low), 0)).expect("a UDP socket");
-        socket.set_nonblocking(true).expect("a socket of ours");
+        socket.set_nonblocking(true).expect("a socket");
         let mut seed = [9; 32];
         seed[..2].copy_from_slice(&number.to_be_bytes());
         let mut peer = Client::new(ClientConfig {
@@ -230,7 +230,7 @@ fn a_thousand_simultaneous_sessions_each_carry_their_own_packets() {
     let testbed = testbed_or_skip!(Testbed::exclusive(Outer::V4));
     testbed.edit("server.toml", "10.9.0.1/24", "10.9.0.1/16");
     write_users(&testbed);
-    let key = std::fs::read_to_string(testbed.path("sandhog.key")).expect("a file of ours");
+    let key = std::fs::read_to_string(testbed.path("sandhog.key")).expect("a file of the test");
     let psk = Psk::from_base64(key.trim()).expect("a key");
     let server = testbed.start_server();
     let start = Instant::now();

@@ -13,7 +13,7 @@ struct SmallDisk(std::path::PathBuf);
 
 impl SmallDisk {
     fn mount_on(folder: std::path::PathBuf) -> Self {
-        fs::create_dir(&folder).expect("a folder of ours");
+        fs::create_dir(&folder).expect("the test folder");
         let status = Command::new("mount")
             .args(["-t", "tmpfs", "-o", "size=32k", "tmpfs"])
             .arg(&folder)

@@ -24,7 +24,7 @@ impl ClientMachine {
     /// The server offers name servers and a search domain. The client configures them by `method`.
     fn new(testbed: Testbed, method: &str) -> Self {
         for folder in ["etc", "bin", "run/systemd/resolve"] {
-            fs::create_dir_all(testbed.path(folder)).expect("a folder of ours");
+            fs::create_dir_all(testbed.path(folder)).expect("the test folder");
         }
         let status = Command::new("cp")
             .args(["-a", "/etc/."])
@@ -40,7 +40,7 @@ impl ClientMachine {
         let calls = testbed.path("calls").display().to_string();
         testbed.write("bin/resolvectl", &format!("#!/bin/sh\necho \"$@\" >> {calls}\n"));
         let mode = fs::Permissions::from_mode(0o755);
-        fs::set_permissions(testbed.path("bin/resolvectl"), mode).expect("a file of ours");
+        fs::set_permissions(testbed.path("bin/resolvectl"), mode).expect("a file of the test");
         testbed.edit(
             "server.toml",
             "# dns = [\"10.9.0.1\"]",
@@ -114,7 +114,7 @@ impl ClientMachine {
 
     /// The files in /etc whose names contain resolv.conf, except resolv.conf itself.
     fn backups(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.testbed.path("etc")).expect("a folder of ours");
+        let entries = fs::read_dir(self.testbed.path("etc")).expect("the test folder");
         let paths = entries.map(|entry| entry.expect("an entry").path());
         let is_longer = |path: &PathBuf| {
             let name = path.file_name().expect("a name").to_string_lossy().into_owned();
@@ -208,7 +208,7 @@ fn after_kill_9_down_does_not_call_resolvectl_for_the_removed_device() {
     machine.start_client().kill();
     let calls = machine.calls();
     let printed = machine.down();
-    assert!(printed.contains("undone: the name servers"), "{printed}");
+    assert!(printed.contains("undone: name servers"), "{printed}");
     assert_eq!(machine.calls(), calls);
 }
 

@@ -122,7 +122,7 @@ fn recorded_datagrams_of_the_original_client_log_in_and_carry_packets() {
 fn both_profiles() -> Result<Testbed, String> {
     let testbed = Testbed::secure(Outer::V4)?;
     let hash = testbed.hash_password();
-    let server = std::fs::read_to_string(testbed.path("server.toml")).expect("a file of ours");
+    let server = std::fs::read_to_string(testbed.path("server.toml")).expect("a file of the test");
     let beside = format!(
         "{server}\n[classic]\nlisten = \"0.0.0.0:40405\"\nkey-file = \"classic.key\"\n\
          [classic.device]\nname = \"classic0\"\naddresses = [\"10.8.0.1/24\"]\n\

@@ -75,7 +75,7 @@ fn curl_downloads_a_large_file_over_a_network_that_loses_and_duplicates() {
             .expect("curl");
         let mut hash = Sha256::new();
         let len = read_into(&mut hash, &mut curl.stdout.take().expect("a pipe"));
-        assert!(curl.wait().expect("a child of ours").success());
+        assert!(curl.wait().expect("a child process").success());
         (hash.finalize().to_vec(), len)
     });
     assert_eq!(len, (mib as u64) << 20);

@@ -228,7 +228,7 @@ fn down_stops_a_running_client_and_cleans_up_without_a_record() {
     let client = testbed.start_client();
     client.kill();
     let record = testbed.runtime_folder(&testbed.client).join("sandhog0.json");
-    fs::write(&record, "{ \"process\": ").expect("a file of ours");
+    fs::write(&record, "{ \"process\": ").expect("a file of the test");
     let printed = testbed.down();
     assert!(
         printed.contains("nftables table sandhog-sandhog0, routing table 51821"),
@@ -328,7 +328,7 @@ fn without_nft_a_kill_switch_exits_with_1_before_any_change() {
     testbed.configure("kill-switch = true");
     let before = testbed.network_state();
     let folder = testbed.path("empty");
-    fs::create_dir(&folder).expect("a folder of ours");
+    fs::create_dir(&folder).expect("the test folder");
     let nft = testbed.client.run("sh", &["-c", "command -v nft"]);
     let script = format!(
         "mount --bind {} $(dirname {})\nexec {} \"$@\"",

@@ -134,7 +134,7 @@ const METRICS: &str = "127.0.0.1:9586";
 /// Switches metrics on for both sides.
 fn add_metrics(testbed: &Testbed, more: &str) {
     for file in ["server.toml", "client.toml"] {
-        let text = fs::read_to_string(testbed.path(file)).expect("a file of ours");
+        let text = fs::read_to_string(testbed.path(file)).expect("a file of the test");
         testbed.write(
             file,
             &format!("{text}\n[metrics]\nlisten = \"{METRICS}\"\n{more}\n"),
@@ -259,7 +259,7 @@ fn a_metrics_port_in_use_exits_with_1_before_any_change() {
             assert!(log.contains(text), "no {text:?} in: {log}");
         }
         assert_unchanged(&before, &namespace.state());
-        let left = fs::read_dir(testbed.runtime_folder(namespace)).expect("a folder of ours");
+        let left = fs::read_dir(testbed.runtime_folder(namespace)).expect("the test folder");
         assert_eq!(left.count(), 0, "runtime files");
     }
 }
@@ -377,7 +377,7 @@ fn logs_contain_no_password_and_no_key() {
     .into();
     secrets.push(numbers.trim_matches(['[', ']']).to_owned());
     for file in ["sandhog.setup", "users"] {
-        let text = fs::read_to_string(testbed.path(file)).expect("a file of ours");
+        let text = fs::read_to_string(testbed.path(file)).expect("a file of the test");
         let long = text.split('"').filter(|piece| piece.len() >= 40);
         secrets.extend(long.map(|piece| piece[..24].to_owned()));
     }

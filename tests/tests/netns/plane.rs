@@ -9,7 +9,7 @@ use super::tunnel::{CLIENT_INNER, Outer, SERVER_INNER, Testbed};
 /// Adds lines at the start and at the end of both configuration files.
 fn extend(testbed: &Testbed, first: &str, last: &str) {
     for file in ["server.toml", "client.toml"] {
-        let text = fs::read_to_string(testbed.path(file)).expect("a file of ours");
+        let text = fs::read_to_string(testbed.path(file)).expect("a file of the test");
         testbed.write(file, &format!("{first}\n{text}\n{last}\n"));
     }
 }

@@ -75,7 +75,7 @@ impl Program {
                 Err(RecvTimeoutError::Timeout) => panic!("the program does not end; the log:\n{}", self.log),
             }
         }
-        let status = self.child.wait().expect("a child of ours");
+        let status = self.child.wait().expect("a child process");
         (status.code(), std::mem::take(&mut self.log))
     }
 
@@ -89,13 +89,13 @@ impl Program {
     /// Sends SIGKILL and waits for the end.
     pub(super) fn kill(mut self) {
         self.child.kill().expect("a child that has not been waited for");
-        self.child.wait().expect("a child of ours");
+        self.child.wait().expect("a child process");
     }
 
     /// Resident memory in KiB.
     pub(super) fn resident_kib(&self) -> u64 {
         let path = format!("/proc/{}/status", self.child.id());
-        let status = std::fs::read_to_string(path).expect("a process of ours");
+        let status = std::fs::read_to_string(path).expect("a running process");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kib = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
         kib.expect("a number of KiB")
@@ -104,7 +104,7 @@ impl Program {
     /// The kernel's status of each thread.
     pub(super) fn thread_states(&self) -> Vec<String> {
         let threads =
-            std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("a process of ours");
+            std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("a running process");
         let state = |thread: std::io::Result<std::fs::DirEntry>| {
             std::fs::read_to_string(thread.expect("a thread").path().join("status")).ok()
         };

@@ -42,15 +42,15 @@ fn an_unknown_user_exits_with_3_and_the_message_for_a_wrong_password() {
 #[test]
 fn without_root_both_sides_exit_with_1_and_name_the_needed_capability() {
     let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
-    for entry in fs::read_dir(testbed.path("")).expect("a folder of ours") {
+    for entry in fs::read_dir(testbed.path("")).expect("the test folder") {
         let path = entry.expect("an entry").path();
         let mode = if path.is_dir() { 0o777 } else { 0o644 };
-        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("ours");
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a file of the test");
     }
-    fs::set_permissions(testbed.path(""), fs::Permissions::from_mode(0o777)).expect("ours");
+    fs::set_permissions(testbed.path(""), fs::Permissions::from_mode(0o777)).expect("a file of the test");
     for (namespace, role) in [(&testbed.client, "client"), (&testbed.server, "server")] {
         let folder = testbed.runtime_folder(namespace);
-        fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).expect("ours");
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).expect("a file of the test");
         let mut command = testbed.role(namespace, role, &format!("{role}.toml"));
         command.uid(NOBODY).gid(NOBODY);
         assert_rejected(

@@ -82,7 +82,7 @@ fn epoch(testbed: &Testbed) -> u64 {
 fn keys_change_twice_under_load_and_no_packet_is_lost() {
     let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
     for file in ["server.toml", "client.toml"] {
-        let text = std::fs::read_to_string(testbed.path(file)).expect("a file of ours");
+        let text = std::fs::read_to_string(testbed.path(file)).expect("a file of the test");
         let more = if file == "client.toml" {
             "workers = 2\nrekey-after = 11\n"
         } else {

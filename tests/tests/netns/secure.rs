@@ -192,7 +192,7 @@ fn a_damaged_file_with_users_is_rejected_on_sighup_and_the_old_users_stay() {
     let Tunnel { mut server, client } = testbed.tunnel();
     let users = fs::read_to_string(testbed.path("users")).expect("the users");
     let cut = users.replace("{\"end\":1}\n", "");
-    fs::write(testbed.path("users"), &cut).expect("a folder of ours");
+    fs::write(testbed.path("users"), &cut).expect("the test folder");
     server.send_sighup();
     server.wait_for("users not reloaded, keeping the old ones: ");
     ping_three_times(&testbed.client, SERVER_INNER[0]);
@@ -212,7 +212,7 @@ fn a_login_on_another_device_ends_the_first_client_with_code_5() {
     let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
     let _server = testbed.start_server();
     let first = testbed.start_client();
-    let second = fs::read_to_string(testbed.path("client.toml")).expect("a file of ours");
+    let second = fs::read_to_string(testbed.path("client.toml")).expect("a file of the test");
     testbed.write(
         "second.toml",
         &format!("{second}\n[device]\nname = \"sandhog1\"\n"),

@@ -208,7 +208,7 @@ impl Testbed {
     /// Replaces a text that occurs once in a file.
     #[track_caller]
     pub(super) fn edit(&self, name: &str, old: &str, new: &str) {
-        let text = fs::read_to_string(self.path(name)).expect("a file of ours");
+        let text = fs::read_to_string(self.path(name)).expect("a file of the test");
         assert_eq!(text.matches(old).count(), 1, "{old:?} in {text}");
         self.write(name, &text.replace(old, new));
     }
@@ -257,7 +257,7 @@ impl Testbed {
 
     /// Returns the output of `sandhog hash-password` with the password from a pipe.
     pub(super) fn hash_password(&self) -> String {
-        let password = fs::File::open(self.path("password")).expect("a file of ours");
+        let password = fs::File::open(self.path("password")).expect("a file of the test");
         let output = Command::new(&self.program)
             .arg("hash-password")
             .stdin(password)
@@ -272,7 +272,7 @@ impl Testbed {
 
     /// Writes a file in the folder of the configuration.
     pub(super) fn write(&self, name: &str, text: &str) {
-        fs::write(self.path(name), text).expect("a folder of ours");
+        fs::write(self.path(name), text).expect("the test folder");
     }
 
     /// Starts the program in a namespace with a configuration file of this testbed.
@@ -315,7 +315,7 @@ impl Testbed {
     /// Runtime folder of a namespace. Without it, all namespaces would share that of the machine.
     pub(super) fn runtime_folder(&self, namespace: &Namespace) -> PathBuf {
         let folder = self.path(&format!("run-{}", namespace.name()));
-        fs::create_dir_all(&folder).expect("a folder of ours");
+        fs::create_dir_all(&folder).expect("the test folder");
         folder
     }
 

@@ -57,7 +57,7 @@ fn sizes(packets: &[Vec<u8>]) -> Vec<usize> {
 /// Segments the output again, as the kernel does.
 fn segment_all(written: &[Written]) -> Vec<Vec<u8>> {
     let cut = written.iter().flat_map(|written| {
-        let packets = split(&written.header, &written.packet).expect("a good superpacket");
+        let packets = split(&written.header, &written.packet).expect("a valid superpacket");
         assert_eq!(packets.len(), written.packets);
         packets
     });

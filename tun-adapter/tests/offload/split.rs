@@ -33,7 +33,7 @@ proptest! {
     ) {
         let segment = segment.max(u16::try_from(spec.payload.len() / 600).expect("short"));
         let (header, packet) = spec.superpacket(segment);
-        let packets = split(&header, &packet).expect("a good superpacket");
+        let packets = split(&header, &packet).expect("a valid superpacket");
         prop_assert_eq!(packets, spec.segments(segment.into()));
     }
 
@@ -60,7 +60,7 @@ fn a_superpacket_of_maximum_size_is_segmented_completely() {
         };
         spec.payload = vec![9; 65_535 - spec.headers_len()];
         let (header, packet) = spec.superpacket(1368);
-        let packets = split(&header, &packet).expect("a good superpacket");
+        let packets = split(&header, &packet).expect("a valid superpacket");
         assert_eq!(packets, spec.segments(1368));
         assert_eq!(packets.len(), 48);
     }
