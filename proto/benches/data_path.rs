@@ -1,10 +1,10 @@
-//! The data path against the cipher alone: what header, padding, counter and replay window cost.
-//! `cargo bench --package sandhog-proto`, and again with `--features ring`.
+//! Data path against the cipher alone: the cost of header, padding, counter and replay window. `cargo bench
+//! --package sandhog-proto`, and again with `--features ring`.
 //!
-//! Everything happens in one buffer, so that no copy is measured. `seal` seals; `both` seals and opens again, because
-//! a datagram can be opened once only. Lengths are those of inner packets. At the end stands a table of the least times
-//! and their ratios; the data path is promised to take at most 1.1 times what the cipher takes for 1420 bytes, and
-//! the exit status is 1 if it takes more. `-- table` prints only that.
+//! All work is done in one buffer, so no copy is measured. `seal` seals. `both` seals and opens, because a
+//! datagram can be opened only once. Lengths are those of inner packets. At the end the bench prints a table
+//! of the shortest times and their ratios. The data path may take at most 1.1 times as long as the cipher for
+//! 1420 bytes. Otherwise the exit status is 1. `-- table` prints only the table.
 
 use std::hint::black_box;
 use std::process::ExitCode;
@@ -20,9 +20,9 @@ const CIPHERS: [Cipher; 2] = [Cipher::ChaCha20Poly1305, Cipher::Aes256Gcm];
 const INDEX: u32 = 1;
 const MTU: usize = 1420;
 const LENGTHS: [u16; 3] = [64, 512, 1420];
-/// Most that the data path may take, in thousandths of the cipher's time.
+/// Limit for the data path, in thousandths of the time of the cipher.
 const PROMISED: u128 = 1100;
-/// Code and nonce.
+/// Length of code and nonce.
 const HEADER_LEN: usize = 13;
 
 /// An IPv4 packet of `len` bytes.
@@ -34,7 +34,7 @@ fn packet(len: u16) -> PacketBuf {
     packet
 }
 
-/// Both ends of one key.
+/// Sealer and opener with the same key.
 fn handles<A: Aead>(cipher: Cipher) -> (Sealer<A>, Opener<A>) {
     (Sealer::new(cipher, &KEY, INDEX), Opener::new(cipher, &KEY, INDEX))
 }
@@ -86,14 +86,15 @@ fn whole<A: Aead>(criterion: &mut Criterion, name: &str, cipher: Cipher) {
     }
 }
 
-/// How often each is measured.
+/// Number of measurements.
 const ROUNDS: usize = 1001;
 
-/// How long 100 runs of `work` take: less than a slice of the scheduler's, so that many are not disturbed at all.
+/// Duration of 100 runs of `work`. It is shorter than a time slice of the scheduler, so many measurements are
+/// undisturbed.
 #[expect(
     clippy::disallowed_types,
     clippy::disallowed_methods,
-    reason = "this measures; it decides nothing"
+    reason = "measurement only"
 )]
 fn timed(mut work: impl FnMut()) -> Duration {
     let begin = std::time::Instant::now();
@@ -101,14 +102,15 @@ fn timed(mut work: impl FnMut()) -> Duration {
     begin.elapsed()
 }
 
-/// What 100 packets take: the cipher alone and the data path, by turns, so that what else the machine does falls on both.
+/// Durations for 100 packets: cipher alone and data path. They are measured in turn, so other load affects
+/// both.
 #[derive(Clone, Copy)]
 struct Turn {
     alone: Duration,
     path: Duration,
 }
 
-/// Sealing, or sealing and opening, of packets of `len` bytes.
+/// Measures sealing, or sealing and opening, of packets of `len` bytes.
 fn turns<A: Aead>(cipher: Cipher, len: u16, is_opened: bool) -> Vec<Turn> {
     let (sealer, opener) = handles::<A>(cipher);
     let (aead, mut body, mut buf) = (A::new(cipher, &KEY), packet(len), packet(len));
@@ -138,14 +140,14 @@ fn turns<A: Aead>(cipher: Cipher, len: u16, is_opened: bool) -> Vec<Turn> {
     (0..ROUNDS).map(turn).collect()
 }
 
-/// The least of many: the round that was disturbed least. In picoseconds for one packet.
+/// The shortest of many durations, which was disturbed least. In picoseconds per packet.
 fn least(turns: &[Turn], of: impl Fn(&Turn) -> Duration) -> u128 {
     turns.iter().map(of).min().unwrap_or_default().as_nanos() * 10
 }
 
-/// Prints what a backend takes for each cipher and length; whether it keeps the promise.
+/// Prints the results of a backend for each cipher and length. Returns true if they are within the limit.
 fn is_kept<A: Aead>(name: &str) -> bool {
-    // Both are measured, whatever the first has shown.
+    // Both are measured, whatever the result of the first is.
     CIPHERS.map(|cipher| is_kept_with::<A>(name, cipher)) == [true; 2]
 }
 
@@ -193,7 +195,7 @@ fn ring(criterion: &mut Criterion) {
     }
 }
 
-/// Nothing to measure without the feature.
+/// There is nothing to measure without the feature.
 #[cfg(not(feature = "ring"))]
 const fn ring(_: &mut Criterion) {}
 

@@ -1,16 +1,18 @@
-//! Ten million packets through a client and a server, with rekeys, roams, repeats and new logins: no key may see a nonce
-//! twice, and each packet comes out once at most, as it was put in. `cargo bench --package sandhog-proto --bench endurance`; as a test, it runs a hundredth of it.
+//! Endurance test: ten million packets between a client and a server, with rekeys, roaming, retransmissions
+//! and new logins. No nonce may be used twice under one key, and each packet must arrive unchanged and at
+//! most once. `cargo bench --package sandhog-proto --bench endurance`. As a test it runs a hundredth of the
+//! packets.
 
 use std::time::Duration;
 
 #[path = "../tests/secure/audit.rs"]
 mod audit;
 #[path = "../tests/secure/support.rs"]
-#[expect(dead_code, reason = "the tests need more of it")]
+#[expect(dead_code, reason = "only the tests use all of it")]
 mod support;
 
 fn main() {
-    // Some packets are dropped, because the tunnel is down at times.
+    // Some packets are dropped because the tunnel is down at times.
     let (packets, life) = if std::env::args().any(|argument| argument == "--bench") {
         (10_600_000, Duration::from_secs(2700))
     } else {

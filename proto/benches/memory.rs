@@ -1,5 +1,5 @@
-//! What a session costs the server in memory while nothing happens in it: everything that the heap has grown by, divided
-//! by the sessions. `cargo bench --package sandhog-proto --bench memory`; exit status 1 if it is more than promised.
+//! Memory of an idle session on the server: growth of the heap divided by the number of sessions. `cargo
+//! bench --package sandhog-proto --bench memory`. The exit status is 1 if the limit is exceeded.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::net::SocketAddr;
@@ -12,28 +12,28 @@ use sandhog_proto::{Batch, Instant, Peer, TunnelStatus};
 use support::{client_config, login, server_address, server_config, store, user};
 
 #[path = "../tests/secure/support.rs"]
-#[expect(dead_code, reason = "the tests need more of it")]
+#[expect(dead_code, reason = "only the tests use all of it")]
 mod support;
 
-/// Bytes for each idle session, at most.
+/// Limit in bytes per idle session.
 const PROMISED: usize = 4096;
 
-/// Bytes that are allocated at this moment.
+/// Number of currently allocated bytes.
 static HEAP: AtomicUsize = AtomicUsize::new(0);
 
 struct Counting;
 
-// SAFETY: everything is passed on to the system's allocator unchanged.
+// SAFETY: all calls are passed on unchanged to the system allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         HEAP.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's promises are passed on.
+        // SAFETY: the caller keeps the contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         HEAP.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's promises are passed on.
+        // SAFETY: the caller keeps the contract.
         unsafe { System.dealloc(pointer, layout) }
     }
 }
@@ -41,7 +41,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Each client has an address of its own, and so a source prefix of its own.
+/// Each client has its own address and so its own source prefix.
 fn address(n: usize) -> SocketAddr {
     let [.., high, low] = n.to_be_bytes();
     SocketAddr::from(([198, 18, high, low], 50_000))
@@ -55,7 +55,8 @@ fn config(sessions: usize) -> ServerConfig {
     }
 }
 
-/// Takes what one peer has sent through a turn of the other, as sent from `sender`; what comes out is in `batch`.
+/// Passes the datagrams in `batch` from `sender` through a turn of `peer`. Afterwards `batch` contains the
+/// output.
 fn exchange(peer: &mut impl Peer, now: Instant, batch: &mut Batch, sender: SocketAddr) {
     let mut output = Batch::default();
     for datagram in &mut batch.datagrams {
@@ -70,7 +71,7 @@ fn exchange(peer: &mut impl Peer, now: Instant, batch: &mut Batch, sender: Socke
     *batch = output;
 }
 
-/// Lets a client and the server talk until both are silent.
+/// Passes datagrams between client and server until both are silent.
 fn talk(client: &mut Client, server: &mut Server, now: Instant, address: SocketAddr) {
     let mut batch = Batch::default();
     loop {
@@ -90,7 +91,7 @@ fn main() -> ExitCode {
     };
     let mut server = Server::new(config(sessions)).unwrap();
     let before = HEAP.load(Ordering::Relaxed);
-    // No faster than the server answers first messages.
+    // Not faster than the server answers first messages.
     let spacing = Duration::from_millis(2);
     let mut now = Instant::from_secs(1);
     for n in 0..sessions {
@@ -104,13 +105,13 @@ fn main() -> ExitCode {
         now = now + spacing;
     }
     let live = HEAP.load(Ordering::Relaxed) - before;
-    // What is kept of a login for a while is gone after half a minute.
+    // The server keeps some data of a login for half a minute. It is gone now.
     now = now + Duration::from_secs(60);
     server.handle_timeout(now).unwrap();
     assert_eq!(server.session_count(), sessions);
     let idle = (HEAP.load(Ordering::Relaxed) - before) / sessions;
     println!(
-        "{sessions} sessions: {} bytes each right after the login, {idle} once idle; at most {PROMISED} are promised",
+        "{sessions} sessions: {} bytes each right after the login, {idle} once idle; at most {PROMISED} are allowed",
         live / sessions
     );
     ExitCode::from(u8::from(idle > PROMISED))

@@ -1,9 +1,9 @@
-//! What a server does with first messages from whoever sends them, on one core; and what a whole login costs it.
-//! `cargo bench --package sandhog-proto --bench strangers`, and again with `--features ring`; exit status 1 if a promise is
-//! not kept.
+//! Cost of first messages on the server, from outsiders and key holders, and the cost of a complete login, on
+//! one core. `cargo bench --package sandhog-proto --bench strangers`, and again with `--features ring`. The
+//! exit status is 1 if a limit is missed.
 //!
-//! A figure is the median of several rounds. Each datagram comes in a buffer of its own, as from a socket: making it is
-//! counted as well.
+//! Each figure is the median of several rounds. Each datagram has its own buffer, as if it came from a
+//! socket. The time to fill this buffer is included.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -15,24 +15,24 @@ use sandhog_proto::{Batch, Datagram, Instant, PacketBuf, Peer, TunnelStatus};
 use support::{client_config, login, server_address, server_config, store, user};
 
 #[path = "../tests/secure/attacker.rs"]
-#[expect(dead_code, reason = "the tests need more of it")]
+#[expect(dead_code, reason = "only the tests use all of it")]
 mod attacker;
 #[path = "../tests/secure/support.rs"]
-#[expect(dead_code, reason = "the tests need more of it")]
+#[expect(dead_code, reason = "only the tests use all of it")]
 mod support;
 
-/// Datagrams of outsiders that are refused in a second, at least.
+/// Minimum number of outsiders' datagrams that are rejected per second.
 const PROMISED_RATE: u128 = 100_000;
-/// The server's part of a login, at most.
+/// Maximum time of the server for a login.
 const PROMISED_LOGIN: Duration = Duration::from_micros(350);
 
 const ROUNDS: usize = 9;
 
-/// How long `work` takes.
+/// Duration of `work`.
 #[expect(
     clippy::disallowed_types,
     clippy::disallowed_methods,
-    reason = "this measures; it decides nothing"
+    reason = "measurement only"
 )]
 fn timed(work: impl FnOnce()) -> Duration {
     let begin = std::time::Instant::now();
@@ -54,7 +54,7 @@ fn datagram(from: SocketAddr, bytes: &[u8]) -> Datagram {
     }
 }
 
-/// How many datagrams like these the server takes in a second, each of which it must answer, or none.
+/// Number of datagrams per second that the server handles. It must answer each of them, or none.
 fn rate(
     what: &str,
     server: &mut Server,
@@ -92,14 +92,15 @@ fn outsiders(insider: &mut Insider, count: u16) -> Vec<(SocketAddr, Vec<u8>)> {
     (0..count).map(&mut probe).collect()
 }
 
-/// First messages by somebody who holds the pre-shared key; `cookie` has come from somewhere.
+/// First messages of a holder of the pre-shared key, with an optional cookie.
 fn insiders(insider: &mut Insider, count: u16, cookie: Option<&str>) -> Vec<(SocketAddr, Vec<u8>)> {
     let attempt = Attempt::new(insider, "user0", "a guess");
-    let mut knock = |n| (elsewhere(n), attempt.knock(insider, cookie));
-    (0..count).map(&mut knock).collect()
+    let mut first_message = |n| (elsewhere(n), attempt.first_message(insider, cookie));
+    (0..count).map(&mut first_message).collect()
 }
 
-/// Takes what one peer has sent through a turn of the other, as sent from `sender`; what comes out is in `batch`.
+/// Passes the datagrams in `batch` from `sender` through a turn of `peer`. Afterwards `batch` contains the
+/// output.
 fn exchange(peer: &mut impl Peer, now: Instant, batch: &mut Batch, sender: SocketAddr) {
     let mut output = Batch::default();
     for datagram in &mut batch.datagrams {
@@ -114,7 +115,7 @@ fn exchange(peer: &mut impl Peer, now: Instant, batch: &mut Batch, sender: Socke
     *batch = output;
 }
 
-/// The server's time for a whole login, from M0 to the first datagram of the session.
+/// Time of the server for a complete login, from M0 to the first datagram of the session.
 fn log_in(server: &mut Server, now: Instant, n: usize) -> Duration {
     let mut client = Client::new(ClientConfig {
         login: login(&format!("user{n}")),
@@ -188,7 +189,7 @@ fn main() -> ExitCode {
     );
     let is_kept = outsiders >= PROMISED_RATE && login <= PROMISED_LOGIN;
     println!(
-        "promised: {PROMISED_RATE} outsiders a second, {} µs for a login",
+        "limits: {PROMISED_RATE} outsiders a second, {} µs for a login",
         PROMISED_LOGIN.as_micros()
     );
     ExitCode::from(u8::from(is_measured && !is_kept))

@@ -1,4 +1,4 @@
-//! The data path allocates nothing: counted by an allocator that counts.
+//! Allocations on the data path: none. A counting allocator checks it.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -20,22 +20,22 @@ thread_local! {
 
 struct Counting;
 
-// SAFETY: everything is passed on to the system's allocator unchanged.
+// SAFETY: all calls are passed on unchanged to the system allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's promises are passed on.
+        // SAFETY: the caller keeps the contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promises are passed on.
+        // SAFETY: the caller keeps the contract.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller's promises are passed on.
+        // SAFETY: the caller keeps the contract.
         unsafe { System.realloc(pointer, layout, new_size) }
     }
 }
@@ -85,7 +85,7 @@ fn pair() -> (Client, Server) {
     (client, Server::new(config).unwrap())
 }
 
-/// Takes `batch.datagrams` through one turn of `peer`, as sent by `sender`; what comes out is in `batch` again.
+/// Passes `batch.datagrams` from `sender` through one turn of `peer`. Afterwards `batch` contains the output.
 fn exchange(peer: &mut impl Peer, batch: &mut Batch, spare: &mut Batch, sender: SocketAddr) {
     for datagram in &mut batch.datagrams {
         datagram.remote = sender;
@@ -95,7 +95,7 @@ fn exchange(peer: &mut impl Peer, batch: &mut Batch, spare: &mut Batch, sender: 
 }
 
 #[test]
-fn packets_cross_client_and_server_without_an_allocation() {
+fn packets_pass_client_and_server_of_the_classic_profile_without_allocation() {
     let (mut client, mut server) = pair();
     let (mut batch, mut spare) = (Batch::default(), Batch::default());
     client.start(NOW).unwrap();
@@ -130,7 +130,7 @@ fn packet(from: [u8; 4], to: [u8; 4]) -> PacketBuf {
     PacketBuf::copied_from(&bytes)
 }
 
-/// What `round` counts in each of three rounds, after a first one, which makes room in the queues.
+/// Results of `round` in three rounds, after a first round that allocates the queues.
 fn rounds(mut round: impl FnMut(&mut Batch, &mut Batch) -> u64) -> [u64; 3] {
     let (mut batch, mut spare) = (Batch::default(), Batch::default());
     let mut next = || {
@@ -188,7 +188,7 @@ fn secure_pair() -> (secure::Client, secure::Server) {
     (client, server.unwrap())
 }
 
-/// A client that is up, and its server.
+/// A connected client and its server.
 fn secure_pair_connected() -> (secure::Client, secure::Server) {
     let (mut client, mut server) = secure_pair();
     let (mut batch, mut spare) = (Batch::default(), Batch::default());
@@ -206,7 +206,7 @@ fn secure_pair_connected() -> (secure::Client, secure::Server) {
 }
 
 #[test]
-fn packets_cross_client_and_server_of_the_secure_profile_without_an_allocation() {
+fn packets_pass_client_and_server_of_the_secure_profile_without_allocation() {
     let (mut client, mut server) = secure_pair_connected();
     let up = || packet([10, 9, 0, 2], [10, 9, 0, 1]);
     let down = || packet([10, 9, 0, 1], [10, 9, 0, 2]);
@@ -232,7 +232,7 @@ fn packets_cross_client_and_server_of_the_secure_profile_without_an_allocation()
 }
 
 #[test]
-fn the_handles_of_the_data_path_seal_and_open_without_an_allocation() {
+fn sealer_and_opener_seal_and_open_without_allocation() {
     for cipher in [Cipher::ChaCha20Poly1305, Cipher::Aes256Gcm] {
         let key = [7; KEY_LEN];
         let (sealer, opener) = (

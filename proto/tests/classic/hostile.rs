@@ -1,7 +1,7 @@
-//! Whatever comes in, in whatever order: no panic, and no more state than the documentation allows.
+//! Property tests with hostile input in any order: no panic, and no more state than documented.
 //!
-//! The generator is deterministic, so that a failure is the same for everybody: its seed is fixed, and nothing is
-//! written beside the source.
+//! The generator is deterministic, so a failure is the same for everybody. Its seed is fixed, and no file is
+//! written.
 
 use core::time::Duration;
 use std::collections::BTreeSet;
@@ -16,7 +16,7 @@ use sandhog_proto::{
 
 use super::support::*;
 
-/// Of the two users of `support::server`.
+/// Number of users of `support::server`.
 const MAX_SESSIONS: usize = 2;
 
 fn config() -> Config {
@@ -28,21 +28,21 @@ fn config() -> Config {
     }
 }
 
-/// One thing that can happen to a peer.
+/// One step of a test.
 #[derive(Clone, Debug)]
 enum Step {
-    /// Bytes from the n-th address. For a client, 0 is its server.
+    /// Bytes from the address with this number. For a client, number 0 is its server.
     Receive(u16, Vec<u8>),
     /// Bytes from the inner network.
     Packet(Vec<u8>),
-    /// Time passes, or seems to run backwards.
+    /// Time passes, or goes backwards.
     Pass(i64),
     Command(Command),
-    /// The oldest job is run and handed in.
+    /// The oldest job is run and its result passed in.
     FinishJob,
 }
 
-/// Any bytes, with a bias to those that get further: known codes, and lengths around the smallest datagram.
+/// Random bytes that often have known codes and lengths near the smallest datagram.
 fn raw() -> impl Strategy<Value = Vec<u8>> {
     let anything = prop::collection::vec(any::<u8>(), 0..200);
     let coded = (0..=5u8, prop::collection::vec(any::<u8>(), 20..60))
@@ -62,7 +62,7 @@ fn inner() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![valid, raw()]
 }
 
-/// Code and body of a message, most often such that they fit each other.
+/// Code and body of a message. Usually they match each other.
 fn message() -> impl Strategy<Value = (Code, Vec<u8>)> {
     let login = prop_oneof![4 => Just(LOGIN.to_owned()), 2 => Just("anna".to_owned()), 1 => ".{0,5}"];
     let password = prop_oneof![4 => Just(PASSWORD.to_owned()), 2 => Just("secret".to_owned()), 1 => ".{0,5}"];
@@ -86,7 +86,7 @@ fn message() -> impl Strategy<Value = (Code, Vec<u8>)> {
     ]
 }
 
-/// Datagrams of somebody who holds the key, some of them changed on the way.
+/// Datagrams sealed with the key. Some are changed afterwards.
 fn sealed() -> impl Strategy<Value = Vec<u8>> {
     let change = prop_oneof![
         6 => Just(None),
@@ -130,7 +130,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Drives a peer through steps; `events` receives what it tells.
+/// Runs a peer through steps. `events` collects its events.
 struct Driver<P> {
     peer: P,
     now: Instant,
@@ -153,7 +153,7 @@ impl<P: Peer> Driver<P> {
         }
     }
 
-    /// Takes a step and checks what every peer promises.
+    /// Runs a step and checks the guarantees of every peer.
     fn take(&mut self, step: Step, remote: impl Fn(u16) -> core::net::SocketAddr) {
         match step {
             Step::Receive(n, bytes) => {
@@ -185,7 +185,7 @@ impl<P: Peer> Driver<P> {
             assert_eq!(
                 open(&datagram.payload).0.name(),
                 datagram.kind,
-                "only well-formed datagrams leave"
+                "only well-formed datagrams are sent"
             );
         }
         for packet in &self.output.packets {
@@ -196,7 +196,7 @@ impl<P: Peer> Driver<P> {
             assert_eq!(
                 again,
                 Some((at, again.unwrap().1)),
-                "a turn with nothing to do is harmless"
+                "a turn without work changes nothing"
             );
         }
         self.jobs.extend(core::iter::from_fn(|| self.peer.poll_job()));
@@ -208,7 +208,7 @@ proptest! {
     #![proptest_config(config())]
 
     #[test]
-    fn a_client_survives_whatever_comes(steps in prop::collection::vec(step(), 1..60)) {
+    fn a_client_survives_any_input(steps in prop::collection::vec(step(), 1..60)) {
         let mut driver = Driver::new(client());
         let mut starts = 0;
         for step in steps {
@@ -227,7 +227,7 @@ proptest! {
     }
 
     #[test]
-    fn a_server_survives_whatever_comes(steps in prop::collection::vec(step(), 1..60)) {
+    fn a_server_survives_any_input(steps in prop::collection::vec(step(), 1..60)) {
         let mut driver = Driver::new(server());
         for step in steps {
             driver.take(step, client_address);
@@ -242,7 +242,7 @@ proptest! {
     }
 
     #[test]
-    fn every_input_is_answered_for(steps in prop::collection::vec(step(), 1..60)) {
+    fn every_datagram_is_delivered_answered_or_counted_as_dropped(steps in prop::collection::vec(step(), 1..60)) {
         let mut driver = Driver::new(server());
         for step in steps.into_iter().chain(vec![Step::FinishJob; 4]) {
             driver.take(step, client_address);
@@ -257,9 +257,9 @@ proptest! {
     }
 }
 
-/// The properties above are worth little if the generator never gets past the door.
+/// The property tests above are useful only if the generator gets past authentication.
 #[test]
-fn the_generator_reaches_every_way_through_both_peers() {
+fn the_generator_reaches_every_event_and_drop_reason_of_both_peers() {
     let mut runner = TestRunner::new(config());
     let strategy = prop::collection::vec(step(), 1..60);
     let mut reached = BTreeSet::new();
@@ -350,7 +350,7 @@ fn summary(kind: &EventKind) -> String {
 }
 
 #[test]
-fn a_peer_that_nobody_polls_for_events_keeps_only_so_many() {
+fn the_number_of_unpolled_events_is_bounded() {
     let mut server = server();
     let mut client = connected_client();
     let junk = |remote| {
@@ -368,12 +368,12 @@ fn a_peer_that_nobody_polls_for_events_keeps_only_so_many() {
 }
 
 #[test]
-fn a_hundred_thousand_random_datagrams_without_the_key_get_no_byte_and_leave_no_state() {
+fn random_datagrams_without_the_key_get_no_reply_and_leave_no_state() {
     let mut server = server();
     let mut client = client();
     client.start(Instant::ZERO).unwrap();
     turn(&mut client, Instant::ZERO, vec![], vec![]);
-    // SplitMix64: any stream of bytes will do, as long as it is always the same.
+    // SplitMix64. Any fixed stream of bytes will do.
     let mut state = 0x5a4d_0409u64;
     let mut next = || {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -408,7 +408,7 @@ fn a_hundred_thousand_random_datagrams_without_the_key_get_no_byte_and_leave_no_
 }
 
 #[test]
-fn no_flood_of_valid_requests_makes_more_than_the_bounded_number_of_jobs() {
+fn a_flood_of_valid_requests_creates_a_bounded_number_of_jobs() {
     let mut server = server();
     for n in 0..1000 {
         turn(
@@ -423,9 +423,9 @@ fn no_flood_of_valid_requests_makes_more_than_the_bounded_number_of_jobs() {
     assert_eq!(jobs, MAX_PENDING_JOBS);
 }
 
-/// A server whose jobs never come back still carries packets and still knows its bounds.
+/// A server whose jobs never finish still carries packets and keeps its bounds.
 #[test]
-fn a_server_whose_jobs_never_return_keeps_its_sessions() {
+fn a_server_whose_jobs_never_finish_keeps_its_sessions() {
     let mut server: Server = server();
     log_in(&mut server, client_address(0), LOGIN, PASSWORD);
     for n in 1..200 {
@@ -448,9 +448,9 @@ fn a_server_whose_jobs_never_return_keeps_its_sessions() {
     assert_eq!(server.pending_jobs(), MAX_PENDING_JOBS);
 }
 
-/// `Client` is driven like any other peer.
+/// A `Client` is run like any other peer.
 #[test]
-fn a_client_without_start_is_silent_whatever_comes() {
+fn a_client_before_start_sends_nothing_for_any_input() {
     let mut client: Client = client();
     let request = from(server_address(), auth_request(LOGIN, PASSWORD));
     let data = from(

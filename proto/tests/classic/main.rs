@@ -1,12 +1,12 @@
-//! What the classic profile promises, one file for each part of the promise. Everything is asserted on datagrams,
-//! packets and events, as a shell or an eavesdropper would see them.
+//! Tests of the classic profile. They check datagrams, packets and events, as a shell or an eavesdropper sees
+//! them.
 
-mod client_carries;
-mod client_logs_in;
-mod client_sleeps_and_roams;
+mod client_data;
+mod client_login;
+mod client_roaming;
 mod hostile;
 mod secrets;
-mod server_carries;
-mod server_logs_in;
+mod server_data;
+mod server_login;
 mod support;
 mod vectors;

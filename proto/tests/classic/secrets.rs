@@ -1,4 +1,4 @@
-//! Nothing that can be printed shows a password or a key.
+//! Secrets never appear in printed text.
 
 use sandhog_proto::aead::{Aead, Cipher, Portable};
 use sandhog_proto::classic::{Client, ClientConfig, Code, Codec, Key, Server, ServerConfig};
@@ -13,7 +13,7 @@ fn printed(what: &impl core::fmt::Debug) -> String {
 }
 
 #[test]
-fn neither_password_nor_key_nor_hash_appears_in_anything_that_is_printed() {
+fn password_key_and_hash_are_never_printed() {
     let secret_key = *b"canary-key-canary-key-canary-key";
     let key = Key::new(secret_key);
     let canary_user = user("dora", CANARY, &["10.9.0.9"]);
@@ -71,7 +71,7 @@ fn neither_password_nor_key_nor_hash_appears_in_anything_that_is_printed() {
 }
 
 #[test]
-fn errors_say_nothing_of_what_was_in_the_datagram() {
+fn errors_contain_nothing_of_the_datagram() {
     let codec = Codec::<Portable>::new(&key(), [1; 32], 0);
     let body = format!(r#"{{"login":"{CANARY}","password":"{CANARY}","#);
     let error = codec
@@ -84,7 +84,7 @@ fn errors_say_nothing_of_what_was_in_the_datagram() {
 }
 
 #[test]
-fn a_request_is_erased_from_the_buffer_it_came_in() {
+fn a_request_is_erased_from_its_buffer() {
     let codec = Codec::<Portable>::new(&key(), [1; 32], 0);
     for body in [
         format!(r#"{{"login":"a","password":"{CANARY}"}}"#),

@@ -1,4 +1,4 @@
-//! Peers, packets and an eavesdropper who holds the key.
+//! Fixtures: peers, packets, and an eavesdropper with the key.
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -22,7 +22,7 @@ pub(crate) fn server_address() -> SocketAddr {
     "203.0.113.1:9999".parse().unwrap()
 }
 
-/// Outer address of the n-th client.
+/// Outer address of the client with this number.
 pub(crate) fn client_address(n: u16) -> SocketAddr {
     SocketAddr::new(Ipv4Addr::new(198, 51, 100, 2).into(), 50_000 + n)
 }
@@ -58,7 +58,7 @@ pub(crate) fn client() -> Client {
     Client::new(client_config(1))
 }
 
-/// A client that has logged in at time zero, with nothing left to poll.
+/// A client that logged in at time zero, with empty queues.
 pub(crate) fn connected_client() -> Client {
     let mut client = client();
     client.start(Instant::ZERO).unwrap();
@@ -75,7 +75,7 @@ pub(crate) fn user(login: &str, password: &str, addresses: &[&str]) -> User {
     }
 }
 
-/// `kean` owns 10.9.0.2 and fd00::2, `anna` owns 10.9.0.3.
+/// `kean` has 10.9.0.2 and fd00::2, `anna` has 10.9.0.3.
 pub(crate) fn server() -> Server {
     let users = vec![
         user(LOGIN, PASSWORD, &["10.9.0.2", "fd00::2"]),
@@ -90,7 +90,7 @@ pub(crate) fn server() -> Server {
     .unwrap()
 }
 
-/// Has a server do its jobs and returns what it answers.
+/// Runs the jobs of a server and returns its responses.
 pub(crate) fn finish_jobs(server: &mut Server, now: Instant) -> Turn {
     while let Some(job) = server.poll_job() {
         server.handle_job(now, job.run()).unwrap();
@@ -98,7 +98,7 @@ pub(crate) fn finish_jobs(server: &mut Server, now: Instant) -> Turn {
     turn(server, now, vec![], vec![])
 }
 
-/// A server that has let `login` in from `remote` at time zero, with nothing left to poll.
+/// Logs `login` in from `remote` at time zero, and empties the queues of the server.
 pub(crate) fn log_in(server: &mut Server, remote: SocketAddr, login: &str, password: &str) {
     let request = from(remote, auth_request(login, password));
     turn(server, Instant::ZERO, vec![request], vec![]);
@@ -110,7 +110,7 @@ pub(crate) fn log_in(server: &mut Server, remote: SocketAddr, login: &str, passw
     events(server);
 }
 
-/// What came out of one turn.
+/// Output of one turn.
 #[derive(Debug)]
 pub(crate) struct Turn {
     pub(crate) datagrams: Vec<Datagram>,
@@ -119,7 +119,7 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
-    /// Code and body of each datagram, for somebody with the key.
+    /// Code and body of each datagram, opened with the key.
     pub(crate) fn opened(&self) -> Vec<(Code, Vec<u8>)> {
         self.datagrams
             .iter()
@@ -155,12 +155,12 @@ pub(crate) fn events(peer: &mut impl Peer) -> Vec<EventKind> {
         .collect()
 }
 
-/// The reasons that occurred, each as often as it did.
+/// Drop reasons that occurred, with their numbers.
 pub(crate) fn drops(peer: &impl Peer) -> Vec<(DropReason, u64)> {
     peer.counters().drops().collect()
 }
 
-/// Whoever else holds the key. Every datagram of theirs has a nonce of its own.
+/// Seals a datagram with the key. Each has a new nonce.
 pub(crate) fn seal(code: Code, body: &[u8]) -> PacketBuf {
     let nonce = core::array::from_fn(|i| body.get(i).copied().unwrap_or(0xee) ^ 0x33);
     let mut buf = PacketBuf::copied_from(body);
@@ -178,7 +178,7 @@ fn eavesdropper() -> Codec {
     Codec::new(&key(), [0xee; 32], 0)
 }
 
-/// A datagram as it comes in from `remote`.
+/// A datagram received from `remote`.
 pub(crate) fn from(remote: SocketAddr, payload: PacketBuf) -> Datagram {
     Datagram {
         remote,
@@ -194,7 +194,7 @@ pub(crate) fn auth_request(login: &str, password: &str) -> PacketBuf {
     )
 }
 
-/// The server's answer, as the client receives it.
+/// A response of the server as the client receives it.
 pub(crate) fn auth_response(is_ok: bool) -> Datagram {
     from(
         server_address(),
@@ -202,7 +202,7 @@ pub(crate) fn auth_response(is_ok: bool) -> Datagram {
     )
 }
 
-/// An IP packet of `len` bytes; the version follows from the addresses.
+/// An IP packet of `len` bytes. The addresses determine the version.
 pub(crate) fn packet(source: &str, destination: &str, len: usize) -> PacketBuf {
     let mut bytes = vec![0xa5; len];
     match (ip(source), ip(destination)) {

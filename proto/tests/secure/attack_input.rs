@@ -1,5 +1,5 @@
-//! Attacks by what is inside: forged inner addresses, garbage, JSON bombs, another profile's datagrams. Rows 17 to 19
-//! and 22 of the table in `SECURITY.md`.
+//! Attacks with the content of datagrams: forged inner addresses, garbage, JSON bombs, datagrams of the other
+//! profile. Rows 17 to 19 and 22 of the table in `SECURITY.md`.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -19,9 +19,9 @@ fn packet6(from: &str, to: &str) -> PacketBuf {
     PacketBuf::copied_from(&[&header[..], &octets(from), &octets(to)].concat())
 }
 
-/// Attack 17: inner source addresses that are somebody else's.
+/// Attack 17: inner source addresses of other sessions.
 #[test]
-fn a_packet_from_an_inner_address_that_is_not_the_sessions_is_dropped_and_counted() {
+fn packets_from_inner_addresses_of_other_sessions_are_dropped_and_counted() {
     let mut net = Net::new(
         server_config(),
         [client_config("kean", 1), client_config("anna", 2)],
@@ -74,10 +74,10 @@ fn a_packet_from_an_inner_address_that_is_not_the_sessions_is_dropped_and_counte
     net.client_sends(0, packet(&own, "10.9.0.1", b"truly"));
     net.client_sends(0, packet6(&own6, "fd00::1"));
     net.run_for(Duration::from_secs(1));
-    assert_eq!(net.server_packets.len(), 2, "its own addresses are its own");
+    assert_eq!(net.server_packets.len(), 2, "packets from its own addresses pass");
 }
 
-/// Texts that are no message, each with what is wrong about it.
+/// Invalid messages, each with a description of its error.
 fn bombs(valid: &str) -> Vec<(&'static str, String)> {
     let inside = valid.strip_prefix('{').unwrap();
     let with = |extra: &str| format!("{{{extra},{inside}");
@@ -85,17 +85,17 @@ fn bombs(valid: &str) -> Vec<(&'static str, String)> {
     let objects = |depth: usize| format!(r#""x":{}1{}"#, r#"{"x":"#.repeat(depth), "}".repeat(depth));
     vec![
         ("nested arrays", with(&nested(4))),
-        ("nested arrays, as many as fit", with(&nested(300))),
+        ("nested arrays, maximum number", with(&nested(300))),
         ("nested objects", with(&objects(4))),
-        ("nested objects, as many as fit", with(&objects(150))),
+        ("nested objects, maximum number", with(&objects(150))),
         ("the same key twice", with(r#""x":1,"x":2"#)),
         ("a known key twice", with(r#""t":"ping""#)),
         ("a known key twice, escaped", with(r#""\u0074":"ping""#)),
-        ("the same key twice, further in", with(r#""x":{"y":1,"y":1}"#)),
+        ("the same key twice, nested", with(r#""x":{"y":1,"y":1}"#)),
         ("something behind it", format!("{valid}{valid}")),
         ("a zero byte behind it", format!("{valid}\0")),
         ("cut", valid[..valid.len() - 1].to_owned()),
-        ("never closed", format!("{{{}", nested(600).replace(']', ""))),
+        ("not closed", format!("{{{}", nested(600).replace(']', ""))),
         (
             "a number that never ends",
             with(&format!(r#""x":1{}"#, "0".repeat(400))),
@@ -108,9 +108,9 @@ fn bombs(valid: &str) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Attack 19: JSON bombs in control datagrams, from somebody who holds the pre-shared key.
+/// Attack 19: JSON bombs in control datagrams, from a holder of the pre-shared key.
 #[test]
-fn no_json_bomb_before_the_session_is_answered_or_leaves_anything() {
+fn json_bombs_before_a_session_get_no_reply_and_leave_no_state() {
     let mut net = Net::pair();
     let mut insider = Insider::new(3);
     let ke3 = format!(r#"{{"v":2,"t":"ke3","to":9,"ke3":"{}"}}"#, b64(&[7; 64]));
@@ -122,7 +122,7 @@ fn no_json_bomb_before_the_session_is_answered_or_leaves_anything() {
         assert!(ask(&mut net, elsewhere(n as u16), &datagram).is_empty(), "{what}");
         sent += 1;
     }
-    // Nor logins that are none, nor other types, versions and sizes.
+    // Also invalid user names, and other types, versions and sizes.
     let long = "a".repeat(65);
     for name in ["", "Kean", "ke an", "kean\\u0000", "k\\u00e9an", "../kean", &long] {
         let json = format!(r#"{{"v":2,"t":"login","idx":9,"login":"{name}","ke1":"{ke1}"}}"#);
@@ -140,13 +140,13 @@ fn no_json_bomb_before_the_session_is_answered_or_leaves_anything() {
     assert_eq!(
         ask(&mut net, elsewhere(9999), &datagram).len(),
         1,
-        "what they were made of is a message"
+        "the valid message is accepted"
     );
 }
 
-/// Attack 19: the same inside a session, in both directions, where a message may be longer.
+/// Attack 19: the same inside a session in both directions, where a message may be longer.
 #[test]
-fn no_json_bomb_inside_a_session_is_answered_or_ends_it() {
+fn json_bombs_inside_a_session_get_no_reply_and_do_not_end_it() {
     let mut net = Net::pair();
     let mut insider = Insider::new(3);
     let (mut session, _) = logged_in(&mut net, &mut insider, "kean");
@@ -170,7 +170,7 @@ fn no_json_bomb_inside_a_session_is_answered_or_ends_it() {
     assert_eq!(
         ask(&mut net, elsewhere(1), &datagram).len(),
         1,
-        "the session has not noticed"
+        "the session is unaffected"
     );
 
     let mut net = Net::pair();
@@ -189,7 +189,7 @@ fn no_json_bomb_inside_a_session_is_answered_or_ends_it() {
 
 /// Attack 22: downgrade to the classic profile.
 #[test]
-fn classic_datagrams_under_the_same_key_and_older_versions_meet_silence_at_the_secure_port() {
+fn classic_datagrams_and_other_versions_get_no_reply_from_a_secure_server() {
     let mut net = Net::connected();
     net.log.clear();
     let mut old = classic::Client::new(classic_config());
@@ -204,7 +204,7 @@ fn classic_datagrams_under_the_same_key_and_older_versions_meet_silence_at_the_s
         }
     }
     assert!(sent >= 3);
-    // Every classic code, as long as a control datagram of this profile or not, under every key there is.
+    // Every classic code, with and without the length of a control datagram, under every key.
     let mut insider = Insider::new(3);
     let body = format!(r#"{{"login":"kean","password":"{PASSWORD}"}}"#);
     for code in [1, 2, 3] {
@@ -251,25 +251,25 @@ fn classic_config() -> classic::ClientConfig {
     }
 }
 
-/// One thing that somebody does who has the pre-shared key and, for sessions, a session of their own.
+/// One action of an attacker who has the pre-shared key and a session.
 #[derive(Clone, Debug)]
 enum Step {
     /// Any bytes.
     Raw(Vec<u8>),
-    /// A control datagram from the client (1) or the server (2) with any bytes in it.
+    /// A control datagram of the client (1) or the server (2) with any content.
     Control(u8, Vec<u8>),
-    /// One with a message that has been changed a little.
+    /// A control datagram with a slightly changed message.
     Message(u8, usize, prop::sample::Index, u8),
     /// A session datagram with any body.
     Session(u64, Vec<u8>),
-    /// One with a message that has been changed a little.
+    /// A session datagram with a slightly changed message.
     SessionMessage(usize, prop::sample::Index, u8),
     /// Time passes.
     Pass(u64),
     Command(Command),
 }
 
-/// What is said before a session, `{c}` and `{s}` being the indices of client and server.
+/// Messages before a session. `{c}` and `{s}` are the indices of client and server.
 const CONTROL: [&str; 5] = [
     r#"{"v":2,"t":"login","idx":{c},"login":"kean","ke1":"{96}"}"#,
     r#"{"v":2,"t":"login","idx":{c},"login":"kean","ke1":"{96}","cookie":"{16}"}"#,
@@ -278,7 +278,7 @@ const CONTROL: [&str; 5] = [
     r#"{"v":2,"t":"ke2","to":{c},"idx":{s},"ke2":"{320}"}"#,
 ];
 
-/// What is said inside of one.
+/// Messages inside a session.
 const INSIDE: [&str; 11] = [
     r#"{"t":"ping","n":1}"#,
     r#"{"t":"pong","n":1}"#,
@@ -303,7 +303,7 @@ fn filled(template: &str, client: u32, server: u32) -> String {
     text
 }
 
-/// Replaces one byte; 0 leaves the text as it is.
+/// Changes one byte. With 0 the text stays unchanged.
 fn changed(text: String, place: prop::sample::Index, by: u8) -> Vec<u8> {
     let mut bytes = text.into_bytes();
     let place = place.index(bytes.len());
@@ -338,10 +338,10 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Applies a step to both sides; `session` seals what the server opens, `to_client` what the client opens.
+/// Runs a step against both sides. `session` seals for the server, `to_client` for the client.
 fn take(net: &mut Net, insider: &mut Insider, sessions: &mut [crate::attacker::Session; 2], step: Step) {
-    let knock = net.log.iter().rev().find(|seen| seen.kind == "login");
-    let client = knock.map_or(1, |seen| index(&insider.read(&seen.bytes)["idx"]));
+    let first_message = net.log.iter().rev().find(|seen| seen.kind == "login");
+    let client = first_message.map_or(1, |seen| index(&insider.read(&seen.bytes)["idx"]));
     let to_both = |net: &mut Net, bytes: &[u8]| {
         for from in [elsewhere(1), elsewhere(bytes.len() as u16)] {
             net.inject(from, server_address(), bytes);
@@ -373,7 +373,7 @@ fn take(net: &mut Net, insider: &mut Insider, sessions: &mut [crate::attacker::S
         Step::Pass(millis) => net.run_for(Duration::from_millis(millis)),
         Step::Command(command) => {
             let now = net.now;
-            // Not every command makes sense in every state; that is said and changes nothing.
+            // A command in a wrong state returns an error and changes nothing.
             let _ = net.clients[0].peer.command(now, command);
         }
     }
@@ -381,10 +381,10 @@ fn take(net: &mut Net, insider: &mut Insider, sessions: &mut [crate::attacker::S
 
 /// Attack 18: short, long, garbage.
 #[test]
-fn every_length_from_nothing_to_the_longest_datagram_is_dropped_by_both_sides() {
+fn garbage_datagrams_of_many_lengths_are_dropped_by_both_sides() {
     let mut net = Net::connected();
     net.log.clear();
-    let stranger: SocketAddr = elsewhere(1);
+    let outsider: SocketAddr = elsewhere(1);
     let mut sent = 0;
     for len in (0..1600).chain((1600..=65_507).step_by(997)) {
         for code in [0, 1, 2, 3, 4, 255] {
@@ -392,8 +392,8 @@ fn every_length_from_nothing_to_the_longest_datagram_is_dropped_by_both_sides() 
             if let Some(first) = bytes.first_mut() {
                 *first = code;
             }
-            net.inject(stranger, server_address(), &bytes);
-            net.inject(stranger, client_address(0), &bytes);
+            net.inject(outsider, server_address(), &bytes);
+            net.inject(outsider, client_address(0), &bytes);
             sent += 1;
         }
     }
@@ -411,14 +411,15 @@ proptest! {
         ..Config::default()
     })]
 
-    /// Attack 18: garbage of somebody who can seal it, to both sides in every state, with no panic and no growth.
+    /// Attack 18: garbage sealed under the right key, to both sides in every state. Neither side may panic or
+    /// grow.
     #[test]
-    fn whatever_a_holder_of_the_key_sends_neither_side_panics_or_grows(steps in prop::collection::vec(step(), 1..80)) {
+    fn no_input_of_a_key_holder_makes_either_side_panic_or_grow(steps in prop::collection::vec(step(), 1..80)) {
         let mut net = Net::pair();
         let mut insider = Insider::new(3);
         let to_client = by_hand_server(&mut net, &mut insider);
         net.wire = Box::new(|seen| vec![(crate::support::DELAY, seen.clone())]);
-        // A second user's session, for what goes to the server.
+        // Session of a second user, for datagrams to the server.
         let attempt = Attempt::new(&mut insider, "anna", PASSWORD);
         let m2 = attempt.begin(&mut insider, &mut net, elsewhere(1)).unwrap();
         let (m3, to_server) = attempt.confirm(&mut insider, &m2);

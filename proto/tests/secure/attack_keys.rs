@@ -1,5 +1,6 @@
-//! Attacks on keys: stolen ones, weak ones, old ones, those in memory. Rows 14, 15, 21 and 23 of the table in
-//! `SECURITY.md`; what no wire shows of row 14 is in `proto/src/secure/session/theft.rs`.
+//! Attacks on keys: stolen, weak and old ones, and secrets in memory. Rows 14, 15, 21 and 23 of the table in
+//! `SECURITY.md`. The tests of row 14 that need access to a session's state are in
+//! `proto/src/secure/session/tests/forward_secrecy.rs`.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -16,7 +17,8 @@ use crate::support::{
     store, user,
 };
 
-/// All that a thief of epoch e can make of what is in memory and on the wire, without the Diffie-Hellman secret.
+/// All sessions that a thief of epoch e can derive from memory and recorded datagrams, without the
+/// Diffie-Hellman secret.
 fn derived(stolen: &Session, rekey: &[u8], rekeyed: &[u8], receiver: u32) -> Vec<Session> {
     let public = |json: &[u8]| -> [u8; 32] {
         let json: serde_json::Value = serde_json::from_slice(json).unwrap();
@@ -40,12 +42,12 @@ fn derived(stolen: &Session, rekey: &[u8], rekeyed: &[u8], receiver: u32) -> Vec
 
 /// Attack 14: later theft of live keys.
 #[test]
-fn the_keys_of_an_epoch_open_nothing_of_the_one_before_and_after_one_rekey_nothing_of_the_one_after() {
+fn stolen_keys_of_an_epoch_open_neither_earlier_nor_later_epochs() {
     let mut net = Net::pair();
     let mut insider = Insider::new(3);
     let (mut session, _) = logged_in(&mut net, &mut insider, "kean");
     let from = elsewhere(1);
-    // Epochs 0, 1 and 2, each with its traffic both ways.
+    // Epochs 0, 1 and 2, each with its datagrams in both directions.
     let mut traffic: Vec<(Session, Vec<Vec<u8>>)> = Vec::new();
     let mut rekeys = Vec::new();
     for epoch in 0..3 {
@@ -75,17 +77,17 @@ fn the_keys_of_an_epoch_open_nothing_of_the_one_before_and_after_one_rekey_nothi
     assert_eq!(
         opened(stolen, &traffic[1].1),
         40,
-        "what is stolen is the right thing"
+        "the stolen state is the right one"
     );
     assert_eq!(opened(stolen, &before.1), 0);
     assert_eq!(opened(stolen, &after.1), 0);
-    // With all that was said in both rekeys, forwards and backwards.
+    // With all messages of both rekeys, for later and earlier epochs.
     for (rekey, of) in [(&rekeys[0], &before.1), (&rekeys[1], &after.1)] {
         for guess in derived(stolen, &rekey.rekey, &rekey.rekeyed, after.0.theirs) {
             assert_eq!(opened(&guess, of), 0);
         }
     }
-    // The secret of the second rekey is what is missing, and it is the only thing that is.
+    // Only the secret of the second rekey is missing.
     let complete = stolen.after(
         &rekeys[1].dh,
         &rekeys[1].rekey,
@@ -93,13 +95,14 @@ fn the_keys_of_an_epoch_open_nothing_of_the_one_before_and_after_one_rekey_nothi
         after.0.theirs,
     );
     assert_eq!(opened(&complete, &after.1), 40);
-    // That of the first rekey leads back nowhere: what it was mixed with is gone.
+    // The secret of the first rekey reveals no earlier keys, because its other input was erased.
     let backwards = stolen.after(&rekeys[0].dh, &rekeys[0].rekey, &rekeys[0].rekeyed, stolen.theirs);
     assert_eq!(opened(&backwards, &before.1), 0);
 }
 
-/// The points of small order on Curve25519 and its twist (cr.yp.to/ecdh.html). Bit 255 does not count (RFC 7748, section
-/// 5), so each has two encodings; the five others of the list of twelve are ordinary points for who masks that bit.
+/// The points of small order on Curve25519 and its twist (cr.yp.to/ecdh.html). Bit 255 is ignored (RFC 7748,
+/// section 5), so each point has two encodings. The other five of the published list of twelve are ordinary
+/// points if that bit is masked.
 const SMALL_ORDER: [&str; 7] = [
     "0000000000000000000000000000000000000000000000000000000000000000",
     "0100000000000000000000000000000000000000000000000000000000000000",
@@ -121,9 +124,9 @@ fn small_order() -> impl Iterator<Item = [u8; 32]> {
     })
 }
 
-/// Attack 15: points of small order, from a client.
+/// Attack 15: points of small order from a client.
 #[test]
-fn a_server_answers_no_rekey_with_a_point_of_small_order_in_any_encoding() {
+fn a_server_drops_rekeys_with_points_of_small_order_in_every_encoding() {
     let mut net = Net::pair();
     let mut insider = Insider::new(3);
     let (mut session, _) = logged_in(&mut net, &mut insider, "kean");
@@ -140,17 +143,17 @@ fn a_server_answers_no_rekey_with_a_point_of_small_order_in_any_encoding() {
     assert_eq!(
         session.read(&pong[0].bytes)["n"],
         2,
-        "an honest rekey is answered as before"
+        "a genuine rekey is answered as before"
     );
 }
 
-/// Attack 15: points of small order, from a server.
+/// Attack 15: points of small order from a server.
 #[test]
-fn a_client_takes_no_rekey_with_a_point_of_small_order_in_any_encoding() {
+fn a_client_drops_rekeys_with_points_of_small_order_in_every_encoding() {
     let mut net = Net::pair();
     let mut insider = Insider::new(3);
     let mut session = by_hand_server(&mut net, &mut insider);
-    // The server answers pings, so that the session lives until the client asks for new keys.
+    // The server answers pings, so the session lives until the client starts a rekey.
     for _ in 0..120 {
         net.run_for(Duration::from_secs(1));
         let pong = session.seal(br#"{"t":"pong","n":1}"#);
@@ -169,16 +172,16 @@ fn a_client_takes_no_rekey_with_a_point_of_small_order_in_any_encoding() {
         net.clients[0].peer.counters().dropped(DropReason::MalformedBody),
         14
     );
-    // An honest answer is taken as before, and the first ping comes under the new key.
+    // A genuine answer is accepted as before, and the first ping is sealed under the new key.
     let (secret, theirs) = ([0x42; 32], from_b64(&ask["pk"]).try_into().unwrap());
-    let honest = rekeyed(&x25519(secret, X25519_BASEPOINT_BYTES));
-    let answer = session.seal(honest.as_bytes());
+    let genuine = rekeyed(&x25519(secret, X25519_BASEPOINT_BYTES));
+    let answer = session.seal(genuine.as_bytes());
     net.inject(server_address(), client_address(0), &answer);
     let rekey = session.open(&asked.bytes).unwrap().trim_ascii_end().to_vec();
     let next = session.after(
         &x25519(secret, theirs),
         &rekey,
-        honest.as_bytes(),
+        genuine.as_bytes(),
         index(&ask["idx"]),
     );
     let ping = net.log.last().unwrap();
@@ -188,21 +191,21 @@ fn a_client_takes_no_rekey_with_a_point_of_small_order_in_any_encoding() {
     );
 }
 
-/// The receiver index of a session datagram.
+/// Receiver index of a session datagram.
 fn index_of(seen: &Seen) -> u32 {
     u32::from_be_bytes(*seen.bytes[1..].first_chunk().unwrap())
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Attack 21: the clock jumps an hour ahead, or the machine slept without anybody saying so.
+/// Attack 21: the clock jumps an hour ahead, or the machine has slept without notice.
 #[test]
-fn after_an_hour_that_nobody_announced_no_old_key_is_used_and_the_client_logs_in_again() {
+fn after_an_unannounced_hour_no_old_key_is_used_and_the_client_logs_in_again() {
     for announced in [false, true] {
         let mut net = Net::connected();
         let inner = net.inner(0);
         let (there, back) = (packet(&inner, "10.9.0.1", b"x"), packet("10.9.0.1", &inner, b"x"));
-        // On their way when it happens: they arrive an hour late, before any timer has been looked at.
+        // Datagrams in flight arrive an hour late, before any timer is handled.
         net.wire = Box::new(|_| vec![]);
         net.client_sends(0, there.clone());
         net.server_sends(back.clone());
@@ -242,7 +245,7 @@ fn after_an_hour_that_nobody_announced_no_old_key_is_used_and_the_client_logs_in
 
 /// Attack 21: the same in every state that has a deadline.
 #[test]
-fn what_was_held_back_for_an_hour_completes_no_login_and_no_rekey() {
+fn datagrams_delayed_by_an_hour_complete_no_login_and_no_rekey() {
     for kind in [
         "cookie",
         "login-cookie",
@@ -282,11 +285,11 @@ fn what_was_held_back_for_an_hour_completes_no_login_and_no_rekey() {
     }
 }
 
-/// Attack 21: a ping under an answered rekey does not bring a session back that is over.
+/// Attack 21: a ping under an answered rekey does not revive an ended session.
 #[test]
-fn a_rekey_that_was_answered_an_hour_ago_revives_nothing() {
+fn a_ping_under_a_rekey_of_an_hour_ago_does_not_revive_the_session() {
     let mut net = Net::pair();
-    // The first ping under the new keys is held back: the server has answered, and waits for it.
+    // The first ping under the new keys is delayed. The server has answered and waits for it.
     net.wire = Box::new(
         |seen: &Seen| match seen.at > Instant::from_secs(100) && seen.kind == "ping" {
             true => vec![],
@@ -306,9 +309,10 @@ fn a_rekey_that_was_answered_an_hour_ago_revives_nothing() {
     assert_eq!((net.log.len(), net.server.session_count()), (before, 0));
 }
 
-/// Attack 21: the clock jumps an hour back, which it must not: then time stands still, and everything else goes on.
+/// Attack 21: the clock jumps an hour back, which it must not. The time of the peers then stops, and
+/// everything else continues.
 #[test]
-fn a_clock_that_runs_back_an_hour_breaks_nothing_and_makes_nothing_old_good_again() {
+fn a_clock_that_jumps_back_an_hour_breaks_nothing_and_revives_no_old_key() {
     let mut net = Net::pair();
     net.now = Instant::from_secs(7200);
     net.start(0);
@@ -333,9 +337,9 @@ fn a_clock_that_runs_back_an_hour_breaks_nothing_and_makes_nothing_old_good_agai
     assert_eq!(
         net.status(0),
         TunnelStatus::Connected,
-        "a login works without time"
+        "a login works while the time stands still"
     );
-    // When the clock has caught up, keys age again.
+    // Once the clock has caught up, keys age again.
     net.log.clear();
     net.run_for(HOUR + HOUR);
     assert_eq!(net.status(0), TunnelStatus::Connected);
@@ -349,8 +353,8 @@ fn printed(what: &impl Debug) -> String {
     format!("{what:?}\n{what:#?}\n")
 }
 
-/// Everything that can be printed of a client, a server, and what passes between them and their shells, through a
-/// login, a change of the password and its rejection.
+/// All printable text of a client, a server and their interfaces during a login, a password change and its
+/// rejection.
 fn everything_printed(client: ClientConfig, server: ServerConfig) -> String {
     let mut text = printed(&client) + &printed(&server);
     let (mut client, mut server) = (Client::new(client), Server::new(server).unwrap());
@@ -399,7 +403,7 @@ fn finish_jobs(peer: &mut dyn Peer, now: Instant, text: &mut String) {
 
 /// Attack 23: secrets in logs, errors and traces.
 #[test]
-fn a_canary_password_appears_in_nothing_that_can_be_printed() {
+fn a_canary_password_never_appears_in_printed_text() {
     let mut rng = <rand_chacha::ChaCha20Rng as rand_core::SeedableRng>::from_seed([9; 32]);
     let record = register(&setup(), Suite::Laboratory, &login("kean"), CANARY, &mut rng).unwrap();
     let psk = *b"canary-key-canary-key-canary-key";
@@ -419,7 +423,7 @@ fn a_canary_password_appears_in_nothing_that_can_be_printed() {
     };
     let text = everything_printed(client.clone(), server.clone());
     for reached in ["LoggedIn", "Connected", "PasswordChanged", "Job(finish login)"] {
-        assert!(text.contains(reached), "the run went as meant: no {reached}");
+        assert!(text.contains(reached), "unexpected run: no {reached}");
     }
     let wrong = ClientConfig {
         password: NEW_CANARY.to_owned().into(),
@@ -428,7 +432,7 @@ fn a_canary_password_appears_in_nothing_that_can_be_printed() {
     let text = text + &everything_printed(wrong, server) + &printed(&record) + &printed(&setup());
     assert!(
         text.contains("AuthenticationRejected"),
-        "the second run went as meant"
+        "the second run must be as expected"
     );
     let list = |bytes: &[u8]| bytes.iter().map(u8::to_string).collect::<Vec<_>>().join(", ");
     for secret in [
@@ -442,15 +446,15 @@ fn a_canary_password_appears_in_nothing_that_can_be_printed() {
     ] {
         assert!(!text.contains(&secret), "{secret} was printed");
     }
-    // Errors, too, say nothing of what they were made from.
+    // Errors do not contain their input either.
     let key = printed(&Psk::from_base64(CANARY).unwrap_err())
         + &Psk::from_slice(b"canary").unwrap_err().to_string();
     assert!(!key.contains("canary"), "{key}");
 }
 
-/// Attack 23: secrets in memory. This compiles, and that is the proof.
+/// Attack 23: secrets in memory. The test passes if it compiles.
 #[test]
-fn keys_passwords_and_the_states_of_a_login_are_erased_when_dropped() {
+fn keys_passwords_and_login_states_are_erased_when_dropped() {
     fn zeroized<T: ZeroizeOnDrop>() {}
     fn zeroized_value<T: ZeroizeOnDrop>(_: &T) {}
     zeroized::<Psk>();
@@ -460,12 +464,12 @@ fn keys_passwords_and_the_states_of_a_login_are_erased_when_dropped() {
     zeroized_value(&setup().to_bytes());
     zeroized::<aes_gcm::Aes256Gcm>();
     zeroized::<chacha20poly1305::ChaCha20Poly1305>();
-    // What the crate keeps of OPAQUE is these types of the library.
+    // The state that the crate keeps of OPAQUE consists of these library types.
     zeroized::<opaque_ke::ClientLogin<Parts>>();
     zeroized::<opaque_ke::ServerLogin<Parts>>();
     zeroized::<opaque_ke::ClientRegistration<Parts>>();
     zeroized::<opaque_ke::ServerRegistration<Parts>>();
-    // A request to log in is not left in the buffer that it came in.
+    // A login request is erased from the buffer in which it arrived.
     assert_eq!(
         printed(&PacketBuf::copied_from(CANARY.as_bytes())),
         printed(&PacketBuf::copied_from(&[0; 20]))

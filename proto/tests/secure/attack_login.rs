@@ -1,4 +1,4 @@
-//! Attacks on the login: guessing, locking out, finding out names, rogue servers, stolen cookies. Rows 8 to 12, 20
+//! Attacks on the login: guessing, lockout, user enumeration, rogue servers, stolen cookies. Rows 8 to 12, 20
 //! and 24 of the table in `SECURITY.md`.
 
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use crate::support::{
     store, user,
 };
 
-/// Asks for KE2 from the n-th stranger's address and leaves; whether it came.
+/// Requests a KE2 from the n-th stranger's address and stops. Returns true if the KE2 arrived.
 fn guess(net: &mut Net, insider: &mut Insider, name: &str, n: u16) -> bool {
     let attempt = Attempt::new(insider, name, "a guess");
     let Some(m2) = attempt.begin(insider, net, elsewhere(n)) else {
@@ -30,16 +30,16 @@ fn guess(net: &mut Net, insider: &mut Insider, name: &str, n: u16) -> bool {
     true
 }
 
-/// Attack 8: stopping before KE3, so that a guess is tested and leaves no trace.
+/// Attack 8: stopping before KE3, to test a guess without being counted.
 #[test]
-fn the_eleventh_ke1_without_ke3_gets_no_ke2_whoever_sends_it_and_whether_or_not_the_name_exists() {
+fn the_eleventh_ke1_without_ke3_gets_no_ke2_for_known_and_unknown_names() {
     for name in ["kean", "nobody"] {
         let mut net = Net::pair();
         let mut insider = Insider::new(3);
         let answered: Vec<bool> = (0..11).map(|n| guess(&mut net, &mut insider, name, n)).collect();
         assert_eq!(answered, [[true; 10].as_slice(), &[false]].concat(), "{name}");
         assert_eq!(net.server.counters().dropped(DropReason::LoginLimited), 1);
-        // They come back one a minute, and waiting longer than ten minutes gives no more than ten.
+        // One guess returns per minute. After a longer wait there are at most ten.
         for (n, (wait, expected)) in [(59, 0), (1, 1), (60, 1), (3600, 10)].into_iter().enumerate() {
             net.run_for(Duration::from_secs(wait));
             let base = 100 * (n as u16 + 1);
@@ -53,7 +53,7 @@ fn the_eleventh_ke1_without_ke3_gets_no_ke2_whoever_sends_it_and_whether_or_not_
 
 /// Attack 9: locking a user out.
 #[test]
-fn a_user_whose_guesses_a_stranger_has_used_up_still_logs_in_from_where_they_logged_in_before() {
+fn a_user_locked_out_by_a_stranger_can_still_log_in_from_a_known_address() {
     let mut net = Net::new(
         server_config(),
         [client_config("kean", 1), client_config("kean", 2)],
@@ -62,7 +62,7 @@ fn a_user_whose_guesses_a_stranger_has_used_up_still_logs_in_from_where_they_log
     net.run_for(Duration::from_secs(1));
     net.command(0, Command::Stop);
     let mut insider = Insider::new(3);
-    // An hour of it, so that no guess that comes back is left either.
+    // The attack lasts an hour, so the returning guesses are used up too.
     for n in 0..3600 {
         guess(&mut net, &mut insider, "kean", n);
         net.run_for(Duration::from_secs(1));
@@ -84,9 +84,9 @@ fn a_user_whose_guesses_a_stranger_has_used_up_still_logs_in_from_where_they_log
     assert_eq!((result, at < begun + Duration::from_secs(3)), (Ok(()), true));
 }
 
-/// Attack 9: keeping an address off by using up in its name what it may ask for.
+/// Attack 9: using up the limit of an address in its name.
 #[test]
-fn whoever_forges_an_address_and_repeats_recorded_logins_does_not_keep_its_owner_from_logging_in() {
+fn replays_with_a_forged_address_do_not_use_up_the_limit_of_its_owner() {
     let mut net = Net::connected();
     let recorded = ["login", "login-cookie", "ke3"].map(|kind| net.first(kind).bytes);
     net.command(0, Command::Stop);
@@ -101,11 +101,11 @@ fn whoever_forges_an_address_and_repeats_recorded_logins_does_not_keep_its_owner
         }
     }
     assert_eq!(net.status(0), TunnelStatus::Connected);
-    assert_eq!(net.count("ke2"), 1, "the honest one");
-    assert_eq!(net.count("login"), 1, "it did not even have to repeat");
+    assert_eq!(net.count("ke2"), 1, "the genuine one");
+    assert_eq!(net.count("login"), 1, "no retransmission was needed");
 }
 
-/// What an observer who reads every control datagram has of one: when, which way, how long, what is in it.
+/// View of an observer of a control datagram: time, direction, length and content.
 type Line = (
     Instant,
     SocketAddr,
@@ -115,7 +115,7 @@ type Line = (
     Vec<(String, usize)>,
 );
 
-/// A dozen rejected logins as everybody sees them: on the wire, at the client, at the server.
+/// A dozen rejected logins as seen on the network, at the client and at the server.
 #[derive(Debug, PartialEq)]
 struct Transcript {
     wire: Vec<Line>,
@@ -168,16 +168,16 @@ fn rejected(name: &str) -> Transcript {
     }
 }
 
-/// Attack 10: finding out who exists.
+/// Attack 10: user enumeration.
 #[test]
-fn a_wrong_password_an_unknown_name_and_a_disabled_account_look_the_same_to_the_byte_and_the_nanosecond() {
+fn wrong_password_unknown_name_and_disabled_account_are_indistinguishable() {
     let known = rejected("kean");
     let is_failure = |kind: &EventKind| matches!(kind, EventKind::Started(Err(_)));
     assert_eq!(
         known.client.iter().filter(|(_, kind)| is_failure(kind)).count(),
         12
     );
-    // Ten logins get M0r and M2, the two that are one too many M0r alone.
+    // Ten logins get M0r and M2. The two above the limit get only M0r.
     let from_server = known
         .wire
         .iter()
@@ -190,9 +190,9 @@ fn a_wrong_password_an_unknown_name_and_a_disabled_account_look_the_same_to_the_
     }
 }
 
-/// Attack 10: what stays the same in two answers to the same question.
+/// Attack 10: equal bytes in two replies to the same request.
 #[test]
-fn two_answers_to_one_ke1_have_the_same_bytes_in_common_for_known_and_unknown_names() {
+fn two_replies_to_one_ke1_share_the_same_bytes_for_known_and_unknown_names() {
     for name in ["kean", "nobody"] {
         let mut net = Net::pair();
         let mut insider = Insider::new(3);
@@ -210,7 +210,7 @@ fn two_answers_to_one_ke1_have_the_same_bytes_in_common_for_known_and_unknown_na
     }
 }
 
-/// A server of somebody who has the pre-shared key and would like to have the password.
+/// A rogue server with the pre-shared key that wants to learn the password.
 fn rogue(password: Option<&str>) -> ServerConfig {
     let mut rng = ChaCha20Rng::from_seed([66; 32]);
     let setup = ServerSetup::generate(&mut rng);
@@ -228,9 +228,9 @@ fn rogue(password: Option<&str>) -> ServerConfig {
 
 /// Attack 11: a rogue server with the pre-shared key.
 #[test]
-fn a_server_that_does_not_know_the_password_gets_no_ke3_and_no_tunnel() {
+fn a_server_without_the_users_record_gets_no_ke3_and_no_tunnel() {
     assert_ne!(*rogue(None).setup.to_bytes(), *setup().to_bytes());
-    // The honest server's record of another setup, a wrong guess, no idea at all.
+    // The genuine record under another setup, a wrong guess, and no record.
     let stolen = ServerConfig {
         users: store([user("kean")]),
         ..rogue(None)
@@ -246,9 +246,9 @@ fn a_server_that_does_not_know_the_password_gets_no_ke3_and_no_tunnel() {
     }
 }
 
-/// Attack 11: a tunnel that had been up does not come up at a rogue server either.
+/// Attack 11: a tunnel that was up does not connect to a rogue server either.
 #[test]
-fn a_tunnel_that_had_been_up_is_not_taken_over_by_a_server_that_does_not_know_the_password() {
+fn a_server_without_the_users_record_cannot_take_over_an_existing_tunnel() {
     let mut net = Net::connected();
     net.log.clear();
     net.server = sandhog_proto::secure::Server::new(rogue(Some("a guess"))).unwrap();
@@ -260,7 +260,8 @@ fn a_tunnel_that_had_been_up_is_not_taken_over_by_a_server_that_does_not_know_th
     );
 }
 
-/// A login through somebody in the middle who holds the pre-shared key and applies `tamper` to each control message.
+/// A login through a machine in the middle that has the pre-shared key and applies `tamper` to each control
+/// message.
 fn login_through(tamper: impl Fn(&'static str, &mut Value) + 'static) -> Net {
     let mut net = Net::pair();
     let mut insider = Insider::new(3);
@@ -280,9 +281,9 @@ fn flip(json: &mut Value, key: &str, bit: u32) {
     json[key] = Value::from(index(&json[key]) ^ 1 << bit);
 }
 
-/// Attack 12: tampering with the indices, consistently, so that each side sees what it sent.
+/// Attack 12: consistent tampering with the indices, so that each side sees its own value.
 #[test]
-fn each_flipped_bit_of_either_index_fails_the_login_before_ke3() {
+fn a_flipped_bit_in_either_index_makes_the_login_fail_before_ke3() {
     assert_eq!(login_through(|_, _| {}).status(0), TunnelStatus::Connected);
     for bit in 0..32 {
         let of_client = login_through(move |kind, json| match kind {
@@ -307,9 +308,9 @@ fn each_flipped_bit_of_either_index_fails_the_login_before_ke3() {
     }
 }
 
-/// Attack 12: the same for the number of the suite, which is on no wire, and the rest of what a login is bound to.
+/// Attack 12: the same for the number of the suite, which is not transmitted, and the rest of the context.
 #[test]
-fn each_flipped_bit_of_version_suite_and_indices_in_the_context_fails_the_login() {
+fn a_flipped_bit_in_the_context_makes_the_login_fail() {
     let mut net = Net::pair();
     let mut insider = Insider::new(3);
     let attempt = Attempt::new(&mut insider, "kean", PASSWORD);
@@ -324,9 +325,9 @@ fn each_flipped_bit_of_version_suite_and_indices_in_the_context_fails_the_login(
     }
 }
 
-/// Attack 12: the same for every byte that OPAQUE sends, and for the name.
+/// Attack 12: the same for every OPAQUE byte, and for the user name.
 #[test]
-fn each_changed_byte_of_the_opaque_messages_and_of_the_name_fails_the_login() {
+fn a_changed_byte_in_an_opaque_message_or_the_name_makes_the_login_fail() {
     let change = |json: &mut Value, key: &str, place: usize| {
         let mut bytes = from_b64(&json[key]);
         bytes[place] ^= 1;
@@ -357,7 +358,7 @@ fn each_changed_byte_of_the_opaque_messages_and_of_the_name_fails_the_login() {
 
 /// Attack 20: a stolen cookie.
 #[test]
-fn a_cookie_is_useless_from_another_address_or_port_for_another_index_and_after_30_s() {
+fn a_cookie_is_bound_to_address_port_and_index_and_expires_after_30_s() {
     let home = elsewhere(1);
     let port = SocketAddr::new(home.ip(), home.port() + 1);
     for (from, other_index, wait, expected) in [
@@ -370,7 +371,7 @@ fn a_cookie_is_useless_from_another_address_or_port_for_another_index_and_after_
         (home, false, 30_000, "cookie"),
         (home, false, 3_600_000, "cookie"),
     ] {
-        // Whenever in the life of the secret the cookie is made.
+        // At different times in the life of the cookie secret.
         for offset in [0, 1, 7_500, 14_999] {
             let mut net = Net::pair();
             let mut insider = Insider::new(3);
@@ -379,7 +380,7 @@ fn a_cookie_is_useless_from_another_address_or_port_for_another_index_and_after_
             let cookie = attempt.cookie(&mut insider, &mut net, home);
             net.run_for(Duration::from_millis(wait));
             attempt.index ^= u32::from(other_index) << 7;
-            let m1 = attempt.knock(&mut insider, Some(&cookie));
+            let m1 = attempt.first_message(&mut insider, Some(&cookie));
             let answers = ask(&mut net, from, &m1);
             let kinds: Vec<_> = answers.iter().map(|seen| seen.kind).collect();
             assert_eq!(
@@ -392,9 +393,9 @@ fn a_cookie_is_useless_from_another_address_or_port_for_another_index_and_after_
     }
 }
 
-/// Attack 24: making the client stretch its password again and again.
+/// Attack 24: forcing the client to stretch its password repeatedly.
 #[test]
-fn a_hundred_forged_ke2_cost_the_client_two_runs_of_argon2_at_most() {
+fn a_hundred_forged_ke2_cost_the_client_at_most_two_runs_of_argon2() {
     for spread in [0, 5, 100] {
         let mut net = Net::new(server_config(), [client_config("kean", 1)]);
         let mut insider = Insider::new(3);
@@ -413,9 +414,9 @@ fn a_hundred_forged_ke2_cost_the_client_two_runs_of_argon2_at_most() {
     }
 }
 
-/// Attack 24: the same against a tunnel that had been up, which tries again for ever.
+/// Attack 24: the same against a tunnel that was up and logs in again without limit.
 #[test]
-fn forged_ke2_in_every_attempt_cost_two_runs_of_argon2_each_and_the_attempts_become_rare() {
+fn forged_ke2_in_every_attempt_cost_two_runs_of_argon2_and_attempts_slow_down() {
     let mut net = Net::connected();
     let mut insider = Insider::new(3);
     net.clients[0].jobs = 0;
@@ -423,16 +424,16 @@ fn forged_ke2_in_every_attempt_cost_two_runs_of_argon2_each_and_the_attempts_bec
     let (mut heard, mut attempts) = (net.log.len(), 0);
     for _ in 0..36_000 {
         net.run_for(Duration::from_millis(100));
-        let knocks: Vec<Seen> = net.log[heard..]
+        let first_messages: Vec<Seen> = net.log[heard..]
             .iter()
             .filter(|seen| seen.kind == "login")
             .cloned()
             .collect();
         heard = net.log.len();
-        for knock in knocks {
+        for first_message in first_messages {
             attempts += 1;
             for _ in 0..20 {
-                let forged = insider.forged_ke2(index(&insider.read(&knock.bytes)["idx"]));
+                let forged = insider.forged_ke2(index(&insider.read(&first_message.bytes)["idx"]));
                 net.inject(server_address(), client_address(0), &forged);
             }
         }
@@ -442,33 +443,33 @@ fn forged_ke2_in_every_attempt_cost_two_runs_of_argon2_each_and_the_attempts_bec
     assert_eq!(net.count("ke3"), 1, "that of the first login");
 }
 
-/// Attack 24: the honest answer is there while the client stretches for a forged one.
+/// Attack 24: the genuine KE2 arrives while the client stretches the password for a forged one.
 #[test]
-fn an_honest_ke2_that_comes_while_a_forged_one_is_stretched_is_tried_next() {
+fn a_genuine_ke2_that_arrives_during_stretching_for_a_forged_one_is_tried_next() {
     for (forged_before, is_in_time) in [(1, true), (2, false)] {
         let mut net = Net::pair();
         net.wire = Box::new(|_| vec![]);
         net.clients[0].is_busy = true;
         net.start(0);
-        let knock = net.first("login").bytes;
+        let first_message = net.first("login").bytes;
         let mut insider = Insider::new(3);
-        let to = index(&insider.read(&knock)["idx"]);
+        let to = index(&insider.read(&first_message)["idx"]);
         for _ in 0..forged_before {
             let forged = insider.forged_ke2(to);
             net.inject(server_address(), client_address(0), &forged);
         }
-        let mut honest = HandServer::honest();
-        let ke2 = honest.ke2(&mut insider, &knock);
+        let mut genuine = HandServer::genuine();
+        let ke2 = genuine.ke2(&mut insider, &first_message);
         for _ in 0..10 {
             net.inject(server_address(), client_address(0), &ke2);
         }
         net.run_for(Duration::from_millis(700));
-        assert_eq!(net.count("login"), 1, "nothing is repeated meanwhile");
+        assert_eq!(net.count("login"), 1, "nothing is retransmitted meanwhile");
         net.finish_jobs(0);
         assert_eq!(net.clients[0].jobs, 2);
         if is_in_time {
             let m3 = net.first("ke3").bytes;
-            assert!(honest.finish(&insider, &m3).is_some());
+            assert!(genuine.finish(&insider, &m3).is_some());
         } else {
             assert_eq!(net.count("ke3"), 0, "two candidates were forged");
             assert_eq!(net.started(0).unwrap().1, Err("authentication-rejected"));

@@ -1,5 +1,5 @@
-//! Attacks on a nonce that comes twice. Row 7 of the table in `SECURITY.md`; `proto/benches/endurance.rs` runs the same
-//! over ten million packets.
+//! Attacks with a reused nonce. Row 7 of the table in `SECURITY.md`. `proto/benches/endurance.rs` runs the
+//! same over ten million packets.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::support::Net;
 
 /// Attack 7: nonce reuse.
 #[test]
-fn no_key_sees_a_nonce_twice_over_a_hundred_thousand_packets_rekeys_roams_repeats_and_new_logins() {
+fn no_nonce_is_used_twice_under_one_key_in_a_hundred_thousand_packets() {
     let audit = audited(100_000, Duration::from_secs(1200));
     assert!(audit.datagrams >= 90_000, "{}", audit.datagrams);
     assert!(audit.keys() >= 2 * 10, "{} keys", audit.keys());
@@ -19,16 +19,16 @@ fn no_key_sees_a_nonce_twice_over_a_hundred_thousand_packets_rekeys_roams_repeat
     let [at_server, at_client] = audit.delivered;
     assert!(
         at_server.count >= 40_000 && at_client.count >= 40_000,
-        "{} and {} packets came out",
+        "{} and {} packets were delivered",
         at_server.count,
         at_client.count
     );
 }
 
-/// The auditor sees what it is there to see.
+/// Checks that the auditor detects a fault.
 #[test]
-#[should_panic = "has come out before"]
-fn the_auditor_finds_a_packet_that_comes_out_twice() {
+#[should_panic = "was delivered before"]
+fn the_auditor_detects_a_packet_that_is_delivered_twice() {
     let (client, server) = (["10.9.0.2".to_owned()], [INNER_SERVER.to_owned()]);
     let mut deliveries = Deliveries::default();
     for round in [0, 2, 1, 2] {
@@ -36,20 +36,20 @@ fn the_auditor_finds_a_packet_that_comes_out_twice() {
     }
 }
 
-/// The auditor sees what it is there to see.
+/// Checks that the auditor detects a fault.
 #[test]
-#[should_panic = "nobody has put this in"]
-fn the_auditor_finds_a_packet_that_was_changed() {
+#[should_panic = "nobody has sent this packet"]
+fn the_auditor_detects_a_changed_packet() {
     let (client, server) = (["10.9.0.2".to_owned()], [INNER_SERVER.to_owned()]);
     let mut changed = numbered("10.9.0.2", INNER_SERVER, 1);
     changed[9] ^= 1;
     Deliveries::default().look(&changed, &client, &server);
 }
 
-/// Attack 7: the auditor sees what it is there to see.
+/// Attack 7: checks that the auditor detects a reused nonce.
 #[test]
-#[should_panic = "was there before"]
-fn the_auditor_finds_a_nonce_that_comes_twice() {
+#[should_panic = "was used before"]
+fn the_auditor_detects_a_reused_nonce() {
     let net = Net::connected();
     let mut audit = Audit::default();
     let sealed = net

@@ -1,5 +1,5 @@
-//! Attacks with what was recorded: replays, reorderings, reflections, stale copies. Rows 4 to 6, 13 and 16 of the
-//! table in `SECURITY.md`.
+//! Attacks with recorded datagrams: replay, reordering, reflection, delayed copies. Rows 4 to 6, 13 and 16 of
+//! the table in `SECURITY.md`.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use crate::support::{
     DELAY, Net, Seen, client_address, client_config, packet, server_address, server_config,
 };
 
-/// Everything that can be told of two minutes: what was sent when, what was told, what was delivered.
+/// Everything observable in two minutes: datagrams, events and deliveries with their times.
 #[derive(Debug, PartialEq)]
 struct Story {
     wire: Vec<(Instant, SocketAddr, SocketAddr, &'static str, usize)>,
@@ -26,8 +26,8 @@ struct Story {
     jobs: usize,
 }
 
-/// A login, packets, new keys, an outage with a second login, a stop and a third. With `replays`, all that has been on
-/// the wire comes again and again in every state of both sides, from its source and from elsewhere.
+/// A login, packets, a rekey, an outage with a second login, a stop and a third login. With `replays`, all
+/// recorded datagrams arrive again in every state of both sides, from their source and from other addresses.
 fn life(replays: bool) -> Story {
     let mut net = Net::pair();
     let mut gauges = Vec::new();
@@ -84,7 +84,8 @@ fn life(replays: bool) -> Story {
     }
 }
 
-/// Has everything arrive once more that has arrived before, but for M0 and M1, which are answered without any state.
+/// Delivers all datagrams again that have arrived before, except M0 and M1, which the server answers without
+/// state.
 fn replay_all(net: &mut Net, outage: &Range<Instant>) {
     let has_arrived = |seen: &&Seen| net.now >= seen.at + DELAY && !outage.contains(&seen.at);
     let arrived = net.log.iter().filter(has_arrived);
@@ -94,16 +95,16 @@ fn replay_all(net: &mut Net, outage: &Range<Instant>) {
         .collect();
     for (n, seen) in recorded.iter().enumerate() {
         net.inject(elsewhere(n as u16), seen.to, &seen.bytes);
-        // From its own source, too, unless that would use up what the source may send of control.
+        // Also from its own source, unless that would use up the source's limit for control datagrams.
         if seen.kind != "ke3" {
             net.inject(seen.from, seen.to, &seen.bytes);
         }
     }
 }
 
-/// Attack 4: replayed M2, M3 and M4, and everything else that a login or a session consists of.
+/// Attack 4: replay of M2, M3, M4 and all other datagrams of logins and sessions.
 #[test]
-fn every_recorded_datagram_replayed_in_every_later_state_changes_nothing() {
+fn replays_of_recorded_datagrams_change_nothing_in_any_later_state() {
     let undisturbed = life(false);
     for kind in [
         "cookie", "ke2", "ke3", "settings", "data", "rekey", "rekeyed", "ping", "pong", "bye",
@@ -124,14 +125,14 @@ fn every_recorded_datagram_replayed_in_every_later_state_changes_nothing() {
     }
     assert_eq!(disturbed.client, undisturbed.client);
     assert_eq!(disturbed.server, undisturbed.server);
-    assert!(disturbed == undisturbed, "a replay has changed something");
+    assert!(disturbed == undisturbed, "a replay has changed the result");
 }
 
-/// Attack 4: M3 from the address it belongs to, while the settings are on their way and afterwards.
+/// Attack 4: M3 from its own address, while the settings are in flight and afterwards.
 #[test]
-fn a_repeated_m3_brings_the_settings_again_now_and_then_and_nothing_once_the_client_has_shown_itself() {
+fn a_retransmitted_m3_gets_rate_limited_settings_until_the_session_is_confirmed() {
     let mut net = Net::pair();
-    // The settings get lost, so that the session stays unconfirmed.
+    // The settings are lost, so the session stays unconfirmed.
     net.wire = Box::new(|seen: &Seen| match seen.kind {
         "settings" => vec![],
         _ => vec![(DELAY, seen.clone())],
@@ -169,9 +170,9 @@ fn small(from: &str, to: &str) -> Vec<u8> {
     packet(from, to, b"").to_vec()
 }
 
-/// Attack 5: replayed and reordered data, exactly around the window's edge.
+/// Attack 5: replay and reordering exactly at the edge of the window.
 #[test]
-fn a_datagram_is_taken_once_if_it_is_at_most_8192_behind_the_newest() {
+fn a_datagram_at_most_8192_behind_the_newest_is_accepted_once() {
     let mut net = Net::pair();
     let mut insider = Insider::new(3);
     let (session, settings) = logged_in(&mut net, &mut insider, "kean");
@@ -214,9 +215,9 @@ fn a_datagram_is_taken_once_if_it_is_at_most_8192_behind_the_newest() {
     assert_eq!(net.server.counters().dropped(DropReason::Replayed), 10);
 }
 
-/// Attack 5: the same against a model, with any order of counters.
+/// Attack 5: comparison with a model, for any order of counters.
 #[test]
-fn a_server_takes_exactly_the_datagrams_that_a_set_of_counters_would_take() {
+fn a_server_accepts_the_same_datagrams_as_a_model_of_the_replay_window() {
     let mut net = Net::pair();
     let mut insider = Insider::new(3);
     let (session, settings) = logged_in(&mut net, &mut insider, "kean");
@@ -256,16 +257,16 @@ fn a_server_takes_exactly_the_datagrams_that_a_set_of_counters_would_take() {
     assert!(newest > 50_000, "{newest}");
 }
 
-/// A datagram for the same receiver with another counter, and garbage behind it.
+/// A datagram for the same receiver with another counter, followed by garbage.
 fn forged(genuine: &[u8], counter: u64) -> Vec<u8> {
     let mut bytes = genuine.to_vec();
     bytes[5..13].copy_from_slice(&counter.to_be_bytes());
     bytes
 }
 
-/// Attack 6: the window moved by a forgery.
+/// Attack 6: a forgery that would move the window.
 #[test]
-fn a_forged_counter_of_two_to_the_63_leaves_the_window_and_the_address_where_they_were() {
+fn a_forged_counter_of_two_to_the_63_moves_neither_window_nor_address() {
     let mut net = Net::connected();
     let inner = net.inner(0);
     let (there, back) = (packet(&inner, "10.9.0.1", b"x"), packet("10.9.0.1", &inner, b"x"));
@@ -304,7 +305,7 @@ fn a_forged_counter_of_two_to_the_63_leaves_the_window_and_the_address_where_the
 
 /// Attack 13: reflection.
 #[test]
-fn every_datagram_that_comes_back_to_its_sender_is_dropped() {
+fn every_reflected_datagram_is_dropped() {
     let mut net = Net::pair();
     net.wire = Box::new(|seen: &Seen| {
         let back = Seen {
@@ -348,15 +349,15 @@ fn every_datagram_that_comes_back_to_its_sender_is_dropped() {
     }
 }
 
-/// Where the server sends a packet for the client's inner address.
+/// Address to which the server sends a packet for the client's inner address.
 fn server_sends_to(net: &mut Net, inner: &str) -> SocketAddr {
     net.server_sends(packet("10.9.0.1", inner, b"where are you"));
     net.log.last().unwrap().to
 }
 
-/// Attack 16: a session hijacked by a stale copy.
+/// Attack 16: hijacking a session with an old copy.
 #[test]
-fn neither_copies_nor_late_packets_nor_those_of_an_earlier_epoch_move_a_session() {
+fn copies_late_packets_and_packets_of_old_epochs_do_not_move_a_session() {
     let mut net = Net::pair();
     let mut insider = Insider::new(3);
     let (mut session, settings) = logged_in(&mut net, &mut insider, "kean");
@@ -375,13 +376,13 @@ fn neither_copies_nor_late_packets_nor_those_of_an_earlier_epoch_move_a_session(
     for bytes in [&copy, &session.seal(&body)] {
         net.inject(home, server_address(), bytes);
     }
-    // A copy, one that never arrived but is older than the newest.
+    // A copy, and a datagram that was delayed and is older than the newest.
     for bytes in [&copy, &late] {
         net.inject(thief, server_address(), bytes);
         assert_eq!(server_sends_to(&mut net, &inner), home);
     }
     assert_eq!(net.server_packets.len(), 3, "the late one was taken");
-    // One of the epoch before, newer than all of that epoch that came.
+    // A datagram of the previous epoch, newer than all that arrived in that epoch.
     session.rekey(&mut insider, &mut net, home);
     net.inject(home, server_address(), &session.seal(&body));
     net.inject(thief, server_address(), &held_back);
@@ -389,14 +390,14 @@ fn neither_copies_nor_late_packets_nor_those_of_an_earlier_epoch_move_a_session(
     assert_eq!(net.server_packets.len(), 5, "it was taken, too");
     let is_move = |kind: &EventKind| matches!(kind, EventKind::Roamed { .. });
     assert!(!net.server_events.iter().any(|(_, kind)| is_move(kind)));
-    // What does move it: something new.
+    // Only a new datagram moves the session.
     net.inject(thief, server_address(), &session.seal(&body));
     assert_eq!(server_sends_to(&mut net, &inner), thief);
 }
 
-/// Attack 16: the client is as hard to lead away as the server.
+/// Attack 16: the client does not follow an attacker either.
 #[test]
-fn a_client_follows_neither_copies_nor_late_packets_to_another_server() {
+fn copies_and_late_packets_do_not_move_a_client_to_another_server() {
     let mut net = Net::new(server_config(), [client_config("kean", 1)]);
     let mut insider = Insider::new(3);
     let mut session = by_hand_server(&mut net, &mut insider);
@@ -415,11 +416,11 @@ fn a_client_follows_neither_copies_nor_late_packets_to_another_server() {
     assert_eq!(net.clients[0].peer.counters().dropped(DropReason::Replayed), 1);
 }
 
-/// Lets client 0 log in at a server made by hand; the wire leads nowhere afterwards.
+/// Logs client 0 in at a hand-made server. Afterwards all datagrams are lost.
 pub(crate) fn by_hand_server(net: &mut Net, insider: &mut Insider) -> Session {
     net.wire = Box::new(|_| vec![]);
     net.start(0);
-    let mut server = HandServer::honest();
+    let mut server = HandServer::genuine();
     let m0 = net.first("login");
     let m2 = server.ke2(insider, &m0.bytes);
     net.inject(server_address(), client_address(0), &m2);

@@ -1,7 +1,9 @@
-//! Peers made by hand, from the specification alone: somebody who holds the pre-shared key, a client, a server.
+//! Hand-made peers, written from the specification alone: a holder of the pre-shared key, a client and a
+//! server.
 //!
-//! They share no code with the crate but the primitives, so that whatever understands them speaks the format that is
-//! written down. And they do what no honest peer does: any field, any counter, any point of the curve.
+//! They share only cryptographic primitives with the crate. So any peer that understands them implements the
+//! written format. They can also do what no correct peer does: send any field, any counter, any point of the
+//! curve.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -41,7 +43,7 @@ pub(crate) fn from_b64(text: &Value) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(text.as_str().unwrap()).unwrap()
 }
 
-/// A receiver index in a message.
+/// The receiver index in a message.
 pub(crate) fn index(of: &Value) -> u32 {
     u32::try_from(of.as_u64().unwrap()).unwrap()
 }
@@ -86,7 +88,7 @@ fn padded(json: &str, len: usize) -> Vec<u8> {
     format!("{json:len$}").into_bytes()
 }
 
-/// Somebody who holds the pre-shared key: reads and writes every control datagram.
+/// A holder of the pre-shared key, who can read and write every control datagram.
 pub(crate) struct Insider {
     up: [u8; 32],
     down: [u8; 32],
@@ -105,12 +107,12 @@ impl Insider {
         }
     }
 
-    /// A datagram with this JSON from the client (code 1) or the server (2).
+    /// Seals this JSON as a datagram of the client (code 1) or the server (2).
     pub(crate) fn seal(&mut self, code: u8, json: &str) -> Vec<u8> {
         self.seal_bytes(code, &padded(json, CONTROL_LEN - 29))
     }
 
-    /// The same with any bytes in it, of any length.
+    /// Seals any bytes of any length.
     pub(crate) fn seal_bytes(&mut self, code: u8, plaintext: &[u8]) -> Vec<u8> {
         let mut nonce = [0; 12];
         self.rng.fill_bytes(&mut nonce);
@@ -118,7 +120,7 @@ impl Insider {
         seal(key, code, nonce, plaintext)
     }
 
-    /// What a control datagram says.
+    /// Content of a control datagram.
     #[track_caller]
     pub(crate) fn read(&self, datagram: &[u8]) -> Value {
         let key = if datagram[0] == 1 { &self.up } else { &self.down };
@@ -126,7 +128,7 @@ impl Insider {
         serde_json::from_slice(&open(key, datagram).expect("sealed under the pre-shared key")).unwrap()
     }
 
-    /// The same datagram, sealed anew with `change` applied to what it says.
+    /// Returns the datagram with `change` applied to its content, sealed again.
     pub(crate) fn changed(&mut self, datagram: &[u8], change: impl FnOnce(&mut Value)) -> Vec<u8> {
         let mut json = self.read(datagram);
         change(&mut json);
@@ -139,7 +141,7 @@ impl Insider {
         bytes
     }
 
-    /// A KE2 for a client's `to`, made of random bytes.
+    /// A KE2 of random bytes for the client's index `to`.
     pub(crate) fn forged_ke2(&mut self, to: u32) -> Vec<u8> {
         let (server, ke2) = (self.rng.next_u32() | 1, b64(&self.random::<320>()));
         self.seal(
@@ -149,14 +151,14 @@ impl Insider {
     }
 }
 
-/// Has a datagram reach the server, and returns what it sends at once, to whomever.
+/// Delivers a datagram to the server. Returns all datagrams that the server sends immediately.
 pub(crate) fn ask(net: &mut Net, from: SocketAddr, datagram: &[u8]) -> Vec<Seen> {
     let before = net.log.len();
     net.inject(from, server_address(), datagram);
     net.log[before..].to_vec()
 }
 
-/// The cipher suite of RFC 9807, section 7, with the laboratory's stretching.
+/// The cipher suite of RFC 9807, section 7, with the stretching of the laboratory suite.
 pub(crate) struct Parts;
 
 impl CipherSuite for Parts {
@@ -200,7 +202,7 @@ fn identifiers(login: &str) -> Identifiers<'_> {
     }
 }
 
-/// A login by hand, before KE2.
+/// A hand-made login before KE2.
 pub(crate) struct Attempt {
     pub(crate) index: u32,
     pub(crate) ke1: Vec<u8>,
@@ -222,15 +224,15 @@ impl Attempt {
         }
     }
 
-    /// M0, with a cookie M1.
-    pub(crate) fn knock(&self, insider: &mut Insider, cookie: Option<&str>) -> Vec<u8> {
+    /// M0, or M1 if there is a cookie.
+    pub(crate) fn first_message(&self, insider: &mut Insider, cookie: Option<&str>) -> Vec<u8> {
         let cookie = cookie.map_or(String::new(), |cookie| format!(r#","cookie":"{cookie}""#));
         let (index, login, ke1) = (self.index, &self.login, b64(&self.ke1));
         let json = format!(r#"{{"v":2,"t":"login","idx":{index},"login":"{login}","ke1":"{ke1}"{cookie}}}"#);
         insider.seal(1, &json)
     }
 
-    /// KE3 and session key; `None` if KE2 does not fit password and context.
+    /// KE3 and session key. `None` if KE2 does not match password and context.
     pub(crate) fn finish(&self, context: &[u8], ke2: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
         let ke2 = CredentialResponse::deserialize(ke2).unwrap();
         let parameters =
@@ -244,9 +246,9 @@ impl Attempt {
         Some((finish.message.serialize().to_vec(), finish.session_key.to_vec()))
     }
 
-    /// The cookie that the server gives for M0.
+    /// The cookie that the server returns for M0.
     pub(crate) fn cookie(&self, insider: &mut Insider, net: &mut Net, from: SocketAddr) -> String {
-        let m0 = self.knock(insider, None);
+        let m0 = self.first_message(insider, None);
         let answer = ask(net, from, &m0);
         insider.read(&answer[0].bytes)["cookie"]
             .as_str()
@@ -254,15 +256,15 @@ impl Attempt {
             .to_owned()
     }
 
-    /// Knocks with a fresh cookie: M2, if the server answers so.
+    /// Sends KE1 with a new cookie. Returns M2, if the server sends one.
     pub(crate) fn begin(&self, insider: &mut Insider, net: &mut Net, from: SocketAddr) -> Option<Value> {
         let cookie = self.cookie(insider, net, from);
-        let m1 = self.knock(insider, Some(&cookie));
+        let m1 = self.first_message(insider, Some(&cookie));
         let answer = ask(net, from, &m1);
         answer.first().map(|m2| insider.read(&m2.bytes))
     }
 
-    /// Takes M2: M3 and the session that it opens.
+    /// Processes M2. Returns M3 and the session.
     #[track_caller]
     pub(crate) fn confirm(&self, insider: &mut Insider, m2: &Value) -> (Vec<u8>, Session) {
         let server = index(&m2["idx"]);
@@ -278,7 +280,7 @@ impl Attempt {
     }
 }
 
-/// A session by hand, of either side.
+/// A hand-made session of either side.
 #[derive(Clone)]
 pub(crate) struct Session {
     is_client: bool,
@@ -286,7 +288,7 @@ pub(crate) struct Session {
     pub(crate) up: [u8; 32],
     pub(crate) down: [u8; 32],
     pub(crate) next: [u8; 64],
-    /// What we put into nonces.
+    /// The index in the nonces of this side.
     pub(crate) theirs: u32,
     pub(crate) counter: u64,
 }
@@ -316,7 +318,7 @@ impl Session {
         self.seal_at(counter, plaintext)
     }
 
-    /// A datagram with a counter of one's choice.
+    /// A datagram with any counter.
     pub(crate) fn seal_at(&self, counter: u64, plaintext: &[u8]) -> Vec<u8> {
         let key = if self.is_client { &self.up } else { &self.down };
         let nonce = [&self.theirs.to_be_bytes()[..], &counter.to_be_bytes()].concat();
@@ -327,26 +329,26 @@ impl Session {
         open(if self.is_client { &self.down } else { &self.up }, datagram)
     }
 
-    /// What a message of the other side says.
+    /// Content of a message of the other side.
     #[track_caller]
     pub(crate) fn read(&self, datagram: &[u8]) -> Value {
         serde_json::from_slice(&self.open(datagram).expect("under this epoch's key")).unwrap()
     }
 
-    /// The epoch after this one, given what both sides said and the secret that they agreed on.
+    /// The session in the next epoch, from both rekey messages and the shared secret.
     pub(crate) fn after(&self, dh: &[u8; 32], rekey: &[u8], rekeyed: &[u8], theirs: u32) -> Self {
         let transcript = Sha512::new().chain_update(rekey).chain_update(rekeyed).finalize();
         let chain = extract(&self.next, &[&dh[..], &transcript].concat());
         Self::new(self.is_client, &chain, self.epoch + 1, theirs)
     }
 
-    /// A request for new keys with any 32 bytes as public key.
+    /// A rekey request with any 32 bytes as public key.
     pub(crate) fn rekey_json(&self, ours: u32, pk: &[u8; 32]) -> String {
         let (n, pk) = (self.epoch + 1, b64(pk));
         format!(r#"{{"t":"rekey","n":{n},"idx":{ours},"pk":"{pk}"}}"#)
     }
 
-    /// Changes the keys with the server, as an honest client does.
+    /// Rekeys with the server as a correct client does.
     pub(crate) fn rekey(&mut self, insider: &mut Insider, net: &mut Net, from: SocketAddr) -> Recorded {
         let secret = insider.random::<32>();
         let ours = insider.rng.next_u32() | 1;
@@ -364,7 +366,7 @@ impl Session {
     }
 }
 
-/// What somebody who reads along has of a rekey, and the secret that they do not have.
+/// A rekey as an observer records it, and the shared secret, which the observer does not have.
 pub(crate) struct Recorded {
     pub(crate) rekey: Vec<u8>,
     pub(crate) rekeyed: Vec<u8>,
@@ -377,7 +379,7 @@ pub(crate) fn elsewhere(n: u16) -> SocketAddr {
     SocketAddr::from(([192, 0, high, low], 40_000))
 }
 
-/// A client by hand that is up, from `elsewhere(1)`; what it got as settings.
+/// A hand-made client at `elsewhere(1)` that is logged in, and its settings.
 pub(crate) fn logged_in(net: &mut Net, insider: &mut Insider, name: &str) -> (Session, Value) {
     let from = elsewhere(1);
     let attempt = Attempt::new(insider, name, PASSWORD);
@@ -391,7 +393,7 @@ pub(crate) fn logged_in(net: &mut Net, insider: &mut Insider, name: &str) -> (Se
     (session, settings)
 }
 
-/// A server by hand: answers KE1 at once, without a cookie.
+/// A hand-made server. It answers KE1 without a cookie.
 pub(crate) struct HandServer {
     setup: ServerSetup<Parts>,
     record: Option<ServerRegistration<Parts>>,
@@ -401,8 +403,8 @@ pub(crate) struct HandServer {
 }
 
 impl HandServer {
-    /// The honest one of the tests, as far as `kean` can tell.
-    pub(crate) fn honest() -> Self {
+    /// A server that `kean` accepts as genuine.
+    pub(crate) fn genuine() -> Self {
         let setup = ServerSetup::deserialize(&*setup().to_bytes()).unwrap();
         let record = ServerRegistration::deserialize(&user("kean").record.to_bytes()).unwrap();
         Self {
@@ -415,16 +417,16 @@ impl HandServer {
     }
 
     /// M2 for M0 or M1.
-    pub(crate) fn ke2(&mut self, insider: &mut Insider, knock: &[u8]) -> Vec<u8> {
-        let knock = insider.read(knock);
-        self.client = index(&knock["idx"]);
-        let login = knock["login"].as_str().unwrap();
+    pub(crate) fn ke2(&mut self, insider: &mut Insider, first_message: &[u8]) -> Vec<u8> {
+        let first_message = insider.read(first_message);
+        self.client = index(&first_message["idx"]);
+        let login = first_message["login"].as_str().unwrap();
         let context = context(self.client, self.server);
         let parameters = ServerLoginParameters {
             context: Some(&context),
             identifiers: identifiers(login),
         };
-        let ke1 = CredentialRequest::deserialize(&from_b64(&knock["ke1"])).unwrap();
+        let ke1 = CredentialRequest::deserialize(&from_b64(&first_message["ke1"])).unwrap();
         let start = ServerLogin::start(
             &mut insider.rng,
             &self.setup,
@@ -442,7 +444,7 @@ impl HandServer {
         )
     }
 
-    /// The session, if M3 is right.
+    /// The session, if M3 is valid.
     pub(crate) fn finish(&self, insider: &Insider, m3: &[u8]) -> Option<Session> {
         let m3 = insider.read(m3);
         assert_eq!(index(&m3["to"]), self.server);

@@ -1,5 +1,5 @@
-//! An auditor of nonces and deliveries: reads the header of everything that is on the wire and each packet that comes out of
-//! the tunnel, and knows what was there before.
+//! Auditor of nonces and deliveries. It checks every datagram and every delivered packet against all earlier
+//! ones.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,50 +9,54 @@ use sandhog_proto::{Command, EventKind, PacketBuf, TunnelStatus};
 
 use crate::support::{DELAY, Net, Seen, client_config, packet, server_address, server_config};
 
-/// What has been seen, by direction: keys are different for the two.
+/// Observations. Keys are different for the two directions.
 #[derive(Default)]
 pub(crate) struct Audit {
-    /// For each receiver index the lowest counter that is still unused. An index that came twice, under two keys, would
-    /// have to go on where it had stopped, so this asks for more than is needed.
+    /// The lowest unused counter of each receiver index. An index that is used again under another key would
+    /// have to continue the old counters, so this check is stricter than necessary.
     sessions: BTreeMap<(bool, u32), u64>,
-    /// Nonces of control datagrams, and what was sent under them: a repeat is the same datagram.
+    /// Nonces and content of control datagrams. A retransmission must be the same datagram.
     control: BTreeMap<(u8, [u8; 12]), Vec<u8>>,
-    /// Session datagrams so far.
+    /// Number of session datagrams.
     pub(crate) datagrams: u64,
-    /// Control datagrams that were sent again byte for byte.
+    /// Number of control datagrams that were retransmitted byte for byte.
     pub(crate) repeats: u64,
-    /// How often the client has changed its keys, without the logins.
+    /// Number of rekeys of the client, without logins.
     pub(crate) rekeys: usize,
-    /// What came out of the tunnel at the server and at the client.
+    /// Packets delivered at the server and at the client.
     pub(crate) delivered: [Deliveries; 2],
 }
 
-/// Packets that came out of one end of the tunnel. Each carries the number of the round in which it was put in.
+/// Packets delivered at one end of the tunnel. Each carries the number of the round in which it was sent.
 #[derive(Default)]
 pub(crate) struct Deliveries {
     rounds: Vec<bool>,
-    /// How many came out.
+    /// Number of packets.
     pub(crate) count: u64,
 }
 
 impl Deliveries {
-    /// Looks at one packet that was put in by one of `senders` for one of `receivers`.
+    /// Checks one packet from one of `senders` for one of `receivers`.
     ///
     /// # Panics
     ///
-    /// If it is not as it was put in, or came out before.
+    /// If the packet was changed or delivered before.
     pub(crate) fn look(&mut self, packet: &PacketBuf, senders: &[String], receivers: &[String]) {
         let round = u64::from_be_bytes(*packet.last_chunk().unwrap());
         let is_one_of_ours = senders
             .iter()
             .flat_map(|from| receivers.iter().map(move |to| numbered(from, to, round)))
             .any(|sent| sent[..] == packet[..]);
-        assert!(is_one_of_ours, "nobody has put this in: {:02x?}", &packet[..]);
+        assert!(
+            is_one_of_ours,
+            "nobody has sent this packet: {:02x?}",
+            &packet[..]
+        );
         let place = usize::try_from(round).unwrap();
         if self.rounds.len() <= place {
             self.rounds.resize(place + 1, false);
         }
-        assert!(!self.rounds[place], "packet {round} has come out before");
+        assert!(!self.rounds[place], "packet {round} was delivered before");
         self.rounds[place] = true;
         self.count += 1;
     }
@@ -63,15 +67,15 @@ pub(crate) fn numbered(from: &str, to: &str, round: u64) -> PacketBuf {
     packet(from, to, &round.to_be_bytes())
 }
 
-/// The server's address in the tunnel.
+/// Inner address of the server.
 pub(crate) const INNER_SERVER: &str = "10.9.0.1";
 
 impl Audit {
-    /// Looks at one datagram.
+    /// Checks one datagram.
     ///
     /// # Panics
     ///
-    /// If its nonce was used before, for anything else.
+    /// If its nonce was used before for another datagram.
     pub(crate) fn look(&mut self, seen: &Seen) {
         let [code, nonce @ ..] = *seen.bytes.first_chunk::<13>().unwrap();
         if code == 3 {
@@ -84,7 +88,7 @@ impl Audit {
                 .or_default();
             assert!(
                 counter >= *next,
-                "{index:08x} {counter} was there before: {} at {}",
+                "{index:08x} {counter} was used before: {} at {}",
                 seen.kind,
                 seen.at
             );
@@ -100,14 +104,15 @@ impl Audit {
         }
     }
 
-    /// How many keys have been used in both directions together.
+    /// Number of keys used in both directions together.
     pub(crate) fn keys(&self) -> usize {
         self.sessions.len()
     }
 }
 
-/// A life of this length with `packets` packets, half of them each way: a wire that loses, doubles and reorders, a client
-/// that moves, sleeps, stops and starts, and keys that are changed every two minutes.
+/// A run of this duration with `packets` packets, half of them in each direction. The network loses,
+/// duplicates and reorders datagrams. The client roams, sleeps, stops and starts. Keys change every two
+/// minutes.
 pub(crate) fn audited(packets: u64, life: Duration) -> Audit {
     let mut net = Net::new(server_config(), [client_config("kean", 1)]);
     let (mut count, mut logins) = (0u64, 0u64);
@@ -125,7 +130,7 @@ pub(crate) fn audited(packets: u64, life: Duration) -> Audit {
         }
     });
     let mut audit = Audit::default();
-    // What the client was called in the tunnel, from login to login.
+    // Inner addresses of the client, from login to login.
     let mut inners: Vec<String> = Vec::new();
     let server = [INNER_SERVER.to_owned()];
     let rounds = packets / 2;
@@ -138,7 +143,8 @@ pub(crate) fn audited(packets: u64, life: Duration) -> Audit {
             let port = 50_000 + u16::try_from(round / (rounds / 20)).unwrap();
             net.clients[0].address = SocketAddr::new(net.clients[0].address.ip(), port);
         }
-        // Time to come up again is given where it is needed: the packets meanwhile are dropped by the client.
+        // The run waits until the tunnel is up again where that is needed. Until then the client drops the
+        // packets.
         match round {
             _ if round == at(30) => net.command(0, Command::Stop),
             _ if round == at(30) + 1 => net.command(0, Command::Start),
@@ -160,7 +166,7 @@ pub(crate) fn audited(packets: u64, life: Duration) -> Audit {
         let is_rekey = |(_, kind): &&(_, EventKind)| matches!(kind, EventKind::Rekeyed { .. });
         audit.rekeys += net.clients[0].events.iter().filter(is_rekey).count();
         let [at_server, at_client] = &mut audit.delivered;
-        // What is kept of a run has to stay small, however long it is.
+        // Recorded data must stay small in long runs.
         for packet in net.server_packets.drain(..) {
             at_server.look(&packet, &inners, &server);
         }

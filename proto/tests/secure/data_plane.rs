@@ -1,5 +1,5 @@
-//! Peers whose data is moved by a data plane do exactly what they do without one, and what the plane may not do it
-//! cannot.
+//! Peers with a data plane behave exactly like peers without one, and the data plane cannot exceed its
+//! rights.
 
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ use super::support::{
 
 const CLIENTS: usize = 2;
 
-/// A world of two clients, with data planes or without.
-fn world(has_planes: bool, isolate_clients: bool, wire: Wire) -> Net {
+/// Two clients, with or without data planes.
+fn net(has_planes: bool, isolate_clients: bool, wire: Wire) -> Net {
     let server = ServerConfig {
         isolate_clients,
         ..server_config()
@@ -34,7 +34,7 @@ fn world(has_planes: bool, isolate_clients: bool, wire: Wire) -> Net {
     net
 }
 
-/// Loses, doubles and reorders, all by chance.
+/// A network that loses, duplicates and reorders at random.
 fn rough(seed: u8) -> Wire {
     let mut rng = ChaCha20Rng::from_seed([seed; 32]);
     Box::new(move |seen: &Seen| {
@@ -49,7 +49,7 @@ fn rough(seed: u8) -> Wire {
     })
 }
 
-/// Six minutes of talk over three changes of keys, a change of address, a silence and a sleep.
+/// Six minutes of traffic with three rekeys, an address change, a silence and a sleep.
 fn live(net: &mut Net, seed: u8) {
     let mut rng = ChaCha20Rng::from_seed([seed; 32]);
     for second in 0..360_u32 {
@@ -78,7 +78,7 @@ fn live(net: &mut Net, seed: u8) {
     }
 }
 
-/// What happened, but for dropped packets: those the plane counts by itself.
+/// All events except drops, because the data plane counts drops itself.
 fn told(events: &[(sandhog_proto::Instant, EventKind)]) -> Vec<String> {
     let told = events
         .iter()
@@ -91,10 +91,10 @@ fn bytes(packets: &[PacketBuf]) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn the_wire_the_packets_and_the_events_are_the_same_with_a_data_plane_and_without() {
+fn datagrams_packets_and_events_are_equal_with_and_without_a_data_plane() {
     for seed in 0..4 {
         let lives = [false, true].map(|has_planes| {
-            let mut net = world(has_planes, true, rough(seed));
+            let mut net = net(has_planes, true, rough(seed));
             live(&mut net, seed);
             net
         });
@@ -122,8 +122,8 @@ fn the_wire_the_packets_and_the_events_are_the_same_with_a_data_plane_and_withou
 }
 
 #[test]
-fn a_silence_under_a_data_plane_is_noticed_as_without() {
-    let mut net = world(true, false, Box::new(|seen| vec![(DELAY, seen.clone())]));
+fn silence_is_detected_at_the_same_time_with_and_without_a_data_plane() {
+    let mut net = net(true, false, Box::new(|seen| vec![(DELAY, seen.clone())]));
     net.wire = Box::new(|_| vec![]);
     let sent = net.now;
     let own = net.inner(0);
@@ -139,12 +139,12 @@ fn a_silence_under_a_data_plane_is_noticed_as_without() {
     assert_eq!(net.status(0), TunnelStatus::Reasserting);
 }
 
-/// The paths of both sides of a session that stands.
+/// The data paths of both sides of an established session.
 fn both_paths(net: &mut Net) -> (DataPaths, DataPaths) {
     (net.clients[0].peer.data_paths(), net.server.data_paths())
 }
 
-/// Seals a packet by the client's paths.
+/// Seals a packet with the client's paths.
 fn seal(net: &Net, paths: &DataPaths, packet: &[u8]) -> Vec<u8> {
     let mut frame = vec![0; packet.len() + 64];
     frame[HEADER_LEN..HEADER_LEN + packet.len()].copy_from_slice(packet);
@@ -155,12 +155,12 @@ fn seal(net: &Net, paths: &DataPaths, packet: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn nothing_is_sealed_or_opened_by_paths_whose_time_is_over() {
+fn expired_paths_neither_seal_nor_open() {
     let mut net = Net::connected();
     let (client, server) = both_paths(&mut net);
     let inner = packet(&net.inner(0), "10.9.0.1", b"late");
     let (mut one, mut other) = (seal(&net, &client, &inner), seal(&net, &client, &inner));
-    // The keys are those of the login, less than two seconds ago.
+    // The keys are from the login, less than two seconds ago.
     let soon = net.now + Duration::from_secs(177);
     let late = net.now + Duration::from_secs(180);
     let Incoming::Data(path, age) = server.classify(&one) else {
@@ -173,7 +173,7 @@ fn nothing_is_sealed_or_opened_by_paths_whose_time_is_over() {
 }
 
 #[test]
-fn what_was_sealed_before_a_change_of_keys_is_opened_for_10_s_and_no_longer() {
+fn datagrams_sealed_before_a_rekey_are_opened_for_10_s_after_it() {
     let mut net = Net::connected();
     let (client, _) = both_paths(&mut net);
     let inner = packet(&net.inner(0), "10.9.0.1", b"late");
@@ -193,7 +193,7 @@ fn what_was_sealed_before_a_change_of_keys_is_opened_for_10_s_and_no_longer() {
 }
 
 #[test]
-fn every_snapshot_that_would_differ_has_another_generation() {
+fn every_change_of_the_data_paths_changes_the_generation() {
     let mut net = Net::pair();
     let generations = |net: &Net| (net.clients[0].peer.generation(), net.server.generation());
     let idle = generations(&net);
@@ -226,7 +226,7 @@ fn every_snapshot_that_would_differ_has_another_generation() {
     assert!(client.is_empty() && server.is_empty());
 }
 
-/// Opens a datagram by the server's paths and gives the notice that it is worth.
+/// Opens a datagram with the server's paths and returns its notice.
 fn open(net: &Net, paths: &DataPaths, from: std::net::SocketAddr, datagram: &[u8]) -> Option<Notice> {
     let mut datagram = datagram.to_vec();
     let Incoming::Data(path, age) = paths.classify(&datagram) else {
@@ -248,7 +248,7 @@ fn again(notice: &Notice) -> Notice {
 }
 
 #[test]
-fn a_notice_moves_the_remote_once_and_an_older_one_does_not_move_it_back() {
+fn a_notice_changes_the_remote_once_and_an_older_notice_does_not_undo_it() {
     let mut net = Net::connected();
     let (client, server) = both_paths(&mut net);
     let inner = packet(&net.inner(0), "10.9.0.1", b"on the move");
@@ -272,7 +272,7 @@ fn a_notice_moves_the_remote_once_and_an_older_one_does_not_move_it_back() {
 }
 
 #[test]
-fn a_notice_of_a_session_that_is_gone_is_dropped() {
+fn a_notice_of_an_ended_session_is_dropped() {
     let mut net = Net::connected();
     let (client, server) = both_paths(&mut net);
     let inner = packet(&net.inner(0), "10.9.0.1", b"on the move");
@@ -290,7 +290,7 @@ fn a_notice_of_a_session_that_is_gone_is_dropped() {
 }
 
 #[test]
-fn a_message_that_is_handed_over_twice_is_answered_as_if_it_had_come_twice() {
+fn a_message_that_is_passed_on_twice_is_answered_twice() {
     let mut net = Net::connected();
     let (_, server) = both_paths(&mut net);
     let pings = net.count("ping");
@@ -303,7 +303,7 @@ fn a_message_that_is_handed_over_twice_is_answered_as_if_it_had_come_twice() {
         .rfind(|seen| seen.kind == "ping")
         .expect("a keepalive")
         .clone();
-    // It has just been sent and has not arrived.
+    // The datagram was just sent and has not arrived.
     let notice = open(&net, &server, ping.from, &ping.bytes).expect("a message");
     assert!(notice.message.is_some());
     let mut output = Batch::default();
@@ -321,7 +321,7 @@ fn a_message_that_is_handed_over_twice_is_answered_as_if_it_had_come_twice() {
 }
 
 #[test]
-fn what_comes_before_the_first_packet_of_a_session_is_left_to_the_server() {
+fn datagrams_before_the_first_packet_of_a_session_are_left_to_the_server() {
     let mut net = Net::pair();
     net.start(0);
     while net.count("settings") == 0 {
@@ -362,10 +362,10 @@ fn datagrams_are_sorted_by_length_code_and_index() {
 }
 
 #[test]
-fn a_client_that_is_kept_apart_reaches_the_server_and_no_other_client() {
+fn an_isolated_client_reaches_the_server_but_no_other_client() {
     for has_planes in [false, true] {
         for isolates in [false, true] {
-            let mut net = world(has_planes, isolates, Box::new(|seen| vec![(DELAY, seen.clone())]));
+            let mut net = net(has_planes, isolates, Box::new(|seen| vec![(DELAY, seen.clone())]));
             let (own, other) = (net.inner(0), net.inner(1));
             for to in [&*other, "10.9.0.1", "192.0.2.1"] {
                 net.client_sends(0, packet(&own, to, b"hello"));
@@ -380,9 +380,9 @@ fn a_client_that_is_kept_apart_reaches_the_server_and_no_other_client() {
 }
 
 #[test]
-fn what_a_session_has_carried_is_counted_the_same_with_a_data_plane() {
+fn traffic_is_counted_equally_with_and_without_a_data_plane() {
     let infos = [false, true].map(|has_planes| {
-        let mut net = world(has_planes, false, Box::new(|seen| vec![(DELAY, seen.clone())]));
+        let mut net = net(has_planes, false, Box::new(|seen| vec![(DELAY, seen.clone())]));
         let own = net.inner(0);
         for n in 0..10 {
             net.client_sends(0, packet(&own, "10.9.0.1", &[n; 100]));

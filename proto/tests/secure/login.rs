@@ -1,4 +1,4 @@
-//! A login, and what it takes.
+//! Messages and duration of a login.
 
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ fn a_login_takes_six_datagrams_and_three_round_trips() {
 }
 
 #[test]
-fn packets_travel_both_ways_and_arrive_as_they_were() {
+fn packets_arrive_unchanged_in_both_directions() {
     let mut net = Net::connected();
     let inner = net.inner(0);
     assert_eq!(inner, "10.9.0.2");
@@ -56,7 +56,7 @@ fn packets_travel_both_ways_and_arrive_as_they_were() {
 }
 
 #[test]
-fn keys_change_every_two_minutes_at_the_latest() {
+fn keys_change_at_least_every_two_minutes() {
     let mut net = Net::connected();
     net.run_for(Duration::from_secs(1200));
     let epochs: Vec<u32> = net.clients[0]
@@ -72,7 +72,7 @@ fn keys_change_every_two_minutes_at_the_latest() {
 }
 
 #[test]
-fn of_two_thousand_logins_over_a_link_that_loses_30_percent_each_way_at_most_two_fail() {
+fn at_30_percent_loss_each_way_at_most_two_of_2000_logins_fail() {
     let mut failed = 0;
     for seed in 0..2000u64 {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -81,7 +81,7 @@ fn of_two_thousand_logins_over_a_link_that_loses_30_percent_each_way_at_most_two
         config.seed[..8].copy_from_slice(&seed.to_be_bytes());
         let mut net = Net::new(server_config(), [config]);
         net.wire = Box::new(move |seen| {
-            // Three out of ten, but never more than three in a row.
+            // Three out of ten, but at most three in a row.
             let is_lost = rng.next_u32() % 10 < 3 && burst < 3;
             burst = if is_lost { burst + 1 } else { 0 };
             if is_lost {

@@ -1,5 +1,5 @@
-//! What the secure profile promises, one file for each part of the promise. Everything is asserted on datagrams,
-//! packets and events, as a shell or an eavesdropper would see them.
+//! Tests of the secure profile. They check datagrams, packets and events, as a shell or an eavesdropper sees
+//! them.
 
 mod attack_flood;
 mod attack_input;
@@ -10,10 +10,10 @@ mod attack_replay;
 mod attacker;
 mod audit;
 mod data_plane;
-mod life;
 mod login;
 mod mutation_gaps;
 mod plane;
+mod session;
 mod support;
 mod table;
 mod users;

@@ -1,4 +1,4 @@
-//! Promises that one of the planted bugs once broke unnoticed by all other tests (`cargo xtask mutants`).
+//! Tests for planted bugs that no other test detected (`cargo xtask mutants`).
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::support::{
 };
 
 #[test]
-fn the_length_of_a_message_inside_a_session_is_a_multiple_of_64_whatever_it_says() {
+fn messages_in_a_session_are_padded_to_a_multiple_of_64_bytes() {
     let mut net = Net::connected();
     net.run_for(Duration::from_secs(140));
     net.command(0, Command::Stop);
@@ -23,7 +23,7 @@ fn the_length_of_a_message_inside_a_session_is_a_multiple_of_64_whatever_it_says
 }
 
 #[test]
-fn a_request_for_the_keys_of_any_epoch_but_the_next_is_not_answered() {
+fn a_rekey_for_any_epoch_except_the_next_gets_no_reply() {
     let mut net = Net::pair();
     let mut insider = Insider::new(3);
     let (mut session, _) = logged_in(&mut net, &mut insider, "kean");
@@ -40,7 +40,7 @@ fn a_request_for_the_keys_of_any_epoch_but_the_next_is_not_answered() {
         server_address(),
         &session.seal(br#"{"t":"ping","n":2}"#),
     );
-    // That of the present epoch, once more.
+    // A datagram of the current epoch.
     let mut present = session.clone();
     present.epoch = 0;
     let datagram = session.seal(present.rekey_json(8, &pk).as_bytes());
@@ -49,7 +49,7 @@ fn a_request_for_the_keys_of_any_epoch_but_the_next_is_not_answered() {
 }
 
 #[test]
-fn a_source_begins_five_logins_at_once_and_then_one_each_50_ms() {
+fn a_source_can_begin_five_logins_at_once_and_then_one_every_50_ms() {
     let mut net = Net::pair();
     let mut insider = Insider::new(3);
     let mut begun = |net: &mut Net, from: u16, tries: usize| {
@@ -68,7 +68,7 @@ fn a_source_begins_five_logins_at_once_and_then_one_each_50_ms() {
     assert_eq!(begun(&mut net, 2, 1), 1, "others are not touched");
 }
 
-/// What the server says to M3 with another proof in it.
+/// Replies of the server to an M3 with a wrong KE3.
 fn answer_to_wrong_ke3(net: &mut Net, insider: &mut Insider, m3: &[u8]) -> Vec<Seen> {
     let wrong = b64(&insider.random::<64>());
     let changed = insider.changed(m3, |json| json["ke3"] = wrong.into());
@@ -76,7 +76,7 @@ fn answer_to_wrong_ke3(net: &mut Net, insider: &mut Insider, m3: &[u8]) -> Vec<S
 }
 
 #[test]
-fn after_three_wrong_proofs_the_right_one_comes_too_late() {
+fn after_three_wrong_ke3_the_right_one_is_rejected() {
     for (wrong, is_answered) in [(2, true), (3, false)] {
         let mut net = Net::pair();
         let mut insider = Insider::new(3);
@@ -96,16 +96,12 @@ fn after_three_wrong_proofs_the_right_one_comes_too_late() {
         net.run_for(Duration::from_secs(20));
         let refused = EventKind::LoginRefused { remote: elsewhere(1) };
         let told = net.server_events.iter().filter(|(_, kind)| *kind == refused);
-        assert_eq!(
-            told.count(),
-            usize::from(!is_answered),
-            "the operator hears of it once"
-        );
+        assert_eq!(told.count(), usize::from(!is_answered), "it is reported once");
     }
 }
 
 #[test]
-fn settings_are_repeated_for_the_right_proof_only() {
+fn settings_are_sent_again_only_for_the_right_ke3() {
     let mut net = Net::pair();
     let mut insider = Insider::new(3);
     let attempt = Attempt::new(&mut insider, "kean", PASSWORD);
@@ -118,7 +114,7 @@ fn settings_are_repeated_for_the_right_proof_only() {
 }
 
 #[test]
-fn an_account_is_good_until_its_last_second_and_not_in_the_next() {
+fn an_account_is_valid_until_the_second_before_it_expires() {
     const ORIGIN: u64 = 1_800_000_000;
     for (expires, result) in [(ORIGIN + 10, Err("account-expired")), (ORIGIN + 11, Ok(()))] {
         let mut config = server_config();
@@ -136,27 +132,27 @@ fn an_account_is_good_until_its_last_second_and_not_in_the_next() {
 }
 
 #[test]
-fn a_forged_answer_that_comes_again_is_not_tried_again_and_the_honest_one_still_is() {
+fn a_repeated_forged_ke2_is_not_tried_again_but_a_genuine_one_is() {
     let mut net = Net::pair();
     net.wire = Box::new(|_| vec![]);
     net.start(0);
-    let knock = net.first("login").bytes;
+    let first_message = net.first("login").bytes;
     let mut insider = Insider::new(3);
-    let to = index(&insider.read(&knock)["idx"]);
+    let to = index(&insider.read(&first_message)["idx"]);
     let forged = insider.forged_ke2(to);
     for _ in 0..5 {
         net.inject(server_address(), client_address(0), &forged);
     }
     assert_eq!(net.clients[0].jobs, 1);
-    let mut honest = HandServer::honest();
-    let ke2 = honest.ke2(&mut insider, &knock);
+    let mut genuine = HandServer::genuine();
+    let ke2 = genuine.ke2(&mut insider, &first_message);
     net.inject(server_address(), client_address(0), &ke2);
     let m3 = net.first("ke3").bytes;
-    assert!(honest.finish(&insider, &m3).is_some());
+    assert!(genuine.finish(&insider, &m3).is_some());
 }
 
 #[test]
-fn no_packet_goes_to_a_client_that_has_not_shown_that_it_has_its_settings() {
+fn no_packet_is_sent_in_an_unconfirmed_session() {
     let mut net = Net::pair();
     net.wire = Box::new(|seen: &Seen| match seen.kind {
         "settings" => vec![],
@@ -175,7 +171,7 @@ fn no_packet_goes_to_a_client_that_has_not_shown_that_it_has_its_settings() {
 }
 
 #[test]
-fn a_client_that_sleeps_takes_nothing() {
+fn a_sleeping_client_accepts_nothing() {
     let mut net = Net::connected();
     let inner = net.inner(0);
     net.command(0, Command::Sleep);
@@ -189,7 +185,7 @@ fn a_client_that_sleeps_takes_nothing() {
 }
 
 #[test]
-fn after_15_s_of_sleep_it_logs_in_again_although_the_keys_would_still_be_good() {
+fn after_15_s_of_sleep_a_client_logs_in_again_although_its_keys_are_valid() {
     for (slept, first) in [(14_999, "ping"), (15_000, "login")] {
         let mut net = Net::connected();
         net.command(0, Command::Sleep);

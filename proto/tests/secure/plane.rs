@@ -1,5 +1,5 @@
-//! The smallest data plane: moves data by the paths of a peer, and hands the rest to it. What the threads of a program do
-//! in batches, this does for a test, one datagram at a time.
+//! A minimal data plane. It moves data with the data paths of a peer and passes everything else to the peer.
+//! Production code does this in threads and batches, this one handles one datagram at a time.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use sandhog_proto::{Batch, Counters, Datagram, DropReason, Instant, PacketBuf};
 
 use super::support::Carrier;
 
-/// Most bytes that padding adds.
+/// Maximum number of padding bytes.
 const PADDING: usize = 15;
 
-/// The data planes of a world.
+/// The data planes of all peers.
 #[derive(Default)]
 pub(crate) struct Planes {
     server: Plane,
@@ -38,7 +38,7 @@ impl Carrier for Planes {
     }
 }
 
-/// A data plane, and what it has counted.
+/// A data plane and its counters.
 #[derive(Default)]
 pub(crate) struct Plane {
     paths: Option<(u64, DataPaths)>,
@@ -47,7 +47,7 @@ pub(crate) struct Plane {
 }
 
 impl Plane {
-    /// Takes out of `input` what it can move by itself, and has `peer` told what it has to know.
+    /// Handles the part of `input` that the data plane can move, and sends notices to `peer`.
     pub(crate) fn carry(
         &mut self,
         peer: &mut impl DataPeer,

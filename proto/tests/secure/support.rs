@@ -1,4 +1,4 @@
-//! A server, clients, and a wire between them on which everything is seen and anything can be done.
+//! Fixtures: a server, clients, and a network that records and can change every datagram.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -80,7 +80,7 @@ pub(crate) fn server_address() -> SocketAddr {
     "203.0.113.1:9999".parse().unwrap()
 }
 
-/// Outer address of the n-th client; each in a /24 of its own.
+/// Outer address of the client with this number. Each client is in its own /24.
 pub(crate) fn client_address(n: usize) -> SocketAddr {
     SocketAddr::from(([198, 51, u8::try_from(n).unwrap(), 2], 50_000))
 }
@@ -89,7 +89,7 @@ pub(crate) fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// An IPv4 packet with `payload`; header checksum left out, for no tunnel looks at it.
+/// An IPv4 packet with `payload`. It has no header checksum, because no tunnel reads it.
 pub(crate) fn packet(from: &str, to: &str, payload: &[u8]) -> PacketBuf {
     let (IpAddr::V4(from), IpAddr::V4(to)) = (ip(from), ip(to)) else {
         panic!("IPv4 only");
@@ -103,7 +103,7 @@ pub(crate) fn packet(from: &str, to: &str, payload: &[u8]) -> PacketBuf {
     PacketBuf::copied_from(&bytes)
 }
 
-/// A datagram as it was put on the wire.
+/// A datagram as it was sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) at: Instant,
@@ -113,10 +113,10 @@ pub(crate) struct Seen {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// What the wire does with a datagram: the copies that arrive, each after a delay.
+/// Behaviour of the network: the copies of a datagram that arrive, each after a delay.
 pub(crate) type Wire = Box<dyn FnMut(&Seen) -> Vec<(Duration, Seen)>>;
 
-/// What moves data in place of the peers: takes out of the input of their turns what it can move by itself.
+/// A data plane: removes the input that it can handle itself before the turns of the peers.
 pub(crate) trait Carrier {
     fn at_server(&mut self, server: &mut Server, now: Instant, input: &mut Batch, output: &mut Batch);
     fn at_client(
@@ -129,10 +129,10 @@ pub(crate) trait Carrier {
     );
 }
 
-/// One way, unless the wire says otherwise.
+/// Default delay in each direction.
 pub(crate) const DELAY: Duration = Duration::from_millis(20);
 
-/// So many datagrams no test has sent; two peers that answer each other for ever have.
+/// Limit that no test reaches. Two peers that answer each other without end do.
 const ENDLESS: usize = 500_000;
 
 pub(crate) struct ClientHost {
@@ -140,35 +140,35 @@ pub(crate) struct ClientHost {
     pub(crate) address: SocketAddr,
     pub(crate) packets: Vec<PacketBuf>,
     pub(crate) events: Vec<(Instant, EventKind)>,
-    /// How many jobs it has had done.
+    /// Number of finished jobs.
     pub(crate) jobs: usize,
-    /// Its jobs take until this is false again.
+    /// While this is true, its jobs do not finish.
     pub(crate) is_busy: bool,
 }
 
-/// The whole world of a test.
+/// All peers of a test and the network between them.
 pub(crate) struct Net {
     pub(crate) now: Instant,
     pub(crate) server: Server,
     pub(crate) server_packets: Vec<PacketBuf>,
     pub(crate) server_events: Vec<(Instant, EventKind)>,
-    /// What the server had written.
+    /// User files that the server has saved.
     pub(crate) saved: Vec<String>,
     pub(crate) disk_is_full: bool,
-    /// What the server has written takes until [`finish_saves`](Self::finish_saves).
+    /// While this is true, saves do not finish until [`finish_saves`](Self::finish_saves).
     pub(crate) disk_is_slow: bool,
     pub(crate) clients: Vec<ClientHost>,
     pub(crate) wire: Wire,
-    /// Everything that was sent.
+    /// All datagrams that were sent.
     pub(crate) log: Vec<Seen>,
-    /// Without one, the peers move their data themselves.
+    /// Without a data plane, the peers move their data themselves.
     pub(crate) carrier: Option<Box<dyn Carrier>>,
     flying: BTreeMap<(Instant, u64), Seen>,
     launched: u64,
 }
 
 impl Net {
-    /// A server and the clients with these configurations, none started.
+    /// Creates a server and clients with these configurations, not started.
     pub(crate) fn new(server: ServerConfig, clients: impl IntoIterator<Item = ClientConfig>) -> Self {
         let host = |(n, config)| ClientHost {
             peer: Client::new(config),
@@ -200,7 +200,7 @@ impl Net {
         Self::new(server_config(), [client_config("kean", 1)])
     }
 
-    /// One client that is up, with a second gone by.
+    /// One connected client, one second later.
     pub(crate) fn connected() -> Self {
         let mut net = Self::pair();
         net.start(0);
@@ -223,7 +223,7 @@ impl Net {
         self.clients[n].peer.status()
     }
 
-    /// What became of the client's `start`.
+    /// Time and result of the client's `start`.
     pub(crate) fn started(&self, n: usize) -> Option<(Instant, Result<(), &'static str>)> {
         self.clients[n].events.iter().find_map(|(at, kind)| match kind {
             EventKind::Started(result) => {
@@ -233,35 +233,35 @@ impl Net {
         })
     }
 
-    /// The client's inner address.
+    /// Inner address of the client.
     pub(crate) fn inner(&self, n: usize) -> String {
         let settings = self.clients[n].peer.settings().expect("the tunnel is up");
         settings.addresses[0].address.to_string()
     }
 
-    /// Lets the client's jobs come to an end.
+    /// Finishes the client's jobs.
     pub(crate) fn finish_jobs(&mut self, n: usize) {
         self.clients[n].is_busy = false;
         self.client_turn(n, vec![], vec![]);
     }
 
-    /// Lets what the server has written come to an end.
+    /// Finishes the server's saves.
     pub(crate) fn finish_saves(&mut self) {
         self.disk_is_slow = false;
         self.server_turn(vec![], vec![]);
     }
 
-    /// Puts a packet into the client's end.
+    /// Sends an inner packet at the client.
     pub(crate) fn client_sends(&mut self, n: usize, packet: PacketBuf) {
         self.client_turn(n, vec![], vec![packet]);
     }
 
-    /// Puts a packet into the server's end.
+    /// Sends an inner packet at the server.
     pub(crate) fn server_sends(&mut self, packet: PacketBuf) {
         self.server_turn(vec![], vec![packet]);
     }
 
-    /// Has a datagram arrive, whoever sent it.
+    /// Delivers a datagram from any address.
     pub(crate) fn inject(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
         let seen = Seen {
             at: self.now,
@@ -273,7 +273,7 @@ impl Net {
         self.arrive(&seen);
     }
 
-    /// Lets time pass, with everything that happens meanwhile.
+    /// Runs everything that happens within `duration`.
     pub(crate) fn run_for(&mut self, duration: Duration) {
         let end = self.now + duration;
         while let Some(due) = self.next_due().filter(|due| *due <= end) {
@@ -399,7 +399,7 @@ impl Net {
         }
     }
 
-    /// The kinds of all datagrams sent so far.
+    /// Kinds of all datagrams sent so far.
     pub(crate) fn kinds(&self) -> Vec<&'static str> {
         self.log.iter().map(|seen| seen.kind).collect()
     }
@@ -412,7 +412,7 @@ impl Net {
             .clone()
     }
 
-    /// How many datagrams of a kind were sent.
+    /// Number of datagrams of a kind.
     pub(crate) fn count(&self, kind: &str) -> usize {
         self.log.iter().filter(|seen| seen.kind == kind).count()
     }

@@ -1,4 +1,4 @@
-//! The table in `SECURITY.md`: 24 rows, and every test that it names is there.
+//! Table of attacks in `SECURITY.md`: 24 rows, and every named test exists.
 
 const PAGE: &str = include_str!("../../../SECURITY.md");
 
@@ -24,7 +24,7 @@ const INSIDE: [(&str, &str); 3] = [
 ];
 
 #[test]
-fn each_row_names_tests_that_exist_and_that_say_which_row_they_are_for() {
+fn each_row_of_the_table_names_existing_tests_for_that_row() {
     let rows = PAGE.lines().filter_map(|line| {
         let (number, rest) = line.strip_prefix("| ")?.split_once(" | ")?;
         Some((number.parse::<u32>().ok()?, rest))

@@ -1,4 +1,4 @@
-//! A server whose users become others while it runs: who must go, whose address is whose, and what ends up in the store.
+//! Change of the users of a running server: sessions, addresses and stored records.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// kean and anna, both up.
+/// Connected clients of kean and anna.
 fn two() -> Net {
     let clients = [client_config("kean", 1), client_config("anna", 3)];
     let mut net = Net::new(server_config(), clients);
@@ -28,7 +28,7 @@ fn two() -> Net {
     net
 }
 
-/// The user of this name, whose IPv4 address is always this one.
+/// A user with this name and this reserved IPv4 address.
 fn fixed(name: &str, address: &str) -> User {
     let mut user = user(name);
     user.address4 = Some(address.parse().unwrap());
@@ -38,11 +38,11 @@ fn fixed(name: &str, address: &str) -> User {
 fn set(net: &mut Net, users: UserStore) {
     let now = net.now;
     net.server.set_users(now, users).unwrap();
-    // Its byes are sent with its next turn.
+    // The byes are sent with the next turn of the server.
     net.server_sends(packet("10.9.0.1", "192.0.2.1", b"to nobody"));
 }
 
-/// Whose sessions the server has ended, and why.
+/// Users whose sessions the server has ended, with the reasons.
 fn ended(net: &Net) -> Vec<(&str, &'static str)> {
     let events = net.server_events.iter();
     let ends = events.filter_map(|(_, kind)| match kind {
@@ -53,7 +53,7 @@ fn ended(net: &Net) -> Vec<(&str, &'static str)> {
 }
 
 #[test]
-fn sessions_of_removed_users_end_and_all_others_stay() {
+fn only_the_sessions_of_removed_users_end() {
     let mut net = two();
     set(&mut net, store([user("anna"), user("zoe")]));
     net.run_for(secs(10));
@@ -62,13 +62,13 @@ fn sessions_of_removed_users_end_and_all_others_stay() {
     assert_eq!(
         net.count("login"),
         3,
-        "kean asks once more, and is told no more than a stranger"
+        "a new login gets the same reply as an unknown user"
     );
     assert_eq!(net.server.session_count(), 1);
 }
 
 #[test]
-fn an_address_that_becomes_somebodys_for_good_is_taken_from_who_has_it() {
+fn an_address_reserved_for_another_user_is_taken_from_the_current_session() {
     let mut net = two();
     set(&mut net, store([user("kean"), fixed("anna", "10.9.0.2")]));
     net.run_for(secs(5));
@@ -89,7 +89,7 @@ fn an_address_that_becomes_somebodys_for_good_is_taken_from_who_has_it() {
 }
 
 #[test]
-fn an_address_that_is_nobodys_any_more_is_given_out_like_any_other() {
+fn an_address_that_is_no_longer_reserved_is_assigned_like_any_other() {
     let mut config = server_config();
     config.users = store([fixed("kean", "10.9.0.2"), user("anna")]);
     let mut net = Net::new(config, [client_config("kean", 1), client_config("anna", 3)]);
@@ -104,7 +104,7 @@ fn an_address_that_is_nobodys_any_more_is_given_out_like_any_other() {
         (net.inner(0), net.inner(1)),
         ("10.9.0.7".into(), "10.9.0.2".into())
     );
-    // And one who has no fixed address any more gets one of the pool, which nobody else can have at the same time.
+    // A user without a reserved address any more gets an unused address of the pool.
     set(&mut net, store([user("kean"), user("anna")]));
     net.run_for(secs(5));
     assert_eq!(
@@ -115,7 +115,7 @@ fn an_address_that_is_nobodys_any_more_is_given_out_like_any_other() {
 }
 
 #[test]
-fn users_whose_addresses_no_client_can_have_are_refused_and_nothing_changes() {
+fn users_with_unavailable_addresses_are_rejected_and_nothing_changes() {
     let mut in_v6 = user("kean");
     in_v6.address6 = Some("fd01::2".parse().unwrap());
     let outside = |address: &str| ConfigError::FixedAddressOutside("kean".into(), ip(address));
@@ -141,7 +141,7 @@ fn users_whose_addresses_no_client_can_have_are_refused_and_nothing_changes() {
         assert_eq!(Server::new(config).err(), Some(error.clone()));
         assert!(error.to_string().contains("of kean is"), "{error}");
     }
-    // A server without IPv6 has no use for such an address.
+    // A server without IPv6 cannot use such an address.
     let mut config = server_config();
     config.addresses.truncate(1);
     let mut in_v6 = user("kean");
@@ -150,7 +150,7 @@ fn users_whose_addresses_no_client_can_have_are_refused_and_nothing_changes() {
     assert_eq!(Server::new(config).err(), Some(outside("fd00::7")));
 }
 
-/// A client whose new password is being stored when `users` are set, and is stored then.
+/// A client whose new password is being stored when `users` replace the users, and is stored afterwards.
 fn changed_meanwhile(users: UserStore) -> Net {
     let mut net = two();
     net.disk_is_slow = true;
@@ -165,7 +165,7 @@ fn changed_meanwhile(users: UserStore) -> Net {
     net
 }
 
-/// What became of the change of the password.
+/// Result of the password change.
 fn change(net: &Net) -> Option<bool> {
     net.clients[0].events.iter().find_map(|(_, kind)| match kind {
         EventKind::PasswordChanged(result) => Some(result.is_ok()),
@@ -174,29 +174,29 @@ fn change(net: &Net) -> Option<bool> {
 }
 
 #[test]
-fn a_password_that_is_being_stored_when_other_users_are_set_joins_them() {
+fn a_password_change_being_stored_is_kept_when_the_users_are_replaced() {
     let old = user("kean").record.to_bytes();
     let net = changed_meanwhile(store([user("kean"), user("anna"), user("zoe")]));
     assert_eq!(change(&net), Some(true));
     let users = net.server.users();
-    assert!(users.get(&login("zoe")).is_some(), "what was set is still there");
+    assert!(users.get(&login("zoe")).is_some(), "the new users are kept");
     assert_ne!(users.get(&login("kean")).unwrap().record.to_bytes(), old);
-    assert_eq!(net.saved.len(), 2, "what was written first lacked the new user");
+    assert_eq!(net.saved.len(), 2, "the first text lacked the new user");
     assert_eq!(net.saved.last(), Some(&users.to_text()));
 }
 
 #[test]
-fn a_user_who_is_removed_while_the_password_is_being_stored_stays_removed() {
+fn a_user_removed_while_the_new_password_is_stored_stays_removed() {
     let net = changed_meanwhile(store([user("anna")]));
     assert_eq!(change(&net), Some(false));
     assert_eq!(ended(&net), [("kean", "removed")]);
     assert!(net.server.users().get(&login("kean")).is_none());
-    assert_eq!(net.saved.len(), 2, "what was written first had the user in it");
+    assert_eq!(net.saved.len(), 2, "the first text contained the user");
     assert_eq!(net.saved.last(), Some(&net.server.users().to_text()));
 }
 
 #[test]
-fn a_password_that_an_administrator_sets_meanwhile_is_the_one_that_holds() {
+fn a_password_set_by_an_administrator_overrides_a_change_being_stored() {
     let mut rng = ChaCha20Rng::from_seed([11; 32]);
     let mut reset = user("kean");
     reset.record = register(
@@ -217,7 +217,7 @@ fn a_password_that_an_administrator_sets_meanwhile_is_the_one_that_holds() {
 }
 
 #[test]
-fn a_session_ends_when_an_administrator_sets_the_password_and_not_when_its_own_new_one_is_read_back() {
+fn a_session_ends_only_if_the_password_was_changed_by_an_administrator() {
     let mut net = two();
     let same = net.server.users().clone();
     set(&mut net, same);

@@ -1,4 +1,4 @@
-//! Which packets a server carries, from whom and to whom.
+//! Packets at a server of the classic profile.
 
 use sandhog_proto::classic::{Client, Code, Server};
 use sandhog_proto::{Command, Datagram, DropReason, Instant, PacketBuf, Peer};
@@ -11,7 +11,7 @@ fn data(n: u16, packet: &[u8]) -> Datagram {
     from(client_address(n), seal(Code::Data, packet))
 }
 
-/// `kean` is logged in at client 0.
+/// A server with a session of `kean` at client 0.
 fn server_with_session() -> Server {
     let mut server = server();
     log_in(&mut server, client_address(0), LOGIN, PASSWORD);
@@ -19,7 +19,7 @@ fn server_with_session() -> Server {
 }
 
 #[test]
-fn a_packet_of_a_session_reaches_the_inner_network_where_it_lies() {
+fn a_packet_of_a_session_is_opened_in_place_for_the_inner_network() {
     let mut server = server_with_session();
     for packet in [
         packet("10.9.0.2", "10.9.0.1", 84),
@@ -36,7 +36,7 @@ fn a_packet_of_a_session_reaches_the_inner_network_where_it_lies() {
 }
 
 #[test]
-fn a_packet_reaches_the_session_that_owns_its_destination_where_it_lies() {
+fn a_packet_is_sealed_in_place_for_the_session_that_owns_its_destination() {
     let mut server = server_with_session();
     log_in(&mut server, client_address(1), "anna", "secret");
     for (packet, n) in [
@@ -66,7 +66,7 @@ fn packets_to_addresses_without_a_session_have_no_route() {
 }
 
 #[test]
-fn packets_with_a_source_that_is_not_the_sessions_are_dropped() {
+fn packets_with_a_source_address_of_another_user_are_dropped() {
     let mut server = server_with_session();
     log_in(&mut server, client_address(1), "anna", "secret");
     let spoofed = [
@@ -106,7 +106,7 @@ fn a_new_login_of_a_user_replaces_the_users_older_session() {
 }
 
 #[test]
-fn another_user_at_the_same_address_takes_the_session_over() {
+fn a_login_of_another_user_at_the_same_address_replaces_the_session() {
     let mut server = server_with_session();
     log_in(&mut server, client_address(0), "anna", "secret");
     assert_eq!(server.session_count(), 1);
@@ -129,7 +129,7 @@ fn another_user_at_the_same_address_takes_the_session_over() {
 }
 
 #[test]
-fn what_is_no_ip_packet_is_dropped_both_ways() {
+fn data_that_is_not_ip_is_dropped_in_both_directions() {
     let mut server = server_with_session();
     let not_ip = [
         vec![],
@@ -145,7 +145,7 @@ fn what_is_no_ip_packet_is_dropped_both_ways() {
 }
 
 #[test]
-fn packets_above_the_mtu_are_dropped_both_ways_and_those_at_it_are_not() {
+fn packets_above_the_mtu_are_dropped_in_both_directions() {
     let mut server = server_with_session();
     let up = |len| data(0, &packet("10.9.0.2", "10.9.0.1", len));
     let down = |len| packet("10.9.0.1", "10.9.0.2", len);
@@ -159,7 +159,7 @@ fn packets_above_the_mtu_are_dropped_both_ways_and_those_at_it_are_not() {
     assert_eq!(drops(&server), [(DropReason::TooLarge, 2)]);
 }
 
-/// Carries what `from` sent to `to`.
+/// Passes the datagrams of `sent` to `to`.
 fn carry(sent: Turn, sender: core::net::SocketAddr, to: &mut impl Peer) -> Turn {
     let datagrams = sent
         .datagrams
@@ -170,7 +170,7 @@ fn carry(sent: Turn, sender: core::net::SocketAddr, to: &mut impl Peer) -> Turn 
 }
 
 #[test]
-fn client_and_server_understand_each_other_and_count_the_same() {
+fn client_and_server_interoperate_and_have_equal_counters() {
     let (mut client, mut server): (Client, Server) = (client(), server());
     client.command(NOW, Command::Start).unwrap();
     let request = turn(&mut client, NOW, vec![], vec![]);

@@ -1,4 +1,4 @@
-//! How a client asks to be let in, how often, for how long, and what it tells its user.
+//! Login of a client of the classic profile: requests, retransmissions, timeout, events.
 
 use core::time::Duration;
 
@@ -21,12 +21,13 @@ fn started(client: &mut Client) -> Turn {
     turn(client, START, vec![], vec![])
 }
 
-/// Follows the deadlines of a client that gets no answer; returns when it sent its requests and when it gave up.
+/// Follows the deadlines of a client that gets no response. Returns the times of its requests and the time of
+/// its timeout.
 fn unanswered(client: &mut Client) -> (Vec<Instant>, Instant) {
     let mut sent = vec![START];
     let mut next = started(client).deadline;
     loop {
-        let (at, reason) = next.expect("a deadline as long as start has not completed");
+        let (at, reason) = next.expect("a deadline until start has completed");
         let early = turn(client, at - Duration::from_nanos(1), vec![], vec![]);
         assert!(
             early.is_silent() && early.deadline == next,
@@ -49,7 +50,7 @@ fn unanswered(client: &mut Client) -> (Vec<Instant>, Instant) {
 }
 
 #[test]
-fn start_sends_one_request_with_login_and_password() {
+fn start_sends_one_request_with_user_name_and_password() {
     let mut client = client();
     let output = started(&mut client);
     assert_eq!(output.opened(), [(Code::AuthRequest, REQUEST.to_vec())]);
@@ -70,7 +71,7 @@ fn nothing_happens_before_start() {
 }
 
 #[test]
-fn an_unanswered_request_is_repeated_three_times_and_given_up_after_exactly_ten_seconds() {
+fn a_request_is_retransmitted_three_times_and_times_out_after_exactly_10_s() {
     for seed in 0..=255 {
         let (sent, given_up) = unanswered(&mut Client::new(client_config(seed)));
         assert_eq!(sent.len(), 4);
@@ -86,9 +87,9 @@ fn an_unanswered_request_is_repeated_three_times_and_given_up_after_exactly_ten_
     }
 }
 
-/// Pinned, because every recorded run depends on them.
+/// The values are fixed because every recorded run depends on them.
 #[test]
-fn the_times_of_the_repeats_follow_from_the_seed_alone() {
+fn the_retransmission_times_depend_only_on_the_seed() {
     let (sent, _) = unanswered(&mut Client::new(client_config(1)));
     let waited: Vec<u64> = sent.iter().map(|at| at.as_nanos() - START.as_nanos()).collect();
     assert_eq!(waited, [0, 1_291_997_515, 3_324_391_888, 7_389_571_065]);
@@ -97,7 +98,7 @@ fn the_times_of_the_repeats_follow_from_the_seed_alone() {
 }
 
 #[test]
-fn the_jitter_spreads_over_its_whole_range() {
+fn the_jitter_covers_its_whole_range() {
     let jitter = |seed| {
         let (sent, _) = unanswered(&mut Client::new(client_config(seed)));
         sent[1].saturating_duration_since(sent[0]) - Duration::from_secs(1)
@@ -129,7 +130,7 @@ fn a_timed_out_start_completes_once_and_the_tunnel_is_down() {
 }
 
 #[test]
-fn every_request_is_sealed_under_a_nonce_of_its_own() {
+fn every_request_is_sealed_under_a_new_nonce() {
     let mut client = client();
     let mut requests = started(&mut client).datagrams;
     while let Some((at, _)) = client.poll_timeout() {
@@ -142,7 +143,7 @@ fn every_request_is_sealed_under_a_nonce_of_its_own() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
+fn the_bytes_depend_only_on_the_seed() {
     let request = |seed| {
         started(&mut Client::new(client_config(seed))).datagrams[0]
             .payload
@@ -153,7 +154,7 @@ fn the_same_seed_gives_the_same_bytes_and_another_seed_others() {
 }
 
 #[test]
-fn an_answer_brings_the_tunnel_up_and_completes_start_with_the_settings() {
+fn a_response_brings_the_tunnel_up_and_completes_start_with_the_settings() {
     let mut client = client();
     started(&mut client);
     let output = turn(
@@ -174,7 +175,7 @@ fn an_answer_brings_the_tunnel_up_and_completes_start_with_the_settings() {
 }
 
 #[test]
-fn the_answers_to_repeats_are_dropped_once_the_tunnel_is_up() {
+fn responses_to_retransmissions_are_dropped_once_the_tunnel_is_up() {
     let mut client = connected_client();
     turn(
         &mut client,
@@ -209,7 +210,7 @@ fn a_rejected_login_fails_at_once() {
 }
 
 #[test]
-fn an_answer_at_the_deadline_counts_and_one_after_it_does_not() {
+fn a_response_is_accepted_at_the_deadline_but_not_after_it() {
     let mut in_time = client();
     started(&mut in_time);
     turn(
@@ -234,7 +235,7 @@ fn an_answer_at_the_deadline_counts_and_one_after_it_does_not() {
 }
 
 #[test]
-fn a_shell_that_comes_late_gets_one_request_and_not_a_burst() {
+fn a_late_turn_sends_one_request_and_no_burst() {
     let mut client = client();
     started(&mut client);
     let now = after(Duration::from_secs(8));
@@ -261,7 +262,7 @@ fn a_failed_start_can_be_started_again() {
 }
 
 #[test]
-fn stop_before_the_answer_completes_start_with_stopped_and_takes_back_what_was_not_sent() {
+fn stop_before_the_response_completes_start_and_discards_queued_datagrams() {
     let mut client = client();
     client.start(START).unwrap();
     client.stop(START).unwrap();
@@ -278,7 +279,7 @@ fn stop_before_the_answer_completes_start_with_stopped_and_takes_back_what_was_n
 }
 
 #[test]
-fn commands_that_make_no_sense_are_misuse_and_change_nothing() {
+fn commands_in_a_wrong_state_are_misuse_and_change_nothing() {
     let mut client = client();
     for command in [
         Command::Stop,
@@ -319,7 +320,7 @@ fn an_input_before_the_outputs_were_polled_is_misuse() {
 }
 
 #[test]
-fn time_that_runs_backwards_stands_still() {
+fn time_in_the_past_is_replaced_by_the_latest_time() {
     let mut client = client();
     started(&mut client);
     turn(&mut client, after(Duration::from_secs(9)), vec![], vec![]);
@@ -330,7 +331,7 @@ fn time_that_runs_backwards_stands_still() {
     assert_eq!(deadline, after(Duration::from_secs(19)));
 }
 
-/// The last deadline of a client that gets no answer.
+/// The next deadline of a client that gets no response.
 fn unpolled_deadline(client: &mut Client) -> (Instant, Reason) {
     let mut last = None;
     while let Some(next) = turn(client, last.map_or(Instant::ZERO, |(at, _)| at), vec![], vec![]).deadline {
@@ -340,7 +341,7 @@ fn unpolled_deadline(client: &mut Client) -> (Instant, Reason) {
 }
 
 #[test]
-fn a_login_that_is_too_long_makes_the_configuration_invalid() {
+fn a_user_name_that_is_too_long_makes_the_configuration_invalid() {
     let fits = ClientConfig {
         login: "\u{1}".repeat(1024),
         ..client_config(1)
@@ -362,7 +363,7 @@ fn a_login_that_is_too_long_makes_the_configuration_invalid() {
 }
 
 #[test]
-fn a_used_up_key_seals_nothing_more() {
+fn an_exhausted_key_seals_no_request() {
     let mut client = client();
     client.count_earlier_messages(MAX_MESSAGES - 1);
     assert_eq!(started(&mut client).datagrams.len(), 1);

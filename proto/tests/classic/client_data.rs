@@ -1,4 +1,4 @@
-//! What a client does with packets and with datagrams that are not the answer it waits for.
+//! Packets and unexpected datagrams at a client of the classic profile.
 
 use sandhog_proto::classic::Code;
 use sandhog_proto::{Datagram, DropReason, EventKind, Instant, PacketBuf, Peer};
@@ -11,11 +11,15 @@ fn data(body: &[u8]) -> Datagram {
     from(server_address(), seal(Code::Data, body))
 }
 
-/// Gives one datagram to a connected client and returns what came out for the device, and what was dropped.
+/// Passes one datagram to a connected client. Returns the packets for the device and the drops.
 fn receive(datagram: Datagram) -> (Vec<Vec<u8>>, Vec<(DropReason, u64)>) {
     let mut client = connected_client();
     let output = turn(&mut client, NOW, vec![datagram], vec![]);
-    assert_eq!(output.datagrams.len(), 0, "a client never answers a datagram");
+    assert_eq!(
+        output.datagrams.len(),
+        0,
+        "a client does not answer this datagram"
+    );
     (
         output.packets.iter().map(|packet| packet.to_vec()).collect(),
         drops(&client),
@@ -23,7 +27,7 @@ fn receive(datagram: Datagram) -> (Vec<Vec<u8>>, Vec<(DropReason, u64)>) {
 }
 
 #[test]
-fn an_inner_packet_becomes_one_datagram_where_it_lies() {
+fn an_inner_packet_is_sealed_in_place_into_one_datagram() {
     let mut client = connected_client();
     let packet = packet("10.9.0.2", "10.9.0.1", 84).with_tag(7);
     let (bytes, place) = (packet.to_vec(), packet.as_ptr());
@@ -39,7 +43,7 @@ fn an_inner_packet_becomes_one_datagram_where_it_lies() {
 }
 
 #[test]
-fn a_datagram_becomes_one_inner_packet_where_it_lies() {
+fn a_datagram_is_opened_in_place_into_one_inner_packet() {
     let mut client = connected_client();
     let packet = packet("10.9.0.1", "10.9.0.2", 84);
     let mut datagram = data(&packet);
@@ -52,7 +56,7 @@ fn a_datagram_becomes_one_inner_packet_where_it_lies() {
 }
 
 #[test]
-fn packets_of_both_ip_versions_are_carried_both_ways() {
+fn packets_of_both_ip_versions_are_carried_in_both_directions() {
     let mut client = connected_client();
     let (v4, v6) = (
         packet("10.9.0.2", "10.9.0.1", 20),
@@ -79,7 +83,7 @@ fn packets_of_both_ip_versions_are_carried_both_ways() {
 }
 
 #[test]
-fn a_base64_string_is_taken_for_the_packet_it_encodes() {
+fn a_base64_string_is_decoded_to_a_packet() {
     let packet: Vec<u8> = [0x45, 0, 0, 20].into_iter().chain([0xff; 16]).collect();
     let plain = format!("\"RQAAFP{}8=\"", "/".repeat(20));
     assert_eq!(receive(data(plain.as_bytes())), (vec![packet.clone()], vec![]));
@@ -88,7 +92,7 @@ fn a_base64_string_is_taken_for_the_packet_it_encodes() {
 }
 
 #[test]
-fn a_string_that_is_no_base64_is_malformed() {
+fn a_string_that_is_not_base64_is_malformed() {
     for body in [&b"\""[..], b"\"RQ\"", b"\"R!==\"", b"\"RQ==\" x", b"\"\xff\""] {
         assert_eq!(
             receive(data(body)),
@@ -98,7 +102,7 @@ fn a_string_that_is_no_base64_is_malformed() {
 }
 
 #[test]
-fn what_is_no_ip_packet_is_dropped_both_ways() {
+fn data_that_is_not_ip_is_dropped_in_both_directions() {
     let mut client = connected_client();
     let not_ip = [
         vec![],
@@ -116,7 +120,7 @@ fn what_is_no_ip_packet_is_dropped_both_ways() {
 }
 
 #[test]
-fn packets_above_the_mtu_are_dropped_both_ways_and_those_at_it_are_not() {
+fn packets_above_the_mtu_are_dropped_in_both_directions() {
     let mut client = connected_client();
     let fits = packet("10.9.0.2", "10.9.0.1", 1400);
     let too_large = packet("10.9.0.2", "10.9.0.1", 1401);
@@ -127,14 +131,14 @@ fn packets_above_the_mtu_are_dropped_both_ways_and_those_at_it_are_not() {
 }
 
 #[test]
-fn packets_are_not_carried_before_the_tunnel_is_up_nor_after() {
+fn packets_are_carried_only_while_the_tunnel_is_up() {
     let mut client = client();
     let packet = || packet("10.9.0.2", "10.9.0.1", 84);
     turn(&mut client, NOW, vec![], vec![packet()]);
     client.start(NOW).unwrap();
     let connecting = turn(&mut client, NOW, vec![data(&packet())], vec![packet()]);
     assert_eq!(connecting.packets.len(), 0);
-    assert_eq!(connecting.opened().len(), 1, "the request and nothing else");
+    assert_eq!(connecting.opened().len(), 1, "only the request");
     assert_eq!(
         drops(&client),
         [(DropReason::Unexpected, 1), (DropReason::NotConnected, 2)]
@@ -150,7 +154,7 @@ fn packets_are_not_carried_before_the_tunnel_is_up_nor_after() {
 }
 
 #[test]
-fn datagrams_from_elsewhere_are_not_looked_at() {
+fn datagrams_from_other_addresses_are_not_opened() {
     let mut client = client();
     client.start(NOW).unwrap();
     let mut elsewhere = auth_response(true);
@@ -161,7 +165,7 @@ fn datagrams_from_elsewhere_are_not_looked_at() {
 }
 
 #[test]
-fn a_request_that_comes_back_to_its_sender_is_unexpected() {
+fn a_reflected_request_is_dropped_as_unexpected() {
     let reflected = from(server_address(), auth_request(LOGIN, PASSWORD));
     assert_eq!(receive(reflected), (vec![], vec![(DropReason::Unexpected, 1)]));
 }
@@ -189,7 +193,7 @@ fn each_kind_of_bad_datagram_is_counted_by_its_reason() {
 }
 
 #[test]
-fn one_bad_datagram_does_not_keep_the_others_of_its_batch_from_being_handled() {
+fn one_bad_datagram_does_not_affect_the_others_of_its_batch() {
     let mut client = connected_client();
     let good = packet("10.9.0.1", "10.9.0.2", 84);
     let bad = from(server_address(), PacketBuf::copied_from(b"?").with_tag(5));

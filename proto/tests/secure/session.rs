@@ -1,4 +1,4 @@
-//! What a session goes through after its login: silence, death, roaming, sleep, and its end.
+//! Events of a session after its login: silence, timeout, roaming, sleep, rekey, end.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// A wire on which everything of these kinds is lost.
+/// A network that loses all datagrams of these kinds.
 fn losing(kinds: &'static [&'static str]) -> Wire {
     Box::new(move |seen| {
         if kinds.contains(&seen.kind) {
@@ -51,18 +51,18 @@ fn a_silent_client_pings_every_25_s_and_is_answered() {
         .map(|seen| seen.at.as_millis())
         .collect();
     assert_eq!(pings, [25_120, 50_120, 75_120, 100_120]);
-    assert_eq!(after.len(), 8, "each ping is answered and nothing else is sent");
+    assert_eq!(after.len(), 8, "only pings and their answers are sent");
 }
 
 #[test]
-fn a_day_of_silence_costs_exactly_the_pings_and_the_rekeys() {
+fn a_silent_day_has_exactly_the_expected_pings_and_rekeys() {
     let mut net = Net::connected();
     let before = net.log.len();
     net.run_for(secs(24 * 3600));
     let after = &net.log[before..];
     let count = |kind: &str| after.iter().filter(|seen| seen.kind == kind).count();
     let rekeys = count("rekey");
-    // New keys come 110 to 120 s after the ones before, and each time it is one exchange and a ping under the new keys.
+    // A rekey comes 110 to 120 s after the last one. Each is one exchange and a ping under the new keys.
     assert!((720..=785).contains(&rekeys), "{rekeys} rekeys");
     assert_eq!(count("rekeyed"), rekeys);
     assert_eq!(count("ping"), count("pong"));
@@ -91,7 +91,7 @@ fn a_day_of_silence_costs_exactly_the_pings_and_the_rekeys() {
 }
 
 #[test]
-fn a_server_that_falls_silent_is_asked_after_10_s_and_given_up_after_15_s() {
+fn a_silent_server_is_probed_after_10_s_and_given_up_after_15_s() {
     let mut net = Net::connected();
     net.wire = Box::new(|seen| {
         if seen.from == server_address() {
@@ -141,10 +141,11 @@ fn a_tunnel_that_was_up_logs_in_again_until_the_server_is_back() {
 }
 
 #[test]
-fn packets_that_were_on_their_way_during_a_rekey_are_not_lost() {
+fn packets_in_flight_during_a_rekey_are_not_lost() {
     let mut net = Net::connected();
     let inner = net.inner(0);
-    // Each datagram takes up to 200 ms, so that those under the old keys arrive after those under the new ones.
+    // Each datagram takes up to 200 ms, so some sealed under the old keys arrive after some under the new
+    // ones.
     let mut n = 0u64;
     net.wire = Box::new(move |seen| {
         n += 1;
@@ -165,7 +166,7 @@ fn packets_that_were_on_their_way_during_a_rekey_are_not_lost() {
 }
 
 #[test]
-fn a_client_that_is_told_to_changes_its_keys_sooner_and_never_sooner_than_every_10_s() {
+fn a_client_can_rekey_more_often_but_at_most_every_10_s() {
     for (told, least, most) in [(30, 27, 31), (1, 10, 12), (3600, 110, 121)] {
         let mut net = Net::pair();
         net.clients[0].peer.set_rekey_after(secs(told));
@@ -188,7 +189,7 @@ fn a_client_that_is_told_to_changes_its_keys_sooner_and_never_sooner_than_every_
 }
 
 #[test]
-fn without_new_keys_data_stops_at_180_s_and_goes_on_after_a_new_login() {
+fn without_a_rekey_data_stops_at_180_s_and_continues_after_a_new_login() {
     let mut net = Net::connected();
     net.wire = losing(&["rekey"]);
     let inner = net.inner(0);
@@ -205,7 +206,7 @@ fn without_new_keys_data_stops_at_180_s_and_goes_on_after_a_new_login() {
 }
 
 #[test]
-fn a_client_whose_address_changes_is_followed_with_its_first_packet() {
+fn the_server_follows_a_client_to_a_new_address_with_its_first_packet() {
     let mut net = Net::connected();
     let inner = net.inner(0);
     net.clients[0].address = client_address(77);
@@ -222,7 +223,7 @@ fn a_client_whose_address_changes_is_followed_with_its_first_packet() {
 }
 
 #[test]
-fn stop_tells_the_server_which_ends_the_session() {
+fn stop_tells_the_server_to_end_the_session() {
     let mut net = Net::connected();
     net.command(0, Command::Stop);
     net.run_for(secs(1));
@@ -235,7 +236,7 @@ fn stop_tells_the_server_which_ends_the_session() {
 }
 
 #[test]
-fn a_second_device_of_one_user_takes_over_address_and_session_and_the_first_does_not_fight_back() {
+fn a_second_device_of_a_user_replaces_the_first_which_does_not_log_in_again() {
     let mut net = Net::new(
         server_config(),
         [client_config("kean", 1), client_config("kean", 3)],
@@ -256,7 +257,7 @@ fn a_second_device_of_one_user_takes_over_address_and_session_and_the_first_does
 }
 
 #[test]
-fn a_session_from_which_nothing_comes_ends_after_180_s() {
+fn an_idle_session_ends_after_180_s() {
     let mut net = Net::connected();
     net.wire = Box::new(|_| vec![]);
     net.command(0, Command::Sleep);
@@ -264,11 +265,11 @@ fn a_session_from_which_nothing_comes_ends_after_180_s() {
     assert_eq!(net.server.session_count(), 1);
     net.run_for(secs(3));
     assert_eq!(net.server.session_count(), 0);
-    assert_eq!(net.server.poll_timeout(), None, "nothing is left to wait for");
+    assert_eq!(net.server.poll_timeout(), None, "no timer is left");
 }
 
 #[test]
-fn asleep_it_sends_nothing_and_awake_it_logs_in_again() {
+fn a_client_sends_nothing_while_asleep_and_logs_in_again_when_awake() {
     let mut net = Net::connected();
     net.command(0, Command::Sleep);
     let before = net.log.len();
@@ -303,7 +304,7 @@ fn after_a_short_sleep_one_ping_is_enough() {
 }
 
 #[test]
-fn a_user_who_is_disabled_while_connected_loses_the_session_and_hears_why_at_the_next_login() {
+fn disabling_a_connected_user_ends_the_session_and_refuses_the_next_login() {
     let mut net = Net::connected();
     let mut users = store([user("kean")]);
     users.disable(&crate::support::login("kean")).unwrap();
@@ -320,7 +321,7 @@ fn a_user_who_is_disabled_while_connected_loses_the_session_and_hears_why_at_the
 }
 
 #[test]
-fn a_password_is_changed_through_the_session_and_holds_at_the_next_login() {
+fn a_password_changed_through_the_session_is_valid_at_the_next_login() {
     let mut net = Net::connected();
     let now = net.now;
     let old = net.server.users().to_text();
@@ -343,7 +344,7 @@ fn a_password_is_changed_through_the_session_and_holds_at_the_next_login() {
 }
 
 #[test]
-fn a_password_that_could_not_be_stored_stays_the_old_one() {
+fn if_a_new_password_cannot_be_stored_the_old_one_stays_valid() {
     let mut net = Net::connected();
     net.disk_is_full = true;
     let now = net.now;
@@ -361,7 +362,7 @@ fn a_password_that_could_not_be_stored_stays_the_old_one() {
 }
 
 #[test]
-fn both_sides_tell_how_old_the_session_and_its_keys_are() {
+fn both_sides_report_the_age_of_the_session_and_its_keys() {
     let mut net = Net::connected();
     net.run_for(secs(200));
     let client = net.clients[0].peer.session_info().expect("a session");

@@ -1,4 +1,4 @@
-//! What a client does when its machine sleeps or its way to the server changes: it logs in again, the settings stay.
+//! Sleep and network changes of a client of the classic profile.
 
 use core::time::Duration;
 
@@ -25,7 +25,7 @@ fn reasserting() -> Client {
 }
 
 #[test]
-fn a_changed_network_makes_the_client_log_in_again_while_the_settings_stay() {
+fn after_a_network_change_the_client_logs_in_again_and_keeps_its_settings() {
     let mut client = reasserting();
     assert_eq!(client.settings(), Some(&settings()));
     turn(&mut client, NOW, vec![auth_response(true)], vec![]);
@@ -38,7 +38,7 @@ fn a_changed_network_makes_the_client_log_in_again_while_the_settings_stay() {
 }
 
 #[test]
-fn packets_are_carried_both_ways_while_the_client_logs_in_again() {
+fn packets_are_carried_in_both_directions_during_a_repeated_login() {
     let mut client = reasserting();
     let (out, back) = (
         packet("10.9.0.2", "10.9.0.1", 84),
@@ -51,7 +51,7 @@ fn packets_are_carried_both_ways_while_the_client_logs_in_again() {
 }
 
 #[test]
-fn logging_in_again_that_gets_no_answer_takes_the_tunnel_down_after_ten_seconds() {
+fn an_unanswered_repeated_login_takes_the_tunnel_down_after_10_s() {
     let mut client = reasserting();
     let mut requests = 0;
     let mut last = NOW;
@@ -69,7 +69,7 @@ fn logging_in_again_that_gets_no_answer_takes_the_tunnel_down_after_ten_seconds(
 }
 
 #[test]
-fn logging_in_again_that_is_rejected_takes_the_tunnel_down_at_once() {
+fn a_rejected_repeated_login_takes_the_tunnel_down_immediately() {
     let mut client = reasserting();
     let output = turn(&mut client, NOW, vec![auth_response(false)], vec![]);
     assert_eq!(output.deadline, None);
@@ -81,7 +81,7 @@ fn logging_in_again_that_is_rejected_takes_the_tunnel_down_at_once() {
 }
 
 #[test]
-fn a_second_change_begins_a_new_attempt() {
+fn a_second_network_change_begins_a_new_attempt() {
     let mut client = reasserting();
     let later = NOW + Duration::from_secs(9);
     client.network_changed(later).unwrap();
@@ -96,7 +96,7 @@ fn a_second_change_begins_a_new_attempt() {
 }
 
 #[test]
-fn a_change_while_connecting_asks_at_once_but_start_keeps_its_deadline() {
+fn a_network_change_while_connecting_sends_a_request_and_keeps_the_deadline() {
     let mut client = client();
     client.start(NOW).unwrap();
     turn(&mut client, NOW, vec![], vec![]);
@@ -113,7 +113,7 @@ fn a_change_while_connecting_asks_at_once_but_start_keeps_its_deadline() {
 }
 
 #[test]
-fn a_sleeping_client_sends_nothing_and_asks_again_when_it_wakes() {
+fn a_sleeping_client_sends_nothing_and_logs_in_again_when_it_wakes() {
     let mut client = connected_client();
     client.command(NOW, Command::Sleep).unwrap();
     client.command(NOW, Command::NetworkChanged).unwrap();
@@ -142,7 +142,7 @@ fn a_sleeping_client_sends_nothing_and_asks_again_when_it_wakes() {
 }
 
 #[test]
-fn a_sleep_while_logging_in_again_puts_the_attempt_off() {
+fn a_sleep_postpones_a_repeated_login() {
     let mut client = reasserting();
     client.sleep(NOW).unwrap();
     let night = NOW + Duration::from_secs(3600);
@@ -156,7 +156,7 @@ fn a_sleep_while_logging_in_again_puts_the_attempt_off() {
 }
 
 #[test]
-fn a_sleep_while_connecting_holds_the_repeats_back_and_keeps_the_deadline_of_start() {
+fn a_sleep_while_connecting_stops_retransmissions_and_keeps_the_deadline() {
     let mut client = client();
     client.start(NOW).unwrap();
     turn(&mut client, NOW, vec![], vec![]);
@@ -199,7 +199,7 @@ fn waking_without_a_sleep_and_sleeping_twice_change_nothing() {
 }
 
 #[test]
-fn stop_takes_a_tunnel_down_from_every_state_without_a_word() {
+fn stop_takes_a_tunnel_down_in_every_state_without_a_datagram() {
     let mut asleep = connected_client();
     asleep.sleep(NOW).unwrap();
     for mut client in [connected_client(), reasserting(), asleep] {

@@ -1,4 +1,4 @@
-//! Whom a server lets in, what it answers, and what it never holds more of.
+//! Login at a server of the classic profile, and its bounds.
 
 use sandhog_proto::classic::{
     Code, ConfigError, HashCost, MAX_MESSAGES, MAX_PENDING_JOBS, MAX_REQUESTS_PER_JOB, Server, ServerConfig,
@@ -19,7 +19,7 @@ fn answer(is_ok: bool) -> (Code, Vec<u8>) {
 }
 
 #[test]
-fn a_login_is_answered_when_its_job_is_done_and_not_before() {
+fn a_login_is_answered_only_when_its_job_is_done() {
     let mut server = server();
     let mut login = request(0, LOGIN, PASSWORD);
     login.payload.tag = 42;
@@ -80,7 +80,7 @@ fn a_wrong_password_and_an_unknown_user_look_the_same() {
 }
 
 #[test]
-fn every_request_is_answered_also_those_that_come_while_the_first_is_verified() {
+fn requests_that_arrive_during_the_verification_are_answered_too() {
     let mut server = server();
     let requests = (1..=3).map(|tag| {
         let mut request = request(0, LOGIN, PASSWORD);
@@ -111,7 +111,7 @@ fn a_repeated_request_is_answered_again_after_the_login() {
 }
 
 #[test]
-fn a_failed_login_leaves_the_session_at_its_address_alone() {
+fn a_failed_login_does_not_end_the_session_at_its_address() {
     let mut server = server();
     log_in(&mut server, client_address(0), LOGIN, PASSWORD);
     turn(&mut server, NOW, vec![request(0, LOGIN, "654321")], vec![]);
@@ -120,7 +120,7 @@ fn a_failed_login_leaves_the_session_at_its_address_alone() {
 }
 
 #[test]
-fn other_credentials_from_a_source_that_is_being_verified_are_dropped_as_busy() {
+fn other_credentials_from_a_source_under_verification_are_dropped_as_busy() {
     let mut server = server();
     let requests = vec![
         request(0, LOGIN, "654321"),
@@ -133,7 +133,7 @@ fn other_credentials_from_a_source_that_is_being_verified_are_dropped_as_busy() 
 }
 
 #[test]
-fn pending_work_is_bounded_in_sources_and_in_requests_of_each() {
+fn the_numbers_of_pending_sources_and_of_requests_per_source_are_bounded() {
     let mut server = server();
     for n in 0..u16::try_from(2 * MAX_PENDING_JOBS).unwrap() {
         let flood = (0..2 * MAX_REQUESTS_PER_JOB)
@@ -154,7 +154,7 @@ fn pending_work_is_bounded_in_sources_and_in_requests_of_each() {
 }
 
 #[test]
-fn malformed_requests_and_messages_for_clients_get_no_answer() {
+fn malformed_requests_and_messages_for_clients_get_no_reply() {
     let mut server = server();
     let long = "x".repeat(1025);
     let datagrams = vec![
@@ -172,7 +172,7 @@ fn malformed_requests_and_messages_for_clients_get_no_answer() {
 }
 
 #[test]
-fn a_used_up_key_answers_nobody() {
+fn a_server_with_an_exhausted_key_sends_no_response() {
     let mut server = server();
     server.count_earlier_messages(MAX_MESSAGES);
     turn(&mut server, NOW, vec![request(0, LOGIN, PASSWORD)], vec![]);
@@ -181,7 +181,7 @@ fn a_used_up_key_answers_nobody() {
 }
 
 #[test]
-fn the_result_of_another_peers_job_is_misuse() {
+fn the_result_of_a_job_of_another_peer_is_misuse() {
     let (mut server, mut other) = (server(), server());
     turn(&mut other, NOW, vec![request(0, "anna", "secret")], vec![]);
     let foreign = other.poll_job().unwrap().run();
@@ -214,7 +214,7 @@ fn an_input_before_the_outputs_were_polled_is_misuse() {
 }
 
 #[test]
-fn a_configuration_that_contradicts_itself_is_refused() {
+fn a_contradictory_configuration_is_rejected() {
     let error = |users: Vec<User>, mtu| {
         Server::new(ServerConfig {
             key: key(),
@@ -249,7 +249,7 @@ fn a_configuration_that_contradicts_itself_is_refused() {
 }
 
 #[test]
-fn a_server_without_users_refuses_everybody() {
+fn a_server_without_users_rejects_every_login() {
     let mut server = Server::new(ServerConfig {
         key: key(),
         users: vec![],
@@ -262,7 +262,7 @@ fn a_server_without_users_refuses_everybody() {
 }
 
 #[test]
-fn a_password_hash_is_a_phc_string_that_follows_from_password_salt_and_cost() {
+fn a_password_hash_is_a_phc_string_of_password_salt_and_cost() {
     let hash = hash_password("123456", [7; 16], HashCost::LABORATORY);
     assert!(
         hash.starts_with("$argon2id$v=19$m=8,t=1,p=1$BwcHBwcHBwcHBwcHBwcHBw$"),
