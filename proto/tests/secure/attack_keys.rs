@@ -337,7 +337,7 @@ fn a_clock_that_jumps_back_an_hour_breaks_nothing_and_revives_no_old_key() {
     assert_eq!(
         net.status(0),
         TunnelStatus::Connected,
-        "a login works while the time stands still"
+        "a login works while the time does not advance"
     );
     // Once the clock has caught up, keys age again.
     net.log.clear();

@@ -348,7 +348,7 @@ fn datagrams_are_sorted_by_length_code_and_index() {
     let dropped = |paths: &DataPaths, datagram: &[u8]| match paths.classify(datagram) {
         Incoming::Drop(reason) => Some(reason),
         Incoming::Peer => None,
-        Incoming::Data(..) => panic!("nobody's datagram"),
+        Incoming::Data(..) => panic!("a data datagram of an unknown session"),
     };
     for (paths, own, others) in [(&client, 2, 1), (&server, 1, 2)] {
         assert_eq!(dropped(paths, &[]), Some(DropReason::NotEnoughData));

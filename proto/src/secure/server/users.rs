@@ -21,7 +21,7 @@ impl Server {
     ///
     /// These sessions end:
     ///
-    /// - sessions of users who are removed or disabled, or whose password has changed (whoever has a session
+    /// - sessions of users who are removed or disabled, or whose password has changed (anyone with a session
     ///   could change the password and undo that);
     /// - sessions with an address that their user would not get any more, because it is now reserved for
     ///   another user, or because the user has another fixed address, or none.
