@@ -287,7 +287,7 @@ fn the_kill_switch_stays_after_a_crash_but_not_after_a_failed_first_login() {
     let (code, log) = client.wait();
     assert_eq!(code, Some(1), "{log}");
     assert!(
-        log.contains("the kill switch stays: `sandhog down --device sandhog0` lifts it"),
+        log.contains("the kill switch stays: `sandhog down --device sandhog0` removes it"),
         "{log}"
     );
     assert_eq!(testbed.ping_once(NEAR), UNREACHABLE);
@@ -315,7 +315,7 @@ fn a_firewall_mark_in_use_exits_with_1_and_without_the_key_a_free_one_is_found()
 
     testbed.edit("client.toml", "fwmark = 51821\n", "");
     let mut client = testbed.spawn_client();
-    client.wait_for("(mark and table 51822)");
+    client.wait_for("its own datagrams skip it (mark 51822)");
     client.wait_for("ready: ");
     assert_eq!(testbed.ping_once(FAR), THROUGH_TUNNEL);
     client.terminate();
