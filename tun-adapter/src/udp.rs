@@ -262,8 +262,9 @@ impl Socket {
         match error.raw_os_error() {
             Some(libc::EIO) if self.single_sends.swap(ALWAYS_SINGLE, Ordering::Relaxed) != ALWAYS_SINGLE => {
                 info!(
-                    "the network device does not support UDP segmentation offload ({error}); datagrams are sent one by one from now on"
-                )
+                    "the network device does not support UDP segmentation offload ({error}); \
+                     datagrams are sent one by one from now on"
+                );
             }
             Some(libc::EINVAL) => self.single_sends.store(SINGLE_FOR_NOW, Ordering::Relaxed),
             _ => {}
