@@ -38,7 +38,7 @@ pub fn new(from_stdin: bool) -> Result<Zeroizing<String>, Failure> {
     } else {
         check_terminal("to read it from a pipe, use `--password-stdin`")?;
         let password = prompt("Password: ")?;
-        if password != prompt("Repeat password:  ")? {
+        if password != prompt("Repeat password: ")? {
             return Err(Failure::input("the two passwords differ"));
         }
         password
