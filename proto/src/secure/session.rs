@@ -33,7 +33,7 @@ pub const REKEY_JITTER: Duration = Duration::from_secs(10);
 /// [`KEEP_PREVIOUS`](super::KEEP_PREVIOUS), so the keys of an epoch are erased before the next but one
 /// begins.
 pub const MIN_REKEY_AFTER: Duration = Duration::from_secs(11);
-/// Time after which an unanswered rekey request is repeated, plus up to [`MAX_JITTER`](MAX_JITTER).
+/// Time after which an unanswered rekey request is repeated, plus up to [`MAX_JITTER`].
 pub const REKEY_REPEAT: Duration = Duration::from_secs(5);
 /// Time that a sent datagram may stay unanswered before the peer is probed every [`PROBE_INTERVAL`]. Any
 /// authentic datagram counts as an answer.

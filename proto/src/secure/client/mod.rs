@@ -63,7 +63,7 @@ use crate::{
 /// - A [`Job`] stretches the password, at most [`MAX_CANDIDATES`] times per attempt.
 /// - During a repeated login the old session still carries packets both ways, if it can.
 /// - Between `sleep` and `wake` nothing is sent or accepted. After a sleep of at least
-///   [`DEAD_AFTER`](super::DEAD_AFTER) the client logs in again. After a shorter one it sends a ping.
+///   [`DEAD_AFTER`] the client logs in again. After a shorter one it sends a ping.
 ///   `network_changed` also sends a ping, which shows the server the new address.
 #[derive(Debug)]
 pub struct Client {
