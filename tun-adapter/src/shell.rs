@@ -54,6 +54,9 @@ pub trait Transport<P> {
         None
     }
 
+    /// Stops to carry packets. The counters are final afterwards.
+    fn stop(&mut self) {}
+
     /// The transport's own counters, in addition to those of the peer.
     fn counters(&self) -> Counters {
         Counters::default()
@@ -218,10 +221,11 @@ impl<P: Peer, T: Transport<P>> Shell<P, T> {
         self.end()
     }
 
-    /// Runs a last turn, sends as much of its output as possible without waiting, and returns the remaining
-    /// events.
+    /// Runs a last turn, sends as much of its output as possible without waiting, stops the transport, and returns
+    /// the remaining events. The counters are final afterwards.
     pub fn end(&mut self) -> Vec<EventKind> {
         self.turn();
+        self.transport.stop();
         std::iter::from_fn(|| self.peer.poll_event())
             .map(|event| event.kind)
             .collect()

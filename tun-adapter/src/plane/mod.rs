@@ -176,6 +176,11 @@ impl<P: DataPeer> Transport<P> for Plane {
         self.shared.inbox.open().drop_reasons.pop()
     }
 
+    /// Waits for the threads, so that the packets of their last batches are counted.
+    fn stop(&mut self) {
+        self.stop_threads();
+    }
+
     fn counters(&self) -> Counters {
         let mut counters = self.counters.clone();
         counters.add(
@@ -189,13 +194,20 @@ impl<P: DataPeer> Transport<P> for Plane {
     }
 }
 
-impl Drop for Plane {
-    fn drop(&mut self) {
-        // The counter of the eventfd cannot overflow: this is the only write.
+impl Plane {
+    /// Stops the threads and waits for them.
+    fn stop_threads(&mut self) {
+        // The counter of the eventfd cannot overflow: there are at most two writes.
         let _ = rustix::io::write(&self.stop, &1_u64.to_ne_bytes());
         for thread in self.threads.drain(..) {
             // A thread that panicked has reported it.
             let _ = thread.join();
         }
+    }
+}
+
+impl Drop for Plane {
+    fn drop(&mut self) {
+        self.stop_threads();
     }
 }
