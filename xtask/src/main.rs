@@ -1,5 +1,6 @@
 //! Command line of `cargo xtask`, the one place that runs every check, measurement and build.
 
+mod api;
 mod bench;
 mod bench_tun;
 mod bless;
@@ -11,6 +12,8 @@ mod mutants;
 mod netns;
 mod package;
 mod page;
+mod picture;
+mod publish;
 mod readme;
 mod shell;
 mod shown;
@@ -106,6 +109,16 @@ enum Command {
     },
     /// Build, test and list the release files: the Debian package and a static program.
     Package(package::Options),
+    /// Compare the public API of the libraries with the listings in `docs/api`.
+    ///
+    /// Exit status 0: they are equal. 1: they differ, and the changed lines are printed.
+    Api {
+        /// Write the listings. Read the diff before you commit it.
+        #[arg(long)]
+        bless: bool,
+    },
+    /// Take the picture of the page for the documentation, `docs/page.png`, in headless Chromium.
+    Picture,
     /// Store the present digests and stories of the built-in scenarios as the expected ones.
     ///
     /// Rewrites `tests/golden/digests.txt` and `tests/tests/snapshots/story@NAME.snap`. Read the diff before you commit it.
@@ -138,6 +151,8 @@ fn main() -> ExitCode {
         } => equality::run(seeds, &scenario, &without),
         Command::Mutants { only } => mutants::run(&only),
         Command::Package(options) => package::run(&options),
+        Command::Api { bless } => api::run(bless),
+        Command::Picture => picture::take().map(|()| true),
         Command::Bless { scenario } => bless::run(&scenario).map(|()| true),
     };
     match outcome {

@@ -9,12 +9,26 @@ use anyhow::{Context as _, Result};
 
 use crate::shell;
 
+/// Folders of the libraries for other projects, each after those that it depends on.
+const LIBRARIES: &[&str] = &["peer", "proto", "netstack", "lab", "sim"];
+
 /// Folders of the packages whose tests run on `wasm32-wasip1` as well.
 const PORTABLE: &[&str] = &["peer", "proto", "netstack", "lab", "sim", "tests"];
 
 /// A small example. It stands beside a single program in the same command, because cargo takes the features of the tests
 /// into account only if a test or an example is chosen. Without it, cargo would compile the dependencies again.
 const EXAMPLE: &str = "sessions";
+
+/// A library for other projects.
+pub(crate) struct Library {
+    /// Name of its package.
+    pub(crate) package: String,
+}
+
+/// The libraries for other projects, each after those that it depends on.
+pub(crate) fn libraries() -> Vec<Library> {
+    packages(LIBRARIES).map(|package| Library { package }).collect()
+}
 
 /// The names of the packages in these folders.
 fn packages(folders: &[&str]) -> impl Iterator<Item = String> {
@@ -43,6 +57,17 @@ pub(crate) fn build_program(name: &str) -> Result<PathBuf> {
     let line = format!("build --quiet --workspace --bin {name} --example {EXAMPLE}");
     shell::run(&mut shell::cargo(&line))?;
     program(name)
+}
+
+/// Writes the documentation of all libraries, and of the programs whose names differ from those of the libraries.
+///
+/// # Errors
+/// The documentation does not build, or has warnings.
+pub(crate) fn document() -> Result<()> {
+    let line = format!(
+        "doc --quiet --workspace --no-deps --lib --bin xtask --bin digests --bin speed --example {EXAMPLE}"
+    );
+    shell::run(shell::cargo(&line).env("RUSTDOCFLAGS", "-Dwarnings"))
 }
 
 /// The path of a program of the shared build.

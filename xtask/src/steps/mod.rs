@@ -8,7 +8,7 @@ mod suites;
 use anyhow::{Result, bail};
 
 use crate::{
-    commands, equality, package, readme,
+    api, commands, equality, package, picture, publish, readme,
     step::{self, Done, Outcome, Session, Step},
     table,
     tools::{
@@ -59,6 +59,24 @@ const STEPS: &[Step] = &[
         about: "every committed snapshot is read by a test",
         needs: &[],
         check: snapshots::none_is_unreferenced,
+    },
+    Step {
+        name: "picture",
+        about: "docs/page.png shows the present page",
+        needs: &[],
+        check: picture::check,
+    },
+    Step {
+        name: "api",
+        about: "the public API of the libraries is that of the listings in docs/api",
+        needs: &[],
+        check: api::check,
+    },
+    Step {
+        name: "publish",
+        about: "each library can be packed for crates.io, and its package compiles",
+        needs: &[],
+        check: publish::check,
     },
     Step {
         name: "package",

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{shell, step::Session};
+use crate::{shell, step::Session, workspace};
 
 pub(super) fn fmt(_: &Session) -> Result<()> {
     shell::run(&mut shell::cargo("fmt --all --check"))
@@ -16,8 +16,7 @@ pub(super) fn clippy(_: &Session) -> Result<()> {
 }
 
 pub(super) fn doc(_: &Session) -> Result<()> {
-    let mut command = shell::cargo("doc --quiet --workspace --no-deps");
-    shell::run(command.env("RUSTDOCFLAGS", "-Dwarnings"))
+    workspace::document()
 }
 
 /// Licences, bans and sources. Advisories are left out: their database changes from day to day, so the same commit could
