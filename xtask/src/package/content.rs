@@ -35,7 +35,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("Depends", "libc6"),
     ("Recommends", "nftables"),
     ("Suggests", "systemd-resolved | resolvconf"),
-    ("Description", "pre-shared key"),
+    ("Description", "OPAQUE"),
 ];
 
 /// Compares the package with the lists above. `pages` are the manual pages that it must contain.
