@@ -4,8 +4,8 @@
 //! and returns a [`Run`]: a digest over the whole trace, the result of every check, and, if wanted, every record and packet.
 //! The same setup and seed give the same trace in both [engines](Engine), on every platform and in WebAssembly.
 //!
-//! The laboratory knows no protocol. Messages have the kinds that the peer names, and [`Rules`](setup::Rules) say what the
-//! protocol promises.
+//! The laboratory knows no protocol. The peer names the kinds of its messages, and [`Rules`](setup::Rules) list the properties
+//! that the protocol promises.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -70,6 +70,7 @@
 pub mod adversary;
 mod checks;
 mod engine;
+mod grid;
 pub mod link;
 mod net;
 mod node;
@@ -86,9 +87,9 @@ mod trace;
 pub mod values;
 mod world;
 
-pub use checks::{CheckResult, MIN_SECRET_LEN};
+pub use checks::CheckResult;
 pub use pick::Pick;
 pub use rng::derive_seed;
 pub use run::{Engine, Run, RunError, RunHost, RunLink, RunOptions, run_setup};
-pub use setup::{Role, SetupError};
+pub use setup::{MIN_SECRET_LEN, Role, SetupError};
 pub use trace::{Detail, Digest};

@@ -1,8 +1,7 @@
-//! One direction of a link: a netem of our own, sans-IO, in integers only.
+//! One direction of a link: network emulation like `tc netem`, sans-IO, with integers only.
 //!
-//! A datagram passes, in this order: partition, the scripted drops, the MTU, random loss, duplication, corruption of
-//! each copy, the queue of the rate limit, the delay, and what else the scenario does to this one. `tc netem` does the same things; where Linux decides them
-//! differently from one kernel to the next, this order is the definition.
+//! A datagram passes, in this order: partition, scripted drop, MTU, random loss, duplication, corruption of each copy, queue of the
+//! rate limit, delay, and the other scripted faults. Linux kernels differ in the order of netem's faults. Here this order is fixed.
 
 mod text;
 
@@ -15,54 +14,65 @@ use crate::pick::Pick;
 use crate::rng::{Stream, derive_seed};
 use crate::values::{Chance, Delay, Rate, Span};
 
-/// What one direction of a link does. The default is a perfect link.
+/// Configuration of one direction of a link. The default is a perfect link.
+///
+/// It can be read from text with the terms of `tc netem`, and described in the same way:
+///
+/// ```
+/// use sandhog_lab::link::LinkConfig;
+///
+/// let link: LinkConfig = "delay 20ms 5ms, loss 2%, rate 50mbit".parse().unwrap();
+/// assert_eq!(link.describe(), "delay 20ms 5ms, loss 2%, rate 50mbit limit 1000");
+/// let error = "los 2%".parse::<LinkConfig>().unwrap_err();
+/// assert_eq!(error, "`los` is not a property of a link; did you mean `loss`?");
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LinkConfig {
-    /// Delay, jitter, correlation.
+    /// Delay with jitter and correlation.
     pub delay: Delay,
-    /// Random loss.
+    /// Probability of loss.
     pub loss: Chance,
-    /// Random duplication.
+    /// Probability of duplication.
     pub duplicate: Chance,
-    /// One random bit flipped.
+    /// Probability that one random bit is flipped.
     pub corrupt: Chance,
-    /// Bandwidth, counted over outer IP packets.
+    /// Rate limit, applied to the length of outer IP packets.
     pub rate: Option<Rate>,
-    /// How many datagrams may wait for the rate limit; `None` is netem's 1000.
+    /// Length of the queue of the rate limit, in datagrams. `None` for netem's default of 1000.
     pub limit: Option<u32>,
     /// Largest outer IP packet in bytes.
     pub mtu: Option<u16>,
     /// Datagrams to drop.
     pub drop: Vec<Pick>,
-    /// Datagrams that take longer, by their `by`.
+    /// Datagrams with an extra delay of `by`.
     pub late: Vec<Pick>,
-    /// Datagrams of which a second copy arrives together with the first.
+    /// Datagrams that are duplicated. Both copies arrive at the same time.
     pub double: Vec<Pick>,
-    /// Datagrams of which one bit is flipped.
+    /// Datagrams with one flipped bit.
     pub damage: Vec<Pick>,
 }
 
-/// netem's default queue, in datagrams.
+/// netem's default queue length, in datagrams.
 const DEFAULT_LIMIT: u32 = 1000;
 
-/// Why a link lost a datagram.
+/// The reason for the loss of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LossReason {
-    /// By chance.
+    /// Random loss.
     Random,
-    /// The scenario picked it.
+    /// A scripted drop.
     Scripted,
-    /// Larger than the link's MTU.
+    /// Larger than the MTU of the link.
     Mtu,
     /// The queue of the rate limit was full.
     QueueFull,
-    /// The two hosts were cut off from each other.
+    /// A partition between the two hosts.
     Partition,
     /// The receiver was down when it arrived.
     HostDown,
-    /// Nobody has the address it was sent to.
+    /// No host had the destination address.
     NoHost,
-    /// An adversary held it back.
+    /// An adversary intercepted it.
     Intercepted,
 }
 
@@ -83,34 +93,48 @@ impl LossReason {
     }
 }
 
-/// One copy of a datagram on its way.
+/// One copy of a datagram in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Copy {
-    /// How long it takes, from now, before any rounding.
+    /// Delay until its arrival, before rounding to the time grid.
     pub after: Duration,
-    /// The bit that is flipped on the way, counted from the first byte's highest bit.
+    /// Number of the flipped bit, from the highest bit of the first byte.
     pub flipped_bit: Option<u64>,
 }
 
-/// What becomes of a datagram: lost, or one or two copies.
+/// The fate of a datagram: a loss, or one or two copies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
     /// It never arrives.
     Lost(LossReason),
-    /// The copies that set out. The second exists when it was duplicated. A copy is lost where the queue was full.
+    /// The copies. The second exists if the datagram was duplicated. A copy is lost if the queue is full.
     Copies([Option<Result<Copy, LossReason>>; 2]),
 }
 
-/// The concerns that have a stream of their own. Numbers are part of every digest: never renumber.
-mod concern {
+/// Numbers of the random streams of a link direction. They determine every digest, so they must not change.
+mod stream_number {
     pub(super) const LOSS: u64 = 0;
     pub(super) const DUPLICATE: u64 = 1;
     pub(super) const CORRUPT: u64 = 2;
-    pub(super) const DELAY: u64 = 4; // and 5 for the duplicate, as corruption has 2 and 3
+    pub(super) const DELAY: u64 = 4; // and 5 for the duplicate, like 2 and 3 for corruption
     pub(super) const DAMAGE: u64 = 6;
 }
 
-/// One direction of a link, with its streams, queue and counts.
+/// One direction of a link: its configuration, random streams, queue and counts.
+///
+/// ```
+/// use std::time::Duration;
+/// use sandhog_lab::link::{Copy, Fate, LinkDirection, LossReason};
+/// use sandhog_peer::Instant;
+///
+/// let config = "delay 20ms, mtu 1400".parse().unwrap();
+/// let mut direction = LinkDirection::new(config, 7, 0, 1);
+/// let copy = Copy { after: Duration::from_millis(20), flipped_bit: None };
+/// let (nth, fate) = direction.decide(Instant::ZERO, "data", 128, 100);
+/// assert_eq!((nth, fate), (1, Fate::Copies([Some(Ok(copy)), None])));
+/// let (nth, fate) = direction.decide(Instant::ZERO, "data", 1428, 1400);
+/// assert_eq!((nth, fate), (2, Fate::Lost(LossReason::Mtu)));
+/// ```
 #[derive(Debug)]
 pub struct LinkDirection {
     config: LinkConfig,
@@ -122,22 +146,22 @@ pub struct LinkDirection {
     departures: VecDeque<Instant>,
 }
 
-/// What a [`Pick`] can ask of a datagram.
+/// The properties of a datagram that a [`Pick`] tests.
 #[derive(Clone, Copy)]
-struct Which {
+struct Candidate {
     now: Instant,
     kind: &'static str,
     nth: u64,
-    /// Which one of all in this direction.
+    /// Number among all datagrams of this direction.
     total: u64,
 }
 
-impl Which {
-    fn is_in(self, picks: &[Pick]) -> bool {
-        picks.iter().any(|pick| self.fits(pick))
+impl Candidate {
+    fn is_selected_by(self, picks: &[Pick]) -> bool {
+        picks.iter().any(|pick| self.matches(pick))
     }
 
-    fn fits(self, pick: &Pick) -> bool {
+    fn matches(self, pick: &Pick) -> bool {
         let number = if pick.kind.is_some() { self.nth } else { self.total };
         let at = |span: Span| Instant::ZERO + span.0;
         pick.kind.as_ref().is_none_or(|kind| kind == self.kind)
@@ -162,13 +186,13 @@ impl LinkDirection {
         }
     }
 
-    /// Cuts the direction, or ends the cut.
+    /// Starts or ends a partition. All datagrams are lost during a partition.
     pub fn set_partitioned(&mut self, partitioned: bool) {
         self.partitioned = partitioned;
     }
 
-    /// Takes every fault away; delay and rate stay, for they are how the link is, not what befalls it.
-    pub fn heal(&mut self) {
+    /// Removes all faults. Delay, rate and MTU stay, because they are normal properties of a link.
+    pub fn switch_faults_off(&mut self) {
         self.partitioned = false;
         self.config.loss = Chance::default();
         self.config.duplicate = Chance::default();
@@ -185,8 +209,8 @@ impl LinkDirection {
         }
     }
 
-    /// Decides what becomes of a datagram of `kind` with `ip_len` bytes of outer IP packet and `payload_len` bytes
-    /// of UDP payload, sent at `now`. Also tells which one of its kind it is, from 1.
+    /// Decides the fate of a datagram of `kind` that is sent at `now`. `ip_len` is the length of the outer IP packet, `payload_len` that
+    /// of the UDP payload. Also returns its number among the datagrams of its kind, from 1.
     pub fn decide(&mut self, now: Instant, kind: &'static str, ip_len: u64, payload_len: u64) -> (u64, Fate) {
         let nth = {
             let count = self.counts.entry(kind).or_default();
@@ -194,24 +218,24 @@ impl LinkDirection {
             *count
         };
         self.total += 1;
-        let which = Which {
+        let candidate = Candidate {
             now,
             kind,
             nth,
             total: self.total,
         };
-        (nth, self.fate(which, ip_len, payload_len))
+        (nth, self.fate(candidate, ip_len, payload_len))
     }
 
-    fn fate(&mut self, which: Which, ip_len: u64, payload_len: u64) -> Fate {
-        let now = which.now;
-        // Drawn first and always, so that a scripted drop or a partition does not shift the random ones.
-        let lost = self.happens(concern::LOSS, self.config.loss);
-        let doubled = self.happens(concern::DUPLICATE, self.config.duplicate);
+    fn fate(&mut self, candidate: Candidate, ip_len: u64, payload_len: u64) -> Fate {
+        let now = candidate.now;
+        // These numbers are always drawn first, so that a scripted drop or a partition does not change later random faults.
+        let lost = self.happens(stream_number::LOSS, self.config.loss);
+        let duplicated = self.happens(stream_number::DUPLICATE, self.config.duplicate);
         if self.partitioned {
             return Fate::Lost(LossReason::Partition);
         }
-        if which.is_in(&self.config.drop) {
+        if candidate.is_selected_by(&self.config.drop) {
             return Fate::Lost(LossReason::Scripted);
         }
         if self.config.mtu.is_some_and(|mtu| ip_len > u64::from(mtu)) {
@@ -221,39 +245,47 @@ impl LinkDirection {
             return Fate::Lost(LossReason::Random);
         }
         let first = self.copy(now, 0, ip_len, payload_len);
-        let second = doubled.then(|| self.copy(now, 1, ip_len, payload_len));
-        self.scripted(which, payload_len, [first, second.unwrap_or(first)], doubled)
+        let second = duplicated.then(|| self.copy(now, 1, ip_len, payload_len));
+        self.scripted(
+            candidate,
+            payload_len,
+            [first, second.unwrap_or(first)],
+            duplicated,
+        )
     }
 
-    /// What the scenario does to the copies of one datagram. Nothing of it draws from the streams of chance.
+    /// Applies the scripted faults to the copies of a datagram. They draw no numbers from the streams of the random faults.
     fn scripted(
         &mut self,
-        which: Which,
+        candidate: Candidate,
         payload_len: u64,
         copies: [Result<Copy, LossReason>; 2],
-        doubled: bool,
+        duplicated: bool,
     ) -> Fate {
-        let late = self.config.late.iter().filter(|pick| which.fits(pick));
+        let late = self.config.late.iter().filter(|pick| candidate.matches(pick));
         let late: Duration = late.filter_map(|pick| Some(pick.by?.0)).sum();
-        let damaged = payload_len > 0 && which.is_in(&self.config.damage);
-        let bit = damaged.then(|| self.stream(concern::DAMAGE).below(payload_len.saturating_mul(8)));
-        let doubled = doubled || which.is_in(&self.config.double);
+        let damaged = payload_len > 0 && candidate.is_selected_by(&self.config.damage);
+        let bit = damaged.then(|| {
+            self.stream(stream_number::DAMAGE)
+                .below(payload_len.saturating_mul(8))
+        });
+        let duplicated = duplicated || candidate.is_selected_by(&self.config.double);
         let [first, second] = copies.map(|copy| {
             copy.map(|copy| Copy {
                 after: copy.after + late,
                 flipped_bit: bit.or(copy.flipped_bit),
             })
         });
-        Fate::Copies([Some(first), doubled.then_some(second)])
+        Fate::Copies([Some(first), duplicated.then_some(second)])
     }
 
-    fn copy(&mut self, now: Instant, which: u64, ip_len: u64, payload_len: u64) -> Result<Copy, LossReason> {
-        let corrupted = self.happens(concern::CORRUPT + which, self.config.corrupt);
+    fn copy(&mut self, now: Instant, number: u64, ip_len: u64, payload_len: u64) -> Result<Copy, LossReason> {
+        let corrupted = self.happens(stream_number::CORRUPT + number, self.config.corrupt);
         let flipped_bit = (corrupted && payload_len > 0).then(|| {
-            self.stream(concern::CORRUPT + which)
+            self.stream(stream_number::CORRUPT + number)
                 .below(payload_len.saturating_mul(8))
         });
-        let delay = self.delay(concern::DELAY + which);
+        let delay = self.delay(stream_number::DELAY + number);
         let wait = self.queue(now, ip_len)?;
         Ok(Copy {
             after: wait + delay,
@@ -261,8 +293,8 @@ impl LinkDirection {
         })
     }
 
-    /// `time - jitter ..= time + jitter`, evenly, in nanoseconds, never below 0.
-    fn delay(&mut self, concern: u64) -> Duration {
+    /// A random delay from `time - jitter` to `time + jitter` in nanoseconds, never below 0.
+    fn delay(&mut self, stream: u64) -> Duration {
         let Delay {
             time,
             jitter,
@@ -272,13 +304,13 @@ impl LinkDirection {
             return time;
         }
         let span = 2 * jitter.as_nanos() + 1;
-        let draw = u128::from(self.stream(concern).next_correlated(correlation));
+        let draw = u128::from(self.stream(stream).next_correlated(correlation));
         let offset = (draw * span) >> 32;
         let nanos = (time.as_nanos() + offset).saturating_sub(jitter.as_nanos());
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
-    /// How long the datagram waits for the rate limit, its own transmission included.
+    /// The time in the queue of the rate limit, with the transmission of the datagram.
     fn queue(&mut self, now: Instant, ip_len: u64) -> Result<Duration, LossReason> {
         let Some(Rate { bits_per_second }) = self.config.rate else {
             return Ok(Duration::ZERO);
@@ -297,14 +329,14 @@ impl LinkDirection {
         Ok(departure.saturating_duration_since(now))
     }
 
-    fn happens(&mut self, concern: u64, chance: Chance) -> bool {
-        chance.probability.0 > 0 && self.stream(concern).happens(chance)
+    fn happens(&mut self, stream: u64, chance: Chance) -> bool {
+        chance.probability.0 > 0 && self.stream(stream).happens(chance)
     }
 
-    fn stream(&mut self, concern: u64) -> &mut Stream {
+    fn stream(&mut self, number: u64) -> &mut Stream {
         self.streams
-            .entry(concern)
-            .or_insert_with(|| Stream::new(self.seed, concern))
+            .entry(number)
+            .or_insert_with(|| Stream::new(self.seed, number))
     }
 }
 
@@ -352,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn adding_loss_does_not_change_the_delay_of_what_arrives() {
+    fn duplication_does_not_change_the_delays_of_the_originals() {
         let delay = "30ms 10ms".parse().unwrap();
         let clean = arrivals(
             &mut direction(LinkConfig {
@@ -376,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scripted_drop_hits_the_nth_of_its_kind_and_nothing_else() {
+    fn a_scripted_drop_selects_exactly_the_nth_datagram_of_a_kind() {
         let drop = vec![Pick {
             kind: Some("auth-request".into()),
             nth: Some(2),
@@ -405,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_spaces_datagrams_out_and_a_full_queue_drops() {
+    fn a_rate_delays_datagrams_and_a_full_queue_drops_them() {
         let rate = Some("1mbit".parse().unwrap());
         let mut link = direction(LinkConfig {
             rate,
@@ -436,12 +468,12 @@ mod tests {
         assert_eq!(
             later,
             after(15),
-            "the first has left, the second leaves at 20 ms, this one at 30 ms"
+            "the first left at 10 ms, the second leaves at 20 ms, this one at 30 ms"
         );
     }
 
     #[test]
-    fn a_datagram_larger_than_the_mtu_vanishes() {
+    fn a_datagram_larger_than_the_mtu_is_lost() {
         let mut link = direction(LinkConfig {
             mtu: Some(1280),
             ..LinkConfig::default()
@@ -471,7 +503,7 @@ mod tests {
     }
 
     #[test]
-    fn healing_takes_the_faults_and_leaves_the_delay() {
+    fn switching_faults_off_keeps_the_delay() {
         let config = LinkConfig {
             delay: "5ms".parse().unwrap(),
             loss: "100%".parse().unwrap(),
@@ -479,7 +511,7 @@ mod tests {
         };
         let mut link = direction(config);
         link.set_partitioned(true);
-        link.heal();
+        link.switch_faults_off();
         assert_eq!(arrivals(&mut link, 3), [Duration::from_millis(5); 3]);
     }
 }

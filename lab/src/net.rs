@@ -1,4 +1,4 @@
-//! The outer network: who has which address, the link directions between hosts, and what is on its way.
+//! Outer network: the addresses of the hosts, the link directions between them, and the copies in flight.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -7,44 +7,45 @@ use std::time::Duration;
 use sandhog_peer::{Instant, PacketBuf};
 
 use crate::checks::Conservation;
+use crate::grid::round_up;
 use crate::link::{Copy, Fate, LinkConfig, LinkDirection, LossReason};
 use crate::record::{HostId, RecordId};
 use crate::setup::Setup;
 use crate::trace::fingerprint;
 
-/// The place of a copy in the one order in which everything arrives: time, receiver, sender, link sequence.
+/// The position of a copy in the total order of arrivals: time, receiver, sender, sequence number on the link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct FlightKey {
-    /// When it arrives.
+    /// Time of arrival.
     pub(crate) due: Instant,
-    /// Who receives it.
+    /// The receiver.
     pub(crate) target: HostId,
-    /// Who sent it.
+    /// The sender.
     pub(crate) source: HostId,
-    /// The how-manieth copy on this link direction.
+    /// Sequence number of the copy on this link direction, from 1.
     pub(crate) sequence: u64,
 }
 
-/// A copy of a datagram on its way.
+/// A copy of a datagram in flight.
 #[derive(Clone, Debug)]
 pub(crate) struct Flight {
-    /// The `Flight` record.
+    /// Its `Flight` record.
     pub(crate) record: RecordId,
-    /// Who made the bytes; not always who sent them.
+    /// The host that created the bytes. An adversary may send bytes of another host.
     pub(crate) origin: HostId,
-    /// The source address that is written on it.
+    /// Source address. An adversary may forge it.
     pub(crate) from: SocketAddr,
-    /// The address that it is sent to.
+    /// Destination address.
     pub(crate) to: SocketAddr,
-    /// What its sender meant.
+    /// Message kind, from the sender.
     pub(crate) kind: &'static str,
     /// The first 8 bytes of the payload's SHA-256.
-    pub(crate) print: u64,
-    /// UDP payload. Empty while turmoil carries it.
+    pub(crate) fingerprint: u64,
+    /// UDP payload. Empty while the turmoil engine carries it.
     pub(crate) payload: PacketBuf,
 }
 
-/// A link direction and the number of copies it has carried.
+/// A link direction and the number of copies that it has carried.
 #[derive(Debug)]
 struct Direction {
     link: LinkDirection,
@@ -62,14 +63,13 @@ pub(crate) struct Net {
     pub(crate) counts: Conservation,
 }
 
-/// What the network made of a datagram, for the trace to tell.
+/// The network's decision about a datagram, for the trace.
 #[derive(Debug)]
 pub(crate) struct Sending {
-    /// To whom; `None` if nobody has the address.
+    /// The receiver. `None` if no host has the address.
     pub(crate) target: Option<HostId>,
-    /// Which one of its kind on this direction, from 1.
+    /// Its number among the datagrams of its kind on this direction, from 1.
     pub(crate) nth: u64,
-    /// Its fate.
     pub(crate) fate: Fate,
 }
 
@@ -98,18 +98,18 @@ impl Net {
         net
     }
 
-    /// Who has `address`.
+    /// The host or adversary at `address`.
     pub(crate) fn host_at(&self, address: SocketAddr) -> Option<HostId> {
         self.addresses.get(&address).copied()
     }
 
-    /// Gives `host`, who had the address `from`, another one. Whoever had that has none any more.
+    /// Moves `host` from the address `from` to the address `to`. A host that had the address `to` loses it.
     pub(crate) fn rebind(&mut self, host: HostId, from: SocketAddr, to: SocketAddr) {
         self.addresses.remove(&from);
         self.addresses.insert(to, host);
     }
 
-    /// Decides the fate of a datagram. Copies set out with [`launch`](Self::launch).
+    /// Decides the fate of a datagram. [`launch`](Self::launch) then sends its copies.
     pub(crate) fn decide(
         &mut self,
         now: Instant,
@@ -139,12 +139,12 @@ impl Net {
         }
     }
 
-    /// When a copy arrives that takes `after`: on the grid, rounded up, and at least one step away.
+    /// The arrival time of a copy with the delay `after`: rounded up to the grid, and at least one step from now.
     pub(crate) fn arrival(&self, now: Instant, after: Duration) -> Instant {
         round_up(now + after, self.resolution).max(now + self.resolution)
     }
 
-    /// Sends a copy on its way and tells its place.
+    /// Puts a copy in flight and returns its position in the order of arrivals.
     pub(crate) fn launch(
         &mut self,
         due: Instant,
@@ -160,7 +160,7 @@ impl Net {
             if let Some(byte) = byte {
                 *byte ^= 0x80 >> (bit % 8);
             }
-            flight.print = fingerprint(&flight.payload);
+            flight.fingerprint = fingerprint(&flight.payload);
         }
         let direction = self.direction(source, target);
         direction.sequence += 1;
@@ -174,12 +174,12 @@ impl Net {
         key
     }
 
-    /// When the next copy arrives.
+    /// The time of the next arrival.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         self.in_flight.first_key_value().map(|(key, _)| key.due)
     }
 
-    /// The number of copies on their way.
+    /// Number of copies in flight.
     pub(crate) fn in_flight(&self) -> u64 {
         self.in_flight.len() as u64
     }
@@ -201,7 +201,7 @@ impl Net {
         self.in_flight.remove_entry(&key)
     }
 
-    /// The receivers of what is due at `now`, in order, each once.
+    /// The receivers of the copies that are due at `now`, in order, without repetition.
     pub(crate) fn targets_due(&self, now: Instant) -> Vec<HostId> {
         let due = self
             .in_flight
@@ -213,7 +213,7 @@ impl Net {
         targets
     }
 
-    /// The payload of a copy, to be carried by somebody else until [`put_payload`](Self::put_payload).
+    /// Takes the payload out of a copy, until [`put_payload`](Self::put_payload) puts it back.
     #[cfg(feature = "turmoil")]
     pub(crate) fn lend_payload(&mut self, key: FlightKey) -> Option<PacketBuf> {
         self.in_flight
@@ -221,7 +221,7 @@ impl Net {
             .map(|flight| std::mem::take(&mut flight.payload))
     }
 
-    /// Gives a copy its payload back. Tells whether it was still awaited.
+    /// Puts the payload of a copy back. Returns false if the copy is not in flight any more.
     #[cfg(feature = "turmoil")]
     pub(crate) fn put_payload(&mut self, key: FlightKey, payload: PacketBuf) -> bool {
         self.in_flight
@@ -230,17 +230,17 @@ impl Net {
             .is_some()
     }
 
-    /// Cuts or joins both directions between two hosts.
+    /// Starts or ends a partition between two hosts, in both directions.
     pub(crate) fn set_partitioned(&mut self, a: HostId, b: HostId, partitioned: bool) {
         self.direction(a, b).link.set_partitioned(partitioned);
         self.direction(b, a).link.set_partitioned(partitioned);
     }
 
-    /// Takes every fault off every link.
-    pub(crate) fn heal(&mut self) {
+    /// Removes every fault from every link.
+    pub(crate) fn switch_faults_off(&mut self) {
         self.directions
             .values_mut()
-            .for_each(|direction| direction.link.heal());
+            .for_each(|direction| direction.link.switch_faults_off());
     }
 
     fn direction(&mut self, source: HostId, target: HostId) -> &mut Direction {
@@ -258,10 +258,4 @@ impl Direction {
             sequence: 0,
         }
     }
-}
-
-/// `time` on the grid of `resolution`, rounded up.
-pub(crate) fn round_up(time: Instant, resolution: Duration) -> Instant {
-    let step = u64::try_from(resolution.as_nanos()).unwrap_or(u64::MAX).max(1);
-    Instant::from_nanos(time.as_nanos().div_ceil(step).saturating_mul(step))
 }

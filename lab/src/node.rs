@@ -1,4 +1,4 @@
-//! One host's turn: the peer, the network stack behind it, and what its user does. The same in both engines.
+//! One host: its peer, the network stack behind the peer, and the client's script. It is the same in both engines.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -9,42 +9,42 @@ use sandhog_peer::{
     Batch, Command, EventKind, Instant, NetworkSettings, PacketBuf, Peer, Reason, TunnelStatus,
 };
 
-use crate::net::round_up;
+use crate::grid::round_up;
 use crate::progress::{Liveness, StepState};
-use crate::record::{HostId, RecordId, RecordKind, in_words};
-use crate::setup::{Boot, HostSpec, InnerSpec};
+use crate::record::{HostId, RecordId, RecordKind, format_duration};
+use crate::setup::{HostSpec, InnerSpec};
 use crate::task_text::{task_begins, task_ended};
 use crate::trace::fingerprint;
-use crate::world::{Arrival, World};
+use crate::world::{Arrival, NodeInputs, World};
 
-/// How often peer and stack may hand packets to each other within one turn. More is a loop between the two.
+/// Largest number of exchanges of packets between peer and stack in one turn. More would be a loop between the two.
 const MAX_ROUNDS: u32 = 10_000;
 
-/// How often the laboratory's own ping is repeated.
+/// Interval of the laboratory's pings (P9).
 const LIVENESS_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How long it waits for each answer; the scenario decides how long it may take in all.
-const LIVENESS_PATIENCE: Duration = Duration::from_secs(60);
+/// Timeout of each ping of P9. The setup limits the time of all of them.
+const LIVENESS_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A host between its boot and its end.
+/// A host during one boot.
 pub(crate) struct Node {
     id: HostId,
     spec: Arc<HostSpec>,
     peer: Box<dyn Peer>,
     stack: Option<Stack>,
-    /// What the stack was made of.
+    /// The description that the stack was created from.
     inner: Option<InnerSpec>,
     stack_seed: u64,
     canary: [u8; 16],
-    /// The peer's deadline as of its last turn.
+    /// The peer's deadline, from its last turn.
     deadline: Option<(Instant, Reason)>,
-    /// The tasks under way: their step, counted from 0, or `None` for the laboratory's ping.
+    /// The running tasks with their steps, from 0, or `None` for the ping of P9.
     tasks: Vec<(TaskId, Option<usize>)>,
-    /// Whether this boot has started the tunnel.
+    /// True if the script has started the tunnel in this boot.
     started: bool,
-    /// What causes things that no packet caused: boot, command or timer.
+    /// The cause of outputs without a tag: the last boot, command or timer.
     cause: RecordId,
-    /// Who made what arrived in this turn, and the address it came from, by the record of its arrival.
+    /// The arrivals of this turn: record, the host that created the bytes, and source address.
     senders: Vec<(RecordId, HostId, SocketAddr)>,
     input: Batch,
     output: Batch,
@@ -52,15 +52,15 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    pub(crate) fn new(
-        id: HostId,
-        spec: Arc<HostSpec>,
-        boot: &Boot,
-        stack_seed: u64,
-        canary: [u8; 16],
-        record: RecordId,
-    ) -> Self {
-        let peer = (spec.make_peer)(boot);
+    /// Starts a host with a new peer.
+    pub(crate) fn boot(world: &mut World, id: HostId) -> Self {
+        let NodeInputs {
+            spec,
+            boot,
+            stack_seed,
+            record,
+        } = world.begin_boot(id);
+        let peer = (spec.make_peer)(&boot);
         let mut node = Self {
             id,
             spec: Arc::clone(&spec),
@@ -68,7 +68,7 @@ impl Node {
             stack: None,
             inner: None,
             stack_seed,
-            canary,
+            canary: world.canary,
             deadline: None,
             tasks: Vec::new(),
             started: false,
@@ -79,13 +79,13 @@ impl Node {
             packet: Vec::new(),
         };
         if let Some(inner) = spec.inner.as_ref().filter(|inner| !inner.addresses.is_empty()) {
-            node.put_stack(inner.clone());
+            node.start_stack(inner.clone());
         }
         node
     }
 
-    /// Puts a host inside the tunnel.
-    fn put_stack(&mut self, inner: InnerSpec) {
+    /// Creates the inner host.
+    fn start_stack(&mut self, inner: InnerSpec) {
         let mut stack = Stack::new(inner.config(self.stack_seed, self.canary));
         inner
             .services
@@ -95,40 +95,50 @@ impl Node {
         self.inner = Some(inner);
     }
 
-    /// The peer has settings for its device. An inner host that the scenario describes must be what they describe;
-    /// else there is one from now on with these addresses, and another one when they change.
-    fn take_settings(&mut self, world: &mut World, settings: &NetworkSettings) {
+    /// Applies the settings that the peer received. If the setup gives the addresses of the inner host, they must be equal.
+    /// Otherwise an inner host with the received addresses is created, and replaced when they change.
+    fn apply_settings(&mut self, world: &mut World, settings: &NetworkSettings) {
         let Some(described) = self.spec.inner.clone() else {
             return;
         };
-        let given = settings.addresses.iter();
-        let given: Vec<(IpAddr, u8)> = given.map(|prefix| (prefix.address, prefix.length)).collect();
+        let received = settings.addresses.iter();
+        let received: Vec<(IpAddr, u8)> = received.map(|prefix| (prefix.address, prefix.length)).collect();
         if !described.addresses.is_empty() {
-            let [expected, given] = [&described.addresses, &given].map(|addresses| listed(addresses));
-            if expected != given {
-                let detail = format!("{given} given, not {expected}");
-                world.hosts[usize::from(self.id)].misgiven.get_or_insert(detail);
+            let [expected, received] =
+                [&described.addresses, &received].map(|addresses| sorted_list(addresses));
+            if expected != received {
+                let detail = format!("received {received}, expected {expected}");
+                world.hosts[usize::from(self.id)]
+                    .address_mismatch
+                    .get_or_insert(detail);
             }
             self.set_mtu(described.mtu.min(settings.mtu));
             return;
         }
         let inner = InnerSpec {
-            addresses: given,
+            addresses: received,
             mtu: settings.mtu,
             services: described.services,
         };
+        if let Err(error) = inner.config(self.stack_seed, self.canary).check() {
+            let detail = format!("received invalid settings: {error}");
+            world.hosts[usize::from(self.id)]
+                .address_mismatch
+                .get_or_insert(detail);
+            return;
+        }
         let is_same_host = |present: &InnerSpec| present.addresses == inner.addresses;
         if self.inner.as_ref().is_some_and(is_same_host) {
             self.set_mtu(inner.mtu);
         } else {
-            // What the host before was doing ends with it, and begins again.
+            // The tasks of the old inner host start again on the new one.
             self.tasks.clear();
             world.hosts[usize::from(self.id)].progress.reboot();
-            self.put_stack(inner);
+            self.start_stack(inner);
         }
     }
 
-    /// Gives the device another MTU, if it is another one.
+    /// Changes the MTU of the inner host.
     fn set_mtu(&mut self, mtu: u16) {
         if let (Some(stack), Some(inner)) = (&mut self.stack, &mut self.inner)
             && inner.mtu != mtu
@@ -138,15 +148,15 @@ impl Node {
         }
     }
 
-    /// Takes everything that is there at `world.now`, acts on what is due, and tells when to come again: on the grid,
-    /// at least one step away.
+    /// Handles all arrivals and due timers at `world.now`. Returns the time of the next turn, on the grid and at least one step
+    /// from now.
     pub(crate) fn turn(&mut self, world: &mut World, arrivals: Vec<Arrival>) -> Option<Instant> {
         self.senders.clear();
         for (sender, datagram) in arrivals {
             self.senders.push((datagram.payload.tag, sender, datagram.remote));
             self.input.datagrams.push(datagram);
         }
-        self.take_due_timer(world);
+        self.record_due_timer(world);
         self.take_commands(world);
         let now = since_origin(world.now);
         if let Some(stack) = &mut self.stack
@@ -168,11 +178,11 @@ impl Node {
             *counters = self.peer.counters();
         }
         let latest = world.trace.len();
-        world.checks.see_gauges(latest, self.id, self.peer.gauges());
+        world.checks.on_gauges(latest, self.id, self.peer.gauges());
         self.next_turn(world)
     }
 
-    fn take_due_timer(&mut self, world: &mut World) {
+    fn record_due_timer(&mut self, world: &mut World) {
         if let Some((due, reason)) = self.deadline
             && due <= world.now
         {
@@ -186,7 +196,7 @@ impl Node {
         }
     }
 
-    /// Gives the peer what its user asks for: the script's start, and the scenario's commands.
+    /// Gives the peer the commands of its user: the start of the script, and the commands of the setup.
     fn take_commands(&mut self, world: &mut World) {
         let starts = self
             .spec
@@ -212,7 +222,7 @@ impl Node {
         );
         let progress = &mut world.hosts[usize::from(self.id)].progress;
         match command {
-            Command::Start => progress.start_awaited(),
+            Command::Start => progress.start_requested(),
             Command::Stop => progress.start_completed(false),
             _ => {}
         }
@@ -222,12 +232,12 @@ impl Node {
         }
     }
 
-    /// One turn of the peer: its datagrams go out, its events are recorded.
+    /// One turn of the peer. Its datagrams are sent and its events recorded.
     fn peer_turn(&mut self, world: &mut World) {
         self.deadline = self.peer.turn(world.now, &mut self.input, &mut self.output);
         self.input.clear();
         while let Some(event) = self.peer.poll_event() {
-            self.peer_event(world, event.tag, event.kind);
+            self.on_peer_event(world, event.tag, event.kind);
         }
         for datagram in std::mem::take(&mut self.output.datagrams) {
             let cause = self.cause_of(datagram.payload.tag);
@@ -235,8 +245,8 @@ impl Node {
         }
     }
 
-    fn peer_event(&mut self, world: &mut World, tag: RecordId, event: EventKind) {
-        self.tell_checks(world, tag, &event);
+    fn on_peer_event(&mut self, world: &mut World, tag: RecordId, event: EventKind) {
+        self.notify_checks(world, tag, &event);
         let (host, now) = (usize::from(self.id), world.now);
         let kind = match event {
             EventKind::Status(status) => {
@@ -247,7 +257,7 @@ impl Node {
             }
             EventKind::Started(result) => {
                 if let Ok(settings) = &result {
-                    self.take_settings(world, settings);
+                    self.apply_settings(world, settings);
                 }
                 let result = result.map_or_else(|error| error.name(), |_| "connected");
                 world.hosts[host].started.get_or_insert((result, now));
@@ -255,7 +265,7 @@ impl Node {
                 RecordKind::Started { result }
             }
             EventKind::SettingsChanged(settings) => {
-                self.take_settings(world, &settings);
+                self.apply_settings(world, &settings);
                 RecordKind::SettingsChanged
             }
             EventKind::Cancelled(error) => {
@@ -285,53 +295,51 @@ impl Node {
         world.record(Some(self.id), self.cause_of(tag), kind);
     }
 
-    /// What an event means to the checks. It is told before its record is written, which will be the next.
-    fn tell_checks(&self, world: &mut World, tag: RecordId, event: &EventKind) {
+    /// Reports an event to the checks. The record of the event is added afterwards, so its number is the next one.
+    fn notify_checks(&self, world: &mut World, tag: RecordId, event: &EventKind) {
         let (now, sender) = (world.now, self.sender_of(tag));
         let is_client = self.spec.script.is_some();
         match event {
             EventKind::Status(TunnelStatus::Connected) => {
                 if let Some(server) = sender {
-                    world.checks.see_authenticated(self.id, server);
+                    world.checks.on_authenticated(self.id, server);
                 }
-                world.checks.see_key(self.id, None, now);
+                world.checks.on_new_key(self.id, None, now);
             }
             EventKind::Started(Ok(settings)) => {
                 let addresses = settings.addresses.iter().map(|prefix| prefix.address);
-                world.checks.see_addresses(self.id, addresses.collect());
-                world.checks.see_key(self.id, None, now);
+                world.checks.on_addresses(self.id, addresses.collect());
+                world.checks.on_new_key(self.id, None, now);
             }
             EventKind::SettingsChanged(settings) => {
                 let addresses = settings.addresses.iter().map(|prefix| prefix.address);
-                world.checks.see_addresses(self.id, addresses.collect());
+                world.checks.on_addresses(self.id, addresses.collect());
             }
             EventKind::LoggedIn { login, remote } => {
                 for from in [sender, world.net.host_at(*remote)].into_iter().flatten() {
-                    world.checks.see_authenticated(self.id, from);
+                    world.checks.on_authenticated(self.id, from);
                 }
-                world.checks.see_validated(self.id, *remote);
-                world.checks.see_session(self.id, login, *remote);
-                world.checks.see_key(self.id, Some(*remote), now);
+                world.checks.on_validated(self.id, *remote);
+                world.checks.on_session(self.id, login, *remote);
+                world.checks.on_new_key(self.id, Some(*remote), now);
             }
-            EventKind::SessionEnded { login, .. } => world.checks.see_session_ended(self.id, login),
-            EventKind::Rekeyed { .. } if is_client => world.checks.see_key(self.id, None, now),
+            EventKind::SessionEnded { login, .. } => world.checks.on_session_ended(self.id, login),
+            EventKind::Rekeyed { .. } if is_client => world.checks.on_new_key(self.id, None, now),
             EventKind::Rekeyed { .. } => {
                 let remote = self.arrival_of(tag).map(|(_, _, remote)| *remote);
                 if remote.is_some() {
-                    world.checks.see_key(self.id, remote, now);
+                    world.checks.on_new_key(self.id, remote, now);
                 }
             }
             EventKind::Roamed { from, to } => {
                 let record = world.trace.len() + 1;
-                world
-                    .checks
-                    .see_roamed(record, self.id, [*from, *to], tag, sender);
+                world.checks.on_roamed(record, self.id, [*from, *to], tag, sender);
             }
             _ => {}
         }
     }
 
-    /// Runs the slow work at once: in the laboratory it takes no time.
+    /// Runs the peer's jobs. In simulated time they take no time.
     fn run_jobs(&mut self, world: &World) -> bool {
         let mut any = false;
         while let Some(job) = self.peer.poll_job() {
@@ -340,20 +348,20 @@ impl Node {
         any
     }
 
-    /// Hands what came out of the tunnel to the stack, one packet at a time, so that each answer has its cause.
+    /// Gives the packets from the tunnel to the stack, one at a time, so that each reply has its cause.
     fn deliver(&mut self, world: &mut World) {
         for packet in std::mem::take(&mut self.output.packets) {
-            let print = fingerprint(&packet);
+            let fingerprint = fingerprint(&packet);
             let kind = RecordKind::InnerIn {
                 len: packet.len() as u64,
-                print,
+                fingerprint,
             };
             let id = world
                 .trace
                 .add_packet(world.now, Some(self.id), packet.tag, kind, &packet);
             world
                 .checks
-                .see_inner_in(id, &packet, print, self.id, self.sender_of(packet.tag));
+                .on_inner_in(id, &packet, fingerprint, self.id, self.sender_of(packet.tag));
             if let Some(stack) = &mut self.stack {
                 stack.handle_packet(since_origin(world.now), &packet);
                 self.drain_stack(world, Some(id));
@@ -361,23 +369,23 @@ impl Node {
         }
     }
 
-    /// Takes packets and events out of the stack. Without a `cause` it was the stack's own timer, which gets a record
-    /// if anything comes of it.
+    /// Takes packets and events out of the stack. Without a `cause`, a timer of the stack caused them. It gets a record if there
+    /// is a packet.
     fn drain_stack(&mut self, world: &mut World, cause: Option<RecordId>) {
         let mut cause = cause;
         let Some(stack) = &mut self.stack else { return };
         while stack.poll_packet(&mut self.packet) {
             let timer = RecordKind::Timer { reason: "inner-host" };
             let cause = *cause.get_or_insert_with(|| world.record(Some(self.id), 0, timer));
-            let print = fingerprint(&self.packet);
+            let fingerprint = fingerprint(&self.packet);
             let kind = RecordKind::InnerOut {
                 len: self.packet.len() as u64,
-                print,
+                fingerprint,
             };
             let id = world
                 .trace
                 .add_packet(world.now, Some(self.id), cause, kind, &self.packet);
-            world.checks.see_inner_out(print, self.id);
+            world.checks.on_inner_out(fingerprint, self.id);
             self.input
                 .packets
                 .push(PacketBuf::copied_from(&self.packet).with_tag(id));
@@ -387,25 +395,25 @@ impl Node {
             events.push(event);
         }
         for event in events {
-            self.stack_event(world, cause.unwrap_or_default(), event.task, event.kind);
+            self.on_stack_event(world, cause.unwrap_or_default(), event.task, event.kind);
         }
     }
 
-    fn stack_event(&mut self, world: &mut World, cause: RecordId, task: TaskId, event: StackEvent) {
+    fn on_stack_event(&mut self, world: &mut World, cause: RecordId, task: TaskId, event: StackEvent) {
         let Some(position) = self.tasks.iter().position(|(id, _)| *id == task) else {
             return;
         };
         let (_, step) = self.tasks[position];
         let number = step.map_or(0, |index| index as u32 + 1);
         let text = match &event {
-            StackEvent::PingReply { seq, rtt } => format!("ping {}: {}", seq + 1, in_words(*rtt)),
+            StackEvent::PingReply { seq, rtt } => format!("ping {}: {}", seq + 1, format_duration(*rtt)),
             StackEvent::PingLost { seq } => format!("ping {}: no answer", seq + 1),
-            StackEvent::EchoReply { seq, rtt } => format!("echo {}: {}", seq + 1, in_words(*rtt)),
+            StackEvent::EchoReply { seq, rtt } => format!("echo {}: {}", seq + 1, format_duration(*rtt)),
             StackEvent::EchoLost { seq } => format!("echo {}: no answer", seq + 1),
             StackEvent::Connected => "TCP connection stands".into(),
             StackEvent::Done(_) | StackEvent::Failed(_) => {
                 self.tasks.remove(position);
-                self.task_over(world, cause, step, &event);
+                self.on_task_end(world, cause, step, &event);
                 return;
             }
         };
@@ -417,7 +425,7 @@ impl Node {
         }
     }
 
-    fn task_over(&mut self, world: &mut World, cause: RecordId, step: Option<usize>, event: &StackEvent) {
+    fn on_task_end(&mut self, world: &mut World, cause: RecordId, step: Option<usize>, event: &StackEvent) {
         let Some((index, spec)) =
             step.and_then(|index| Some((index, self.spec.script.as_ref()?.steps.get(index)?)))
         else {
@@ -436,7 +444,7 @@ impl Node {
         world.hosts[usize::from(self.id)].progress.set_step(index, state);
     }
 
-    /// Begins what the client does next, and the laboratory's ping.
+    /// Starts the next steps of the script, and the ping of P9.
     fn advance_script(&mut self, world: &mut World) {
         let Some(script) = self.spec.script.clone() else {
             return;
@@ -444,7 +452,7 @@ impl Node {
         if world.hosts[usize::from(self.id)].status != Some(TunnelStatus::Connected) {
             return;
         }
-        if world.hosts[usize::from(self.id)].progress.liveness() == Liveness::Wanted {
+        if world.hosts[usize::from(self.id)].progress.liveness() == Liveness::Requested {
             world.hosts[usize::from(self.id)]
                 .progress
                 .set_liveness(Liveness::Running);
@@ -453,9 +461,9 @@ impl Node {
                 count: u16::MAX,
                 interval: LIVENESS_INTERVAL,
                 payload_len: 56,
-                timeout: LIVENESS_PATIENCE,
+                timeout: LIVENESS_TIMEOUT,
             };
-            self.begin(world, None, ping);
+            self.start_task(world, None, ping);
         }
         while let Some((index, at)) = world.hosts[usize::from(self.id)]
             .progress
@@ -467,11 +475,11 @@ impl Node {
             world.hosts[usize::from(self.id)]
                 .progress
                 .set_step(index, StepState::Running);
-            self.begin(world, Some(index), script.steps[index].task.clone());
+            self.start_task(world, Some(index), script.steps[index].task.clone());
         }
     }
 
-    fn begin(&mut self, world: &mut World, step: Option<usize>, task: Task) {
+    fn start_task(&mut self, world: &mut World, step: Option<usize>, task: Task) {
         let Some(stack) = &mut self.stack else { return };
         let number = step.map_or(0, |index| index as u32 + 1);
         let text = task_begins(&task);
@@ -481,7 +489,7 @@ impl Node {
         self.drain_stack(world, Some(record));
     }
 
-    /// The earliest of the peer's, the stack's and the script's deadlines.
+    /// The earliest deadline of the peer, the stack and the script.
     fn next_turn(&mut self, world: &World) -> Option<Instant> {
         let stack = self
             .stack
@@ -507,7 +515,7 @@ impl Node {
         Some(round_up(due, world.resolution).max(world.now + world.resolution))
     }
 
-    /// The record behind a tag; what no input caused, the latest boot, command or timer did.
+    /// The record that a tag refers to, or the last boot, command or timer for tag 0.
     fn cause_of(&self, tag: RecordId) -> RecordId {
         if tag == 0 { self.cause } else { tag }
     }
@@ -525,8 +533,8 @@ fn since_origin(now: Instant) -> Duration {
     now.saturating_duration_since(Instant::ZERO)
 }
 
-/// Addresses in an order and a form of their own, to compare and to show.
-fn listed(addresses: &[(IpAddr, u8)]) -> String {
+/// The addresses as sorted text, for comparison and for reports.
+fn sorted_list(addresses: &[(IpAddr, u8)]) -> String {
     let mut addresses: Vec<_> = addresses.to_vec();
     addresses.sort_unstable();
     let addresses: Vec<_> = addresses

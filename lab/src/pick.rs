@@ -5,6 +5,16 @@ use std::fmt;
 use crate::values::Span;
 
 /// A selection of datagrams in one direction of a link. A datagram is selected if every given condition is true.
+///
+/// ```
+/// use std::time::Duration;
+/// use sandhog_lab::{Pick, values::Span};
+///
+/// let second_hello = Pick { kind: Some("hello".into()), nth: Some(2), ..Pick::default() };
+/// assert_eq!(second_hello.to_string(), "hello 2");
+/// let until = Some(Span(Duration::from_secs(3)));
+/// assert_eq!(Pick { until, ..Pick::default() }.to_string(), "datagram (each) until 3s");
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, schemars::JsonSchema))]
 #[cfg_attr(feature = "serde", serde(deny_unknown_fields, rename_all = "kebab-case"))]

@@ -1,39 +1,39 @@
-//! What a client has done so far, as the laboratory keeps it: it survives the client's crash.
+//! Progress of a client's script. It survives a crash of the client.
 
 use sandhog_peer::Instant;
 
 use crate::setup::{Script, ScriptStep};
 
-/// Where one step stands.
+/// State of one step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum StepState {
-    /// Not begun, or begun by a boot that is gone.
+    /// Not started, or started by an earlier boot and not finished.
     Pending,
-    /// Under way.
+    /// Started.
     Running,
-    /// At its end: whether it was a success, and in words.
+    /// Finished, with its result and a sentence about it.
     Ended { succeeded: bool, text: String },
 }
 
-/// Where `start` stands.
+/// State of the `start` command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Start {
-    Awaited,
+    Pending,
     Up,
-    /// Failed, or the user has taken the tunnel down.
+    /// Failed, or the user stopped the tunnel.
     Down,
 }
 
-/// Where the laboratory's own ping stands.
+/// State of the ping of P9.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Liveness {
-    NotWanted,
-    Wanted,
+    NotRequested,
+    Requested,
     Running,
     Passed { at: Instant },
 }
 
-/// What a client has done so far. A host without a script is always done.
+/// Progress of a client. A host without a script is always done.
 #[derive(Clone, Debug)]
 pub(crate) struct Progress {
     steps: Vec<StepState>,
@@ -44,32 +44,32 @@ pub(crate) struct Progress {
 impl Progress {
     pub(crate) fn new(script: Option<&Script>) -> Self {
         let (steps, start) = match script {
-            Some(script) => (vec![StepState::Pending; script.steps.len()], Start::Awaited),
+            Some(script) => (vec![StepState::Pending; script.steps.len()], Start::Pending),
             None => (Vec::new(), Start::Up),
         };
         Self {
             steps,
             start,
-            liveness: Liveness::NotWanted,
+            liveness: Liveness::NotRequested,
         }
     }
 
-    /// The client starts afresh: what was under way begins again.
+    /// The client rebooted. Running steps start again.
     pub(crate) fn reboot(&mut self) {
         for step in self.steps.iter_mut().filter(|step| **step == StepState::Running) {
             *step = StepState::Pending;
         }
         if self.liveness == Liveness::Running {
-            self.liveness = Liveness::Wanted;
+            self.liveness = Liveness::Requested;
         }
     }
 
-    /// The tunnel's user asked for it.
-    pub(crate) fn start_awaited(&mut self) {
-        self.start = Start::Awaited;
+    /// The user gave the `start` command.
+    pub(crate) fn start_requested(&mut self) {
+        self.start = Start::Pending;
     }
 
-    /// `start` completed, or the tunnel went down.
+    /// `start` completed (`up` is the result), or the tunnel went down.
     pub(crate) fn start_completed(&mut self, up: bool) {
         self.start = if up { Start::Up } else { Start::Down };
     }
@@ -78,10 +78,10 @@ impl Progress {
         self.start == Start::Up
     }
 
-    /// Nothing more will come of this client.
+    /// Returns true if the client has no more work.
     pub(crate) fn is_done(&self) -> bool {
         match self.start {
-            Start::Awaited => false,
+            Start::Pending => false,
             Start::Down => true,
             Start::Up => self
                 .steps
@@ -90,8 +90,7 @@ impl Progress {
         }
     }
 
-    /// The step to begin next, and not before when. The earlier steps must have ended, or for one that runs
-    /// `meanwhile` have begun.
+    /// The next step and its earliest start. All earlier steps must have ended, or have started if the step runs `meanwhile`.
     pub(crate) fn next_step(&self, script: &[ScriptStep]) -> Option<(usize, Instant)> {
         let index = self.steps.iter().position(|step| *step == StepState::Pending)?;
         let step = script.get(index)?;
@@ -110,8 +109,8 @@ impl Progress {
         &self.steps
     }
 
-    pub(crate) fn want_liveness(&mut self) {
-        self.liveness = Liveness::Wanted;
+    pub(crate) fn request_liveness(&mut self) {
+        self.liveness = Liveness::Requested;
     }
 
     pub(crate) fn set_liveness(&mut self, liveness: Liveness) {
@@ -122,8 +121,8 @@ impl Progress {
         self.liveness
     }
 
-    /// The laboratory's ping has not come back yet.
+    /// Returns true while the ping of P9 has no reply.
     pub(crate) fn awaits_liveness(&self) -> bool {
-        matches!(self.liveness, Liveness::Wanted | Liveness::Running)
+        matches!(self.liveness, Liveness::Requested | Liveness::Running)
     }
 }

@@ -1,56 +1,56 @@
-//! Records: what happened in a run, one typed entry at a time, and the bytes that the digest is made of.
+//! Records of a run: typed entries of the trace, and their canonical bytes for the digest.
 
 use std::time::Duration;
 
 use sandhog_peer::Instant;
 
-/// The number of a host: servers first, then clients, then adversaries, in the scenario's order.
+/// The number of a host: its position in the setup. The numbers of adversaries follow those of the hosts.
 pub type HostId = u16;
 
 /// The number of a record, from 1. 0 means "no record".
 pub type RecordId = u64;
 
-/// One thing that happened.
+/// One entry of the trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Its number, from 1.
+    /// The number, from 1.
     pub id: RecordId,
-    /// When, on the simulation's clock.
+    /// Simulated time.
     pub at: Instant,
-    /// Where; `None` is the laboratory itself.
+    /// The host. `None` for the laboratory itself.
     pub host: Option<HostId>,
-    /// The record that caused it, 0 if none did.
+    /// The record that caused it, or 0.
     pub cause: RecordId,
-    /// What.
+    /// The kind of record, with its details.
     pub kind: RecordKind,
 }
 
-/// What happened.
+/// The kind of a [`Record`], with its details.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordKind {
-    /// The host started; 0 is the first time.
+    /// The host booted.
     Boot {
-        /// How often it had started before.
+        /// Number of earlier boots of the host.
         boot: u32,
     },
-    /// The laboratory did something to hosts or links.
+    /// The laboratory changed hosts or links.
     Fault {
-        /// What, in words.
+        /// A sentence.
         text: String,
     },
-    /// The tunnel's user asked for something.
+    /// The tunnel's user gave a command.
     Command {
         /// Its name.
         command: &'static str,
     },
-    /// An event of the peer that only its own protocol knows.
+    /// An event that only the peer's protocol defines.
     Event {
         /// Its name.
         event: &'static str,
     },
     /// A deadline was due.
     Timer {
-        /// The reason that the peer had given for it.
+        /// The peer's reason for the deadline.
         reason: &'static str,
     },
     /// The tunnel's status changed.
@@ -65,137 +65,137 @@ pub enum RecordKind {
     },
     /// A server accepted a login.
     LoggedIn {
-        /// The user.
+        /// The user name.
         login: String,
-        /// The session's host.
+        /// The client.
         from: Option<HostId>,
     },
     /// A server refused a login.
     LoginRefused {
-        /// Where it came from.
+        /// The sender.
         from: Option<HostId>,
     },
-    /// A session of the peer is with another address now.
+    /// The other side of a session moved to another address.
     Roamed {
-        /// The address before.
+        /// The old address.
         from: String,
-        /// The address now.
+        /// The new address.
         to: String,
     },
-    /// A tunnel that was up has other settings than before.
+    /// A tunnel received other settings.
     SettingsChanged,
-    /// A tunnel that was up could not log in again, and will try once more.
+    /// A new login of a tunnel failed. The client will retry.
     Retrying {
         /// The name of the error.
         error: &'static str,
     },
-    /// The peer seals with keys of another epoch from now on.
+    /// The peer starts to seal with new keys.
     Rekeyed {
-        /// The epoch.
+        /// Number of the epoch.
         epoch: u32,
     },
-    /// A server's session is gone.
+    /// A session of a server ended.
     SessionEnded {
-        /// The user.
+        /// The user name.
         login: String,
         /// The name of the reason.
         reason: &'static str,
     },
-    /// The laboratory gave the host another address on the outer network.
+    /// The laboratory changed the outer address of the host.
     Rebound {
         /// The new address.
         to: String,
     },
-    /// An adversary acts. Causes a `Sent`; caused by that of the datagram that it has seen, if any.
+    /// An adversary attacks. The record causes a `Sent`. Its own cause is the `Sent` of the captured datagram, if any.
     Attack {
-        /// What it does: `inject`, `flood`, `replay`, `alter`, `reflect`.
+        /// The attack: `inject`, `flood`, `replay`, `alter` or `reflect`.
         act: &'static str,
-        /// The source address that it writes on the datagram.
+        /// The source address of the forged datagram.
         source: String,
     },
-    /// The peer did not take a datagram or packet.
+    /// The peer dropped a datagram or packet.
     Dropped {
         /// The name of the reason.
         reason: &'static str,
     },
-    /// The peer sent an outer datagram.
+    /// A host or adversary sent an outer datagram.
     Sent {
-        /// To whom; `None` if nobody has that address.
+        /// The receiver. `None` if no host has the address.
         to: Option<HostId>,
-        /// What it means.
+        /// Message kind.
         kind: &'static str,
-        /// Which one of its kind on this link direction, from 1.
+        /// Number among the datagrams of its kind on this link direction, from 1.
         nth: u64,
-        /// Bytes of UDP payload.
+        /// Length of the UDP payload in bytes.
         len: u64,
         /// The first 8 bytes of the payload's SHA-256.
-        print: u64,
+        fingerprint: u64,
     },
     /// A datagram or a copy of it did not arrive. Caused by a `Sent` or a `Flight`.
     Lost {
-        /// To whom it was on its way.
+        /// The receiver.
         to: Option<HostId>,
         /// The name of the reason.
         reason: &'static str,
     },
-    /// A copy of a datagram set out. Caused by a `Sent`.
+    /// A copy of a datagram is in flight. Caused by a `Sent`.
     Flight {
-        /// To whom.
+        /// The receiver.
         to: HostId,
-        /// When it arrives.
+        /// Time of arrival.
         due: Instant,
-        /// 0, or 1 for a duplicate.
+        /// 0 for the original, 1 for the duplicate.
         copy: u64,
-        /// Whether a bit was flipped.
+        /// True if a bit was flipped.
         corrupted: bool,
     },
     /// An outer datagram arrived. Caused by a `Flight`.
     Received {
-        /// From whom.
+        /// The sender.
         from: HostId,
-        /// What its sender meant.
+        /// Message kind, from the sender.
         kind: &'static str,
-        /// Bytes of UDP payload.
+        /// Length of the UDP payload in bytes.
         len: u64,
         /// The first 8 bytes of the payload's SHA-256.
-        print: u64,
+        fingerprint: u64,
     },
     /// The inner host sent a packet into the tunnel.
     InnerOut {
-        /// Bytes.
+        /// Length in bytes.
         len: u64,
         /// The first 8 bytes of its SHA-256.
-        print: u64,
+        fingerprint: u64,
     },
     /// A packet came out of the tunnel to the inner host.
     InnerIn {
-        /// Bytes.
+        /// Length in bytes.
         len: u64,
         /// The first 8 bytes of its SHA-256.
-        print: u64,
+        fingerprint: u64,
     },
-    /// Something about what the inner host does.
+    /// Progress of a task of the inner host.
     Task {
-        /// Which step of the client, from 1; 0 is the laboratory's own ping.
+        /// Number of the client's step, from 1. 0 for the ping of P9.
         step: u32,
-        /// What, in words.
+        /// A sentence.
         text: String,
     },
 }
 
-/// A field's value, for digest and JSON alike.
+/// The value of a field, for the digest and for JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value<'a> {
     /// A number.
     Number(u64),
     /// A name or a sentence.
     Text(&'a str),
-    /// Yes or no.
+    /// A boolean.
     Flag(bool),
-    /// A host, or nobody.
+    /// A host, if any.
     Host(Option<HostId>),
-    /// 8 bytes to be shown as hex.
-    Print(u64),
+    /// 8 bytes, shown as hexadecimal digits.
+    Fingerprint(u64),
 }
 
 impl RecordKind {
@@ -230,34 +230,34 @@ impl RecordKind {
         }
     }
 
-    /// Shows each field by name, in a fixed order: the one definition behind the digest and the JSON.
-    pub fn fields(&self, mut see: impl FnMut(&'static str, Value<'_>)) {
-        use Value::{Flag, Host, Number, Print, Text};
+    /// Visits the fields with their names, in a fixed order. The digest and the JSON use it.
+    pub fn fields(&self, mut visit: impl FnMut(&'static str, Value<'_>)) {
+        use Value::{Fingerprint, Flag, Host, Number, Text};
         match self {
-            Self::Boot { boot } => see("boot", Number(u64::from(*boot))),
-            Self::Fault { text } => see("text", Text(text)),
-            Self::Command { command } => see("command", Text(command)),
-            Self::Event { event } => see("event", Text(event)),
-            Self::Timer { reason } => see("reason", Text(reason)),
-            Self::Status { status } => see("status", Text(status)),
-            Self::Started { result } => see("result", Text(result)),
-            Self::Dropped { reason } => see("reason", Text(reason)),
+            Self::Boot { boot } => visit("boot", Number(u64::from(*boot))),
+            Self::Fault { text } => visit("text", Text(text)),
+            Self::Command { command } => visit("command", Text(command)),
+            Self::Event { event } => visit("event", Text(event)),
+            Self::Timer { reason } => visit("reason", Text(reason)),
+            Self::Status { status } => visit("status", Text(status)),
+            Self::Started { result } => visit("result", Text(result)),
+            Self::Dropped { reason } => visit("reason", Text(reason)),
             Self::Sent {
                 to,
                 kind,
                 nth,
                 len,
-                print,
+                fingerprint,
             } => {
-                see("to", Host(*to));
-                see("kind", Text(kind));
-                see("nth", Number(*nth));
-                see("len", Number(*len));
-                see("print", Print(*print));
+                visit("to", Host(*to));
+                visit("kind", Text(kind));
+                visit("nth", Number(*nth));
+                visit("len", Number(*len));
+                visit("print", Fingerprint(*fingerprint));
             }
             Self::Lost { to, reason } => {
-                see("to", Host(*to));
-                see("reason", Text(reason));
+                visit("to", Host(*to));
+                visit("reason", Text(reason));
             }
             Self::Flight {
                 to,
@@ -265,29 +265,29 @@ impl RecordKind {
                 copy,
                 corrupted,
             } => {
-                see("to", Host(Some(*to)));
-                see("due_ns", Number(due.as_nanos()));
-                see("copy", Number(*copy));
-                see("corrupted", Flag(*corrupted));
+                visit("to", Host(Some(*to)));
+                visit("due_ns", Number(due.as_nanos()));
+                visit("copy", Number(*copy));
+                visit("corrupted", Flag(*corrupted));
             }
             Self::Received {
                 from,
                 kind,
                 len,
-                print,
+                fingerprint,
             } => {
-                see("from", Host(Some(*from)));
-                see("kind", Text(kind));
-                see("len", Number(*len));
-                see("print", Print(*print));
+                visit("from", Host(Some(*from)));
+                visit("kind", Text(kind));
+                visit("len", Number(*len));
+                visit("print", Fingerprint(*fingerprint));
             }
-            Self::InnerOut { len, print } | Self::InnerIn { len, print } => {
-                see("len", Number(*len));
-                see("print", Print(*print));
+            Self::InnerOut { len, fingerprint } | Self::InnerIn { len, fingerprint } => {
+                visit("len", Number(*len));
+                visit("print", Fingerprint(*fingerprint));
             }
             Self::Task { step, text } => {
-                see("step", Number(u64::from(*step)));
-                see("text", Text(text));
+                visit("step", Number(u64::from(*step)));
+                visit("text", Text(text));
             }
             Self::LoggedIn { .. }
             | Self::LoginRefused { .. }
@@ -297,33 +297,33 @@ impl RecordKind {
             | Self::Rekeyed { .. }
             | Self::SessionEnded { .. }
             | Self::Rebound { .. }
-            | Self::Attack { .. } => self.fields_of_sessions(see),
+            | Self::Attack { .. } => self.session_fields(visit),
         }
     }
 
-    /// The same for what becomes of sessions and addresses.
-    fn fields_of_sessions(&self, mut see: impl FnMut(&'static str, Value<'_>)) {
+    /// Visits the fields of the kinds about sessions, addresses and attacks.
+    fn session_fields(&self, mut visit: impl FnMut(&'static str, Value<'_>)) {
         use Value::{Host, Number, Text};
         match self {
             Self::LoggedIn { login, from } => {
-                see("login", Text(login));
-                see("from", Host(*from));
+                visit("login", Text(login));
+                visit("from", Host(*from));
             }
-            Self::LoginRefused { from } => see("from", Host(*from)),
+            Self::LoginRefused { from } => visit("from", Host(*from)),
             Self::Roamed { from, to } => {
-                see("from", Text(from));
-                see("to", Text(to));
+                visit("from", Text(from));
+                visit("to", Text(to));
             }
-            Self::Retrying { error } => see("error", Text(error)),
-            Self::Rekeyed { epoch } => see("epoch", Number(u64::from(*epoch))),
+            Self::Retrying { error } => visit("error", Text(error)),
+            Self::Rekeyed { epoch } => visit("epoch", Number(u64::from(*epoch))),
             Self::SessionEnded { login, reason } => {
-                see("login", Text(login));
-                see("reason", Text(reason));
+                visit("login", Text(login));
+                visit("reason", Text(reason));
             }
-            Self::Rebound { to } => see("to", Text(to)),
+            Self::Rebound { to } => visit("to", Text(to)),
             Self::Attack { act, source } => {
-                see("act", Text(act));
-                see("source", Text(source));
+                visit("act", Text(act));
+                visit("source", Text(source));
             }
             _ => {}
         }
@@ -331,7 +331,7 @@ impl RecordKind {
 }
 
 impl Record {
-    /// Appends the canonical bytes: length-prefixed name and fields, big-endian numbers, the same on every target.
+    /// Appends the canonical bytes: length-prefixed name and fields, numbers in big-endian order. They are equal on all targets.
     pub fn canonical_bytes(&self, bytes: &mut Vec<u8>) {
         bytes.extend(self.id.to_be_bytes());
         bytes.extend(self.at.as_nanos().to_be_bytes());
@@ -339,7 +339,7 @@ impl Record {
         bytes.extend(self.cause.to_be_bytes());
         put_text(bytes, self.kind.name());
         self.kind.fields(|_, value| match value {
-            Value::Number(number) | Value::Print(number) => bytes.extend(number.to_be_bytes()),
+            Value::Number(number) | Value::Fingerprint(number) => bytes.extend(number.to_be_bytes()),
             Value::Text(text) => put_text(bytes, text),
             Value::Flag(flag) => bytes.push(u8::from(flag)),
             Value::Host(host) => put_host(bytes, host),
@@ -356,9 +356,17 @@ fn put_host(bytes: &mut Vec<u8>, host: Option<HostId>) {
     bytes.extend(host.map_or(u32::MAX, u32::from).to_be_bytes());
 }
 
-/// A length of time for a sentence: `84.2 ms`, `3.150 s`. Rounded down.
+/// A duration as text, rounded down.
+///
+/// ```
+/// use std::time::Duration;
+/// use sandhog_lab::record::format_duration;
+///
+/// assert_eq!(format_duration(Duration::from_micros(84_270)), "84.2 ms");
+/// assert_eq!(format_duration(Duration::from_millis(3150)), "3.150 s");
+/// ```
 #[must_use]
-pub fn in_words(time: Duration) -> String {
+pub fn format_duration(time: Duration) -> String {
     let micros = time.as_micros();
     match micros {
         0..1_000 => format!("{micros} µs"),

@@ -1,4 +1,5 @@
-//! Randomness: one stream for each link direction and each concern, so that adding a fault does not shift the rest.
+//! Random numbers: one stream for each link direction and each purpose, so that a new fault does not change other random
+//! decisions.
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
@@ -6,7 +7,16 @@ use sha2::{Digest, Sha256};
 
 use crate::values::{Chance, Probability};
 
-/// A seed for one purpose, derived from the run's seed; SHA-256 keeps purposes apart.
+/// A seed for one purpose, derived from the seed of a run with SHA-256.
+///
+/// ```
+/// use sandhog_lab::derive_seed;
+///
+/// let seed = derive_seed(7, "peer", &[0]);
+/// assert_eq!(seed, derive_seed(7, "peer", &[0]));
+/// assert_ne!(seed, derive_seed(7, "peer", &[1]));
+/// assert_ne!(seed, derive_seed(8, "peer", &[0]));
+/// ```
 #[must_use]
 pub fn derive_seed(seed: u64, purpose: &str, numbers: &[u64]) -> [u8; 32] {
     let mut hash = Sha256::new();
@@ -20,7 +30,7 @@ pub fn derive_seed(seed: u64, purpose: &str, numbers: &[u64]) -> [u8; 32] {
     hash.finalize().into()
 }
 
-/// A stream of draws for one concern.
+/// A stream of random numbers for one purpose.
 #[derive(Clone, Debug)]
 pub(crate) struct Stream {
     rng: ChaCha8Rng,
@@ -28,19 +38,19 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// The stream of `concern` below `seed`.
-    pub(crate) fn new(seed: [u8; 32], concern: u64) -> Self {
+    /// Stream `number` of `seed`.
+    pub(crate) fn new(seed: [u8; 32], number: u64) -> Self {
         let mut rng = ChaCha8Rng::from_seed(seed);
-        rng.set_stream(concern);
+        rng.set_stream(number);
         Self { rng, last: 0 }
     }
 
-    /// 32 evenly distributed bits.
+    /// 32 uniformly distributed bits.
     pub(crate) fn next(&mut self) -> u32 {
         self.rng.next_u32()
     }
 
-    /// The next draw, of which `correlation` is the one before it: `get_crandom` of Linux' `sch_netem`.
+    /// The next number, correlated with the one before it, like `get_crandom` in Linux' `sch_netem`.
     pub(crate) fn next_correlated(&mut self, correlation: Probability) -> u32 {
         let value = u64::from(self.next());
         if correlation.0 == 0 {
@@ -52,7 +62,7 @@ impl Stream {
         self.last
     }
 
-    /// Whether it happens this time. Draws nothing where it never can.
+    /// Returns true with the probability of `chance`. A probability of 0 or 1 draws no number.
     pub(crate) fn happens(&mut self, chance: Chance) -> bool {
         match chance.probability.0 {
             0 => false,
@@ -61,8 +71,8 @@ impl Stream {
         }
     }
 
-    /// An evenly distributed number below `bound` (Lemire's multiplication, without rejection: the bias is below
-    /// `bound` / 2⁶⁴ because 64 bits are drawn). 0 if `bound` is 0.
+    /// A uniformly distributed number below `bound`, or 0 if `bound` is 0. Lemire's multiplication without rejection: with 64 random
+    /// bits the bias is below `bound` / 2⁶⁴.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         let draw = self.rng.next_u64();
         ((u128::from(draw) * u128::from(bound)) >> 64) as u64
@@ -74,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_concerns_do_not_share_draws() {
+    fn two_streams_of_a_seed_differ() {
         let seed = derive_seed(7, "link", &[0, 1]);
         let (mut loss, mut delay) = (Stream::new(seed, 0), Stream::new(seed, 1));
         let draws = |stream: &mut Stream| (0..8).map(|_| stream.next()).collect::<Vec<_>>();
@@ -82,14 +92,14 @@ mod tests {
     }
 
     #[test]
-    fn a_chance_is_met_as_often_as_it_says() {
+    fn an_event_happens_with_its_probability() {
         let mut stream = Stream::new(derive_seed(1, "test", &[]), 0);
         let chance: Chance = "30%".parse().unwrap();
         let hits = (0..100_000).filter(|_| stream.happens(chance)).count();
         assert!((29_500..30_500).contains(&hits), "{hits} of 100000");
     }
 
-    /// How many of 100,000 are lost, and how many of the next ones after those.
+    /// Number of losses among 100,000 datagrams, and number of losses directly after a loss.
     fn losses(chance: &str) -> (u64, u64) {
         let mut stream = Stream::new(derive_seed(1, "test", &[]), 0);
         let chance = chance.parse().unwrap();
@@ -99,16 +109,16 @@ mod tests {
     }
 
     #[test]
-    fn correlated_losses_come_in_runs() {
-        // After a loss the next is as likely as ever without correlation, and more than twice as likely with it.
-        let likelier = |(lost, pairs): (u64, u64)| pairs * 100_000 * 10 / (lost * lost);
-        assert!((9..=10).contains(&likelier(losses("30%"))), "{:?}", losses("30%"));
-        assert!(likelier(losses("30% 50%")) > 20, "{:?}", losses("30% 50%"));
+    fn correlated_losses_form_bursts() {
+        // Without correlation, a loss after a loss is as likely as any loss. With it, it is more than twice as likely.
+        let ratio = |(lost, pairs): (u64, u64)| pairs * 100_000 * 10 / (lost * lost);
+        assert!((9..=10).contains(&ratio(losses("30%"))), "{:?}", losses("30%"));
+        assert!(ratio(losses("30% 50%")) > 20, "{:?}", losses("30% 50%"));
     }
 
     #[test]
-    fn correlation_makes_rare_losses_rarer_as_it_does_in_netem() {
-        // A mixture of draws crowds around the middle, so fewer fall below a small threshold.
+    fn correlation_lowers_a_small_loss_rate_as_in_netem() {
+        // Mixed random numbers gather around the middle, so fewer are below a small threshold.
         let (lost, _) = losses("30% 50%");
         assert!((10_000..20_000).contains(&lost), "{lost}");
     }

@@ -1,6 +1,13 @@
 //! Suggestions for misspelled words in error messages.
 
 /// The word of `words` that is most similar to `word`, or `None` if no word is similar enough.
+///
+/// ```
+/// use sandhog_lab::suggest::nearest;
+///
+/// assert_eq!(nearest("dealy", ["delay", "loss"]), Some("delay"));
+/// assert_eq!(nearest("colour", ["delay", "loss"]), None);
+/// ```
 #[must_use]
 pub fn nearest<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     words

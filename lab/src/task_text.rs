@@ -1,12 +1,39 @@
-//! The sentences in which a run tells what inner hosts do; they are part of the trace.
+//! Texts about the inner hosts, and about the end of the faults, in the trace. The digest covers them.
 
 use sandhog_netstack::{EventKind, Task};
 
-use crate::record::in_words;
+use crate::record::format_duration;
 use crate::setup::ScriptStep;
 use crate::values::Size;
 
-/// What begins.
+/// The text for the end of all faults.
+pub(crate) const FAULTS_OFF: &str = "all faults heal; a ping must pass";
+
+/// Endings of texts in the trace, and plainer ones for the story. The digest covers the trace, so its texts stay as they are.
+const ENDINGS: [(&str, &str); 6] = [
+    (FAULTS_OFF, "all faults are switched off; a ping must pass"),
+    (" are cut off from each other", " cannot reach each other"),
+    (" until an answer comes", " until a reply arrives"),
+    ("TCP connection stands", "TCP connection is established"),
+    (" is right", " is correct"),
+    (" were wanted", " were expected"),
+];
+
+/// The text of a record as the story shows it.
+pub(crate) fn plain_text(text: &str) -> String {
+    let plainer = ENDINGS
+        .iter()
+        .find_map(|(ending, plainer)| Some(text.strip_suffix(ending)?.to_owned() + plainer));
+    plainer.unwrap_or_else(|| text.to_owned())
+}
+
+/// The number of the ping, if the text says that it has no reply.
+pub(crate) fn unanswered_ping(text: &str) -> Option<u16> {
+    let number = text.strip_prefix("ping ")?.strip_suffix(": no answer")?;
+    number.parse().ok()
+}
+
+/// The text for the start of a task.
 pub(crate) fn task_begins(task: &Task) -> String {
     match task {
         Task::Ping {
@@ -21,14 +48,14 @@ pub(crate) fn task_begins(task: &Task) -> String {
     }
 }
 
-/// How a step ended: whether it was a success, and in words.
+/// The result of a step: true for success, and the text.
 pub(crate) fn task_ended(step: &ScriptStep, event: &EventKind) -> (bool, String) {
     let summary = match event {
         EventKind::Done(summary) => summary,
         EventKind::Failed(error) => return (false, format!("{} fails: {error}", name(&step.task))),
         _ => return (false, "has not ended".into()),
     };
-    let time = in_words(summary.elapsed);
+    let time = format_duration(summary.elapsed);
     match step.task {
         Task::Ping { .. } | Task::UdpEcho { .. } => {
             let succeeded = summary.received >= step.replies;

@@ -1,4 +1,4 @@
-//! The trace: numbers the records, digests them as they come, and keeps them where somebody wants to read them.
+//! Trace of a run: numbers and digests the records, and stores them on request.
 
 use std::fmt;
 
@@ -7,12 +7,12 @@ use sha2::{Digest as _, Sha256};
 
 use crate::record::{HostId, Record, RecordId, RecordKind};
 
-/// How much of a run is kept.
+/// The amount of data that a run keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
-    /// The digest, the outcome and the counters: for sweeps and benchmarks.
+    /// Digest, outcome and counters, for sweeps and benchmarks.
     Digest,
-    /// Every record, and the bytes of every datagram and packet: for stories, captures and pages.
+    /// Also every record, and the bytes of every datagram and packet, for reports.
     Full,
 }
 
@@ -32,16 +32,16 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// The first 8 bytes of the SHA-256 of some packet.
+/// The first 8 bytes of the SHA-256 of a packet.
 #[must_use]
 pub(crate) fn fingerprint(bytes: &[u8]) -> u64 {
     let hash = Sha256::digest(bytes);
     hash.iter()
         .take(8)
-        .fold(0, |print, byte| print << 8 | u64::from(*byte))
+        .fold(0, |value, byte| value << 8 | u64::from(*byte))
 }
 
-/// The bytes that a record is about, by the record's position.
+/// The bytes of the datagram or packet of each record, by position of the record.
 pub(crate) type Packets = Vec<Option<Box<[u8]>>>;
 
 /// Collects the records of one run.
@@ -69,7 +69,7 @@ impl Trace {
         }
     }
 
-    /// Adds a record and tells its number.
+    /// Adds a record and returns its number.
     pub(crate) fn add(
         &mut self,
         at: Instant,
@@ -80,7 +80,7 @@ impl Trace {
         self.add_with(at, host, cause, kind, None)
     }
 
-    /// Adds a record that is about the bytes of `packet`.
+    /// Adds a record about `packet`, and stores the bytes.
     pub(crate) fn add_packet(
         &mut self,
         at: Instant,
@@ -108,7 +108,7 @@ impl Trace {
             kind,
         };
         self.next += 1;
-        // Hashed in large pieces: a call for each of these short records would cost more than the hashing.
+        // Hash large blocks: a call for each short record would cost more than the hashing itself.
         record.canonical_bytes(&mut self.scratch);
         if self.scratch.len() > 4096 {
             self.hash.update(&self.scratch);
@@ -122,13 +122,13 @@ impl Trace {
         id
     }
 
-    /// How many records there are.
+    /// Number of records.
     #[must_use]
     pub(crate) fn len(&self) -> u64 {
         self.next - 1
     }
 
-    /// Ends the trace: its digest, its records, and the packets that belong to them by position.
+    /// Ends the trace and returns the digest, the records, and the packets by position of the record.
     #[must_use]
     pub(crate) fn finish(mut self) -> (Digest, Vec<Record>, Packets) {
         self.hash.update(&self.scratch);

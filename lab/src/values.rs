@@ -1,6 +1,6 @@
-//! The small values of a scenario, spelled as `tc netem` spells them: times, probabilities, sizes, rates.
+//! Values in text form, with the syntax of `tc netem`: times, probabilities, sizes and rates.
 //!
-//! Everything becomes an integer while it is read; no float ever reaches a decision.
+//! The parsers produce integers. No decision uses floating-point numbers.
 
 #[cfg(feature = "serde")]
 mod text;
@@ -9,7 +9,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Reads a decimal number as billionths, so that `0.3` is exact: `"1.5"` is 1 500 000 000.
+/// Reads a decimal number as billionths, so that `0.3` is exact. `"1.5"` gives 1,500,000,000.
 fn billionths(text: &str) -> Option<u128> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
@@ -30,7 +30,17 @@ fn number_and_unit(text: &str) -> (&str, &str) {
     (number, unit.trim())
 }
 
-/// A length of time: `30ms`, `1.5s`, `250us`, `2min`, `1h`. Never negative.
+/// A duration: `30ms`, `1.5s`, `250us`, `2min`, `1h`. Never negative.
+///
+/// ```
+/// use std::time::Duration;
+/// use sandhog_lab::values::Span;
+///
+/// let span: Span = "1.5s".parse().unwrap();
+/// assert_eq!(span.0, Duration::from_millis(1500));
+/// assert_eq!(span.to_string(), "1.5s");
+/// assert_eq!("30".parse::<Span>().unwrap_err(), "`30`: expected a time with a unit, like `30ms` or `1.5s` (ns, us, ms, s, min, h)");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);
 
@@ -53,7 +63,7 @@ impl FromStr for Span {
             "" if number == "0" => 1,
             _ => {
                 return Err(format!(
-                    "`{text}`: expected a time with its unit, like `30ms` or `1.5s` (ns, us, ms, s, min, h)"
+                    "`{text}`: expected a time with a unit, like `30ms` or `1.5s` (ns, us, ms, s, min, h)"
                 ));
             }
         };
@@ -62,7 +72,7 @@ impl FromStr for Span {
         let total = billionths * nanos / 1_000_000_000;
         u64::try_from(total)
             .map(|nanos| Self(Duration::from_nanos(nanos)))
-            .map_err(|_| format!("`{text}`: longer than the laboratory can count (584 years)"))
+            .map_err(|_| format!("`{text}`: longer than the maximum of 584 years"))
     }
 }
 
@@ -83,12 +93,12 @@ impl fmt::Display for Span {
     }
 }
 
-/// A probability as netem keeps it: a fraction of 2³², where `u32::MAX` stands for certainty.
+/// A probability as in netem: a fraction of 2³². `u32::MAX` is certainty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Probability(pub u32);
 
 impl Probability {
-    /// In billionths of one, rounded to the nearest, for people.
+    /// The probability in billionths, rounded to the nearest, for reports.
     #[must_use]
     pub fn as_billionths(self) -> u64 {
         (u64::from(self.0) * 1_000_000_000 + u64::from(u32::MAX) / 2) / u64::from(u32::MAX)
@@ -117,7 +127,7 @@ impl FromStr for Probability {
                 String::new()
             };
             return Err(format!(
-                "`{text}`: a probability lies between 0 and 1, or 0% and 100%{hint}"
+                "`{text}`: a probability is between 0 and 1, or 0% and 100%{hint}"
             ));
         }
         let fraction = value * u128::from(u32::MAX) / one;
@@ -138,6 +148,14 @@ impl fmt::Display for Probability {
 }
 
 /// A number of bytes: `512`, `256 KiB`, `10 MiB`, `1500 B`, `10 kB`.
+///
+/// ```
+/// use sandhog_lab::values::Size;
+///
+/// assert_eq!("10 MiB".parse(), Ok(Size(10 << 20)));
+/// assert_eq!("10 kB".parse(), Ok(Size(10_000)));
+/// assert_eq!(Size(262_144).to_string(), "256 KiB");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub u64);
 
@@ -178,10 +196,18 @@ impl fmt::Display for Size {
     }
 }
 
-/// A bit rate as `tc` writes it: `100mbit`, `1.5gbit`, `64kbit`. Powers of 1000, never 0.
+/// A bit rate with the units of `tc`: `100mbit`, `1.5gbit`, `64kbit`. The units are powers of 1000. Never 0.
+///
+/// ```
+/// use sandhog_lab::values::Rate;
+///
+/// let rate: Rate = "1.5gbit".parse().unwrap();
+/// assert_eq!(rate.bits_per_second, 1_500_000_000);
+/// assert!("0mbit".parse::<Rate>().is_err());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rate {
-    /// Bits a second.
+    /// Bits per second.
     pub bits_per_second: u64,
 }
 
@@ -205,7 +231,7 @@ impl FromStr for Rate {
             billionths(number).ok_or_else(|| format!("`{text}`: expected a rate like `100mbit`"))?;
         match u64::try_from(billionths * unit / 1_000_000_000) {
             Ok(0) => Err(format!(
-                "`{text}`: nothing ever gets through at a rate of 0; for an outage use an event `partition`"
+                "`{text}`: no datagram passes at a rate of 0; for an outage use an event `partition`"
             )),
             Ok(bits_per_second) => Ok(Self { bits_per_second }),
             Err(_) => Err(format!("`{text}`: too large")),
@@ -224,14 +250,23 @@ impl fmt::Display for Rate {
     }
 }
 
-/// `delay TIME [JITTER [CORRELATION]]`: each datagram waits `time` ± up to `jitter`, evenly distributed.
+/// Delay of a link, `TIME [JITTER [CORRELATION]]`: uniformly distributed between `time` - `jitter` and `time` + `jitter`.
+///
+/// ```
+/// use std::time::Duration;
+/// use sandhog_lab::values::Delay;
+///
+/// let delay: Delay = "30ms 10ms 25%".parse().unwrap();
+/// assert_eq!((delay.time, delay.jitter), (Duration::from_millis(30), Duration::from_millis(10)));
+/// assert_eq!(delay.correlation.as_billionths(), 250_000_000);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Delay {
-    /// The middle.
+    /// Mean delay.
     pub time: Duration,
-    /// Largest deviation either way.
+    /// Largest deviation from the mean.
     pub jitter: Duration,
-    /// How much of each draw is the one before it.
+    /// Correlation of each value with the one before it.
     pub correlation: Probability,
 }
 
@@ -272,12 +307,20 @@ impl fmt::Display for Delay {
     }
 }
 
-/// `[random] P [CORRELATION]`: how often something happens to a datagram.
+/// Probability of a fault, `[random] P [CORRELATION]`.
+///
+/// ```
+/// use sandhog_lab::values::Chance;
+///
+/// let chance: Chance = "random 2% 25%".parse().unwrap();
+/// assert_eq!(chance.to_string(), "2% 25%");
+/// assert_eq!("0.02".parse::<Chance>(), "2%".parse());
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Chance {
-    /// How often.
+    /// The probability for each datagram.
     pub probability: Probability,
-    /// How much of each draw is the one before it.
+    /// Correlation of each value with the one before it.
     pub correlation: Probability,
 }
 
@@ -317,14 +360,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_keep_every_nanosecond() {
+    fn a_time_is_exact_to_the_nanosecond() {
         assert_eq!("1.5s".parse::<Span>().unwrap().0, Duration::from_millis(1500));
         assert_eq!("0.000000001s".parse::<Span>().unwrap().0, Duration::from_nanos(1));
         assert_eq!("1.5s".parse::<Span>().unwrap().to_string(), "1.5s");
     }
 
     #[test]
-    fn a_negative_time_is_refused() {
+    fn a_negative_time_is_an_error() {
         assert_eq!(
             "-5ms".parse::<Span>().unwrap_err(),
             "`-5ms`: a time cannot be negative"
@@ -332,11 +375,11 @@ mod tests {
     }
 
     #[test]
-    fn a_probability_above_one_is_refused_with_what_was_probably_meant() {
+    fn a_probability_above_one_is_an_error_with_a_suggestion() {
         let error = "1.2".parse::<Probability>().unwrap_err();
         assert_eq!(
             error,
-            "`1.2`: a probability lies between 0 and 1, or 0% and 100%; did you mean `1.2%`?"
+            "`1.2`: a probability is between 0 and 1, or 0% and 100%; did you mean `1.2%`?"
         );
         assert!("101%".parse::<Probability>().is_err());
     }
@@ -350,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn netem_spellings_are_taken_as_they_are() {
+    fn values_have_the_syntax_of_netem() {
         let chance: Chance = "random 2% 25%".parse().unwrap();
         assert_eq!(
             (chance.probability.to_string(), chance.correlation.to_string()),

@@ -1,8 +1,10 @@
-//! What both engines share: the state of a run outside its hosts, and the rules of one tick.
+//! State of a run outside its hosts, and the rules of one tick. Both engines share it.
 //!
-//! A tick is one point of the grid of time at which anything happens: first the controls of that time, then what
-//! cannot be delivered, then the hosts' turns in order of their numbers. An engine finds out when the next tick is and
-//! lets the hosts take their turns; everything that a trace can show is decided here.
+//! A tick is a point of the time grid at which something happens. Its order is: controls, adversaries, arrivals at hosts that
+//! are down, then the turns of the hosts by number. An engine only finds the time of the next tick and calls the hosts.
+//! Everything that a trace can show is decided here.
+
+mod adversaries;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -13,69 +15,80 @@ use sandhog_peer::{Command, Counters, Datagram, Instant, TunnelStatus};
 
 use crate::adversary::{Adversaries, Captured};
 use crate::checks::{Checks, Outgoing};
+use crate::grid::round_up;
 use crate::link::{Fate, LossReason};
-use crate::net::{Flight, FlightKey, Net, Sending, round_up};
-use crate::node::Node;
+use crate::net::{Flight, FlightKey, Net, Sending};
 use crate::progress::Progress;
 use crate::record::{HostId, RecordId, RecordKind};
 use crate::rng::derive_seed;
 use crate::setup::{Boot, Control, HostSpec, Setup};
+use crate::task_text::FAULTS_OFF;
 use crate::trace::{Detail, Trace, fingerprint};
 
-/// Who made a datagram that arrived, and the datagram: the record of its arrival is written, its tag set.
+/// A datagram that has arrived, and the host that created it. Its tag is the record of its arrival.
 pub(crate) type Arrival = (HostId, Datagram);
 
-/// A host as the laboratory sees it from outside.
+/// The state of a host that survives its crash.
 #[derive(Debug)]
 pub(crate) struct HostState {
     pub(crate) spec: Arc<HostSpec>,
-    /// Where it is on the outer network at present.
+    /// Its present address on the outer network.
     pub(crate) address: SocketAddr,
-    /// What the client has done so far; survives a crash, for it is the laboratory's knowledge.
+    /// The progress of the client's script.
     pub(crate) progress: Progress,
     pub(crate) status: Option<TunnelStatus>,
-    /// The first completion of `start`: its result and when.
+    /// Result and time of the first completed `start`.
     pub(crate) started: Option<(&'static str, Instant)>,
-    /// The name of its status at the end of the work.
-    pub(crate) finally: Option<&'static str>,
-    /// What is wrong with the inner addresses that a client was given.
-    pub(crate) misgiven: Option<String>,
-    /// Counters of the boots that have ended, and of the present one.
+    /// The name of its status at the end of the work phase.
+    pub(crate) final_status: Option<&'static str>,
+    /// The first difference between the inner addresses that the client received and those of the setup.
+    pub(crate) address_mismatch: Option<String>,
+    /// The counters of each boot, the present one last.
     pub(crate) counters: Vec<Counters>,
-    /// What the user asks for at the next turn.
+    /// The user's commands for the next turn, with their records.
     pub(crate) commands: VecDeque<(Command, RecordId)>,
-    /// Whether it must take a turn though nothing is due.
+    /// True if the host must take a turn although nothing arrives and nothing is due.
     wake_requested: bool,
     up: bool,
     boots: u32,
     booted_at: Option<Instant>,
 }
 
-/// What happens to a host at the start of a tick, for the engine to carry out.
+/// A crash or restart at the start of a tick. The engine carries it out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Power {
     Crash(HostId),
     Restart(HostId),
 }
 
-/// Where a run stands.
+/// Phase of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// The clients do their work, under faults.
+    /// The clients run their scripts, under faults.
     Work,
-    /// All faults have healed; a ping must pass until then.
+    /// All faults are off. A ping of each connected client must pass before `until`.
     Liveness { until: Instant },
-    /// Nothing more happens.
+    /// The run is over.
     Over,
 }
 
-/// What the laboratory itself does at a given time.
+/// Inputs of a new node.
+pub(crate) struct NodeInputs {
+    pub(crate) spec: Arc<HostSpec>,
+    pub(crate) boot: Boot,
+    /// Randomness of the inner network stack.
+    pub(crate) stack_seed: u64,
+    /// The record of the boot.
+    pub(crate) record: RecordId,
+}
+
+/// A scheduled action of the laboratory.
 #[derive(Clone, Debug)]
 enum Due {
     Control(Control),
-    EndOfWork,
-    Heal,
-    EndOfLiveness,
+    WorkEnd,
+    FaultsOff,
+    LivenessEnd,
 }
 
 /// The state of a run outside its hosts.
@@ -90,7 +103,7 @@ pub(crate) struct World {
     pub(crate) adversaries: Adversaries,
     pub(crate) losses: BTreeMap<&'static str, u64>,
     pub(crate) canary: [u8; 16],
-    pub(crate) healed_at: Option<Instant>,
+    pub(crate) faults_off_at: Option<Instant>,
     pub(crate) launched: Vec<FlightKey>,
     due: BTreeMap<(Instant, u64), Due>,
     controls_left: usize,
@@ -119,7 +132,7 @@ impl World {
             adversaries: Adversaries::new(&setup.adversaries, seed, setup.resolution),
             losses: BTreeMap::new(),
             canary,
-            healed_at: None,
+            faults_off_at: None,
             launched: Vec::new(),
             due: BTreeMap::new(),
             controls_left: setup.controls.len(),
@@ -131,7 +144,7 @@ impl World {
         for (at, control) in &setup.controls {
             world.schedule(*at, Due::Control(control.clone()));
         }
-        world.schedule(Instant::ZERO + setup.duration, Due::EndOfWork);
+        world.schedule(Instant::ZERO + setup.duration, Due::WorkEnd);
         world
     }
 
@@ -140,7 +153,7 @@ impl World {
         self.due.insert(key, due);
     }
 
-    /// When the laboratory or the network next does something, hosts aside.
+    /// The time of the next scheduled action, arrival or attack. Deadlines of hosts are not included.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         let own = self.due.first_key_value().map(|((at, _), _)| *at);
         own.into_iter()
@@ -149,12 +162,12 @@ impl World {
             .min()
     }
 
-    /// Whether the run is over.
+    /// Returns true at the end of the run.
     pub(crate) fn is_over(&self) -> bool {
         self.phase == Phase::Over
     }
 
-    /// Begins the tick at `now`: controls first, then the datagrams that find nobody at home.
+    /// Begins the tick at `now`: controls, adversaries, and arrivals at hosts that are down.
     pub(crate) fn begin_tick(&mut self, now: Instant) -> Vec<Power> {
         self.now = now;
         let mut power = Vec::new();
@@ -164,36 +177,36 @@ impl World {
                     self.controls_left -= 1;
                     power.extend(self.control(&control));
                 }
-                Due::EndOfWork => self.end_work(),
-                Due::Heal => self.heal(),
-                Due::EndOfLiveness => self.phase = Phase::Over,
+                Due::WorkEnd => self.end_work(),
+                Due::FaultsOff => self.switch_faults_off(),
+                Due::LivenessEnd => self.phase = Phase::Over,
             }
         }
-        self.act_adversaries();
+        self.run_adversaries();
         for target in self.net.targets_due(now) {
             if !self.is_host(target) {
-                self.take_answers(target);
+                self.receive_at_adversary(target);
             } else if !self.receives(target) {
-                self.lose_arrivals(target);
+                self.drop_arrivals(target);
             }
         }
         power
     }
 
-    /// Whether this is the number of a host, not of an adversary.
+    /// Returns true for the number of a host, and false for that of an adversary.
     pub(crate) fn is_host(&self, id: HostId) -> bool {
         usize::from(id) < self.hosts.len()
     }
 
-    /// A host that starts in this very tick does not yet receive; neither does one that is down.
+    /// Returns false for a host that is down or that starts in this tick.
     fn receives(&self, host: HostId) -> bool {
         let state = &self.hosts[usize::from(host)];
         state.up && state.booted_at != Some(self.now)
     }
 
-    fn lose_arrivals(&mut self, target: HostId) {
+    fn drop_arrivals(&mut self, target: HostId) {
         while let Some((_, flight)) = self.net.take_due(self.now, target) {
-            self.lose(Some(target), Some(target), flight.record, LossReason::HostDown);
+            self.record_loss(Some(target), Some(target), flight.record, LossReason::HostDown);
         }
     }
 
@@ -215,13 +228,13 @@ impl World {
                 None,
             ),
             Control::Command(host, command) => (format!("{}'s user: {}", name(host), command.name()), None),
-            Control::Tell(text) => (text.clone(), None),
-            Control::Rebind(..) => return None, // by now
+            Control::Note(text) => (text.clone(), None),
+            Control::Rebind(..) => return None,
         };
         let record = self.record(None, 0, RecordKind::Fault { text });
         match control {
             Control::Crash(host) => self.hosts[usize::from(*host)].up = false,
-            Control::Restart(host) => self.hosts[usize::from(*host)].up = false, // until `boot`
+            Control::Restart(host) => self.hosts[usize::from(*host)].up = false, // until `begin_boot`
             Control::Partition(a, b) => self.net.set_partitioned(*a, *b, true),
             Control::Repair(a, b) => self.net.set_partitioned(*a, *b, false),
             Control::Command(host, command) => {
@@ -229,7 +242,7 @@ impl World {
                 state.wake_requested = true;
                 state.commands.push_back((command.clone(), record));
             }
-            Control::Rebind(..) | Control::Tell(_) => {}
+            Control::Rebind(..) | Control::Note(_) => {}
         }
         power
     }
@@ -241,20 +254,20 @@ impl World {
         self.record(Some(host), 0, RecordKind::Rebound { to: to.to_string() });
     }
 
-    /// Ends the tick: what every client has done so far decides how the run goes on.
+    /// Ends the tick. The progress of the clients decides about the next phase.
     pub(crate) fn end_tick(&mut self) {
         match self.phase {
             Phase::Work if self.ends_when_done && !self.has_plans() && self.all_done() => {
                 self.end_work();
             }
-            Phase::Liveness { .. } if self.healed_at.is_some() && self.all_alive() => {
+            Phase::Liveness { .. } if self.faults_off_at.is_some() && self.all_alive() => {
                 self.phase = Phase::Over;
             }
             _ => {}
         }
     }
 
-    /// Whether the scenario or an adversary will still do something.
+    /// Returns true if a control or an attack is still scheduled.
     fn has_plans(&self) -> bool {
         self.controls_left > 0 || self.adversaries.next_due().is_some()
     }
@@ -276,42 +289,42 @@ impl World {
                 .status
                 .filter(|_| host.up)
                 .unwrap_or(TunnelStatus::Disconnected);
-            host.finally = Some(status.name());
+            host.final_status = Some(status.name());
         }
         let connected = |host: &HostState| host.up && host.status == Some(TunnelStatus::Connected);
         match self.liveness {
             Some(liveness) if self.hosts.iter().any(connected) => {
-                let heal_at = self.now + self.resolution;
-                let until = round_up(heal_at + liveness, self.resolution);
+                let faults_off_at = self.now + self.resolution;
+                let until = round_up(faults_off_at + liveness, self.resolution);
                 self.phase = Phase::Liveness { until };
-                self.schedule(heal_at, Due::Heal);
-                self.schedule(until, Due::EndOfLiveness);
+                self.schedule(faults_off_at, Due::FaultsOff);
+                self.schedule(until, Due::LivenessEnd);
             }
             _ => self.phase = Phase::Over,
         }
     }
 
-    fn heal(&mut self) {
-        self.net.heal();
-        self.adversaries.rest();
-        self.healed_at = Some(self.now);
+    fn switch_faults_off(&mut self) {
+        self.net.switch_faults_off();
+        self.adversaries.stop();
+        self.faults_off_at = Some(self.now);
         self.record(
             None,
             0,
             RecordKind::Fault {
-                text: "all faults heal; a ping must pass".into(),
+                text: FAULTS_OFF.into(),
             },
         );
         for host in &mut self.hosts {
             if host.up && host.status == Some(TunnelStatus::Connected) && host.spec.script.is_some() {
-                host.progress.want_liveness();
+                host.progress.request_liveness();
                 host.wake_requested = true;
             }
         }
     }
 
-    /// Starts a host: a fresh node that knows nothing of earlier boots.
-    pub(crate) fn boot(&mut self, host: HostId) -> Node {
+    /// Records a boot of `host` and returns the inputs of its new node. No state of earlier boots remains.
+    pub(crate) fn begin_boot(&mut self, host: HostId) -> NodeInputs {
         let now = self.now;
         let state = &mut self.hosts[usize::from(host)];
         let number = state.boots;
@@ -323,7 +336,7 @@ impl World {
         state.counters.push(Counters::default());
         let spec = Arc::clone(&state.spec);
         let record = self.record(Some(host), 0, RecordKind::Boot { boot: number });
-        self.checks.see_boot(host);
+        self.checks.on_boot(host);
         let numbers = [u64::from(host), u64::from(number)];
         let boot = Boot {
             seed: derive_seed(self.seed, "peer", &numbers),
@@ -334,10 +347,15 @@ impl World {
             .iter()
             .take(8)
             .fold(0, |seed, byte| seed << 8 | u64::from(*byte));
-        Node::new(host, spec, &boot, stack_seed, self.canary, record)
+        NodeInputs {
+            spec,
+            boot,
+            stack_seed,
+            record,
+        }
     }
 
-    /// Whether the host must take a turn now though nothing arrives or is due; asking clears it.
+    /// Returns true if the host must take a turn although nothing arrives and nothing is due. Clears the request.
     pub(crate) fn take_wake_request(&mut self, host: HostId) -> bool {
         std::mem::take(&mut self.hosts[usize::from(host)].wake_requested)
     }
@@ -347,12 +365,12 @@ impl World {
         self.hosts[usize::from(host)].wake_requested
     }
 
-    /// Takes what arrives at `host` now, in order of sender and link sequence, and records it.
+    /// Takes the datagrams that arrive at `host` now, in order of sender and sequence number, and records them.
     pub(crate) fn take_arrivals(&mut self, host: HostId) -> Vec<Arrival> {
         let mut arrivals = Vec::new();
         while let Some((key, mut flight)) = self.net.take_due(self.now, host) {
             if flight.to != self.hosts[usize::from(host)].address {
-                self.lose(Some(host), Some(host), flight.record, LossReason::NoHost);
+                self.record_loss(Some(host), Some(host), flight.record, LossReason::NoHost);
                 continue;
             }
             flight.payload.tag = self.receive(host, key.source, &flight);
@@ -366,26 +384,26 @@ impl World {
         arrivals
     }
 
-    /// Records the arrival of a datagram that `source` had sent.
+    /// Records the arrival of a datagram from `source`.
     pub(crate) fn receive(&mut self, host: HostId, source: HostId, flight: &Flight) -> RecordId {
-        let (len, print) = (flight.payload.len() as u64, flight.print);
+        let (len, fingerprint) = (flight.payload.len() as u64, flight.fingerprint);
         let kind = RecordKind::Received {
             from: source,
             kind: flight.kind,
             len,
-            print,
+            fingerprint,
         };
         let id = self
             .trace
             .add_packet(self.now, Some(host), flight.record, kind, &flight.payload);
         self.net.counts.delivered += 1;
-        self.checks.see_received(id, host, flight.from, len, print);
+        self.checks.on_received(id, host, flight.from, len, fingerprint);
         self.checks
-            .see_conservation(id, self.net.counts, self.net.in_flight());
+            .on_conservation(id, self.net.counts, self.net.in_flight());
         id
     }
 
-    /// Puts a host's datagram on the network.
+    /// Sends a datagram of a host.
     pub(crate) fn send(&mut self, host: HostId, cause: RecordId, datagram: Datagram) {
         let Datagram {
             remote,
@@ -393,24 +411,24 @@ impl World {
             payload,
         } = datagram;
         let sending = self.net.decide(self.now, host, remote, kind, &payload);
-        let print = fingerprint(&payload);
+        let fingerprint = fingerprint(&payload);
         let record = RecordKind::Sent {
             to: sending.target,
             kind,
             nth: sending.nth,
             len: payload.len() as u64,
-            print,
+            fingerprint,
         };
         let sent = self
             .trace
             .add_packet(self.now, Some(host), cause, record, &payload);
-        self.checks.see_sent(Outgoing {
+        self.checks.on_sent(Outgoing {
             record: sent,
             now: self.now,
             host,
             remote,
             payload: &payload,
-            print,
+            fingerprint,
         });
         self.net.counts.made += 1;
         let flight = Flight {
@@ -419,26 +437,26 @@ impl World {
             from: self.hosts[usize::from(host)].address,
             to: remote,
             kind,
-            print,
+            fingerprint,
             payload,
         };
-        match self.seen_by_adversaries(host, sent, &sending, &flight) {
+        match self.captured_by_adversaries(host, sent, &sending, &flight) {
             Some(seen) => {
-                let (alterations, hold) = self.alterations(&seen, sending.fate);
-                match hold {
-                    true => self.hold_back(&seen, &sending),
+                let (alterations, intercepted) = self.alterations(&seen, sending.fate);
+                match intercepted {
+                    true => self.intercept(&seen, &sending),
                     false => self.launch(host, sent, &sending, flight),
                 }
-                self.show_adversaries(&seen, &sending, alterations);
+                self.adversaries_react(&seen, &sending, alterations);
             }
             None => self.launch(host, sent, &sending, flight),
         }
         self.checks
-            .see_conservation(sent, self.net.counts, self.net.in_flight());
+            .on_conservation(sent, self.net.counts, self.net.in_flight());
     }
 
-    /// The datagram as an adversary sees it, if one does.
-    fn seen_by_adversaries(
+    /// The datagram as an on-path adversary sees it. `None` if no adversary is on the path.
+    fn captured_by_adversaries(
         &self,
         sender: HostId,
         record: RecordId,
@@ -446,7 +464,7 @@ impl World {
         flight: &Flight,
     ) -> Option<Captured> {
         let target = sending.target?;
-        let seen = !self.adversaries.watching(sender, target).is_empty();
+        let seen = !self.adversaries.observers(sender, target).is_empty();
         seen.then(|| Captured {
             record,
             sender,
@@ -459,7 +477,7 @@ impl World {
         })
     }
 
-    /// Lets the copies of a datagram set out, or loses it, as its fate is.
+    /// Puts the copies of a datagram in flight, or records its loss.
     pub(crate) fn launch(&mut self, source: HostId, sent: RecordId, sending: &Sending, flight: Flight) {
         match (sending.fate, sending.target) {
             (Fate::Copies([first, second]), Some(target)) => {
@@ -469,12 +487,12 @@ impl World {
                 for (number, copy, flight) in first.into_iter().chain(second) {
                     match copy {
                         Ok(copy) => self.launch_copy(source, target, sent, (number, copy), flight),
-                        Err(reason) => self.lose(Some(source), Some(target), sent, reason),
+                        Err(reason) => self.record_loss(Some(source), Some(target), sent, reason),
                     }
                 }
             }
-            (Fate::Lost(reason), target) => self.lose(Some(source), target, sent, reason),
-            (Fate::Copies(_), None) => self.lose(Some(source), None, sent, LossReason::NoHost),
+            (Fate::Lost(reason), target) => self.record_loss(Some(source), target, sent, reason),
+            (Fate::Copies(_), None) => self.record_loss(Some(source), None, sent, LossReason::NoHost),
         }
     }
 
@@ -499,7 +517,7 @@ impl World {
         self.launched.push(key);
     }
 
-    pub(crate) fn lose(
+    pub(crate) fn record_loss(
         &mut self,
         host: Option<HostId>,
         to: Option<HostId>,
@@ -519,19 +537,19 @@ impl World {
         );
     }
 
-    /// Writes a record; what it says in words is searched for secrets.
+    /// Adds a record. Its text is searched for secrets.
     pub(crate) fn record(&mut self, host: Option<HostId>, cause: RecordId, kind: RecordKind) -> RecordId {
         let mut text = String::new();
-        if let RecordKind::Fault { text: words }
-        | RecordKind::Task { text: words, .. }
-        | RecordKind::LoggedIn { login: words, .. }
-        | RecordKind::SessionEnded { login: words, .. } = &kind
+        if let RecordKind::Fault { text: public }
+        | RecordKind::Task { text: public, .. }
+        | RecordKind::LoggedIn { login: public, .. }
+        | RecordKind::SessionEnded { login: public, .. } = &kind
         {
-            text.clone_from(words);
+            text.clone_from(public);
         }
         let id = self.trace.add(self.now, host, cause, kind);
         if !text.is_empty() {
-            self.checks.see_public_bytes(id, text.as_bytes());
+            self.checks.on_public_bytes(id, text.as_bytes());
         }
         id
     }
@@ -545,8 +563,8 @@ impl HostState {
             progress: Progress::new(spec.script.as_ref()),
             status: None,
             started: None,
-            finally: None,
-            misgiven: None,
+            final_status: None,
+            address_mismatch: None,
             counters: Vec::new(),
             commands: VecDeque::new(),
             wake_requested: false,

@@ -20,7 +20,7 @@ use protocol::Arq;
 
 /// A client that downloads 20 kB from the server through the tunnel.
 fn setup() -> Setup {
-    let [server, client] = [1, 2].map(|host| SocketAddr::from(([192, 0, 2, host], 4000)));
+    let [server, client] = [1, 2].map(|host| SocketAddr::from(([192, 0, 2, host], 40404)));
     let inner = |host: u8| InnerSpec::new([10, 9, 0, host].into(), 24);
     let from = SocketAddr::from(([10, 9, 0, 1], 9));
     let script = Script::new(from.ip()).with_step(Task::Download { from, bytes: 20_000 });

@@ -1,4 +1,4 @@
-//! What an adversary knows and plans: the datagrams it has seen, the budget it has left, what it will do when.
+//! State of the adversaries: captured datagrams, remaining budgets, and scheduled attacks.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -7,23 +7,23 @@ use std::time::Duration;
 use sandhog_peer::{Instant, PacketBuf};
 
 use super::{Act, AdversarySpec, Bytes, Pick};
-use crate::net::round_up;
+use crate::grid::round_up;
 use crate::record::{HostId, RecordId};
 use crate::rng::{Stream, derive_seed};
 
-/// Of each kind that it floods with, an adversary keeps the newest datagrams, this many.
-const MOST_RECORDED: usize = 256;
+/// Number of captured datagrams that an adversary keeps of each kind. The oldest are dropped first.
+const MAX_RECORDED: usize = 256;
 
 /// A datagram that an adversary has seen.
 #[derive(Clone, Debug)]
 pub(crate) struct Captured {
     /// Its `Sent` record.
     pub(crate) record: RecordId,
-    /// Who sent it.
+    /// The sender.
     pub(crate) sender: HostId,
-    /// Whom it was for.
+    /// The receiver.
     pub(crate) target: HostId,
-    /// Which one of its kind in its direction.
+    /// Its number among the datagrams of its kind in its direction, from 1.
     pub(crate) nth: u64,
     pub(crate) kind: &'static str,
     pub(crate) from: SocketAddr,
@@ -31,38 +31,38 @@ pub(crate) struct Captured {
     pub(crate) payload: PacketBuf,
 }
 
-/// Something that an adversary will do at a given time.
+/// A scheduled attack.
 #[derive(Clone, Debug)]
-pub(super) enum Plan {
-    /// The datagram of this number of an [`Act::Inject`].
+pub(crate) enum Plan {
+    /// The next datagram of an [`Act::Inject`], by number from 0.
     Inject { number: u64 },
-    /// A copy of an [`Act::Replay`], and how many more after it.
+    /// The next copy of an [`Act::Replay`]. `left` more copies follow it.
     Replay { captured: Box<Captured>, left: u64 },
 }
 
-/// One adversary at work.
+/// State of one adversary.
 #[derive(Debug)]
 pub(crate) struct Agent {
-    pub(super) spec: AdversarySpec,
-    pub(super) budget: u64,
-    /// One for each act.
+    pub(crate) spec: AdversarySpec,
+    pub(crate) budget: u64,
+    /// Random numbers of each act.
     streams: Vec<Stream>,
-    /// By kind; only kinds that an act sends again later.
+    /// Captured datagrams by kind, only for the kinds that an act sends again.
     recorded: BTreeMap<String, VecDeque<Captured>>,
-    /// By receiver; only if an act copies headers.
+    /// The newest datagram to each receiver, only if an act copies headers.
     newest: BTreeMap<HostId, Captured>,
     copies_headers: bool,
 }
 
-/// All adversaries of a run, and their agenda.
+/// All adversaries of a run, and their schedule.
 #[derive(Debug)]
 pub(crate) struct Adversaries {
     resolution: Duration,
-    pub(super) agents: Vec<Agent>,
-    /// By time and order of planning: whose plan, for which act.
-    agenda: BTreeMap<(Instant, u64), (usize, usize, Plan)>,
-    planned: u64,
-    resting: bool,
+    pub(crate) agents: Vec<Agent>,
+    /// Agent, act and attack, by time and order of scheduling.
+    schedule: BTreeMap<(Instant, u64), (usize, usize, Plan)>,
+    scheduled: u64,
+    stopped: bool,
 }
 
 impl Adversaries {
@@ -70,9 +70,9 @@ impl Adversaries {
         let mut adversaries = Self {
             resolution,
             agents: Vec::new(),
-            agenda: BTreeMap::new(),
-            planned: 0,
-            resting: false,
+            schedule: BTreeMap::new(),
+            scheduled: 0,
+            stopped: false,
         };
         for (index, spec) in specs.iter().enumerate() {
             adversaries.agents.push(Agent::new(spec, index, seed));
@@ -87,46 +87,46 @@ impl Adversaries {
         adversaries
     }
 
-    /// How many datagrams each has sent.
+    /// The names of the adversaries, and the numbers of datagrams that they have sent.
     pub(crate) fn sent(&self) -> impl Iterator<Item = (&str, u64)> {
         let agents = self.agents.iter();
         agents.map(|agent| (agent.spec.name.as_str(), agent.spec.budget - agent.budget))
     }
 
-    /// Plans something, on the grid.
-    pub(super) fn plan(&mut self, at: Instant, agent: usize, act: usize, plan: Plan) {
-        let key = (round_up(at, self.resolution), self.planned);
-        self.planned += 1;
-        self.agenda.insert(key, (agent, act, plan));
+    /// Schedules an attack, rounded up to the grid.
+    pub(crate) fn plan(&mut self, at: Instant, agent: usize, act: usize, plan: Plan) {
+        let key = (round_up(at, self.resolution), self.scheduled);
+        self.scheduled += 1;
+        self.schedule.insert(key, (agent, act, plan));
     }
 
-    /// When one of them next does something of its own accord.
+    /// The time of the next scheduled attack.
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        self.agenda.first_key_value().map(|((at, _), _)| *at)
+        self.schedule.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// Takes the next plan that is due at `now`.
-    pub(super) fn take_due(&mut self, now: Instant) -> Option<(usize, usize, Plan)> {
-        let first = self.agenda.first_entry().filter(|entry| entry.key().0 <= now)?;
+    /// Takes the next attack that is due at `now`.
+    pub(crate) fn take_due(&mut self, now: Instant) -> Option<(usize, usize, Plan)> {
+        let first = self.schedule.first_entry().filter(|entry| entry.key().0 <= now)?;
         Some(first.remove())
     }
 
-    /// From now on they leave everybody in peace.
-    pub(crate) fn rest(&mut self) {
-        self.agenda.clear();
-        self.resting = true;
+    /// Stops all attacks for the rest of the run.
+    pub(crate) fn stop(&mut self) {
+        self.schedule.clear();
+        self.stopped = true;
     }
 
-    /// Who sees what these two hosts send to each other.
-    pub(crate) fn watching(&self, sender: HostId, target: HostId) -> Vec<usize> {
+    /// The adversaries on the link between the two hosts.
+    pub(crate) fn observers(&self, sender: HostId, target: HostId) -> Vec<usize> {
         let sees = |agent: &Agent| match agent.spec.on_path {
             Some((a, b)) => [(a, b), (b, a)].contains(&(sender, target)),
             None => false,
         };
-        let watching = self.agents.iter().enumerate().filter(|(_, agent)| sees(agent));
-        match self.resting {
+        let observers = self.agents.iter().enumerate().filter(|(_, agent)| sees(agent));
+        match self.stopped {
             true => Vec::new(),
-            false => watching.map(|(index, _)| index).collect(),
+            false => observers.map(|(index, _)| index).collect(),
         }
     }
 }
@@ -159,10 +159,10 @@ impl Agent {
         }
     }
 
-    /// Keeps what an act may need later.
-    pub(super) fn keep(&mut self, captured: &Captured) {
+    /// Stores a captured datagram if an act may need it later.
+    pub(crate) fn store(&mut self, captured: &Captured) {
         if let Some(recorded) = self.recorded.get_mut(captured.kind) {
-            if recorded.len() == MOST_RECORDED {
+            if recorded.len() == MAX_RECORDED {
                 recorded.pop_front();
             }
             recorded.push_back(captured.clone());
@@ -172,16 +172,16 @@ impl Agent {
         }
     }
 
-    /// Whether an act picks a datagram. Draws only where chance decides.
-    pub(super) fn picks(&mut self, act: usize, pick: &Pick, seen: &Captured) -> bool {
+    /// Returns true if an act selects a datagram. Draws a random number only for a selection with a probability.
+    pub(crate) fn picks(&mut self, act: usize, pick: &Pick, seen: &Captured) -> bool {
         let fits = pick.kind == seen.kind
             && pick.nth.is_none_or(|nth| nth == seen.nth)
             && pick.by.is_none_or(|by| by == seen.sender);
         fits && pick.chance.is_none_or(|chance| self.streams[act].happens(chance))
     }
 
-    /// Flips a bit: the given one, or any. One beyond the end flips nothing.
-    pub(super) fn flip(&mut self, act: usize, bit: Option<u64>, payload: &mut [u8]) {
+    /// Flips the given bit, or a random one. A number beyond the end flips no bit.
+    pub(crate) fn flip(&mut self, act: usize, bit: Option<u64>, payload: &mut [u8]) {
         let bits = payload.len() as u64 * 8;
         let bit = bit.unwrap_or_else(|| self.streams[act].below(bits));
         let byte = usize::try_from(bit / 8)
@@ -192,9 +192,9 @@ impl Agent {
         }
     }
 
-    /// What is in the datagram of this number for `target`: who made it if it is a copy of one that was seen, and the
-    /// bytes. `None` if nothing was seen yet to make it from.
-    pub(super) fn make(
+    /// The payload of datagram `number` to `target`, and the captured datagram if the payload is a copy. `None` if no suitable
+    /// datagram was captured yet.
+    pub(crate) fn payload(
         &mut self,
         act: usize,
         bytes: &Bytes,
@@ -211,10 +211,10 @@ impl Agent {
             Bytes::CopiedHeader { header, len } => {
                 let seen = self.newest.get(&target)?;
                 let len = len.unwrap_or(seen.payload.len() as u64);
-                let mut made = random(stream, len);
-                let copied = (*header).min(made.len()).min(seen.payload.len());
-                made[..copied].copy_from_slice(&seen.payload[..copied]);
-                (None, PacketBuf::copied_from(&made))
+                let mut payload = random(stream, len);
+                let copied = (*header).min(payload.len()).min(seen.payload.len());
+                payload[..copied].copy_from_slice(&seen.payload[..copied]);
+                (None, PacketBuf::copied_from(&payload))
             }
             Bytes::Recorded(kind) => {
                 let recorded = self.recorded.get(kind)?;
@@ -226,14 +226,14 @@ impl Agent {
         })
     }
 
-    /// An address that probably nobody has: global unicast for IPv4 (but for a few reserved blocks), the prefix of
-    /// documentation (RFC 3849) for IPv6, and no well-known port.
-    pub(super) fn random_source(&mut self, act: usize, like: SocketAddr) -> SocketAddr {
+    /// A random source address: for IPv4 mostly global unicast, for IPv6 in the documentation prefix (RFC 3849). The port is not a
+    /// well-known port.
+    pub(crate) fn random_source(&mut self, act: usize, like: SocketAddr) -> SocketAddr {
         let stream = &mut self.streams[act];
         let port = 1024 + stream.below(64_512) as u16;
         let ip: IpAddr = if like.is_ipv4() {
             let [_, b, c, d] = stream.next().to_be_bytes();
-            let first = 11 + stream.below(116) as u8; // 11 to 126: neither private 10 nor loopback 127
+            let first = 11 + stream.below(116) as u8; // 11 to 126: neither private (10) nor loopback (127)
             Ipv4Addr::new(first, b, c, d).into()
         } else {
             let mut bits = [0; 16];

@@ -1,7 +1,6 @@
-//! Adversaries: what they may do, as a setup says it. They have no protocol; they know what went over the links that
-//! they stand on, and send datagrams under any source address.
+//! Adversaries of a setup. An adversary sees the datagrams of one link, or of none, and sends datagrams with any source address.
+//! It knows no protocol.
 
-mod actions;
 mod agent;
 
 use std::net::SocketAddr;
@@ -12,120 +11,150 @@ use sandhog_peer::Instant;
 use crate::record::HostId;
 use crate::values::Chance;
 
-pub(crate) use agent::{Adversaries, Captured};
+pub(crate) use agent::{Adversaries, Captured, Plan};
 
-/// One adversary. Its number is the one after the hosts' and the earlier adversaries'.
+/// One adversary. Adversaries are numbered after the hosts, in the order of the setup.
+///
+/// This one is on the path between the hosts 0 and 1. It sends a copy of every datagram of the kind `data` 100 ms later:
+///
+/// ```
+/// use std::time::Duration;
+/// use sandhog_lab::adversary::{Act, AdversarySpec, Pick};
+/// use sandhog_lab::setup::Setup;
+///
+/// let replay = Act::Replay {
+///     pick: Pick { kind: "data".into(), nth: None, by: None, chance: None },
+///     to: None,
+///     from: None,
+///     after: Duration::from_millis(100),
+///     every: Duration::ZERO,
+///     count: 1,
+/// };
+/// let mallory = AdversarySpec {
+///     name: "mallory".into(),
+///     address: "198.51.100.9:4000".parse().unwrap(),
+///     on_path: Some((0, 1)),
+///     budget: 1000,
+///     seed: 0,
+///     acts: vec![replay],
+/// };
+/// let setup = Setup { adversaries: vec![mallory], ..Setup::default() };
+/// let error = setup.validate().unwrap_err();
+/// assert_eq!(error.to_string(), "setup: adversaries[0].on_path: there is no host 0; the setup has no hosts");
+/// ```
 #[derive(Clone, Debug)]
 pub struct AdversarySpec {
-    /// Its name.
+    /// The name, unique among hosts and adversaries.
     pub name: String,
-    /// Its own address on the outer network.
+    /// Its own address on the outer network, unique among hosts and adversaries.
     pub address: SocketAddr,
-    /// The two hosts whose link it stands on: it sees every datagram, both ways, as it is sent. `None`: it sees none.
+    /// The two ends of the link that it observes. It sees every datagram of both directions when it is sent. `None` for an
+    /// off-path adversary, which sees no datagram.
     pub on_path: Option<(HostId, HostId)>,
-    /// How many datagrams it sends at most.
+    /// Largest number of datagrams that it sends.
     pub budget: u64,
-    /// Its randomness, beside that of the run.
+    /// Seed of its randomness, combined with the seed of the run.
     pub seed: u64,
-    /// What it does.
+    /// Its actions.
     pub acts: Vec<Act>,
 }
 
-/// Something that an adversary does.
+/// An action of an adversary.
 #[derive(Clone, Debug)]
 pub enum Act {
-    /// Sends datagrams of its own.
+    /// Sends its own datagrams.
     Inject(Inject),
-    /// Sends datagrams again that it has seen.
+    /// Sends copies of datagrams that it has seen.
     Replay {
-        /// Which.
+        /// The datagrams.
         pick: Pick,
-        /// To whom; `None`: to where the original went.
+        /// The destination. `None` for the destination of the original.
         to: Option<HostId>,
-        /// As from where; `None`: from where the original came.
+        /// The source address. `None` for the source of the original.
         from: Option<Source>,
-        /// How long after the original.
+        /// Delay of the first copy after the original.
         after: Duration,
-        /// From one copy to the next.
+        /// Interval between the copies.
         every: Duration,
-        /// How many copies.
+        /// Number of copies.
         count: u64,
     },
-    /// Flips a bit of datagrams on their way. They take as long as they would have.
+    /// Flips a bit of datagrams in transit, without a change of their delay.
     Alter {
-        /// Which.
+        /// The datagrams.
         pick: Pick,
-        /// Which bit, from the first byte's highest; `None`: any. One beyond the end flips nothing.
+        /// Number of the bit, from the highest bit of the first byte. `None` for a random bit. A number beyond the end flips no
+        /// bit.
         bit: Option<u64>,
-        /// Whether the original vanishes.
+        /// True if the original does not arrive.
         drop_original: bool,
     },
-    /// Sends datagrams back to their sender, as from the one they were meant for.
+    /// Sends datagrams back to their sender, with their destination as source address.
     Reflect {
-        /// Which.
+        /// The datagrams.
         pick: Pick,
     },
 }
 
-/// Datagrams of an adversary's own, one after another.
+/// A series of datagrams from an adversary.
 #[derive(Clone, Debug)]
 pub struct Inject {
-    /// What it is called in the trace: `inject`, or `flood` where they are many.
+    /// Name in the trace: `inject`, or `flood` for a large number.
     pub name: &'static str,
-    /// When the first is sent.
+    /// Time of the first datagram.
     pub first: Instant,
-    /// From one to the next; several may fall on one point of the grid.
+    /// Interval between datagrams. It may be shorter than the resolution.
     pub spacing: Duration,
-    /// How many.
+    /// Number of datagrams.
     pub count: u64,
-    /// To whom.
+    /// The destination.
     pub to: HostId,
-    /// As from where.
+    /// The source address.
     pub from: Source,
-    /// What is in them.
+    /// The payload.
     pub bytes: Bytes,
 }
 
-/// Which of the datagrams that it sees an adversary picks.
+/// A selection among the datagrams that an adversary sees.
 #[derive(Clone, Debug)]
 pub struct Pick {
-    /// What they mean to their sender.
+    /// Message kind.
     pub kind: String,
-    /// Only the n-th of them in its direction, from 1.
+    /// Number among the datagrams of its kind in its direction, from 1. `None` for all.
     pub nth: Option<u64>,
-    /// Only those of this host.
+    /// The sender. `None` for both.
     pub by: Option<HostId>,
-    /// How often it picks what is left.
+    /// Probability of the selection of each remaining datagram. `None` for all.
     pub chance: Option<Chance>,
 }
 
 /// The source address of an adversary's datagram.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// The adversary's own.
+    /// The adversary's own address.
     Own,
-    /// Another one each time, which nobody has.
+    /// A random address for each datagram. No host should have it.
     Random,
-    /// A host's present one.
+    /// The present address of a host.
     Host(HostId),
-    /// This one.
+    /// A fixed address.
     Address(SocketAddr),
 }
 
-/// What is in an adversary's datagram.
+/// Payload of an adversary's datagram.
 #[derive(Clone, Debug)]
 pub enum Bytes {
-    /// This many random bytes.
+    /// Random bytes, with this length.
     Random(u64),
-    /// The first bytes of the newest datagram that it has seen on its way to the victim, and random ones.
+    /// The first bytes of the newest datagram that it has seen on the way to the destination, then random bytes.
     CopiedHeader {
-        /// How many bytes are copied.
+        /// Number of copied bytes.
         header: usize,
-        /// Bytes in all; `None`: as many as the datagram had.
+        /// Length of the payload. `None` for the length of the copied datagram.
         len: Option<u64>,
     },
-    /// Exactly these.
+    /// Fixed bytes.
     Exactly(Vec<u8>),
-    /// The datagrams of a kind that it has seen, one after another, oldest first, and again.
+    /// The seen datagrams of a kind, oldest first, in a cycle.
     Recorded(String),
 }

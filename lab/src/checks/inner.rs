@@ -1,19 +1,20 @@
-//! P3 and P11: what comes out of the tunnel went in, at an authenticated host, and bears an address of that host.
+//! P3 and P11: each inner packet that leaves the tunnel entered it at an authenticated host, with an address of that host.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::record::HostId;
 
-/// Inner packets on their way through the tunnel, and whose addresses they may bear.
+/// Inner packets in the tunnel, and the inner addresses of the hosts.
 #[derive(Debug, Default)]
 pub(super) struct Inner {
     at_most_once: bool,
     authenticates: bool,
-    /// How often a packet went in at a host, less how often it came out.
+    /// Number of entries of a packet at a host, minus the number of deliveries.
     sent: BTreeMap<(u64, HostId), i64>,
+    /// Pairs of a host and a remote host that it has authenticated.
     authenticated: BTreeSet<(HostId, HostId)>,
-    /// The inner addresses of each client, and those it had before them: its late packets still bear those.
+    /// The present and the previous inner addresses of each client. Late packets still have the previous ones.
     addresses: BTreeMap<HostId, [Vec<IpAddr>; 2]>,
 }
 
@@ -26,13 +27,13 @@ impl Inner {
         }
     }
 
-    /// A packet went in at `host`.
-    pub(super) fn see_out(&mut self, print: u64, host: HostId) {
-        *self.sent.entry((print, host)).or_default() += 1;
+    /// A packet entered the tunnel at `host`.
+    pub(super) fn on_out(&mut self, fingerprint: u64, host: HostId) {
+        *self.sent.entry((fingerprint, host)).or_default() += 1;
     }
 
     /// `host` has authenticated `remote`.
-    pub(super) fn see_authenticated(&mut self, host: HostId, remote: HostId) {
+    pub(super) fn on_authenticated(&mut self, host: HostId, remote: HostId) {
         self.authenticated.insert((host, remote));
     }
 
@@ -40,47 +41,52 @@ impl Inner {
         self.authenticated.contains(&(host, remote))
     }
 
-    /// `host` starts afresh and has authenticated nobody.
-    pub(super) fn see_boot(&mut self, host: HostId) {
+    /// `host` booted and has authenticated no remote host.
+    pub(super) fn on_boot(&mut self, host: HostId) {
         self.authenticated.retain(|(other, _)| *other != host);
     }
 
-    /// The client `host` has these inner addresses from now on.
-    pub(super) fn see_addresses(&mut self, host: HostId, addresses: Vec<IpAddr>) {
-        let [present, former] = self.addresses.entry(host).or_default();
+    /// The client `host` has these inner addresses now.
+    pub(super) fn on_addresses(&mut self, host: HostId, addresses: Vec<IpAddr>) {
+        let [present, previous] = self.addresses.entry(host).or_default();
         if *present != addresses {
-            *former = std::mem::replace(present, addresses);
+            *previous = std::mem::replace(present, addresses);
         }
     }
 
-    /// P3: what is wrong with a packet that came out at `host`, made from a datagram of `from`.
-    pub(super) fn fault(&mut self, print: u64, host: HostId, from: Option<HostId>) -> Option<&'static str> {
+    /// P3: the fault of a packet that left the tunnel at `host`, if any. A datagram of `from` carried it.
+    pub(super) fn fault(
+        &mut self,
+        fingerprint: u64,
+        host: HostId,
+        from: Option<HostId>,
+    ) -> Option<&'static str> {
         let Some(from) = from else {
-            return Some("an inner packet came out that no datagram had brought");
+            return Some("an inner packet left the tunnel without a datagram that carried it");
         };
         if self.authenticates && !self.is_authenticated(host, from) {
-            return Some("an inner packet came out of a datagram from a host that was not authenticated");
+            return Some("an inner packet left the tunnel from a host that is not authenticated");
         }
-        let Some(left) = self.sent.get_mut(&(print, from)) else {
+        let Some(left) = self.sent.get_mut(&(fingerprint, from)) else {
             return Some(
-                "an inner packet came out that its sender had not put in, or it was changed on the way",
+                "an inner packet left the tunnel that its sender had not sent, or it was changed in transit",
             );
         };
         *left -= 1;
-        (self.at_most_once && *left < 0).then_some("an inner packet came out more often than it had gone in")
+        (self.at_most_once && *left < 0)
+            .then_some("an inner packet left the tunnel more often than it entered")
     }
 
-    /// P11: what is wrong with the source address of a packet that came out at a server, made from a datagram of
-    /// `from`.
+    /// P11: the fault of the source address of a packet that left the tunnel at a server, if any. A datagram of `from` carried it.
     pub(super) fn foreign_source(&self, packet: &[u8], from: HostId) -> Option<String> {
         let Some(source) = source_of(packet) else {
-            return Some("what came out is no IP packet".into());
+            return Some("a packet that left the tunnel is not an IP packet".into());
         };
         let own = self.addresses.get(&from);
         match own.is_some_and(|addresses| addresses.iter().flatten().any(|own| *own == source)) {
             true => None,
             false => Some(format!(
-                "an inner packet from {source} came out, which is no address of its sender"
+                "an inner packet has the source address {source}, which does not belong to its sender"
             )),
         }
     }

@@ -1,13 +1,17 @@
-//! Properties that are looked at after every event of every run.
+//! Checks P1 to P8 and P11, which run after every event of every run.
 //!
-//! P1 no inner plaintext and no password on the outer wire or in a log. P2 no nonce twice under one key. P3 each inner
-//! packet is delivered unchanged, only from an authenticated peer, and where the protocol promises it at most once.
-//! P4 no more bytes to an address that is not validated than it has earned. P5 a bound on state that no authenticated
-//! peer stands behind. P6 a peer's address follows only fresh datagrams of authenticated hosts. P7 no key is used
-//! beyond its age. P8 packets are conserved: sent and duplicated = delivered + lost for a reason + in flight. P11 inner
-//! source addresses belong to the session. P9 and P12 are judged at the end, P10 by comparing two runs.
+//! - P1: no plaintext and no secret appears in an outer datagram or in a text of the trace.
+//! - P2: no nonce is reused under a key.
+//! - P3: inner packets are delivered unchanged, only from authenticated hosts, and at most once if the protocol promises that.
+//! - P4: a server sends only a limited number of bytes to an unvalidated address.
+//! - P5: the state for unauthenticated peers is bounded.
+//! - P6: a session moves only after a fresh datagram of an authenticated host.
+//! - P7: no key is used longer than its limit.
+//! - P8: every datagram is accounted for: sent + duplicated = delivered + lost with a reason + in flight.
+//! - P11: the source address of an inner packet belongs to its sender.
 //!
-//! Which of them a protocol is held to, and with which numbers, the setup's [`Rules`] say.
+//! The [`Rules`] of the setup switch each of them on or off and set the limits, except P8, which always runs. P9 and P12 follow
+//! at the end of a run. P10 compares two runs ([`sightings`](crate::report::sightings)).
 
 mod inner;
 mod nonces;
@@ -21,37 +25,36 @@ use sandhog_peer::{Gauges, Instant};
 use crate::record::{HostId, RecordId};
 use crate::setup::{HostSpec, Rules};
 
-/// Smallest length of a secret in bytes. A shorter one would be found in random bytes by chance.
-pub const MIN_SECRET_LEN: usize = 6;
-
 /// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckResult {
-    /// Its name, beginning with its number (`P1 no plaintext outside`).
+    /// The name. For a property it begins with its number, such as `P1 no plaintext in outer datagrams`.
     pub name: String,
-    /// Whether it held.
+    /// True if the property holds.
     pub passed: bool,
-    /// What was looked at, or where it failed.
+    /// False if the run had nothing to check. Then the check passes.
+    pub tested: bool,
+    /// The amount of checked data, or the reason and the record of the failure.
     pub detail: String,
 }
 
-/// The first record at which a property failed, and how.
+/// The first violation of a property.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Violation {
     record: RecordId,
     detail: String,
 }
 
-/// A property and how often it was looked at.
+/// A property, the number of its checks, and its first violation.
 #[derive(Debug, Default)]
 struct Property {
-    looks: u64,
+    count: u64,
     violation: Option<Violation>,
 }
 
 impl Property {
-    fn look(&mut self, holds: bool, record: RecordId, detail: impl FnOnce() -> String) {
-        self.looks += 1;
+    fn check(&mut self, holds: bool, record: RecordId, detail: impl FnOnce() -> String) {
+        self.count += 1;
         if !holds && self.violation.is_none() {
             self.violation = Some(Violation {
                 record,
@@ -60,37 +63,40 @@ impl Property {
         }
     }
 
-    fn result(&self, name: &str, what: &str) -> CheckResult {
-        let detail = match &self.violation {
-            None => format!("{} {what}", self.looks),
-            Some(Violation { record, detail }) => format!("record {record}: {detail}"),
+    /// The result. `objects` names the checked things in the plural.
+    fn result(&self, name: &str, objects: &str) -> CheckResult {
+        let detail = match (&self.violation, self.count) {
+            (None, 0) => format!("not tested, no {objects}"),
+            (None, count) => format!("{count} {objects} checked"),
+            (Some(Violation { record, detail }), _) => format!("record {record}: {detail}"),
         };
         CheckResult {
             name: name.into(),
             passed: self.violation.is_none(),
+            tested: self.count > 0,
             detail,
         }
     }
 }
 
-/// How many copies of datagrams were where.
+/// Numbers of copies of datagrams, for P8.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Conservation {
-    /// Datagrams sent, and duplicates made of them.
+    /// Sent datagrams and their duplicates.
     pub(crate) made: u64,
-    /// Delivered to a host.
+    /// Copies delivered to a host or an adversary.
     pub(crate) delivered: u64,
-    /// Lost for a recorded reason.
+    /// Copies lost for a recorded reason.
     pub(crate) lost: u64,
 }
 
-/// What a host is to the checks.
+/// Role of a host in the checks.
 #[derive(Clone, Copy, Debug)]
 struct Role {
-    /// It keeps to the protocol; only then is what it sends judged.
+    /// True if the host follows the protocol. The datagrams of other hosts are not checked.
     honest: bool,
-    /// It waits for others to begin, as a server does.
-    waits: bool,
+    /// True for a server, which waits for clients.
+    server: bool,
 }
 
 /// A datagram that a host sends.
@@ -101,12 +107,12 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) host: HostId,
     pub(crate) remote: SocketAddr,
     pub(crate) payload: &'a [u8],
-    pub(crate) print: u64,
+    pub(crate) fingerprint: u64,
 }
 
-/// What was found of each property.
+/// State of each property.
 #[derive(Debug, Default)]
-struct Found {
+struct Properties {
     plaintext: Property,
     nonce: Property,
     delivery: Property,
@@ -118,7 +124,7 @@ struct Found {
     inner_source: Property,
 }
 
-/// All properties of one run.
+/// All checks of one run.
 #[derive(Debug)]
 pub(crate) struct Checks {
     rules: Rules,
@@ -129,20 +135,20 @@ pub(crate) struct Checks {
     balances: outer::Balances,
     arrivals: outer::Arrivals,
     keys: outer::Keys,
-    found: Found,
+    properties: Properties,
 }
 
 impl Checks {
-    /// Checks of `hosts` by `rules` that look for `secrets`.
+    /// The checks of `hosts` by `rules`. P1 searches for `secrets`.
     pub(crate) fn new(rules: &Rules, hosts: &[HostSpec], secrets: &[&[u8]]) -> Self {
         let role = |host: &HostSpec| Role {
             honest: !host.hostile,
-            waits: host.script.is_none(),
+            server: host.script.is_none(),
         };
         let mut inner = inner::Inner::new(rules.at_most_once, rules.authenticates);
         for (id, host) in hosts.iter().enumerate() {
             let addresses = host.inner.iter().flat_map(|inner| &inner.addresses);
-            inner.see_addresses(id as HostId, addresses.map(|(address, _)| *address).collect());
+            inner.on_addresses(id as HostId, addresses.map(|(address, _)| *address).collect());
         }
         Self {
             rules: rules.clone(),
@@ -156,130 +162,134 @@ impl Checks {
             balances: outer::Balances::default(),
             arrivals: outer::Arrivals::default(),
             keys: outer::Keys::default(),
-            found: Found::default(),
+            properties: Properties::default(),
         }
     }
 
-    /// What is not in the setup keeps to nothing.
+    /// The role of a host. An adversary is not honest.
     fn role(&self, host: HostId) -> Role {
-        let stranger = Role {
+        let adversary = Role {
             honest: false,
-            waits: false,
+            server: false,
         };
-        self.roles.get(usize::from(host)).copied().unwrap_or(stranger)
+        self.roles.get(usize::from(host)).copied().unwrap_or(adversary)
     }
 
-    /// P1 for bytes that anyone may see: an outer datagram, or a line of a log.
-    pub(crate) fn see_public_bytes(&mut self, record: RecordId, bytes: &[u8]) {
+    /// P1 for public bytes: an outer datagram, or a text of the trace.
+    pub(crate) fn on_public_bytes(&mut self, record: RecordId, bytes: &[u8]) {
         if !self.rules.encrypts {
             return;
         }
         let leak = self.secrets.iter().find_map(|secret| secret.find(bytes));
-        self.found.plaintext.look(leak.is_none(), record, || {
+        self.properties.plaintext.check(leak.is_none(), record, || {
             format!(
-                "a secret stands in plain at byte {} of {}",
+                "a secret appears in plain text at byte {} of {}",
                 leak.unwrap_or_default(),
                 bytes.len()
             )
         });
     }
 
-    /// P1, P2, P4 and P7 for a datagram on its way out.
-    pub(crate) fn see_sent(&mut self, sent: Outgoing<'_>) {
-        self.see_public_bytes(sent.record, sent.payload);
+    /// P1, P2, P4 and P7 for a datagram that a host sends.
+    pub(crate) fn on_sent(&mut self, sent: Outgoing<'_>) {
+        self.on_public_bytes(sent.record, sent.payload);
         let role = self.role(sent.host);
         if !role.honest {
             return;
         }
         let nonce = self.rules.nonce_of.and_then(|nonce_of| nonce_of(sent.payload));
         if let Some(nonce) = &nonce {
-            let used = self.nonces.see(nonce, sent.print).err();
-            self.found
-                .nonce
-                .look(used.is_none(), sent.record, || used.unwrap_or_default().into());
+            let reused = self.nonces.add(nonce, sent.fingerprint).err();
+            self.properties.nonce.check(reused.is_none(), sent.record, || {
+                reused.unwrap_or_default().into()
+            });
         }
         if let Some(limit) = self.rules.key_age
             && nonce.is_some_and(|nonce| nonce.session)
             && let Some(age) = self.keys.age(sent.host, sent.remote, sent.now)
         {
-            let age_in_words = || format!("a session datagram was sealed with a key of {} s", age.as_secs());
-            self.found.key_age.look(age <= limit, sent.record, age_in_words);
+            let detail = || {
+                format!(
+                    "a session datagram was sealed with a key that is {} s old",
+                    age.as_secs()
+                )
+            };
+            self.properties.key_age.check(age <= limit, sent.record, detail);
         }
         if let Some(factor) = self.rules.amplification
-            && role.waits
+            && role.server
         {
             let len = sent.payload.len() as u64;
-            let judged = self.balances.see_sent(sent.host, sent.remote, len, factor);
-            if let Some(excess) = judged {
-                self.found
+            if let Some(excess) = self.balances.on_sent(sent.host, sent.remote, len, factor) {
+                self.properties
                     .amplification
-                    .look(excess.is_none(), sent.record, || excess.unwrap_or_default());
+                    .check(excess.is_none(), sent.record, || excess.unwrap_or_default());
             }
         }
     }
 
-    /// A datagram of `len` bytes arrives at `host`; `remote` is written on it as its source.
-    pub(crate) fn see_received(
+    /// A datagram of `len` bytes with the source address `remote` arrived at `host`.
+    pub(crate) fn on_received(
         &mut self,
         record: RecordId,
         host: HostId,
         remote: SocketAddr,
         len: u64,
-        print: u64,
+        fingerprint: u64,
     ) {
-        if self.rules.amplification.is_some() && self.role(host).waits {
-            self.balances.see_received(host, remote, len);
+        if self.rules.amplification.is_some() && self.role(host).server {
+            self.balances.on_received(host, remote, len);
         }
         if self.rules.fresh_roaming {
-            self.arrivals.see(record, host, print);
+            self.arrivals.add(record, host, fingerprint);
         }
     }
 
-    /// `host` starts afresh.
-    pub(crate) fn see_boot(&mut self, host: HostId) {
-        self.inner.see_boot(host);
-        self.balances.see_boot(host);
-        self.keys.see_boot(host);
+    /// `host` booted.
+    pub(crate) fn on_boot(&mut self, host: HostId) {
+        self.inner.on_boot(host);
+        self.balances.on_boot(host);
+        self.keys.on_boot(host);
     }
 
     /// `host` has authenticated `remote`.
-    pub(crate) fn see_authenticated(&mut self, host: HostId, remote: HostId) {
-        // What an adversary makes is never authentic, whatever a host may think of it.
+    pub(crate) fn on_authenticated(&mut self, host: HostId, remote: HostId) {
+        // Datagrams of an adversary are never authentic, even if a host accepts them.
         if self.role(remote).honest {
-            self.inner.see_authenticated(host, remote);
+            self.inner.on_authenticated(host, remote);
         }
     }
 
-    /// `host` has authenticated somebody who is at `remote`.
-    pub(crate) fn see_validated(&mut self, host: HostId, remote: SocketAddr) {
+    /// `host` has validated the address `remote`.
+    pub(crate) fn on_validated(&mut self, host: HostId, remote: SocketAddr) {
         if self.rules.amplification.is_some() {
-            self.balances.see_validated(host, remote);
+            self.balances.on_validated(host, remote);
         }
     }
 
-    /// `host` seals with a new key: a server what goes to `remote`, a client everything.
-    pub(crate) fn see_key(&mut self, host: HostId, remote: Option<SocketAddr>, now: Instant) {
-        self.keys.see_new(host, remote, now);
+    /// `host` seals with a new key: a server for `remote`, a client for all datagrams.
+    pub(crate) fn on_new_key(&mut self, host: HostId, remote: Option<SocketAddr>, now: Instant) {
+        self.keys.on_new_key(host, remote, now);
     }
 
-    /// The server `host` has let `login` in, who is at `remote`.
-    pub(crate) fn see_session(&mut self, host: HostId, login: &str, remote: SocketAddr) {
-        self.keys.see_session(host, login, remote);
+    /// The server `host` has accepted the user `login` at `remote`.
+    pub(crate) fn on_session(&mut self, host: HostId, login: &str, remote: SocketAddr) {
+        self.keys.on_session(host, login, remote);
     }
 
-    /// The session of `login` at the server `host` is over.
-    pub(crate) fn see_session_ended(&mut self, host: HostId, login: &str) {
-        self.keys.see_session_ended(host, login);
+    /// The session of `login` at the server `host` ended.
+    pub(crate) fn on_session_ended(&mut self, host: HostId, login: &str) {
+        self.keys.on_session_ended(host, login);
     }
 
-    /// The client `host` was given these inner addresses.
-    pub(crate) fn see_addresses(&mut self, host: HostId, addresses: Vec<IpAddr>) {
-        self.inner.see_addresses(host, addresses);
+    /// The client `host` received these inner addresses.
+    pub(crate) fn on_addresses(&mut self, host: HostId, addresses: Vec<IpAddr>) {
+        self.inner.on_addresses(host, addresses);
     }
 
-    /// P6: a session of `host` stands elsewhere because of the datagram whose arrival is record `arrival`, which
-    /// `from` had made.
-    pub(crate) fn see_roamed(
+    /// P6: a session of `host` moved. The datagram that caused the move arrived with record `arrival`, and `from` had created
+    /// it.
+    pub(crate) fn on_roamed(
         &mut self,
         record: RecordId,
         host: HostId,
@@ -288,146 +298,146 @@ impl Checks {
         from: Option<HostId>,
     ) {
         let fault = match from {
-            None => Some("a session moved that no datagram had moved"),
+            None => Some("a session moved without a datagram"),
             Some(from) if !self.inner.is_authenticated(host, from) => {
-                Some("a datagram of somebody who is not authenticated moved a session")
+                Some("a datagram of an unauthenticated host moved a session")
             }
             Some(_) if self.arrivals.is_stale(arrival) => {
-                Some("a copy of a datagram that had arrived before moved a session")
+                Some("a copy of an earlier datagram moved a session")
             }
             Some(_) => None,
         };
         if self.rules.fresh_roaming {
-            self.found
+            self.properties
                 .roaming
-                .look(fault.is_none(), record, || fault.unwrap_or_default().into());
+                .check(fault.is_none(), record, || fault.unwrap_or_default().into());
         }
         let [old, new] = moved;
-        self.keys.see_moved(host, old, new);
-        self.see_validated(host, new);
+        self.keys.on_moved(host, old, new);
+        self.on_validated(host, new);
     }
 
     /// P5 after a turn of `host`.
-    pub(crate) fn see_gauges(&mut self, record: RecordId, host: HostId, gauges: Gauges) {
+    pub(crate) fn on_gauges(&mut self, record: RecordId, host: HostId, gauges: Gauges) {
         let Some(bound) = self.rules.unauthenticated.filter(|_| self.role(host).honest) else {
             return;
         };
-        let kept = gauges.unauthenticated;
-        self.found.growth.look(kept <= bound, record, || {
-            format!("{kept} entries of state for peers who are not authenticated, {bound} are allowed")
+        let entries = gauges.unauthenticated;
+        self.properties.growth.check(entries <= bound, record, || {
+            format!("{entries} entries of state for unauthenticated peers; the limit is {bound}")
         });
     }
 
     /// An inner packet entered the tunnel at `host`.
-    pub(crate) fn see_inner_out(&mut self, print: u64, host: HostId) {
-        self.inner.see_out(print, host);
+    pub(crate) fn on_inner_out(&mut self, fingerprint: u64, host: HostId) {
+        self.inner.on_out(fingerprint, host);
     }
 
-    /// P3 and P11: an inner packet left the tunnel at `host`, made from a datagram of `from`.
-    pub(crate) fn see_inner_in(
+    /// P3 and P11: an inner packet left the tunnel at `host`. A datagram of `from` carried it.
+    pub(crate) fn on_inner_in(
         &mut self,
         record: RecordId,
         packet: &[u8],
-        print: u64,
+        fingerprint: u64,
         host: HostId,
         from: Option<HostId>,
     ) {
         if self.rules.delivers_unchanged {
-            let fault = self.inner.fault(print, host, from);
-            self.found
+            let fault = self.inner.fault(fingerprint, host, from);
+            self.properties
                 .delivery
-                .look(fault.is_none(), record, || fault.unwrap_or_default().into());
+                .check(fault.is_none(), record, || fault.unwrap_or_default().into());
         }
-        if let Some(from) = from.filter(|_| self.rules.inner_owner && self.role(host).waits) {
+        if let Some(from) = from.filter(|_| self.rules.inner_owner && self.role(host).server) {
             let foreign = self.inner.foreign_source(packet, from);
-            self.found
+            self.properties
                 .inner_source
-                .look(foreign.is_none(), record, || foreign.unwrap_or_default());
+                .check(foreign.is_none(), record, || foreign.unwrap_or_default());
         }
     }
 
-    /// P8 after anything happened on the outer network.
-    pub(crate) fn see_conservation(&mut self, record: RecordId, counts: Conservation, in_flight: u64) {
+    /// P8 after an event of the outer network.
+    pub(crate) fn on_conservation(&mut self, record: RecordId, counts: Conservation, in_flight: u64) {
         let Conservation {
             made,
             delivered,
             lost,
         } = counts;
-        self.found
+        self.properties
             .conservation
-            .look(made == delivered + lost + in_flight, record, || {
-                format!("{made} made, but {delivered} delivered + {lost} lost + {in_flight} in flight")
+            .check(made == delivered + lost + in_flight, record, || {
+                format!("{made} sent, but {delivered} delivered + {lost} lost + {in_flight} in flight")
             });
     }
 
-    /// Those that the rules ask for, by number.
+    /// The results of the checks that the rules switch on, by number.
     pub(crate) fn results(&self) -> Vec<CheckResult> {
         let rules = &self.rules;
         let delivery = match (rules.at_most_once, rules.authenticates) {
-            (true, true) => "P3 inner packets at most once, unchanged and authenticated",
-            (false, true) => "P3 inner packets unchanged and authenticated",
-            (true, false) => "P3 inner packets at most once and unchanged",
+            (true, true) => "P3 inner packets unchanged, authenticated, at most once",
+            (false, true) => "P3 inner packets unchanged, authenticated",
+            (true, false) => "P3 inner packets unchanged, at most once",
             (false, false) => "P3 inner packets unchanged",
         };
         let all = [
             (
                 rules.encrypts,
-                &self.found.plaintext,
-                "P1 no plaintext outside",
-                "datagrams and log lines searched",
+                &self.properties.plaintext,
+                "P1 no plaintext in outer datagrams",
+                "datagrams and texts",
             ),
             (
                 rules.nonce_of.is_some(),
-                &self.found.nonce,
-                "P2 no nonce twice under a key",
-                "nonces compared",
+                &self.properties.nonce,
+                "P2 no nonce reused under a key",
+                "nonces",
             ),
             (
                 rules.delivers_unchanged,
-                &self.found.delivery,
+                &self.properties.delivery,
                 delivery,
-                "deliveries compared",
+                "deliveries",
             ),
             (
                 rules.amplification.is_some(),
-                &self.found.amplification,
+                &self.properties.amplification,
                 "P4 no amplification",
-                "datagrams to addresses that were not validated",
+                "datagrams to unvalidated addresses",
             ),
             (
                 rules.unauthenticated.is_some(),
-                &self.found.growth,
-                "P5 bounded state for strangers",
-                "turns measured",
+                &self.properties.growth,
+                "P5 bounded state for unauthenticated peers",
+                "turns",
             ),
             (
                 rules.fresh_roaming,
-                &self.found.roaming,
-                "P6 only fresh datagrams move a session",
-                "moves looked at",
+                &self.properties.roaming,
+                "P6 sessions move only after fresh datagrams",
+                "session moves",
             ),
             (
                 rules.key_age.is_some(),
-                &self.found.key_age,
-                "P7 no key beyond its age",
-                "session datagrams looked at",
+                &self.properties.key_age,
+                "P7 no key older than its limit",
+                "session datagrams",
             ),
             (
                 true,
-                &self.found.conservation,
-                "P8 no datagram unaccounted for",
-                "events balanced",
+                &self.properties.conservation,
+                "P8 every datagram accounted for",
+                "network events",
             ),
             (
                 rules.inner_owner,
-                &self.found.inner_source,
-                "P11 inner sources belong to the session",
-                "deliveries looked at",
+                &self.properties.inner_source,
+                "P11 inner source addresses belong to the sender",
+                "deliveries",
             ),
         ];
         all.into_iter()
-            .filter(|(asked, ..)| *asked)
-            .map(|(_, property, name, what)| property.result(name, what))
+            .filter(|(enabled, ..)| *enabled)
+            .map(|(_, property, name, objects)| property.result(name, objects))
             .collect()
     }
 }

@@ -1,48 +1,48 @@
-//! P2: no nonce is used twice under one key. What has been used is kept compactly enough for ten million datagrams.
+//! P2: no nonce is reused under a key. The used nonces are stored compactly enough for ten million datagrams.
 
 use std::collections::BTreeMap;
 
 use crate::setup::Nonce;
 
-/// The nonces that have been used, by key.
+/// The used nonces, by key.
 #[derive(Debug, Default)]
 pub(super) struct Nonces {
-    /// Session keys count their nonces up, so what has been used is a few runs however long the session is.
-    counted: BTreeMap<u64, Runs>,
-    /// Other keys draw their nonces: each with the print of the datagram that it sealed, some 40 bytes in all.
-    drawn: BTreeMap<u64, BTreeMap<[u8; 12], u64>>,
+    /// Session keys: their nonces are counters, so a few intervals describe the used ones.
+    counters: BTreeMap<u64, Intervals>,
+    /// Other keys: their nonces are random. Each is stored with the fingerprint of its datagram, in about 40 bytes.
+    random: BTreeMap<u64, BTreeMap<[u8; 12], u64>>,
 }
 
 impl Nonces {
-    /// Takes note of a datagram with this `print`.
+    /// Adds the nonce of a datagram.
     ///
     /// # Errors
     ///
-    /// In words, if its nonce had been used before.
-    pub(super) fn see(&mut self, nonce: &Nonce, print: u64) -> Result<(), &'static str> {
+    /// The nonce was used before.
+    pub(super) fn add(&mut self, nonce: &Nonce, fingerprint: u64) -> Result<(), &'static str> {
         if nonce.session {
             let mut value = [0; 16];
             value[4..].copy_from_slice(&nonce.nonce);
-            let runs = self.counted.entry(nonce.key).or_default();
-            return match runs.insert(u128::from_be_bytes(value)) {
+            let intervals = self.counters.entry(nonce.key).or_default();
+            return match intervals.insert(u128::from_be_bytes(value)) {
                 true => Ok(()),
-                false => Err("a session's nonce is used for the second time"),
+                false => Err("the nonce of a session is used again"),
             };
         }
-        let drawn = self.drawn.entry(nonce.key).or_default();
-        match *drawn.entry(nonce.nonce).or_insert(print) == print {
+        let random = self.random.entry(nonce.key).or_default();
+        match *random.entry(nonce.nonce).or_insert(fingerprint) == fingerprint {
             true => Ok(()),
-            false => Err("a nonce is used for the second time, with other bytes"),
+            false => Err("a nonce is used again for another datagram"),
         }
     }
 }
 
-/// A set of numbers as runs of neighbours: first and last of each.
+/// A set of numbers as intervals: first and last number of each.
 #[derive(Debug, Default)]
-struct Runs(BTreeMap<u128, u128>);
+struct Intervals(BTreeMap<u128, u128>);
 
-impl Runs {
-    /// Adds a number below 2⁹⁶. Tells whether it is new.
+impl Intervals {
+    /// Adds a number below 2⁹⁶. Returns false if it is already in the set.
     fn insert(&mut self, number: u128) -> bool {
         let before = self.0.range(..=number).next_back();
         let before = before.map(|(first, last)| (*first, *last));
@@ -76,43 +76,43 @@ mod tests {
     }
 
     #[test]
-    fn runs_know_exactly_the_numbers_that_were_added() {
-        let mut stream = Stream::new(derive_seed(1, "runs", &[]), 0);
-        let (mut runs, mut model) = (Runs::default(), BTreeSet::new());
+    fn intervals_contain_exactly_the_added_numbers() {
+        let mut stream = Stream::new(derive_seed(1, "intervals", &[]), 0);
+        let (mut intervals, mut model) = (Intervals::default(), BTreeSet::new());
         for _ in 0..2000 {
             let number = u128::from(stream.below(1000));
-            assert_eq!(runs.insert(number), model.insert(number), "{number}");
+            assert_eq!(intervals.insert(number), model.insert(number), "{number}");
         }
-        let members: u128 = runs.0.iter().map(|(first, last)| last - first + 1).sum();
+        let members: u128 = intervals.0.iter().map(|(first, last)| last - first + 1).sum();
         assert_eq!(members, model.len() as u128);
     }
 
     #[test]
-    fn ten_million_counted_nonces_are_one_run() {
+    fn ten_million_nonces_of_a_session_are_one_interval() {
         let mut nonces = Nonces::default();
         for number in 0..10_000_000 {
-            assert!(nonces.see(&nonce(number, true), 0).is_ok());
+            assert!(nonces.add(&nonce(number, true), 0).is_ok());
         }
-        assert_eq!(nonces.counted[&3].0.len(), 1);
-        assert!(nonces.see(&nonce(5_000_000, true), 0).is_err());
+        assert_eq!(nonces.counters[&3].0.len(), 1);
+        assert!(nonces.add(&nonce(5_000_000, true), 0).is_err());
     }
 
     #[test]
-    fn a_drawn_nonce_may_come_again_with_the_same_bytes_only() {
+    fn a_random_nonce_may_be_repeated_only_with_the_same_datagram() {
         let mut nonces = Nonces::default();
-        assert!(nonces.see(&nonce(7, false), 1).is_ok());
-        assert!(nonces.see(&nonce(7, false), 1).is_ok());
-        assert!(nonces.see(&nonce(7, false), 2).is_err());
+        assert!(nonces.add(&nonce(7, false), 1).is_ok());
+        assert!(nonces.add(&nonce(7, false), 1).is_ok());
+        assert!(nonces.add(&nonce(7, false), 2).is_err());
     }
 
     #[test]
-    fn one_nonce_under_two_keys_is_none_used_twice() {
+    fn the_same_nonce_under_two_keys_is_allowed() {
         let mut nonces = Nonces::default();
-        assert!(nonces.see(&nonce(7, false), 1).is_ok());
+        assert!(nonces.add(&nonce(7, false), 1).is_ok());
         let other = Nonce {
             key: 4,
             ..nonce(7, false)
         };
-        assert!(nonces.see(&other, 2).is_ok());
+        assert!(nonces.add(&other, 2).is_ok());
     }
 }

@@ -1,4 +1,4 @@
-//! P4, P6 and P7: how a host treats the addresses on the outer network, and how long it uses a key.
+//! P4, P6 and P7: amplification, moves of sessions, and the age of keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -8,7 +8,7 @@ use sandhog_peer::Instant;
 
 use crate::record::{HostId, RecordId};
 
-/// What went between a host and an address before the host knew who is there.
+/// Bytes between a server and an address, until the server validates the address.
 #[derive(Debug, Default)]
 struct Balance {
     received: u64,
@@ -16,28 +16,28 @@ struct Balance {
     validated: bool,
 }
 
-/// P4: how much a host that waits for others has sent to addresses that anybody may have written on a datagram.
+/// P4: balances of all servers and addresses.
 #[derive(Debug, Default)]
 pub(super) struct Balances(BTreeMap<(HostId, SocketAddr), Balance>);
 
 impl Balances {
-    pub(super) fn see_received(&mut self, host: HostId, remote: SocketAddr, len: u64) {
+    pub(super) fn on_received(&mut self, host: HostId, remote: SocketAddr, len: u64) {
         self.0.entry((host, remote)).or_default().received += len;
     }
 
-    /// `host` knows who is at `remote`.
-    pub(super) fn see_validated(&mut self, host: HostId, remote: SocketAddr) {
+    /// `host` has validated the address `remote`.
+    pub(super) fn on_validated(&mut self, host: HostId, remote: SocketAddr) {
         self.0.entry((host, remote)).or_default().validated = true;
     }
 
-    /// `host` starts afresh and knows nobody.
-    pub(super) fn see_boot(&mut self, host: HostId) {
+    /// `host` booted and has validated no address.
+    pub(super) fn on_boot(&mut self, host: HostId) {
         self.0.retain(|(other, _), _| *other != host);
     }
 
-    /// What is wrong with sending `len` more bytes to `remote`, where `factor` times the received ones are allowed.
-    /// The inner `None`: nothing; the outer: the address is a validated one, which is not looked at.
-    pub(super) fn see_sent(
+    /// Checks a datagram of `len` bytes to `remote`. At most `factor` bytes may be sent for each received byte. Returns `None` for
+    /// a validated address, and otherwise the violation, if any.
+    pub(super) fn on_sent(
         &mut self,
         host: HostId,
         remote: SocketAddr,
@@ -50,25 +50,25 @@ impl Balances {
         }
         balance.sent += len;
         let Balance { received, sent, .. } = *balance;
-        let too_much = sent > received.saturating_mul(factor);
-        Some(too_much.then(|| {
-            format!("{sent} bytes were sent to {remote}, which is not validated and had sent {received}")
+        let exceeded = sent > received.saturating_mul(factor);
+        Some(exceeded.then(|| {
+            format!("{sent} bytes sent to the unvalidated address {remote}, and {received} received from it")
         }))
     }
 }
 
-/// P6: which datagrams a host has had before.
+/// P6: the datagrams that each host has received.
 #[derive(Debug, Default)]
 pub(super) struct Arrivals {
-    /// By host, the prints of what was delivered to it.
-    prints: BTreeSet<(HostId, u64)>,
-    /// The arrivals of bytes that had arrived before.
+    /// Fingerprints of the datagrams, by host.
+    fingerprints: BTreeSet<(HostId, u64)>,
+    /// Records of the arrivals of copies.
     stale: BTreeSet<RecordId>,
 }
 
 impl Arrivals {
-    pub(super) fn see(&mut self, record: RecordId, host: HostId, print: u64) {
-        if !self.prints.insert((host, print)) {
+    pub(super) fn add(&mut self, record: RecordId, host: HostId, fingerprint: u64) {
+        if !self.fingerprints.insert((host, fingerprint)) {
             self.stale.insert(record);
         }
     }
@@ -78,28 +78,28 @@ impl Arrivals {
     }
 }
 
-/// P7: since when a host has had the key that it seals with.
+/// P7: creation times of the keys that hosts seal with.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
-    /// A client has one.
+    /// The key of each client.
     clients: BTreeMap<HostId, Instant>,
-    /// A server has one for each session, which stands at an address.
+    /// The keys of each server, by address of the session.
     servers: BTreeMap<(HostId, SocketAddr), Instant>,
-    /// Where the last session of a server's user stands.
+    /// The address of the last session of each user of a server.
     users: BTreeMap<(HostId, String), SocketAddr>,
 }
 
 impl Keys {
-    /// `host` seals with a new key from `now` on: a server what goes to `remote`, a client everything.
-    pub(super) fn see_new(&mut self, host: HostId, remote: Option<SocketAddr>, now: Instant) {
+    /// `host` seals with a new key from `now` on: a server for `remote`, a client for all datagrams.
+    pub(super) fn on_new_key(&mut self, host: HostId, remote: Option<SocketAddr>, now: Instant) {
         match remote {
             Some(remote) => self.servers.insert((host, remote), now),
             None => self.clients.insert(host, now),
         };
     }
 
-    /// A session of the server `host` stands elsewhere; its key is as old as before.
-    pub(super) fn see_moved(&mut self, host: HostId, from: SocketAddr, to: SocketAddr) {
+    /// A session of the server `host` moved. The age of its key does not change.
+    pub(super) fn on_moved(&mut self, host: HostId, from: SocketAddr, to: SocketAddr) {
         if let Some(since) = self.servers.remove(&(host, from)) {
             self.servers.insert((host, to), since);
         }
@@ -110,26 +110,26 @@ impl Keys {
         }
     }
 
-    /// The server `host` has let a user in, who is at `remote`.
-    pub(super) fn see_session(&mut self, host: HostId, login: &str, remote: SocketAddr) {
+    /// The server `host` has accepted a user at `remote`.
+    pub(super) fn on_session(&mut self, host: HostId, login: &str, remote: SocketAddr) {
         self.users.insert((host, login.to_owned()), remote);
     }
 
-    /// The session of that user is over, and its key with it. The next one tells of its own only after it has sent.
-    pub(super) fn see_session_ended(&mut self, host: HostId, login: &str) {
+    /// The session of the user ended, and its key with it. The next session reports its key only after its first datagram.
+    pub(super) fn on_session_ended(&mut self, host: HostId, login: &str) {
         if let Some(remote) = self.users.remove(&(host, login.to_owned())) {
             self.servers.remove(&(host, remote));
         }
     }
 
-    /// `host` starts afresh, with no key.
-    pub(super) fn see_boot(&mut self, host: HostId) {
+    /// `host` booted and has no key.
+    pub(super) fn on_boot(&mut self, host: HostId) {
         self.clients.remove(&host);
         self.servers.retain(|(other, _), _| *other != host);
         self.users.retain(|(other, _), _| *other != host);
     }
 
-    /// How old the key is with which `host` seals for `remote`; `None` if it never told of one.
+    /// The age of the key with which `host` seals for `remote`. `None` if the host reported no key.
     pub(super) fn age(&self, host: HostId, remote: SocketAddr, now: Instant) -> Option<Duration> {
         let since = self
             .clients

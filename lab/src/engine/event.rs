@@ -1,4 +1,4 @@
-//! The event engine: jumps from one tick to the next and calls the hosts directly. No tokio, no threads.
+//! Event engine: goes from one tick to the next and calls the hosts directly, without tokio and without threads.
 
 use sandhog_peer::Instant;
 
@@ -6,15 +6,15 @@ use crate::node::Node;
 use crate::record::HostId;
 use crate::world::{Power, World};
 
-/// A host's place in the engine.
+/// A host of the engine, with its next deadline.
 #[derive(Default)]
 struct Slot {
     node: Option<Node>,
-    /// When it wants its next turn.
+    /// The time of its next turn.
     deadline: Option<Instant>,
 }
 
-/// Runs `world` to its end.
+/// Runs `world` to the end.
 pub(crate) fn run(mut world: World) -> World {
     let mut slots: Vec<Slot> = world.hosts.iter().map(|_| Slot::default()).collect();
     let mut first = true;
@@ -50,7 +50,7 @@ fn tick(world: &mut World, slots: &mut [Slot], now: Instant, first: bool) {
         let host = index as HostId;
         let starts = starting[index];
         if starts {
-            slot.node = Some(world.boot(host));
+            slot.node = Some(Node::boot(world, host));
         }
         let Some(node) = &mut slot.node else { continue };
         let wake_requested = world.take_wake_request(host);

@@ -1,5 +1,5 @@
-//! The engines: two ways to find out when the next tick is and to let the hosts take their turns. Everything that a
-//! trace can show is decided in what they share, so both give the same trace, record by record.
+//! Engines: two schedulers of the same ticks and turns. Everything that a trace can show is decided in the code that they share,
+//! so both give the same trace, record for record.
 
 pub(crate) mod event;
 #[cfg(feature = "turmoil")]

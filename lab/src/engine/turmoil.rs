@@ -1,12 +1,12 @@
-//! The turmoil engine: every host is an async task in turmoil's network, woken by its socket and its timers.
+//! Turmoil engine: every host is an async task in turmoil's network. Its socket and its timers wake it.
 //!
-//! The link model has decided each datagram's fate before turmoil sees it. One more host, the *wire*, is registered
-//! last, never crashes, and holds every copy until one tick before it is due; turmoil itself adds no latency. A copy
-//! that has left its sender therefore survives the sender's crash, as it does in the event engine. turmoil does what
-//! it is good at: it runs the tasks, carries the bytes, kills and restarts hosts.
+//! The link model decides the fate of each datagram before turmoil sees it. One more host, the *wire*, is registered last and
+//! never crashes. It holds every copy until one tick before the copy is due. turmoil itself adds no latency. So a copy that has
+//! left its sender survives a crash of the sender, as in the event engine. turmoil runs the tasks, carries the bytes, and crashes
+//! and restarts the hosts.
 //!
-//! turmoil's clock counts whole ticks of 1 ms. Its first step only binds the wire's socket, so the simulation's time 0
-//! is turmoil's first millisecond.
+//! turmoil's clock counts ticks of 1 ms. Its first step only binds the wire's socket, so time 0 of the simulation is turmoil's
+//! first millisecond.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -20,42 +20,43 @@ use tokio::sync::Notify;
 use turmoil::net::UdpSocket;
 
 use crate::net::FlightKey;
+use crate::node::Node;
 use crate::record::HostId;
 use crate::world::{Power, World};
 
-/// turmoil's tick, and the only resolution that this engine has.
+/// turmoil's tick, the only resolution of this engine.
 pub(crate) const TICK: Duration = Duration::from_millis(1);
 
 /// The UDP port of every host on turmoil's network.
 const PORT: u16 = 9000;
 
-/// The wire's name on turmoil's network.
+/// The name of the wire on turmoil's network.
 const WIRE: &str = "wire";
 
-/// Bytes of a flight's place in the order of arrival, before its payload.
+/// Length of an encoded [`FlightKey`] before the payload, in bytes.
 const HEADER_LEN: usize = 20;
 
-/// Datagrams that a socket holds; turmoil's default of 64 loses bursts without a word.
+/// Capacity of a socket in datagrams. turmoil drops datagrams beyond its default of 64 without an error.
 const SOCKET_CAPACITY: usize = 1 << 16;
 
 type Failure = Box<dyn Error>;
 
-/// What the tasks share.
+/// Shared state of the tasks.
 struct Shared {
     world: RefCell<World>,
-    /// One for each host: the laboratory wants it to take a turn.
+    /// Wakes a host for a turn, by host number.
     wakes: Vec<Notify>,
-    /// Something set out before any host's turn, for the wire to take.
+    /// Wakes the wire for copies that were sent before the turns of the hosts.
     wire_wake: Notify,
-    /// A disagreement between turmoil and the laboratory. It must never happen and ends the run.
+    /// A difference between turmoil and the laboratory. It must never happen, and ends the run.
     fault: RefCell<Option<String>>,
 }
 
-/// Runs `world` to its end.
+/// Runs `world` to the end.
 ///
 /// # Errors
 ///
-/// In words, if turmoil did not do what this engine relies on: lost a datagram, or ended a host.
+/// turmoil lost a datagram or ended a host.
 pub(crate) fn run(world: World) -> Result<World, String> {
     let wakes = world.hosts.iter().map(|_| Notify::new()).collect();
     let shared = Rc::new(Shared {
@@ -78,7 +79,7 @@ fn simulate(shared: &Rc<Shared>) -> Result<(), Failure> {
     }
     let on_wire = Rc::clone(shared);
     sim.host(WIRE, move || wire_task(Rc::clone(&on_wire)));
-    sim.step()?; // binds the wire's socket; the hosts wait for time 0
+    sim.step()?; // binds the wire's socket, while the hosts wait for time 0
     let mut now = Instant::ZERO;
     while !shared.world.borrow().is_over() {
         for power in shared.world.borrow_mut().begin_tick(now) {
@@ -102,7 +103,7 @@ fn simulate(shared: &Rc<Shared>) -> Result<(), Failure> {
         }
         let mut world = shared.world.borrow_mut();
         if world.net.next_due().is_some_and(|due| due <= now) {
-            return Err(format!("turmoil did not deliver what was due at {now}").into());
+            return Err(format!("turmoil did not deliver a datagram that was due at {now}").into());
         }
         world.end_tick();
         now = now + TICK;
@@ -123,10 +124,10 @@ fn build<'a>() -> turmoil::Sim<'a> {
         .build()
 }
 
-/// A fixed origin; turmoil would otherwise take the wall clock's.
+/// A fixed origin of time. Without it turmoil reads the wall clock.
 #[expect(
     clippy::disallowed_types,
-    reason = "turmoil asks for one; this one is a constant"
+    reason = "turmoil needs a SystemTime, and this one is a constant"
 )]
 fn epoch() -> std::time::SystemTime {
     std::time::SystemTime::UNIX_EPOCH
@@ -136,13 +137,13 @@ fn name(host: HostId) -> String {
     format!("host-{host}")
 }
 
-/// The time of the present step. Step 0 is the warm-up.
+/// The simulated time of the present step. `None` during the first step.
 fn present() -> Option<Instant> {
     let elapsed = turmoil::sim_elapsed().unwrap_or_default();
     elapsed.checked_sub(TICK).map(|elapsed| Instant::ZERO + elapsed)
 }
 
-/// Waits until `due`, if that is a time at all.
+/// Waits until `due`, or for ever if it is `None`.
 async fn wait_until(due: Option<Instant>) {
     let Some(due) = due else {
         return std::future::pending().await;
@@ -157,7 +158,7 @@ async fn host_task(shared: Rc<Shared>, host: HostId) -> Result<(), Failure> {
     if present().is_none() {
         tokio::time::sleep(TICK).await;
     }
-    let mut node = shared.world.borrow_mut().boot(host);
+    let mut node = Node::boot(&mut shared.world.borrow_mut(), host);
     let mut deadline = present();
     let mut buffer = vec![0; HEADER_LEN + usize::from(u16::MAX)];
     loop {
@@ -186,11 +187,11 @@ async fn host_task(shared: Rc<Shared>, host: HostId) -> Result<(), Failure> {
     }
 }
 
-/// Gives the world the payloads that have arrived. What has become of them is not asked here.
+/// Gives the received payloads back to the network.
 fn take_from_wire(socket: &UdpSocket, world: &mut World, buffer: &mut [u8]) -> Result<(), String> {
     while let Ok((len, _)) = socket.try_recv_from(buffer) {
         let message = buffer.get(..len).unwrap_or_default();
-        let (key, payload) = decode(message).ok_or("turmoil delivered a cut message")?;
+        let (key, payload) = decode(message).ok_or("turmoil delivered a truncated message")?;
         if key.due != world.now || !world.net.put_payload(key, PacketBuf::copied_from(payload)) {
             return Err(format!("turmoil delivered {key:?} at {}", world.now));
         }
@@ -198,8 +199,8 @@ fn take_from_wire(socket: &UdpSocket, world: &mut World, buffer: &mut [u8]) -> R
     Ok(())
 }
 
-/// The messages to the wire for everything launched since the last call. What goes to an adversary stays with the
-/// laboratory, for it is no host of turmoil's.
+/// The messages to the wire for all copies sent since the last call. Copies to adversaries are left out, because adversaries are
+/// not hosts of turmoil.
 fn take_launched(world: &mut World) -> Vec<Vec<u8>> {
     let launched = std::mem::take(&mut world.launched);
     let carried = launched.into_iter().filter_map(|key| {
@@ -209,7 +210,7 @@ fn take_launched(world: &mut World) -> Vec<Vec<u8>> {
     carried.collect()
 }
 
-/// Holds every copy until one tick before it is due, so that its receiver finds it in the tick that it is due in.
+/// Holds every copy until one tick before it is due, so that it arrives in the tick in which it is due.
 async fn wire_task(shared: Rc<Shared>) -> Result<(), Failure> {
     let socket = UdpSocket::bind((IpAddr::from([0, 0, 0, 0]), PORT)).await?;
     let hosts = shared.wakes.len() as HostId;

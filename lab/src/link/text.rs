@@ -25,7 +25,7 @@ impl FromStr for LinkConfig {
                 ));
             }
             if seen.contains(&word) {
-                return Err(format!("`{word}` is given twice; remove one of the two"));
+                return Err(format!("`{word}` occurs twice; remove one of them"));
             }
             seen.push(word);
             let mut value = Vec::new();
@@ -61,7 +61,7 @@ fn number<T: FromStr>(value: &str) -> Result<T, String> {
 }
 
 impl LinkConfig {
-    /// The configuration with the terms of `tc netem`. Empty for a link without any.
+    /// The configuration with the terms of `tc netem`. Empty for a perfect link.
     #[must_use]
     pub fn describe(&self) -> String {
         let mut words = Vec::new();
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_is_written_with_the_terms_of_netem() {
+    fn a_link_is_described_with_the_terms_of_netem() {
         let text = "delay 20ms 5ms, loss 2% rate 50mbit limit 9 mtu 1400";
         let link: LinkConfig = text.parse().expect("a link");
         assert_eq!(
@@ -115,21 +115,21 @@ mod tests {
 
     #[test]
     fn a_mistake_in_a_link_is_reported_with_a_suggestion() {
-        let told = |text: &str| text.parse::<LinkConfig>().expect_err("a mistake");
+        let error = |text: &str| text.parse::<LinkConfig>().expect_err("a mistake");
         assert_eq!(
-            told("dealy 20ms"),
+            error("dealy 20ms"),
             "`dealy` is not a property of a link; did you mean `delay`?"
         );
         assert_eq!(
-            told("loss 2"),
-            "loss: `2`: a probability lies between 0 and 1, or 0% and 100%; did you mean `2%`?"
+            error("loss 2"),
+            "loss: `2`: a probability is between 0 and 1, or 0% and 100%; did you mean `2%`?"
         );
         assert_eq!(
-            told("loss 2% loss 3%"),
-            "`loss` is given twice; remove one of the two"
+            error("loss 2% loss 3%"),
+            "`loss` occurs twice; remove one of them"
         );
-        assert_eq!(told("mtu big"), "mtu: `big`: expected a whole number");
-        assert!(told("limit 5").starts_with("`limit` is the length"));
-        assert!(told("delay").starts_with("delay: expected"));
+        assert_eq!(error("mtu big"), "mtu: `big`: expected a whole number");
+        assert!(error("limit 5").starts_with("`limit` is the length"));
+        assert!(error("delay").starts_with("delay: expected"));
     }
 }

@@ -1,5 +1,5 @@
-//! A pcapng capture: an outer and an inner interface for each host, lost and dropped datagrams with the reason as
-//! comment. Times are those of the simulation, from 1970-01-01 on.
+//! Capture in the pcapng format, with an outer and an inner interface for each host. Comments give the reasons of losses and
+//! drops. Times are simulated, from 1970-01-01 on.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ const NANOSECONDS: u8 = 9;
 const INBOUND: u32 = 1;
 const OUTBOUND: u32 = 2;
 
-/// Where datagrams come from and go to.
+/// Outer addresses during a run.
 struct Addresses {
     /// The present address of each host.
     hosts: Vec<SocketAddr>,
@@ -44,14 +44,14 @@ impl Addresses {
         self.hosts.get(usize::from(host)).copied()
     }
 
-    /// Takes note of what a record says of addresses.
-    fn see(&mut self, run: &Run, record: &Record) {
+    /// Follows the changes of addresses in a record.
+    fn update(&mut self, run: &Run, record: &Record) {
         let Some(host) = record.host else { return };
         match &record.kind {
             RecordKind::Rebound { to } => {
-                let place = self.hosts.get_mut(usize::from(host));
-                if let (Some(place), Ok(to)) = (place, to.parse()) {
-                    *place = to;
+                let address = self.hosts.get_mut(usize::from(host));
+                if let (Some(address), Ok(to)) = (address, to.parse()) {
+                    *address = to;
                 }
             }
             RecordKind::Sent { .. } => {
@@ -94,7 +94,7 @@ fn write(run: &Run, mut addresses: Addresses) -> PcapResult<Vec<u8>> {
     }
     let comments = comments(run);
     for record in &run.records {
-        addresses.see(run, record);
+        addresses.update(run, record);
         if let Some(block) = block(run, &addresses, record, comments.get(&record.id)) {
             writer.write_pcapng_block(block)?;
         }
@@ -102,15 +102,15 @@ fn write(run: &Run, mut addresses: Addresses) -> PcapResult<Vec<u8>> {
     Ok(writer.into_inner())
 }
 
-/// What became of a datagram or packet, by its record.
+/// Comments about losses, drops and other faults, by the record of the datagram or packet.
 fn comments(run: &Run) -> BTreeMap<RecordId, String> {
     let mut comments: BTreeMap<RecordId, String> = BTreeMap::new();
     for record in &run.records {
         let (target, text) = match &record.kind {
-            RecordKind::Lost { reason, .. } => (sent_behind(run, record.cause), format!("lost: {reason}")),
+            RecordKind::Lost { reason, .. } => (sent_record(run, record.cause), format!("lost: {reason}")),
             RecordKind::Dropped { reason } => (record.cause, format!("dropped: {reason}")),
             RecordKind::Flight { copy: 1, .. } => (record.cause, "duplicated".into()),
-            RecordKind::Flight { corrupted: true, .. } => (record.cause, "damaged on the way".into()),
+            RecordKind::Flight { corrupted: true, .. } => (record.cause, "corrupted".into()),
             _ => continue,
         };
         let comment = comments.entry(target).or_default();
@@ -122,8 +122,8 @@ fn comments(run: &Run) -> BTreeMap<RecordId, String> {
     comments
 }
 
-/// The `Sent` record behind a fate.
-fn sent_behind(run: &Run, cause: RecordId) -> RecordId {
+/// The `Sent` record of a datagram, from the cause of a loss or arrival.
+fn sent_record(run: &Run, cause: RecordId) -> RecordId {
     match run.record(cause) {
         Some(Record {
             kind: RecordKind::Flight { .. },
@@ -147,12 +147,12 @@ fn block<'a>(
     let (inner, flags, data) = match &record.kind {
         RecordKind::Sent { to, .. } => {
             let source = source(record.id)?;
-            let nobody = SocketAddr::new(source.ip(), 0);
-            let target = to.and_then(address).unwrap_or(nobody);
+            let unknown = SocketAddr::new(source.ip(), 0);
+            let target = to.and_then(address).unwrap_or(unknown);
             (false, OUTBOUND, Cow::Owned(outer_packet(source, target, packet)?))
         }
         RecordKind::Received { .. } => {
-            let source = source(sent_behind(run, record.cause))?;
+            let source = source(sent_record(run, record.cause))?;
             (
                 false,
                 INBOUND,
@@ -174,7 +174,7 @@ fn block<'a>(
     })
 }
 
-/// A datagram with the IP and UDP headers that it would have on a real wire. `None` across families.
+/// A datagram with IP and UDP headers. `None` if the addresses are of different families.
 fn outer_packet(source: SocketAddr, target: SocketAddr, payload: &[u8]) -> Option<Vec<u8>> {
     let (from, to) = (IpAddress::from(source.ip()), IpAddress::from(target.ip()));
     if from.version() != to.version() {

@@ -1,8 +1,11 @@
-//! One line on what an inner packet is.
+//! Summary of an inner packet in one line.
 
-use smoltcp::wire::{Icmpv4Packet, Icmpv6Packet, IpProtocol, Ipv4Packet, Ipv6Packet, TcpPacket, UdpPacket};
+use smoltcp::wire::{
+    Icmpv4Message, Icmpv4Packet, Icmpv6Message, Icmpv6Packet, IpProtocol, Ipv4Packet, Ipv6Packet, TcpPacket,
+    UdpPacket,
+};
 
-/// `10.9.0.2 → 10.9.0.1 ICMP echo request 3`, or that it is no IP packet.
+/// The summary, like `10.9.0.2 → 10.9.0.1 ICMP echo request 3`.
 pub(super) fn summary(packet: &[u8]) -> String {
     let described = match packet.first().map(|first| first >> 4) {
         Some(4) => Ipv4Packet::new_checked(packet).ok().map(|ip| {
@@ -15,23 +18,23 @@ pub(super) fn summary(packet: &[u8]) -> String {
         }),
         _ => None,
     };
-    described.unwrap_or_else(|| "not a whole IP packet".into())
+    described.unwrap_or_else(|| "not a complete IP packet".into())
 }
 
 fn transport(protocol: IpProtocol, payload: &[u8]) -> String {
     let described = match protocol {
         IpProtocol::Icmp => Icmpv4Packet::new_checked(payload).ok().map(|icmp| {
             let message = match icmp.msg_type() {
-                smoltcp::wire::Icmpv4Message::EchoRequest => "echo request",
-                smoltcp::wire::Icmpv4Message::EchoReply => "echo reply",
+                Icmpv4Message::EchoRequest => "echo request",
+                Icmpv4Message::EchoReply => "echo reply",
                 other => return format!("ICMP {other}"),
             };
             format!("ICMP {message} {}", icmp.echo_seq_no())
         }),
         IpProtocol::Icmpv6 => Icmpv6Packet::new_checked(payload).ok().map(|icmp| {
             let message = match icmp.msg_type() {
-                smoltcp::wire::Icmpv6Message::EchoRequest => "echo request",
-                smoltcp::wire::Icmpv6Message::EchoReply => "echo reply",
+                Icmpv6Message::EchoRequest => "echo request",
+                Icmpv6Message::EchoReply => "echo reply",
                 other => return format!("ICMPv6 {other}"),
             };
             format!("ICMPv6 {message} {}", icmp.echo_seq_no())
@@ -48,6 +51,20 @@ fn transport(protocol: IpProtocol, payload: &[u8]) -> String {
         other => Some(format!("{other}")),
     };
     described.unwrap_or_else(|| format!("{protocol}, malformed"))
+}
+
+/// The sequence number of an ICMP echo request. `None` for any other packet.
+pub(super) fn echo_request_number(packet: &[u8]) -> Option<u16> {
+    if packet.first()? >> 4 == 4 {
+        let ip = Ipv4Packet::new_checked(packet).ok()?;
+        let icmp = Icmpv4Packet::new_checked(ip.payload()).ok()?;
+        let is_request = icmp.msg_type() == Icmpv4Message::EchoRequest;
+        return (ip.next_header() == IpProtocol::Icmp && is_request).then(|| icmp.echo_seq_no());
+    }
+    let ip = Ipv6Packet::new_checked(packet).ok()?;
+    let icmp = Icmpv6Packet::new_checked(ip.payload()).ok()?;
+    let is_request = icmp.msg_type() == Icmpv6Message::EchoRequest;
+    (ip.next_header() == IpProtocol::Icmpv6 && is_request).then(|| icmp.echo_seq_no())
 }
 
 fn tcp_line(tcp: &TcpPacket<&[u8]>) -> String {

@@ -1,4 +1,4 @@
-//! JSON: the summary for scripts, the trace line by line, and the whole run for the page.
+//! JSON reports: summary for scripts, trace as JSON Lines, and the whole run for the page.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::story::story_lines;
 use crate::record::{Record, RecordKind, Value};
 use crate::run::{Run, RunLink};
 
-/// The one object that `run --json` prints.
+/// The summary of a run, which `run --json` prints.
 #[must_use]
 pub fn summary_json(run: &Run, wall: Duration) -> Json {
     json!({
@@ -26,7 +26,7 @@ pub fn summary_json(run: &Run, wall: Duration) -> Json {
     })
 }
 
-/// Seconds as a JSON number with microseconds; only for people and scripts, never computed with.
+/// Seconds as a JSON number with microseconds, for reports only.
 fn seconds(time: Duration) -> Json {
     let text = format!("{}.{:06}", time.as_secs(), time.subsec_micros());
     serde_json::from_str(&text).unwrap_or(Json::Null)
@@ -39,7 +39,7 @@ fn checks(run: &Run) -> Json {
         .collect()
 }
 
-/// The trace, one record a line (JSON Lines).
+/// The trace, one record per line (JSON Lines).
 #[must_use]
 pub fn trace_jsonl(run: &Run) -> String {
     let mut text = String::new();
@@ -50,7 +50,7 @@ pub fn trace_jsonl(run: &Run) -> String {
     text
 }
 
-/// Everything that the page draws from, as one object.
+/// The input of the page, as one object.
 #[must_use]
 pub fn page_json(run: &Run) -> String {
     let hosts = run.hosts.iter().map(|host| {
@@ -116,7 +116,7 @@ fn record_json(run: &Run, record: &Record) -> Map<String, Json> {
             Value::Text(text) => text.into(),
             Value::Flag(flag) => flag.into(),
             Value::Host(host) => host.map_or(Json::Null, |host| run.host_name(Some(host)).into()),
-            Value::Print(print) => format!("{print:016x}").into(),
+            Value::Fingerprint(fingerprint) => format!("{fingerprint:016x}").into(),
         };
         object.insert(name.into(), value);
     });

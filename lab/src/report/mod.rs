@@ -1,4 +1,16 @@
-//! Reports: what a run looks like to a person, a script, a packet analyser and a page. All made from the trace alone.
+//! Reports of a run: story, JSON, capture for packet analysers, and sequence diagrams. They need only the run, with
+//! [`Detail::Full`](crate::Detail::Full).
+//!
+//! ```
+//! use sandhog_lab::{RunOptions, report, run_setup, setup::Setup};
+//!
+//! let setup = Setup { title: "Nothing happens".into(), ..Setup::default() };
+//! let run = run_setup(&setup, &RunOptions::default()).unwrap();
+//! assert_eq!(report::story(&run), "");
+//! assert!(report::mermaid(&run).contains("sequenceDiagram"));
+//! // The section header block of a pcapng file.
+//! assert_eq!(report::capture(&run)[..4], [0x0a, 0x0d, 0x0d, 0x0a]);
+//! ```
 
 mod capture;
 mod inner;
@@ -13,11 +25,11 @@ pub use sequence::{mermaid, svg};
 pub use story::{StoryLine, story, story_lines};
 pub use wire::{Sighting, sightings};
 
-use crate::record::{HostId, Record, RecordId};
+use crate::record::{HostId, Record, RecordId, RecordKind};
 use crate::run::Run;
 
 impl Run {
-    /// The name of a host; `laboratory` for none.
+    /// The name of a host, or `laboratory` for `None`.
     #[must_use]
     pub fn host_name(&self, host: Option<HostId>) -> &str {
         host.and_then(|host| self.hosts.get(usize::from(host)))
@@ -37,10 +49,28 @@ impl Run {
         self.records.get(index)
     }
 
-    /// The bytes that the record of this number is about.
+    /// The bytes of the datagram or packet of the record of this number, if the run kept them.
     #[must_use]
     pub fn packet(&self, id: RecordId) -> Option<&[u8]> {
         let index = usize::try_from(id.checked_sub(1)?).ok()?;
         self.packets.get(index)?.as_deref()
+    }
+
+    /// The `Sent` record of the datagram that `record` is about: a `Sent`, `Flight`, `Received`, `Lost` or `Dropped`.
+    fn datagram<'a>(&'a self, record: &'a Record) -> Option<&'a Record> {
+        match record.kind {
+            RecordKind::Sent { .. } => Some(record),
+            RecordKind::Flight { .. }
+            | RecordKind::Received { .. }
+            | RecordKind::Lost { .. }
+            | RecordKind::Dropped { .. } => self.datagram(self.record(record.cause)?),
+            _ => None,
+        }
+    }
+
+    /// Returns true if an adversary sent the datagram of a `Sent` record. The record of the attack describes it then.
+    fn is_forged(&self, sent: &Record) -> bool {
+        let cause = self.record(sent.cause);
+        cause.is_some_and(|cause| matches!(cause.kind, RecordKind::Attack { .. }))
     }
 }

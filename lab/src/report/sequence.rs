@@ -1,4 +1,4 @@
-//! Sequence diagrams, as Mermaid and as SVG: one row for each thing that happened, time flowing down.
+//! Sequence diagrams in Mermaid and SVG, with one row per datagram or note and time from top to bottom.
 
 use std::fmt::Write;
 
@@ -9,23 +9,23 @@ use crate::record::{HostId, Record, RecordId, RecordKind};
 use crate::run::Run;
 use crate::setup::Role;
 
-/// With at most this many data datagrams each gets its arrow; with more they are told of in numbers.
-const FEW_DATAGRAMS: usize = 40;
+/// Largest number of datagrams of counted kinds that get one arrow each. If there are more, notes give their numbers.
+const MAX_ARROWS: usize = 40;
 
-/// A diagram has at most this many rows; what comes later is told of in its last row.
+/// Largest number of rows. The last row gives the number of those that are left out.
 const MAX_ROWS: usize = 400;
 
 /// One row of a diagram.
 enum Row {
-    /// A datagram from host to host, and how it ended.
+    /// A datagram from host to host.
     Arrow {
         at: Instant,
         from: HostId,
         to: HostId,
         label: String,
-        end: End,
+        outcome: Outcome,
     },
-    /// A sentence beside a host, or across all.
+    /// A sentence about one host, or about the laboratory.
     Note {
         at: Instant,
         host: Option<HostId>,
@@ -33,17 +33,17 @@ enum Row {
     },
 }
 
-/// How a datagram ended.
-enum End {
+/// Outcome of a datagram.
+enum Outcome {
     Arrives,
-    Damaged,
+    Corrupted,
     Lost(&'static str),
 }
 
 fn rows(run: &Run) -> Vec<Row> {
     let is_counted =
         |record: &&Record| matches!(record.kind, RecordKind::Sent { kind, .. } if run.counts_kind(kind));
-    let every_datagram = run.records.iter().filter(is_counted).count() <= FEW_DATAGRAMS;
+    let every_datagram = run.records.iter().filter(is_counted).count() <= MAX_ARROWS;
     let lines = story_lines(run);
     let mut notes = lines
         .iter()
@@ -67,13 +67,13 @@ fn rows(run: &Run) -> Vec<Row> {
             && (!run.counts_kind(kind) || every_datagram)
             && let Some(from) = record.host
         {
-            for end in ends(run, record.id) {
+            for outcome in outcomes(run, record.id) {
                 rows.push(Row::Arrow {
                     at: record.at,
                     from,
                     to,
                     label: format!("{kind} {nth}"),
-                    end,
+                    outcome,
                 });
             }
         }
@@ -89,13 +89,14 @@ fn rows(run: &Run) -> Vec<Row> {
         rows.push(Row::Note {
             at,
             host: None,
-            text: format!("… and {left} more; trace.jsonl has them all"),
+            text: format!("… and {left} more rows; the trace has all records"),
         });
     }
     rows
 }
 
-/// Sentences about single datagrams are arrows already; those about many are not, if each has its arrow.
+/// Returns true if a line of the story becomes a note. Lines about one datagram do not, because it has an arrow. Lines about counted
+/// datagrams do, if those have no arrows.
 fn is_note(run: &Run, line: &StoryLine, every_datagram: bool) -> bool {
     let record = run.record(line.record);
     match record.map(|record| &record.kind) {
@@ -106,27 +107,27 @@ fn is_note(run: &Run, line: &StoryLine, every_datagram: bool) -> bool {
     }
 }
 
-/// What became of each copy of the datagram that `sent` is the record of.
-fn ends(run: &Run, sent: RecordId) -> Vec<End> {
-    let mut ends = Vec::new();
+/// The outcome of each copy of the datagram with the record `sent`.
+fn outcomes(run: &Run, sent: RecordId) -> Vec<Outcome> {
+    let mut outcomes = Vec::new();
     let mut next = sent + 1;
     while let Some(record) = run.record(next).filter(|record| record.cause == sent) {
         match record.kind {
-            RecordKind::Lost { reason, .. } => ends.push(End::Lost(reason)),
-            RecordKind::Flight { corrupted: true, .. } => ends.push(End::Damaged),
-            RecordKind::Flight { .. } => ends.push(match lost_at_the_end(run, record) {
-                Some(reason) => End::Lost(reason),
-                None => End::Arrives,
+            RecordKind::Lost { reason, .. } => outcomes.push(Outcome::Lost(reason)),
+            RecordKind::Flight { corrupted: true, .. } => outcomes.push(Outcome::Corrupted),
+            RecordKind::Flight { .. } => outcomes.push(match loss_on_arrival(run, record) {
+                Some(reason) => Outcome::Lost(reason),
+                None => Outcome::Arrives,
             }),
             _ => break,
         }
         next += 1;
     }
-    ends
+    outcomes
 }
 
-/// A copy whose receiver was down when it arrived.
-fn lost_at_the_end(run: &Run, flight: &Record) -> Option<&'static str> {
+/// The reason if a copy was lost on arrival, for example because the receiver was down.
+fn loss_on_arrival(run: &Run, flight: &Record) -> Option<&'static str> {
     let RecordKind::Flight { due, .. } = flight.kind else {
         return None;
     };
@@ -156,14 +157,14 @@ pub fn mermaid(run: &Run) -> String {
     for name in &names {
         let _ = writeln!(text, "    participant {name}");
     }
-    let everyone = match names.as_slice() {
+    let all = match names.as_slice() {
         [first, .., last] => format!("{first},{last}"),
         names => names.join(","),
     };
     for row in rows(run) {
         let _ = match row {
             Row::Note { at, host, text: note } => {
-                let over = host.map_or(everyone.as_str(), |host| run.host_name(Some(host)));
+                let over = host.map_or(all.as_str(), |host| run.host_name(Some(host)));
                 writeln!(text, "    Note over {over}: {} {}", time(at), mermaid_text(&note))
             }
             Row::Arrow {
@@ -171,13 +172,15 @@ pub fn mermaid(run: &Run) -> String {
                 from,
                 to,
                 label,
-                end,
+                outcome,
             } => {
                 let (from, to) = (run.host_name(Some(from)), run.host_name(Some(to)));
-                match end {
-                    End::Arrives => writeln!(text, "    {from}->>{to}: {} {label}", time(at)),
-                    End::Damaged => writeln!(text, "    {from}->>{to}: {} {label}, damaged", time(at)),
-                    End::Lost(reason) => {
+                match outcome {
+                    Outcome::Arrives => writeln!(text, "    {from}->>{to}: {} {label}", time(at)),
+                    Outcome::Corrupted => {
+                        writeln!(text, "    {from}->>{to}: {} {label}, corrupted", time(at))
+                    }
+                    Outcome::Lost(reason) => {
                         writeln!(text, "    {from}--x{to}: {} {label}, lost ({reason})", time(at))
                     }
                 }
@@ -187,17 +190,17 @@ pub fn mermaid(run: &Run) -> String {
     text
 }
 
-/// YAML's double quotes, for the title.
+/// A double-quoted YAML string, for the title.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// Mermaid ends a statement at `;` and at the end of a line, and reads `#` as an entity.
+/// Text for Mermaid, where `;` and the end of a line end a statement, and `#` starts an entity.
 fn mermaid_text(text: &str) -> String {
     text.replace('#', "#35;").replace(';', "#59;").replace('\n', " ")
 }
 
-/// The hosts from left to right: clients first, for they begin.
+/// The hosts from left to right: clients and adversaries first, then servers.
 fn lanes(run: &Run) -> Vec<HostId> {
     let mut lanes: Vec<HostId> = (0..).zip(&run.hosts).map(|(id, _)| id).collect();
     lanes.sort_by_key(|host| run.hosts[usize::from(*host)].role == Role::Server);
@@ -210,7 +213,7 @@ const TIME_WIDTH: usize = 90;
 const LANE_WIDTH: usize = 440;
 const HEAD_HEIGHT: usize = 84;
 
-/// About how wide a character of a note is; notes are broken so that they stay within their lane.
+/// Approximate width of a character. Notes are wrapped to the width of a lane with it.
 const CHARACTER_WIDTH: usize = 7;
 
 const STYLE: &str = "
@@ -229,14 +232,14 @@ const STYLE: &str = "
     .lost .arrow, .cross { stroke: #f09a76 } .lost .label { fill: #f09a76 }
   }";
 
-/// An SVG under construction: the lanes, and how far down it has come.
+/// An SVG under construction: its lanes and the present height.
 struct Drawing {
     svg: String,
     lanes: Vec<HostId>,
     y: usize,
 }
 
-/// The same as a self-contained SVG.
+/// The sequence diagram of a run that kept its records, as a self-contained SVG.
 #[must_use]
 pub fn svg(run: &Run) -> String {
     let mut drawing = Drawing {
@@ -277,7 +280,7 @@ impl Drawing {
         TIME_WIDTH + LANE_WIDTH * self.lanes.len().max(1)
     }
 
-    /// The middle of a host's lane.
+    /// The x coordinate of the middle of a host's lane.
     fn lane(&self, host: HostId) -> usize {
         let position = self.lanes.iter().position(|other| *other == host);
         TIME_WIDTH + LANE_WIDTH * position.unwrap_or_default() + LANE_WIDTH / 2
@@ -295,10 +298,10 @@ impl Drawing {
                 from,
                 to,
                 label,
-                end,
+                outcome,
             } => {
                 self.time(*at);
-                self.arrow(self.lane(*from), self.lane(*to), label, end);
+                self.arrow(self.lane(*from), self.lane(*to), label, outcome);
             }
         }
     }
@@ -312,21 +315,21 @@ impl Drawing {
         );
     }
 
-    /// A sentence over a host's lane, or in a band across all for the laboratory.
+    /// A sentence in the lane of a host, or across all lanes for the laboratory.
     fn note(&mut self, host: Option<HostId>, text: &str) {
-        let (room, x) = match host {
+        let (available, x) = match host {
             Some(host) => (LANE_WIDTH, self.lane(host)),
             None => (self.width() - TIME_WIDTH, (TIME_WIDTH + self.width()) / 2),
         };
-        let lines = broken(text, room / CHARACTER_WIDTH - 4);
+        let lines = wrap(text, available / CHARACTER_WIDTH - 4);
         let longest = lines
             .iter()
             .map(|line| line.chars().count())
             .max()
             .unwrap_or_default();
         let (class, wide) = match host {
-            Some(_) => ("back", (longest * CHARACTER_WIDTH + 12).min(room)),
-            None => ("band", room - 12),
+            Some(_) => ("back", (longest * CHARACTER_WIDTH + 12).min(available)),
+            None => ("band", available - 12),
         };
         let (left, top) = (x - wide / 2, self.y - 10);
         let high = LINE_HEIGHT * (lines.len() - 1) + 20;
@@ -345,13 +348,13 @@ impl Drawing {
         self.y += LINE_HEIGHT * (lines.len() - 1);
     }
 
-    /// A datagram; one that is lost ends on the way, in a cross.
-    fn arrow(&mut self, from: usize, to: usize, label: &str, end: &End) {
+    /// An arrow for a datagram. A lost one ends early, with a cross.
+    fn arrow(&mut self, from: usize, to: usize, label: &str, outcome: &Outcome) {
         let head = "marker-end=\"url(#head)\"";
-        let (class, to, head, label) = match end {
-            End::Arrives => ("sent", to, head, label.to_owned()),
-            End::Damaged => ("lost", to, head, format!("{label}, damaged")),
-            End::Lost(reason) => (
+        let (class, to, head, label) = match outcome {
+            Outcome::Arrives => ("sent", to, head, label.to_owned()),
+            Outcome::Corrupted => ("lost", to, head, format!("{label}, corrupted")),
+            Outcome::Lost(reason) => (
                 "lost",
                 (from + to * 3) / 4,
                 "",
@@ -367,7 +370,7 @@ impl Drawing {
             self.y - 4,
             xml_text(&label)
         );
-        if let End::Lost(_) = end {
+        if let Outcome::Lost(_) = outcome {
             let (left, right, up, down) = (to - 5, to + 5, bottom - 5, bottom + 5);
             let _ = write!(
                 self.svg,
@@ -378,8 +381,8 @@ impl Drawing {
     }
 }
 
-/// A sentence in lines of at most `width` characters, broken between words; at least one line.
-fn broken(text: &str, width: usize) -> Vec<String> {
+/// A text in lines of at most `width` characters, wrapped between words. There is at least one line.
+fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
         let line = lines
@@ -397,7 +400,7 @@ fn broken(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// Text for XML 1.0, which has no place for control characters, not even escaped.
+/// Text for XML 1.0, which allows no control characters, not even escaped ones.
 fn xml_text(text: &str) -> String {
     text.replace(|c: char| c.is_control() && c != '\n' && c != '\t', "\u{fffd}")
         .replace('&', "&amp;")

@@ -1,55 +1,48 @@
-//! The story of a run: the records that a person wants to hear of, in sentences; the bulk of the data in numbers.
+//! Story of a run: one sentence for each record of interest, and numbers for the other datagrams.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod tally;
+
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use sandhog_peer::Instant;
 
-use crate::record::{HostId, Record, RecordId, RecordKind};
+use super::inner::echo_request_number;
+use crate::record::{HostId, Record, RecordId, RecordKind, format_duration};
 use crate::run::Run;
+use crate::task_text::{plain_text, unanswered_ping};
 
-/// One sentence.
+use tally::Tally;
+
+/// One sentence of the story.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoryLine {
-    /// The record that it tells of.
+    /// The record that the sentence describes.
     pub record: RecordId,
-    /// When.
+    /// Simulated time.
     pub at: Instant,
-    /// Where; `None` is the laboratory.
+    /// The host. `None` for the laboratory.
     pub host: Option<HostId>,
-    /// What.
+    /// The sentence, without the host.
     pub text: String,
 }
 
-/// Data datagrams since the last sentence, and those of a busy adversary.
-#[derive(Default)]
-struct Quiet {
-    /// By kind.
-    sent: BTreeMap<&'static str, u64>,
-    forged: u64,
-    fates: BTreeMap<String, u64>,
-    last: Option<(RecordId, Instant)>,
-}
-
-/// Fewer unremarkable data datagrams than this are not worth a sentence.
-const WORTH_TELLING: u64 = 20;
-
-/// More attacks than this are told of in numbers, with all that comes of them on the wire.
-const FEW_ATTACKS: usize = 20;
+/// Largest number of attacks with one sentence each. If there are more, the story counts them and their effects.
+const MAX_ATTACKS: usize = 20;
 
 /// The story as lines. Empty unless the run kept its records.
 #[must_use]
 pub fn story_lines(run: &Run) -> Vec<StoryLine> {
     let mut lines = Vec::new();
-    let mut quiet = Quiet::default();
-    let unremarkable = of_many_attacks(run);
+    let mut tally = Tally::default();
+    let counted = bulk_attacks(run);
     for record in &run.records {
-        let text = match unremarkable.contains(&record.id) {
+        let text = match counted.contains(&record.id) {
             true => None,
             false => sentence(run, record),
         };
         if let Some(text) = text {
-            lines.extend(std::mem::take(&mut quiet).line());
+            lines.extend(std::mem::take(&mut tally).line());
             lines.push(StoryLine {
                 record: record.id,
                 at: record.at,
@@ -57,22 +50,22 @@ pub fn story_lines(run: &Run) -> Vec<StoryLine> {
                 text,
             });
         } else {
-            quiet.see(run, record);
+            tally.add(run, record);
         }
     }
-    lines.extend(quiet.line());
+    lines.extend(tally.line());
     lines
 }
 
-/// If there are many attacks: they, and what became of their datagrams and of the answers to them.
-fn of_many_attacks(run: &Run) -> BTreeSet<RecordId> {
+/// If there are many attacks: their records, and those of their datagrams and of the replies to them.
+fn bulk_attacks(run: &Run) -> BTreeSet<RecordId> {
     let mut found = BTreeSet::new();
     let is_attack = |record: &&Record| matches!(record.kind, RecordKind::Attack { .. });
-    if run.records.iter().filter(is_attack).count() <= FEW_ATTACKS {
+    if run.records.iter().filter(is_attack).count() <= MAX_ATTACKS {
         return found;
     }
     for record in &run.records {
-        let on_the_wire = matches!(
+        let is_effect = matches!(
             record.kind,
             RecordKind::Sent { .. }
                 | RecordKind::Flight { .. }
@@ -81,14 +74,14 @@ fn of_many_attacks(run: &Run) -> BTreeSet<RecordId> {
                 | RecordKind::Dropped { .. }
                 | RecordKind::LoginRefused { .. }
         );
-        if is_attack(&record) || on_the_wire && found.contains(&record.cause) {
+        if is_attack(&record) || is_effect && found.contains(&record.cause) {
             found.insert(record.id);
         }
     }
     found
 }
 
-/// The story as text: time, host, sentence; one line each.
+/// The story as text, one line per sentence: time, host, sentence.
 #[must_use]
 pub fn story(run: &Run) -> String {
     let width = run
@@ -100,79 +93,17 @@ pub fn story(run: &Run) -> String {
     let mut text = String::new();
     for line in story_lines(run) {
         let host = line.host.map_or("", |host| run.host_name(Some(host)));
-        let time = line.at.as_millis();
-        let _ = writeln!(
-            text,
-            "{:>4}.{:03} s  {host:width$}  {}",
-            time / 1000,
-            time % 1000,
-            line.text
-        );
+        let _ = writeln!(text, "{:>10}  {host:width$}  {}", seconds(line.at), line.text);
     }
     text
 }
 
-impl Quiet {
-    fn see(&mut self, run: &Run, record: &Record) {
-        let fate = match &record.kind {
-            RecordKind::Attack { .. } => {
-                self.forged += 1;
-                None
-            }
-            RecordKind::Sent { .. } if is_forged(run, record) => None,
-            RecordKind::Sent { kind, .. } if !run.counts_kind(kind) => {
-                Some(format!("answered by {} ({kind})", run.host_name(record.host)))
-            }
-            RecordKind::Sent { kind, .. } => {
-                *self.sent.entry(kind).or_default() += 1;
-                None
-            }
-            RecordKind::LoginRefused { .. } => {
-                Some(format!("refused as logins by {}", run.host_name(record.host)))
-            }
-            RecordKind::Lost { reason, .. } => Some(format!("lost ({reason})")),
-            RecordKind::Flight { copy: 1, .. } => Some("duplicated".into()),
-            RecordKind::Flight { corrupted: true, .. } => Some("damaged".into()),
-            RecordKind::Dropped { reason } => {
-                Some(format!("dropped by {} ({reason})", run.host_name(record.host)))
-            }
-            _ => return,
-        };
-        if let Some(fate) = fate {
-            *self.fates.entry(fate).or_default() += 1;
-        }
-        self.last = Some((record.id, record.at));
-    }
-
-    fn line(self) -> Option<StoryLine> {
-        let (record, at) = self.last?;
-        if self.fates.is_empty() && self.forged == 0 && self.sent.values().sum::<u64>() < WORTH_TELLING {
-            return None;
-        }
-        let plural = |count: u64| if count == 1 { "" } else { "s" };
-        let sent = self.sent.iter();
-        let sent: Vec<String> = sent
-            .map(|(kind, sent)| format!("{sent} {kind} datagram{}", plural(*sent)))
-            .collect();
-        let mut text = match (sent.is_empty(), self.forged) {
-            (true, 0) => "no new data".into(),
-            (false, 0) => sent.join(", "),
-            (true, forged) => format!("{forged} forged datagram{}", plural(forged)),
-            (false, forged) => format!("{} and {forged} forged ones", sent.join(", ")),
-        };
-        for (fate, count) in &self.fates {
-            let _ = write!(text, ", {count} {fate}");
-        }
-        Some(StoryLine {
-            record,
-            at,
-            host: None,
-            text: format!("… {text}"),
-        })
-    }
+/// Simulated time in seconds, like `3.124 s`.
+fn seconds(at: Instant) -> String {
+    format!("{}.{:03} s", at.as_millis() / 1000, at.as_millis() % 1000)
 }
 
-/// The sentence for a record that deserves one.
+/// The sentence for a record, or `None` for a record without a sentence.
 fn sentence(run: &Run, record: &Record) -> Option<String> {
     Some(match &record.kind {
         RecordKind::Boot { boot: 0 }
@@ -186,11 +117,14 @@ fn sentence(run: &Run, record: &Record) -> Option<String> {
             return None;
         }
         RecordKind::InnerOut { .. } | RecordKind::InnerIn { .. } => return None,
-        RecordKind::Boot { boot } => format!("starts afresh (boot {})", boot + 1),
-        RecordKind::Fault { text } | RecordKind::Task { text, .. } => text.clone(),
+        RecordKind::Boot { boot } => format!("starts again (boot {})", boot + 1),
+        RecordKind::Fault { text } => plain_text(text),
+        RecordKind::Task { text, .. } => {
+            ping_without_reply(run, record, text).unwrap_or_else(|| plain_text(text))
+        }
         RecordKind::Event { event } => format!("event: {event}"),
         RecordKind::Command { command: "start" } => "starts the tunnel".into(),
-        RecordKind::Command { command } => format!("is told: {command}"),
+        RecordKind::Command { command } => format!("receives the command {command}"),
         RecordKind::Status {
             status: "connecting" | "connected",
         } => return None,
@@ -204,27 +138,29 @@ fn sentence(run: &Run, record: &Record) -> Option<String> {
         | RecordKind::Retrying { .. }
         | RecordKind::Rekeyed { .. }
         | RecordKind::SessionEnded { .. }
-        | RecordKind::Rebound { .. } => return of_sessions(run, record),
+        | RecordKind::Rebound { .. } => return session_sentence(run, record),
         RecordKind::Dropped { reason } => return dropped(run, record, reason),
         RecordKind::Attack { .. } => return attack(run, record),
-        RecordKind::Sent { .. } if is_forged(run, record) => return None,
+        RecordKind::Sent { .. } if run.is_forged(record) => return None,
         RecordKind::Sent { kind, .. } if run.counts_kind(kind) => return None,
         RecordKind::Sent {
             to, kind, nth, len, ..
-        } => {
-            let to = to.map_or("nobody", |to| run.host_name(Some(to)));
-            format!("sends {kind} {nth} to {to} ({len} bytes)")
-        }
-        RecordKind::Lost { reason, .. } => on_the_way(run, record, &format!("is lost ({reason})"))?,
-        RecordKind::Flight { corrupted: true, .. } => on_the_way(run, record, "is damaged on the way")?,
-        RecordKind::Flight { .. } => on_the_way(run, record, "is duplicated")?,
+        } => format!(
+            "sends {kind} {nth} to {} ({len} bytes)",
+            host_or_unknown(run, *to)
+        ),
+        RecordKind::Lost { reason, .. } => in_transit(run, record, &format!("is lost ({reason})"))?,
+        RecordKind::Flight { corrupted: true, .. } => in_transit(run, record, "is corrupted in transit")?,
+        RecordKind::Flight { .. } => in_transit(run, record, "is duplicated")?,
     })
 }
 
-/// What befell the datagram of this record, unless it is one of the many.
-fn on_the_way(run: &Run, record: &Record, what: &str) -> Option<String> {
-    let (kind, nth) = datagram_of(run, record)?;
-    (!run.counts_kind(kind)).then(|| format!("{kind} {nth} {what}"))
+/// The sentence for a loss or another fault of a datagram, unless datagrams of its kind are counted.
+fn in_transit(run: &Run, record: &Record, fault: &str) -> Option<String> {
+    let RecordKind::Sent { kind, nth, .. } = run.datagram(record)?.kind else {
+        return None;
+    };
+    (!run.counts_kind(kind)).then(|| format!("{kind} {nth} {fault}"))
 }
 
 fn dropped(run: &Run, record: &Record, reason: &str) -> Option<String> {
@@ -234,33 +170,30 @@ fn dropped(run: &Run, record: &Record, reason: &str) -> Option<String> {
     (!run.counts_kind(kind)).then(|| format!("drops {kind}: {reason}"))
 }
 
-/// The same for what becomes of sessions and addresses.
-fn of_sessions(run: &Run, record: &Record) -> Option<String> {
+/// The sentence for a record about a session or an address.
+fn session_sentence(run: &Run, record: &Record) -> Option<String> {
+    let host = |host: &Option<HostId>| host_or_unknown(run, *host);
     Some(match &record.kind {
-        RecordKind::LoggedIn { login, from } => format!("accepts \"{login}\" from {}", somebody(run, *from)),
-        RecordKind::LoginRefused { from } => format!("refuses the login from {}", somebody(run, *from)),
-        RecordKind::Roamed { from, to } => format!("finds the session of {from} at {to} now"),
-        RecordKind::SettingsChanged => "is given other settings".into(),
-        RecordKind::Retrying { error } => format!("could not log in again ({error}), and will try once more"),
-        RecordKind::Rekeyed { epoch } => format!("seals with the keys of epoch {epoch}"),
+        RecordKind::LoggedIn { login, from } => {
+            format!("accepts the login of \"{login}\" from {}", host(from))
+        }
+        RecordKind::LoginRefused { from } => format!("refuses a login from {}", host(from)),
+        RecordKind::Roamed { from, to } => format!("moves the session from {from} to {to}"),
+        RecordKind::SettingsChanged => "receives new settings".into(),
+        RecordKind::Retrying { error } => format!("cannot log in again ({error}); will retry"),
+        RecordKind::Rekeyed { epoch } => format!("uses the keys of epoch {epoch}"),
         RecordKind::SessionEnded { login, reason } => format!("ends the session of \"{login}\": {reason}"),
-        RecordKind::Rebound { to } => format!("has another address and does not know: {to}"),
+        RecordKind::Rebound { to } => format!("has a new address (NAT rebinding): {to}"),
         _ => return None,
     })
 }
 
-/// A host, or whoever has an address that no host has.
-fn somebody(run: &Run, host: Option<HostId>) -> &str {
-    host.map_or("an address that nobody has", |host| run.host_name(Some(host)))
+/// The name of a host, or a text for an address that no host has.
+fn host_or_unknown(run: &Run, host: Option<HostId>) -> &str {
+    host.map_or("an address without a host", |host| run.host_name(Some(host)))
 }
 
-/// Whether a `Sent` record is an adversary's: then the attack before it has told everything.
-fn is_forged(run: &Run, sent: &Record) -> bool {
-    let cause = run.record(sent.cause);
-    cause.is_some_and(|cause| matches!(cause.kind, RecordKind::Attack { .. }))
-}
-
-/// What an adversary does, with the datagram that it has seen and the one that it sends.
+/// The sentence for an attack, with the captured datagram and the sent one.
 fn attack(run: &Run, record: &Record) -> Option<String> {
     let RecordKind::Attack { act, source } = &record.kind else {
         return None;
@@ -268,22 +201,28 @@ fn attack(run: &Run, record: &Record) -> Option<String> {
     let RecordKind::Sent { to, kind, len, .. } = &run.record(record.id + 1)?.kind else {
         return None;
     };
-    let to = somebody(run, *to);
+    let to = host_or_unknown(run, *to);
     let nth = match run.record(record.cause).map(|seen| &seen.kind) {
         Some(RecordKind::Sent { nth, .. }) => format!(" {nth}"),
         _ => String::new(),
     };
-    Some(format!("{act}s {kind}{nth} to {to} as {source} ({len} bytes)"))
+    Some(format!(
+        "{act}s {kind}{nth} to {to} with source {source} ({len} bytes)"
+    ))
 }
 
-/// Kind and number of the datagram that a fate belongs to.
-pub(super) fn datagram_of(run: &Run, fate: &Record) -> Option<(&'static str, u64)> {
-    let mut cause = run.record(fate.cause)?;
-    if let RecordKind::Flight { .. } = cause.kind {
-        cause = run.record(cause.cause)?;
-    }
-    match cause.kind {
-        RecordKind::Sent { kind, nth, .. } => Some((kind, nth)),
-        _ => None,
-    }
+/// The sentence for a ping without a reply, with the time of its request.
+fn ping_without_reply(run: &Run, record: &Record, text: &str) -> Option<String> {
+    let number = unanswered_ping(text)?;
+    let before = run.records.get(..usize::try_from(record.id - 1).ok()?)?;
+    let is_request = |earlier: &&Record| {
+        let is_sent = earlier.host == record.host && matches!(earlier.kind, RecordKind::InnerOut { .. });
+        is_sent && run.packet(earlier.id).and_then(echo_request_number) == number.checked_sub(1)
+    };
+    let sent = before.iter().rev().find(is_request)?.at;
+    let timeout = format_duration(record.at.saturating_duration_since(sent));
+    Some(format!(
+        "ping {number}, sent at {}: no answer within {timeout}",
+        seconds(sent)
+    ))
 }

@@ -17,16 +17,16 @@ use crate::link::LinkConfig;
 use crate::record::HostId;
 
 pub use rules::{Nonce, NonceOf, Rules};
-pub use validate::SetupError;
+pub use validate::{MIN_SECRET_LEN, SetupError};
 
-/// Everything that determines a run, except its seed.
+/// Complete input of a run, except its seed.
 #[derive(Clone, Debug)]
 pub struct Setup {
     /// Short name, for reports.
     pub name: String,
-    /// One line that says what the run shows, for reports.
+    /// Title in one line, for reports.
     pub title: String,
-    /// A paragraph about the run, for reports.
+    /// Description in one paragraph, for reports.
     pub about: String,
     /// The hosts, in the order of their turns. The number of a host is its position.
     pub hosts: Vec<HostSpec>,
@@ -136,7 +136,35 @@ pub struct Boot {
     pub number: u32,
 }
 
-/// One host.
+/// One host of a setup.
+///
+/// ```
+/// use std::sync::Arc;
+/// use sandhog_lab::setup::{Boot, HostSpec, InnerSpec, Role, Script};
+/// use sandhog_netstack::Task;
+/// # use sandhog_peer::*;
+/// # struct Silent;
+/// # impl Peer for Silent {
+/// #     fn turn(&mut self, _: Instant, _: &mut Batch, _: &mut Batch) -> Option<(Instant, Reason)> { None }
+/// #     fn poll_event(&mut self) -> Option<Event> { None }
+/// #     fn command(&mut self, _: Instant, _: Command) -> Result<(), ApiMisuse> { Ok(()) }
+/// #     fn counters(&self) -> Counters { Counters::default() }
+/// # }
+///
+/// let make = |boot: &Boot| -> Box<dyn Peer> {
+///     assert_eq!(boot.number, 0, "the first boot");
+///     Box::new(Silent)
+/// };
+/// let host = HostSpec::new("alice", "192.0.2.2:4000".parse().unwrap(), Arc::new(make));
+/// assert_eq!(host.role(), Role::Server);
+///
+/// let server = "10.9.0.1".parse().unwrap();
+/// let download = Task::Download { from: (server, 9).into(), bytes: 1 << 20 };
+/// let client = host
+///     .with_inner(InnerSpec::new("10.9.0.2".parse().unwrap(), 24))
+///     .with_script(Script::new(server).with_step(download));
+/// assert_eq!(client.role(), Role::Client);
+/// ```
 #[derive(Clone)]
 pub struct HostSpec {
     /// The name, unique among hosts and adversaries.
@@ -255,7 +283,7 @@ pub struct Script {
     /// Inner address that the ping of P9 is sent to.
     pub liveness_target: IpAddr,
     /// A text that must not appear in an outer datagram (P1), such as a password. At least
-    /// [`MIN_SECRET_LEN`](crate::MIN_SECRET_LEN) bytes: a shorter one would be found by chance.
+    /// [`MIN_SECRET_LEN`] bytes: a shorter one would be found by chance.
     pub secret: Option<String>,
 }
 
@@ -313,6 +341,6 @@ pub enum Control {
     /// The host gets another outer address, as after a NAT rebinding, and does not notice. Datagrams to the old address are
     /// lost, also those in flight.
     Rebind(HostId, SocketAddr),
-    /// A sentence for the trace, about an action that a peer takes by itself at that time.
-    Tell(String),
+    /// A sentence for the trace, about an action that a peer takes on its own at that time.
+    Note(String),
 }

@@ -1,4 +1,4 @@
-//! Rules: the properties that a protocol promises, as input of the checks.
+//! Rules of the checks: the properties that a protocol promises.
 
 use std::time::Duration;
 
@@ -8,6 +8,14 @@ use std::time::Duration;
 /// [`Setup::liveness`](super::Setup::liveness) is set, and P12 when two runs are compared. Each other check has a field here
 /// that switches it on or off. The default is a protocol that encrypts, authenticates and changes no packet, and promises
 /// nothing more.
+///
+/// ```
+/// use sandhog_lab::setup::Rules;
+///
+/// // A protocol without encryption and login that delivers each packet at most once.
+/// let rules = Rules { at_most_once: true, ..Rules::plain() };
+/// assert!(!rules.encrypts && !rules.authenticates && rules.delivers_unchanged);
+/// ```
 #[derive(Clone, Debug)]
 pub struct Rules {
     /// P1: no plaintext of an inner packet and no secret of a script appears in an outer datagram. Switch it off for a

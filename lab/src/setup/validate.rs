@@ -3,17 +3,23 @@
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use sandhog_netstack::MAX_ADDRESSES;
+use sandhog_netstack::ConfigError;
 
 use super::{Control, Expected, HostSpec, Setup};
 use crate::adversary::{Act, AdversarySpec, Bytes, Pick, Source};
-use crate::checks::MIN_SECRET_LEN;
 use crate::record::HostId;
+
+/// The problem of an address that no socket can have.
+const PORT_0: &str = "port 0 is not a valid port";
 
 /// Largest number of hosts and adversaries.
 const MAX_HOSTS: usize = HostId::MAX as usize;
+
+/// Smallest length of a secret in bytes. A shorter one would be found in random bytes by chance.
+pub const MIN_SECRET_LEN: usize = 6;
 
 /// A mistake in a setup.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +72,7 @@ impl Setup {
             self.known_or_adversary(&field, *from)?;
             self.known_or_adversary(&field, *to)?;
             if from == to {
-                return Err(mistake(field, "a link connects two different hosts"));
+                return Err(mistake(field, "a link needs two different hosts"));
             }
             if self.links[..index].iter().any(|(a, b, _)| (a, b) == (from, to)) {
                 return Err(mistake(
@@ -78,6 +84,7 @@ impl Setup {
         for (index, (_, control)) in self.controls.iter().enumerate() {
             self.validate_control(&format!("controls[{index}]"), control)?;
         }
+        self.validate_rebinds()?;
         for (index, expected) in self.expectations.iter().enumerate() {
             self.validate_expectation(index, expected)?;
         }
@@ -89,7 +96,10 @@ impl Setup {
 
     fn validate_times(&self) -> Checked {
         if self.resolution.is_zero() || self.resolution > Duration::from_secs(1) {
-            return Err(mistake("resolution", "the resolution is between 1 ns and 1 s"));
+            return Err(mistake(
+                "resolution",
+                "the resolution must be between 1 ns and 1 s",
+            ));
         }
         for (field, time) in [("duration", Some(self.duration)), ("liveness", self.liveness)] {
             if time.is_some_and(|time| time.as_nanos() > u128::from(u64::MAX / 4)) {
@@ -116,7 +126,7 @@ impl Setup {
         let (mut names, mut addresses) = (BTreeSet::new(), BTreeSet::new());
         for (field, name, address) in hosts.chain(adversaries) {
             if name.is_empty() || name.chars().any(char::is_control) {
-                let problem = "a name has at least one character and no control characters";
+                let problem = "a name needs at least one character, and must not contain control characters";
                 return Err(mistake(format!("{field}.name"), problem));
             }
             if !names.insert(name) {
@@ -124,6 +134,9 @@ impl Setup {
                     format!("{field}.name"),
                     format!("there is already a host `{name}`"),
                 ));
+            }
+            if address.port() == 0 {
+                return Err(mistake(format!("{field}.address"), PORT_0));
             }
             if !addresses.insert(address) {
                 let problem = format!("another host already has the address {address}");
@@ -161,26 +174,45 @@ impl Setup {
                 self.known(field, *a)?;
                 self.known(field, *b)?;
                 if a == b {
-                    return Err(mistake(field, "a partition is between two different hosts"));
+                    return Err(mistake(field, "a partition needs two different hosts"));
                 }
                 Ok(())
             }
             Control::Rebind(host, to) => {
                 self.known(field, *host)?;
-                let other = self
-                    .hosts
-                    .iter()
-                    .enumerate()
-                    .find(|(_, other)| other.address == *to);
-                match other {
-                    Some((index, other)) if index != usize::from(*host) => {
-                        Err(mistake(field, format!("{to} is the address of `{}`", other.name)))
-                    }
+                match to.port() {
+                    0 => Err(mistake(field, PORT_0)),
                     _ => Ok(()),
                 }
             }
-            Control::Tell(_) => Ok(()),
+            Control::Note(_) => Ok(()),
         }
+    }
+
+    /// Checks, in the order of time, that no host takes an address that another host or an adversary has.
+    fn validate_rebinds(&self) -> Checked {
+        let hosts = self.hosts.iter().map(|host| host.address);
+        let adversaries = self.adversaries.iter().map(|adversary| adversary.address);
+        let mut addresses: Vec<SocketAddr> = hosts.chain(adversaries).collect();
+        let mut controls: Vec<_> = self.controls.iter().enumerate().collect();
+        controls.sort_by_key(|(_, (at, _))| *at);
+        for (index, (_, control)) in controls {
+            let Control::Rebind(host, to) = control else {
+                continue;
+            };
+            let host = usize::from(*host);
+            match addresses.iter().position(|address| address == to) {
+                Some(other) if other != host => {
+                    let hosts = self.hosts.iter().map(|host| &host.name);
+                    let mut names = hosts.chain(self.adversaries.iter().map(|adversary| &adversary.name));
+                    let name = names.nth(other).map_or("", String::as_str);
+                    let problem = format!("{to} is the address of `{name}` at that time");
+                    return Err(mistake(format!("controls[{index}]"), problem));
+                }
+                _ => addresses[host] = *to,
+            }
+        }
+        Ok(())
     }
 
     fn validate_expectation(&self, index: usize, expected: &Expected) -> Checked {
@@ -188,7 +220,7 @@ impl Setup {
         self.known(&format!("{field}.host"), expected.host)?;
         let host = &self.hosts[usize::from(expected.host)];
         if host.script.is_none() {
-            let problem = format!("`{}` has no script, so its start never completes", host.name);
+            let problem = format!("`{}` has no script, so it never starts a tunnel", host.name);
             return Err(mistake(format!("{field}.host"), problem));
         }
         if self.expectations[..index]
@@ -211,6 +243,12 @@ impl Setup {
         if let Some((a, b)) = adversary.on_path {
             self.known(&format!("{field}.on_path"), a)?;
             self.known(&format!("{field}.on_path"), b)?;
+            if a == b {
+                return Err(mistake(
+                    format!("{field}.on_path"),
+                    "a path needs two different hosts",
+                ));
+            }
         }
         for (number, act) in adversary.acts.iter().enumerate() {
             self.validate_act(&format!("{field}.acts[{number}]"), act)?;
@@ -223,7 +261,7 @@ impl Setup {
             Source::Host(host) => self.known(&format!("{field}.from"), *host),
             _ => Ok(()),
         };
-        let pick = |pick: &Pick| {
+        let sender = |pick: &Pick| {
             pick.by
                 .map_or(Ok(()), |host| self.known(&format!("{field}.pick.by"), host))
         };
@@ -240,42 +278,26 @@ impl Setup {
                 }
                 source(&inject.from)
             }
-            Act::Replay {
-                pick: which,
-                to,
-                from,
-                ..
-            } => {
-                pick(which)?;
+            Act::Replay { pick, to, from, .. } => {
+                sender(pick)?;
                 to.map_or(Ok(()), |host| self.known(&format!("{field}.to"), host))?;
                 from.as_ref().map_or(Ok(()), source)
             }
-            Act::Alter { pick: which, .. } | Act::Reflect { pick: which } => pick(which),
+            Act::Alter { pick, .. } | Act::Reflect { pick } => sender(pick),
         }
     }
 }
 
 fn validate_host(index: usize, host: &HostSpec) -> Checked {
     let field = |name: &str| format!("hosts[{index}].{name}");
-    if host.address.port() == 0 {
-        return Err(mistake(field("address"), "port 0 is not a valid port"));
-    }
     if let Some(inner) = &host.inner {
-        if inner.addresses.len() > MAX_ADDRESSES {
-            let problem = format!("an inner host has at most {MAX_ADDRESSES} addresses");
-            return Err(mistake(field("inner.addresses"), problem));
-        }
-        for (address, length) in &inner.addresses {
-            let longest = if address.is_ipv4() { 32 } else { 128 };
-            if *length > longest {
-                let problem = format!("{address}/{length}: the prefix is at most {longest} bits long");
-                return Err(mistake(field("inner.addresses"), problem));
-            }
-        }
-        if inner.mtu < 576 {
-            let problem = format!("an MTU of {} bytes; at least 576 are needed (RFC 791)", inner.mtu);
-            return Err(mistake(field("inner.mtu"), problem));
-        }
+        inner.config(0, [0; 16]).check().map_err(|error| {
+            let name = match error {
+                ConfigError::Mtu { .. } => "inner.mtu",
+                _ => "inner.addresses",
+            };
+            mistake(field(name), error.to_string())
+        })?;
     }
     let Some(script) = &host.script else { return Ok(()) };
     if let Some(secret) = &script.secret

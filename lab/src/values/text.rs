@@ -1,4 +1,4 @@
-//! Deserialisation and JSON Schema of the values, which scenario files write as text.
+//! Deserialisation and JSON Schema of the values. Scenario files contain them as text.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,7 +9,7 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 use super::{Chance, Delay, Rate, Size, Span};
 
-/// Reads a value from a string, and plain numbers as if they had been written in quotes.
+/// Reads a value from a string or a number. A number is read like the same number in quotes.
 struct FromText<T>(std::marker::PhantomData<T>);
 
 impl<T: FromStr<Err = String> + Describe> Visitor<'_> for FromText<T> {
@@ -31,17 +31,17 @@ impl<T: FromStr<Err = String> + Describe> Visitor<'_> for FromText<T> {
         self.visit_str(&number.to_string())
     }
 
-    // Only as far as its shortest decimal text: the value itself is never computed with.
+    // Only the shortest decimal text of the number is used. Nothing is computed with it.
     fn visit_f64<E: de::Error>(self, number: f64) -> Result<T, E> {
         self.visit_str(&number.to_string())
     }
 }
 
-/// What the schema and type errors say of a value.
+/// Description of a value, for the schema and for type errors.
 trait Describe {
     /// One line with an example.
     const DESCRIPTION: &'static str;
-    /// The type's name in the schema.
+    /// The name of the type in the schema.
     const NAME: &'static str;
 }
 
@@ -71,7 +71,7 @@ macro_rules! textual {
 }
 
 textual! {
-    Span: "a time with its unit, like `30ms` or `1.5s` (ns, us, ms, s, min, h)",
+    Span: "a time with a unit, like `30ms` or `1.5s` (ns, us, ms, s, min, h)",
     Size: "a number of bytes, like `512`, `256 KiB` or `10 MiB`",
     Rate: "a bit rate, like `100mbit` (bit, kbit, mbit, gbit)",
     Delay: "`TIME [JITTER [CORRELATION]]`, like `30ms 10ms 25%`",

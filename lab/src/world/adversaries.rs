@@ -1,29 +1,28 @@
-//! How adversaries act on a run: what they see when a datagram is sent, what they send, and the records of both.
+//! Actions of the adversaries: scheduled attacks, reactions to captured datagrams, and the records of both.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use sandhog_peer::{Instant, PacketBuf};
 
-use super::agent::{Captured, Plan};
-use super::{Act, Inject, Source};
+use super::World;
+use crate::adversary::{Act, Captured, Inject, Plan, Source};
 use crate::link::{Fate, LossReason};
 use crate::net::{Flight, Sending};
 use crate::record::{HostId, RecordId, RecordKind};
 use crate::trace::fingerprint;
-use crate::world::World;
 
-/// What the datagrams mean that an adversary made up.
-const MADE_UP: &str = "junk";
+/// Message kind of a datagram that is not a copy.
+const FORGED_KIND: &str = "junk";
 
 /// A datagram that an adversary sends.
 struct Forged {
     agent: usize,
-    /// Its act, in one word.
+    /// The name of the act.
     act: &'static str,
-    /// The datagram it comes from, if any.
+    /// The record of the original datagram, or 0.
     cause: RecordId,
-    /// Who made the bytes, if they are a true copy.
+    /// The host that created the bytes, for an exact copy.
     origin: Option<HostId>,
     kind: &'static str,
     from: SocketAddr,
@@ -31,20 +30,20 @@ struct Forged {
     payload: PacketBuf,
 }
 
-/// An alteration that was decided upon: by whom, and what becomes of the datagram.
+/// An altered datagram that an adversary will send.
 pub(crate) struct Alteration {
     agent: usize,
     payload: PacketBuf,
 }
 
 impl World {
-    /// The number of an adversary among the hosts.
+    /// The host number of an adversary.
     fn adversary_id(&self, agent: usize) -> HostId {
         (self.hosts.len() + agent) as HostId
     }
 
-    /// Does what the adversaries have planned for now.
-    pub(crate) fn act_adversaries(&mut self) {
+    /// Carries out the attacks that are due now.
+    pub(crate) fn run_adversaries(&mut self) {
         while let Some((agent, act, plan)) = self.adversaries.take_due(self.now) {
             let Some(action) = self.adversaries.agents[agent].spec.acts.get(act).cloned() else {
                 continue;
@@ -69,24 +68,27 @@ impl World {
         }
     }
 
-    /// Sends all datagrams of an act that are due now, from `number` on, and plans the next.
+    /// Sends all datagrams of an act that are due now, from `number` on, and schedules the next.
     fn inject(&mut self, agent: usize, act: usize, inject: &Inject, number: u64) {
         let due = |number: u64| -> Instant {
             let nanos = inject.spacing.as_nanos().saturating_mul(u128::from(number));
             inject.first + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
         };
         let mut number = number;
-        while number < inject.count && due(number) <= self.now {
+        while number < inject.count && due(number) <= self.now && self.adversaries.agents[agent].budget > 0 {
             let to = self.address_of(inject.to);
             let from = self.source(agent, act, &inject.from, to);
-            let made = self.adversaries.agents[agent].make(act, &inject.bytes, inject.to, number);
-            if let Some((seen, payload)) = made {
+            let payload = self.adversaries.agents[agent].payload(act, &inject.bytes, inject.to, number);
+            if payload.is_none() && inject.spacing.is_zero() {
+                return; // all others are due now as well, and have no payload either
+            }
+            if let Some((seen, payload)) = payload {
                 self.forge(Forged {
                     agent,
                     act: inject.name,
                     cause: seen.as_ref().map_or(0, |seen| seen.record),
                     origin: seen.as_ref().map(|seen| seen.sender),
-                    kind: seen.map_or(MADE_UP, |seen| seen.kind),
+                    kind: seen.map_or(FORGED_KIND, |seen| seen.kind),
                     from,
                     to,
                     payload,
@@ -126,13 +128,13 @@ impl World {
         }
     }
 
-    /// Which adversaries alter a datagram that sets out, and whether its own copies are held back for that.
+    /// The alterations of a datagram that is being sent, and true if the original does not arrive.
     pub(crate) fn alterations(&mut self, seen: &Captured, fate: Fate) -> (Vec<Alteration>, bool) {
-        let (mut alterations, mut hold) = (Vec::new(), false);
+        let (mut alterations, mut intercepted) = (Vec::new(), false);
         if let Fate::Lost(_) = fate {
-            return (alterations, hold);
+            return (alterations, intercepted);
         }
-        for index in self.adversaries.watching(seen.sender, seen.target) {
+        for index in self.adversaries.observers(seen.sender, seen.target) {
             let agent = &mut self.adversaries.agents[index];
             for (act, action) in agent.spec.acts.clone().iter().enumerate() {
                 let Act::Alter {
@@ -146,7 +148,7 @@ impl World {
                 if agent.budget > alterations.len() as u64 && agent.picks(act, pick, seen) {
                     let mut payload = seen.payload.clone();
                     agent.flip(act, *bit, &mut payload);
-                    hold |= drop_original;
+                    intercepted |= drop_original;
                     alterations.push(Alteration {
                         agent: index,
                         payload,
@@ -154,18 +156,18 @@ impl World {
                 }
             }
         }
-        (alterations, hold)
+        (alterations, intercepted)
     }
 
-    /// The copies of a datagram are held back by an adversary.
-    pub(crate) fn hold_back(&mut self, seen: &Captured, sending: &Sending) {
+    /// Records the copies of a datagram as intercepted.
+    pub(crate) fn intercept(&mut self, seen: &Captured, sending: &Sending) {
         let Fate::Copies(copies) = sending.fate else {
             return;
         };
         let copies = copies.iter().flatten().count() as u64;
         self.net.counts.made += copies.saturating_sub(1);
         for _ in 0..copies {
-            self.lose(
+            self.record_loss(
                 Some(seen.sender),
                 Some(seen.target),
                 seen.record,
@@ -174,18 +176,18 @@ impl World {
         }
     }
 
-    /// Lets the adversaries act on a datagram that they see. Its own fate is settled by now.
-    pub(crate) fn show_adversaries(
+    /// Lets the adversaries react to a captured datagram, after its own fate was decided.
+    pub(crate) fn adversaries_react(
         &mut self,
         seen: &Captured,
         sending: &Sending,
         alterations: Vec<Alteration>,
     ) {
         for Alteration { agent, payload } in alterations {
-            self.pass_altered(agent, seen, sending, payload);
+            self.send_altered(agent, seen, sending, payload);
         }
-        for index in self.adversaries.watching(seen.sender, seen.target) {
-            self.adversaries.agents[index].keep(seen);
+        for index in self.adversaries.observers(seen.sender, seen.target) {
+            self.adversaries.agents[index].store(seen);
             let acts = self.adversaries.agents[index].spec.acts.clone();
             for (act, action) in acts.iter().enumerate() {
                 match action {
@@ -208,8 +210,8 @@ impl World {
         }
     }
 
-    /// Sends an altered datagram on its way, which it takes as the original would have.
-    fn pass_altered(&mut self, agent: usize, seen: &Captured, sending: &Sending, payload: PacketBuf) {
+    /// Sends an altered datagram with the fate of the original.
+    fn send_altered(&mut self, agent: usize, seen: &Captured, sending: &Sending, payload: PacketBuf) {
         let forged = Forged {
             agent,
             act: "alter",
@@ -257,13 +259,13 @@ impl World {
                 &own
             }
         };
-        let print = fingerprint(&payload);
+        let fingerprint = fingerprint(&payload);
         let record = RecordKind::Sent {
             to: sending.target,
             kind,
             nth: sending.nth,
             len: payload.len() as u64,
-            print,
+            fingerprint,
         };
         let sent = self
             .trace
@@ -275,16 +277,16 @@ impl World {
             from,
             to,
             kind,
-            print,
+            fingerprint,
             payload,
         };
         self.launch(id, sent, sending, flight);
         self.checks
-            .see_conservation(sent, self.net.counts, self.net.in_flight());
+            .on_conservation(sent, self.net.counts, self.net.in_flight());
     }
 
-    /// Takes what arrives at adversaries, who are no hosts: it only gets a record.
-    pub(crate) fn take_answers(&mut self, target: HostId) {
+    /// Records the datagrams that arrive at an adversary.
+    pub(crate) fn receive_at_adversary(&mut self, target: HostId) {
         while let Some((key, flight)) = self.net.take_due(self.now, target) {
             self.receive(target, key.source, &flight);
         }

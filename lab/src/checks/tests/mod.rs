@@ -1,4 +1,4 @@
-//! Each check finds what it is there to find, and nothing else.
+//! Unit tests of the checks: each finds its violation, and no other.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,12 +8,13 @@ use sandhog_peer::{Batch, Command, Counters, Event, Peer, Reason};
 use super::*;
 use crate::setup::{InnerSpec, Nonce, Script};
 
-/// A server, and two clients that each have one inner address.
+// A server, two clients with one inner address each, and a hostile host.
 const SERVER: HostId = 0;
 const ALICE: HostId = 1;
 const BOB: HostId = 2;
 const MALLORY: HostId = 3;
 
+/// Does nothing.
 struct Silent;
 
 impl Peer for Silent {
@@ -64,7 +65,7 @@ fn checks(rules: Rules) -> Checks {
     Checks::new(&rules, &hosts, &[])
 }
 
-/// Key and nonce are the first two bytes; key 3 is a session's.
+/// Key and nonce are the first two bytes. Key 3 belongs to a session.
 fn nonce_of(datagram: &[u8]) -> Option<Nonce> {
     let [key, number, ..] = datagram else { return None };
     Some(Nonce {
@@ -75,13 +76,13 @@ fn nonce_of(datagram: &[u8]) -> Option<Nonce> {
 }
 
 fn send(checks: &mut Checks, host: HostId, remote: SocketAddr, millis: u64, payload: &[u8]) {
-    checks.see_sent(Outgoing {
+    checks.on_sent(Outgoing {
         record: 1,
         now: Instant::from_millis(millis),
         host,
         remote,
         payload,
-        print: crate::trace::fingerprint(payload),
+        fingerprint: crate::trace::fingerprint(payload),
     });
 }
 
@@ -103,37 +104,37 @@ fn failed(checks: &Checks) -> Vec<String> {
 }
 
 #[test]
-fn a_canary_on_the_wire_is_found() {
+fn a_secret_in_an_outer_datagram_is_found() {
     let mut checks = Checks::new(&Rules::default(), &[], &[b"canary-canary-16"]);
-    checks.see_public_bytes(1, b"nothing here");
+    checks.on_public_bytes(1, b"nothing here");
     assert!(failed(&checks).is_empty());
-    checks.see_public_bytes(2, b"...canary-canary-16...");
-    assert_eq!(failed(&checks), ["P1 no plaintext outside"]);
+    checks.on_public_bytes(2, b"...canary-canary-16...");
+    assert_eq!(failed(&checks), ["P1 no plaintext in outer datagrams"]);
 }
 
 #[test]
-fn a_packet_that_nobody_sent_is_found() {
+fn a_delivered_packet_that_was_not_sent_is_found() {
     let mut checks = checks(Rules::default());
-    checks.see_authenticated(0, 1);
-    checks.see_inner_out(42, 1);
-    checks.see_inner_in(1, &[], 42, 0, Some(1));
+    checks.on_authenticated(0, 1);
+    checks.on_inner_out(42, 1);
+    checks.on_inner_in(1, &[], 42, 0, Some(1));
     assert!(failed(&checks).is_empty());
-    checks.see_inner_in(2, &[], 43, 0, Some(1));
-    assert_eq!(failed(&checks), ["P3 inner packets unchanged and authenticated"]);
+    checks.on_inner_in(2, &[], 43, 0, Some(1));
+    assert_eq!(failed(&checks), ["P3 inner packets unchanged, authenticated"]);
 }
 
 #[test]
-fn a_packet_from_a_host_that_never_logged_in_is_found() {
+fn a_packet_from_an_unauthenticated_host_is_found() {
     let mut checks = checks(Rules::default());
-    checks.see_inner_out(42, 2);
-    checks.see_inner_in(1, &[], 42, 0, Some(2));
-    assert_eq!(failed(&checks), ["P3 inner packets unchanged and authenticated"]);
+    checks.on_inner_out(42, 2);
+    checks.on_inner_in(1, &[], 42, 0, Some(2));
+    assert_eq!(failed(&checks), ["P3 inner packets unchanged, authenticated"]);
 }
 
 #[test]
-fn a_vanished_datagram_is_found() {
+fn a_datagram_that_is_neither_delivered_nor_lost_is_found() {
     let mut checks = checks(Rules::default());
-    checks.see_conservation(
+    checks.on_conservation(
         1,
         Conservation {
             made: 3,
@@ -143,7 +144,7 @@ fn a_vanished_datagram_is_found() {
         1,
     );
     assert!(failed(&checks).is_empty());
-    checks.see_conservation(
+    checks.on_conservation(
         2,
         Conservation {
             made: 3,
@@ -152,11 +153,11 @@ fn a_vanished_datagram_is_found() {
         },
         0,
     );
-    assert_eq!(failed(&checks), ["P8 no datagram unaccounted for"]);
+    assert_eq!(failed(&checks), ["P8 every datagram accounted for"]);
 }
 
 #[test]
-fn other_bytes_under_a_used_nonce_are_found_and_the_same_bytes_are_a_repeat() {
+fn a_reused_nonce_is_found_and_a_retransmission_is_allowed() {
     let rules = || Rules {
         nonce_of: Some(nonce_of),
         ..Rules::default()
@@ -168,11 +169,11 @@ fn other_bytes_under_a_used_nonce_are_found_and_the_same_bytes_are_a_repeat() {
     send(&mut checks, MALLORY, address(SERVER), 1, &[1, 7, 3]);
     assert!(failed(&checks).is_empty());
     send(&mut checks, BOB, address(SERVER), 2, &[1, 7, 2]);
-    assert_eq!(failed(&checks), ["P2 no nonce twice under a key"]);
+    assert_eq!(failed(&checks), ["P2 no nonce reused under a key"]);
 }
 
 #[test]
-fn a_session_datagram_that_is_sent_twice_is_found() {
+fn a_retransmission_under_a_session_key_is_found() {
     let mut checks = checks(Rules {
         nonce_of: Some(nonce_of),
         ..Rules::default()
@@ -180,60 +181,66 @@ fn a_session_datagram_that_is_sent_twice_is_found() {
     send(&mut checks, ALICE, address(SERVER), 0, &[3, 7, 1]);
     assert!(failed(&checks).is_empty());
     send(&mut checks, ALICE, address(SERVER), 1, &[3, 7, 1]);
-    assert_eq!(failed(&checks), ["P2 no nonce twice under a key"]);
+    assert_eq!(failed(&checks), ["P2 no nonce reused under a key"]);
 }
 
 #[test]
-fn a_second_delivery_is_found_where_the_protocol_promises_one() {
+fn a_second_delivery_is_found_with_the_rule_at_most_once() {
     for at_most_once in [false, true] {
         let mut checks = checks(Rules {
             at_most_once,
             ..Rules::default()
         });
-        checks.see_authenticated(SERVER, ALICE);
+        checks.on_authenticated(SERVER, ALICE);
         for _ in 0..2 {
-            checks.see_inner_out(42, ALICE);
-            checks.see_inner_in(1, &[], 42, SERVER, Some(ALICE));
+            checks.on_inner_out(42, ALICE);
+            checks.on_inner_in(1, &[], 42, SERVER, Some(ALICE));
         }
         assert!(failed(&checks).is_empty(), "as often as it was sent");
-        checks.see_inner_in(2, &[], 42, SERVER, Some(ALICE));
+        checks.on_inner_in(2, &[], 42, SERVER, Some(ALICE));
         assert_eq!(failed(&checks).len(), usize::from(at_most_once));
     }
 }
 
 #[test]
-fn a_server_that_forgot_a_login_must_not_deliver_its_packets() {
+fn a_delivery_after_a_reboot_without_a_new_login_is_found() {
     let mut checks = checks(Rules::default());
-    checks.see_authenticated(SERVER, ALICE);
-    checks.see_boot(SERVER);
-    checks.see_inner_out(42, ALICE);
-    checks.see_inner_in(1, &[], 42, SERVER, Some(ALICE));
-    assert_eq!(failed(&checks), ["P3 inner packets unchanged and authenticated"]);
+    checks.on_authenticated(SERVER, ALICE);
+    checks.on_boot(SERVER);
+    checks.on_inner_out(42, ALICE);
+    checks.on_inner_in(1, &[], 42, SERVER, Some(ALICE));
+    assert_eq!(failed(&checks), ["P3 inner packets unchanged, authenticated"]);
 }
 
 #[test]
-fn one_byte_more_than_three_for_one_is_amplification_until_the_address_is_validated() {
+fn amplification_is_found_until_the_address_is_validated() {
     let rules = || Rules {
         amplification: Some(3),
         ..Rules::default()
     };
     let mut checks = checks(rules());
-    checks.see_received(1, SERVER, address(ALICE), 100, 0);
+    checks.on_received(1, SERVER, address(ALICE), 100, 0);
     send(&mut checks, SERVER, address(ALICE), 0, &[0; 200]);
     send(&mut checks, SERVER, address(ALICE), 1, &[0; 100]);
-    assert!(failed(&checks).is_empty(), "three for one");
-    checks.see_validated(SERVER, address(ALICE));
+    assert!(
+        failed(&checks).is_empty(),
+        "three sent bytes for one received byte"
+    );
+    checks.on_validated(SERVER, address(ALICE));
     send(&mut checks, SERVER, address(ALICE), 2, &[0; 5000]);
     send(&mut checks, BOB, address(SERVER), 2, &[0; 5000]);
-    assert!(failed(&checks).is_empty(), "validated, and a client begins");
-    checks.see_boot(SERVER);
-    checks.see_received(1, SERVER, address(ALICE), 100, 0);
+    assert!(
+        failed(&checks).is_empty(),
+        "the address is validated, and a client may begin"
+    );
+    checks.on_boot(SERVER);
+    checks.on_received(1, SERVER, address(ALICE), 100, 0);
     send(&mut checks, SERVER, address(ALICE), 3, &[0; 301]);
     assert_eq!(failed(&checks), ["P4 no amplification"]);
 }
 
 #[test]
-fn state_beyond_its_bound_is_found() {
+fn state_above_its_limit_is_found() {
     let mut checks = checks(Rules {
         unauthenticated: Some(1024),
         ..Rules::default()
@@ -242,82 +249,78 @@ fn state_beyond_its_bound_is_found() {
         unauthenticated,
         ..Gauges::default()
     };
-    checks.see_gauges(1, SERVER, gauges(1024));
+    checks.on_gauges(1, SERVER, gauges(1024));
     assert!(failed(&checks).is_empty());
-    checks.see_gauges(2, SERVER, gauges(1025));
-    assert_eq!(failed(&checks), ["P5 bounded state for strangers"]);
+    checks.on_gauges(2, SERVER, gauges(1025));
+    assert_eq!(failed(&checks), ["P5 bounded state for unauthenticated peers"]);
 }
 
 #[test]
-fn only_the_first_copy_of_an_authentic_datagram_moves_a_session() {
+fn only_the_first_copy_of_an_authentic_datagram_may_move_a_session() {
     let (old, new) = (address(ALICE), address(9));
     let moved_by = |from: Option<HostId>, second: bool| {
         let mut checks = checks(Rules {
             fresh_roaming: true,
             ..Rules::default()
         });
-        checks.see_authenticated(SERVER, ALICE);
-        checks.see_received(1, SERVER, old, 100, 42);
-        checks.see_received(2, SERVER, new, 100, if second { 42 } else { 43 });
-        checks.see_roamed(3, SERVER, [old, new], 2, from);
+        checks.on_authenticated(SERVER, ALICE);
+        checks.on_received(1, SERVER, old, 100, 42);
+        checks.on_received(2, SERVER, new, 100, if second { 42 } else { 43 });
+        checks.on_roamed(3, SERVER, [old, new], 2, from);
         failed(&checks)
     };
-    let name = "P6 only fresh datagrams move a session";
+    let name = "P6 sessions move only after fresh datagrams";
     assert!(moved_by(Some(ALICE), false).is_empty());
-    assert_eq!(
-        moved_by(Some(ALICE), true),
-        [name],
-        "bytes that had arrived before"
-    );
+    assert_eq!(moved_by(Some(ALICE), true), [name], "a copy");
     assert_eq!(moved_by(Some(BOB), false), [name], "never logged in");
     assert_eq!(moved_by(Some(MALLORY), false), [name]);
     assert_eq!(moved_by(None, false), [name]);
 }
 
 #[test]
-fn a_session_datagram_under_a_key_beyond_its_age_is_found() {
+fn a_session_datagram_under_an_old_key_is_found() {
     let rules = || Rules {
         nonce_of: Some(nonce_of),
         key_age: Some(Duration::from_secs(180)),
         ..Rules::default()
     };
-    let name = "P7 no key beyond its age";
+    let name = "P7 no key older than its limit";
     let mut alice = checks(rules());
-    alice.see_key(ALICE, None, Instant::ZERO);
+    alice.on_new_key(ALICE, None, Instant::ZERO);
     send(&mut alice, ALICE, address(SERVER), 180_000, &[3, 1]);
     send(&mut alice, ALICE, address(SERVER), 180_001, &[1, 2]);
-    assert!(failed(&alice).is_empty(), "still young enough, and no session's");
+    assert!(failed(&alice).is_empty(), "young enough, and not a session key");
     send(&mut alice, ALICE, address(SERVER), 180_001, &[3, 3]);
     assert_eq!(failed(&alice), [name]);
 
     let mut server = checks(rules());
-    server.see_key(SERVER, Some(address(ALICE)), Instant::ZERO);
-    server.see_key(SERVER, Some(address(BOB)), Instant::from_secs(100));
-    server.see_roamed(1, SERVER, [address(ALICE), address(9)], 1, Some(ALICE));
+    server.on_new_key(SERVER, Some(address(ALICE)), Instant::ZERO);
+    server.on_new_key(SERVER, Some(address(BOB)), Instant::from_secs(100));
+    server.on_roamed(1, SERVER, [address(ALICE), address(9)], 1, Some(ALICE));
     send(&mut server, SERVER, address(BOB), 200_000, &[3, 1]);
     assert!(failed(&server).is_empty(), "each session has its own key");
     send(&mut server, SERVER, address(9), 200_000, &[3, 2]);
-    assert_eq!(failed(&server), [name], "a key that moves does not get younger");
+    assert_eq!(failed(&server), [name], "a move does not change the age of a key");
 }
 
 #[test]
-fn an_inner_source_of_somebody_else_is_found() {
+fn an_inner_source_address_of_another_host_is_found() {
     let rules = || Rules {
         inner_owner: true,
         ..Rules::default()
     };
-    let delivered = |given: &[IpAddr], from: HostId| {
+    let delivered = |received: &[IpAddr], from: HostId| {
         let mut checks = checks(rules());
-        checks.see_authenticated(SERVER, ALICE);
-        for address in given {
-            checks.see_addresses(ALICE, vec![*address]);
+        checks.on_authenticated(SERVER, ALICE);
+        for address in received {
+            checks.on_addresses(ALICE, vec![*address]);
         }
-        checks.see_inner_out(42, ALICE);
-        checks.see_inner_in(1, &packet_from(from), 42, SERVER, Some(ALICE));
+        checks.on_inner_out(42, ALICE);
+        checks.on_inner_in(1, &packet_from(from), 42, SERVER, Some(ALICE));
         failed(&checks)
     };
     let (next, after_next) = ([10, 9, 0, 77].into(), [10, 9, 0, 78].into());
-    let name = "P11 inner sources belong to the session";
+    let name = "P11 inner source addresses belong to the sender";
     assert!(delivered(&[], ALICE).is_empty());
     assert_eq!(delivered(&[], BOB), [name]);
     assert!(delivered(&[next], ALICE).is_empty(), "a late packet");
