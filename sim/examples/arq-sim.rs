@@ -1,20 +1,18 @@
-//! Command line of the laboratory for another protocol: `profile = "arq"` in scenario files.
+//! Command line of the simulator for another protocol: `profile = "arq"` in scenario files.
 //!
 //! ```text
 //! cargo run -p sandhog-sim --example arq-sim -- list
 //! cargo run -p sandhog-sim --example arq-sim -- run arq-download --out d
 //! ```
 
-// The protocol of the laboratory's example `arq`.
+// The protocol of the example `arq` of sandhog-lab.
 #[path = "../../lab/examples/arq/protocol.rs"]
 mod protocol;
 
 use std::{net::SocketAddr, process::ExitCode, sync::Arc};
 
 use sandhog_lab::setup::{MakePeer, Rules};
-use sandhog_sim::builtin::Builtin;
-use sandhog_sim::profile::Profile;
-use sandhog_sim::scenario::{Client, Scenario, Server};
+use sandhog_sim::scenario::{Builtin, Client, Profile, Scenario, Server};
 
 use protocol::{Arq, KINDS};
 

@@ -1,26 +1,18 @@
-//! Built-in scenarios. They are part of the program, so an installed `sandhog-sim` runs them anywhere.
+//! Built-in scenarios. They are part of the program, so an installed `sandhog-sim` runs them without files.
 
-use std::borrow::Cow;
-
-use crate::profile::{PROFILES, Profile, find};
-use crate::scenario::{Scenario, ScenarioError};
-
-/// A scenario that is part of the program.
-#[derive(Clone, Copy, Debug)]
-pub struct Builtin {
-    /// Its name on the command line.
-    pub name: &'static str,
-    /// Its TOML.
-    pub source: &'static str,
-    /// The files that its servers serve: name and content.
-    pub files: &'static [(&'static str, &'static [u8])],
-    /// The profile that replaces the one in its TOML. Some scenarios exist with two profiles.
-    pub profile: Option<&'static str>,
-}
+pub use crate::scenario::Builtin;
 
 macro_rules! builtins {
     ($($name:literal $(is classic $source:literal)? $([$($file:literal),*])?,)*) => {
-        /// Every built-in scenario, in the order in which to read them.
+        /// The built-in scenarios, in the order in which a reader should study them.
+        ///
+        /// ```
+        /// let names: Vec<&str> = sandhog_sim::builtin::ALL.iter().map(|builtin| builtin.name).collect();
+        /// assert_eq!(names[..2], ["first-light", "clean-login"]);
+        ///
+        /// let scenario = sandhog_sim::builtin::ALL[1].scenario().unwrap();
+        /// assert_eq!(scenario.clients[0].name, "alice");
+        /// ```
         pub const ALL: &[Builtin] = &[$(
             Builtin {
                 name: $name,
@@ -72,59 +64,13 @@ builtins! {
 
 /// The built-in scenarios of a profile of this crate.
 pub(crate) fn of_profile(name: &str) -> Vec<Builtin> {
-    let is_of = |builtin: &&Builtin| builtin.profile.unwrap_or("secure") == name;
+    let is_of = |builtin: &&Builtin| profile_name(builtin) == name;
     ALL.iter().filter(is_of).copied().collect()
 }
 
-impl Builtin {
-    /// The scenario, with the profiles of this crate.
-    ///
-    /// # Errors
-    ///
-    /// A mistake in the scenario. A test reads all built-in scenarios, so a release has none.
-    pub fn scenario(&self) -> Result<Scenario, ScenarioError> {
-        self.scenario_with(PROFILES)
-    }
-
-    /// The scenario, with other profiles.
-    ///
-    /// # Errors
-    ///
-    /// A mistake in the scenario.
-    pub fn scenario_with(&self, profiles: &[&'static dyn Profile]) -> Result<Scenario, ScenarioError> {
-        let read = |wanted: &str| {
-            let file = self.files.iter().find(|(name, _)| *name == wanted);
-            file.map(|(_, content)| Cow::Borrowed(*content))
-                .ok_or_else(|| "it is not built in".to_owned())
-        };
-        let mut scenario =
-            Scenario::parse_with(profiles, &format!("{}.toml", self.name), self.source, &read)?;
-        if let Some(profile) = self.profile.and_then(|name| find(profiles, name)) {
-            scenario.profile = profile;
-            scenario.title = format!("{} ({} profile)", scenario.title, profile.name());
-        }
-        Ok(scenario)
-    }
-}
-
-impl Scenario {
-    /// The built-in scenario of this name.
-    #[must_use]
-    pub fn builtin(name: &str) -> Option<Self> {
-        ALL.iter().find(|builtin| builtin.name == name)?.scenario().ok()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_builtin_scenario_is_valid() {
-        for builtin in ALL {
-            if let Err(error) = builtin.scenario() {
-                panic!("{error}");
-            }
-        }
-    }
+/// The name of the profile of a built-in scenario.
+fn profile_name(builtin: &Builtin) -> &'static str {
+    let key = |line: &'static str| line.strip_prefix("profile = \"")?.strip_suffix('"');
+    let name = builtin.profile.or_else(|| builtin.source.lines().find_map(key));
+    name.unwrap_or("secure")
 }

@@ -1,4 +1,4 @@
-//! The laboratory's command line, `sandhog-sim`.
+//! Program `sandhog-sim`.
 
 fn main() -> std::process::ExitCode {
     sandhog_sim::cli::main()

@@ -1,74 +1,29 @@
-//! Addresses that change or are given late: NAT rebinding outside, settings from the server inside.
+//! Addresses that change or are assigned late: NAT rebinding outside, settings from the server inside.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
-use sandhog_lab::record::{HostId, Record, RecordKind};
-use sandhog_lab::setup::Setup;
-use sandhog_proto::Instant;
-use sandhog_sim::{Detail, Engine, Run, RunOptions, Scenario, ScenarioError, report, run_setup};
+use sandhog_lab::record::RecordKind;
+use sandhog_peer::Instant;
+use sandhog_sim::{Run, Scenario, ScenarioError, report};
 
-const SERVER: HostId = 0;
-const ALICE: HostId = 1;
+use crate::support::{ALICE, AliceAndServer, SERVER, failed, ms, records, run_both_any};
 
-/// A server, Alice 10 ms away, and what `rest` says.
 fn parse(rest: &str) -> Result<Scenario, ScenarioError> {
-    let text = format!(
-        r#"
-title = "a test"
-profile = "classic"
-duration = "6s"
-
-[[server]]
-name = "server"
-address = "192.0.2.1:4000"
-inner = ["10.9.0.1/24"]
-user = [{{ login = "alice", password = "correct horse", addresses = ["10.9.0.2"] }}]
-
-[[client]]
-name = "alice"
-address = "198.51.100.2:50000"
-inner = ["10.9.0.2/24"]
-server = "server"
-login = "alice"
-password = "correct horse"
-
-[[link]]
-between = ["alice", "server"]
-delay = "10ms"
-{rest}"#
-    );
-    Scenario::parse("test.toml", &text, &|_| Err("no files here".into()))
+    let scenario = AliceAndServer {
+        profile: "classic",
+        rest,
+        ..AliceAndServer::default()
+    };
+    scenario.parse()
 }
 
 fn scenario(rest: &str) -> Scenario {
     parse(rest).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// Runs it in both engines, which must agree on every record.
-fn run(setup: &Setup) -> Run {
-    let [event, turmoil] = [Engine::Event, Engine::Turmoil].map(|engine| {
-        let options = RunOptions {
-            seed: 7,
-            engine,
-            detail: Detail::Full,
-        };
-        run_setup(setup, &options).unwrap()
-    });
-    assert_eq!(event.records, turmoil.records);
-    event
-}
-
-fn records<'a>(
-    run: &'a Run,
-    host: HostId,
-    pick: impl Fn(&RecordKind) -> bool + 'a,
-) -> impl Iterator<Item = &'a Record> {
-    let own = run.records.iter().filter(move |record| record.host == Some(host));
-    own.filter(move |record| pick(&record.kind))
-}
-
-const fn ms(millis: u64) -> Instant {
-    Instant::from_millis(millis)
+fn run(rest: &str) -> Run {
+    run_both_any(&scenario(rest).setup(), 7)
 }
 
 const REBOUND: &str = r#"
@@ -84,14 +39,14 @@ network-changed = "alice"
 "#;
 
 #[test]
-fn after_a_rebinding_the_old_address_reaches_nobody_and_the_server_sees_the_new_one() {
-    let run = run(&Setup::of(&scenario(REBOUND)));
+fn after_a_rebinding_the_server_sees_only_the_new_address() {
+    let run = run(REBOUND);
     assert!(run.passed, "{:?}", run.checks);
-    let rebound: Vec<_> = records(&run, ALICE, |what| matches!(what, RecordKind::Rebound { .. })).collect();
+    let rebound: Vec<_> = records(&run, ALICE, |kind| matches!(kind, RecordKind::Rebound { .. })).collect();
     assert_eq!((rebound.len(), rebound[0].at), (1, ms(1015)));
-    // The request of 1020 ms comes from an address that has no session at the server; nothing comes back.
-    let drops: Vec<_> = records(&run, SERVER, |what| {
-        matches!(what, RecordKind::Dropped { reason: "no-session" })
+    // The request of 1020 ms comes from an address that has no session at the server. There is no reply.
+    let drops: Vec<_> = records(&run, SERVER, |kind| {
+        matches!(kind, RecordKind::Dropped { reason: "no-session" })
     })
     .collect();
     assert!(
@@ -102,15 +57,15 @@ fn after_a_rebinding_the_old_address_reaches_nobody_and_the_server_sees_the_new_
     assert_eq!(
         drops.len(),
         4,
-        "one each half second until the client logs in again"
+        "one every half second until the client logs in again"
     );
-    let logins: Vec<Instant> = records(&run, SERVER, |what| matches!(what, RecordKind::LoggedIn { .. }))
+    let logins: Vec<Instant> = records(&run, SERVER, |kind| matches!(kind, RecordKind::LoggedIn { .. }))
         .map(|record| record.at)
         .collect();
     assert_eq!(logins, [ms(10), ms(3010)]);
-    let from = records(&run, SERVER, |what| {
+    let from = records(&run, SERVER, |kind| {
         matches!(
-            what,
+            kind,
             RecordKind::LoggedIn {
                 from: Some(ALICE),
                 ..
@@ -121,13 +76,13 @@ fn after_a_rebinding_the_old_address_reaches_nobody_and_the_server_sees_the_new_
 }
 
 #[test]
-fn what_was_on_its_way_to_the_old_address_is_lost_when_it_arrives() {
-    let on_its_way = REBOUND.replace("1015ms", "1035ms");
-    let run = run(&Setup::of(&scenario(&on_its_way)));
+fn datagrams_in_flight_to_the_old_address_are_lost_on_arrival() {
+    let in_flight = REBOUND.replace("1015ms", "1035ms");
+    let run = run(&in_flight);
     assert!(run.passed, "{:?}", run.checks);
-    let lost: Vec<_> = records(&run, ALICE, |what| {
+    let lost: Vec<_> = records(&run, ALICE, |kind| {
         matches!(
-            what,
+            kind,
             RecordKind::Lost {
                 reason: "no-host",
                 ..
@@ -136,7 +91,7 @@ fn what_was_on_its_way_to_the_old_address_is_lost_when_it_arrives() {
     })
     .collect();
     let [lost] = lost[..] else {
-        panic!("one answer: {lost:?}")
+        panic!("one reply: {lost:?}")
     };
     let flight = run.record(lost.cause).unwrap();
     assert!(matches!(flight.kind, RecordKind::Flight { to: ALICE, .. }));
@@ -146,8 +101,7 @@ fn what_was_on_its_way_to_the_old_address_is_lost_when_it_arrives() {
 
 #[test]
 fn a_capture_shows_each_datagram_with_the_addresses_of_its_time() {
-    let scenario = scenario(REBOUND);
-    let run = run(&scenario.setup());
+    let run = run(REBOUND);
     let capture = report::capture(&run);
     let count = |address: [u8; 4], port: u16| {
         let [high, low] = port.to_be_bytes();
@@ -158,17 +112,17 @@ fn a_capture_shows_each_datagram_with_the_addresses_of_its_time() {
             .count()
     };
     let sent = |before: bool| {
-        let sent = records(&run, ALICE, |what| matches!(what, RecordKind::Sent { .. }));
+        let sent = records(&run, ALICE, |kind| matches!(kind, RecordKind::Sent { .. }));
         sent.filter(|record| (record.at < ms(1015)) == before).count()
     };
     assert!(sent(true) > 2 && sent(false) > 4);
-    // Once where it leaves, once where it arrives; nothing is lost in this direction.
+    // Once at the sender and once at the receiver. No datagram is lost in this direction.
     assert_eq!(count([198, 51, 100, 2], 50000), 2 * sent(true));
     assert_eq!(count([198, 51, 100, 9], 1234), 2 * sent(false));
 }
 
 #[test]
-fn an_event_comes_again_and_a_rebinding_takes_the_next_port_each_time() {
+fn a_repeated_rebinding_takes_the_next_port_each_time() {
     let rest = r#"
 [[event]]
 at = "1s"
@@ -181,8 +135,8 @@ every = "500ms"
 times = 3
 network-changed = "alice"
 "#;
-    let run = run(&Setup::of(&scenario(rest)));
-    let rebound = records(&run, ALICE, |what| matches!(what, RecordKind::Rebound { .. }));
+    let run = run(rest);
+    let rebound = records(&run, ALICE, |kind| matches!(kind, RecordKind::Rebound { .. }));
     let rebound: Vec<(Instant, &RecordKind)> = rebound.map(|record| (record.at, &record.kind)).collect();
     let to = |port| RecordKind::Rebound {
         to: format!("198.51.100.9:{port}"),
@@ -196,9 +150,9 @@ network-changed = "alice"
         ],
         "until the run is over"
     );
-    let changed = |what: &What| {
+    let changed = |kind: &RecordKind| {
         matches!(
-            what,
+            kind,
             RecordKind::Command {
                 command: "network-changed"
             }
@@ -209,35 +163,33 @@ network-changed = "alice"
 }
 
 #[test]
-fn an_inner_host_that_takes_its_addresses_from_the_settings_is_like_one_that_had_them() {
+fn assigned_inner_addresses_give_the_same_run_as_configured_ones() {
     let pings = "[[client.do]]\nping = { to = \"10.9.0.1\", count = 3, every = \"200ms\" }\n";
-    let setup = Setup::of(&scenario(pings));
-    let mut late = setup.clone();
-    late.hosts[1].inner.as_mut().unwrap().addresses.clear();
-    let (given, late) = (run(&setup), run(&late));
-    assert!(given.passed && late.passed, "{:?}", late.checks);
-    assert_eq!(given.digest, late.digest);
+    let configured = scenario(pings).setup();
+    let mut assigned = configured.clone();
+    assigned.hosts[1].inner.as_mut().unwrap().addresses.clear();
+    let [configured, assigned] = [configured, assigned].map(|setup| run_both_any(&setup, 7));
+    assert!(configured.passed && assigned.passed, "{:?}", assigned.checks);
+    assert_eq!(configured.digest, assigned.digest);
 }
 
 #[test]
-fn other_inner_addresses_than_the_scenario_says_fail_a_check() {
-    let mut setup = Setup::of(&scenario(""));
+fn inner_addresses_that_differ_from_the_scenario_fail_a_check() {
+    let mut setup = scenario("").setup();
     setup.hosts[1].inner.as_mut().unwrap().addresses = vec![([10, 9, 0, 3].into(), 24)];
     setup.liveness = None;
     setup.duration = Duration::from_secs(1);
-    let run = run(&setup);
-    let failed: Vec<_> = run.checks.iter().filter(|check| !check.passed).collect();
-    let [check] = failed[..] else { panic!("{failed:?}") };
-    assert_eq!(check.name, "alice: is given its inner addresses");
+    let run = run_both_any(&setup, 7);
+    assert_eq!(failed(&run), ["alice receives its inner addresses"]);
 }
 
 #[test]
-fn mistakes_in_repeated_events_and_rebindings_are_told() {
+fn mistakes_in_repeated_events_and_rebindings_are_rejected() {
     let event = |keys: &str| {
         let error = parse(&format!("[[event]]\nat = \"1s\"\n{keys}\n")).unwrap_err();
         assert!(
-            error.place.is_some_and(|(line, _)| line > 22),
-            "in the event: {error}"
+            error.place.is_some_and(|(line, _)| line > 26),
+            "not in the event: {error}"
         );
         error.message
     };
@@ -245,7 +197,7 @@ fn mistakes_in_repeated_events_and_rebindings_are_told() {
         ("rebind = \"alice\"", "`rebind` needs `to`, the new address"),
         (
             "crash = \"alice\"\nto = \"198.51.100.9:1\"",
-            "`to` belongs to `rebind`",
+            "`to` is only for `rebind`; remove this key",
         ),
         (
             "rebind = \"alice\"\nto = \"192.0.2.1:4000\"",
@@ -253,11 +205,11 @@ fn mistakes_in_repeated_events_and_rebindings_are_told() {
         ),
         (
             "rebind = \"alice\"\nto = \"[2001:db8::1]:4000\"",
-            "`alice` has an address of the other IP version; it could not reach its server from this one",
+            "`alice` has an address of the other IP version; `to` must have the same version",
         ),
         (
             "rebind = \"alice\"\nto = \"198.51.100.9:65535\"\nevery = \"1s\"",
-            "the port is one higher each time and goes beyond 65535 at repeat 1",
+            "the port increases by one each time and exceeds 65535 at repetition 1",
         ),
         (
             "rebind = \"alcie\"",
@@ -265,15 +217,15 @@ fn mistakes_in_repeated_events_and_rebindings_are_told() {
         ),
         (
             "crash = \"alice\"\ntimes = 2",
-            "`times` needs `every`, the time from one to the next",
+            "`times` needs `every`, the interval of repetitions",
         ),
         (
             "crash = \"alice\"\nevery = \"1s\"\ntimes = 0",
-            "an event happens at least once",
+            "`times` must be at least 1",
         ),
         (
             "crash = \"alice\"\nevery = \"0s\"",
-            "`every` is at least the resolution",
+            "`every` must be at least the resolution",
         ),
     ] {
         assert_eq!(event(keys), message);
@@ -281,11 +233,11 @@ fn mistakes_in_repeated_events_and_rebindings_are_told() {
 }
 
 #[test]
-fn a_client_whose_addresses_come_from_the_server_is_asked_for_life_by_the_servers_first_address() {
+fn the_liveness_target_of_a_client_without_addresses_is_the_servers_first_one() {
     let mut scenario = scenario("");
     scenario.clients[0].inner.clear();
     let setup = scenario.setup();
     assert!(setup.hosts[1].inner.as_ref().unwrap().addresses.is_empty());
     let target = setup.hosts[1].script.as_ref().unwrap().liveness_target;
-    assert_eq!(target, std::net::IpAddr::from([10, 9, 0, 1]));
+    assert_eq!(target, IpAddr::from([10, 9, 0, 1]));
 }

@@ -1,101 +1,52 @@
-//! Adversaries on the wire: what each act sends, as from where and when, what becomes of it, and what the checks say.
+//! Adversaries: their datagrams with source and time, the effect on the victim, and the results of the checks.
 
 use std::collections::BTreeSet;
 
 use sandhog_lab::record::{HostId, Record, RecordKind};
-use sandhog_lab::setup::Setup;
-use sandhog_proto::Instant;
-use sandhog_sim::{Detail, Engine, Run, RunOptions, Scenario, ScenarioError, report, run_setup};
+use sandhog_peer::Instant;
+use sandhog_sim::{Run, Scenario, ScenarioError, report};
 
-const SERVER: HostId = 0;
-const ALICE: HostId = 1;
-const MALLORY: HostId = 2;
+use crate::support::{
+    ALICE, AliceAndServer, MALLORY, SERVER, failed, mallory_with, ms, records, run_both_any,
+};
 
-/// A server, Alice 10 ms away who pings it four times, and what `rest` says.
-fn parse(rest: &str) -> Result<Scenario, ScenarioError> {
-    parse_with("classic", rest)
+const STEPS: &str = "[[client.do]]\nping = { to = \"10.9.0.1\", count = 4, every = \"500ms\" }\n";
+
+/// Alice sends four pings to a server at a distance of 10 ms.
+fn parse(profile: &str, rest: &str) -> Result<Scenario, ScenarioError> {
+    let scenario = AliceAndServer {
+        profile,
+        duration: "4s",
+        steps: STEPS,
+        link: "delay = \"10ms 5ms\"",
+        rest,
+        ..AliceAndServer::default()
+    };
+    scenario.parse()
 }
 
-fn parse_with(profile: &str, rest: &str) -> Result<Scenario, ScenarioError> {
-    let text = format!(
-        r#"
-title = "a test"
-profile = "{profile}"
-duration = "4s"
-
-[[server]]
-name = "server"
-address = "192.0.2.1:4000"
-inner = ["10.9.0.1/24"]
-user = [{{ login = "alice", password = "correct horse", addresses = ["10.9.0.2"] }}]
-
-[[client]]
-name = "alice"
-address = "198.51.100.2:50000"
-inner = ["10.9.0.2/24"]
-server = "server"
-login = "alice"
-password = "correct horse"
-
-[[client.do]]
-ping = {{ to = "10.9.0.1", count = 4, every = "500ms" }}
-
-[[link]]
-between = ["alice", "server"]
-delay = "10ms 5ms"
-{rest}"#
-    );
-    Scenario::parse("test.toml", &text, &|_| Err("no files here".into()))
-}
-
-/// Mallory, who does `act`; on the path between the two or not.
-fn mallory(on_path: bool, budget: u64, act: &str) -> Scenario {
-    let on_path = if on_path {
-        "on-path = [\"alice\", \"server\"]\n"
+/// The classic profile, and mallory with these tables `[[adversary.do]]`.
+fn mallory(on_path: bool, budget: u64, acts: &str) -> Scenario {
+    let path = if on_path {
+        "\non-path = [\"alice\", \"server\"]"
     } else {
         ""
     };
-    let rest = format!(
-        "[[adversary]]\nname = \"mallory\"\naddress = \"203.0.113.66:666\"\nbudget = {budget}\n{on_path}\n{act}\n"
-    );
-    parse(&rest).unwrap_or_else(|error| panic!("{error}"))
-}
-
-/// Runs it in both engines, which must agree on every record.
-fn run_both(setup: &Setup) -> Run {
-    let [event, turmoil] = [Engine::Event, Engine::Turmoil].map(|engine| {
-        let options = RunOptions {
-            seed: 7,
-            engine,
-            detail: Detail::Full,
-        };
-        run_setup(setup, &options).unwrap()
-    });
-    assert_eq!(event.records, turmoil.records);
-    assert_eq!(event.checks, turmoil.checks);
-    event
+    let table = mallory_with(&format!("budget = {budget}{path}"), acts);
+    parse("classic", &table).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn run(scenario: &Scenario) -> Run {
-    run_both(&scenario.setup())
+    run_both_any(&scenario.setup(), 7)
 }
 
 fn act(on_path: bool, act: &str) -> Run {
     run(&mallory(on_path, 1000, &format!("[[adversary.do]]\n{act}")))
 }
 
-fn records<'a>(
-    run: &'a Run,
-    host: HostId,
-    pick: impl Fn(&RecordKind) -> bool + 'a,
-) -> impl Iterator<Item = &'a Record> {
-    let own = run.records.iter().filter(move |record| record.host == Some(host));
-    own.filter(move |record| pick(&record.kind))
-}
-
-/// What Mallory did, and the record of the datagram that came of it.
+/// The actions of mallory, each with the record of its datagram.
 fn attacks(run: &Run) -> Vec<(&Record, &Record)> {
-    let attacks = records(run, MALLORY, |what| matches!(what, RecordKind::Attack { .. }));
+    let attacks = records(run, MALLORY, |kind| matches!(kind, RecordKind::Attack { .. }));
     attacks
         .map(|attack| {
             let sent = run.record(attack.id + 1).unwrap();
@@ -106,9 +57,9 @@ fn attacks(run: &Run) -> Vec<(&Record, &Record)> {
         .collect()
 }
 
-/// The reasons for which `host` did not take what Mallory had sent.
+/// The reasons why `host` dropped datagrams of mallory.
 fn refusals(run: &Run, host: HostId) -> Vec<&'static str> {
-    let drops = records(run, host, |what| matches!(what, RecordKind::Dropped { .. }));
+    let drops = records(run, host, |kind| matches!(kind, RecordKind::Dropped { .. }));
     let drops = drops.filter(|drop| {
         let cause = run.record(drop.cause).map(|cause| &cause.kind);
         matches!(cause, Some(RecordKind::Received { from: MALLORY, .. }))
@@ -121,26 +72,18 @@ fn refusals(run: &Run, host: HostId) -> Vec<&'static str> {
         .collect()
 }
 
-#[track_caller]
-fn failed(run: &Run) -> Vec<&str> {
-    let failed = run.checks.iter().filter(|check| !check.passed);
-    failed.map(|check| check.name.as_str()).collect()
-}
-
-const fn ms(millis: u64) -> Instant {
-    Instant::from_millis(millis)
-}
-
 #[test]
-fn somebody_who_does_nothing_changes_no_record() {
-    let [without, with] = [parse("").unwrap(), mallory(true, 1000, "")].map(|scenario| run(&scenario));
+fn an_adversary_without_actions_changes_no_record() {
+    let [without, with] =
+        [parse("classic", "").unwrap(), mallory(true, 1000, "")].map(|scenario| run(&scenario));
     assert!(with.passed);
     assert_eq!(without.digest, with.digest);
-    assert_eq!(with.host_names, ["server", "alice", "mallory"]);
+    let names: Vec<&str> = with.hosts.iter().map(|host| host.name.as_str()).collect();
+    assert_eq!(names, ["server", "alice", "mallory"]);
 }
 
 #[test]
-fn a_replayed_ping_is_delivered_again_by_classic_and_fails_a_promise_of_at_most_once() {
+fn a_replayed_ping_is_delivered_again_by_classic_and_fails_the_at_most_once_rule() {
     let replay = "replay = { kind = \"data\", nth = 1, by = \"alice\", after = \"100ms\", count = 2, every = \"50ms\" }";
     let scenario = mallory(true, 1000, &format!("[[adversary.do]]\n{replay}"));
     let run = run(&scenario);
@@ -170,7 +113,7 @@ fn a_replayed_ping_is_delivered_again_by_classic_and_fails_a_promise_of_at_most_
         "the same bytes"
     );
     assert_eq!(
-        records(&run, SERVER, |what| matches!(what, RecordKind::InnerIn { .. })).count(),
+        records(&run, SERVER, |kind| matches!(kind, RecordKind::InnerIn { .. })).count(),
         5 + 2
     );
     assert_eq!(run.counters["mallory.sent"], 2);
@@ -178,13 +121,13 @@ fn a_replayed_ping_is_delivered_again_by_classic_and_fails_a_promise_of_at_most_
     let mut strict = scenario.setup();
     strict.rules.at_most_once = true;
     assert_eq!(
-        failed(&run_both(&strict)),
-        ["P3 inner packets at most once, unchanged and authenticated"]
+        failed(&run_both_any(&strict, 7)),
+        ["P3 inner packets unchanged, authenticated, at most once"]
     );
 }
 
 #[test]
-fn a_replay_from_elsewhere_has_no_session_and_an_answer_goes_to_the_forged_address() {
+fn a_replay_from_another_address_has_no_session_and_its_reply_goes_there() {
     let own = act(
         true,
         "replay = { kind = \"data\", by = \"alice\", from = \"own\" }",
@@ -200,31 +143,31 @@ fn a_replay_from_elsewhere_has_no_session_and_an_answer_goes_to_the_forged_addre
             &format!("replay = {{ kind = \"auth-request\", from = \"{from}\" }}"),
         )
     };
-    let answered = login("own");
-    let answers = records(&answered, MALLORY, |what| {
-        matches!(what, RecordKind::Received { .. })
+    let from_own = login("own");
+    let replies = records(&from_own, MALLORY, |kind| {
+        matches!(kind, RecordKind::Received { .. })
     });
     assert_eq!(
-        answers.count(),
+        replies.count(),
         1,
-        "a server of classic answers every true request"
+        "a classic server answers every authentic request"
     );
-    let unanswered = login("random");
-    let to_nobody = records(&unanswered, SERVER, |what| {
+    let from_random = login("random");
+    let to_no_host = records(&from_random, SERVER, |kind| {
         matches!(
-            what,
+            kind,
             RecordKind::Lost {
                 to: None,
                 reason: "no-host"
             }
         )
     });
-    // In both cases the session is the replayer's now, and Alice's tunnel only seems to be up.
-    assert!(to_nobody.count() >= 1);
+    // In both cases the session has moved to the source of the replay, and the tunnel of alice only seems to be up.
+    assert!(to_no_host.count() >= 1);
 }
 
 #[test]
-fn a_flipped_bit_takes_the_way_of_the_original_and_is_refused() {
+fn an_altered_datagram_takes_as_long_as_the_original_and_is_rejected() {
     let altered = act(
         true,
         "alter = { kind = \"data\", nth = 2, by = \"alice\", bit = 0 }",
@@ -254,26 +197,26 @@ fn a_flipped_bit_takes_the_way_of_the_original_and_is_refused() {
         .collect();
     assert_eq!((held.len(), held[0].cause), (1, original.id));
     assert_eq!(refusals(&altered, SERVER), ["invalid-code"]);
-    assert!(failed(&altered).is_empty(), "the step is content with one reply");
+    assert!(failed(&altered).is_empty(), "the step needs only one reply");
 
     let copied = act(
         true,
         "alter = { kind = \"data\", by = \"alice\", drop-original = false }",
     );
     let refused = refusals(&copied, SERVER);
-    let sent = records(&copied, ALICE, |what| {
-        matches!(what, RecordKind::Sent { kind: "data", .. })
+    let sent = records(&copied, ALICE, |kind| {
+        matches!(kind, RecordKind::Sent { kind: "data", .. })
     });
     assert!(
         refused.len() >= 4 && refused.len() < sent.count(),
-        "not after the faults have healed"
+        "none after the faults were switched off"
     );
     assert!(!copied.counters.contains_key("lost.intercepted"));
     assert!(copied.passed, "{:?}", failed(&copied));
 }
 
 #[test]
-fn a_reflected_packet_is_taken_by_classic_for_the_servers_and_the_check_finds_it() {
+fn classic_accepts_a_reflected_packet_and_a_check_detects_it() {
     let run = act(true, "reflect = { kind = \"data\", nth = 1, by = \"alice\" }");
     let attacks = attacks(&run);
     let [(attack, sent)] = attacks[..] else {
@@ -285,12 +228,12 @@ fn a_reflected_packet_is_taken_by_classic_for_the_servers_and_the_check_finds_it
     };
     assert_eq!(attack.kind, as_server);
     assert!(matches!(sent.kind, RecordKind::Sent { to: Some(ALICE), .. }));
-    // One key for both directions: nothing tells Alice that the packet is her own.
-    assert_eq!(failed(&run), ["P3 inner packets unchanged and authenticated"]);
+    // There is one key for both directions. So alice cannot detect that the packet is her own.
+    assert_eq!(failed(&run), ["P3 inner packets unchanged, authenticated"]);
 }
 
 #[test]
-fn junk_is_sent_at_its_times_under_its_addresses_and_refused() {
+fn injected_datagrams_have_the_given_times_and_sources_and_are_rejected() {
     for (from, sources) in [("own", 1), ("random", 5), ("alice", 1), ("198.51.100.77:9", 1)] {
         let inject = format!(
             "inject = {{ to = \"server\", from = \"{from}\", size = 60, count = 5, every = \"20ms\", at = \"1s\" }}"
@@ -317,7 +260,7 @@ fn junk_is_sent_at_its_times_under_its_addresses_and_refused() {
     }
     let exact = act(false, "inject = { to = \"alice\", bytes = \"03c0ffee\" }");
     let [(_, sent)] = attacks(&exact)[..] else {
-        panic!("one")
+        panic!("expected one attack")
     };
     assert_eq!(exact.packet(sent.id).unwrap(), [3, 0xc0, 0xff, 0xee]);
     assert_eq!(refusals(&exact, ALICE), ["unknown-remote"]);
@@ -330,9 +273,9 @@ fn a_copied_header_is_that_of_the_newest_datagram_to_the_victim() {
         "inject = { to = \"server\", from = \"alice\", bytes = \"copied-header\", at = \"700ms\" }",
     );
     let [(attack, sent)] = attacks(&run)[..] else {
-        panic!("one")
+        panic!("expected one attack")
     };
-    let seen = records(&run, ALICE, |what| matches!(what, RecordKind::Sent { .. }));
+    let seen = records(&run, ALICE, |kind| matches!(kind, RecordKind::Sent { .. }));
     let newest = seen.filter(|record| record.id < attack.id).last().unwrap();
     let (theirs, ours) = (run.packet(newest.id).unwrap(), run.packet(sent.id).unwrap());
     assert_eq!((theirs.len(), &theirs[..13]), (ours.len(), &ours[..13]));
@@ -342,7 +285,7 @@ fn a_copied_header_is_that_of_the_newest_datagram_to_the_victim() {
 }
 
 #[test]
-fn a_flood_keeps_to_its_rate_and_its_budget_and_ends_when_the_faults_heal() {
+fn a_flood_keeps_its_rate_and_budget_and_ends_when_faults_are_switched_off() {
     let flood = "[[adversary.do]]\nflood = { to = \"server\", rate = 1500, for = \"1s\", at = \"500ms\" }";
     let count = |budget: u64| {
         let run = run(&mallory(false, budget, flood));
@@ -354,7 +297,7 @@ fn a_flood_keeps_to_its_rate_and_its_budget_and_ends_when_the_faults_heal() {
             .into();
         (attacks.len(), each)
     };
-    // Number k is due at 500 ms + k · 2/3 ms, rounded up to the grid.
+    // Datagram k is due at 500 ms + k · 2/3 ms, rounded up to a time step.
     assert_eq!(count(100_000), (1500, vec![1, 1, 2]));
     assert_eq!(count(700).0, 700);
 
@@ -364,21 +307,21 @@ fn a_flood_keeps_to_its_rate_and_its_budget_and_ends_when_the_faults_heal() {
     assert_eq!(
         last,
         ms(4000),
-        "until the work is over, and not while a ping must pass"
+        "until the work ends, but not while a ping must pass"
     );
     assert!(run.passed && run.end > last);
 }
 
 #[test]
-fn a_flood_of_recorded_logins_comes_from_many_addresses_and_each_is_answered_once() {
+fn a_flood_of_recorded_logins_has_many_sources_and_one_reply_each() {
     let flood =
         "flood = { to = \"server\", kind = \"auth-request\", rate = 100, for = \"500ms\", at = \"100ms\" }";
     let run = act(true, flood);
     let attacks = attacks(&run);
     assert_eq!(attacks.len(), 50);
-    let login = records(&run, ALICE, |what| {
+    let login = records(&run, ALICE, |kind| {
         matches!(
-            what,
+            kind,
             RecordKind::Sent {
                 kind: "auth-request",
                 ..
@@ -395,23 +338,23 @@ fn a_flood_of_recorded_logins_comes_from_many_addresses_and_each_is_answered_onc
     assert!(amplification.passed, "{}", amplification.detail);
     assert_eq!(
         run.counters["lost.no-host"] - 50,
-        records(&run, SERVER, |what| matches!(
-            what,
+        records(&run, SERVER, |kind| matches!(
+            kind,
             RecordKind::Sent { kind: "data", .. }
         ))
         .filter(|sent| run
             .record(sent.id + 1)
             .is_some_and(|next| matches!(next.kind, RecordKind::Lost { to: None, .. })))
         .count() as u64,
-        "the answers, and what goes to the session of the last address"
+        "the replies, and the data to the session of the last address"
     );
 }
 
 #[test]
-fn what_adversaries_send_shifts_no_delay_of_anybody_else() {
+fn adversaries_do_not_change_the_delays_of_other_datagrams() {
     let delays = |run: &Run| -> Vec<(Instant, Instant)> {
-        let flights = records(run, ALICE, |what| {
-            matches!(what, RecordKind::Flight { to: SERVER, .. })
+        let flights = records(run, ALICE, |kind| {
+            matches!(kind, RecordKind::Flight { to: SERVER, .. })
         });
         flights
             .filter_map(|record| match record.kind {
@@ -420,7 +363,7 @@ fn what_adversaries_send_shifts_no_delay_of_anybody_else() {
             })
             .collect()
     };
-    let without = run(&parse("").unwrap());
+    let without = run(&parse("classic", "").unwrap());
     let with = act(
         false,
         "inject = { to = \"server\", count = 50, every = \"20ms\" }",
@@ -429,7 +372,7 @@ fn what_adversaries_send_shifts_no_delay_of_anybody_else() {
 }
 
 #[test]
-fn reports_show_the_adversary_and_tell_of_many_attacks_in_numbers() {
+fn reports_list_few_attacks_and_count_many() {
     let few = mallory(
         true,
         1000,
@@ -438,19 +381,19 @@ fn reports_show_the_adversary_and_tell_of_many_attacks_in_numbers() {
     let one = run(&few);
     let story = report::story(&one);
     assert!(
-        story.contains("mallory  replays auth-response 1 to alice as 192.0.2.1:4000 ("),
+        story.contains("mallory  replays auth-response 1 to alice with source 192.0.2.1:4000 ("),
         "{story}"
     );
-    assert!(report::mermaid(&few, &one).contains("mallory->>alice"));
-    let capture = report::capture(&few, &one);
+    assert!(report::mermaid(&one).contains("mallory->>alice"));
+    let capture = report::capture(&one);
     let forged = [&[192, 0, 2, 1, 198, 51, 100, 2][..], &4000_u16.to_be_bytes()].concat();
     let copies = capture
         .windows(forged.len())
         .filter(|bytes| *bytes == forged)
         .count();
-    let answers = records(&one, SERVER, |what| matches!(what, RecordKind::Sent { .. })).count();
-    assert_eq!(copies, 2 * (answers + 1), "as if the server had sent it");
-    let page: serde_json::Value = serde_json::from_str(&report::page_json(&few, &one)).unwrap();
+    let replies = records(&one, SERVER, |kind| matches!(kind, RecordKind::Sent { .. })).count();
+    assert_eq!(copies, 2 * (replies + 1), "with the address of the server");
+    let page: serde_json::Value = serde_json::from_str(&report::page_json(&one)).unwrap();
     assert_eq!(
         (&page["hosts"][2]["name"], &page["hosts"][2]["role"]),
         (&"mallory".into(), &"adversary".into())
@@ -466,7 +409,7 @@ fn reports_show_the_adversary_and_tell_of_many_attacks_in_numbers() {
     assert!(!story.contains("mallory  injects"), "{story}");
 }
 
-/// Whether Mallory is on the path, what she does, and what is said of it.
+/// Mallory is on the path, the action, the error message.
 const MISTAKES: &[(bool, &str, &str)] = &[
     (
         true,
@@ -496,63 +439,58 @@ const MISTAKES: &[(bool, &str, &str)] = &[
     (
         true,
         "inject = { to = \"server\", from = \"randon\" }",
-        "`randon` is neither an address with a port nor one of the words; did you mean `random`?",
+        "`randon` is neither an address with a port nor a valid name; did you mean `random`?",
     ),
     (
         true,
         "inject = { to = \"server\", from = \"[2001:db8::1]:4000\" }",
-        "a datagram to 192.0.2.1:4000 cannot come from [2001:db8::1]:4000, the other IP version",
+        "a datagram to 192.0.2.1:4000 cannot come from [2001:db8::1]:4000: the IP versions differ",
     ),
     (
         true,
         "alter = { kind = \"data\", nth = 1, chance = \"5%\" }",
-        "either the n-th or by `chance`, not both; take one of the two away",
+        "`nth` and `chance` exclude each other; remove one of the two",
     ),
     (
         true,
         "alter = { kind = \"data\", nth = 0 }",
-        "datagrams are counted from 1",
+        "`nth` counts from 1",
     ),
     (
         true,
         "flood = { to = \"server\", rate = 0, for = \"1s\" }",
-        "a flood has at least 1 datagram each second",
+        "`rate` must be at least 1 datagram per second",
     ),
     (
         true,
         "flood = { to = \"server\", rate = 1, for = \"1s\", at = \"4s\" }",
-        "this never happens: the run is over after 4s",
+        "this action never happens, because the run ends after 4s",
     ),
     (true, "flod = 1", "unknown key `flod`; did you mean `flood`?"),
     (
         true,
         "flood = { to = \"server\", rate = 1, for = \"1s\" }\nreflect = { kind = \"data\" }",
-        "an adversary does one thing at a time; make an [[adversary.do]] of each",
+        "this table has more than one action; write an [[adversary.do]] for each",
     ),
 ];
 
 #[test]
-fn mistakes_of_adversaries_are_told() {
-    let message = |on_path: bool, act: &str| {
-        let on_path = if on_path {
-            "on-path = [\"alice\", \"server\"]"
+fn mistakes_in_adversaries_are_rejected() {
+    for (on_path, act, message) in MISTAKES {
+        let path = if *on_path {
+            "\non-path = [\"alice\", \"server\"]"
         } else {
             ""
         };
-        let rest = format!(
-            "[[adversary]]\nname = \"mallory\"\naddress = \"203.0.113.66:666\"\nbudget = 9\n{on_path}\n[[adversary.do]]\n{act}\n"
-        );
-        let error = parse(&rest).unwrap_err();
-        assert!(error.place.is_some_and(|(line, _)| line > 25), "{error}");
-        error.message
-    };
-    for (on_path, act, wanted) in MISTAKES {
-        assert_eq!(message(*on_path, act), *wanted);
+        let table = mallory_with(&format!("budget = 9{path}"), &format!("[[adversary.do]]\n{act}"));
+        let error = parse("classic", &table).unwrap_err();
+        assert!(error.place.is_some_and(|(line, _)| line > 30), "{error}");
+        assert_eq!(error.message, *message);
     }
 }
 
 #[test]
-fn the_adversary_of_the_documentation_does_what_the_page_says() {
+fn the_adversary_of_the_documentation_acts_as_described() {
     let page = include_str!("../../docs/scenarios.md");
     let section = page.split("### `[[adversary]]`").nth(1).unwrap();
     let example = section
@@ -562,7 +500,7 @@ fn the_adversary_of_the_documentation_does_what_the_page_says() {
         .split("```")
         .next()
         .unwrap();
-    let run = run(&parse_with("secure", example).unwrap_or_else(|error| panic!("{error}")));
+    let run = run(&parse("secure", example).unwrap_or_else(|error| panic!("{error}")));
     let count = |wanted: &str| {
         let of_name = |(attack, _): &&(&Record, &Record)| matches!(attack.kind, RecordKind::Attack { act, .. } if act == wanted);
         attacks(&run).iter().filter(of_name).count()

@@ -1,5 +1,4 @@
-//! The relay as a program: real sockets on loopback, a link of the laboratory between them.
-#![cfg(all(feature = "cli", feature = "turmoil", unix))]
+//! Command `relay`: a simulated link between real sockets on the loopback interface.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, UdpSocket};
@@ -8,9 +7,11 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::program::PROGRAM;
+
 const LOOPBACK: &str = "127.0.0.1:0";
 
-/// A relay at work, killed when dropped.
+/// A running relay. Dropping it kills the process.
 struct Relay {
     child: Child,
     output: BufReader<ChildStdout>,
@@ -19,7 +20,7 @@ struct Relay {
 
 impl Relay {
     fn start(to: SocketAddr, link: &str) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_sandhog-sim"))
+        let mut child = Command::new(PROGRAM)
             .args(["relay", "--listen", LOOPBACK, "--to", &to.to_string()])
             .args(["--link", link, "--seed", "7"])
             .stdout(Stdio::piped())
@@ -42,7 +43,7 @@ impl Relay {
         }
     }
 
-    /// Ends it as a service manager would, and gives the rest of what it says.
+    /// Sends SIGTERM, and returns the rest of the output.
     fn stop(mut self) -> String {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
         let mut rest = String::new();
@@ -66,7 +67,7 @@ fn socket() -> UdpSocket {
 }
 
 #[test]
-fn each_client_address_gets_the_answers_to_its_own_datagrams() {
+fn each_client_address_gets_the_replies_to_its_own_datagrams() {
     let server = socket();
     let relay = Relay::start(server.local_addr().unwrap(), "");
     let clients = [socket(), socket(), socket()];
@@ -93,11 +94,11 @@ fn each_client_address_gets_the_answers_to_its_own_datagrams() {
 }
 
 #[test]
-fn a_link_delays_and_loses_in_real_time() {
+fn a_link_delays_and_loses_datagrams_in_real_time() {
     let server = socket();
     let relay = Relay::start(server.local_addr().unwrap(), "delay 30ms loss 20%");
     let client = socket();
-    // The same seed loses the same ones: the last of these is not lost.
+    // The same seed loses the same datagrams. The last one is not lost.
     for number in 0..100_u8 {
         client.send_to(&[number], relay.address).unwrap();
     }
@@ -108,15 +109,15 @@ fn a_link_delays_and_loses_in_real_time() {
         arrived.push(buffer[0]);
     }
     assert!((70..90).contains(&arrived.len()), "{arrived:?}");
-    assert!(arrived.is_sorted(), "without jitter nothing overtakes");
-    let told = relay.stop();
+    assert!(arrived.is_sorted(), "without jitter there is no reordering");
+    let counters = relay.stop();
     let lost = 100 - arrived.len();
-    assert!(told.contains(&format!("lost: random {lost}\n")), "{told}");
+    assert!(counters.contains(&format!("lost: random {lost}\n")), "{counters}");
 }
 
 #[test]
-fn what_is_wrong_with_the_link_is_told_with_code_2() {
-    let output = Command::new(env!("CARGO_BIN_EXE_sandhog-sim"))
+fn a_mistake_in_the_link_is_reported_with_exit_code_2() {
+    let output = Command::new(PROGRAM)
         .args([
             "relay",
             "--listen",
@@ -128,12 +129,12 @@ fn what_is_wrong_with_the_link_is_told_with_code_2() {
         ])
         .output()
         .unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
     assert_eq!(
-        (output.status.code(), &*said),
+        (output.status.code(), &*message),
         (
             Some(2),
-            "error: `--link`: `los` is no property of a link; did you mean `loss`?\n"
+            "error: `--link`: `los` is not a property of a link; did you mean `loss`?\n"
         )
     );
 }

@@ -1,4 +1,4 @@
-//! The four files of `--out`, read back with other people's readers where there are any.
+//! Reports of a run: capture, trace, diagrams and sightings.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -7,22 +7,17 @@ use pcap_file::pcapng::blocks::enhanced_packet::EnhancedPacketOption;
 use pcap_file::pcapng::blocks::interface_description::InterfaceDescriptionOption;
 use pcap_file::pcapng::{Block, PcapNgReader};
 use sandhog_lab::record::RecordKind;
-use sandhog_sim::{Detail, Engine, Run, RunOptions, Scenario, builtin, report};
+use sandhog_sim::{Run, Scenario, builtin, report};
 use serde_json::Value;
 use smoltcp::wire::{IpProtocol, Ipv4Packet, TcpPacket, UdpPacket};
 
-fn run(name: &str) -> (Scenario, Run) {
-    let scenario = Scenario::builtin(name).unwrap();
-    let options = RunOptions {
-        seed: 7,
-        engine: Engine::Event,
-        detail: Detail::Full,
-    };
-    let run = sandhog_sim::run(&scenario, &options).unwrap();
-    (scenario, run)
+use crate::support::run_any;
+
+fn run(name: &str) -> Run {
+    run_any(&Scenario::builtin(name).unwrap().setup(), 7)
 }
 
-/// A packet of a capture: its interface, its comment, its bytes.
+/// A packet of a capture.
 struct Packet {
     interface: usize,
     comment: String,
@@ -30,7 +25,7 @@ struct Packet {
     data: Vec<u8>,
 }
 
-/// The interfaces' names, and the packets.
+/// The names of the interfaces, and the packets.
 fn parsed(capture: &[u8]) -> (Vec<String>, Vec<Packet>) {
     let mut reader = PcapNgReader::new(capture).unwrap();
     let mut packets = Vec::new();
@@ -65,7 +60,7 @@ fn parsed(capture: &[u8]) -> (Vec<String>, Vec<Packet>) {
 
 #[test]
 fn a_capture_has_an_outer_and_an_inner_interface_for_each_host() {
-    let (scenario, run) = run("first-light");
+    let run = run("first-light");
     let (interfaces, packets) = parsed(&report::capture(&run));
     assert_eq!(
         interfaces,
@@ -79,7 +74,7 @@ fn a_capture_has_an_outer_and_an_inner_interface_for_each_host() {
 
 #[test]
 fn every_lost_datagram_of_a_capture_has_its_reason_as_comment() {
-    let (scenario, run) = run("first-light");
+    let run = run("first-light");
     let (_, packets) = parsed(&report::capture(&run));
     let lost = packets
         .iter()
@@ -90,22 +85,18 @@ fn every_lost_datagram_of_a_capture_has_its_reason_as_comment() {
 }
 
 #[test]
-fn damaged_dropped_and_duplicated_datagrams_are_marked_in_a_capture() {
-    let (scenario, run) = run("reordered");
+fn a_capture_marks_corrupted_dropped_and_duplicated_datagrams() {
+    let run = run("reordered");
     let (_, packets) = parsed(&report::capture(&run));
     let comments: BTreeSet<&str> = packets.iter().map(|packet| packet.comment.as_str()).collect();
-    for comment in [
-        "duplicated",
-        "damaged on the way",
-        "dropped: authentication-failed",
-    ] {
+    for comment in ["duplicated", "corrupted", "dropped: authentication-failed"] {
         assert!(comments.contains(comment), "{comment} in {comments:?}");
     }
 }
 
 #[test]
-fn the_packets_of_a_capture_have_right_addresses_and_checksums_outside_and_tcp_inside() {
-    let (scenario, run) = run("first-light");
+fn captured_packets_have_valid_addresses_and_checksums() {
+    let run = run("first-light");
     let (_, packets) = parsed(&report::capture(&run));
     let (mut datagrams, mut segments) = (0, 0);
     for packet in &packets {
@@ -137,7 +128,7 @@ fn the_packets_of_a_capture_have_right_addresses_and_checksums_outside_and_tcp_i
 #[test]
 fn every_line_of_a_trace_is_json_with_an_earlier_cause_and_a_later_time() {
     for builtin in builtin::ALL.iter().filter(|builtin| builtin.name != "bulk") {
-        let (_, run) = run(builtin.name);
+        let run = run(builtin.name);
         let trace = report::trace_jsonl(&run);
         let lines: Vec<Value> = trace
             .lines()
@@ -167,26 +158,30 @@ fn every_line_of_a_trace_is_json_with_an_earlier_cause_and_a_later_time() {
             assert_eq!(
                 same,
                 flight["corrupted"] == false,
-                "only a damaged one has changed"
+                "exactly the corrupted copies have changed"
             );
         }
     }
 }
 
 #[test]
-fn a_mermaid_diagram_has_its_title_its_hosts_and_one_statement_a_line() {
+fn a_mermaid_diagram_has_its_title_its_hosts_and_one_statement_per_line() {
     for builtin in builtin::ALL.iter().filter(|builtin| builtin.name != "bulk") {
-        let (scenario, run) = run(builtin.name);
+        let run = run(builtin.name);
         let diagram = report::mermaid(&run);
-        let (server, others) = run.host_names.split_first().unwrap();
-        let hosts: Vec<&str> = others.iter().chain([server]).map(String::as_str).collect();
+        let (server, others) = run.hosts.split_first().unwrap();
+        let hosts: Vec<&str> = others
+            .iter()
+            .chain([server])
+            .map(|host| host.name.as_str())
+            .collect();
         let participants: String = hosts
             .iter()
             .map(|host| format!("    participant {host}\n"))
             .collect();
         let head = format!(
             "---\ntitle: {}\n---\nsequenceDiagram\n{participants}",
-            Value::from(scenario.title.as_str())
+            Value::from(run.title.as_str())
         );
         let rows = diagram.strip_prefix(&head).expect("title and hosts first");
         assert!(rows.lines().count() > 3);
@@ -208,8 +203,8 @@ fn a_mermaid_diagram_has_its_title_its_hosts_and_one_statement_a_line() {
 #[test]
 fn an_svg_diagram_is_well_formed_and_stays_inside_its_frame() {
     for builtin in builtin::ALL.iter().filter(|builtin| builtin.name != "bulk") {
-        let (mut scenario, run) = run(builtin.name);
-        scenario.title = "<&\"'>\u{1}".into();
+        let mut run = run(builtin.name);
+        run.title = "<&\"'>\u{1}".into();
         let svg = report::svg(&run);
         let elements = elements(&svg);
         let number =
@@ -245,37 +240,34 @@ fn an_svg_diagram_is_well_formed_and_stays_inside_its_frame() {
     }
 }
 
-/// The elements of an XML text with their attributes; panics where it is not well-formed (XML 1.0, section 2.1).
+/// The elements of an XML text with their attributes. Panics if it is not well-formed (XML 1.0, section 2.1).
 fn elements(xml: &str) -> Vec<(&str, BTreeMap<&str, &str>)> {
     let (mut open, mut elements) = (Vec::new(), Vec::new());
     let mut pieces = xml.split('<');
-    assert_eq!(pieces.next(), Some(""), "nothing before the root");
+    assert_eq!(pieces.next(), Some(""), "there is text before the root");
     for piece in pieces {
-        let (tag, text) = piece.split_once('>').expect("a tag ends");
+        let (tag, text) = piece.split_once('>').expect("the end of a tag");
         check_text(text);
         if let Some(name) = tag.strip_prefix('/') {
-            assert_eq!(open.pop(), Some(name), "tags nest");
+            assert_eq!(open.pop(), Some(name), "the tags do not nest");
             continue;
         }
         let (tag, empty) = tag.strip_suffix('/').map_or((tag, false), |tag| (tag, true));
         let (name, mut rest) = tag.split_once(' ').unwrap_or((tag, ""));
         let mut attributes = BTreeMap::new();
         while let Some((key, value)) = rest.trim_start().split_once("=\"") {
-            let (value, after) = value.split_once('"').expect("a value ends");
+            let (value, after) = value.split_once('"').expect("the end of a value");
             check_text(value);
-            assert!(
-                attributes.insert(key, value).is_none(),
-                "an attribute stands once"
-            );
+            assert!(attributes.insert(key, value).is_none(), "an attribute is unique");
             rest = after;
         }
-        assert_eq!(rest.trim(), "", "nothing but attributes in a tag");
+        assert_eq!(rest.trim(), "", "a tag has only attributes");
         elements.push((name, attributes));
         if !empty {
             open.push(name);
         }
     }
-    assert!(open.is_empty(), "every tag is closed");
+    assert!(open.is_empty(), "a tag is not closed");
     elements
 }
 
@@ -287,7 +279,7 @@ fn check_text(text: &str) {
     }
 }
 
-/// What Wireshark's terminal program makes of a capture; needs `tshark`.
+/// Needs `tshark`, the terminal program of Wireshark.
 #[cfg(not(target_family = "wasm"))]
 #[test]
 fn tshark_reads_a_capture_with_inner_tcp_and_nothing_malformed() {
@@ -301,7 +293,7 @@ fn tshark_reads_a_capture_with_inner_tcp_and_nothing_malformed() {
         return;
     }
     for name in ["first-light", "reordered", "ipv6-inside"] {
-        let (scenario, run) = run(name);
+        let run = run(name);
         let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.pcapng"));
         std::fs::write(&file, report::capture(&run)).unwrap();
         let count = |filter: &str| {
@@ -327,8 +319,8 @@ fn tshark_reads_a_capture_with_inner_tcp_and_nothing_malformed() {
 }
 
 #[test]
-fn an_eavesdropper_beside_a_host_sees_times_directions_and_sizes_of_its_datagrams() {
-    let (_, run) = run("clean-login");
+fn sightings_are_the_times_directions_and_sizes_of_a_hosts_datagrams() {
+    let run = run("clean-login");
     let server = report::sightings(&run, 0);
     let sent = server.iter().filter(|sighting| sighting.outgoing);
     let counted = |wanted: fn(&RecordKind) -> bool| {
@@ -337,11 +329,11 @@ fn an_eavesdropper_beside_a_host_sees_times_directions_and_sizes_of_its_datagram
     };
     assert_eq!(
         sent.count(),
-        counted(|what| matches!(what, RecordKind::Sent { .. }))
+        counted(|kind| matches!(kind, RecordKind::Sent { .. }))
     );
     assert_eq!(
         server.len(),
-        counted(|what| matches!(what, RecordKind::Sent { .. } | RecordKind::Received { .. }))
+        counted(|kind| matches!(kind, RecordKind::Sent { .. } | RecordKind::Received { .. }))
     );
     assert!(server.is_sorted_by_key(|sighting| sighting.at) && !server[0].outgoing);
 }

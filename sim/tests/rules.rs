@@ -1,4 +1,4 @@
-//! What a protocol is held to by the setup's rules, on whole runs: a peer that breaks one is found, honest ones pass.
+//! Rules of a protocol in complete runs: checks find a peer that breaks a rule, and honest peers pass.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,64 +6,54 @@ use std::time::Duration;
 
 use sandhog_lab::report::sightings;
 use sandhog_lab::setup::{HostSpec, Nonce, Rules, Setup};
-use sandhog_proto::{
+use sandhog_peer::{
     ApiMisuse, Batch, Command, Counters, Datagram, Event, EventKind, Gauges, Instant, PacketBuf, Peer, Reason,
 };
-use sandhog_sim::{Detail, Engine, Run, RunOptions, Scenario, builtin, run_setup};
+use sandhog_sim::builtin;
 
-fn options(engine: Engine) -> RunOptions {
-    RunOptions {
-        seed: 7,
-        engine,
-        detail: Detail::Full,
-    }
-}
+use crate::support::{failed, parse, run_any, run_both_any, source};
 
-fn run(scenario: &Scenario) -> Run {
-    sandhog_sim::run(scenario, &options(Engine::Event)).unwrap()
-}
-
-/// Begins a talk or answers in one, and breaks rules on the way.
+/// Behaviour of a peer, which may break rules.
 #[derive(Clone, Copy, Default)]
-struct Habits {
-    /// Whom it talks to first, if to anybody.
-    calls: Option<SocketAddr>,
-    /// Bytes of an answer for each byte received.
-    answer: usize,
-    /// Whether all its datagrams have one nonce.
-    one_nonce: bool,
-    /// What it says that it keeps for strangers, for each datagram received.
-    keeps: usize,
-    /// Whether it says that a session moves with each datagram.
+struct Behaviour {
+    /// The address to which it sends four datagrams.
+    target: Option<SocketAddr>,
+    /// Bytes of a reply for each byte received.
+    amplification: usize,
+    /// True if all its datagrams have the same nonce.
+    same_nonce: bool,
+    /// Reported state for unauthenticated peers, for each datagram received.
+    state: usize,
+    /// True if it reports a move of a session for each datagram received.
     moves: bool,
 }
 
-struct Talker {
-    habits: Habits,
+struct TestPeer {
+    behaviour: Behaviour,
     sent: u8,
     received: usize,
     events: Vec<Event>,
 }
 
-impl Talker {
-    /// The second byte stands for the nonce.
-    fn say(&mut self, remote: SocketAddr, len: usize, output: &mut Batch) {
+impl TestPeer {
+    /// Sends `len` bytes. The second byte is the nonce.
+    fn send(&mut self, remote: SocketAddr, len: usize, output: &mut Batch) {
         let mut bytes = vec![self.sent; len];
-        bytes[1] = if self.habits.one_nonce { 0 } else { self.sent };
+        bytes[1] = if self.behaviour.same_nonce { 0 } else { self.sent };
         self.sent += 1;
         output.datagrams.push(Datagram {
             remote,
-            kind: "talk",
+            kind: "test",
             payload: PacketBuf::copied_from(&bytes),
         });
     }
 }
 
-impl Peer for Talker {
+impl Peer for TestPeer {
     fn turn(&mut self, now: Instant, input: &mut Batch, output: &mut Batch) -> Option<(Instant, Reason)> {
         for datagram in std::mem::take(&mut input.datagrams) {
             self.received += 1;
-            if self.habits.moves {
+            if self.behaviour.moves {
                 self.events.push(Event {
                     tag: datagram.payload.tag,
                     kind: EventKind::Roamed {
@@ -72,22 +62,22 @@ impl Peer for Talker {
                     },
                 });
             }
-            if self.habits.answer > 0 {
-                self.say(
+            if self.behaviour.amplification > 0 {
+                self.send(
                     datagram.remote,
-                    datagram.payload.len() * self.habits.answer,
+                    datagram.payload.len() * self.behaviour.amplification,
                     output,
                 );
             }
         }
-        let remote = self.habits.calls?;
+        let remote = self.behaviour.target?;
         let due = Instant::from_millis(10 * u64::from(self.sent));
         if now >= due && self.sent < 4 {
-            self.say(remote, 10, output);
+            self.send(remote, 10, output);
         }
         (self.sent < 4).then_some((
             Instant::from_millis(10 * u64::from(self.sent)),
-            Reason::Other("talk"),
+            Reason::Other("test"),
         ))
     }
 
@@ -105,7 +95,7 @@ impl Peer for Talker {
 
     fn gauges(&self) -> Gauges {
         Gauges {
-            unauthenticated: self.received * self.habits.keeps,
+            unauthenticated: self.received * self.behaviour.state,
             ..Gauges::default()
         }
     }
@@ -119,15 +109,15 @@ fn nonce_of(datagram: &[u8]) -> Option<Nonce> {
     })
 }
 
-/// The names of the checks that fail when a server with these habits is called four times, by both engines.
-fn broken(habits: Habits) -> Vec<String> {
+/// The names of the checks that fail if a server behaves like this. A client sends it four datagrams.
+fn failed_checks(behaviour: Behaviour) -> Vec<String> {
     let address = |last: u8| SocketAddr::from(([192, 0, 2, last], 4000));
-    let host = |name: &str, last: u8, habits: Habits, hostile: bool| HostSpec {
+    let host = |name: &str, last: u8, behaviour: Behaviour, hostile: bool| HostSpec {
         name: name.into(),
         address: address(last),
         make_peer: Arc::new(move |_| {
-            Box::new(Talker {
-                habits,
+            Box::new(TestPeer {
+                behaviour,
                 sent: 0,
                 received: 0,
                 events: Vec::new(),
@@ -137,12 +127,15 @@ fn broken(habits: Habits) -> Vec<String> {
         script: None,
         hostile,
     };
-    let caller = Habits {
-        calls: Some(address(1)),
-        ..Habits::default()
+    let client = Behaviour {
+        target: Some(address(1)),
+        ..Behaviour::default()
     };
     let setup = Setup {
-        hosts: vec![host("server", 1, habits, false), host("caller", 2, caller, true)],
+        hosts: vec![
+            host("server", 1, behaviour, false),
+            host("client", 2, client, true),
+        ],
         duration: Duration::from_secs(1),
         ends_when_done: false,
         rules: Rules {
@@ -154,54 +147,58 @@ fn broken(habits: Habits) -> Vec<String> {
         },
         ..Setup::default()
     };
-    let [event, turmoil] = [Engine::Event, Engine::Turmoil].map(|engine| {
-        let run = run_setup(&setup, &options(engine)).unwrap();
-        assert_eq!(
-            run.counters["datagrams.made"],
-            if habits.answer > 0 { 8 } else { 4 }
-        );
-        run
-    });
-    assert_eq!((event.digest, &event.checks), (turmoil.digest, &turmoil.checks));
-    let failed = event.checks.into_iter().filter(|check| !check.passed);
-    failed.map(|check| check.name).collect()
+    let run = run_both_any(&setup, 7);
+    assert_eq!(
+        run.counters["datagrams.made"],
+        if behaviour.amplification > 0 { 8 } else { 4 }
+    );
+    failed(&run).into_iter().map(str::to_owned).collect()
 }
 
 #[test]
 fn a_server_that_breaks_one_rule_fails_one_check() {
-    let honest = Habits {
-        answer: 3,
-        ..Habits::default()
+    let honest = Behaviour {
+        amplification: 3,
+        ..Behaviour::default()
     };
-    assert!(broken(honest).is_empty());
+    assert!(failed_checks(honest).is_empty());
     let cases = [
-        (Habits { answer: 4, ..honest }, "P4 no amplification"),
         (
-            Habits {
-                one_nonce: true,
+            Behaviour {
+                amplification: 4,
                 ..honest
             },
-            "P2 no nonce twice under a key",
+            "P4 no amplification",
         ),
-        (Habits { keeps: 1, ..honest }, "P5 bounded state for strangers"),
         (
-            Habits {
-                moves: true,
-                answer: 0,
+            Behaviour {
+                same_nonce: true,
                 ..honest
             },
-            "P6 only fresh datagrams move a session",
+            "P2 no nonce reused under a key",
+        ),
+        (
+            Behaviour { state: 1, ..honest },
+            "P5 bounded state for unauthenticated peers",
+        ),
+        (
+            Behaviour {
+                moves: true,
+                amplification: 0,
+                ..honest
+            },
+            "P6 sessions move only after fresh datagrams",
         ),
     ];
-    for (habits, check) in cases {
-        assert_eq!(broken(habits), [check]);
+    for (behaviour, check) in cases {
+        assert_eq!(failed_checks(behaviour), [check]);
     }
 }
 
 #[test]
-fn the_classic_profile_keeps_the_rules_that_it_is_held_to() {
+fn every_builtin_scenario_keeps_the_rules_of_its_profile() {
     for builtin in builtin::ALL {
-        let run = run(&builtin.scenario().unwrap());
+        let run = run_any(&builtin.scenario().unwrap().setup(), 7);
         for rule in ["P2 ", "P4 ", "P11 "] {
             let check = run.checks.iter().find(|check| check.name.starts_with(rule));
             let check = check.unwrap_or_else(|| panic!("{}: {rule}", builtin.name));
@@ -210,24 +207,17 @@ fn the_classic_profile_keeps_the_rules_that_it_is_held_to() {
     }
 }
 
-/// P10: the same name and password are tried against a server that does not know the name, and against one that
-/// knows it with another password of the same length.
+/// P10: a client tries the same name and password with a server that does not know the name, and with a server that has
+/// another password of the same length.
 #[test]
-fn an_unknown_user_and_a_wrong_password_look_the_same_beside_the_server() {
-    let source = builtin::ALL
-        .iter()
-        .find(|builtin| builtin.name == "wrong-password");
-    let source = source.unwrap().source;
-    let known = source.replace("title = ", "seed = 7\ntitle = ");
+fn an_unknown_user_and_a_wrong_password_give_the_same_sightings() {
+    let known = source("wrong-password");
     let unknown = known.replacen("login = \"alice\"", "login = \"carol\"", 1);
     assert_ne!(known, unknown);
-    let [known, unknown] = [known, unknown].map(|source| {
-        let scenario = Scenario::parse("test.toml", &source, &|_| Err("no files here".into()));
-        run(&scenario.unwrap_or_else(|error| panic!("{error}")))
-    });
+    let [known, unknown] = [known, &unknown].map(|source| run_any(&parse(source).unwrap().setup(), 7));
     assert_eq!(known.outcome, "authentication-rejected");
     assert_eq!(unknown.outcome, "authentication-rejected");
     let seen = sightings(&known, 0);
-    assert!(seen.len() >= 2, "a request and its answer");
+    assert!(seen.len() >= 2, "a request and its reply");
     assert_eq!(seen, sightings(&unknown, 0));
 }

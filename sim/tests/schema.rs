@@ -1,12 +1,11 @@
-//! The JSON Schema of scenario files: it fits every built-in scenario, and people are told what each key means.
+//! JSON Schema of scenario files: complete for all built-in scenarios, with a description of every key.
 
-use sandhog_sim::builtin;
-use sandhog_sim::scenario::schema;
+use sandhog_sim::{Scenario, builtin};
 use serde_json::Value;
 
 #[test]
-fn the_schema_knows_every_key_of_every_builtin_scenario() {
-    let schema = schema();
+fn the_schema_has_every_key_of_every_builtin_scenario() {
+    let schema = Scenario::schema();
     assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
     for builtin in builtin::ALL {
         let scenario: toml::Table = builtin.source.parse().unwrap();
@@ -15,33 +14,33 @@ fn the_schema_knows_every_key_of_every_builtin_scenario() {
     }
 }
 
-/// Every key of `value` is a property of `part`, and every property that `part` requires is there.
-fn fits(schema: &Value, part: &Value, value: &Value, place: &str) {
+/// Checks that every key of `value` is a property of `part`, and that `value` has every required property.
+fn fits(schema: &Value, part: &Value, value: &Value, path: &str) {
     let part = resolved(schema, part);
     match value {
         Value::Object(object) => {
-            assert_eq!(part["additionalProperties"], false, "{place} takes no other keys");
+            assert_eq!(part["additionalProperties"], false, "{path} allows other keys");
             for (key, value) in object {
-                let place = format!("{place}.{key}");
+                let path = format!("{path}.{key}");
                 let property = &part["properties"][key];
-                assert!(property.is_object(), "{place} is not in the schema");
-                fits(schema, property, value, &place);
+                assert!(property.is_object(), "{path} is not in the schema");
+                fits(schema, property, value, &path);
             }
             for required in part["required"].as_array().into_iter().flatten() {
                 assert!(
                     object.contains_key(required.as_str().unwrap()),
-                    "{place} needs {required}"
+                    "{path} needs {required}"
                 );
             }
         }
         Value::Array(array) => array
             .iter()
-            .for_each(|value| fits(schema, &part["items"], value, place)),
+            .for_each(|value| fits(schema, &part["items"], value, path)),
         _ => {}
     }
 }
 
-/// What `$ref` and a nullable `anyOf` point at.
+/// The target of `$ref` and of a nullable `anyOf`.
 fn resolved<'a>(schema: &'a Value, part: &'a Value) -> &'a Value {
     if let Some(reference) = part["$ref"].as_str() {
         return resolved(schema, schema.pointer(reference.trim_start_matches('#')).unwrap());
@@ -51,8 +50,8 @@ fn resolved<'a>(schema: &'a Value, part: &'a Value) -> &'a Value {
 }
 
 #[test]
-fn every_key_of_the_schema_is_described() {
-    let schema = schema();
+fn every_key_of_the_schema_has_a_description() {
+    let schema = Scenario::schema();
     let definitions = schema["$defs"].as_object().unwrap().values();
     for table in definitions.chain([&schema]) {
         for (key, property) in table["properties"].as_object().into_iter().flatten() {
@@ -64,7 +63,7 @@ fn every_key_of_the_schema_is_described() {
 #[test]
 fn the_documentation_names_every_key_of_the_schema() {
     let page = include_str!("../../docs/scenarios.md");
-    let schema = schema();
+    let schema = Scenario::schema();
     let definitions = schema["$defs"].as_object().unwrap().values();
     for table in definitions.chain([&schema]) {
         for key in table["properties"]

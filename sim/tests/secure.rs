@@ -1,107 +1,59 @@
-//! The secure profile among people who want to break it: adversaries on and off the path, NATs that bind anew.
+//! Secure tunnels with adversaries on and off the path, and with NAT rebindings.
 
 use sandhog_lab::record::{HostId, RecordKind};
 use sandhog_lab::setup::Setup;
-use sandhog_sim::{Detail, Engine, Run, RunOptions, Scenario, run_setup};
+use sandhog_sim::Run;
 
-const SERVER: HostId = 0;
-const ALICE: HostId = 1;
+use crate::support::{ALICE, AliceAndServer, MALLORY, SERVER, mallory, pings, records, run_both};
 
-/// A server, Alice who takes her inner address from it and pings it through `steps`, and what `rest` says.
+/// Alice gets her inner address from the server.
 fn setup(duration: &str, steps: &str, rest: &str) -> Setup {
-    let text = format!(
-        r#"
-title = "a test"
-profile = "secure"
-duration = "{duration}"
-
-[[server]]
-name = "server"
-address = "192.0.2.1:4000"
-inner = ["10.9.0.1/24"]
-serve = {{ bulk = 5001 }}
-user = [{{ login = "alice", password = "correct horse", addresses = ["10.9.0.2"] }}]
-
-[[client]]
-name = "alice"
-address = "198.51.100.2:50000"
-server = "server"
-login = "alice"
-password = "correct horse"
-
-[[client.do]]
-{steps}
-
-[[link]]
-between = ["alice", "server"]
-delay = "10ms 5ms"
-{rest}"#
-    );
-    let scenario = Scenario::parse("test.toml", &text, &|_| Err("no files here".into()));
-    Setup::of(&scenario.unwrap_or_else(|error| panic!("{error}")))
+    let scenario = AliceAndServer {
+        duration,
+        inner: "",
+        steps,
+        link: "delay = \"10ms 5ms\"",
+        rest,
+        ..AliceAndServer::default()
+    };
+    scenario.setup()
 }
 
-/// Runs it in both engines, which must agree on every record; every check must hold.
-fn run(setup: &Setup) -> Run {
-    let [event, turmoil] = [Engine::Event, Engine::Turmoil].map(|engine| {
-        let options = RunOptions {
-            seed: 7,
-            engine,
-            detail: Detail::Full,
-        };
-        run_setup(setup, &options).unwrap()
-    });
-    assert_eq!(event.records, turmoil.records);
-    for check in &event.checks {
-        assert!(check.passed, "{}: {}", check.name, check.detail);
-    }
-    event
-}
-
-/// With Mallory on the path, who does this.
-fn under_attack(act: &str) -> Run {
-    let rest = format!(
-        "[[adversary]]\nname = \"mallory\"\naddress = \"203.0.113.66:666\"\nbudget = 100000\n\
-         on-path = [\"alice\", \"server\"]\n[[adversary.do]]\n{act}\n"
-    );
-    run(&setup(
-        "6s",
-        "ping = { to = \"10.9.0.1\", count = 20, every = \"200ms\", replies = 1 }",
-        &rest,
-    ))
+/// Twenty pings while mallory, on the path, does this.
+fn run_with_attack(act: &str) -> Run {
+    let adversary = mallory(&format!("[[adversary.do]]\n{act}"));
+    run_both(&setup("6s", &pings(20, "200ms", 1), &adversary), 7)
 }
 
 fn count(run: &Run, host: HostId, pick: fn(&RecordKind) -> bool) -> usize {
-    let own = run.records.iter().filter(|record| record.host == Some(host));
-    own.filter(|record| pick(&record.kind)).count()
+    records(run, host, pick).count()
 }
 
 fn attacks(run: &Run) -> usize {
-    count(run, 2, |what| matches!(what, RecordKind::Attack { .. }))
+    count(run, MALLORY, |kind| matches!(kind, RecordKind::Attack { .. }))
 }
 
 #[test]
-fn a_transfer_survives_a_nat_that_binds_anew_every_second_and_the_session_follows() {
+fn a_session_follows_a_nat_that_rebinds_every_second() {
     let rest =
         "[[event]]\nat = \"1s\"\nevery = \"1s\"\ntimes = 4\nrebind = \"alice\"\nto = \"198.51.100.9:1234\"\n";
-    let pings = "ping = { to = \"10.9.0.1\", count = 50, every = \"100ms\", replies = 45 }";
-    let run = run(&setup("10s", pings, rest));
-    let roamed = |what: &What| matches!(what, RecordKind::Roamed { .. });
+    let run = run_both(&setup("10s", &pings(50, "100ms", 45), rest), 7);
+    let roamed = |kind: &RecordKind| matches!(kind, RecordKind::Roamed { .. });
     assert_eq!(count(&run, SERVER, roamed), 4);
-    let logins = |what: &What| matches!(what, RecordKind::LoggedIn { .. });
-    assert_eq!(count(&run, SERVER, logins), 1, "nobody logs in again for that");
+    let logins = |kind: &RecordKind| matches!(kind, RecordKind::LoggedIn { .. });
+    assert_eq!(count(&run, SERVER, logins), 1, "there is no second login");
 }
 
-/// A copy that overtakes its original would be the fresh one; these come later.
+/// The copies arrive after their originals. A copy that overtakes its original would be accepted.
 #[test]
-fn session_datagrams_that_come_again_after_a_millisecond_or_a_second_change_nothing() {
+fn replayed_session_datagrams_change_nothing() {
     for (from, after) in [
         ("alice", "1ms"),
         ("alice", "1s"),
         ("own", "100ms"),
         ("random", "500ms"),
     ] {
-        let run = under_attack(&format!(
+        let run = run_with_attack(&format!(
             "replay = {{ kind = \"data\", by = \"alice\", from = \"{from}\", after = \"{after}\" }}"
         ));
         assert!(attacks(&run) > 10, "{from} {after}");
@@ -109,7 +61,7 @@ fn session_datagrams_that_come_again_after_a_millisecond_or_a_second_change_noth
 }
 
 #[test]
-fn every_kind_of_message_may_come_again_and_come_back() {
+fn every_kind_of_message_may_be_replayed_and_reflected() {
     for kind in [
         "login",
         "login-cookie",
@@ -120,10 +72,10 @@ fn every_kind_of_message_may_come_again_and_come_back() {
         "data",
     ] {
         for act in ["replay", "reflect"] {
-            let run = under_attack(&format!("{act} = {{ kind = \"{kind}\" }}"));
+            let run = run_with_attack(&format!("{act} = {{ kind = \"{kind}\" }}"));
             assert!(attacks(&run) > 0, "{act} {kind}");
             assert_eq!(
-                count(&run, ALICE, |what| matches!(what, RecordKind::Started { .. })),
+                count(&run, ALICE, |kind| matches!(kind, RecordKind::Started { .. })),
                 1
             );
         }
@@ -131,7 +83,7 @@ fn every_kind_of_message_may_come_again_and_come_back() {
 }
 
 #[test]
-fn a_flipped_bit_in_any_message_is_refused_and_the_login_succeeds_at_its_repeat() {
+fn a_message_with_a_flipped_bit_is_rejected_and_its_retransmission_succeeds() {
     for kind in [
         "login",
         "login-cookie",
@@ -141,47 +93,38 @@ fn a_flipped_bit_in_any_message_is_refused_and_the_login_succeeds_at_its_repeat(
         "settings",
         "data",
     ] {
-        let run = under_attack(&format!("alter = {{ kind = \"{kind}\", nth = 1 }}"));
+        let run = run_with_attack(&format!("alter = {{ kind = \"{kind}\", nth = 1 }}"));
         assert!(attacks(&run) >= 1, "{kind}");
         assert_eq!(run.outcome, "connected", "{kind}");
     }
 }
 
 #[test]
-fn headers_copied_from_the_path_move_nothing() {
-    let run = under_attack(
+fn datagrams_with_copied_headers_do_not_move_a_session() {
+    let run = run_with_attack(
         "inject = { to = \"server\", from = \"random\", bytes = \"copied-header\", count = 500, every = \"5ms\", at = \"500ms\" }",
     );
     assert_eq!(attacks(&run), 500);
     assert_eq!(
-        count(&run, SERVER, |what| matches!(what, RecordKind::Roamed { .. })),
+        count(&run, SERVER, |kind| matches!(kind, RecordKind::Roamed { .. })),
         0
     );
 }
 
 #[test]
-fn a_flood_of_recorded_logins_from_everywhere_keeps_nobody_out() {
+fn clients_log_in_during_a_flood_of_recorded_logins_from_random_addresses() {
+    let flood = "[[adversary.do]]\nflood = { to = \"server\", kind = \"login\", rate = 5000, for = \"3s\", at = \"1s\" }\n";
+    let restart = "[[event]]\nat = \"2s\"\nrestart = \"alice\"\n";
     let mut setup = setup(
         "8s",
-        "ping = { to = \"10.9.0.1\", count = 3, every = \"200ms\" }",
-        r#"
-[[adversary]]
-name = "mallory"
-address = "203.0.113.66:666"
-budget = 100000
-on-path = ["alice", "server"]
-[[adversary.do]]
-flood = { to = "server", kind = "login", rate = 5000, for = "3s", at = "1s" }
-[[event]]
-at = "2s"
-restart = "alice"
-"#,
+        &pings(3, "200ms", 1),
+        &format!("{}{restart}", mallory(flood)),
     );
     setup.ends_when_done = false;
-    let run = run(&setup);
+    let run = run_both(&setup, 7);
     assert_eq!(attacks(&run), 15_000);
     assert_eq!(
-        count(&run, SERVER, |what| matches!(what, RecordKind::LoggedIn { .. })),
+        count(&run, SERVER, |kind| matches!(kind, RecordKind::LoggedIn { .. })),
         2
     );
 }

@@ -1,11 +1,11 @@
-//! Output of `run` for a person: the story, the checks, then the numbers. Colours only on a terminal.
+//! Output of `run` for people: the story, the checks, the numbers. Colours only on a terminal.
 
 use std::fmt::Write;
 use std::path::Path;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
-use sandhog_lab::record::in_words;
+use sandhog_lab::record::format_duration;
 use sandhog_lab::report::story;
 
 use crate::Run;
@@ -15,7 +15,7 @@ const DIM: Style = Style::new().dimmed();
 const GOOD: Style = AnsiColor::Green.on_default().bold();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 
-/// Prints all of it. anstream takes the colours out where they are not wanted.
+/// Prints the run. anstream removes the colours if the output is not a terminal.
 pub(super) fn print_run(run: &Run, wall: Duration, out: Option<&Path>) {
     let mut text = format!("{BOLD}{}{BOLD:#}\n", run.title);
     let _ = writeln!(
@@ -28,7 +28,11 @@ pub(super) fn print_run(run: &Run, wall: Duration, out: Option<&Path>) {
     text.push_str(&story(run));
     text.push('\n');
     for check in &run.checks {
-        let (style, mark) = if check.passed { (GOOD, "✓") } else { (BAD, "✗") };
+        let (style, mark) = match (check.passed, check.tested) {
+            (true, true) => (GOOD, "✓"),
+            (true, false) => (DIM, "–"),
+            (false, _) => (BAD, "✗"),
+        };
         let _ = writeln!(text, "{style}{mark}{style:#} {}: {}", check.name, check.detail);
     }
     let _ = writeln!(text, "\n{}", numbers(run, wall));
@@ -40,22 +44,34 @@ pub(super) fn print_run(run: &Run, wall: Duration, out: Option<&Path>) {
             out.display()
         );
     }
-    let failed = run.checks.iter().filter(|check| !check.passed).count();
-    let _ = match failed {
-        0 => writeln!(
-            text,
-            "{GOOD}passed{GOOD:#}: {}, all {} checks hold",
-            run.outcome,
-            run.checks.len()
-        ),
-        _ => writeln!(
-            text,
-            "{BAD}failed{BAD:#}: {}, {failed} of {} checks do not hold",
-            run.outcome,
-            run.checks.len()
-        ),
-    };
+    text.push_str(&summary(run));
     super::print(&text);
+}
+
+/// The failed checks once more, and their number.
+fn summary(run: &Run) -> String {
+    let failed: Vec<_> = run.checks.iter().filter(|check| !check.passed).collect();
+    if failed.is_empty() {
+        let tested = run.checks.iter().filter(|check| check.tested).count();
+        let untested = match run.checks.len() - tested {
+            0 => String::new(),
+            count => format!(", {count} had nothing to check"),
+        };
+        return format!(
+            "{GOOD}passed{GOOD:#}: {}, {tested} checks passed{untested}\n",
+            run.outcome
+        );
+    }
+    let mut text = format!(
+        "{BAD}failed{BAD:#}: {}, {} of {} checks failed:\n",
+        run.outcome,
+        failed.len(),
+        run.checks.len()
+    );
+    for check in failed {
+        let _ = writeln!(text, "{BAD}✗{BAD:#} {}: {}", check.name, check.detail);
+    }
+    text
 }
 
 fn numbers(run: &Run, wall: Duration) -> String {
@@ -74,7 +90,7 @@ fn numbers(run: &Run, wall: Duration) -> String {
     format!(
         "{}\n{} simulated in {}",
         parts.join(", "),
-        in_words(run.sim_time()),
-        in_words(wall)
+        format_duration(run.sim_time()),
+        format_duration(wall)
     )
 }

@@ -14,9 +14,9 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use sandhog_lab::suggest::{nearest, suggestion};
 
-use crate::builtin::Builtin;
-use crate::profile::{PROFILES, Profile};
-use crate::{Detail, Engine, Run, RunOptions, Scenario, report, run, scenario};
+use crate::profile::PROFILES;
+use crate::scenario::{Builtin, Profile};
+use crate::{Detail, Engine, Run, RunOptions, Scenario, report, run};
 
 const EXIT_CODES: &str = "Exit codes:
   0  all checks passed
@@ -88,7 +88,7 @@ fn read_seed(text: &str) -> Result<u64, String> {
         .map_err(|_| format!("a seed is a whole number from 0 to {}", u64::MAX))
 }
 
-/// Bad input: one clear sentence, exit code 2.
+/// Error message for bad input, exit code 2.
 struct BadInput(String);
 
 /// The program: its profiles, and the command that the user typed to start it.
@@ -156,7 +156,7 @@ fn typed_command(path: &str, name: &str) -> String {
     }
 }
 
-/// Prints to standard output; a reader that has gone away is not our failure.
+/// Prints to standard output. A closed pipe is not an error.
 fn print(text: &str) {
     let mut out = anstream::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
@@ -169,7 +169,7 @@ impl Program<'_> {
             Command::List { json } => self.list(json),
             Command::Run(arguments) => self.run_one(&arguments),
             Command::Schema => {
-                print(&format!("{:#}\n", scenario::schema_with(self.profiles)));
+                print(&format!("{:#}\n", Scenario::schema_with(self.profiles)));
                 Ok(true)
             }
             #[cfg(unix)]
@@ -177,6 +177,7 @@ impl Program<'_> {
         }
     }
 
+    /// The built-in scenarios of all profiles.
     fn builtins(&self) -> Vec<Builtin> {
         self.profiles
             .iter()
@@ -194,6 +195,7 @@ impl Program<'_> {
             .scenario_with(self.profiles)
             .map_err(|error| BadInput(error.to_string()))
     }
+
     fn list(&self, json: bool) -> Result<bool, BadInput> {
         let mut rows = Vec::new();
         for builtin in self.builtins() {
@@ -222,7 +224,7 @@ impl Program<'_> {
             let stem = path.file_stem().unwrap_or_default().to_string_lossy();
             let builtin = nearest(&stem, names.iter().copied()).filter(|_| !path.exists());
             let hint = builtin.map_or_else(String::new, |name| {
-                format!(" (`{name}` is built in, without a file)")
+                format!(" (`{name}` is a built-in scenario; use the name without folder and ending)")
             });
             BadInput(format!("{error}{hint}"))
         })
@@ -275,7 +277,7 @@ impl Program<'_> {
         if !run.passed {
             let _ = writeln!(
                 anstream::stderr(),
-                "repeat it with\n{}",
+                "repeat this run with:\n{}",
                 repeat_command(&self.command, &arguments.scenario, &run)
             );
         }
@@ -301,7 +303,7 @@ fn print_list(rows: &[(&str, String, String)], json: bool) {
     }
 }
 
-/// One line that repeats the run.
+/// The command that repeats the run.
 fn repeat_command(program: &str, scenario: &str, run: &Run) -> String {
     format!(
         "{program} run {} --seed {} --engine {}",
@@ -311,7 +313,7 @@ fn repeat_command(program: &str, scenario: &str, run: &Run) -> String {
     )
 }
 
-/// A word for a POSIX shell.
+/// An argument for a POSIX shell.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

@@ -9,52 +9,52 @@ use crate::{Run, report};
 /// A folder that can be written to.
 pub(super) struct Folder {
     path: PathBuf,
-    /// The folders that were made for it, outermost first.
-    made: Vec<PathBuf>,
+    /// The folders that were created for it, outermost first.
+    created: Vec<PathBuf>,
 }
 
 impl Folder {
-    /// Makes the folder if it is not there, and tries whether files can be made in it.
+    /// Creates the folder if it does not exist, and checks that files can be created in it.
     pub(super) fn prepare(path: &Path) -> Result<Self, String> {
-        let mut made: Vec<PathBuf> = path
+        let mut created: Vec<PathBuf> = path
             .ancestors()
             .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists())
             .map(Path::to_owned)
             .collect();
-        made.reverse();
+        created.reverse();
         let folder = Self {
             path: path.to_owned(),
-            made,
+            created,
         };
         let probe = path.join(".sandhog-sim.partial");
-        let tried = fs::create_dir_all(path)
+        let result = fs::create_dir_all(path)
             .and_then(|()| fs::write(&probe, b""))
             .and_then(|()| fs::remove_file(&probe));
-        tried.map_err(|error| {
+        result.map_err(|error| {
             folder.abandon();
             let why = match error.kind() {
                 io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
-                    "a file stands where a folder is needed".to_owned()
+                    "a file has the name of the folder".to_owned()
                 }
                 _ => error.to_string(),
             };
             format!(
-                "cannot write to the folder {}: {why}; name another with `--out`",
+                "cannot write to the folder {}: {why}; choose another one with `--out`",
                 path.display()
             )
         })?;
         Ok(folder)
     }
 
-    /// Leaves nothing behind.
+    /// Removes the created folders.
     pub(super) fn abandon(&self) {
-        for folder in self.made.iter().rev() {
-            // A folder that cannot be removed was not made, or somebody else uses it by now.
+        for folder in self.created.iter().rev() {
+            // If this fails, the folder was not created, or it contains files of another program.
             let _ = fs::remove_dir(folder);
         }
     }
 
-    /// Writes all reports. They get their names when all of them are whole, so that a full disk leaves no half.
+    /// Writes all reports under temporary names, and then renames them. So a full disk leaves no incomplete report.
     pub(super) fn write(&self, run: &Run) -> Result<(), String> {
         let files = [
             ("trace.jsonl", report::trace_jsonl(run).into_bytes()),
@@ -73,7 +73,7 @@ impl Folder {
         });
         written.map_err(|(name, error)| {
             for (name, _) in &files {
-                // The first error is the one to tell; that the rest cannot be removed either changes nothing.
+                // Only the first error is reported.
                 let _ = fs::remove_file(partial(name));
             }
             self.abandon();

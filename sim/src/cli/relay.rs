@@ -7,7 +7,7 @@ use clap::Args;
 use sandhog_lab::link::LinkConfig;
 
 use super::{BadInput, Program, print, read_seed};
-use crate::relay::{self, Order};
+use crate::relay::{self, Config};
 
 /// The arguments of `relay`.
 #[derive(Debug, Args)]
@@ -27,7 +27,7 @@ pub(super) struct Arguments {
     seed: u64,
 }
 
-/// Relays until a signal.
+/// Runs the relay until a signal ends it.
 pub(super) fn run(program: &Program<'_>, arguments: Arguments) -> Result<(), BadInput> {
     let Arguments {
         listen,
@@ -40,13 +40,13 @@ pub(super) fn run(program: &Program<'_>, arguments: Arguments) -> Result<(), Bad
             "`--to {to}` is not an address that can receive; give the address and port of the server"
         )));
     }
-    let order = Order {
+    let config = Config {
         listen,
         to,
         link: read_link(program, &link)?,
         seed,
     };
-    relay::run(order, &mut |line| print(&format!("{line}\n"))).map_err(BadInput)
+    relay::run(config, &mut |line| print(&format!("{line}\n"))).map_err(BadInput)
 }
 
 /// The link of a scenario, or a link in netem terms.

@@ -1,4 +1,4 @@
-//! Profile `classic`: clients and servers of the classic protocol, as a scenario describes them.
+//! Profile `classic`: clients and servers of the classic protocol.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,10 +8,8 @@ use sandhog_lab::setup::{MakePeer, Nonce, Rules};
 use sandhog_proto::{NetworkSettings, classic};
 use zeroize::Zeroizing;
 
-use super::{Features, Profile};
 use crate::builtin::{self, Builtin};
-use crate::scenario::{Client, Scenario, Server, User};
-use crate::setup::prefixes;
+use crate::scenario::{Client, Features, Profile, Scenario, Server, User};
 
 /// The classic profile.
 #[derive(Clone, Copy, Debug)]
@@ -63,13 +61,13 @@ impl Profile for Classic {
     }
 }
 
-/// Bytes of a datagram that are not encrypted: code 1, nonce 12.
+/// Length of the unencrypted header: code 1, nonce 12.
 const HEADER_LEN: usize = 13;
 
-/// The key of every classic tunnel in the laboratory. Public, and good for nothing else.
+/// The key of all simulated tunnels. It is public, so never use it for anything else.
 const KEY: [u8; 32] = *b"laboratory key: known to anyone!";
 
-/// One key seals everything.
+/// The nonce of a datagram. There is only one key.
 fn nonce(datagram: &[u8]) -> Option<Nonce> {
     let (code, rest) = datagram.split_first()?;
     (1..=3).contains(code).then_some(Nonce {
@@ -104,7 +102,7 @@ fn make_server(server: &Server) -> MakePeer {
 }
 
 fn make_client(client: &Client, server: SocketAddr) -> MakePeer {
-    let own = prefixes(&client.inner);
+    let own = client.inner_prefixes();
     let settings = NetworkSettings {
         tunnel_remote_address: server.ip(),
         included_routes: own.clone(),

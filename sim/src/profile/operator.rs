@@ -1,30 +1,32 @@
-//! A secure server together with its operator, who changes accounts while it runs.
+//! Secure server with an operator who changes accounts while the server runs.
 
 use std::collections::VecDeque;
-use std::fmt;
 
 use sandhog_peer::{ApiMisuse, Batch, Command, Counters, Event, Gauges, Instant, Job, JobDone, Peer, Reason};
 use sandhog_proto::secure::{Login, Record, Server, UserStore};
 
-use crate::scenario::{AccountChange, AccountState};
+use crate::scenario::AccountState;
 
-/// What an operator does to an account.
+/// A change of an account.
 #[derive(Clone, Debug)]
 pub(super) enum Change {
-    Becomes(Login, AccountState),
+    /// A new state.
+    State(Login, AccountState),
+    /// A new password, as its OPAQUE record.
     Record(Login, Box<Record>),
 }
 
-/// A server that is handed other users at given times. The user store is the operator's and survives the server: after
-/// a restart all changes up to then are made at once.
-pub(super) struct Operated {
+/// A server whose users change at given times.
+///
+/// The user store survives crashes of the server. A restarted server makes all changes up to that time at once.
+pub(super) struct OperatedServer {
     server: Server,
     users: UserStore,
     changes: VecDeque<(Instant, Change)>,
 }
 
-impl Operated {
-    /// `changes` are in the order of their times.
+impl OperatedServer {
+    /// A server with these changes, in the order of their times.
     pub(super) const fn new(server: Server, users: UserStore, changes: VecDeque<(Instant, Change)>) -> Self {
         Self {
             server,
@@ -33,27 +35,28 @@ impl Operated {
         }
     }
 
-    fn change_what_is_due(&mut self, now: Instant) {
+    /// Makes all changes up to `now`.
+    fn apply_changes(&mut self, now: Instant) {
         let before = self.changes.len();
         while let Some((_, change)) = self.changes.pop_front_if(|(at, _)| *at <= now) {
-            let done = match change {
-                Change::Becomes(login, AccountState::Disabled) => self.users.disable(&login),
-                Change::Becomes(login, AccountState::Enabled) => self.users.enable(&login),
-                Change::Becomes(login, AccountState::Removed) => self.users.remove(&login).map(|_| ()),
+            let result = match change {
+                Change::State(login, AccountState::Disabled) => self.users.disable(&login),
+                Change::State(login, AccountState::Enabled) => self.users.enable(&login),
+                Change::State(login, AccountState::Removed) => self.users.remove(&login).map(|_| ()),
                 Change::Record(login, record) => self.users.change(&login, *record),
             };
-            done.expect("the scenario was validated");
+            result.expect("the scenario was validated");
         }
         if self.changes.len() < before {
-            let taken = self.server.set_users(now, self.users.clone());
-            taken.expect("the scenario was validated");
+            let result = self.server.set_users(now, self.users.clone());
+            result.expect("the scenario was validated");
         }
     }
 }
 
-impl Peer for Operated {
+impl Peer for OperatedServer {
     fn turn(&mut self, now: Instant, input: &mut Batch, output: &mut Batch) -> Option<(Instant, Reason)> {
-        self.change_what_is_due(now);
+        self.apply_changes(now);
         let deadline = self.server.turn(now, input, output);
         let next = self
             .changes
@@ -84,18 +87,5 @@ impl Peer for Operated {
 
     fn gauges(&self) -> Gauges {
         self.server.gauges()
-    }
-}
-
-/// The sentence of the story; it never says a password.
-impl fmt::Display for AccountChange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let does = match self.becomes {
-            Some(AccountState::Disabled) => "disables the account of",
-            Some(AccountState::Enabled) => "enables the account of",
-            Some(AccountState::Removed) => "removes the account of",
-            None => "sets another password for",
-        };
-        write!(f, "the operator of {} {does} \"{}\"", self.server, self.login)
     }
 }

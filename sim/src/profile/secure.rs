@@ -1,4 +1,4 @@
-//! Profile `secure`: clients and servers of the secure protocol, as a scenario describes them.
+//! Profile `secure`: clients and servers of the secure protocol.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -9,14 +9,13 @@ use rand_core::SeedableRng;
 use sandhog_lab::derive_seed;
 use sandhog_lab::setup::{MakePeer, Nonce, Rules};
 use sandhog_peer::Instant;
+use sandhog_proto::aead;
 use sandhog_proto::secure::{self, Login, Psk, ServerSetup, Suite, UserStore, register};
 use zeroize::Zeroizing;
 
-use super::operator::{Change, Operated};
-use super::{Features, Profile};
+use super::operator::{Change, OperatedServer};
 use crate::builtin::{self, Builtin};
-use crate::scenario::{Client, Scenario, Server, TimedEvent, User};
-use crate::setup::{origin, prefixes};
+use crate::scenario::{Cipher, Client, Features, Profile, Scenario, Server, TimedEvent, User};
 
 /// The secure profile.
 #[derive(Clone, Copy, Debug)]
@@ -90,7 +89,7 @@ impl Profile for Secure {
     }
 }
 
-/// Bytes of a datagram that are not encrypted: code 1, nonce 12.
+/// Length of the unencrypted header: code 1, nonce 12.
 const HEADER_LEN: usize = 13;
 
 /// The kinds of datagrams.
@@ -115,18 +114,18 @@ const KINDS: &[&str] = &[
     "reg-ok",
 ];
 
-/// The pre-shared key of every tunnel in the laboratory. Public, and good for nothing else.
+/// The pre-shared key of all simulated tunnels. It is public, so never use it for anything else.
 const PSK: [u8; 32] = *b"laboratory key: known to anyone!";
 
-/// Passwords are stretched in no time: a laboratory has no secrets.
+/// The suite without password stretching. The simulator protects no secrets, and stretching would only take time.
 const SUITE: Suite = Suite::Laboratory;
 
-/// The server's part of all passwords, the same in every laboratory. Made once: it costs as much as a login.
+/// The OPAQUE setup of all simulated servers. It is created once, because that takes as much time as a login.
 static SETUP: LazyLock<ServerSetup> =
     LazyLock::new(|| ServerSetup::generate(&mut ChaCha20Rng::from_seed(derive_seed(0, "opaque", &[]))));
 
-/// Each control key seals under random nonces; a session's nonce begins with the receiver's index, which tells one key
-/// from another.
+/// The nonce and the key of a datagram. Control messages have one key for each code. The nonce of a session starts with the
+/// index of the receiver, which identifies the key.
 fn nonce(datagram: &[u8]) -> Option<Nonce> {
     let (code, rest) = datagram.split_first()?;
     (1..=3).contains(code).then_some(Nonce {
@@ -164,16 +163,16 @@ fn user(user: &User) -> Result<secure::User, String> {
 fn store(users: Vec<secure::User>) -> UserStore {
     let mut store = UserStore::default();
     for user in users {
-        // Doubles were found when the scenario was read.
+        // The validation has rejected duplicate users.
         let _ = store.add(user);
     }
     store
 }
 
 fn config(server: &Server, users: &UserStore, seed: [u8; 32]) -> secure::ServerConfig {
-    let addresses = prefixes(&server.inner);
+    let addresses = server.inner_prefixes();
     secure::ServerConfig {
-        psk: Psk::new(PSK).expect("it is neither zero nor published"),
+        psk: Psk::new(PSK).expect("the key is neither zero nor published"),
         setup: SETUP.clone(),
         users: users.clone(),
         suite: SUITE,
@@ -189,7 +188,14 @@ fn config(server: &Server, users: &UserStore, seed: [u8; 32]) -> secure::ServerC
     }
 }
 
-/// What the operator of `server` does to its accounts, in the order of time.
+fn cipher(cipher: Cipher) -> aead::Cipher {
+    match cipher {
+        Cipher::ChaCha20Poly1305 => aead::Cipher::ChaCha20Poly1305,
+        Cipher::Aes256Gcm => aead::Cipher::Aes256Gcm,
+    }
+}
+
+/// The account changes of `server`, in the order of their times.
 fn changes(scenario: &Scenario, server: &Server) -> VecDeque<(Instant, Change)> {
     let of_server = |event: &TimedEvent| {
         let account = event
@@ -198,14 +204,14 @@ fn changes(scenario: &Scenario, server: &Server) -> VecDeque<(Instant, Change)> 
             .filter(|account| account.server == server.name)?;
         let login = Login::new(&account.login).ok()?;
         let change = match (account.becomes, account.password) {
-            (Some(state), _) => Change::Becomes(login, state),
+            (Some(state), _) => Change::State(login, state),
             (None, password) => {
                 let mut rng = ChaCha20Rng::from_seed(derive_seed(0, "operator", &[]));
                 let record = register(&SETUP, SUITE, &login, &password?, &mut rng).ok()?;
                 Change::Record(login, Box::new(record))
             }
         };
-        Some((origin(event.at.0), change))
+        Some((Instant::ZERO + event.at.0, change))
     };
     let mut changes: Vec<_> = scenario.events.iter().filter_map(of_server).collect();
     changes.sort_by_key(|(at, _)| *at);
@@ -218,10 +224,10 @@ fn make_server(server: &Server, changes: VecDeque<(Instant, Change)>) -> MakePee
     Arc::new(move |boot| {
         let config = config(&server, &users, boot.seed);
         let mut peer = secure::Server::new(config).expect("the scenario was validated");
-        peer.set_cipher(server.cipher.into());
+        peer.set_cipher(cipher(server.cipher));
         match changes.is_empty() {
             true => Box::new(peer),
-            false => Box::new(Operated::new(peer, users.clone(), changes.clone())),
+            false => Box::new(OperatedServer::new(peer, users.clone(), changes.clone())),
         }
     })
 }
@@ -229,10 +235,10 @@ fn make_server(server: &Server, changes: VecDeque<(Instant, Change)>) -> MakePee
 fn make_client(client: &Client, server: SocketAddr) -> MakePeer {
     let login = Login::new(&client.login).expect("the scenario was validated");
     let password = Zeroizing::new(client.password.clone());
-    let (mtu_search, cipher) = (client.mtu_search, client.cipher);
+    let (mtu_search, cipher) = (client.mtu_search, cipher(client.cipher));
     Arc::new(move |boot| {
         let mut peer = secure::Client::new(secure::ClientConfig {
-            psk: Psk::new(PSK).expect("it is neither zero nor published"),
+            psk: Psk::new(PSK).expect("the key is neither zero nor published"),
             login: login.clone(),
             password: password.clone(),
             suite: SUITE,
@@ -240,7 +246,7 @@ fn make_client(client: &Client, server: SocketAddr) -> MakePeer {
             mtu_search,
             seed: boot.seed,
         });
-        peer.set_cipher(cipher.into());
+        peer.set_cipher(cipher);
         Box::new(peer)
     })
 }

@@ -1,15 +1,16 @@
-//! Datagrams in flight between the clients of a relay and its server. No clock, no sockets.
+//! Datagrams in flight between the clients of a relay and its server. Without clock and sockets.
 
 use std::collections::BTreeMap;
 
 use sandhog_lab::link::{Copy, Fate, LinkConfig, LinkDirection, LossReason};
 use sandhog_peer::Instant;
 
-/// Most copies and most bytes under direction; what comes above that is lost.
-const MOST_COPIES: usize = 1 << 16;
-const MOST_BYTES: usize = 64 << 20;
+/// Largest number of copies in flight. Copies above the limit are lost.
+const MAX_COPIES: usize = 1 << 16;
+/// Largest number of bytes in flight. Copies above the limit are lost.
+const MAX_BYTES: usize = 64 << 20;
 
-/// Which direction a datagram goes.
+/// Direction of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Direction {
     /// From a client to the server.
@@ -18,14 +19,14 @@ pub(super) enum Direction {
     ToClient,
 }
 
-/// What has happened in one direction.
+/// Counters of one direction.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
-    /// Datagrams that came to the relay, and their bytes.
-    pub(super) taken: (u64, u64),
+    /// Datagrams that arrived at the relay, and their bytes.
+    pub(super) received: (u64, u64),
     /// Copies that were due, and their bytes.
-    pub(super) given: (u64, u64),
-    /// Datagrams that set out twice.
+    pub(super) forwarded: (u64, u64),
+    /// Datagrams that were duplicated.
     pub(super) duplicated: u64,
     /// Copies with a flipped bit.
     pub(super) corrupted: u64,
@@ -33,23 +34,25 @@ pub(super) struct Counts {
     pub(super) lost: BTreeMap<&'static str, u64>,
 }
 
-/// A copy that has arrived.
+/// A copy at the end of its link.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Arrival {
-    /// The number of the client whose link it came over.
+    /// The number of the client.
     pub(super) client: u16,
     pub(super) direction: Direction,
     pub(super) payload: Vec<u8>,
 }
 
-/// The links of all clients, and what is under direction on them.
+/// The links of all clients, and the copies in flight on them.
 #[derive(Debug)]
 pub(super) struct RelayCore {
     config: [LinkConfig; 2],
     seed: u64,
     links: BTreeMap<u16, [LinkDirection; 2]>,
-    under_way: BTreeMap<(Instant, u64), Arrival>,
+    in_flight: BTreeMap<(Instant, u64), Arrival>,
+    /// Bytes in flight.
     bytes: usize,
+    /// Number of all copies so far, which makes the keys of `in_flight` unique.
     copies: u64,
     counts: [Counts; 2],
 }
@@ -60,15 +63,15 @@ impl RelayCore {
             config,
             seed,
             links: BTreeMap::new(),
-            under_way: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
             bytes: 0,
             copies: 0,
             counts: [Counts::default(), Counts::default()],
         }
     }
 
-    /// A datagram whose IP header has `header_len` bytes sets out on the link of `client`, which is made if it is new.
-    pub(super) fn send_on(
+    /// Sends a datagram on the link of `client`. A new client gets a new link. `header_len` is the length of the IP header.
+    pub(super) fn send(
         &mut self,
         now: Instant,
         client: u16,
@@ -78,18 +81,18 @@ impl RelayCore {
     ) {
         let (config, seed) = (&self.config, self.seed);
         let link = self.links.entry(client).or_insert_with(|| {
-            let [there, back] = config.clone();
-            // The server is number 0, as in a scenario.
+            let [to_server, to_client] = config.clone();
+            // The server has the number 0, as in a scenario.
             let client = client.saturating_add(1);
             [
-                LinkDirection::new(there, seed, client, 0),
-                LinkDirection::new(back, seed, 0, client),
+                LinkDirection::new(to_server, seed, client, 0),
+                LinkDirection::new(to_client, seed, 0, client),
             ]
         });
         let payload_len = payload.len() as u64;
         let counts = &mut self.counts[direction as usize];
-        counts.taken.0 += 1;
-        counts.taken.1 += payload_len;
+        counts.received.0 += 1;
+        counts.received.1 += payload_len;
         let ip_len = header_len + 8 + payload_len;
         let (_, fate) = link[direction as usize].decide(now, "", ip_len, payload_len);
         match fate {
@@ -97,13 +100,13 @@ impl RelayCore {
             Fate::Copies([first, second]) => {
                 counts.duplicated += u64::from(second.is_some());
                 for copy in [first, second].into_iter().flatten() {
-                    self.send(now, client, direction, copy, payload);
+                    self.send_copy(now, client, direction, copy, payload);
                 }
             }
         }
     }
 
-    fn send(
+    fn send_copy(
         &mut self,
         now: Instant,
         client: u16,
@@ -116,7 +119,7 @@ impl RelayCore {
             Ok(copy) => copy,
             Err(reason) => return counts.lose(reason.name()),
         };
-        if self.under_way.len() >= MOST_COPIES || self.bytes + payload.len() > MOST_BYTES {
+        if self.in_flight.len() >= MAX_COPIES || self.bytes + payload.len() > MAX_BYTES {
             return counts.lose("relay-full");
         }
         let mut payload = payload.to_vec();
@@ -133,51 +136,51 @@ impl RelayCore {
             direction,
             payload,
         };
-        self.under_way.insert((now + copy.after, self.copies), arrival);
+        self.in_flight.insert((now + copy.after, self.copies), arrival);
     }
 
-    /// When the next copy arrives.
+    /// The time at which the next copy arrives.
     pub(super) fn next(&self) -> Option<Instant> {
-        self.under_way.keys().next().map(|(at, _)| *at)
+        self.in_flight.keys().next().map(|(at, _)| *at)
     }
 
     /// The next copy that has arrived by `now`.
     pub(super) fn arrive(&mut self, now: Instant) -> Option<Arrival> {
-        let entry = self.under_way.first_entry()?;
+        let entry = self.in_flight.first_entry()?;
         if entry.key().0 > now {
             return None;
         }
         let arrival = entry.remove();
         self.bytes -= arrival.payload.len();
         let counts = &mut self.counts[arrival.direction as usize];
-        counts.given.0 += 1;
-        counts.given.1 += arrival.payload.len() as u64;
+        counts.forwarded.0 += 1;
+        counts.forwarded.1 += arrival.payload.len() as u64;
         Some(arrival)
     }
 
-    /// Notes a datagram that the relay itself could not take or pass on.
+    /// Counts a datagram that the relay could not receive or send.
     pub(super) fn lose(&mut self, direction: Direction, reason: &'static str) {
         self.counts[direction as usize].lose(reason);
     }
 
-    /// Forgets a client; what is under direction for it never arrives.
+    /// Removes a client. Its copies in flight are lost.
     pub(super) fn forget(&mut self, client: u16) {
         self.links.remove(&client);
         let gone: Vec<_> = self
-            .under_way
+            .in_flight
             .iter()
             .filter(|(_, arrival)| arrival.client == client)
             .map(|(key, _)| *key)
             .collect();
         for key in gone {
-            if let Some(arrival) = self.under_way.remove(&key) {
+            if let Some(arrival) = self.in_flight.remove(&key) {
                 self.bytes -= arrival.payload.len();
                 self.counts[arrival.direction as usize].lose("client-forgotten");
             }
         }
     }
 
-    /// What has happened, for people: one line for each direction.
+    /// The counters as text, one line for each direction.
     pub(super) fn describe(&self) -> [String; 2] {
         let line = |name: &str, counts: &Counts| {
             let lost: Vec<_> = counts
@@ -192,10 +195,10 @@ impl RelayCore {
             };
             format!(
                 "{name}: {} datagrams, {} bytes in; {} datagrams, {} bytes out; duplicated {}, corrupted {}; lost: {lost}",
-                counts.taken.0,
-                counts.taken.1,
-                counts.given.0,
-                counts.given.1,
+                counts.received.0,
+                counts.received.1,
+                counts.forwarded.0,
+                counts.forwarded.1,
                 counts.duplicated,
                 counts.corrupted
             )
@@ -216,59 +219,59 @@ impl Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::relay::phrase::both_ways;
+    use crate::relay::link_spec::both_ways;
 
-    fn road(link: &str) -> RelayCore {
+    fn core(link: &str) -> RelayCore {
         RelayCore::new(both_ways(link).expect("a link"), 7)
     }
 
     #[test]
     fn a_datagram_arrives_after_the_delay_of_its_link_and_not_before() {
-        let mut road = road("delay 20ms");
-        road.send_on(Instant::ZERO, 3, Direction::ToServer, 20, b"hello");
-        assert_eq!(road.next(), Some(Instant::from_millis(20)));
-        assert_eq!(road.arrive(Instant::from_millis(19)), None);
-        let arrival = road.arrive(Instant::from_millis(20)).expect("an arrival");
+        let mut core = core("delay 20ms");
+        core.send(Instant::ZERO, 3, Direction::ToServer, 20, b"hello");
+        assert_eq!(core.next(), Some(Instant::from_millis(20)));
+        assert_eq!(core.arrive(Instant::from_millis(19)), None);
+        let arrival = core.arrive(Instant::from_millis(20)).expect("an arrival");
         assert_eq!(
             (arrival.client, arrival.direction, &*arrival.payload),
             (3, Direction::ToServer, &b"hello"[..])
         );
-        assert_eq!(road.arrive(Instant::from_millis(99)), None);
+        assert_eq!(core.arrive(Instant::from_millis(99)), None);
     }
 
     #[test]
-    fn every_datagram_is_accounted_for() {
-        let mut road = road("delay 1ms loss 10% duplicate 10% corrupt 10%");
+    fn every_datagram_is_counted_as_forwarded_or_lost() {
+        let mut core = core("delay 1ms loss 10% duplicate 10% corrupt 10%");
         for client in [0, 1] {
             for _ in 0..500 {
-                road.send_on(Instant::ZERO, client, Direction::ToClient, 40, &[0; 100]);
+                core.send(Instant::ZERO, client, Direction::ToClient, 40, &[0; 100]);
             }
         }
-        let arrivals: Vec<_> = std::iter::from_fn(|| road.arrive(Instant::from_millis(1))).collect();
-        let counts = &road.counts[1];
+        let arrivals: Vec<_> = std::iter::from_fn(|| core.arrive(Instant::from_millis(1))).collect();
+        let counts = &core.counts[1];
         let lost = counts.lost["random"];
         assert!(
             lost > 50 && counts.duplicated > 50 && counts.corrupted > 50,
             "{counts:?}"
         );
-        assert_eq!(counts.taken, (1000, 100_000));
-        assert_eq!(counts.given.0, 1000 - lost + counts.duplicated);
-        assert_eq!(arrivals.len() as u64, counts.given.0);
+        assert_eq!(counts.received, (1000, 100_000));
+        assert_eq!(counts.forwarded.0, 1000 - lost + counts.duplicated);
+        assert_eq!(arrivals.len() as u64, counts.forwarded.0);
         let ones = arrivals.iter().flat_map(|arrival| &arrival.payload);
         let flipped: u64 = ones.map(|byte| u64::from(byte.count_ones())).sum();
         assert_eq!(flipped, counts.corrupted, "one bit each");
-        assert_eq!(road.bytes, 0);
+        assert_eq!(core.bytes, 0);
     }
 
     #[test]
-    fn no_flood_grows_the_relay_without_bound() {
-        let mut road = road("delay 1h");
-        for _ in 0..MOST_COPIES + 9 {
-            road.send_on(Instant::ZERO, 0, Direction::ToServer, 20, b"x");
+    fn a_flood_is_lost_above_the_limit_of_copies_in_flight() {
+        let mut core = core("delay 1h");
+        for _ in 0..MAX_COPIES + 9 {
+            core.send(Instant::ZERO, 0, Direction::ToServer, 20, b"x");
         }
-        assert_eq!(road.under_way.len(), MOST_COPIES);
-        assert_eq!(road.counts[0].lost["relay-full"], 9);
-        road.forget(0);
-        assert_eq!((road.under_way.len(), road.bytes), (0, 0));
+        assert_eq!(core.in_flight.len(), MAX_COPIES);
+        assert_eq!(core.counts[0].lost["relay-full"], 9);
+        core.forget(0);
+        assert_eq!((core.in_flight.len(), core.bytes), (0, 0));
     }
 }

@@ -1,4 +1,4 @@
-//! Link of a relay, given as netem terms or as a scenario.
+//! Link of a relay, given in netem terms or as a scenario.
 
 use sandhog_lab::link::LinkConfig;
 
@@ -18,18 +18,18 @@ pub(crate) fn both_ways(text: &str) -> Result<[LinkConfig; 2], String> {
 ///
 /// # Errors
 ///
-/// When there is none, or when it picks datagrams by what they mean, which a relay cannot know.
+/// The scenario has no link, or the link selects datagrams by their kind, which a relay does not know.
 pub(crate) fn of_scenario(scenario: &Scenario) -> Result<[LinkConfig; 2], String> {
     let link = scenario
         .links
         .first()
         .ok_or_else(|| format!("the scenario `{}` has no [[link]]", scenario.name))?;
-    let [mut there, mut back] = link.configs();
+    let [mut to_server, mut to_client] = link.configs();
     let is_server = |name: &str| scenario.servers.iter().any(|server| server.name == name);
     if is_server(&link.between[0]) {
-        std::mem::swap(&mut there, &mut back);
+        std::mem::swap(&mut to_server, &mut to_client);
     }
-    let by_kind = [&there, &back].into_iter().find_map(|direction| {
+    let by_kind = [&to_server, &to_client].into_iter().find_map(|direction| {
         let LinkConfig {
             drop,
             late,
@@ -42,11 +42,11 @@ pub(crate) fn of_scenario(scenario: &Scenario) -> Result<[LinkConfig; 2], String
     });
     match by_kind {
         Some(kind) => Err(format!(
-            "the link of `{}` picks datagrams by their kind (`{kind}`), which only the laboratory knows; a relay sees \
-             sealed ones and can pick by `nth`, `from` and `until`",
+            "the link of `{}` selects datagrams by their kind (`{kind}`), but a relay sees only encrypted datagrams; \
+             use `nth`, `from` and `until` without `kind`",
             scenario.name
         )),
-        None => Ok([there, back]),
+        None => Ok([to_server, to_client]),
     }
 }
 
@@ -55,12 +55,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_scenario_lends_its_link_unless_it_reads_the_datagrams() {
+    fn the_link_of_a_scenario_is_rejected_if_it_selects_datagrams_by_kind() {
         let scenario = Scenario::builtin("standard").expect("a scenario");
-        let [there, _] = of_scenario(&scenario).expect("a link");
-        assert_ne!(there, LinkConfig::default());
+        let [to_server, _] = of_scenario(&scenario).expect("a link");
+        assert_ne!(to_server, LinkConfig::default());
         let scenario = Scenario::builtin("drop-each-datagram").expect("a scenario");
-        let told = of_scenario(&scenario).expect_err("picks by kind");
-        assert!(told.contains("by their kind"), "{told}");
+        let error = of_scenario(&scenario).expect_err("a selection by kind");
+        assert!(error.contains("by their kind"), "{error}");
     }
 }

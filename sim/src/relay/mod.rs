@@ -15,15 +15,15 @@ use sandhog_lab::link::LinkConfig;
 pub(crate) use link_spec::{both_ways, of_scenario};
 pub(crate) use sockets::run;
 
-/// What a relay is asked to be.
+/// Configuration of a relay.
 #[derive(Clone, Debug)]
-pub(crate) struct Order {
-    /// Where clients send to; port 0 takes a free one.
+pub(crate) struct Config {
+    /// Address for the clients. Port 0 selects a free port.
     pub(crate) listen: SocketAddr,
-    /// Where the server is.
+    /// Address of the server.
     pub(crate) to: SocketAddr,
-    /// From clients to the server, and back.
+    /// The link: from the clients to the server, and back.
     pub(crate) link: [LinkConfig; 2],
-    /// What chance draws from.
+    /// Seed of all randomness.
     pub(crate) seed: u64,
 }

@@ -1,4 +1,4 @@
-//! Sockets and clock of a relay. This is the only module of the crate that reads a clock to decide something.
+//! Sockets and clock of a relay. No other module of the crate lets a clock decide.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read};
@@ -11,19 +11,19 @@ use rustix::net::sockopt;
 use sandhog_peer::Instant;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::Order;
+use super::Config;
 use super::core::{Direction, RelayCore};
 
-/// Most client addresses at a time; each has a socket of its own, as behind a NAT.
-const MOST_CLIENTS: u16 = 512;
-/// Who has sent nothing for so long makes room for another.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
-/// Most datagrams taken from one socket before the others get their turn.
-const AT_ONCE: usize = 64;
-/// What the kernel may keep for a socket while the relay is busy.
+/// Largest number of client addresses. Each has its own socket, as behind a NAT.
+const MAX_CLIENTS: u16 = 512;
+/// Idle time after which a new client may replace a client.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Largest number of datagrams received from one socket before the next socket.
+const MAX_BATCH: usize = 64;
+/// Receive buffer of each socket in the kernel, in bytes.
 const BUFFER: usize = 8 << 20;
 
-/// The clock of the world, from the start of the relay.
+/// Real time since the start of the relay.
 #[expect(
     clippy::disallowed_types,
     clippy::disallowed_methods,
@@ -45,17 +45,18 @@ mod clock {
     }
 }
 
-/// One client address and the socket that stands for it before the server.
+/// A client address and its socket towards the server.
 struct Client {
     address: SocketAddr,
     socket: UdpSocket,
-    heard: Instant,
+    /// Time of its last datagram.
+    last_received: Instant,
 }
 
 struct Relay {
     listening: UdpSocket,
     to: SocketAddr,
-    /// The kernel's part of each datagram.
+    /// Length of the IP header in bytes.
     header_len: u64,
     clients: BTreeMap<u16, Client>,
     numbers: BTreeMap<SocketAddr, u16>,
@@ -64,27 +65,29 @@ struct Relay {
     scratch: Vec<u8>,
 }
 
-/// Relays until SIGTERM or SIGINT. Gives to `tell` where it listens, and at the end what has happened, in lines.
+/// Runs a relay until SIGTERM or SIGINT. Passes lines of text to `print`: first its address, at the end the counters.
 ///
 /// # Errors
 ///
-/// When a socket cannot be had; in one sentence.
-pub(crate) fn run(order: Order, tell: &mut dyn FnMut(String)) -> Result<(), String> {
+/// A socket cannot be opened or polled.
+pub(crate) fn run(config: Config, print: &mut dyn FnMut(String)) -> Result<(), String> {
     let mut stop = catch_signals().map_err(|error| format!("cannot catch signals: {error}"))?;
-    let Order {
+    let Config {
         listen,
         to,
         link,
         seed,
-    } = order;
+    } = config;
     let listening = open(listen)
         .map_err(|error| format!("cannot listen on UDP {listen}: {error}; choose another `--listen`"))?;
     let address = listening.local_addr().map_err(|error| error.to_string())?;
-    let [there, back] = link.each_ref().map(|direction| match direction.describe() {
-        words if words.is_empty() => "perfect".to_owned(),
-        words => words,
+    let [to_server, to_client] = link.each_ref().map(|direction| match direction.describe() {
+        text if text.is_empty() => "perfect".to_owned(),
+        text => text,
     });
-    tell(format!("ready: {address} to {to}; there: {there}; back: {back}"));
+    print(format!(
+        "ready: {address} to {to}; to the server: {to_server}; to the clients: {to_client}"
+    ));
     let mut relay = Relay {
         listening,
         to,
@@ -99,11 +102,11 @@ pub(crate) fn run(order: Order, tell: &mut dyn FnMut(String)) -> Result<(), Stri
         .step(&mut stop)
         .map_err(|error| format!("cannot wait for datagrams: {error}"))?
     {}
-    relay.core.describe().into_iter().for_each(tell);
+    relay.core.describe().into_iter().for_each(print);
     Ok(())
 }
 
-/// A stream in which a byte comes with each SIGTERM and SIGINT.
+/// A stream that gets one byte for each SIGTERM and SIGINT.
 fn catch_signals() -> io::Result<UnixStream> {
     let (reader, writer) = UnixStream::pair()?;
     reader.set_nonblocking(true)?;
@@ -116,7 +119,7 @@ fn catch_signals() -> io::Result<UnixStream> {
 fn open(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind(address)?;
     socket.set_nonblocking(true)?;
-    // With the right to have it a large buffer; without it, what the machine gives to everybody.
+    // Without CAP_NET_ADMIN, the kernel limits the size.
     if sockopt::set_socket_recv_buffer_size(&socket, BUFFER).is_err() {
         return Ok(socket);
     }
@@ -126,7 +129,7 @@ fn open(address: SocketAddr) -> io::Result<UdpSocket> {
 }
 
 impl Relay {
-    /// Passes on what is due, waits for the next thing, takes what has come. Tells whether it is over.
+    /// Sends all copies that are due, waits, and receives. Returns true after a signal.
     fn step(&mut self, stop: &mut UnixStream) -> io::Result<bool> {
         self.deliver();
         let (listening, readable) = self.wait(stop)?;
@@ -134,10 +137,10 @@ impl Relay {
             return Ok(true);
         }
         if listening {
-            self.take_from_clients();
+            self.receive_from_clients();
         }
         for number in readable {
-            self.take_from_server(number);
+            self.receive_from_server(number);
         }
         Ok(false)
     }
@@ -157,7 +160,8 @@ impl Relay {
         }
     }
 
-    /// Waits until something comes, is due, or a signal; which sockets have something.
+    /// Waits for a datagram, a signal, or the time of the next copy. Returns true if the socket for clients is readable, and the
+    /// numbers of the clients whose sockets are readable.
     fn wait(&self, stop: &UnixStream) -> io::Result<(bool, Vec<u16>)> {
         let mut sockets = vec![
             PollFd::new(stop, PollFlags::IN),
@@ -179,12 +183,12 @@ impl Relay {
         Ok((listening, readable.collect()))
     }
 
-    fn take_from_clients(&mut self) {
-        for _ in 0..AT_ONCE {
+    fn receive_from_clients(&mut self) {
+        for _ in 0..MAX_BATCH {
             let (len, address) = match self.listening.recv_from(&mut self.scratch) {
                 Ok(received) => received,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                // What ICMP says of an earlier datagram, for instance; reading it has cleared it.
+                // For example an ICMP error of an earlier datagram. Reading the error clears it.
                 Err(_) => continue,
             };
             let now = self.clock.now();
@@ -194,20 +198,20 @@ impl Relay {
             };
             let payload = &self.scratch[..len];
             self.core
-                .send_on(now, number, Direction::ToServer, self.header_len, payload);
+                .send(now, number, Direction::ToServer, self.header_len, payload);
         }
     }
 
-    fn take_from_server(&mut self, number: u16) {
+    fn receive_from_server(&mut self, number: u16) {
         let Some(client) = self.clients.get(&number) else {
             return;
         };
-        for _ in 0..AT_ONCE {
+        for _ in 0..MAX_BATCH {
             match client.socket.recv(&mut self.scratch) {
                 Ok(len) => {
                     let (now, payload) = (self.clock.now(), &self.scratch[..len]);
                     self.core
-                        .send_on(now, number, Direction::ToClient, self.header_len, payload);
+                        .send(now, number, Direction::ToClient, self.header_len, payload);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(_) => {}
@@ -215,10 +219,10 @@ impl Relay {
         }
     }
 
-    /// The client of an address; a new one if there is room for it.
+    /// The number of the client with this address. `None` if the relay has too many clients.
     fn number_of(&mut self, address: SocketAddr, now: Instant) -> Option<u16> {
         if let Some(number) = self.numbers.get(&address) {
-            self.clients.get_mut(number)?.heard = now;
+            self.clients.get_mut(number)?.last_received = now;
             return Some(*number);
         }
         let number = self.free_number(now)?;
@@ -233,7 +237,7 @@ impl Relay {
         let client = Client {
             address,
             socket,
-            heard: now,
+            last_received: now,
         };
         self.clients.insert(number, client);
         self.numbers.insert(address, number);
@@ -241,11 +245,14 @@ impl Relay {
     }
 
     fn free_number(&mut self, now: Instant) -> Option<u16> {
-        if let Some(number) = (0..MOST_CLIENTS).find(|number| !self.clients.contains_key(number)) {
+        if let Some(number) = (0..MAX_CLIENTS).find(|number| !self.clients.contains_key(number)) {
             return Some(number);
         }
-        let (number, client) = self.clients.iter().min_by_key(|(_, client)| client.heard)?;
-        if now.saturating_duration_since(client.heard) < FORGOTTEN_AFTER {
+        let (number, client) = self
+            .clients
+            .iter()
+            .min_by_key(|(_, client)| client.last_received)?;
+        if now.saturating_duration_since(client.last_received) < IDLE_TIMEOUT {
             return None;
         }
         let (number, address) = (*number, client.address);

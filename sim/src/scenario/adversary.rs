@@ -1,45 +1,46 @@
-//! Adversaries, as a scenario's file says them.
+//! Adversaries of a scenario: attackers on or off the path between two hosts.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::values::{Chance, Span};
 
-/// Somebody who is after the others: sees what goes over one link, or nothing, and sends what it likes.
+/// An attacker without keys. It may observe one link, and sends datagrams with any source address.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Adversary {
-    /// Its name, for links and the story.
+    /// The name, for links and the story. 1 to 32 letters, digits, `-` and `_`.
     pub name: String,
     /// Its own address on the outer network.
     pub address: SocketAddr,
-    /// The two hosts whose link it stands on: it sees every datagram, both ways. Without it, it sees none.
+    /// The two hosts whose link it observes, in both directions. Without this key it sees no datagrams.
     pub on_path: Option<[String; 2]>,
-    /// How many datagrams it sends at most.
+    /// Maximum number of datagrams that it sends.
     pub budget: u64,
-    /// Its own randomness, beside that of the run.
+    /// Seed of its own randomness, in addition to the seed of the run.
     #[serde(default)]
     pub seed: u64,
-    /// What it does.
+    /// Its actions, all active from the start of the run.
     #[serde(default, rename = "do")]
     pub acts: Vec<Act>,
 }
 
-/// One thing that an adversary does. Exactly one of `inject`, `replay`, `alter`, `reflect` and `flood`.
+/// An action of an adversary. Exactly one of `inject`, `replay`, `alter`, `reflect` and `flood`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Act {
-    /// Sends datagrams of its own.
+    /// Sends its own datagrams.
     pub inject: Option<Inject>,
-    /// Sends datagrams again that it has seen.
+    /// Sends observed datagrams again.
     pub replay: Option<Replay>,
-    /// Flips a bit of datagrams on their way.
+    /// Flips a bit of observed datagrams.
     pub alter: Option<Alter>,
-    /// Sends datagrams back to their sender, as from the one they were meant for.
+    /// Sends observed datagrams back to their sender, with the address of their destination as source.
     pub reflect: Option<Reflect>,
-    /// Sends very many datagrams.
+    /// Sends a flood of datagrams.
     pub flood: Option<Flood>,
 }
 
@@ -56,75 +57,75 @@ fn once() -> u64 {
 }
 
 fn one_millisecond() -> Span {
-    Span(std::time::Duration::from_millis(1))
+    Span(Duration::from_millis(1))
 }
 
-/// Datagrams of an adversary's own.
+/// Datagrams that an adversary creates.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Inject {
     /// The victim.
     pub to: String,
-    /// The source address: `own`, `random` (another one each time), a host's name, or an address with a port.
+    /// The source address: `own`, `random` (a new address each time), the name of a host, or an address with a port.
     #[serde(default = "own")]
     pub from: String,
-    /// What is in them: `random`, `copied-header` (the header of the newest datagram on its way to the victim, and
-    /// random bytes), or the bytes in hex.
+    /// The content: `random`, `copied-header` (the header of the newest datagram to the victim, then random bytes), or the
+    /// bytes in hex digits.
     #[serde(default = "random")]
     pub bytes: String,
-    /// Bytes in all, where `bytes` does not say it. 100 for random ones.
+    /// Total length in bytes. The default is 100 for `random`, and the length of the original for `copied-header`.
     pub size: Option<u16>,
-    /// How many.
+    /// Number of datagrams.
     #[serde(default = "once")]
     pub count: u64,
-    /// From one to the next.
+    /// Interval between datagrams.
     #[serde(default = "one_millisecond")]
     pub every: Span,
-    /// When the first is sent.
+    /// Time of the first datagram.
     #[serde(default)]
     pub at: Span,
 }
 
-/// Copies of what was seen.
+/// Copies of observed datagrams.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Replay {
-    /// What the original means.
+    /// The kind of the original.
     pub kind: String,
-    /// Only the n-th of its kind in its direction; without it each.
+    /// Only the n-th datagram of its kind in its direction, from 1. Without this key, each one.
     pub nth: Option<u64>,
-    /// Only what this host has sent.
+    /// Only datagrams that this host sent.
     pub by: Option<String>,
-    /// To whom; without it to where the original went.
+    /// The destination. Without this key, the destination of the original.
     pub to: Option<String>,
-    /// The source address, as for `inject`; without it that of the original.
+    /// The source address, as for `inject`. Without this key, the source of the original.
     pub from: Option<String>,
-    /// How long after the original.
+    /// Delay after the original.
     #[serde(default = "one_millisecond")]
     pub after: Span,
-    /// How many copies of each.
+    /// Number of copies of each datagram.
     #[serde(default = "once")]
     pub count: u64,
-    /// From one copy to the next.
+    /// Interval between copies.
     #[serde(default = "one_millisecond")]
     pub every: Span,
 }
 
-/// Flipped bits.
+/// Flipped bits in observed datagrams.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Alter {
-    /// What the datagram means.
+    /// The kind of the datagram.
     pub kind: String,
-    /// Only the n-th of its kind in its direction.
+    /// Only the n-th datagram of its kind in its direction, from 1. Without this key, each one.
     pub nth: Option<u64>,
-    /// Only what this host has sent.
+    /// Only datagrams that this host sent.
     pub by: Option<String>,
-    /// How often; without it each.
+    /// Probability for each datagram. Without this key, each one.
     pub chance: Option<Chance>,
-    /// Which bit, from 0, the first byte's highest; without it any.
+    /// Number of the bit, from 0, the highest bit of the first byte. Without this key, a random bit.
     pub bit: Option<u64>,
-    /// Whether the original vanishes.
+    /// If true, the original is lost.
     #[serde(default = "yes")]
     pub drop_original: bool,
 }
@@ -133,21 +134,21 @@ fn yes() -> bool {
     true
 }
 
-/// Datagrams sent back.
+/// Observed datagrams that are sent back.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Reflect {
-    /// What the datagram means.
+    /// The kind of the datagram.
     pub kind: String,
-    /// Only the n-th of its kind in its direction.
+    /// Only the n-th datagram of its kind in its direction, from 1. Without this key, each one.
     pub nth: Option<u64>,
-    /// Only what this host has sent.
+    /// Only datagrams that this host sent.
     pub by: Option<String>,
-    /// How often; without it each.
+    /// Probability for each datagram. Without this key, each one.
     pub chance: Option<Chance>,
 }
 
-/// Very many datagrams.
+/// A flood of datagrams.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Flood {
@@ -156,22 +157,22 @@ pub struct Flood {
     /// The source address, as for `inject`.
     #[serde(default = "random")]
     pub from: String,
-    /// Copies of the datagrams of this kind that it has seen, one after another; without it random bytes.
+    /// Copies of observed datagrams of this kind, one after another. Without this key, random bytes.
     pub kind: Option<String>,
-    /// Bytes of each random one.
+    /// Length of each random datagram in bytes. The default is 100.
     pub size: Option<u16>,
-    /// How many each second.
+    /// Datagrams per second.
     pub rate: u32,
-    /// How long.
+    /// Duration.
     #[serde(rename = "for")]
     pub lasts: Span,
-    /// When it begins.
+    /// Time of the first datagram.
     #[serde(default)]
     pub at: Span,
 }
 
-/// The bytes that hex digits stand for; `None` if it is no hex.
-pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
+/// The bytes of an even number of hex digits. `None` for any other text.
+pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
     let digits: Vec<u32> = text
         .chars()
         .map(|digit| digit.to_digit(16))

@@ -3,27 +3,27 @@
 use std::error::Error;
 use std::fmt;
 
-/// One step of the path to a value: a key of a table or an index of a list.
+/// One part of the path to a value: the key of a table, or the index of a list.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Step<'a> {
+pub(super) enum PathPart<'a> {
     Key(&'a str),
     Index(usize),
 }
 
-/// One mistake in a scenario file.
+/// A mistake in a scenario file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScenarioError {
-    /// The file as the user named it.
+    /// The name of the file, as the user gave it.
     pub file: String,
-    /// Line and column, both from 1; `None` where the file could not even be read.
+    /// Line and column of the mistake, both from 1. `None` if the mistake is not at one place of the text.
     pub place: Option<(usize, usize)>,
-    /// What is wrong and what was expected.
+    /// The mistake, and the valid values or the way to correct it.
     pub message: String,
 }
 
 impl ScenarioError {
     /// A mistake at byte `offset` of `source`.
-    pub(crate) fn at(file: &str, source: &str, offset: usize, message: impl Into<String>) -> Self {
+    pub(super) fn at(file: &str, source: &str, offset: usize, message: impl Into<String>) -> Self {
         Self {
             file: file.into(),
             place: Some(line_and_column(source, offset)),
@@ -31,8 +31,8 @@ impl ScenarioError {
         }
     }
 
-    /// A mistake that stands nowhere in the text.
-    pub(crate) fn of_file(file: &str, message: impl Into<String>) -> Self {
+    /// A mistake of the file as a whole.
+    pub(super) fn of_file(file: &str, message: impl Into<String>) -> Self {
         Self {
             file: file.into(),
             place: None,
@@ -52,7 +52,7 @@ impl fmt::Display for ScenarioError {
 
 impl Error for ScenarioError {}
 
-/// Line and column (in characters), both from 1, of a byte offset.
+/// Line and column (in characters) of a byte offset, both from 1.
 fn line_and_column(source: &str, offset: usize) -> (usize, usize) {
     let before = source.get(..offset.min(source.len())).unwrap_or(source);
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);

@@ -2,7 +2,7 @@
 
 use sandhog_lab::suggest::suggestion;
 
-/// What a Rust type is called in a scenario file.
+/// Names of types: the parser's, and the one for users.
 const TYPES: [(&str, &str); 12] = [
     ("a sequence", "a list"),
     ("sequence", "a list"),
@@ -18,7 +18,7 @@ const TYPES: [(&str, &str); 12] = [
     ("u64", "a whole number from 0 to 18446744073709551615"),
 ];
 
-/// A parser's message, with the nearest valid word in place of the whole list.
+/// A message of the parser in the terms of a scenario file. The most similar valid word replaces the list of all words.
 pub(super) fn improved(message: &str) -> String {
     let message = message.trim().replace('\n', ", ");
     let quoted = || message.split('`').skip(1).step_by(2).collect::<Vec<&str>>();
@@ -30,7 +30,7 @@ pub(super) fn improved(message: &str) -> String {
     if message.starts_with("unknown variant ")
         && let Some((word, valid)) = quoted().split_first()
     {
-        return format!("unknown word `{word}`{}", suggestion(word, valid));
+        return format!("unknown value `{word}`{}", suggestion(word, valid));
     }
     if message.starts_with("missing field ")
         && let [key] = quoted()[..]
@@ -57,28 +57,28 @@ pub(super) fn improved(message: &str) -> String {
         "invalid IP address syntax" => {
             "expected an address without a port, like `10.9.0.1` or `fd00::1`".into()
         }
-        // What TOML's reader says where one of several words belongs.
-        "wanted string or table" => "expected a word in quotes".into(),
+        // The message of the TOML parser for an enum value of the wrong type.
+        "wanted string or table" => "expected a text in quotes".into(),
         _ => message,
     }
 }
 
-/// A key that stands twice in one table.
+/// The message for a key that is twice in one table.
 pub(super) fn duplicate(key: &str) -> String {
-    format!("the key `{key}` stands here for the second time; take one of the two away")
+    format!("duplicate key `{key}`; remove one of the two")
 }
 
-/// A scenario that says nothing.
+/// The message for an empty file.
 pub(super) const EMPTY: &str =
-    "the scenario is empty; it needs at least title, profile, duration, a [[server]] and a [[client]]";
+    "the scenario is empty; it needs at least title, duration, a [[server]] and a [[client]]";
 
-/// What a parser expected or found.
-fn name(what: &str) -> String {
-    if what.starts_with("struct ") {
+/// The name for users of a type that the parser expected or found.
+fn name(parsers: &str) -> String {
+    if parsers.starts_with("struct ") {
         return "a table".into();
     }
-    let known = TYPES.iter().find(|(rust, _)| *rust == what);
-    known.map_or_else(|| what.to_owned(), |(_, ours)| (*ours).to_owned())
+    let known = TYPES.iter().find(|(rust, _)| *rust == parsers);
+    known.map_or_else(|| parsers.to_owned(), |(_, ours)| (*ours).to_owned())
 }
 
 #[cfg(test)]
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn types_are_named_as_a_scenario_shows_them() {
+    fn types_have_the_names_of_scenario_files() {
         assert_eq!(
             improved("invalid type: sequence, expected u16"),
             "expected a whole number from 0 to 65535, found a list"
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_word_stands_in_place_of_the_list() {
+    fn the_most_similar_word_replaces_the_list() {
         assert_eq!(
             improved("unknown field `dealy`, expected one of `between`, `delay`, `loss`"),
             "unknown key `dealy`; did you mean `delay`?"

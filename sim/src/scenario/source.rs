@@ -1,4 +1,4 @@
-//! From text to a scenario: TOML or JSON, with the place of every mistake.
+//! Parser of scenario files in TOML and JSON. Each mistake has a line and a column.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,27 +11,19 @@ use toml::de::{DeTable, DeValue};
 
 use sandhog_lab::suggest::{nearest, suggestion};
 
-use super::error::Step;
-use super::{Scenario, ScenarioError, messages, validate};
-use crate::profile::{PROFILES, Profile, find};
+use super::error::PathPart;
+use super::profile::{Profile, find};
+use super::{Builtin, Scenario, ScenarioError, messages, validate};
 
-/// Files by the name that the scenario uses.
+/// Contents of files by the names that the scenario uses.
 pub type Files = BTreeMap<String, Cow<'static, [u8]>>;
 
-/// Fetches a file beside the scenario, or says why not.
+/// Reads a file from the folder of the scenario, by its name. Returns an error text if that is not possible.
 pub type ReadFile<'a> = dyn Fn(&str) -> Result<Cow<'static, [u8]>, String> + 'a;
 
 impl Scenario {
-    /// Reads a scenario file (`.toml`, or `.json`) and the files it serves from the same folder.
-    ///
-    /// # Errors
-    ///
-    /// The first mistake, with file, line and column.
-    pub fn load(path: &Path) -> Result<Self, ScenarioError> {
-        Self::load_with(PROFILES, path)
-    }
-
-    /// [`load`](Self::load) with other profiles.
+    /// Reads a scenario file (`.toml` or `.json`), and from its folder the files that its servers serve. The first profile is
+    /// the default.
     ///
     /// # Errors
     ///
@@ -40,11 +32,11 @@ impl Scenario {
         let file = path.display().to_string();
         let unreadable =
             |error: String| ScenarioError::of_file(&file, format!("cannot read the scenario: {error}"));
-        let bytes = std::fs::read(path).map_err(|error| unreadable(in_words(path, &error)))?;
+        let bytes = std::fs::read(path).map_err(|error| unreadable(describe(path, &error)))?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
             unreadable(format!(
-                "byte {at} is not UTF-8 text; a scenario is a text file, TOML or JSON"
+                "byte {at} is not UTF-8; a scenario is a text file in TOML or JSON"
             ))
         })?;
         let folder = path.parent().unwrap_or_else(|| Path::new(""));
@@ -52,21 +44,22 @@ impl Scenario {
             let path = folder.join(name);
             std::fs::read(&path)
                 .map(Cow::Owned)
-                .map_err(|error| in_words(&path, &error))
+                .map_err(|error| describe(&path, &error))
         })
     }
 
-    /// Reads a scenario from `text`; `file` is its name in errors and decides between TOML and JSON (`.json`).
-    /// `read` fetches a file beside it.
+    /// Reads a scenario from `text`. `file` is its name in errors. A name that ends in `.json` selects JSON, any other TOML.
+    /// `read` reads the files that the servers serve. The first profile is the default.
     ///
-    /// # Errors
+    /// ```
+    /// use sandhog_sim::Scenario;
+    /// use sandhog_sim::profile::{Classic, Secure};
     ///
-    /// The first mistake, with file, line and column.
-    pub fn parse(file: &str, text: &str, read: &ReadFile<'_>) -> Result<Self, ScenarioError> {
-        Self::parse_with(PROFILES, file, text, read)
-    }
-
-    /// [`parse`](Self::parse) with other profiles. The first is the default.
+    /// let text = sandhog_sim::builtin::ALL[1].source.replace("secure", "secrue");
+    /// let error = Scenario::parse_with(&[&Secure, &Classic], "mine.toml", &text, &|_| Err("no files".into()));
+    /// let error = error.unwrap_err();
+    /// assert_eq!(error.message, "there is no profile `secrue`; did you mean `secure`?");
+    /// ```
     ///
     /// # Errors
     ///
@@ -91,30 +84,27 @@ impl Scenario {
         scenario.name = Path::new(file)
             .file_stem()
             .map_or_else(|| file.into(), |stem| stem.to_string_lossy().into());
-        let locate = |path: &[Step<'_>]| match json {
+        let locate = |path: &[PathPart<'_>]| match json {
             true => locate_json(text, path),
             false => locate_toml(text, path),
         };
         scenario.profile = resolve(profiles, scenario.profile_name.as_deref())
-            .map_err(|message| ScenarioError::at(file, text, locate(&[Step::Key("profile")]), message))?;
+            .map_err(|message| ScenarioError::at(file, text, locate(&[PathPart::Key("profile")]), message))?;
         validate::validate(&scenario)
             .map_err(|mistake| ScenarioError::at(file, text, locate(&mistake.path), mistake.message))?;
         for (index, server) in scenario.servers.iter().enumerate() {
             for (number, name) in server.serve.files.iter().enumerate() {
                 let content = read(name).map_err(|error| {
                     let path = [
-                        Step::Key("server"),
-                        Step::Index(index),
-                        Step::Key("serve"),
-                        Step::Key("files"),
-                        Step::Index(number),
+                        PathPart::Key("server"),
+                        PathPart::Index(index),
+                        PathPart::Key("serve"),
+                        PathPart::Key("files"),
+                        PathPart::Index(number),
                     ];
-                    ScenarioError::at(
-                        file,
-                        text,
-                        locate(&path),
-                        format!("cannot read the file `{name}` beside the scenario: {error}"),
-                    )
+                    let message =
+                        format!("cannot read the file `{name}` in the folder of the scenario: {error}");
+                    ScenarioError::at(file, text, locate(&path), message)
                 })?;
                 scenario.files.insert(name.clone(), content);
             }
@@ -123,7 +113,29 @@ impl Scenario {
     }
 }
 
-/// The profile `name`, or the first one for a scenario that names none.
+impl Builtin {
+    /// The scenario, with these profiles. The first profile is the default.
+    ///
+    /// # Errors
+    ///
+    /// A mistake in the scenario.
+    pub fn scenario_with(&self, profiles: &[&'static dyn Profile]) -> Result<Scenario, ScenarioError> {
+        let read = |wanted: &str| {
+            let file = self.files.iter().find(|(name, _)| *name == wanted);
+            file.map(|(_, content)| Cow::Borrowed(*content))
+                .ok_or_else(|| "it is not built in".to_owned())
+        };
+        let mut scenario =
+            Scenario::parse_with(profiles, &format!("{}.toml", self.name), self.source, &read)?;
+        if let Some(profile) = self.profile.and_then(|name| find(profiles, name)) {
+            scenario.profile = profile;
+            scenario.title = format!("{} ({} profile)", scenario.title, profile.name());
+        }
+        Ok(scenario)
+    }
+}
+
+/// The profile with this name, or the first one for a scenario without the key `profile`.
 fn resolve(profiles: &[&'static dyn Profile], name: Option<&str>) -> Result<&'static dyn Profile, String> {
     let Some(name) = name else {
         return profiles
@@ -141,23 +153,23 @@ fn resolve(profiles: &[&'static dyn Profile], name: Option<&str>) -> Result<&'st
     ))
 }
 
-/// Why a file cannot be read, and which one beside it was probably meant.
-fn in_words(path: &Path, error: &io::Error) -> String {
+/// The reason why a file cannot be read, with the most similar name in its folder.
+fn describe(path: &Path, error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let neighbours = neighbours(path);
             match nearest(&name, neighbours.iter().map(String::as_str)) {
                 Some(neighbour) => format!("there is no such file; did you mean `{neighbour}`?"),
-                None => "there is no such file; correct the name, or put it there".into(),
+                None => "there is no such file; correct the name, or create the file".into(),
             }
         }
-        io::ErrorKind::IsADirectory => "it is a folder; name a file in it".into(),
+        io::ErrorKind::IsADirectory => "this is a folder; name a file in it".into(),
         _ => error.to_string(),
     }
 }
 
-/// The names of the files in the folder in which `path` was looked for.
+/// The names of all files in the folder of `path`.
 fn neighbours(path: &Path) -> BTreeSet<String> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let entries = std::fs::read_dir(folder.unwrap_or_else(|| Path::new(".")));
@@ -198,15 +210,15 @@ fn from_json(file: &str, text: &str) -> Result<Scenario, ScenarioError> {
     })
 }
 
-/// The byte that serde_json read last: it tells line and column (in bytes) of the end of what it did not like.
+/// The offset of the last byte that serde_json read. Its errors have the line and column (in bytes) of the end of the wrong value.
 fn end_of_token(text: &str, line: usize, column: usize) -> usize {
     let lines = text.split_inclusive('\n').take(line.saturating_sub(1));
     lines.map(str::len).sum::<usize>() + column.saturating_sub(1)
 }
 
-/// Where the smallest value or key begins that the byte at `offset` belongs to.
+/// The start of the smallest value or key that contains the byte at `offset`.
 fn begin_of_token(text: &str, offset: usize) -> usize {
-    // Between a colon or comma and a value, it is the value that was looked at.
+    // Between a colon or comma and a value, the value is the wrong one.
     let between = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b':' | b',');
     let rest = text.as_bytes().get(offset..).unwrap_or_default();
     let offset = offset + rest.iter().take_while(|byte| between(byte)).count();
@@ -235,16 +247,16 @@ fn begin_of_token(text: &str, offset: usize) -> usize {
     }
 }
 
-/// Where the value at `path` stands, as a byte offset; the nearest enclosing value if there is none.
-fn locate_toml(text: &str, path: &[Step<'_>]) -> usize {
+/// The byte offset of the value at `path` in TOML. If there is no such value, the offset of the innermost value around it.
+fn locate_toml(text: &str, path: &[PathPart<'_>]) -> usize {
     let Ok(table) = DeTable::parse(text) else { return 0 };
     let mut offset = table.span().start;
     let root = DeValue::Table(table.into_inner());
     let mut value = &root;
     for step in path {
         let next = match (value, step) {
-            (DeValue::Table(table), Step::Key(key)) => table.get(*key),
-            (DeValue::Array(array), Step::Index(index)) => array.get(*index),
+            (DeValue::Table(table), PathPart::Key(key)) => table.get(*key),
+            (DeValue::Array(array), PathPart::Index(index)) => array.get(*index),
             _ => None,
         };
         let Some(next) = next else { break };
@@ -254,8 +266,8 @@ fn locate_toml(text: &str, path: &[Step<'_>]) -> usize {
     offset
 }
 
-/// The same for JSON.
-fn locate_json(text: &str, path: &[Step<'_>]) -> usize {
+/// The byte offset of the value at `path` in JSON, in the same way.
+fn locate_json(text: &str, path: &[PathPart<'_>]) -> usize {
     let parsed = jsonc_parser::parse_to_ast(text, &Default::default(), &Default::default());
     let Ok(Some(root)) = parsed.map(|result| result.value) else {
         return 0;
@@ -263,8 +275,8 @@ fn locate_json(text: &str, path: &[Step<'_>]) -> usize {
     let mut value = &root;
     for step in path {
         let next = match (value, step) {
-            (JsonNode::Object(object), Step::Key(key)) => object.get(key).map(|property| &property.value),
-            (JsonNode::Array(array), Step::Index(index)) => array.elements.get(*index),
+            (JsonNode::Object(object), PathPart::Key(key)) => object.get(key).map(|property| &property.value),
+            (JsonNode::Array(array), PathPart::Index(index)) => array.elements.get(*index),
             _ => None,
         };
         let Some(next) = next else { break };

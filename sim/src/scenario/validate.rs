@@ -1,4 +1,4 @@
-//! What a scenario's types cannot say: names that must exist, addresses that must differ, keys that exclude others.
+//! Validation of a scenario beyond its types: existing names, unique addresses, keys that exclude each other.
 
 mod adversaries;
 mod events;
@@ -10,46 +10,47 @@ use std::time::Duration;
 use sandhog_lab::suggest::suggestion;
 use sandhog_peer::IpPrefix;
 
-use super::error::Step as At;
-use super::{Cipher, Client, Link, Scenario, Server, Step, outcomes};
-use crate::profile::Profile;
+use super::error::PathPart;
+use super::expectations::outcomes;
+use super::profile::Profile;
+use super::{Cipher, Client, Link, Scenario, Server, Step};
 
-/// A mistake and the way to the value that made it.
+/// A mistake, and the path to the wrong value.
 pub(super) struct Mistake<'a> {
-    pub(super) path: Vec<At<'a>>,
+    pub(super) path: Vec<PathPart<'a>>,
     pub(super) message: String,
 }
 
 type Checked<'a> = Result<(), Mistake<'a>>;
 
-fn mistake<'a>(path: &[At<'a>], message: impl Into<String>) -> Mistake<'a> {
+fn mistake<'a>(path: &[PathPart<'a>], message: impl Into<String>) -> Mistake<'a> {
     Mistake {
         path: path.to_vec(),
         message: message.into(),
     }
 }
 
-/// Twice this, in nanoseconds, is a number that JSON's readers keep exactly (RFC 8259, section 6).
-const LONGEST: Duration = Duration::from_secs(50 * 24 * 3600);
+/// The longest run. Twice this time in nanoseconds is below 2^53, so JSON readers keep it exactly (RFC 8259, section 6).
+const MAX_DURATION: Duration = Duration::from_secs(50 * 24 * 3600);
 
 pub(super) fn validate(scenario: &Scenario) -> Checked<'_> {
     if scenario.resolution.0.is_zero() || scenario.resolution.0.as_secs() > 1 {
         return Err(mistake(
-            &[At::Key("resolution")],
-            "the resolution lies between 1ns and 1s",
+            &[PathPart::Key("resolution")],
+            "the resolution must be between 1ns and 1s",
         ));
     }
     if scenario.duration.0 < scenario.resolution.0 {
         return Err(mistake(
-            &[At::Key("duration")],
+            &[PathPart::Key("duration")],
             "the duration is shorter than the resolution",
         ));
     }
     for (key, span) in [("duration", scenario.duration), ("liveness", scenario.liveness)] {
-        if span.0 > LONGEST {
+        if span.0 > MAX_DURATION {
             return Err(mistake(
-                &[At::Key(key)],
-                "a run takes at most 1200h (50 days); more would not fit the numbers of JSON",
+                &[PathPart::Key(key)],
+                "at most 1200h (50 days); longer times do not fit into the numbers of JSON",
             ));
         }
     }
@@ -69,14 +70,22 @@ pub(super) fn validate(scenario: &Scenario) -> Checked<'_> {
         .map(|client| client.name.as_str())
         .collect();
     for (index, expectation) in scenario.expect.iter().enumerate() {
-        let path = [At::Key("expect"), At::Index(index), At::Key("client")];
+        let path = [
+            PathPart::Key("expect"),
+            PathPart::Index(index),
+            PathPart::Key("client"),
+        ];
         known("client", &expectation.client, &clients, &path)?;
         let valid = outcomes(scenario.profile);
         for (key, outcome) in [
             ("outcome", Some(&expectation.outcome)),
             ("or", expectation.or.as_ref()),
         ] {
-            let path = [At::Key("expect"), At::Index(index), At::Key(key)];
+            let path = [
+                PathPart::Key("expect"),
+                PathPart::Index(index),
+                PathPart::Key(key),
+            ];
             outcome.map_or(Ok(()), |outcome| known("outcome", outcome, &valid, &path))?;
         }
         if scenario.expect[..index]
@@ -86,7 +95,7 @@ pub(super) fn validate(scenario: &Scenario) -> Checked<'_> {
             return Err(mistake(
                 &path,
                 format!(
-                    "there is already an [[expect]] for `{}`; use its `or` for a second outcome",
+                    "there is already an [[expect]] for `{}`; write a second outcome into its key `or`",
                     expectation.client
                 ),
             ));
@@ -95,11 +104,11 @@ pub(super) fn validate(scenario: &Scenario) -> Checked<'_> {
     Ok(())
 }
 
-/// Names and addresses of servers and clients.
+/// Checks the names and addresses of servers and clients.
 fn validate_hosts(scenario: &Scenario) -> Checked<'_> {
     if scenario.servers.is_empty() {
         return Err(mistake(
-            &[At::Key("server")],
+            &[PathPart::Key("server")],
             "a scenario needs at least one [[server]]",
         ));
     }
@@ -118,12 +127,12 @@ fn validate_hosts(scenario: &Scenario) -> Checked<'_> {
         } else {
             number - scenario.servers.len()
         };
-        let host = [At::Key(table), At::Index(index)];
-        let at = |key| [host[0], host[1], At::Key(key)];
+        let host = [PathPart::Key(table), PathPart::Index(index)];
+        let at = |key| [host[0], host[1], PathPart::Key(key)];
         if !is_plain_name(name) {
             return Err(mistake(
                 &at("name"),
-                "a name is 1 to 32 letters, digits, `-` and `_`",
+                "a name has 1 to 32 letters, digits, `-` and `_`",
             ));
         }
         if !names.insert(name) {
@@ -136,13 +145,16 @@ fn validate_hosts(scenario: &Scenario) -> Checked<'_> {
             ));
         }
         if address.port() == 0 {
-            return Err(mistake(&at("address"), "port 0 is no port"));
+            return Err(mistake(
+                &at("address"),
+                "port 0 is not valid; choose a port from 1 to 65535",
+            ));
         }
         if !(576..=9000).contains(&mtu) {
-            return Err(mistake(&at("mtu"), "the tunnel's MTU lies between 576 and 9000"));
+            return Err(mistake(&at("mtu"), "the MTU must be between 576 and 9000"));
         }
-        let given_by_server = table == "client" && inner.is_empty();
-        if !given_by_server {
+        let is_assigned = table == "client" && inner.is_empty();
+        if !is_assigned {
             validate_inner(&host, inner)?;
         }
     }
@@ -150,10 +162,16 @@ fn validate_hosts(scenario: &Scenario) -> Checked<'_> {
         validate_users(scenario.profile, index, server)?;
         validate_files(index, server)?;
         validate_cipher(scenario.profile, "server", index, server.cipher)?;
-        scenario
-            .profile
-            .check_server(server)
-            .map_err(|message| mistake(&[At::Key("server"), At::Index(index), At::Key("inner")], message))?;
+        scenario.profile.check_server(server).map_err(|message| {
+            mistake(
+                &[
+                    PathPart::Key("server"),
+                    PathPart::Index(index),
+                    PathPart::Key("inner"),
+                ],
+                message,
+            )
+        })?;
     }
     Ok(())
 }
@@ -163,11 +181,11 @@ fn is_plain_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= 32 && name.chars().all(plain)
 }
 
-/// The addresses of a host inside the tunnel.
-fn validate_inner<'a>(host: &[At<'a>; 2], inner: &[String]) -> Checked<'a> {
-    for (which, prefix) in inner.iter().enumerate() {
+/// Checks the addresses of a host inside the tunnel.
+fn validate_inner<'a>(host: &[PathPart<'a>; 2], inner: &[String]) -> Checked<'a> {
+    for (number, prefix) in inner.iter().enumerate() {
         if let Err(error) = prefix.parse::<IpPrefix>() {
-            let path = [host[0], host[1], At::Key("inner"), At::Index(which)];
+            let path = [host[0], host[1], PathPart::Key("inner"), PathPart::Index(number)];
             return Err(mistake(
                 &path,
                 format!("`{prefix}`: {error}; expected an address like `10.9.0.2/24`"),
@@ -175,13 +193,13 @@ fn validate_inner<'a>(host: &[At<'a>; 2], inner: &[String]) -> Checked<'a> {
         }
     }
     if inner.is_empty() || inner.len() > 4 {
-        let path = [host[0], host[1], At::Key("inner")];
+        let path = [host[0], host[1], PathPart::Key("inner")];
         return Err(mistake(&path, "a host has 1 to 4 inner addresses"));
     }
     Ok(())
 }
 
-/// A choice of cipher that the profile does not support.
+/// Checks that the profile supports the cipher.
 fn validate_cipher<'a>(
     profile: &dyn Profile,
     table: &'static str,
@@ -190,7 +208,11 @@ fn validate_cipher<'a>(
 ) -> Checked<'a> {
     if !profile.features().cipher && cipher != Cipher::default() {
         return Err(mistake(
-            &[At::Key(table), At::Index(index), At::Key("cipher")],
+            &[
+                PathPart::Key(table),
+                PathPart::Index(index),
+                PathPart::Key("cipher"),
+            ],
             format!(
                 "profile `{}` has no choice of cipher; remove this key",
                 profile.name()
@@ -200,55 +222,62 @@ fn validate_cipher<'a>(
     Ok(())
 }
 
-/// Files that a server would hand out from elsewhere than the scenario's folder.
+/// Checks that the served files are in the folder of the scenario.
 fn validate_files(index: usize, server: &Server) -> Checked<'_> {
     for (number, file) in server.serve.files.iter().enumerate() {
         if file.is_empty() || file.contains("..") || file.starts_with('/') || file.contains('\\') {
             let path = [
-                At::Key("server"),
-                At::Index(index),
-                At::Key("serve"),
-                At::Key("files"),
-                At::Index(number),
+                PathPart::Key("server"),
+                PathPart::Index(index),
+                PathPart::Key("serve"),
+                PathPart::Key("files"),
+                PathPart::Index(number),
             ];
             return Err(mistake(
                 &path,
-                format!("`{file}`: only files in the scenario's own folder are served"),
+                format!("`{file}`: a server serves only files in the folder of the scenario"),
             ));
         }
     }
     Ok(())
 }
 
-/// What a server would not start with.
+/// Checks the users of a server.
 fn validate_users<'a>(profile: &dyn Profile, index: usize, server: &'a Server) -> Checked<'a> {
     if !profile.features().login && !server.users.is_empty() {
         return Err(mistake(
-            &[At::Key("server"), At::Index(index), At::Key("user")],
+            &[
+                PathPart::Key("server"),
+                PathPart::Index(index),
+                PathPart::Key("user"),
+            ],
             format!("profile `{}` has no login; remove the users", profile.name()),
         ));
     }
     let (mut logins, mut addresses) = (BTreeSet::new(), BTreeSet::new());
     for (number, user) in server.users.iter().enumerate() {
         let table = [
-            At::Key("server"),
-            At::Index(index),
-            At::Key("user"),
-            At::Index(number),
+            PathPart::Key("server"),
+            PathPart::Index(index),
+            PathPart::Key("user"),
+            PathPart::Index(number),
         ];
         if let Err(message) = profile.check_login(&user.login) {
-            return Err(mistake(&[&table[..], &[At::Key("login")]].concat(), message));
+            return Err(mistake(
+                &[&table[..], &[PathPart::Key("login")]].concat(),
+                message,
+            ));
         }
         if !logins.insert(&user.login) {
-            let path = [&table[..], &[At::Key("login")]].concat();
+            let path = [&table[..], &[PathPart::Key("login")]].concat();
             return Err(mistake(
                 &path,
                 format!("there is already a user `{}`", user.login),
             ));
         }
-        for (which, address) in user.addresses.iter().enumerate() {
+        for (index, address) in user.addresses.iter().enumerate() {
             if !addresses.insert(address) {
-                let path = [&table[..], &[At::Key("addresses"), At::Index(which)]].concat();
+                let path = [&table[..], &[PathPart::Key("addresses"), PathPart::Index(index)]].concat();
                 return Err(mistake(&path, format!("another user already has {address}")));
             }
         }
@@ -256,9 +285,15 @@ fn validate_users<'a>(profile: &dyn Profile, index: usize, server: &'a Server) -
     Ok(())
 }
 
-/// User name and password of a client: required by a profile with a login, and unknown to any other.
+/// Checks the user name and password of a client. A profile with a login requires both; any other rejects them.
 fn validate_login<'a>(profile: &dyn Profile, index: usize, client: &'a Client) -> Checked<'a> {
-    let at = |key| [At::Key("client"), At::Index(index), At::Key(key)];
+    let at = |key| {
+        [
+            PathPart::Key("client"),
+            PathPart::Index(index),
+            PathPart::Key(key),
+        ]
+    };
     for (key, value) in [("login", &client.login), ("password", &client.password)] {
         match (profile.features().login, value.is_empty()) {
             (true, true) => {
@@ -293,35 +328,47 @@ fn validate_client<'a>(scenario: &'a Scenario, index: usize, client: &'a Client)
         "server",
         &client.server,
         &servers,
-        &[At::Key("client"), At::Index(index), At::Key("server")],
+        &[
+            PathPart::Key("client"),
+            PathPart::Index(index),
+            PathPart::Key("server"),
+        ],
     )?;
     let (profile, features) = (scenario.profile.name(), scenario.profile.features());
     if !features.assigned_addresses && client.inner.is_empty() {
         return Err(mistake(
-            &[At::Key("client"), At::Index(index), At::Key("inner")],
+            &[
+                PathPart::Key("client"),
+                PathPart::Index(index),
+                PathPart::Key("inner"),
+            ],
             format!("missing key `inner`; servers of profile `{profile}` assign no addresses"),
         ));
     }
     if !features.mtu_search && client.mtu_search {
         return Err(mistake(
-            &[At::Key("client"), At::Index(index), At::Key("mtu-search")],
+            &[
+                PathPart::Key("client"),
+                PathPart::Index(index),
+                PathPart::Key("mtu-search"),
+            ],
             format!("profile `{profile}` has no path MTU discovery; remove this key"),
         ));
     }
     validate_cipher(scenario.profile, "client", index, client.cipher)?;
     for (number, step) in client.steps.iter().enumerate() {
         let path = [
-            At::Key("client"),
-            At::Index(index),
-            At::Key("do"),
-            At::Index(number),
+            PathPart::Key("client"),
+            PathPart::Index(index),
+            PathPart::Key("do"),
+            PathPart::Index(number),
         ];
         validate_step(step, &path)?;
     }
     Ok(())
 }
 
-fn validate_step<'a>(step: &'a Step, path: &[At<'a>]) -> Checked<'a> {
+fn validate_step<'a>(step: &'a Step, path: &[PathPart<'a>]) -> Checked<'a> {
     let actions = [
         step.ping.is_some(),
         step.echo.is_some(),
@@ -340,38 +387,38 @@ fn validate_step<'a>(step: &'a Step, path: &[At<'a>]) -> Checked<'a> {
         _ => {
             return Err(mistake(
                 path,
-                "a step does one thing; make a [[client.do]] of each",
+                "a step has only one action; write a [[client.do]] for each",
             ));
         }
     }
-    let many = step
+    let requests = step
         .ping
         .as_ref()
         .map(|ping| (ping.count, ping.replies, ping.size, ping.every));
-    let many = many.or_else(|| {
+    let requests = requests.or_else(|| {
         step.echo
             .as_ref()
             .map(|echo| (echo.count, echo.replies, echo.size, echo.every))
     });
-    if let Some((count, replies, size, every)) = many {
-        if count == 0 || replies > count {
-            return Err(mistake(
-                path,
-                "a step sends at least one packet, and cannot want more replies than it sends",
-            ));
+    if let Some((count, replies, size, every)) = requests {
+        if count == 0 {
+            return Err(mistake(path, "`count` must be at least 1"));
+        }
+        if replies > count {
+            return Err(mistake(path, "`replies` must not be larger than `count`"));
         }
         if size > 1300 {
             return Err(mistake(
                 path,
-                "a payload is at most 1300 bytes; the inner hosts do not fragment",
+                "`size` must be at most 1300 bytes; the inner hosts do not fragment",
             ));
         }
         if every.0.is_zero() {
-            return Err(mistake(path, "`every` cannot be 0"));
+            return Err(mistake(path, "`every` must not be 0"));
         }
     }
     match &step.get {
-        Some(get) if !get.path.starts_with('/') => Err(mistake(path, "an HTTP path begins with `/`")),
+        Some(get) if !get.path.starts_with('/') => Err(mistake(path, "an HTTP path must start with `/`")),
         _ => Ok(()),
     }
 }
@@ -382,7 +429,7 @@ fn validate_link<'a>(
     link: &'a Link,
     pairs: &mut BTreeSet<[&'a str; 2]>,
 ) -> Checked<'a> {
-    let at = |key| [At::Key("link"), At::Index(index), At::Key(key)];
+    let at = |key| [PathPart::Key("link"), PathPart::Index(index), PathPart::Key(key)];
     let adversaries = scenario.adversaries.iter().map(|host| host.name.as_str());
     let hosts: Vec<&str> = host_names(scenario).into_iter().chain(adversaries).collect();
     validate_pair(&hosts, &link.between, &at("between"))?;
@@ -394,22 +441,25 @@ fn validate_link<'a>(
     if link.limit == Some(0) {
         return Err(mistake(
             &at("limit"),
-            "a queue of 0 datagrams lets nothing through",
+            "a queue of 0 datagrams drops everything; `limit` must be at least 1",
         ));
     }
     for (key, direction) in [("forward", &link.forward), ("backward", &link.backward)] {
         let Some(direction) = direction else { continue };
         if direction.limit == Some(0) {
-            return Err(mistake(&at(key), "a queue of 0 datagrams lets nothing through"));
+            return Err(mistake(
+                &at(key),
+                "a queue of 0 datagrams drops everything; `limit` must be at least 1",
+            ));
         }
         picks::validate(scenario, index, key, direction)?;
     }
     Ok(())
 }
 
-fn validate_pair<'a>(hosts: &[&str], pair: &'a [String; 2], path: &[At<'a>]) -> Checked<'a> {
-    for (which, name) in pair.iter().enumerate() {
-        known("host", name, hosts, &[path, &[At::Index(which)]].concat())?;
+fn validate_pair<'a>(hosts: &[&str], pair: &'a [String; 2], path: &[PathPart<'a>]) -> Checked<'a> {
+    for (index, name) in pair.iter().enumerate() {
+        known("host", name, hosts, &[path, &[PathPart::Index(index)]].concat())?;
     }
     if pair[0] == pair[1] {
         return Err(mistake(path, "expected two different hosts"));
@@ -424,12 +474,13 @@ fn host_names(scenario: &Scenario) -> Vec<&str> {
         .collect()
 }
 
-fn known<'a>(what: &str, name: &str, valid: &[&str], path: &[At<'a>]) -> Checked<'a> {
+/// Checks that `name` is one of the valid names of this `kind`.
+fn known<'a>(kind: &str, name: &str, valid: &[&str], path: &[PathPart<'a>]) -> Checked<'a> {
     if valid.contains(&name) {
         return Ok(());
     }
     Err(mistake(
         path,
-        format!("there is no {what} `{name}`{}", suggestion(name, valid)),
+        format!("there is no {kind} `{name}`{}", suggestion(name, valid)),
     ))
 }

@@ -1,38 +1,38 @@
-//! Passwords, users and devices: rows 14 to 18 and 20.
+//! Passwords, accounts, devices and another server: rows 14 to 18 and 20.
 
 use std::fmt::Write;
 use std::time::Duration;
 
 use sandhog_lab::record::RecordKind;
 use sandhog_lab::report::sightings;
-use sandhog_lab::setup::{Control, Setup};
-use sandhog_proto::Instant;
-use sandhog_sim::{Detail, Engine, RunOptions};
-use sandhog_sim::{Scenario, run_setup};
+use sandhog_lab::setup::Control;
+use sandhog_peer::Instant;
+use sandhog_sim::Scenario;
 
+use super::scenario;
 use crate::support::{
-    ALICE, SERVER, between, consequences, ends, logins, ms, parse, pings, records, retries, run, run_both,
-    run_builtin, scenario, sent, started, statuses,
+    ALICE, SERVER, between, consequences, ends, logins, ms, parse, pings, records, retries, run, run_any,
+    run_both, run_builtin, sent, started, statuses,
 };
 
 #[test]
-fn after_a_wrong_password_a_tunnel_that_never_was_up_says_nothing_more() {
+fn a_tunnel_that_was_never_up_sends_nothing_after_a_wrong_password() {
     let mut scenario = Scenario::builtin("wrong-password").unwrap();
     scenario.duration.0 = Duration::from_secs(1000);
     scenario.ends_early = false;
     for seed in 0..10 {
         let run = run(&scenario.setup(), seed);
         assert_eq!(started(&run, ALICE), Some((ms(1080), "authentication-rejected")));
-        let last = records(&run, ALICE, |what| matches!(what, RecordKind::Sent { .. }))
+        let last = records(&run, ALICE, |kind| matches!(kind, RecordKind::Sent { .. }))
             .last()
             .unwrap();
-        assert_eq!(last.at, ms(40), "what she sent last is the answer to the cookie");
+        assert_eq!(last.at, ms(40), "the last datagram is the reply to the cookie");
         assert_eq!(retries(&run, ALICE), []);
     }
 }
 
 #[test]
-fn an_unknown_user_looks_from_outside_like_a_wrong_password() {
+fn an_unknown_user_and_a_wrong_password_look_the_same_on_the_wire() {
     for seed in 0..10 {
         let [wrong, unknown] = ["wrong-password", "unknown-user"].map(|name| run_builtin(name, seed));
         for host in [SERVER, ALICE] {
@@ -43,12 +43,12 @@ fn an_unknown_user_looks_from_outside_like_a_wrong_password() {
 }
 
 #[test]
-fn the_eleventh_guess_in_a_minute_is_not_answered_and_the_user_is_in_as_fast_as_ever() {
+fn the_eleventh_guess_in_a_minute_gets_no_reply_and_does_not_delay_the_user() {
     for seed in 0..5 {
         let run = run_builtin("user-guess-flood", seed);
-        let answered = |what: &What| {
+        let is_reply = |kind: &RecordKind| {
             matches!(
-                what,
+                kind,
                 RecordKind::Sent {
                     kind: "ke2",
                     to: Some(2),
@@ -56,16 +56,16 @@ fn the_eleventh_guess_in_a_minute_is_not_answered_and_the_user_is_in_as_fast_as_
                 }
             )
         };
-        assert_eq!(records(&run, SERVER, answered).count(), 10, "seed {seed}");
-        let limited = |what: &What| {
+        assert_eq!(records(&run, SERVER, is_reply).count(), 10, "seed {seed}");
+        let is_limited = |kind: &RecordKind| {
             matches!(
-                what,
+                kind,
                 RecordKind::Dropped {
                     reason: "login-limited"
                 }
             )
         };
-        assert!(records(&run, SERVER, limited).count() > 0, "seed {seed}");
+        assert!(records(&run, SERVER, is_limited).count() > 0, "seed {seed}");
         let up = statuses(&run, ALICE)
             .into_iter()
             .filter(|(_, status)| *status == "connected");
@@ -78,41 +78,40 @@ fn the_eleventh_guess_in_a_minute_is_not_answered_and_the_user_is_in_as_fast_as_
 }
 
 #[test]
-fn guesses_from_many_places_share_one_limit_of_ten_and_then_one_a_minute() {
-    const PLACES: u64 = 14;
+fn guesses_from_many_addresses_share_a_limit_of_ten_and_then_one_a_minute() {
+    const ADDRESSES: u64 = 14;
     let mut rest = String::new();
-    for place in 0..PLACES {
+    for number in 0..ADDRESSES {
         let _ = write!(
             rest,
-            "[[client]]\nname = \"m{place}\"\naddress = \"203.0.{place}.66:666\"\ninner = [\"10.9.0.2/24\"]\n\
-             server = \"server\"\nlogin = \"alice\"\npassword = \"wrong {place}\"\nstart = \"{start}ms\"\n\
-             [[event]]\nat = \"{again}ms\"\nevery = \"11s\"\ntimes = 11\nstart = \"m{place}\"\n\
-             [[expect]]\nclient = \"m{place}\"\noutcome = \"authentication-rejected\"\nor = \"connection-timed-out\"\n",
-            start = 1000 + place,
-            again = 12_000 + place,
+            "[[client]]\nname = \"m{number}\"\naddress = \"203.0.{number}.66:666\"\ninner = [\"10.9.0.2/24\"]\n\
+             server = \"server\"\nlogin = \"alice\"\npassword = \"wrong {number}\"\nstart = \"{start}ms\"\n\
+             [[event]]\nat = \"{again}ms\"\nevery = \"11s\"\ntimes = 11\nstart = \"m{number}\"\n\
+             [[expect]]\nclient = \"m{number}\"\noutcome = \"authentication-rejected\"\nor = \"connection-timed-out\"\n",
+            start = 1000 + number,
+            again = 12_000 + number,
         );
     }
     rest += "[[event]]\nat = \"125s\"\nrestart = \"alice\"\n";
-    let run = run(&Setup::of(&scenario("130s", "", "delay = \"20ms\"", &rest)), 7);
-    let guesses = (0..PLACES).map(|place| {
-        let own = records(&run, ALICE + 1 + place as u16, |what| {
-            matches!(what, RecordKind::Command { command: "start" })
+    let run = run(&scenario("130s", "", "delay = \"20ms\"", &rest).setup(), 7);
+    let guesses = (0..ADDRESSES).map(|number| {
+        let own = records(&run, ALICE + 1 + number as u16, |kind| {
+            matches!(kind, RecordKind::Command { command: "start" })
         });
         own.count()
     });
     assert_eq!(guesses.sum::<usize>(), 14 * 12);
-    let answered =
-        |what: &What| matches!(what, RecordKind::Sent { kind: "ke2", to: Some(to), .. } if *to != ALICE);
-    let answered: Vec<_> = records(&run, SERVER, answered).map(|record| record.at).collect();
-    assert_eq!(answered.iter().filter(|at| **at < ms(60_000)).count(), 10);
-    assert_eq!(answered.len(), 12);
+    let is_reply = |kind: &RecordKind| matches!(kind, RecordKind::Sent { kind: "ke2", to: Some(to), .. } if *to != ALICE);
+    let replies: Vec<_> = records(&run, SERVER, is_reply).map(|record| record.at).collect();
+    assert_eq!(replies.iter().filter(|at| **at < ms(60_000)).count(), 10);
+    assert_eq!(replies.len(), 12);
     let up = statuses(&run, ALICE)
         .into_iter()
         .filter(|(_, status)| *status == "connected");
     assert_eq!(up.map(|(at, _)| at).collect::<Vec<_>>(), [ms(120), ms(125_120)]);
 }
 
-/// What Alice's operator does after 3 s, and how her tunnel ends up.
+/// Tables of a change of the account of alice after 3 s, and of the status of her tunnel at the end.
 fn account(change: &str, finally: &str) -> String {
     format!(
         "[[event]]\nat = \"3s\"\naccount = {{ server = \"server\", login = \"alice\", {change} }}\n\
@@ -121,10 +120,10 @@ fn account(change: &str, finally: &str) -> String {
 }
 
 #[test]
-fn a_removed_user_is_sent_away_at_once_and_rejected_like_any_stranger() {
+fn a_removed_user_loses_the_session_at_once_and_is_rejected_at_the_next_login() {
     let rest = account("becomes = \"removed\"", "reasserting");
     for seed in 0..3 {
-        let run = run_both(&scenario("40s", "", "delay = \"20ms\"", &rest), seed);
+        let run = run_both(&scenario("40s", "", "delay = \"20ms\"", &rest).setup(), seed);
         assert_eq!(ends(&run), [(ms(3000), "removed")]);
         assert_eq!(statuses(&run, ALICE).last(), Some(&(ms(3020), "reasserting")));
         let retries = retries(&run, ALICE);
@@ -136,7 +135,7 @@ fn a_removed_user_is_sent_away_at_once_and_rejected_like_any_stranger() {
         assert_eq!(
             (retries.len(), retries[0].0),
             (2, ms(4100)),
-            "a second one comes after half a minute"
+            "the second one is half a minute later"
         );
         assert!(
             (30_000..=30_334).contains(&between(retries[0].0, sent(&run, ALICE, "login")[2]).as_millis())
@@ -146,11 +145,11 @@ fn a_removed_user_is_sent_away_at_once_and_rejected_like_any_stranger() {
 }
 
 #[test]
-fn a_disabled_user_who_is_enabled_again_comes_back_within_the_next_wait() {
+fn a_user_who_is_enabled_again_logs_in_after_the_next_pause() {
     let rest = account("becomes = \"disabled\"", "connected")
         + "[[event]]\nat = \"10s\"\naccount = { server = \"server\", login = \"alice\", becomes = \"enabled\" }\n";
     for seed in 0..3 {
-        let run = run_both(&scenario("40s", "", "delay = \"20ms\"", &rest), seed);
+        let run = run_both(&scenario("40s", "", "delay = \"20ms\"", &rest).setup(), seed);
         assert_eq!(ends(&run), [(ms(3000), "removed")]);
         assert_eq!(retries(&run, ALICE), [(ms(3140), "account-disabled")]);
         let again = logins(&run)[1].as_millis();
@@ -159,12 +158,12 @@ fn a_disabled_user_who_is_enabled_again_comes_back_within_the_next_wait() {
 }
 
 #[test]
-fn another_password_ends_the_session_and_only_the_right_one_brings_it_back() {
+fn a_new_password_ends_the_session_until_the_old_password_is_set_again() {
     let rest = account("password = \"a new horse\"", "connected")
         + "[[event]]\nat = \"10s\"\naccount = { server = \"server\", login = \"alice\", password = \"correct horse\" }\n";
     for seed in 0..3 {
         let run = run_both(
-            &scenario("40s", &pings(2, "1s", 2), "delay = \"20ms\"", &rest),
+            &scenario("40s", &pings(2, "1s", 2), "delay = \"20ms\"", &rest).setup(),
             seed,
         );
         assert_eq!(ends(&run), [(ms(3000), "removed")]);
@@ -175,7 +174,7 @@ fn another_password_ends_the_session_and_only_the_right_one_brings_it_back() {
 }
 
 #[test]
-fn of_two_devices_that_start_together_the_last_has_the_session_and_the_other_goes_down_for_good() {
+fn of_two_devices_that_start_together_the_last_to_log_in_keeps_the_session() {
     let text = include_str!("../../scenarios/simultaneous-init.toml");
     assert_eq!(text.matches("delay = \"20ms\"").count(), 2);
     let text = text.replace("delay = \"20ms\"", "delay = \"40ms 39ms\"");
@@ -184,32 +183,31 @@ fn of_two_devices_that_start_together_the_last_has_the_session_and_the_other_goe
         .next()
         .unwrap()
         .replace("duration = \"10s\"", "duration = \"200s\"\nends-early = false");
-    let setup = Setup::of(&parse(&text));
+    let setup = parse(&text).unwrap().setup();
     let mut won = [0, 0];
     for seed in 0..40 {
-        let options = RunOptions {
-            seed,
-            engine: Engine::Event,
-            detail: Detail::Full,
-        };
-        // The loser's steps and ping are not what is asked here.
-        let run = run_setup(&setup, &options).unwrap();
+        // The checks of the other device may fail here.
+        let run = run_any(&setup, seed);
         let last = [ALICE, ALICE + 1].map(|host| statuses(&run, host).last().unwrap().1);
         let winner = last.iter().position(|status| *status == "connected").unwrap();
         assert_eq!(last[1 - winner], "disconnected", "seed {seed}");
         won[winner] += 1;
-        let proofs = records(&run, SERVER, |what| {
-            matches!(what, RecordKind::Received { kind: "ke3", .. })
+        let proofs = records(&run, SERVER, |kind| {
+            matches!(kind, RecordKind::Received { kind: "ke3", .. })
         });
         let newest = proofs.last().map(|record| match record.kind {
             RecordKind::Received { from, .. } => usize::from(from - ALICE),
             _ => usize::MAX,
         });
-        assert_eq!(newest, Some(winner), "seed {seed}: whose proof came last");
-        // A goodbye that overtakes the settings is not understood. Then the loser finds out after 15 s, logs in, and wins.
-        let replaced = |what: &What| {
+        assert_eq!(
+            newest,
+            Some(winner),
+            "seed {seed}: the proof (KE3) that arrived last"
+        );
+        // A device cannot read a `bye` that overtakes the settings. It then logs in again after 15 s and gets the session.
+        let replaced = |kind: &RecordKind| {
             matches!(
-                what,
+                kind,
                 RecordKind::SessionEnded {
                     reason: "replaced",
                     ..
@@ -218,26 +216,26 @@ fn of_two_devices_that_start_together_the_last_has_the_session_and_the_other_goe
         };
         let replaced = records(&run, SERVER, replaced).count();
         let missed = |host| {
-            let byes = records(&run, host, |what| {
-                matches!(what, RecordKind::Received { kind: "bye", .. })
+            let byes = records(&run, host, |kind| {
+                matches!(kind, RecordKind::Received { kind: "bye", .. })
             });
             byes.filter(|bye| {
-                consequences(&run, bye.id).any(|what| matches!(what, RecordKind::Dropped { .. }))
+                consequences(&run, bye.id).any(|kind| matches!(kind, RecordKind::Dropped { .. }))
             })
             .count()
         };
         assert_eq!(
             replaced,
             1 + missed(ALICE) + missed(ALICE + 1),
-            "seed {seed}: once, and no more"
+            "seed {seed}: no other session is replaced"
         );
     }
     assert!(won[0] > 0 && won[1] > 0, "{won:?}");
 }
 
 #[test]
-fn another_server_in_the_right_ones_place_is_rejected_and_the_right_one_is_found_again() {
-    let other = r#"
+fn a_server_with_another_password_is_rejected_until_the_right_one_is_back() {
+    let impostor = r#"
 [[server]]
 name = "impostor"
 address = "192.0.2.99:4000"
@@ -249,8 +247,8 @@ client = "alice"
 outcome = "connected"
 finally = "connected"
 "#;
-    let text = scenario("75s", &pings(70, "1s", 20), "delay = \"20ms\"", other);
-    let mut setup = text.setup();
+    let scenario = scenario("75s", &pings(70, "1s", 20), "delay = \"20ms\"", impostor);
+    let mut setup = scenario.setup();
     let (server, impostor, alice) = (0, 1, 2);
     let [right, wrong, away] =
         ["192.0.2.1:4000", "192.0.2.99:4000", "192.0.2.2:4000"].map(|text| text.parse().unwrap());
@@ -263,22 +261,21 @@ finally = "connected"
     ];
     for seed in 0..5 {
         let run = run(&setup, seed);
-        let told: Vec<_> = retries(&run, alice).into_iter().map(|(_, error)| error).collect();
-        assert_eq!(told, ["authentication-rejected"], "seed {seed}");
+        let errors: Vec<_> = retries(&run, alice).into_iter().map(|(_, error)| error).collect();
+        assert_eq!(errors, ["authentication-rejected"], "seed {seed}");
         let at_impostor = |kind| {
-            let got =
-                move |what: &What| matches!(what, RecordKind::Received { kind: found, .. } if *found == kind);
-            records(&run, impostor, got).count()
+            let is_received = move |record: &RecordKind| matches!(record, RecordKind::Received { kind: found, .. } if *found == kind);
+            records(&run, impostor, is_received).count()
         };
         assert!(
             at_impostor("login-cookie") > 0 && at_impostor("data") > 0,
-            "seed {seed}: it was asked"
+            "seed {seed}: it received datagrams"
         );
-        assert_eq!(at_impostor("ke3"), 0, "seed {seed}: it gets no proof");
-        let delivered = records(&run, impostor, |what| matches!(what, RecordKind::InnerIn { .. }));
-        assert_eq!(delivered.count(), 0, "seed {seed}: and reads nothing");
+        assert_eq!(at_impostor("ke3"), 0, "seed {seed}: it receives no proof (KE3)");
+        let delivered = records(&run, impostor, |kind| matches!(kind, RecordKind::InnerIn { .. }));
+        assert_eq!(delivered.count(), 0, "seed {seed}: it reads no packet");
         let logins: Vec<_> =
-            records(&run, server, |what| matches!(what, RecordKind::LoggedIn { .. })).collect();
+            records(&run, server, |kind| matches!(kind, RecordKind::LoggedIn { .. })).collect();
         assert_eq!(logins.len(), 2, "seed {seed}");
         assert!(logins[1].at > at(40));
     }

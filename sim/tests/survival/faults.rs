@@ -1,4 +1,4 @@
-//! Scheduled faults on the first datagrams of a tunnel, all of them: rows 4 to 6.
+//! All schedules of a few faults on the first datagrams of a tunnel: rows 4 to 6.
 
 use std::time::Duration;
 
@@ -6,19 +6,20 @@ use sandhog_lab::Pick;
 use sandhog_lab::link::LinkConfig;
 use sandhog_lab::setup::Setup;
 use sandhog_lab::values::Span;
-use sandhog_sim::{Detail, Engine, Run, RunOptions, Scenario, run_setup};
+use sandhog_sim::{Detail, Run, RunOptions, Scenario, run_setup};
 
-use crate::support::{ALICE, ends, logins, ms, pings, run_both, scenario, started};
+use super::scenario;
+use crate::support::{ALICE, ends, logins, ms, pings, run_any, run_both, started};
 
-/// How many datagrams of each direction faults are tried on: the login, the ping and its answer, and packets.
+/// Number of datagrams with faults in each direction: those of the login, the ping and the pong, and some packets.
 const DATAGRAMS: u64 = 6;
 
-/// What happens to a datagram.
+/// Kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Drop,
     Double,
-    /// It arrives after the one behind it.
+    /// The datagram arrives after the next one.
     Swap,
     Late,
     Damage,
@@ -28,7 +29,7 @@ const KINDS: [Kind; 5] = [Kind::Drop, Kind::Double, Kind::Swap, Kind::Late, Kind
 
 #[derive(Clone, Copy, Debug)]
 struct Fault {
-    /// 0: from Alice to the server; 1: back.
+    /// 0: from alice to the server. 1: from the server to alice.
     direction: usize,
     nth: u64,
     kind: Kind,
@@ -66,26 +67,21 @@ fn faults(kinds: &[Kind]) -> Vec<Fault> {
         .collect()
 }
 
-/// A tunnel with a packet each way every 200 ms.
-fn undisturbed() -> Scenario {
+/// A tunnel without faults, and a packet in each direction every 200 ms.
+fn without_faults() -> Scenario {
     let mut scenario = scenario("10s", &pings(10, "200ms", 6), "delay = \"20ms\"", "");
     scenario.ends_early = true;
     scenario
 }
 
-/// Runs it with these faults; there must be one tunnel in the end, and all checks must hold.
+/// Runs the setup with these faults. All checks must pass, and there must be one login.
 #[track_caller]
 fn run_with(setup: &Setup, faults: &[Fault]) -> Run {
     let mut setup = setup.clone();
     for fault in faults {
         fault.apply(&mut setup.links);
     }
-    let options = RunOptions {
-        seed: 7,
-        engine: Engine::Event,
-        detail: Detail::Full,
-    };
-    let run = run_setup(&setup, &options).unwrap();
+    let run = run_any(&setup, 7);
     for check in &run.checks {
         assert!(check.passed, "{faults:?}: {}: {}", check.name, check.detail);
     }
@@ -94,20 +90,20 @@ fn run_with(setup: &Setup, faults: &[Fault]) -> Run {
     run
 }
 
-/// Each lost or damaged datagram costs a repeat, which comes 500 ms later at most; nothing else costs more.
+/// Checks the time of the login. Each fault may delay it by one retransmission, which is at most 500 ms later.
 #[track_caller]
 fn is_up_in_time(run: &Run, faults: &[Fault]) {
     let (at, result) = started(run, ALICE).unwrap();
-    let most = 121 + 501 * faults.len() as u64;
+    let max = 121 + 501 * faults.len() as u64;
     assert!(
-        result == "connected" && at <= ms(most),
+        result == "connected" && at <= ms(max),
         "{faults:?}: {result} at {at}"
     );
 }
 
 #[test]
-fn whichever_single_datagram_is_lost_the_login_takes_one_repeat_longer_at_most() {
-    let setup = undisturbed().setup();
+fn a_single_lost_datagram_delays_the_login_by_at_most_one_retransmission() {
+    let setup = without_faults().setup();
     assert_eq!(
         started(&run_with(&setup, &[]), ALICE),
         Some((ms(120), "connected"))
@@ -118,15 +114,12 @@ fn whichever_single_datagram_is_lost_the_login_takes_one_repeat_longer_at_most()
         is_up_in_time(&run, &[fault]);
         delayed += usize::from(started(&run, ALICE).unwrap().0 > ms(120));
     }
-    assert_eq!(
-        delayed, 6,
-        "what comes after the settings is no matter of the login"
-    );
+    assert_eq!(delayed, 6, "datagrams after the settings do not delay the login");
 }
 
 #[test]
-fn any_one_or_two_of_five_faults_on_the_first_twelve_datagrams_leave_one_tunnel_that_works() {
-    let setup = undisturbed().setup();
+fn one_or_two_faults_on_the_first_twelve_datagrams_leave_one_working_tunnel() {
+    let setup = without_faults().setup();
     let all = faults(&KINDS);
     let mut runs = 0;
     for (index, first) in all.iter().enumerate() {
@@ -141,9 +134,9 @@ fn any_one_or_two_of_five_faults_on_the_first_twelve_datagrams_leave_one_tunnel_
 }
 
 #[test]
-fn any_three_of_the_first_twelve_datagrams_may_be_lost_doubled_or_late() {
-    let setup = undisturbed().setup();
-    // What is damaged is lost, and what is swapped is late.
+fn three_of_the_first_twelve_datagrams_may_be_lost_duplicated_or_late() {
+    let setup = without_faults().setup();
+    // A damaged datagram is lost, and a swapped datagram is late.
     let all = faults(&[Kind::Drop, Kind::Double, Kind::Late]);
     let mut runs = 0;
     for (one, first) in all.iter().enumerate() {
@@ -159,20 +152,20 @@ fn any_three_of_the_first_twelve_datagrams_may_be_lost_doubled_or_late() {
 }
 
 #[test]
-fn both_engines_agree_on_the_first_of_every_message_lost() {
+fn both_engines_agree_if_the_first_datagram_of_each_message_is_lost() {
     let scenario = Scenario::builtin("drop-each-datagram").unwrap();
     for seed in 0..10 {
-        let run = run_both(&scenario, seed);
+        let run = run_both(&scenario.setup(), seed);
         assert_eq!(
             run.counters["lost.scripted"], 7,
-            "seed {seed}: the pong is never asked for twice"
+            "seed {seed}: a pong is not retransmitted"
         );
         assert_eq!(logins(&run).len(), 1);
     }
 }
 
 #[test]
-fn of_four_thousand_logins_with_30_percent_lost_each_way_at_most_two_are_not_through_in_ten_seconds() {
+fn at_most_2_of_4000_logins_fail_with_30_percent_loss_in_each_direction() {
     let mut scenario = scenario("10s", "", "delay = \"30ms 10ms\"\nloss = \"30%\"", "");
     scenario.ends_early = true;
     let mut setup = scenario.setup();
@@ -180,8 +173,8 @@ fn of_four_thousand_logins_with_30_percent_lost_each_way_at_most_two_are_not_thr
     let failed = (0..4000).filter(|seed| {
         let options = RunOptions {
             seed: *seed,
-            engine: Engine::Event,
             detail: Detail::Digest,
+            ..RunOptions::default()
         };
         run_setup(&setup, &options).unwrap().outcome != "connected"
     });

@@ -1,20 +1,20 @@
-//! Logins over links that are slow or silent: rows 1 to 3, 8 to 11 and 25.
+//! Logins over slow and silent links: rows 1 to 3, 7 to 11 and 25.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sandhog_lab::record::RecordKind;
-use sandhog_lab::setup::Setup;
 use sandhog_sim::{Run, Scenario};
 
+use super::scenario;
 use crate::support::{
-    ALICE, SERVER, between, consequences, ends, healed, logins, ms, pings, records, retries, run, run_any,
-    run_both, run_builtin, scenario, sent, started, statuses,
+    ALICE, SERVER, between, consequences, ends, logins, ms, pings, records, retries, run, run_any, run_both,
+    run_builtin, sent, started, statuses, work_end,
 };
 
-/// Kind, sender and time of each datagram until the faults healed.
+/// Kind, sender and time of each datagram until the end of the work.
 fn wire(run: &Run) -> Vec<(&'static str, Option<u16>, u64)> {
-    let until = healed(run);
+    let until = work_end(run);
     let datagrams = run.records.iter().filter_map(|record| match record.kind {
         RecordKind::Sent { kind, .. } if record.at < until => {
             Some((kind, record.host, record.at.as_millis()))
@@ -25,13 +25,13 @@ fn wire(run: &Run) -> Vec<(&'static str, Option<u16>, u64)> {
 }
 
 #[test]
-fn a_login_is_six_datagrams_in_three_round_trips_whichever_ip_version_is_outside() {
+fn a_login_takes_six_datagrams_in_three_round_trips_over_ipv4_and_ipv6() {
     let v4 = scenario("1s", "", "delay = \"20ms\"", "");
     let mut v6 = v4.clone();
     v6.servers[0].address = "[2001:db8::1]:4000".parse().unwrap();
     v6.clients[0].address = "[2001:db8:2::2]:50000".parse().unwrap();
     for scenario in [v4, v6] {
-        let run = run_both(&scenario, 7);
+        let run = run_both(&scenario.setup(), 7);
         let (alice, server) = (Some(ALICE), Some(SERVER));
         let expected = [
             ("login", alice, 0),
@@ -50,7 +50,7 @@ fn a_login_is_six_datagrams_in_three_round_trips_whichever_ip_version_is_outside
 }
 
 #[test]
-fn over_750_ms_each_way_each_message_goes_four_times_at_most_and_one_session_comes_of_it() {
+fn with_a_delay_of_750_ms_each_message_is_sent_at_most_four_times() {
     for seed in 0..10 {
         let run = run_builtin("long-rtt", seed);
         assert_eq!(started(&run, ALICE), Some((ms(4500), "connected")), "seed {seed}");
@@ -70,7 +70,7 @@ fn over_750_ms_each_way_each_message_goes_four_times_at_most_and_one_session_com
 }
 
 #[test]
-fn answers_that_take_fourteen_weeks_find_nobody_and_leave_nothing() {
+fn replies_after_fourteen_weeks_are_dropped() {
     const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
     let scenario = scenario(
         "1s",
@@ -82,46 +82,49 @@ fn answers_that_take_fourteen_weeks_find_nobody_and_leave_nothing() {
     setup.duration = WEEK * 30;
     for seed in 0..10 {
         let run = run(&setup, seed);
-        let asked = sent(&run, ALICE, "login");
-        let answered = sent(&run, SERVER, "cookie");
-        let after: Vec<_> = asked
+        let requests = sent(&run, ALICE, "login");
+        let replies = sent(&run, SERVER, "cookie");
+        let after: Vec<_> = requests
             .iter()
-            .zip(&answered)
-            .map(|(asked, answered)| between(*asked, *answered))
+            .zip(&replies)
+            .map(|(request, reply)| between(*request, *reply))
             .collect();
         assert_eq!(
             after,
-            vec![WEEK * 14; asked.len()],
-            "each is answered once, whenever it comes"
+            vec![WEEK * 14; requests.len()],
+            "each request gets one reply"
         );
-        assert_eq!(run.counters["alice.dropped.unexpected"], answered.len() as u64);
-        assert_eq!(run.counters["datagrams.made"], 2 * asked.len() as u64);
+        assert_eq!(run.counters["alice.dropped.unexpected"], replies.len() as u64);
+        assert_eq!(run.counters["datagrams.made"], 2 * requests.len() as u64);
         assert_eq!(run.counters["datagrams.in-flight"], 0);
     }
 }
 
 #[test]
-fn of_five_copies_of_every_message_one_session_comes_with_one_proof() {
+fn five_copies_of_every_message_make_one_session() {
     for seed in 0..10 {
         let run = run_builtin("handshake-dup", seed);
         assert_eq!(logins(&run).len(), 1, "seed {seed}");
         assert_eq!(ends(&run), [], "seed {seed}");
-        let proofs = records(&run, ALICE, |what| {
-            matches!(what, RecordKind::Sent { kind: "ke3", .. })
+        let proofs = records(&run, ALICE, |kind| {
+            matches!(kind, RecordKind::Sent { kind: "ke3", .. })
         });
         let proofs: BTreeSet<_> = proofs.map(|record| run.packet(record.id).unwrap()).collect();
-        assert_eq!(proofs.len(), 1, "seed {seed}: a repeat is the same datagram");
-        let ended =
-            |what: &What| matches!(what, RecordKind::Task { text, .. } if text == "ping: 4 of 4 answered");
-        assert_eq!(records(&run, ALICE, ended).count(), 1);
+        assert_eq!(
+            proofs.len(),
+            1,
+            "seed {seed}: a retransmission is the same datagram"
+        );
+        let is_done = |kind: &RecordKind| matches!(kind, RecordKind::Task { text, .. } if text == "ping: 4 of 4 answered");
+        assert_eq!(records(&run, ALICE, is_done).count(), 1);
     }
 }
 
 #[test]
-fn a_packet_that_overtakes_the_ping_makes_the_session_live_as_well() {
+fn a_packet_that_overtakes_the_ping_makes_the_session_live() {
     for seed in 0..10 {
         let run = run_builtin("handshake-reorder", seed);
-        let login = records(&run, SERVER, |what| matches!(what, RecordKind::LoggedIn { .. }))
+        let login = records(&run, SERVER, |kind| matches!(kind, RecordKind::LoggedIn { .. }))
             .next()
             .unwrap();
         let cause = &run.record(login.cause).unwrap().kind;
@@ -130,18 +133,18 @@ fn a_packet_that_overtakes_the_ping_makes_the_session_live_as_well() {
             "seed {seed}: {cause:?}"
         );
         assert_eq!(sent(&run, SERVER, "settings").len(), 2, "seed {seed}");
-        let dropped = |what: &What| matches!(what, RecordKind::Dropped { .. });
+        let dropped = |kind: &RecordKind| matches!(kind, RecordKind::Dropped { .. });
         let by_server = records(&run, SERVER, dropped).count();
-        assert_eq!(by_server, 0, "seed {seed}: the late ping is still good");
+        assert_eq!(by_server, 0, "seed {seed}: the server accepts the late ping");
     }
 }
 
 #[test]
-fn packets_from_before_the_tunnel_is_up_are_dropped_and_each_is_counted() {
+fn packets_before_the_tunnel_is_up_are_dropped_and_counted() {
     let steps = pings(60, "100ms", 1);
     let events = "[[event]]\nat = \"1s\"\nstop = \"alice\"\n[[event]]\nat = \"2s\"\nstart = \"alice\"\n";
     for seed in 0..5 {
-        let run = run_both(&scenario("8s", &steps, "delay = \"100ms\"", events), seed);
+        let run = run_both(&scenario("8s", &steps, "delay = \"100ms\"", events).setup(), seed);
         let up = statuses(&run, ALICE)
             .into_iter()
             .filter(|(_, status)| *status == "connected");
@@ -150,9 +153,9 @@ fn packets_from_before_the_tunnel_is_up_are_dropped_and_each_is_counted() {
         };
         assert_eq!([first, second], [ms(600), ms(2600)], "seed {seed}");
         let down = |at| at >= ms(1000) && at < second;
-        let early = records(&run, ALICE, |what| matches!(what, RecordKind::InnerOut { .. }));
+        let early = records(&run, ALICE, |kind| matches!(kind, RecordKind::InnerOut { .. }));
         let early = early.filter(|record| down(record.at)).count();
-        assert_eq!(early, 16, "seed {seed}: one each 100 ms");
+        assert_eq!(early, 16, "seed {seed}: one every 100 ms");
         assert_eq!(
             run.counters["alice.dropped.not-connected"], early as u64,
             "seed {seed}"
@@ -163,29 +166,29 @@ fn packets_from_before_the_tunnel_is_up_are_dropped_and_each_is_counted() {
 }
 
 #[test]
-fn a_silent_server_is_asked_every_400_to_500_ms_for_exactly_ten_seconds() {
+fn a_login_is_retransmitted_every_400_to_500_ms_for_exactly_ten_seconds() {
     let scenario = Scenario::builtin("auth-timeout").unwrap();
     for seed in 0..20 {
-        let run = run_both(&scenario, seed);
+        let run = run_both(&scenario.setup(), seed);
         assert_eq!(started(&run, ALICE), Some((ms(10_000), "connection-timed-out")));
-        let asked = sent(&run, ALICE, "login");
-        assert_eq!(asked[0], ms(0));
-        assert!(asked.last().unwrap() < &ms(10_000));
-        for pair in asked.windows(2) {
+        let requests = sent(&run, ALICE, "login");
+        assert_eq!(requests[0], ms(0));
+        assert!(requests.last().unwrap() < &ms(10_000));
+        for pair in requests.windows(2) {
             let gap = between(pair[0], pair[1]).as_millis();
-            // One more for the grid.
+            // One more, because times are rounded up to a time step.
             assert!((400..=501).contains(&gap), "seed {seed}: {gap} ms");
         }
-        assert!(between(*asked.last().unwrap(), ms(10_000)) <= Duration::from_millis(501));
-        let prints: BTreeSet<_> = records(&run, ALICE, |what| matches!(what, RecordKind::Sent { .. }))
+        assert!(between(*requests.last().unwrap(), ms(10_000)) <= Duration::from_millis(501));
+        let payloads: BTreeSet<_> = records(&run, ALICE, |kind| matches!(kind, RecordKind::Sent { .. }))
             .map(|record| run.packet(record.id).unwrap())
             .collect();
-        assert_eq!(prints.len(), 1, "a repeat is the same datagram");
+        assert_eq!(payloads.len(), 1, "a retransmission is the same datagram");
     }
 }
 
 #[test]
-fn a_tunnel_that_was_up_waits_up_to_1_2_4_and_at_last_60_s_between_its_logins() {
+fn a_tunnel_that_was_up_retries_with_pauses_that_double_up_to_60_s() {
     let scenario = scenario(
         "30min",
         "",
@@ -195,21 +198,21 @@ fn a_tunnel_that_was_up_waits_up_to_1_2_4_and_at_last_60_s_between_its_logins() 
     );
     for seed in 0..10 {
         let run = run(&scenario.setup(), seed);
-        let asked = sent(&run, ALICE, "login");
-        let mut begun = asked.iter().filter(|at| **at > ms(1000));
-        // Her keepalive at 25.12 s stays unanswered for 15 s.
-        let mut attempt = *begun.next().unwrap();
+        let requests = sent(&run, ALICE, "login");
+        let mut later = requests.iter().filter(|at| **at > ms(1000));
+        // The keepalive at 25.12 s gets no reply for 15 s.
+        let mut attempt = *later.next().unwrap();
         assert_eq!(attempt, ms(40_120));
         let retries = retries(&run, ALICE);
         assert!(retries.len() > 20, "seed {seed}: {}", retries.len());
         for (number, (failed, error)) in retries.iter().enumerate() {
             assert_eq!(*error, "connection-timed-out");
             assert_eq!(between(attempt, *failed), Duration::from_secs(10), "seed {seed}");
-            let Some(next) = asked.iter().find(|at| *at > failed) else {
+            let Some(next) = requests.iter().find(|at| *at > failed) else {
                 break;
             };
-            let most = Duration::from_secs(60.min(1 << number.min(10))) + Duration::from_millis(1);
-            assert!(between(*failed, *next) <= most, "seed {seed}: wait {number}");
+            let max = Duration::from_secs(60.min(1 << number.min(10))) + Duration::from_millis(1);
+            assert!(between(*failed, *next) <= max, "seed {seed}: pause {number}");
             attempt = *next;
         }
         let longest = retries
@@ -217,15 +220,12 @@ fn a_tunnel_that_was_up_waits_up_to_1_2_4_and_at_last_60_s_between_its_logins() 
             .map(|pair| between(pair[0].0, pair[1].0))
             .max()
             .unwrap();
-        assert!(
-            longest > Duration::from_secs(30),
-            "seed {seed}: the waits do grow"
-        );
+        assert!(longest > Duration::from_secs(30), "seed {seed}: the pauses grow");
     }
 }
 
 #[test]
-fn data_both_ways_right_after_the_login_makes_nobody_log_in_again() {
+fn data_in_both_directions_right_after_the_login_causes_no_second_login() {
     for seed in 0..10 {
         let run = run_builtin("handshake-ping-pong", seed);
         assert_eq!(
@@ -238,17 +238,17 @@ fn data_both_ways_right_after_the_login_makes_nobody_log_in_again() {
         assert_eq!(
             first(ALICE),
             started(&run, ALICE).unwrap().0,
-            "not a millisecond later"
+            "in the same millisecond"
         );
     }
 }
 
 #[test]
-fn nothing_that_was_damaged_on_the_way_is_taken_in_three_hundred_logins() {
-    let setup = Setup::of(&Scenario::builtin("handshake-corrupt-30").unwrap());
-    let (mut damaged, mut failed) = (0, 0);
+fn no_corrupted_datagram_is_accepted_in_three_hundred_logins() {
+    let setup = Scenario::builtin("handshake-corrupt-30").unwrap().setup();
+    let (mut corrupted, mut failed) = (0, 0);
     for seed in 0..300 {
-        // A run in which no ping gets through is no failure here.
+        // The last ping of a run may fail here.
         let run = run_any(&setup, seed);
         for flight in run
             .records
@@ -257,14 +257,14 @@ fn nothing_that_was_damaged_on_the_way_is_taken_in_three_hundred_logins() {
         {
             let received = run.records.iter().find(|record| record.cause == flight.id);
             let Some(received) = received else { continue };
-            let came: Vec<_> = consequences(&run, received.id).collect();
-            let [RecordKind::Dropped { .. }] = came[..] else {
-                panic!("seed {seed}: {came:?}")
+            let caused: Vec<_> = consequences(&run, received.id).collect();
+            let [RecordKind::Dropped { .. }] = caused[..] else {
+                panic!("seed {seed}: {caused:?}")
             };
-            damaged += 1;
+            corrupted += 1;
         }
         failed += usize::from(started(&run, ALICE).is_none_or(|(_, result)| result != "connected"));
     }
-    assert!(damaged > 1000, "{damaged}");
+    assert!(corrupted > 1000, "{corrupted}");
     assert_eq!(failed, 0, "of 300");
 }

@@ -1,35 +1,43 @@
-//! What can be wrong with the adversaries of a scenario.
+//! Validation of the adversaries of a scenario.
 
 use std::net::SocketAddr;
 
-use super::{At, Checked, host_names, is_plain_name, known, mistake, suggestion, validate_pair};
+use sandhog_lab::suggest::{nearest, suggestion};
+
+use super::{Checked, PathPart, host_names, is_plain_name, known, mistake, validate_pair};
 use crate::scenario::Scenario;
 use crate::scenario::adversary::{Act, Adversary, Flood, Inject, Replay, unhex};
 use crate::scenario::values::{Chance, Span};
 
-/// The largest datagram that an adversary makes up.
-const MOST_BYTES: u16 = 9000;
+/// Length of the longest datagram that an adversary creates.
+const MAX_BYTES: u16 = 9000;
 
 pub(super) fn validate(scenario: &Scenario) -> Checked<'_> {
     for (index, adversary) in scenario.adversaries.iter().enumerate() {
-        let table = [At::Key("adversary"), At::Index(index)];
+        let table = [PathPart::Key("adversary"), PathPart::Index(index)];
         validate_one(scenario, index, adversary)?;
         for (number, act) in adversary.acts.iter().enumerate() {
-            let path = [table[0], table[1], At::Key("do"), At::Index(number)];
+            let path = [table[0], table[1], PathPart::Key("do"), PathPart::Index(number)];
             validate_act(scenario, adversary, act, &path)?;
         }
     }
     Ok(())
 }
 
-/// Name, address and place of an adversary.
+/// Checks the name, the address and the path of an adversary.
 fn validate_one<'a>(scenario: &'a Scenario, index: usize, adversary: &'a Adversary) -> Checked<'a> {
-    let at = |key| [At::Key("adversary"), At::Index(index), At::Key(key)];
+    let at = |key| {
+        [
+            PathPart::Key("adversary"),
+            PathPart::Index(index),
+            PathPart::Key(key),
+        ]
+    };
     let name = &adversary.name;
     if !is_plain_name(name) {
         return Err(mistake(
             &at("name"),
-            "a name is 1 to 32 letters, digits, `-` and `_`",
+            "a name has 1 to 32 letters, digits, `-` and `_`",
         ));
     }
     let earlier = &scenario.adversaries[..index];
@@ -38,7 +46,10 @@ fn validate_one<'a>(scenario: &'a Scenario, index: usize, adversary: &'a Adversa
     }
     let address = adversary.address;
     if address.port() == 0 {
-        return Err(mistake(&at("address"), "port 0 is no port"));
+        return Err(mistake(
+            &at("address"),
+            "port 0 is not valid; choose a port from 1 to 65535",
+        ));
     }
     let hosts = scenario.servers.iter().map(|host| host.address);
     let mut taken = hosts
@@ -60,7 +71,7 @@ fn validate_act<'a>(
     scenario: &'a Scenario,
     adversary: &'a Adversary,
     act: &'a Act,
-    path: &[At<'a>],
+    path: &[PathPart<'a>],
 ) -> Checked<'a> {
     let acts = [
         act.inject.is_some(),
@@ -74,17 +85,17 @@ fn validate_act<'a>(
         0 => {
             return Err(mistake(
                 path,
-                "an adversary does one of inject, replay, alter, reflect and flood",
+                "an action needs one of inject, replay, alter, reflect and flood",
             ));
         }
         _ => {
             return Err(mistake(
                 path,
-                "an adversary does one thing at a time; make an [[adversary.do]] of each",
+                "this table has more than one action; write an [[adversary.do]] for each",
             ));
         }
     }
-    let within = |key| [path, &[At::Key(key)]].concat();
+    let within = |key| [path, &[PathPart::Key(key)]].concat();
     let pick = |key, kind, nth, by, chance| {
         let picked = Picked {
             kind,
@@ -113,7 +124,7 @@ fn validate_act<'a>(
     Ok(())
 }
 
-/// What an act says of the datagrams that it picks.
+/// The datagrams that an action selects.
 struct Picked<'a> {
     kind: &'a str,
     nth: Option<u64>,
@@ -125,17 +136,17 @@ fn validate_pick<'a>(
     scenario: &'a Scenario,
     adversary: &'a Adversary,
     picked: &Picked<'a>,
-    path: &[At<'a>],
+    path: &[PathPart<'a>],
 ) -> Checked<'a> {
-    let at = |key| [path, &[At::Key(key)]].concat();
+    let at = |key| [path, &[PathPart::Key(key)]].concat();
     seen_kind(scenario, adversary, picked.kind, path)?;
     if picked.nth == Some(0) {
-        return Err(mistake(&at("nth"), "datagrams are counted from 1"));
+        return Err(mistake(&at("nth"), "`nth` counts from 1"));
     }
     if picked.nth.is_some() && picked.chance.is_some() {
         return Err(mistake(
             &at("chance"),
-            "either the n-th or by `chance`, not both; take one of the two away",
+            "`nth` and `chance` exclude each other; remove one of the two",
         ));
     }
     match (picked.by, &adversary.on_path) {
@@ -144,18 +155,18 @@ fn validate_pick<'a>(
     }
 }
 
-/// A kind of datagram that there is, and an adversary who can see it.
+/// Checks that the kind of datagram exists and that the adversary can see datagrams.
 fn seen_kind<'a>(
     scenario: &'a Scenario,
     adversary: &'a Adversary,
     kind: &str,
-    path: &[At<'a>],
+    path: &[PathPart<'a>],
 ) -> Checked<'a> {
     known(
         "kind of datagram",
         kind,
         scenario.profile.kinds(),
-        &[path, &[At::Key("kind")]].concat(),
+        &[path, &[PathPart::Key("kind")]].concat(),
     )?;
     match adversary.on_path {
         Some(_) => Ok(()),
@@ -169,18 +180,18 @@ fn seen_kind<'a>(
     }
 }
 
-fn validate_replay<'a>(scenario: &'a Scenario, replay: &'a Replay, path: &[At<'a>]) -> Checked<'a> {
+fn validate_replay<'a>(scenario: &'a Scenario, replay: &'a Replay, path: &[PathPart<'a>]) -> Checked<'a> {
     if let Some(to) = &replay.to {
         known(
             "host",
             to,
             &host_names(scenario),
-            &[path, &[At::Key("to")]].concat(),
+            &[path, &[PathPart::Key("to")]].concat(),
         )?;
     }
     if let Some(from) = &replay.from {
         let to = replay.to.as_deref();
-        validate_source(scenario, from, to, &[path, &[At::Key("from")]].concat())?;
+        validate_source(scenario, from, to, &[path, &[PathPart::Key("from")]].concat())?;
     }
     validate_count(scenario, replay.count, replay.every, path)
 }
@@ -189,10 +200,10 @@ fn validate_inject<'a>(
     scenario: &'a Scenario,
     adversary: &'a Adversary,
     inject: &'a Inject,
-    path: &[At<'a>],
+    path: &[PathPart<'a>],
 ) -> Checked<'a> {
-    let at = |key| [path, &[At::Key(key)]].concat();
-    validate_shot(
+    let at = |key| [path, &[PathPart::Key(key)]].concat();
+    validate_created(
         scenario,
         (&inject.to, &inject.from),
         (inject.at, inject.size),
@@ -210,18 +221,19 @@ fn validate_inject<'a>(
         )),
         "copied-header" => Ok(()),
         hex => match unhex(hex) {
-            Some(_) if inject.size.is_some() => {
-                Err(mistake(&at("size"), "the bytes already say how many they are"))
-            }
-            Some(bytes) if bytes.len() > usize::from(MOST_BYTES) => {
-                Err(mistake(&at("bytes"), format!("at most {MOST_BYTES} bytes")))
+            Some(_) if inject.size.is_some() => Err(mistake(
+                &at("size"),
+                "`bytes` already determines the length; remove `size`",
+            )),
+            Some(bytes) if bytes.len() > usize::from(MAX_BYTES) => {
+                Err(mistake(&at("bytes"), format!("at most {MAX_BYTES} bytes")))
             }
             Some(_) => Ok(()),
             None => Err(mistake(
                 &at("bytes"),
                 format!(
                     "`{hex}`: expected `random`, `copied-header` or pairs of hex digits{}",
-                    match sandhog_lab::suggest::nearest(hex, ["random", "copied-header"]) {
+                    match nearest(hex, ["random", "copied-header"]) {
                         Some(word) => format!("; did you mean `{word}`?"),
                         None => String::new(),
                     }
@@ -235,70 +247,73 @@ fn validate_flood<'a>(
     scenario: &'a Scenario,
     adversary: &'a Adversary,
     flood: &'a Flood,
-    path: &[At<'a>],
+    path: &[PathPart<'a>],
 ) -> Checked<'a> {
-    let at = |key| [path, &[At::Key(key)]].concat();
-    validate_shot(scenario, (&flood.to, &flood.from), (flood.at, flood.size), path)?;
+    let at = |key| [path, &[PathPart::Key(key)]].concat();
+    validate_created(scenario, (&flood.to, &flood.from), (flood.at, flood.size), path)?;
     if let Some(kind) = &flood.kind {
         seen_kind(scenario, adversary, kind, path)?;
         if flood.size.is_some() {
             return Err(mistake(
                 &at("size"),
-                "copies are as large as what they are copies of",
+                "copies have the length of the original; remove `size`",
             ));
         }
     }
     if flood.rate == 0 {
         return Err(mistake(
             &at("rate"),
-            "a flood has at least 1 datagram each second",
+            "`rate` must be at least 1 datagram per second",
         ));
     }
     if flood.lasts.0.is_zero() {
-        return Err(mistake(&at("for"), "a flood of no time is none"));
+        return Err(mistake(&at("for"), "`for` must be longer than 0"));
     }
     Ok(())
 }
 
-/// Victim, source, time and size of datagrams that an adversary makes.
-fn validate_shot<'a>(
+/// Checks victim, source, time and size of datagrams that an adversary creates.
+fn validate_created<'a>(
     scenario: &'a Scenario,
     (to, from): (&'a str, &'a str),
     (begin, size): (Span, Option<u16>),
-    path: &[At<'a>],
+    path: &[PathPart<'a>],
 ) -> Checked<'a> {
-    let at = |key| [path, &[At::Key(key)]].concat();
+    let at = |key| [path, &[PathPart::Key(key)]].concat();
     known("host", to, &host_names(scenario), &at("to"))?;
     validate_source(scenario, from, Some(to), &at("from"))?;
     if begin.0 >= scenario.duration.0 {
         return Err(mistake(
             &at("at"),
-            format!("this never happens: the run is over after {}", scenario.duration),
+            format!(
+                "this action never happens, because the run ends after {}",
+                scenario.duration
+            ),
         ));
     }
     match size {
-        Some(size) if size > MOST_BYTES => Err(mistake(&at("size"), format!("at most {MOST_BYTES} bytes"))),
+        Some(size) if size > MAX_BYTES => Err(mistake(&at("size"), format!("at most {MAX_BYTES} bytes"))),
         _ => Ok(()),
     }
 }
 
-fn validate_count<'a>(scenario: &'a Scenario, count: u64, every: Span, path: &[At<'a>]) -> Checked<'a> {
-    let at = |key| [path, &[At::Key(key)]].concat();
+fn validate_count<'a>(scenario: &'a Scenario, count: u64, every: Span, path: &[PathPart<'a>]) -> Checked<'a> {
+    let at = |key| [path, &[PathPart::Key(key)]].concat();
     if count == 0 {
-        return Err(mistake(&at("count"), "at least one datagram"));
+        return Err(mistake(&at("count"), "`count` must be at least 1"));
     }
     if every.0 < scenario.resolution.0 {
-        return Err(mistake(&at("every"), "`every` is at least the resolution"));
+        return Err(mistake(&at("every"), "`every` must be at least the resolution"));
     }
     Ok(())
 }
 
-/// `own`, `random`, a host or an address that a datagram to `to` can bear.
+/// Checks a source address: `own`, `random`, a host, or an address with the same IP version as the host `to`.
 fn validate_source<'a>(
     scenario: &'a Scenario,
     from: &'a str,
     to: Option<&str>,
-    path: &[At<'a>],
+    path: &[PathPart<'a>],
 ) -> Checked<'a> {
     let hosts = host_names(scenario);
     if let Ok(address) = from.parse::<SocketAddr>() {
@@ -306,7 +321,7 @@ fn validate_source<'a>(
         return match victim {
             Some(victim) if victim.is_ipv4() != address.is_ipv4() => Err(mistake(
                 path,
-                format!("a datagram to {victim} cannot come from {address}, the other IP version"),
+                format!("a datagram to {victim} cannot come from {address}: the IP versions differ"),
             )),
             _ => Ok(()),
         };
@@ -318,7 +333,7 @@ fn validate_source<'a>(
     Err(mistake(
         path,
         format!(
-            "`{from}` is neither an address with a port nor one of the words{}",
+            "`{from}` is neither an address with a port nor a valid name{}",
             suggestion(from, &words)
         ),
     ))

@@ -1,13 +1,13 @@
-//! What can be wrong with the events of a scenario.
+//! Validation of the events of a scenario.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use super::{At, Checked, Mistake, host_names, known, mistake, validate_pair};
+use super::{Checked, Mistake, PathPart, host_names, known, mistake, validate_pair};
 use crate::scenario::{AccountChange, AccountState, Scenario, TimedEvent};
 
-/// More repeats than this, and a scenario is a mistake.
-const MOST_TIMES: u16 = 10_000;
+/// Largest number of repetitions of an event.
+const MAX_TIMES: u16 = 10_000;
 
 pub(super) fn validate(scenario: &Scenario) -> Checked<'_> {
     let servers = scenario
@@ -32,7 +32,7 @@ pub(super) fn validate(scenario: &Scenario) -> Checked<'_> {
 }
 
 fn validate_event<'a>(scenario: &'a Scenario, index: usize, event: &'a TimedEvent) -> Checked<'a> {
-    let at = |key| [At::Key("event"), At::Index(index), At::Key(key)];
+    let at = |key| [PathPart::Key("event"), PathPart::Index(index), PathPart::Key(key)];
     let hosts = host_names(scenario);
     let clients: Vec<&str> = scenario
         .clients
@@ -40,7 +40,7 @@ fn validate_event<'a>(scenario: &'a Scenario, index: usize, event: &'a TimedEven
         .map(|client| client.name.as_str())
         .collect();
     let mut count = 0;
-    for (key, what, name, valid) in [
+    for (key, kind, name, valid) in [
         ("crash", "host", &event.crash, &hosts),
         ("restart", "host", &event.restart, &hosts),
         ("stop", "client", &event.stop, &clients),
@@ -52,7 +52,7 @@ fn validate_event<'a>(scenario: &'a Scenario, index: usize, event: &'a TimedEven
     ] {
         let Some(name) = name else { continue };
         count += 1;
-        known(what, name, valid, &at(key))?;
+        known(kind, name, valid, &at(key))?;
     }
     for (key, pair) in [("partition", &event.partition), ("repair", &event.repair)] {
         let Some(pair) = pair else { continue };
@@ -67,20 +67,20 @@ fn validate_event<'a>(scenario: &'a Scenario, index: usize, event: &'a TimedEven
         1 if event.at.0 >= scenario.duration.0 => Err(mistake(
             &at("at"),
             format!(
-                "this event never happens: the run is over after {}",
+                "this event never happens, because the run ends after {}",
                 scenario.duration
             ),
         )),
         1 => Ok(()),
         _ => Err(mistake(
             &at("at"),
-            "an event is exactly one of crash, restart, partition, repair, stop, start, sleep, wake, network-changed, \
+            "an event needs exactly one of crash, restart, partition, repair, stop, start, sleep, wake, network-changed, \
              rebind, account",
         )),
     }
 }
 
-/// `account`: a user whom the server has at that time.
+/// Checks `account`: the server must have the user at that time.
 fn validate_account<'a>(
     scenario: &'a Scenario,
     index: usize,
@@ -89,10 +89,10 @@ fn validate_account<'a>(
 ) -> Checked<'a> {
     let at = |key| {
         [
-            At::Key("event"),
-            At::Index(index),
-            At::Key("account"),
-            At::Key(key),
+            PathPart::Key("event"),
+            PathPart::Index(index),
+            PathPart::Key("account"),
+            PathPart::Key(key),
         ]
     };
     let table = &at("server")[..3];
@@ -128,13 +128,13 @@ fn validate_account<'a>(
     if let Some(earlier) = scenario.events.iter().find(|other| removed(other)) {
         return Err(mistake(
             &at("login"),
-            format!("`{}` is removed at {} already", change.login, earlier.at),
+            format!("an earlier event removes `{}` at {}", change.login, earlier.at),
         ));
     }
     if event.every.is_some() {
         return Err(mistake(
             table,
-            "an account is changed once for each [[event]]; `every` is not for it",
+            "an `account` event cannot be repeated; remove `every`, or write one [[event]] for each change",
         ));
     }
     match (change.becomes, &change.password) {
@@ -146,62 +146,64 @@ fn validate_account<'a>(
     }
 }
 
-/// `every` and `times`.
+/// Checks `every` and `times`.
 fn validate_times<'a>(scenario: &'a Scenario, index: usize, event: &'a TimedEvent) -> Checked<'a> {
-    let at = |key| [At::Key("event"), At::Index(index), At::Key(key)];
+    let at = |key| [PathPart::Key("event"), PathPart::Index(index), PathPart::Key(key)];
     if event.times.is_some() && event.every.is_none() {
         return Err(mistake(
             &at("times"),
-            "`times` needs `every`, the time from one to the next",
+            "`times` needs `every`, the interval of repetitions",
         ));
     }
     if event.times == Some(0) {
-        return Err(mistake(&at("times"), "an event happens at least once"));
+        return Err(mistake(&at("times"), "`times` must be at least 1"));
     }
     if event.every.is_some_and(|every| every.0 < scenario.resolution.0) {
-        return Err(mistake(&at("every"), "`every` is at least the resolution"));
+        return Err(mistake(&at("every"), "`every` must be at least the resolution"));
     }
     if event
         .occurrences(scenario.duration)
-        .nth(usize::from(MOST_TIMES))
+        .nth(usize::from(MAX_TIMES))
         .is_some()
     {
         return Err(mistake(
             &at("every"),
-            format!("this happens more than {MOST_TIMES} times; use a longer `every`, or `times`"),
+            format!(
+                "this event happens more than {MAX_TIMES} times; use a longer `every`, or limit it with `times`"
+            ),
         ));
     }
     Ok(())
 }
 
-/// `rebind` and `to`: an address of the client's family that belongs to nobody else, each time.
+/// Checks `rebind` and `to`: each new address has the IP version of the client's address, and no other host has it.
 fn validate_rebind<'a>(
     scenario: &'a Scenario,
     index: usize,
     event: &'a TimedEvent,
     addresses: &mut BTreeMap<SocketAddr, &'a str>,
 ) -> Checked<'a> {
-    let at = |key| [At::Key("event"), At::Index(index), At::Key(key)];
+    let at = |key| [PathPart::Key("event"), PathPart::Index(index), PathPart::Key(key)];
     let (name, to) = match (&event.rebind, event.to) {
         (None, None) => return Ok(()),
-        (None, Some(_)) => return Err(mistake(&at("to"), "`to` belongs to `rebind`")),
+        (None, Some(_)) => return Err(mistake(&at("to"), "`to` is only for `rebind`; remove this key")),
         (Some(_), None) => return Err(mistake(&at("rebind"), "`rebind` needs `to`, the new address")),
         (Some(name), Some(to)) => (name, to),
     };
     let wrong = |message: String| -> Mistake<'a> { mistake(&at("to"), message) };
     if to.port() == 0 {
-        return Err(wrong("port 0 is no port".into()));
+        return Err(wrong("port 0 is not valid; choose a port from 1 to 65535".into()));
     }
     let client = scenario.clients.iter().find(|client| client.name == *name);
     if client.is_some_and(|client| client.address.is_ipv4() != to.is_ipv4()) {
         return Err(wrong(format!(
-            "`{name}` has an address of the other IP version; it could not reach its server from this one"
+            "`{name}` has an address of the other IP version; `to` must have the same version"
         )));
     }
     for (number, _) in event.occurrences(scenario.duration) {
         let Some(address) = event.rebound_to(number) else {
             return Err(wrong(format!(
-                "the port is one higher each time and goes beyond 65535 at repeat {number}"
+                "the port increases by one each time and exceeds 65535 at repetition {number}"
             )));
         };
         let owner = addresses.entry(address).or_insert(name);

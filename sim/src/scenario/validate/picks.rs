@@ -1,9 +1,9 @@
-//! What can be wrong with the datagrams that a link is told to treat in a way of their own.
+//! Validation of the scripted faults of a link.
 
-use super::{At, Checked, known, mistake};
+use super::{Checked, PathPart, known, mistake};
 use crate::scenario::{Direction, Pick, Scenario};
 
-/// Checks one direction of the link number `index`; `key` is its key there.
+/// Checks one direction of the link with this index. `key` is the key of the direction.
 pub(super) fn validate<'a>(
     scenario: &'a Scenario,
     index: usize,
@@ -18,11 +18,11 @@ pub(super) fn validate<'a>(
     ] {
         for (number, pick) in picks.iter().enumerate() {
             let path = [
-                At::Key("link"),
-                At::Index(index),
-                At::Key(key),
-                At::Key(list),
-                At::Index(number),
+                PathPart::Key("link"),
+                PathPart::Index(index),
+                PathPart::Key(key),
+                PathPart::Key(list),
+                PathPart::Index(number),
             ];
             validate_pick(scenario, list, pick, &path)?;
         }
@@ -30,31 +30,31 @@ pub(super) fn validate<'a>(
     Ok(())
 }
 
-fn validate_pick<'a>(scenario: &'a Scenario, list: &str, pick: &'a Pick, path: &[At<'a>]) -> Checked<'a> {
-    let at = |key| [path, &[At::Key(key)]].concat();
+fn validate_pick<'a>(
+    scenario: &'a Scenario,
+    list: &str,
+    pick: &'a Pick,
+    path: &[PathPart<'a>],
+) -> Checked<'a> {
+    let at = |key| [path, &[PathPart::Key(key)]].concat();
     if let Some(kind) = &pick.kind {
         known("kind of datagram", kind, scenario.profile.kinds(), &at("kind"))?;
     }
     if pick.nth == Some(0) {
-        return Err(mistake(&at("nth"), "datagrams are counted from 1"));
+        return Err(mistake(&at("nth"), "`nth` counts from 1"));
     }
     if let (Some(from), Some(until)) = (pick.from, pick.until)
         && from >= until
     {
         return Err(mistake(
             &at("until"),
-            format!("nothing is sent before {until} and not before {from}"),
+            format!("`until` must be later than `from`, which is {from}"),
         ));
     }
     match (list, pick.by) {
-        ("late", None) => Err(mistake(
-            path,
-            "`late` needs `by`: how much longer the datagram takes",
-        )),
-        ("late", Some(by)) if by.0.is_zero() => {
-            Err(mistake(&at("by"), "a datagram that is late by 0 is not late"))
-        }
+        ("late", None) => Err(mistake(path, "`late` needs `by`, the additional delay")),
+        ("late", Some(by)) if by.0.is_zero() => Err(mistake(&at("by"), "`by` must be longer than 0")),
         ("late", Some(_)) | (_, None) => Ok(()),
-        (_, Some(_)) => Err(mistake(&at("by"), "`by` belongs to `late`")),
+        (_, Some(_)) => Err(mistake(&at("by"), "`by` is only for `late`; remove this key")),
     }
 }

@@ -1,29 +1,28 @@
-//! Floods, old cookies, late replays and datagrams of every length: rows 24, 26 to 28 and 40.
+//! Floods, expired cookies, late replays and forged datagrams of every length: rows 24, 26 to 28 and 40.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use sandhog_lab::record::{HostId, RecordKind};
-use sandhog_lab::setup::Setup;
-use sandhog_sim::{Detail, Engine, Run, RunOptions, run_setup};
+use sandhog_sim::{Detail, Run, RunOptions, run_setup};
 
+use super::scenario;
 use crate::support::{
-    ALICE, SERVER, consequences, ends, logins, mallory, ms, pings, records, run, run_both, run_builtin,
-    scenario, sent,
+    ALICE, MALLORY, SERVER, consequences, ends, logins, mallory, ms, pings, records, run, run_both,
+    run_builtin, sent,
 };
 
-const MALLORY: HostId = 2;
-
-/// What became of each datagram of Mallory's that arrived at `host`.
-fn reception(run: &Run, host: HostId) -> Vec<Vec<&RecordKind>> {
-    let arrived = records(run, host, |what| {
-        matches!(what, RecordKind::Received { from: MALLORY, .. })
+/// For each datagram of mallory that arrived at `host`, the records that it caused.
+fn effects(run: &Run, host: HostId) -> Vec<Vec<&RecordKind>> {
+    let arrived = records(run, host, |kind| {
+        matches!(kind, RecordKind::Received { from: MALLORY, .. })
     });
     arrived
         .map(|record| consequences(run, record.id).collect())
         .collect()
 }
 
+/// The kinds of datagrams of a login and a session.
 const KINDS: [&str; 11] = [
     "login",
     "cookie",
@@ -38,19 +37,20 @@ const KINDS: [&str; 11] = [
     "rekeyed",
 ];
 
-fn is_moved(run: &Run) -> bool {
+/// Returns true if a session has moved to another address.
+fn has_moved(run: &Run) -> bool {
     run.records
         .iter()
         .any(|record| matches!(record.kind, RecordKind::Roamed { .. }))
 }
 
 #[test]
-fn a_datagram_of_any_length_under_a_copied_header_is_dropped_by_both_sides() {
-    // Beyond the tunnel's MTU with all that sealing costs.
-    const LONGEST: u32 = 1420 + 29 + 1;
+fn forged_datagrams_of_any_length_with_a_copied_header_are_dropped() {
+    // The tunnel's MTU, the overhead of sealing, and one byte more.
+    const MAX_LEN: u32 = 1420 + 29 + 1;
     let mut acts = String::new();
     for (victim, source) in [("server", "alice"), ("alice", "server")] {
-        for size in 0..=LONGEST {
+        for size in 0..=MAX_LEN {
             let at = 1000 + size * 2;
             let _ = write!(
                 acts,
@@ -60,30 +60,25 @@ fn a_datagram_of_any_length_under_a_copied_header_is_dropped_by_both_sides() {
         }
     }
     let run = run(
-        &Setup::of(&scenario(
-            "6s",
-            &pings(20, "250ms", 20),
-            "delay = \"20ms\"",
-            &mallory(&acts),
-        )),
+        &scenario("6s", &pings(20, "250ms", 20), "delay = \"20ms\"", &mallory(&acts)).setup(),
         7,
     );
     for host in [SERVER, ALICE] {
-        let reception = reception(&run, host);
-        assert_eq!(reception.len(), LONGEST as usize + 1);
-        for (size, came) in reception.iter().enumerate() {
+        let effects = effects(&run, host);
+        assert_eq!(effects.len(), MAX_LEN as usize + 1);
+        for (size, caused) in effects.iter().enumerate() {
             assert!(
-                matches!(came[..], [RecordKind::Dropped { .. }]),
-                "{size} bytes: {came:?}"
+                matches!(caused[..], [RecordKind::Dropped { .. }]),
+                "{size} bytes: {caused:?}"
             );
         }
     }
-    assert!(!is_moved(&run));
+    assert!(!has_moved(&run));
     assert_eq!(logins(&run).len(), 1);
 }
 
 #[test]
-fn fifty_thousand_first_messages_a_second_from_everywhere_cost_an_honest_login_no_millisecond() {
+fn a_flood_of_50000_spoofed_logins_a_second_does_not_delay_an_honest_login() {
     let rest = r#"
 [[client]]
 name = "bob"
@@ -101,7 +96,7 @@ client = "bob"
 outcome = "connected"
 at = "1620ms"
 "#;
-    let mut setup = Setup::of(&scenario(
+    let mut setup = scenario(
         "2s",
         "",
         "delay = \"20ms\"",
@@ -111,13 +106,13 @@ at = "1620ms"
                 "[[adversary.do]]\nflood = { to = \"server\", kind = \"login\", rate = 50000, for = \"1s\", at = \"1s\" }\n",
             )
         ),
-    ));
+    ).setup();
     setup.ends_when_done = true;
     for seed in 0..2 {
         let options = RunOptions {
             seed,
-            engine: Engine::Event,
             detail: Detail::Digest,
+            ..RunOptions::default()
         };
         let run = run_setup(&setup, &options).unwrap();
         for check in &run.checks {
@@ -128,16 +123,16 @@ at = "1620ms"
 }
 
 #[test]
-fn a_server_that_hears_nothing_for_a_while_has_never_sent_more_than_it_was_sent() {
+fn a_server_never_sends_more_bytes_than_it_received_while_a_client_is_silent() {
     for seed in 0..10 {
         let run = run_builtin("amplification", seed);
-        let mut owed = 0;
+        let mut allowed = 0;
         for record in run.records.iter().filter(|record| record.host == Some(SERVER)) {
             match record.kind {
-                RecordKind::Received { len, .. } => owed += len,
+                RecordKind::Received { len, .. } => allowed += len,
                 RecordKind::Sent { len, kind, .. } if kind != "data" => {
-                    assert!(len <= owed, "seed {seed}: {kind} at {}", record.at);
-                    owed -= len;
+                    assert!(len <= allowed, "seed {seed}: {kind} at {}", record.at);
+                    allowed -= len;
                 }
                 _ => {}
             }
@@ -147,7 +142,7 @@ fn a_server_that_hears_nothing_for_a_while_has_never_sent_more_than_it_was_sent(
 }
 
 #[test]
-fn a_cookie_that_is_old_or_of_another_address_brings_another_cookie_and_nothing_else() {
+fn an_expired_cookie_or_one_of_another_address_gets_only_a_new_cookie() {
     let scenario = |after: &str, from: &str| {
         let act = format!(
             "[[adversary.do]]\nreplay = {{ kind = \"login-cookie\", nth = 1, after = \"{after}\"{from} }}\n"
@@ -156,32 +151,32 @@ fn a_cookie_that_is_old_or_of_another_address_brings_another_cookie_and_nothing_
     };
     let elsewhere = ", from = \"203.0.113.77:50000\"";
     let other_port = ", from = \"198.51.100.2:50001\"";
-    for (after, from, answers) in [
-        ("100ms", "", false), // the same KE1 under the same cookie has had its answer
+    for (after, from, gets_cookie) in [
+        ("100ms", "", false), // the same KE1 with the same cookie has got its reply
         ("31s", "", true),
         ("50s", "", true),
         ("100ms", elsewhere, true),
         ("100ms", other_port, true),
         ("31s", elsewhere, true),
     ] {
-        let run = run_both(&scenario(after, from), 7);
-        let reception = reception(&run, SERVER);
-        let [came] = &reception[..] else {
-            panic!("{reception:?}")
+        let run = run_both(&scenario(after, from).setup(), 7);
+        let effects = effects(&run, SERVER);
+        let [caused] = &effects[..] else {
+            panic!("{effects:?}")
         };
-        let is_cookie = matches!(came[..], [RecordKind::Sent { kind: "cookie", .. }]);
-        let is_dropped = matches!(came[..], [RecordKind::Dropped { .. }]);
+        let is_cookie = matches!(caused[..], [RecordKind::Sent { kind: "cookie", .. }]);
+        let is_dropped = matches!(caused[..], [RecordKind::Dropped { .. }]);
         assert!(
-            if answers { is_cookie } else { is_dropped },
-            "{after} {from}: {came:?}"
+            if gets_cookie { is_cookie } else { is_dropped },
+            "{after} {from}: {caused:?}"
         );
         assert_eq!((sent(&run, SERVER, "ke2").len(), logins(&run).len()), (1, 1));
     }
 }
 
 #[test]
-fn what_comes_again_after_a_millisecond_or_five_minutes_is_refused_and_moves_nothing() {
-    // Counted from the sending; the original arrives 10 ms after it, the copy 1 ms after the copying.
+fn replays_after_1_ms_to_5_minutes_are_rejected_and_move_nothing() {
+    // `after` counts from the sending of the original, which arrives 10 ms later. The copy takes 1 ms.
     for after in ["10ms", "30ms", "1s", "9s", "60s", "179s", "181s", "300s"] {
         let acts: String = KINDS
             .iter()
@@ -192,24 +187,24 @@ fn what_comes_again_after_a_millisecond_or_five_minutes_is_refused_and_moves_not
         let scenario = scenario("400s", &pings(80, "5s", 80), "delay = \"10ms\"", &mallory(&acts));
         let setup = scenario.setup();
         let run = run(&setup, 7);
-        let mut refused = BTreeMap::new();
+        let mut rejected = BTreeMap::new();
         for host in [SERVER, ALICE] {
-            for came in reception(&run, host) {
-                let reason = match came[..] {
+            for caused in effects(&run, host) {
+                let reason = match caused[..] {
                     [RecordKind::Dropped { reason }] => *reason,
-                    // Without a cookie of that address, a login is asked for one.
+                    // A login without a cookie for its address gets a cookie.
                     [RecordKind::Sent { kind: "cookie", .. }, ..] => "cookie",
-                    _ => panic!("{after}: {came:?}"),
+                    _ => panic!("{after}: {caused:?}"),
                 };
-                *refused.entry(reason).or_insert(0) += 1;
+                *rejected.entry(reason).or_insert(0) += 1;
             }
         }
-        assert!(refused.values().sum::<u32>() > 40, "{after}: {refused:?}");
-        assert!(!is_moved(&run), "{after}");
+        assert!(rejected.values().sum::<u32>() > 40, "{after}: {rejected:?}");
+        assert!(!has_moved(&run), "{after}");
         assert_eq!(
             (logins(&run), ends(&run)),
             (vec![ms(70)], vec![]),
-            "{after}: one session, all the time"
+            "{after}: there is only one session"
         );
     }
 }

@@ -1,17 +1,20 @@
 //! Translation of a scenario to the setup of a run.
 
+mod adversaries;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use sandhog_lab::MIN_SECRET_LEN;
-use sandhog_lab::link::LinkConfig;
 use sandhog_lab::record::HostId;
 use sandhog_lab::setup::{Control, Expected, HostSpec, InnerSpec, Script, ScriptStep, Setup};
 use sandhog_netstack::{Service, Task};
 use sandhog_peer::{Command, Instant, IpPrefix};
 
-use crate::scenario::{Client, Direction, Link, Scenario, Server, Step, TimedEvent, adversary_spec};
+use super::{Client, Scenario, Server, Step, TimedEvent};
+use adversaries::adversary_spec;
 
 impl Scenario {
     /// The setup that runs this scenario.
@@ -25,140 +28,81 @@ impl Scenario {
     /// ```
     #[must_use]
     pub fn setup(&self) -> Setup {
-        let scenario = self;
-        let names = names(scenario);
+        let names = host_names(self);
         let id = |name: &str| {
             names
                 .iter()
                 .position(|other| *other == name)
                 .map_or(0, |index| index as HostId)
         };
-        let mut hosts: Vec<HostSpec> = scenario
-            .servers
-            .iter()
-            .map(|server| server_spec(scenario, server))
-            .collect();
-        hosts.extend(
-            scenario
-                .clients
-                .iter()
-                .map(|client| client_spec(scenario, client)),
-        );
+        let servers = self.servers.iter().map(|server| server_spec(self, server));
+        let clients = self.clients.iter().map(|client| client_spec(self, client));
         let mut links = Vec::new();
-        for link in &scenario.links {
+        for link in &self.links {
             let (a, b) = (id(&link.between[0]), id(&link.between[1]));
             let [forward, backward] = link.configs();
             links.push((a, b, forward));
             links.push((b, a, backward));
         }
+        let header = self.profile.header_len();
+        let adversaries = self.adversaries.iter();
         Setup {
-            name: scenario.name.clone(),
-            title: scenario.title.clone(),
-            about: scenario.about.clone(),
-            hosts,
+            name: self.name.clone(),
+            title: self.title.clone(),
+            about: self.about.clone(),
+            hosts: servers.chain(clients).collect(),
             links,
-            controls: controls(scenario, id),
-            resolution: scenario.resolution.0,
-            duration: scenario.duration.0,
-            ends_when_done: scenario.ends_early,
-            liveness: Some(scenario.liveness.0),
-            expectations: expectations(scenario, id),
-            rules: scenario.profile.rules(),
-            adversaries: scenario
-                .adversaries
-                .iter()
-                .map(|adversary| adversary_spec(adversary, scenario.profile.header_len(), &id))
+            controls: controls(self, id),
+            resolution: self.resolution.0,
+            duration: self.duration.0,
+            ends_when_done: self.ends_early,
+            liveness: Some(self.liveness.0),
+            expectations: expectations(self, id),
+            rules: self.profile.rules(),
+            adversaries: adversaries
+                .map(|adversary| adversary_spec(adversary, header, &id))
                 .collect(),
-            counted_kinds: scenario.profile.counted_kinds().to_vec(),
+            counted_kinds: self.profile.counted_kinds().to_vec(),
         }
     }
 }
 
-impl Link {
-    /// The configurations of both directions: forward, backward.
-    #[must_use]
-    pub fn configs(&self) -> [LinkConfig; 2] {
-        let link = self;
-        [&link.forward, &link.backward].map(|direction| {
-            let over = direction.clone().unwrap_or_default();
-            let Direction {
-                delay,
-                loss,
-                duplicate,
-                corrupt,
-                rate,
-                limit,
-                mtu,
-                drop,
-                late,
-                double,
-                damage,
-            } = over;
-            LinkConfig {
-                delay: delay.or(link.delay).unwrap_or_default(),
-                loss: loss.or(link.loss).unwrap_or_default(),
-                duplicate: duplicate.or(link.duplicate).unwrap_or_default(),
-                corrupt: corrupt.or(link.corrupt).unwrap_or_default(),
-                rate: rate.or(link.rate),
-                limit: limit.or(link.limit),
-                mtu: mtu.or(link.mtu),
-                drop,
-                late,
-                double,
-                damage,
-            }
-        })
-    }
-}
-
-pub(crate) fn origin(span: std::time::Duration) -> Instant {
-    Instant::ZERO + span
-}
-
-fn names(scenario: &Scenario) -> Vec<&str> {
+/// The names of all hosts. The position of a name is the number of the host.
+fn host_names(scenario: &Scenario) -> Vec<&str> {
     let servers = scenario.servers.iter().map(|server| server.name.as_str());
-    servers
-        .chain(scenario.clients.iter().map(|client| client.name.as_str()))
-        .chain(
-            scenario
-                .adversaries
-                .iter()
-                .map(|adversary| adversary.name.as_str()),
-        )
-        .collect()
+    let clients = scenario.clients.iter().map(|client| client.name.as_str());
+    let adversaries = scenario.adversaries.iter().map(|host| host.name.as_str());
+    servers.chain(clients).chain(adversaries).collect()
+}
+
+fn instant(span: Duration) -> Instant {
+    Instant::ZERO + span
 }
 
 fn expectations(scenario: &Scenario, id: impl Fn(&str) -> HostId) -> Vec<Expected> {
     let expected = |client: &Client| {
-        let said = scenario
-            .expect
-            .iter()
-            .find(|expectation| expectation.client == client.name);
-        Expected {
-            host: id(&client.name),
-            outcomes: said.map_or_else(
-                || vec![Cow::Borrowed("connected")],
-                |said| {
-                    let outcomes = [&said.outcome].into_iter().chain(&said.or);
-                    outcomes.map(|outcome| Cow::Owned(outcome.clone())).collect()
-                },
-            ),
-            at: said.and_then(|expectation| expectation.at).map(|at| origin(at.0)),
-            finally: said.and_then(|expectation| expectation.finally.map(Into::into)),
+        let mut expected = Expected::connected(id(&client.name));
+        let table = scenario.expect.iter().find(|table| table.client == client.name);
+        if let Some(table) = table {
+            let outcomes = [&table.outcome].into_iter().chain(&table.or);
+            expected.outcomes = outcomes.map(|outcome| Cow::Owned(outcome.clone())).collect();
+            expected.at = table.at.map(|at| instant(at.0));
+            expected.finally = table.finally.map(Into::into);
         }
+        expected
     };
     scenario.clients.iter().map(expected).collect()
 }
 
-/// Every event, each time that it happens.
+/// Every repetition of every event.
 fn controls(scenario: &Scenario, id: impl Fn(&str) -> HostId + Copy) -> Vec<(Instant, Control)> {
-    let times = |event: &TimedEvent| {
+    let repetitions = |event: &TimedEvent| {
         let times = event.occurrences(scenario.duration);
         times
-            .map(|(number, at)| (origin(at), control(event, number, id)))
+            .map(|(number, at)| (instant(at), control(event, number, id)))
             .collect::<Vec<_>>()
     };
-    scenario.events.iter().flat_map(times).collect()
+    scenario.events.iter().flat_map(repetitions).collect()
 }
 
 fn control(event: &TimedEvent, number: u16, id: impl Fn(&str) -> HostId) -> Control {
@@ -166,7 +110,7 @@ fn control(event: &TimedEvent, number: u16, id: impl Fn(&str) -> HostId) -> Cont
         return Control::Rebind(id(name), to);
     }
     if let Some(change) = &event.account {
-        return Control::Tell(change.to_string());
+        return Control::Note(change.to_string());
     }
     let commands = [
         (&event.stop, Command::Stop),
@@ -192,17 +136,12 @@ fn control(event: &TimedEvent, number: u16, id: impl Fn(&str) -> HostId) -> Cont
     Control::Restart(id(event.restart.as_deref().unwrap_or_default()))
 }
 
-pub(crate) fn prefixes(inner: &[String]) -> Vec<IpPrefix> {
-    inner.iter().filter_map(|text| text.parse().ok()).collect()
-}
-
-fn inner_spec(inner: &[String], mtu: u16, services: Vec<Service>) -> InnerSpec {
-    let addresses = prefixes(inner)
-        .iter()
-        .map(|prefix| (prefix.address, prefix.length))
-        .collect();
+fn inner_spec(inner: &[IpPrefix], mtu: u16, services: Vec<Service>) -> InnerSpec {
     InnerSpec {
-        addresses,
+        addresses: inner
+            .iter()
+            .map(|prefix| (prefix.address, prefix.length))
+            .collect(),
         mtu,
         services,
     }
@@ -221,7 +160,7 @@ fn server_spec(scenario: &Scenario, server: &Server) -> HostSpec {
         name: server.name.clone(),
         address: server.address,
         make_peer,
-        inner: Some(inner_spec(&server.inner, server.mtu, services)),
+        inner: Some(inner_spec(&server.inner_prefixes(), server.mtu, services)),
         script: None,
         hostile: false,
     }
@@ -235,7 +174,7 @@ fn client_spec(scenario: &Scenario, client: &Client) -> HostSpec {
     let server_address = server.map_or(client.address, |server| server.address);
     let make_peer = scenario.profile.client(scenario, client, server_address);
     let script = Script {
-        start: origin(client.start.0),
+        start: instant(client.start.0),
         steps: client.steps.iter().map(script_step).collect(),
         liveness_target: liveness_target(client, server),
         secret: Some(client.password.clone()).filter(|secret| secret.len() >= MIN_SECRET_LEN),
@@ -244,17 +183,17 @@ fn client_spec(scenario: &Scenario, client: &Client) -> HostSpec {
         name: client.name.clone(),
         address: client.address,
         make_peer,
-        inner: Some(inner_spec(&client.inner, client.mtu, Vec::new())),
+        inner: Some(inner_spec(&client.inner_prefixes(), client.mtu, Vec::new())),
         script: Some(script),
         hostile: false,
     }
 }
 
-/// The server's first inner address of a family that the client has too; its first for a client whose addresses
-/// come from the server.
+/// The target of the ping of P9: the server's first inner address whose IP version the client has too. If the server assigns
+/// the client's addresses, its first inner address.
 fn liveness_target(client: &Client, server: Option<&Server>) -> IpAddr {
-    let own = prefixes(&client.inner);
-    let theirs = server.map(|server| prefixes(&server.inner)).unwrap_or_default();
+    let own = client.inner_prefixes();
+    let theirs = server.map(Server::inner_prefixes).unwrap_or_default();
     let reachable = |prefix: &&IpPrefix| {
         own.is_empty()
             || own
@@ -268,7 +207,18 @@ fn liveness_target(client: &Client, server: Option<&Server>) -> IpAddr {
 }
 
 fn script_step(step: &Step) -> ScriptStep {
-    let (task, replies) = if let Some(ping) = &step.ping {
+    let (task, replies) = task(step);
+    ScriptStep {
+        at: instant(step.at.0),
+        meanwhile: step.meanwhile,
+        task,
+        replies,
+    }
+}
+
+/// The task of a step, and its smallest number of replies.
+fn task(step: &Step) -> (Task, u32) {
+    if let Some(ping) = &step.ping {
         let task = Task::Ping {
             to: ping.to,
             count: ping.count,
@@ -287,21 +237,11 @@ fn script_step(step: &Step) -> ScriptStep {
         };
         (task, u32::from(echo.replies))
     } else if let Some(download) = &step.download {
-        (
-            Task::Download {
-                from: download.from,
-                bytes: download.bytes.0,
-            },
-            0,
-        )
+        let (from, bytes) = (download.from, download.bytes.0);
+        (Task::Download { from, bytes }, 0)
     } else if let Some(upload) = &step.upload {
-        (
-            Task::Upload {
-                to: upload.to,
-                bytes: upload.bytes.0,
-            },
-            0,
-        )
+        let (to, bytes) = (upload.to, upload.bytes.0);
+        (Task::Upload { to, bytes }, 0)
     } else {
         let none = SocketAddr::from(([0, 0, 0, 0], 0));
         let (from, path) = step
@@ -309,11 +249,5 @@ fn script_step(step: &Step) -> ScriptStep {
             .as_ref()
             .map_or((none, String::new()), |get| (get.from, get.path.clone()));
         (Task::HttpGet { from, path }, 0)
-    };
-    ScriptStep {
-        at: origin(step.at.0),
-        meanwhile: step.meanwhile,
-        task,
-        replies,
     }
 }

@@ -7,13 +7,13 @@ use sandhog_lab::record::HostId;
 use sandhog_lab::values::Chance;
 use sandhog_peer::Instant;
 
-use super::adversary as file;
+use crate::scenario::adversary as file;
 
-/// Bytes of a made-up datagram that nobody said the size of.
-const USUAL_SIZE: u64 = 100;
+/// Length of a created datagram without the key `size`.
+const DEFAULT_SIZE: u64 = 100;
 
-/// The adversary of a valid scenario, where `id` numbers the hosts and datagrams have headers of `header` bytes.
-pub(crate) fn adversary_spec(
+/// The adversary of a valid scenario. `id` returns the number of a host. `header` is the length of the unencrypted header.
+pub(super) fn adversary_spec(
     adversary: &file::Adversary,
     header: usize,
     id: &dyn Fn(&str) -> HostId,
@@ -74,7 +74,7 @@ fn inject_of(inject: &file::Inject, header: usize, id: &dyn Fn(&str) -> HostId) 
         "copied-header" => Bytes::CopiedHeader { header, len: size },
         hex => match file::unhex(hex) {
             Some(bytes) => Bytes::Exactly(bytes),
-            None => Bytes::Random(size.unwrap_or(USUAL_SIZE)),
+            None => Bytes::Random(size.unwrap_or(DEFAULT_SIZE)),
         },
     };
     Inject {
@@ -89,7 +89,7 @@ fn inject_of(inject: &file::Inject, header: usize, id: &dyn Fn(&str) -> HostId) 
 }
 
 fn flood_of(flood: &file::Flood, id: &dyn Fn(&str) -> HostId) -> Inject {
-    let size = flood.size.map_or(USUAL_SIZE, u64::from);
+    let size = flood.size.map_or(DEFAULT_SIZE, u64::from);
     let count = flood.lasts.0.as_nanos() * u128::from(flood.rate);
     Inject {
         name: "flood",

@@ -1,0 +1,26 @@
+//! Tests of scenarios, profiles, reports and programs.
+
+mod addresses;
+mod adversary;
+mod behaviour;
+mod hostile;
+mod language;
+mod profiles;
+mod reports;
+mod rules;
+mod schema;
+mod secure;
+mod support;
+mod survival;
+
+// Tests that start processes.
+#[cfg(all(feature = "cli", feature = "turmoil", not(target_family = "wasm")))]
+mod arq;
+#[cfg(all(feature = "cli", feature = "turmoil", not(target_family = "wasm")))]
+mod command_line;
+#[cfg(all(feature = "cli", feature = "turmoil", not(target_family = "wasm")))]
+mod mistakes;
+#[cfg(all(feature = "cli", feature = "turmoil", not(target_family = "wasm")))]
+mod program;
+#[cfg(all(feature = "cli", feature = "turmoil", unix))]
+mod relay;
