@@ -3,8 +3,10 @@
 //! Each rule returns the places that break it, and [`holds`] prints them all at once.
 
 mod determinism;
+mod imports;
 mod links;
 mod manifests;
+mod names;
 mod shape;
 mod survival;
 

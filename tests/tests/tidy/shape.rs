@@ -33,28 +33,50 @@ fn code() -> impl Iterator<Item = Source> {
 }
 
 #[test]
-fn every_source_file_begins_with_its_reason() {
-    let silent = code()
-        .filter(|source| !begins_with_a_comment(source))
-        .map(|source| source.path);
+fn every_source_file_begins_with_a_comment_that_starts_with_a_noun() {
+    let offences = code().filter_map(|source| first_line_offence(&source));
     holds(
-        "the first line of a file says why it exists (`//!` in Rust, `//` or `/**` in JavaScript)",
-        silent,
+        "the first line of a file is a comment (`//!` in Rust, `//` or `/**` in JavaScript) that starts with a noun",
+        offences,
     );
 }
 
-fn begins_with_a_comment(source: &Source) -> bool {
-    let first = source.text.lines().find(|line| !line.starts_with("#!/"));
-    let starts: &[&str] = if source.has_ending(&["rs"]) {
-        &["//!"]
-    } else {
-        &["//", "/**"]
+/// Words that begin a question or a clause in place of a noun.
+const NO_NOUNS: &[&str] = &["What", "How", "Which", "Whether", "When", "Where", "Who", "That"];
+
+/// The first line, if it is no comment or its first word is no noun.
+fn first_line_offence(source: &Source) -> Option<String> {
+    let mut lines = source.text.lines().zip(1..);
+    let (first, number) = lines
+        .find(|(line, _)| !line.starts_with("#!/"))
+        .unwrap_or_default();
+    let starts: &[&str] = match source.has_ending(&["rs"]) {
+        true => &["//!"],
+        false => &["//", "/**"],
     };
-    first.is_some_and(|first| {
-        starts
-            .iter()
-            .any(|start| first.starts_with(start) && first.len() > start.len())
-    })
+    let text = starts.iter().find_map(|start| first.strip_prefix(start));
+    let words = text.map(|text| text.split(|letter: char| !letter.is_alphabetic()));
+    let word = words.and_then(|mut words| words.find(|word| !word.is_empty()));
+    let is_right = word.is_some_and(|word| !NO_NOUNS.contains(&word));
+    (!is_right).then(|| format!("{}:{number}: {first}", source.path))
+}
+
+#[test]
+fn a_first_line_that_starts_with_no_noun_is_shown() {
+    let offence = |path: &str, text: &str| {
+        first_line_offence(&Source {
+            path: path.to_owned(),
+            text: text.to_owned(),
+        })
+    };
+    assert_eq!(
+        offence("a.rs", "//! What a receiver remembers.\n"),
+        Some("a.rs:1: //! What a receiver remembers.".to_owned())
+    );
+    assert!(offence("a.rs", "use b::c;\n").is_some());
+    assert!(offence("a.mjs", "#!/usr/bin/env node\n// Whether it runs.\n").is_some());
+    assert_eq!(offence("a.rs", "//! Replay window (RFC 6479).\n"), None);
+    assert_eq!(offence("a.js", "/** Colours of the page. */\n"), None);
 }
 
 #[test]
