@@ -39,7 +39,7 @@ fn main() {
         send(&mut output, CLIENT, &mut to_server);
         let later = now + Duration::from_millis(10);
         let mut output = turn(&mut server, later, &mut to_server, "server");
-        for packet in output.packets.drain(..) {
+        if let Some(packet) = output.packets.pop() {
             println!("{later}  server  received a packet of {} bytes", packet.len());
             assert_eq!(packet[..], ip_packet()[..]);
             return;
@@ -66,7 +66,7 @@ fn turn(peer: &mut impl Peer, now: Instant, input: &mut Batch, name: &str) -> Ba
         match event.kind {
             EventKind::Started(result) => println!("{now}  {name}  started: {result:?}"),
             EventKind::LoggedIn { login, remote } => {
-                println!("{now}  {name}  {login} logged in from {remote}")
+                println!("{now}  {name}  {login} logged in from {remote}");
             }
             other => println!("{now}  {name}  {other:?}"),
         }
