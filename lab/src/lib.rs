@@ -12,7 +12,7 @@
 //! use std::time::Duration;
 //!
 //! use sandhog_lab::setup::{Boot, HostSpec, Setup};
-//! use sandhog_lab::{Detail, Engine, RunOptions, run_setup};
+//! use sandhog_lab::{Detail, RunOptions, run_setup};
 //! use sandhog_peer::{
 //!     ApiMisuse, Batch, Command, Counters, Datagram, Event, Instant, PacketBuf, Peer, Reason,
 //! };
@@ -57,7 +57,7 @@
 //!     ends_when_done: false,
 //!     ..Setup::default()
 //! };
-//! let options = RunOptions { seed: 7, engine: Engine::Event, detail: Detail::Digest };
+//! let options = RunOptions { seed: 7, detail: Detail::Digest, ..RunOptions::default() };
 //! let run = run_setup(&setup, &options).unwrap();
 //! assert!(run.passed);
 //! assert_eq!(run.counters["datagrams.made"], 100);
@@ -71,6 +71,7 @@ pub mod adversary;
 mod checks;
 mod engine;
 mod grid;
+pub mod limits;
 pub mod link;
 mod net;
 mod node;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use sandhog_peer::Instant;
 
+use crate::limits::MAX_PAYLOAD;
 use crate::pick::Pick;
 use crate::rng::{Stream, derive_seed};
 use crate::values::{Chance, Delay, Rate, Span};
@@ -38,7 +39,7 @@ pub struct LinkConfig {
     pub corrupt: Chance,
     /// Rate limit, applied to the length of outer IP packets.
     pub rate: Option<Rate>,
-    /// Length of the queue of the rate limit, in datagrams. `None` for netem's default of 1000.
+    /// Length of the queue of the rate limit, in datagrams. `None` for netem's default of 1000. It needs a `rate`.
     pub limit: Option<u32>,
     /// Largest outer IP packet in bytes.
     pub mtu: Option<u16>,
@@ -64,6 +65,8 @@ pub enum LossReason {
     Scripted,
     /// Larger than the MTU of the link.
     Mtu,
+    /// Larger than the largest UDP payload, [`MAX_PAYLOAD`].
+    TooLong,
     /// The queue of the rate limit was full.
     QueueFull,
     /// A partition between the two hosts.
@@ -84,6 +87,7 @@ impl LossReason {
             Self::Random => "random",
             Self::Scripted => "scripted",
             Self::Mtu => "mtu",
+            Self::TooLong => "too-long",
             Self::QueueFull => "queue-full",
             Self::Partition => "partition",
             Self::HostDown => "host-down",
@@ -224,6 +228,9 @@ impl LinkDirection {
             nth,
             total: self.total,
         };
+        if payload_len > MAX_PAYLOAD as u64 {
+            return (nth, Fate::Lost(LossReason::TooLong));
+        }
         (nth, self.fate(candidate, ip_len, payload_len))
     }
 
@@ -322,7 +329,7 @@ impl LinkDirection {
         if self.departures.len() as u64 >= limit {
             return Err(LossReason::QueueFull);
         }
-        let transmission = u128::from(ip_len) * 8 * 1_000_000_000 / u128::from(bits_per_second);
+        let transmission = u128::from(ip_len) * 8 * 1_000_000_000 / u128::from(bits_per_second.max(1));
         let start = self.departures.back().copied().unwrap_or(now).max(now);
         let departure = start + Duration::from_nanos(u64::try_from(transmission).unwrap_or(u64::MAX));
         self.departures.push_back(departure);

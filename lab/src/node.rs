@@ -10,15 +10,13 @@ use sandhog_peer::{
 };
 
 use crate::grid::round_up;
+use crate::limits::{Limited, TurnUse};
 use crate::progress::{Liveness, StepState};
 use crate::record::{HostId, RecordId, RecordKind, format_duration};
 use crate::setup::{HostSpec, InnerSpec};
 use crate::task_text::{task_begins, task_ended};
 use crate::trace::fingerprint;
 use crate::world::{Arrival, NodeInputs, World};
-
-/// Largest number of exchanges of packets between peer and stack in one turn. More would be a loop between the two.
-const MAX_ROUNDS: u32 = 10_000;
 
 /// Interval of the laboratory's pings (P9).
 const LIVENESS_INTERVAL: Duration = Duration::from_millis(500);
@@ -46,6 +44,8 @@ pub(crate) struct Node {
     cause: RecordId,
     /// The arrivals of this turn: record, the host that created the bytes, and source address.
     senders: Vec<(RecordId, HostId, SocketAddr)>,
+    /// The limited activities of this turn.
+    used: TurnUse,
     input: Batch,
     output: Batch,
     packet: Vec<u8>,
@@ -74,6 +74,7 @@ impl Node {
             started: false,
             cause: record,
             senders: Vec::new(),
+            used: TurnUse::default(),
             input: Batch::default(),
             output: Batch::default(),
             packet: Vec::new(),
@@ -112,7 +113,10 @@ impl Node {
                     .address_mismatch
                     .get_or_insert(detail);
             }
-            self.set_mtu(described.mtu.min(settings.mtu));
+            let mtu = described.mtu.min(settings.mtu);
+            if self.accepts(world, &InnerSpec { mtu, ..described }) {
+                self.set_mtu(mtu);
+            }
             return;
         }
         let inner = InnerSpec {
@@ -120,11 +124,7 @@ impl Node {
             mtu: settings.mtu,
             services: described.services,
         };
-        if let Err(error) = inner.config(self.stack_seed, self.canary).check() {
-            let detail = format!("received invalid settings: {error}");
-            world.hosts[usize::from(self.id)]
-                .address_mismatch
-                .get_or_insert(detail);
+        if !self.accepts(world, &inner) {
             return;
         }
         let is_same_host = |present: &InnerSpec| present.addresses == inner.addresses;
@@ -136,6 +136,18 @@ impl Node {
             world.hosts[usize::from(self.id)].progress.reboot();
             self.start_stack(inner);
         }
+    }
+
+    /// Returns true if an inner host can have these settings. Otherwise a check of the client fails.
+    fn accepts(&self, world: &mut World, inner: &InnerSpec) -> bool {
+        let Err(error) = inner.config(self.stack_seed, self.canary).check() else {
+            return true;
+        };
+        let detail = format!("received invalid settings: {error}");
+        world.hosts[usize::from(self.id)]
+            .address_mismatch
+            .get_or_insert(detail);
+        false
     }
 
     /// Changes the MTU of the inner host.
@@ -152,6 +164,7 @@ impl Node {
     /// from now.
     pub(crate) fn turn(&mut self, world: &mut World, arrivals: Vec<Arrival>) -> Option<Instant> {
         self.senders.clear();
+        self.used = TurnUse::default();
         for (sender, datagram) in arrivals {
             self.senders.push((datagram.payload.tag, sender, datagram.remote));
             self.input.datagrams.push(datagram);
@@ -165,7 +178,7 @@ impl Node {
             stack.handle_timeout(now);
             self.drain_stack(world, None);
         }
-        for _ in 0..MAX_ROUNDS {
+        while self.may(world, Limited::Rounds) {
             self.peer_turn(world);
             let more_jobs = self.run_jobs(world);
             self.deliver(world);
@@ -232,14 +245,28 @@ impl Node {
         }
     }
 
+    /// Counts an activity of this turn. Returns false if the run has exceeded a limit.
+    fn may(&mut self, world: &mut World, limited: Limited) -> bool {
+        if let Err(problem) = self.used.add(limited) {
+            world.exceed(&format!("{}: {problem}", self.spec.name));
+        }
+        world.is_within_limits()
+    }
+
     /// One turn of the peer. Its datagrams are sent and its events recorded.
     fn peer_turn(&mut self, world: &mut World) {
         self.deadline = self.peer.turn(world.now, &mut self.input, &mut self.output);
         self.input.clear();
         while let Some(event) = self.peer.poll_event() {
+            if !self.may(world, Limited::Events) {
+                return;
+            }
             self.on_peer_event(world, event.tag, event.kind);
         }
         for datagram in std::mem::take(&mut self.output.datagrams) {
+            if !self.may(world, Limited::Datagrams) {
+                return;
+            }
             let cause = self.cause_of(datagram.payload.tag);
             world.send(self.id, cause, datagram);
         }
@@ -340,9 +367,12 @@ impl Node {
     }
 
     /// Runs the peer's jobs. In simulated time they take no time.
-    fn run_jobs(&mut self, world: &World) -> bool {
+    fn run_jobs(&mut self, world: &mut World) -> bool {
         let mut any = false;
         while let Some(job) = self.peer.poll_job() {
+            if !self.may(world, Limited::Jobs) {
+                return false;
+            }
             any |= self.peer.handle_job(world.now, job.run()).is_ok();
         }
         any
@@ -351,6 +381,9 @@ impl Node {
     /// Gives the packets from the tunnel to the stack, one at a time, so that each reply has its cause.
     fn deliver(&mut self, world: &mut World) {
         for packet in std::mem::take(&mut self.output.packets) {
+            if !self.may(world, Limited::Packets) {
+                return;
+            }
             let fingerprint = fingerprint(&packet);
             let kind = RecordKind::InnerIn {
                 len: packet.len() as u64,

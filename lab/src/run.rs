@@ -10,6 +10,7 @@ use sandhog_peer::Instant;
 
 use crate::checks::CheckResult;
 use crate::engine;
+use crate::limits::DEFAULT_MAX_RECORDS;
 use crate::progress::{Liveness, StepState};
 use crate::record::{HostId, Record, format_duration};
 use crate::setup::{Expected, Role, Setup, SetupError};
@@ -52,6 +53,9 @@ pub struct RunOptions {
     pub engine: Engine,
     /// The amount of data to keep.
     pub detail: Detail,
+    /// Largest number of records. A run with more records ends at once, and a check fails. With [`Detail::Full`], each record
+    /// takes about 150 bytes of memory, and its packet as well.
+    pub max_records: u64,
 }
 
 impl Default for RunOptions {
@@ -60,6 +64,7 @@ impl Default for RunOptions {
             seed: 1,
             engine: Engine::Event,
             detail: Detail::Full,
+            max_records: DEFAULT_MAX_RECORDS,
         }
     }
 }
@@ -83,9 +88,9 @@ impl fmt::Display for RunError {
         match self {
             Self::Setup(mistake) => mistake.fmt(f),
             Self::Resolution => f.write_str(
-                "the turmoil engine needs a resolution of 1ms; use `--engine event` for any other",
+                "the turmoil engine needs a resolution of 1ms; use the event engine for any other",
             ),
-            Self::NoTurmoil => f.write_str("this build has no turmoil engine; use `--engine event`"),
+            Self::NoTurmoil => f.write_str("this build has no turmoil engine; use the event engine"),
             Self::Turmoil(fault) => write!(f, "the turmoil engine failed: {fault}"),
         }
     }
@@ -218,21 +223,30 @@ pub struct Run {
 
 /// Runs a setup.
 ///
+/// A run that exceeds one of the [limits](crate::limits) ends at once, with the failed check `run stays within its limits`.
+///
 /// # Errors
 ///
 /// [`RunError::Setup`] if the setup has a mistake, and another [`RunError`] if the engine cannot run it.
+///
+/// # Panics
+///
+/// Only if the protocol panics: `make_peer` of a host, a function of its [`Peer`](sandhog_peer::Peer), or a function of the
+/// [`Rules`](crate::setup::Rules). The laboratory does not catch such a panic.
 pub fn run_setup(setup: &Setup, options: &RunOptions) -> Result<Run, RunError> {
     setup.validate()?;
-    let world = World::new(setup, options.seed, options.detail);
+    let world = World::new(setup, options.seed, options.detail, options.max_records);
     let world = match options.engine {
         Engine::Event => engine::event::run(world),
         Engine::Turmoil => run_in_turmoil(setup, world)?,
     };
-    let mut checks: Vec<CheckResult> = setup
-        .expectations
+    let expectations = setup.all_expectations();
+    let mut checks: Vec<CheckResult> = expectations
         .iter()
         .flat_map(|expected| expectation(&world, expected))
         .collect();
+    let exceeded = world.exceeded.clone();
+    checks.extend(exceeded.map(failed_limit));
     checks.extend(world.checks.results());
     checks.extend(setup.liveness.map(|within| liveness(&world, within)));
     let (outcome, counters) = (outcome(&world), counters(&world));
@@ -366,6 +380,11 @@ fn client_check(name: String, passed: bool, detail: impl Into<String>) -> CheckR
         tested: true,
         detail: detail.into(),
     }
+}
+
+/// The check of a run that exceeded a limit.
+fn failed_limit(detail: String) -> CheckResult {
+    client_check("run stays within its limits".into(), false, detail)
 }
 
 /// P9: after all faults were switched off, a ping of each connected client passes in time.

@@ -196,7 +196,8 @@ impl fmt::Display for Size {
     }
 }
 
-/// A bit rate with the units of `tc`: `100mbit`, `1.5gbit`, `64kbit`. The units are powers of 1000. Never 0.
+/// A bit rate with the units of `tc`: `100mbit`, `1.5gbit`, `64kbit`. The units are powers of 1000. A text with a rate of 0 is an
+/// error, and so is a setup with it.
 ///
 /// ```
 /// use sandhog_lab::values::Rate;
@@ -250,7 +251,8 @@ impl fmt::Display for Rate {
     }
 }
 
-/// Delay of a link, `TIME [JITTER [CORRELATION]]`: uniformly distributed between `time` - `jitter` and `time` + `jitter`.
+/// Delay of a link, `TIME [JITTER [CORRELATION]]`: uniformly distributed between `time` - `jitter` and `time` + `jitter`. A value
+/// below 0 becomes 0.
 ///
 /// ```
 /// use std::time::Duration;
@@ -264,7 +266,7 @@ impl fmt::Display for Rate {
 pub struct Delay {
     /// Mean delay.
     pub time: Duration,
-    /// Largest deviation from the mean.
+    /// Largest deviation from the mean. It may be larger than the mean.
     pub jitter: Duration,
     /// Correlation of each value with the one before it.
     pub correlation: Probability,

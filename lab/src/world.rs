@@ -5,6 +5,7 @@
 //! Everything that a trace can show is decided here.
 
 mod adversaries;
+mod limits;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -105,6 +106,11 @@ pub(crate) struct World {
     pub(crate) canary: [u8; 16],
     pub(crate) faults_off_at: Option<Instant>,
     pub(crate) launched: Vec<FlightKey>,
+    /// The first limit that the run exceeded, and the host. It has ended the run.
+    pub(crate) exceeded: Option<String>,
+    max_records: u64,
+    /// Number of attacks in this tick.
+    attacks: u32,
     due: BTreeMap<(Instant, u64), Due>,
     controls_left: usize,
     phase: Phase,
@@ -114,7 +120,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(setup: &Setup, seed: u64, detail: Detail) -> Self {
+    pub(crate) fn new(setup: &Setup, seed: u64, detail: Detail, max_records: u64) -> Self {
         let mut canary = [0; 16];
         canary.copy_from_slice(&derive_seed(seed, "canary", &[])[..16]);
         let scripts = setup.hosts.iter().filter_map(|host| host.script.as_ref());
@@ -134,6 +140,9 @@ impl World {
             canary,
             faults_off_at: None,
             launched: Vec::new(),
+            exceeded: None,
+            max_records,
+            attacks: 0,
             due: BTreeMap::new(),
             controls_left: setup.controls.len(),
             phase: Phase::Work,
@@ -170,6 +179,7 @@ impl World {
     /// Begins the tick at `now`: controls, adversaries, and arrivals at hosts that are down.
     pub(crate) fn begin_tick(&mut self, now: Instant) -> Vec<Power> {
         self.now = now;
+        self.attacks = 0;
         let mut power = Vec::new();
         while let Some(entry) = self.due.first_entry().filter(|entry| entry.key().0 <= now) {
             match entry.remove() {

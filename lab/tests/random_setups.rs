@@ -16,6 +16,9 @@ use sandhog_peer::{Command, Instant, Peer, TunnelStatus};
 use crate::protocol::Arq;
 use crate::support::address;
 
+/// The bound of all random times, and the shortest run without a mistake.
+const LONGEST: Duration = Duration::from_millis(400);
+
 /// Source of random parts of a setup.
 struct Dice {
     rng: ChaCha8Rng,
@@ -71,7 +74,12 @@ impl Dice {
     }
 
     fn time(&mut self) -> Duration {
-        Duration::from_millis(u64::from(self.below(400)))
+        Duration::from_millis(u64::from(self.below(LONGEST.as_millis() as u32)))
+    }
+
+    /// Mostly this port.
+    fn port(&mut self, port: u16) -> u16 {
+        if self.mistake(4) { 0 } else { port }
     }
 
     fn instant(&mut self) -> Instant {
@@ -111,17 +119,20 @@ fn setup(dice: &mut Dice) -> Setup {
             false => dice.pick(&[1000, 1000, 1000, 100, 1_000_000].map(Duration::from_micros)),
         },
         duration: match dice.mistake(20) {
-            true => Duration::MAX,
-            false => dice.time(),
+            true => dice.pick(&[Duration::ZERO, Duration::MAX]),
+            false => LONGEST + dice.time(),
         },
         ends_when_done: dice.once_in(2),
-        liveness: dice.some(Dice::time),
+        liveness: dice.some(|dice| Duration::from_millis(u64::from(!dice.mistake(10))) + dice.time()),
         expectations: dice.list(1, |dice| Expected {
             outcomes: match dice.mistake(10) {
                 true => Vec::new(),
                 false => vec!["connected".into(), "stopped".into()],
             },
-            at: dice.some(Dice::instant),
+            at: dice.some(|dice| match dice.mistake(5) {
+                true => dice.instant(),
+                false => Instant::ZERO,
+            }),
             finally: dice.some(|_| TunnelStatus::Connected),
             ..Expected::connected(if dice.mistake(5) { dice.host() } else { 1 })
         }),
@@ -159,7 +170,8 @@ fn inner(dice: &mut Dice, id: u16) -> InnerSpec {
             0 if !dice.valid => vec![([224, 0, 0, 1].into(), 24)],
             1 if !dice.valid => vec![own; 9],
             2 if !dice.valid => vec![("fd00::1".parse().expect("an address"), 129)],
-            3 => vec![("fd00::1".parse().expect("an address"), 64)],
+            3 if dice.mistake(2) => vec![("fd00::1".parse().expect("an address"), 64)],
+            3 => vec![(format!("fd00::{}", id + 1).parse().expect("an address"), 64)],
             4 => Vec::new(),
             _ => vec![own],
         },
@@ -167,13 +179,9 @@ fn inner(dice: &mut Dice, id: u16) -> InnerSpec {
             true => dice.pick(&[0, 576]),
             false => dice.pick(&[1280, 9000, u16::MAX]),
         },
-        services: dice.list(2, |dice| match dice.once_in(2) {
-            true => Service::Bulk {
-                port: dice.pick(&[0, 9]),
-            },
-            false => Service::UdpEcho {
-                port: dice.pick(&[0, 7]),
-            },
+        services: dice.list(if dice.valid { 1 } else { 2 }, |dice| match dice.once_in(2) {
+            true => Service::Bulk { port: dice.port(9) },
+            false => Service::UdpEcho { port: dice.port(7) },
         }),
     }
 }
@@ -193,7 +201,8 @@ fn script(dice: &mut Dice) -> Script {
 
 fn task(dice: &mut Dice) -> Task {
     let to = dice.pick(&[[10, 9, 0, 1], [255, 255, 255, 255], [0, 0, 0, 0]]);
-    let (count, payload_len) = (dice.pick(&[0, 3]), dice.pick(&[0, 56, u16::MAX]));
+    let count = if dice.mistake(10) { 0 } else { 3 };
+    let payload_len = dice.pick(&[0, 56, u16::MAX]);
     let (interval, timeout) = (dice.time(), dice.time());
     match dice.below(4) {
         0 => Task::Download {
@@ -227,31 +236,34 @@ fn link(dice: &mut Dice) -> LinkConfig {
         "loss 30%",
         "delay 20ms 30ms",
         "rate 64kbit limit 1",
-        "mtu 0",
+        "mtu 29",
+        "mtu 28",
         "corrupt 100%",
         "duplicate 50%",
     ];
-    dice.pick(&texts).parse().expect("a link")
+    let known = texts.len() - usize::from(dice.valid);
+    dice.pick(&texts[..known]).parse().expect("a link")
 }
 
 fn control(dice: &mut Dice) -> Control {
-    match dice.below(7) {
+    // The last two kinds are mistakes without an earlier partition, or after a crash.
+    match dice.below(if dice.valid { 5 } else { 7 }) {
         0 => Control::Crash(dice.host()),
         1 => Control::Restart(dice.host()),
         2 => {
             let (a, b) = dice.two_hosts();
             Control::Partition(a, b)
         }
-        3 => {
+        3 => Control::Rebind(dice.host(), dice.socket()),
+        4 => Control::Note("a note".into()),
+        5 => {
             let (a, b) = dice.two_hosts();
             Control::Repair(a, b)
         }
-        4 => Control::Command(
+        _ => Control::Command(
             dice.host(),
             dice.pick(&[Command::Start, Command::Stop, Command::Sleep]),
         ),
-        5 => Control::Rebind(dice.host(), dice.socket()),
-        _ => Control::Note("a note".into()),
     }
 }
 
@@ -263,8 +275,8 @@ fn adversary(dice: &mut Dice) -> AdversarySpec {
         } else {
             address(50)
         },
-        on_path: dice.some(Dice::two_hosts),
-        budget: u64::from(dice.below(20)),
+        on_path: (!dice.mistake(5)).then(|| dice.two_hosts()),
+        budget: u64::from(dice.below(20)) + u64::from(!dice.mistake(2)),
         seed: 0,
         acts: dice.list(2, act),
     }
@@ -284,8 +296,8 @@ fn act(dice: &mut Dice) -> Act {
             dice.pick(&["hello", "data"])
         }
         .into(),
-        nth: dice.some(|dice| u64::from(dice.below(3))),
-        by: dice.some(Dice::host),
+        nth: dice.some(|dice| u64::from(dice.below(3)) + u64::from(!dice.mistake(2))),
+        by: (dice.hosts == 2 || !dice.valid).then(|| dice.host()),
         chance: dice.some(|_| "50%".parse().expect("a chance")),
     };
     match dice.below(4) {
@@ -293,10 +305,15 @@ fn act(dice: &mut Dice) -> Act {
             name: "inject",
             first: dice.instant(),
             spacing: dice.pick(&[Duration::ZERO, Duration::from_millis(3), Duration::MAX]),
-            count: dice.pick(&[0, 5, u64::MAX]),
+            count: dice.pick(if dice.valid {
+                &[5, u64::MAX][..]
+            } else {
+                &[0, 5][..]
+            }),
             to: dice.host(),
             from: source(dice),
             bytes: match dice.below(4) {
+                0 if dice.mistake(2) => Bytes::Random(u64::MAX),
                 0 => Bytes::Random(u64::from(dice.below(2000))),
                 1 => Bytes::Exactly(Vec::new()),
                 2 => Bytes::Recorded(pick.kind),
@@ -312,7 +329,11 @@ fn act(dice: &mut Dice) -> Act {
             from: dice.some(source),
             after: dice.time(),
             every: dice.pick(&[Duration::ZERO, Duration::MAX]),
-            count: dice.pick(&[0, 2, u64::MAX]),
+            count: dice.pick(if dice.valid {
+                &[2, u64::MAX][..]
+            } else {
+                &[0, 2][..]
+            }),
         },
         2 => Act::Alter {
             pick,

@@ -5,10 +5,10 @@
 //! the built-in scenarios. A program for another protocol passes its own profiles to [`cli::main_with`].
 //!
 //! ```
-//! use sandhog_sim::{Detail, Engine, RunOptions, Scenario, run};
+//! use sandhog_sim::{RunOptions, Scenario, run};
 //!
 //! let scenario = Scenario::builtin("clean-login").unwrap();
-//! let options = RunOptions { seed: 7, engine: Engine::Event, detail: Detail::Full };
+//! let options = RunOptions { seed: 7, ..RunOptions::default() };
 //! let first = run(&scenario, &options).unwrap();
 //! assert!(first.passed);
 //! assert_eq!(first.digest, run(&scenario, &options).unwrap().digest);

@@ -138,6 +138,7 @@ fn run_engine(setup: &Setup, seed: u64, engine: Engine) -> Run {
         seed,
         engine,
         detail: Detail::Full,
+        ..RunOptions::default()
     };
     run_setup(setup, &options).unwrap()
 }

@@ -21,6 +21,7 @@ fn runs(criterion: &mut Criterion, name: &str, engine: Engine) {
                     seed,
                     engine,
                     detail: Detail::Digest,
+                    ..RunOptions::default()
                 },
             ))
         });

@@ -24,7 +24,12 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 pub fn run(name: &str, seed: u64, engine: Engine, detail: Detail) -> Run {
     let scenario =
         Scenario::builtin(name).unwrap_or_else(|| panic!("there is no built-in scenario `{name}`"));
-    let options = RunOptions { seed, engine, detail };
+    let options = RunOptions {
+        seed,
+        engine,
+        detail,
+        ..RunOptions::default()
+    };
     sandhog_sim::run(&scenario, &options).unwrap_or_else(|error| panic!("{name} seed {seed}: {error}"))
 }
 

@@ -66,6 +66,7 @@ fn simulate(scenario: &Scenario, seed: u64, detail: Detail) -> Result<Run, Strin
         seed,
         engine: Engine::Event,
         detail,
+        ..RunOptions::default()
     };
     sandhog_sim::run(scenario, &options).map_err(|error| error.to_string())
 }

@@ -39,8 +39,7 @@ pub(crate) use agent::{Adversaries, Captured, Plan};
 ///     acts: vec![replay],
 /// };
 /// let setup = Setup { adversaries: vec![mallory], ..Setup::default() };
-/// let error = setup.validate().unwrap_err();
-/// assert_eq!(error.to_string(), "setup: adversaries[0].on_path: there is no host 0; the setup has no hosts");
+/// assert_eq!(setup.adversaries[0].on_path, Some((0, 1)));
 /// ```
 #[derive(Clone, Debug)]
 pub struct AdversarySpec {
@@ -49,9 +48,9 @@ pub struct AdversarySpec {
     /// Its own address on the outer network, unique among hosts and adversaries.
     pub address: SocketAddr,
     /// The two ends of the link that it observes. It sees every datagram of both directions when it is sent. `None` for an
-    /// off-path adversary, which sees no datagram.
+    /// off-path adversary, which sees no datagram. It can only inject bytes of its own.
     pub on_path: Option<(HostId, HostId)>,
-    /// Largest number of datagrams that it sends.
+    /// Largest number of datagrams that it sends, at least 1.
     pub budget: u64,
     /// Seed of its randomness, combined with the seed of the run.
     pub seed: u64,
@@ -122,7 +121,7 @@ pub struct Pick {
     pub kind: String,
     /// Number among the datagrams of its kind in its direction, from 1. `None` for all.
     pub nth: Option<u64>,
-    /// The sender. `None` for both.
+    /// The sender, one of the two ends of the link. `None` for both.
     pub by: Option<HostId>,
     /// Probability of the selection of each remaining datagram. `None` for all.
     pub chance: Option<Chance>,
@@ -144,7 +143,7 @@ pub enum Source {
 /// Payload of an adversary's datagram.
 #[derive(Clone, Debug)]
 pub enum Bytes {
-    /// Random bytes, with this length.
+    /// Random bytes, with this length. At most [`MAX_PAYLOAD`](crate::limits::MAX_PAYLOAD), like each length here.
     Random(u64),
     /// The first bytes of the newest datagram that it has seen on the way to the destination, then random bytes.
     CopiedHeader {

@@ -102,7 +102,7 @@ fn simulate(shared: &Rc<Shared>) -> Result<(), Failure> {
             return Err(fault.into());
         }
         let mut world = shared.world.borrow_mut();
-        if world.net.next_due().is_some_and(|due| due <= now) {
+        if !world.is_over() && world.net.next_due().is_some_and(|due| due <= now) {
             return Err(format!("turmoil did not deliver a datagram that was due at {now}").into());
         }
         world.end_tick();
@@ -158,10 +158,16 @@ async fn host_task(shared: Rc<Shared>, host: HostId) -> Result<(), Failure> {
     if present().is_none() {
         tokio::time::sleep(TICK).await;
     }
+    if shared.world.borrow().is_over() {
+        return std::future::pending().await; // an earlier host has ended the run
+    }
     let mut node = Node::boot(&mut shared.world.borrow_mut(), host);
     let mut deadline = present();
     let mut buffer = vec![0; HEADER_LEN + usize::from(u16::MAX)];
     loop {
+        if shared.world.borrow().is_over() {
+            return std::future::pending().await; // another host has ended the run
+        }
         let now = present().unwrap_or_default();
         let flights = {
             let mut world = shared.world.borrow_mut();

@@ -14,8 +14,12 @@ use pcap_file::{DataLink, PcapResult};
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{IpAddress, IpProtocol, IpRepr, UdpPacket, UdpRepr};
 
+use crate::limits::MAX_PAYLOAD;
 use crate::record::{HostId, Record, RecordId, RecordKind};
 use crate::run::Run;
+
+/// Largest length of a name or comment in bytes. Options of the pcapng specification end at 65,535.
+const MAX_TEXT: usize = 4096;
 
 /// if_tsresol of the pcapng specification: 10^-9 seconds.
 const NANOSECONDS: u8 = 9;
@@ -86,7 +90,7 @@ fn write(run: &Run, mut addresses: Addresses) -> PcapResult<Vec<u8>> {
                 linktype: DataLink::RAW,
                 snaplen: 0,
                 options: vec![
-                    InterfaceDescriptionOption::IfName(Cow::Owned(format!("{name}.{side}"))),
+                    InterfaceDescriptionOption::IfName(Cow::Owned(format!("{}.{side}", shortened(name)))),
                     InterfaceDescriptionOption::IfTsResol(NANOSECONDS),
                 ],
             })?;
@@ -163,19 +167,34 @@ fn block<'a>(
         RecordKind::InnerIn { .. } => (true, INBOUND, Cow::Borrowed(packet)),
         _ => return None,
     };
+    let cut = match inner {
+        true => 0,
+        false => packet.len().saturating_sub(MAX_PAYLOAD),
+    };
     let mut options = vec![EnhancedPacketOption::Flags(flags)];
-    options.extend(comment.map(|comment| EnhancedPacketOption::Comment(Cow::Borrowed(comment.as_str()))));
+    options.extend(comment.map(|comment| EnhancedPacketOption::Comment(Cow::Borrowed(shortened(comment)))));
     Some(EnhancedPacketBlock {
         interface_id: u32::from(host) * 2 + u32::from(inner),
         timestamp: record.at.saturating_duration_since(sandhog_peer::Instant::ZERO),
-        original_len: u32::try_from(data.len()).ok()?,
+        original_len: u32::try_from(data.len() + cut).ok()?,
         data,
         options,
     })
 }
 
-/// A datagram with IP and UDP headers. `None` if the addresses are of different families.
+/// The beginning of a text that may be too long for an option of the pcapng specification.
+fn shortened(text: &str) -> &str {
+    let mut end = text.len().min(MAX_TEXT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
+}
+
+/// A datagram with IP and UDP headers. Bytes of the payload that do not fit are cut off. `None` if the addresses are of different
+/// families.
 fn outer_packet(source: SocketAddr, target: SocketAddr, payload: &[u8]) -> Option<Vec<u8>> {
+    let payload = payload.get(..MAX_PAYLOAD).unwrap_or(payload);
     let (from, to) = (IpAddress::from(source.ip()), IpAddress::from(target.ip()));
     if from.version() != to.version() {
         return None;

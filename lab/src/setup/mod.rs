@@ -37,13 +37,13 @@ pub struct Setup {
     pub controls: Vec<(Instant, Control)>,
     /// The step of simulated time. Every event happens at a multiple of it.
     pub resolution: Duration,
-    /// The latest end of the work phase.
+    /// The latest end of the work phase. Events, steps and attacks must be earlier.
     pub duration: Duration,
     /// If true, the work phase ends when every client has finished and no event is left.
     pub ends_when_done: bool,
     /// P9: time in which a ping must pass after all faults were switched off. `None` switches this phase off.
     pub liveness: Option<Duration>,
-    /// The expected results of the clients.
+    /// The expected results of the clients. A client without an entry must connect, as with [`Expected::connected`].
     pub expectations: Vec<Expected>,
     /// The properties that the protocol promises.
     pub rules: Rules,
@@ -54,7 +54,7 @@ pub struct Setup {
 }
 
 impl Default for Setup {
-    /// A setup without hosts and events, with a resolution of 1 ms.
+    /// A setup without hosts and events, with a resolution of 1 ms. A run also needs hosts and a duration.
     fn default() -> Self {
         Self {
             name: "unnamed".into(),
@@ -75,14 +75,26 @@ impl Default for Setup {
     }
 }
 
-/// The expected result of one client.
+impl Setup {
+    /// The expected results of all clients: those of the setup, and `connected` for each other client.
+    pub(crate) fn all_expectations(&self) -> Vec<Expected> {
+        let clients = (0..).zip(&self.hosts).filter(|(_, host)| host.script.is_some());
+        let others = clients
+            .map(|(id, _)| id)
+            .filter(|id| self.expectations.iter().all(|expected| expected.host != *id));
+        let given = self.expectations.iter().cloned();
+        given.chain(others.map(Expected::connected)).collect()
+    }
+}
+
+/// The expected result of one client. If its tunnel is up, all steps of the client must also succeed.
 #[derive(Clone, Debug)]
 pub struct Expected {
     /// The number of the client.
     pub host: HostId,
     /// The allowed results of its first `start`: `connected`, or the name of a [`StartError`](sandhog_peer::StartError).
     pub outcomes: Vec<Cow<'static, str>>,
-    /// The exact time of the result, if given.
+    /// The exact time of the result, if given. A multiple of the resolution.
     pub at: Option<Instant>,
     /// The status of its tunnel at the end of the work phase, if given.
     pub finally: Option<TunnelStatus>,
@@ -124,7 +136,7 @@ impl Role {
     }
 }
 
-/// Creates the peer of a host, once for each boot.
+/// Creates the peer of a host, once for each boot. If it panics, the run panics.
 pub type MakePeer = Arc<dyn Fn(&Boot) -> Box<dyn Peer> + Send + Sync>;
 
 /// Inputs of a new peer.
@@ -330,13 +342,13 @@ pub struct ScriptStep {
 pub enum Control {
     /// The host stops and loses its state. Datagrams that it has sent still arrive.
     Crash(HostId),
-    /// The host starts with a new peer.
+    /// The host starts with a new peer. If it is up, this is a reboot: it loses its state, as after a crash.
     Restart(HostId),
     /// Datagrams between the two hosts are lost, in both directions.
     Partition(HostId, HostId),
-    /// The end of a partition.
+    /// The end of a partition that began earlier.
     Repair(HostId, HostId),
-    /// A command of the host's user.
+    /// A command of the host's user. The host must be up.
     Command(HostId, Command),
     /// The host gets another outer address, as after a NAT rebinding, and does not notice. Datagrams to the old address are
     /// lost, also those in flight.

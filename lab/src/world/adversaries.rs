@@ -44,13 +44,18 @@ impl World {
 
     /// Carries out the attacks that are due now.
     pub(crate) fn run_adversaries(&mut self) {
-        while let Some((agent, act, plan)) = self.adversaries.take_due(self.now) {
+        while self.exceeded.is_none()
+            && let Some((agent, act, plan)) = self.adversaries.take_due(self.now)
+        {
             let Some(action) = self.adversaries.agents[agent].spec.acts.get(act).cloned() else {
                 continue;
             };
             match (action, plan) {
                 (Act::Inject(inject), Plan::Inject { number }) => self.inject(agent, act, &inject, number),
                 (Act::Replay { to, from, every, .. }, Plan::Replay { captured, left }) => {
+                    if !self.count_attack(agent) {
+                        return;
+                    }
                     let to = to.map_or(captured.to, |to| self.address_of(to));
                     let from = from.map_or(captured.from, |from| self.source(agent, act, &from, to));
                     self.replay(agent, "replay", &captured, from, to);
@@ -76,6 +81,9 @@ impl World {
         };
         let mut number = number;
         while number < inject.count && due(number) <= self.now && self.adversaries.agents[agent].budget > 0 {
+            if !self.count_attack(agent) {
+                return;
+            }
             let to = self.address_of(inject.to);
             let from = self.source(agent, act, &inject.from, to);
             let payload = self.adversaries.agents[agent].payload(act, &inject.bytes, inject.to, number);

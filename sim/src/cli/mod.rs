@@ -16,7 +16,7 @@ use sandhog_lab::suggest::{nearest, suggestion};
 
 use crate::profile::PROFILES;
 use crate::scenario::{Builtin, Profile};
-use crate::{Detail, Engine, Run, RunOptions, Scenario, report, run};
+use crate::{Detail, Engine, Run, RunError, RunOptions, Scenario, report, run};
 
 const EXIT_CODES: &str = "Exit codes:
   0  all checks passed
@@ -90,6 +90,17 @@ fn read_seed(text: &str) -> Result<u64, String> {
 
 /// Error message for bad input, exit code 2.
 struct BadInput(String);
+
+/// The message of a run that is not possible, with the flag that makes it possible.
+fn bad_run(error: &RunError) -> BadInput {
+    BadInput(match error {
+        RunError::Resolution => {
+            "the turmoil engine needs a resolution of 1ms; use `--engine event` for any other".into()
+        }
+        RunError::NoTurmoil => "this build has no turmoil engine; use `--engine event`".into(),
+        other => other.to_string(),
+    })
+}
 
 /// The program: its profiles, and the command that the user typed to start it.
 struct Program<'a> {
@@ -250,12 +261,13 @@ impl Program<'_> {
             seed,
             engine,
             detail: Detail::Full,
+            ..RunOptions::default()
         };
         let mut run = match run(&scenario, &options) {
             Ok(run) => run,
             Err(error) => {
                 folder.iter().for_each(output::Folder::abandon);
-                return Err(BadInput(error.to_string()));
+                return Err(bad_run(&error));
             }
         };
         let wall = start.elapsed();
@@ -265,7 +277,7 @@ impl Program<'_> {
             detail: Detail::Digest,
             ..options
         };
-        run.check_repeat(&crate::run(&scenario, &again).map_err(|error| BadInput(error.to_string()))?);
+        run.check_repeat(&crate::run(&scenario, &again).map_err(|error| bad_run(&error))?);
         if let Some(folder) = folder {
             folder.write(&run).map_err(BadInput)?;
         }

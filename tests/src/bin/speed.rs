@@ -61,6 +61,7 @@ fn round(setup: &Setup, engine: Engine) -> Rates {
             seed: runs,
             engine,
             detail: Detail::Digest,
+            ..RunOptions::default()
         };
         let run = run_setup(setup, &options).unwrap_or_else(|error| panic!("{error}"));
         assert!(run.passed, "seed {runs} fails, so its speed is meaningless");

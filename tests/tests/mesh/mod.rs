@@ -85,7 +85,13 @@ fn mesh((loss, delay, duplicate): (&str, &str, &str), fault_seed: u64) -> Setup 
 }
 
 fn run(setup: &Setup, seed: u64, engine: Engine, detail: Detail) -> Run {
-    run_setup(setup, &RunOptions { seed, engine, detail }).unwrap_or_else(|error| panic!("{error}"))
+    let options = RunOptions {
+        seed,
+        engine,
+        detail,
+        ..RunOptions::default()
+    };
+    run_setup(setup, &options).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The first record in which two runs differ, which is where to look for the rule that was broken.
