@@ -4,8 +4,10 @@
 mod protocol;
 mod support;
 
+mod limits;
 mod names;
 mod random_setups;
+mod refusals;
 mod reports;
 mod rules;
 mod setups;

@@ -237,9 +237,9 @@ fn link(dice: &mut Dice) -> LinkConfig {
         "delay 20ms 30ms",
         "rate 64kbit limit 1",
         "mtu 29",
-        "mtu 28",
         "corrupt 100%",
         "duplicate 50%",
+        "mtu 28",
     ];
     let known = texts.len() - usize::from(dice.valid);
     dice.pick(&texts[..known]).parse().expect("a link")

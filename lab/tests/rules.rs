@@ -156,6 +156,19 @@ fn settings_with_an_invalid_address_fail_a_check_without_a_panic() {
     );
 }
 
+#[test]
+fn settings_with_an_mtu_of_0_fail_a_check_and_change_nothing() {
+    let run = run(&wrapped(Rules::plain(), |peer| Box::new(WithoutMtu(peer))));
+    let [check] = failed(&run)[..] else {
+        panic!("{:?}", run.checks)
+    };
+    assert_eq!(check.name, "client receives its inner addresses");
+    assert_eq!(
+        check.detail,
+        "received invalid settings: an MTU of 0 bytes is outside of 576 to 65535"
+    );
+}
+
 /// The setup of the example's protocol with each peer inside another one.
 fn wrapped(rules: Rules, wrap: fn(Arq) -> Box<dyn Peer>) -> Setup {
     let server: MakePeer = Arc::new(move |_: &Boot| wrap(Arq::default()));
@@ -212,6 +225,15 @@ wrapper!(
 wrapper!(Multicast, |_: &mut Batch| (), |mut event: Event| {
     if let EventKind::Started(Ok(settings)) = &mut event.kind {
         settings.addresses = vec!["224.0.0.1/24".parse().expect("a prefix")];
+    }
+    event
+});
+
+// Replaces the received addresses and the received MTU.
+wrapper!(WithoutMtu, |_: &mut Batch| (), |mut event: Event| {
+    if let EventKind::Started(Ok(settings)) = &mut event.kind {
+        settings.addresses = vec!["10.9.0.2/24".parse().expect("a prefix")];
+        settings.mtu = 0;
     }
     event
 });

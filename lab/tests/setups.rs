@@ -16,7 +16,7 @@ const UNKNOWN: u16 = 9;
 
 /// The error of the setup after a change.
 #[track_caller]
-fn error(change: impl FnOnce(&mut Setup)) -> (String, String) {
+pub(crate) fn error(change: impl FnOnce(&mut Setup)) -> (String, String) {
     let mut setup = arq();
     change(&mut setup);
     match run_setup(&setup, &RunOptions::default()) {
@@ -220,7 +220,7 @@ fn a_link_to_an_adversary_is_valid() {
     assert_eq!(setup.validate(), Ok(()));
 }
 
-fn mallory() -> AdversarySpec {
+pub(crate) fn mallory() -> AdversarySpec {
     AdversarySpec {
         name: "mallory".into(),
         address: address(8),
@@ -231,7 +231,7 @@ fn mallory() -> AdversarySpec {
     }
 }
 
-fn inject(to: u16, from: Source, bytes: Bytes) -> Act {
+pub(crate) fn inject(to: u16, from: Source, bytes: Bytes) -> Act {
     Act::Inject(Inject {
         name: "inject",
         first: Instant::ZERO,
@@ -243,7 +243,7 @@ fn inject(to: u16, from: Source, bytes: Bytes) -> Act {
     })
 }
 
-fn pick(by: Option<u16>) -> Pick {
+pub(crate) fn pick(by: Option<u16>) -> Pick {
     Pick {
         kind: "data".into(),
         nth: None,
@@ -252,7 +252,7 @@ fn pick(by: Option<u16>) -> Pick {
     }
 }
 
-fn replay(by: Option<u16>, to: Option<u16>, from: Option<Source>) -> Act {
+pub(crate) fn replay(by: Option<u16>, to: Option<u16>, from: Option<Source>) -> Act {
     Act::Replay {
         pick: pick(by),
         to,
@@ -430,6 +430,36 @@ fn a_client_that_never_connects_fails_its_expectation_and_not_silently() {
         .collect();
     assert_eq!(names, [("client is connected", "`start` did not complete")]);
     assert_eq!(run.outcome, "unfinished");
+}
+
+#[test]
+fn a_client_without_an_expectation_must_connect() {
+    let mut setup = arq();
+    setup.expectations.clear();
+    let names = |setup: &Setup| -> Vec<String> {
+        let run = run_setup(setup, &RunOptions::default()).unwrap();
+        let checks = run.checks.iter().filter(|check| check.name.starts_with("client"));
+        checks
+            .map(|check| format!("{} {}", check.name, check.passed))
+            .collect()
+    };
+    assert_eq!(
+        names(&setup),
+        ["client is connected true", "client finishes 1 step true"]
+    );
+    setup.links[1].2 = "loss 100%".parse().unwrap();
+    assert_eq!(names(&setup), ["client is connected false"]);
+}
+
+#[test]
+fn an_error_of_the_library_names_no_flag_of_a_program() {
+    for error in [RunError::Resolution, RunError::NoTurmoil] {
+        let text = error.to_string();
+        assert!(
+            text.contains("use the event engine") && !text.contains("--"),
+            "{text}"
+        );
+    }
 }
 
 #[test]

@@ -246,7 +246,7 @@ impl fmt::Debug for HostSpec {
 /// The host inside the tunnel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InnerSpec {
-    /// Addresses with prefix lengths. If empty, the inner host is created when the peer's `start` completes, with the
+    /// Addresses with prefix lengths. Two hosts may have the same address, such as two devices of one user. If empty, the inner host is created when the peer's `start` completes, with the
     /// addresses and the MTU of the received settings.
     pub addresses: Vec<(IpAddr, u8)>,
     /// Largest inner packet in bytes.

@@ -1,6 +1,6 @@
 //! Validation of the hosts of a setup: inner hosts, services and scripts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use sandhog_netstack::{ConfigError, Service, Task};
 
@@ -8,17 +8,9 @@ use super::{Checked, MIN_SECRET_LEN, ensure, mistake, since_start, validate_time
 use crate::setup::{HostSpec, InnerSpec, Script, ScriptStep, Setup};
 
 pub(super) fn validate(setup: &Setup) -> Checked {
-    let mut owners = BTreeMap::new();
     for (index, host) in setup.hosts.iter().enumerate() {
         if let Some(inner) = &host.inner {
-            let field = format!("hosts[{index}].inner");
-            validate_inner(&field, inner)?;
-            for (address, _) in &inner.addresses {
-                if let Some(owner) = owners.insert(*address, &host.name) {
-                    let problem = format!("`{owner}` already has the inner address {address}");
-                    return Err(mistake(format!("{field}.addresses"), problem));
-                }
-            }
+            validate_inner(&format!("hosts[{index}].inner"), inner)?;
         }
         if let Some(script) = &host.script {
             validate_script(setup, &format!("hosts[{index}].script"), host, script)?;
@@ -35,6 +27,11 @@ fn validate_inner(field: &str, inner: &InnerSpec) -> Checked {
         };
         mistake(format!("{field}.{name}"), error.to_string())
     })?;
+    let mut addresses = BTreeSet::new();
+    for (address, _) in &inner.addresses {
+        let problem = format!("the host already has the address {address}");
+        ensure(addresses.insert(address), format!("{field}.addresses"), problem)?;
+    }
     let mut ports = BTreeSet::new();
     for (number, service) in inner.services.iter().enumerate() {
         let field = format!("{field}.services[{number}]");
