@@ -234,6 +234,12 @@ impl LinkDirection {
         (nth, self.fate(candidate, ip_len, payload_len))
     }
 
+    /// Number of datagrams of this kind so far, or of any kind.
+    pub(crate) fn sent(&self, kind: Option<&str>) -> u64 {
+        let count = |kind| self.counts.get(kind).copied().unwrap_or_default();
+        kind.map_or(self.total, count)
+    }
+
     fn fate(&mut self, candidate: Candidate, ip_len: u64, payload_len: u64) -> Fate {
         let now = candidate.now;
         // These numbers are always drawn first, so that a scripted drop or a partition does not change later random faults.

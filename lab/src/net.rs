@@ -230,6 +230,12 @@ impl Net {
             .is_some()
     }
 
+    /// Number of datagrams of this kind from `source` to `target`, or of any kind.
+    pub(crate) fn sent(&self, source: HostId, target: HostId, kind: Option<&str>) -> u64 {
+        let direction = self.directions.get(&(source, target));
+        direction.map_or(0, |direction| direction.link.sent(kind))
+    }
+
     /// Starts or ends a partition between two hosts, in both directions.
     pub(crate) fn set_partitioned(&mut self, a: HostId, b: HostId, partitioned: bool) {
         self.direction(a, b).link.set_partitioned(partitioned);

@@ -1,5 +1,7 @@
 //! Run of a setup with one seed in one engine, and its result.
 
+mod selections;
+
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
@@ -249,6 +251,7 @@ pub fn run_setup(setup: &Setup, options: &RunOptions) -> Result<Run, RunError> {
     checks.extend(exceeded.map(failed_limit));
     checks.extend(world.checks.results());
     checks.extend(setup.liveness.map(|within| liveness(&world, within)));
+    checks.extend(selections::unused(setup, &world));
     let (outcome, counters) = (outcome(&world), counters(&world));
     let (end, record_count) = (world.now, world.trace.len());
     let (digest, records, packets) = world.trace.finish();

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sandhog_lab::Pick;
+use sandhog_lab::adversary::{Act, AdversarySpec};
 use sandhog_lab::setup::{Boot, MakePeer, Rules, Setup};
 use sandhog_peer::{ApiMisuse, Batch, Command, Counters, Event, EventKind, Instant, Peer, Reason};
 
@@ -117,6 +119,38 @@ fn a_check_without_anything_to_check_passes_and_is_marked() {
     assert_eq!(check.detail, "not tested, no session moves");
     let tested = run.checks.iter().filter(|check| check.tested);
     assert_eq!(tested.count(), run.checks.len() - 1);
+}
+
+#[test]
+fn a_fault_or_an_attack_that_selects_no_datagram_is_marked() {
+    let mut setup = arq();
+    let drop = |kind: &str, nth| Pick {
+        kind: Some(kind.into()),
+        nth,
+        ..Pick::default()
+    };
+    setup.links[1].2.drop = vec![drop("data", Some(1)), drop("dta", None), drop("data", Some(99))];
+    let reflect = |kind: &str| Act::Reflect {
+        pick: crate::setups::pick_of(kind),
+    };
+    setup.adversaries = vec![AdversarySpec {
+        acts: vec![reflect("data"), reflect("dta")],
+        ..crate::setups::mallory()
+    }];
+    let run = run(&setup);
+    let untested = run.checks.iter().filter(|check| !check.tested);
+    let untested: Vec<_> = untested
+        .map(|check| (check.name.as_str(), check.passed, check.detail.as_str()))
+        .collect();
+    let detail = "not tested, it selected no datagram";
+    assert_eq!(
+        untested,
+        [
+            ("client → server: drop dta (each)", true, detail),
+            ("client → server: drop data 99", true, detail),
+            ("mallory: reflect dta", true, detail),
+        ]
+    );
 }
 
 #[test]

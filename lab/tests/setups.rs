@@ -245,9 +245,17 @@ pub(crate) fn inject(to: u16, from: Source, bytes: Bytes) -> Act {
 
 pub(crate) fn pick(by: Option<u16>) -> Pick {
     Pick {
-        kind: "data".into(),
-        nth: None,
         by,
+        ..pick_of("data")
+    }
+}
+
+/// Every datagram of this kind.
+pub(crate) fn pick_of(kind: &str) -> Pick {
+    Pick {
+        kind: kind.into(),
+        nth: None,
+        by: None,
         chance: None,
     }
 }

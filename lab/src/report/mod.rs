@@ -2,11 +2,23 @@
 //! [`Detail::Full`](crate::Detail::Full).
 //!
 //! ```
-//! use sandhog_lab::{RunOptions, report, run_setup, setup::Setup};
+//! use std::sync::Arc;
+//! use std::time::Duration;
 //!
-//! let setup = Setup { title: "Nothing happens".into(), ..Setup::default() };
+//! use sandhog_lab::{RunOptions, report, run_setup, setup::HostSpec, setup::Setup};
+//! # use sandhog_peer::*;
+//! # struct Silent;
+//! # impl Peer for Silent {
+//! #     fn turn(&mut self, _: Instant, _: &mut Batch, _: &mut Batch) -> Option<(Instant, Reason)> { None }
+//! #     fn poll_event(&mut self) -> Option<Event> { None }
+//! #     fn command(&mut self, _: Instant, _: Command) -> Result<(), ApiMisuse> { Ok(()) }
+//! #     fn counters(&self) -> Counters { Counters::default() }
+//! # }
+//!
+//! let silent = HostSpec::new("alice", "192.0.2.2:4000".parse().unwrap(), Arc::new(|_| Box::new(Silent)));
+//! let setup = Setup { hosts: vec![silent], duration: Duration::from_secs(1), ..Setup::default() };
 //! let run = run_setup(&setup, &RunOptions::default()).unwrap();
-//! assert_eq!(report::story(&run), "");
+//! assert!(report::trace_jsonl(&run).contains("alice"));
 //! assert!(report::mermaid(&run).contains("sequenceDiagram"));
 //! // The section header block of a pcapng file.
 //! assert_eq!(report::capture(&run)[..4], [0x0a, 0x0d, 0x0d, 0x0a]);

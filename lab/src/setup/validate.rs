@@ -160,7 +160,7 @@ impl Setup {
     }
 
     /// The name of a host or an adversary.
-    fn name_of(&self, host: usize) -> &str {
+    pub(crate) fn name_of(&self, host: usize) -> &str {
         let hosts = self.hosts.iter().map(|host| host.name.as_str());
         let mut names = hosts.chain(self.adversaries.iter().map(|adversary| adversary.name.as_str()));
         names.nth(host).unwrap_or_default()
