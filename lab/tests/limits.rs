@@ -213,6 +213,29 @@ fn an_adversary_without_an_end_fails_a_check_that_names_it() {
     }
 }
 
+#[test]
+fn replays_without_an_end_exceed_the_largest_number_of_records() {
+    let mut replay = crate::setups::replay(None, None, None);
+    if let Act::Replay { count, .. } = &mut replay {
+        *count = u64::MAX;
+    }
+    let mut setup = greedy(Habit::Busy(1));
+    setup.adversaries = vec![AdversarySpec {
+        budget: u64::MAX,
+        acts: vec![replay],
+        ..mallory()
+    }];
+    let options = RunOptions {
+        max_records: 20_000,
+        ..short()
+    };
+    let detail = exceeded(&setup, &options);
+    assert!(
+        detail.starts_with("the run has more than 20000 records"),
+        "{detail}"
+    );
+}
+
 /// A run with one datagram of this length in each millisecond, for 3 ms.
 fn sends(len: usize) -> Run {
     let mut setup = greedy(Habit::Busy(len));
