@@ -32,7 +32,7 @@ fn a_run_without_hosts_or_time_is_rejected() {
     all_are_rejected(&[
         ("hosts", "at least one", |setup| setup.hosts.clear()),
         ("duration", "ends at once", |setup| {
-            setup.duration = Duration::ZERO
+            setup.duration = Duration::ZERO;
         }),
     ]);
 }
@@ -91,7 +91,7 @@ fn texts_with_control_characters_are_rejected() {
     all_are_rejected(&[
         ("name", "control characters", |setup| setup.name = "a\tb".into()),
         ("title", "control characters", |setup| {
-            setup.title = "a\u{1b}[31m".into()
+            setup.title = "a\u{1b}[31m".into();
         }),
     ]);
 }
@@ -139,17 +139,17 @@ fn values_of_a_link_that_stop_all_datagrams_are_rejected() {
             setup.links[0].2 = "rate 1mbit limit 0".parse().unwrap();
         }),
         ("links[0].limit", "`rate` is `None`", |setup| {
-            setup.links[0].2.limit = Some(5)
+            setup.links[0].2.limit = Some(5);
         }),
         ("links[1].mtu", "the smallest useful MTU is 29", |setup| {
-            setup.links[1].2.mtu = Some(28)
+            setup.links[1].2.mtu = Some(28);
         }),
         ("links[1].mtu", "the smallest useful MTU is 49", |setup| {
             setup.hosts[0].address = "[2001:db8::1]:4000".parse().unwrap();
             setup.links[1].2.mtu = Some(48);
         }),
         ("links[0].delay.time", "146 years", |setup| {
-            setup.links[0].2.delay.time = Duration::MAX
+            setup.links[0].2.delay.time = Duration::MAX;
         }),
         ("links[0].delay.jitter", "146 years", |setup| {
             setup.links[0].2.delay.jitter = Duration::MAX;
@@ -223,13 +223,13 @@ fn steps_that_test_nothing_are_rejected() {
     }
     all_are_rejected(&[
         ("hosts[1].script.start", "the end of the run", |setup| {
-            script(setup).start = END
+            script(setup).start = END;
         }),
         ("hosts[1].script.steps[0].at", "the end of the run", |setup| {
             script(setup).steps[0].at = END;
         }),
         ("hosts[1].script.steps[0].task.count", "at least 1", |setup| {
-            *ping(setup).0 = 0
+            *ping(setup).0 = 0;
         }),
         ("hosts[1].script.steps[0].task.interval", "146 years", |setup| {
             *ping(setup).1 = Duration::MAX;
@@ -278,7 +278,7 @@ fn services_and_addresses_that_occur_twice_are_rejected() {
 fn a_liveness_ping_that_cannot_pass_is_rejected() {
     all_are_rejected(&[
         ("liveness", "a time of 0", |setup| {
-            setup.liveness = Some(Duration::ZERO)
+            setup.liveness = Some(Duration::ZERO);
         }),
         ("liveness", "no client has an inner host", |setup| {
             setup.hosts[1].inner = None;
@@ -308,7 +308,7 @@ fn an_expected_time_that_no_event_can_have_is_rejected() {
             setup.expectations[0].at = Some(Instant::from_nanos(1));
         }),
         ("expectations[0].at", "the end of the run", |setup| {
-            setup.expectations[0].at = Some(END)
+            setup.expectations[0].at = Some(END);
         }),
     ]);
 }
