@@ -34,7 +34,6 @@ extern crate alloc;
 pub mod aead;
 pub mod classic;
 mod ip;
-mod job;
 mod queues;
 mod retransmit;
 pub mod secure;

@@ -19,6 +19,7 @@
 mod body;
 mod client;
 mod codec;
+mod job;
 mod key;
 mod outbox;
 mod password;

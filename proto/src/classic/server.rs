@@ -19,8 +19,8 @@ use super::codec::{Code, Codec, DecodeError};
 use super::outbox::Outbox;
 use super::users::{ConfigError, User, UserId, Users};
 use super::{Key, stream};
+use crate::classic::job::{self, PasswordVerified};
 use crate::ip::IpAddresses;
-use crate::job::{self, PasswordVerified};
 use crate::queues::Queues;
 use crate::turn::Steps;
 use crate::{

@@ -4,7 +4,7 @@
 //! Use this profile for real tunnels. A user proves the password with OPAQUE (RFC 9807), so the server never
 //! sees it. An eavesdropper cannot guess the password offline, even with the pre-shared key: every guess
 //! needs the server. Session keys come from the login. They change every two minutes by X25519, and old keys
-//! are erased. Every packet is accepted at most once. The server does not answer anybody without the
+//! are erased. Every packet is accepted at most once. The server does not answer a host without the
 //! pre-shared key.
 //!
 //! A datagram is `code (1) | nonce (12) | ciphertext | tag (16)`, with the code as associated data. It is
@@ -22,6 +22,7 @@ mod data_path;
 mod epochs;
 mod frame;
 mod guard;
+mod job;
 mod keys;
 mod login;
 mod message;
@@ -104,7 +105,7 @@ fn seed_from(rng: &mut ChaCha20Rng) -> ChaCha20Rng {
     ChaCha20Rng::from_seed(*seed)
 }
 
-/// Replaces a generator after secrets were drawn from it. A thief of the new state cannot compute earlier
+/// Replaces a generator after secrets were drawn from it. An attacker with the new state cannot compute earlier
 /// output, but can compute all later output.
 fn forget(rng: &mut ChaCha20Rng) {
     *rng = seed_from(rng);

@@ -30,8 +30,8 @@ use super::session::{DEAD_AFTER, Input, REKEY_AFTER, Session};
 use super::{Code, generator, stream};
 use crate::aead::Cipher;
 use crate::ip::{IpAddresses, is_own_datagram};
-use crate::job::{self, LoginFinished, Registered};
 use crate::queues::Queues;
+use crate::secure::job::{self, LoginFinished, Registered};
 use crate::turn::Steps;
 use crate::{
     ApiMisuse, Batch, Command, Counters, Datagram, DropReason, Event, EventKind, Gauges, Instant, Job,

@@ -9,9 +9,9 @@ use zeroize::Zeroizing;
 
 use super::Client;
 use super::login_attempt::REPEAT;
-use crate::job;
 use crate::retransmit::RetransmitTimer;
 use crate::secure::forget;
+use crate::secure::job;
 use crate::secure::message::Message;
 use crate::secure::opaque::Registration;
 use crate::{ApiMisuse, DropReason, EventKind, Instant, Reason, StartError};

@@ -36,8 +36,8 @@ use super::session::Input;
 use super::{Code, Login, ServerSetup, Suite, UserStore, generator, stream};
 use crate::aead::Cipher;
 use crate::ip::IpAddresses;
-use crate::job::{self, UsersSaved};
 use crate::queues::Queues;
+use crate::secure::job::{self, UsersSaved};
 use crate::turn::Steps;
 use crate::{
     ApiMisuse, Batch, Command, Counters, Datagram, DropReason, Event, EventKind, Gauges, Instant, Job,

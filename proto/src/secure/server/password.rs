@@ -6,7 +6,7 @@ use rand_core::RngCore;
 
 use super::Server;
 use super::registry::SessionId;
-use crate::job;
+use crate::secure::job;
 use crate::secure::message::Message;
 use crate::secure::opaque::reg_respond;
 use crate::secure::store::UserStore;

@@ -8,8 +8,8 @@ use zeroize::Zeroizing;
 
 use super::{CLIENT_SEED, PASSWORD, PSK, SERVER_SEED, client_address, login, server_address, setup};
 use crate::aead::{Aead, Cipher, DefaultAead};
-use crate::job::LoginFinished;
 use crate::secure::frame::open;
+use crate::secure::job::LoginFinished;
 use crate::secure::message::Control;
 use crate::secure::{Client, ClientConfig, Code, Psk, Record, Server, ServerConfig, Suite, User, UserStore};
 use crate::{Batch, Command, Datagram, EventKind, Instant, PacketBuf, Peer};

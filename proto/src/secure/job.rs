@@ -1,17 +1,14 @@
-//! Blocking jobs of the protocol: password verification, password stretching, and storing users.
+//! Blocking jobs of the secure profile: password stretching, and storing users.
 
 use alloc::boxed::Box;
 use alloc::string::String;
 
-use argon2::{Argon2, PasswordHash, PasswordVerifier};
 use sandhog_peer::Job;
 use zeroize::Zeroizing;
 
-use crate::secure::Suite;
-use crate::secure::opaque::{ClientLoginState, Finished, Registration};
+use super::Suite;
+use super::opaque::{ClientLoginState, Finished, Registration};
 
-/// Name of [`verify_password`].
-pub(crate) const VERIFY_PASSWORD: &str = "verify password";
 /// Name of [`finish_login`].
 pub(crate) const FINISH_LOGIN: &str = "finish login";
 /// Name of [`register`].
@@ -19,21 +16,12 @@ pub(crate) const REGISTER: &str = "register";
 /// Name of [`save_users`].
 pub(crate) const SAVE_USERS: &str = "save users";
 
-/// Result of [`verify_password`]: true if the password is right.
-pub(crate) type PasswordVerified = bool;
 /// Result of [`finish_login`]. `None` if the password is wrong, or the reply is not from the server.
 pub(crate) type LoginFinished = Option<Finished>;
 /// Result of [`register`]: the new record. `None` if the reply is not from the server.
 pub(crate) type Registered = Option<Box<[u8; 192]>>;
 /// Result of [`save_users`], always true. A failed job has no result.
 pub(crate) type UsersSaved = bool;
-
-/// Verification of `password` against `hash`, an Argon2 PHC string.
-pub(crate) fn verify_password(id: u64, hash: String, password: Zeroizing<String>) -> Job {
-    Job::new(id, VERIFY_PASSWORD, move || -> PasswordVerified {
-        verify(&hash, &password)
-    })
-}
 
 /// The last step of an OPAQUE login, which stretches the password.
 pub(crate) fn finish_login(
@@ -65,11 +53,4 @@ pub(crate) fn register(
 /// Storing of the user file `text`. The shell writes it before it runs the job.
 pub(crate) fn save_users(id: u64, text: String) -> Job {
     Job::new(id, SAVE_USERS, || -> UsersSaved { true }).saving(text)
-}
-
-/// Compares in constant time. An unreadable hash matches no password.
-fn verify(hash: &str, password: &str) -> bool {
-    PasswordHash::new(hash)
-        .and_then(|hash| Argon2::default().verify_password(password.as_bytes(), &hash))
-        .is_ok()
 }
