@@ -88,7 +88,8 @@ fn a_profile_of_another_program_is_rejected_with_the_valid_names() {
         "arq-profile",
         ["\"arq\"", mark],
         mark,
-        "there is no profile `secure`; expected one of arq",
+        "this program has no profile `secure`; expected one of arq; a program of your own can add a profile, see \
+         docs/your-protocol.md",
     );
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::program::{folder_with_scenario, place, rejects};
+use crate::program::{PROGRAM, folder_with_scenario, place, rejects};
 use crate::support::source;
 
 /// Checks that the program rejects `first-light` with one change and writes no reports. The error is at `mark`.
@@ -140,6 +140,13 @@ fn an_unknown_scenario_is_rejected_with_the_most_similar_name() {
         &folder,
         &["run", "first-ligth"],
         "there is no built-in scenario and no file `first-ligth`; did you mean `first-light`?",
+    );
+    rejects(
+        &folder,
+        &["run", "nosuch"],
+        &format!(
+            "there is no built-in scenario and no file `nosuch`; `{PROGRAM} list` prints the built-in scenarios"
+        ),
     );
     rejects(
         &folder,

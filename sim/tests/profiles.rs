@@ -63,7 +63,8 @@ fn an_unknown_profile_is_rejected_with_the_valid_names() {
     );
     assert_eq!(
         error("secure", change("profile = \"wireguard\""), "profile"),
-        "there is no profile `wireguard`; expected one of secure, classic"
+        "this program has no profile `wireguard`; expected one of secure, classic; a program of your own can add a \
+         profile, see docs/your-protocol.md"
     );
 }
 

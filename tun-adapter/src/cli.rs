@@ -7,28 +7,10 @@ use clap_complete::Shell;
 
 use crate::config::{DeviceName, Endpoint};
 use crate::control::command::ReloadArguments;
+use crate::exit_codes::codes_of;
 use crate::logging::Format;
 use crate::status::command::StatusArguments;
 use crate::users::command::UserCommand;
-
-/// The exit codes and their meanings, in the order of `failure::Exit`.
-pub(crate) const EXIT_CODES: [(u8, &str); 6] = [
-    (0, "success; also after a stop by SIGTERM or SIGINT"),
-    (
-        1,
-        "local problem (permissions, port, device, route, disk), or no tunnel runs",
-    ),
-    (
-        2,
-        "bad command line, configuration or user, or an unreadable file",
-    ),
-    (
-        3,
-        "the server rejected the login, or has no free address for the user",
-    ),
-    (4, "the server did not answer in time"),
-    (5, "the session moved to another device of the same user"),
-];
 
 /// The warning about the classic profile, for every command that can start it.
 pub(crate) const WARNING: &str = "The profile `classic` is INSECURE: anyone with the key can read every password and all \
@@ -42,7 +24,7 @@ const GLOBAL: &str = "Global options";
 /// The server and its clients each have a TUN device and exchange UDP datagrams. The server never sees a password. Keys
 /// change every two minutes. Hosts without the pre-shared key get no reply.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 80, after_help = after_help())]
+#[command(version, max_term_width = 80, after_help = with_warning(""))]
 pub struct Cli {
     /// Also log details, such as each dropped packet
     #[arg(short, long, global = true, help_heading = GLOBAL, display_order = 1000)]
@@ -69,9 +51,10 @@ pub struct Cli {
 /// The commands of the program.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Create the files of a new server: key, setup, users and configuration
+    /// Create the files of a new server: pre-shared key, setup, users, configuration
     ///
-    /// Existing files are never overwritten.
+    /// The setup is the server's secret for the passwords of all users. Existing files are never overwritten.
+    #[command(after_help = codes_of("init"))]
     Init {
         /// Folder for the files; created if it does not exist
         #[arg(long, value_name = "FOLDER", default_value = ".")]
@@ -81,6 +64,7 @@ pub enum Command {
         server: Option<Endpoint>,
     },
     /// Add, change, list and remove the users of a server
+    #[command(after_help = codes_of("user"))]
     User {
         /// The command.
         #[command(subcommand)]
@@ -89,14 +73,14 @@ pub enum Command {
     /// Run a server until SIGTERM or SIGINT
     ///
     /// On SIGHUP it reads the file with the users again.
-    #[command(after_help = after_help())]
+    #[command(after_help = with_warning("server"))]
     Server {
         /// The server's configuration file (TOML)
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
     /// Log in to a server and run the tunnel until SIGTERM or SIGINT
-    #[command(after_help = after_help())]
+    #[command(after_help = with_warning("client"))]
     Client {
         /// The client's configuration file (TOML)
         #[arg(long, value_name = "FILE")]
@@ -106,6 +90,7 @@ pub enum Command {
     ///
     /// Stops the process that owns the device and waits up to 10 s for its end. If there is no such process, undoes the changes
     /// that the tunnel made on this machine, including the kill switch.
+    #[command(after_help = codes_of("down"))]
     Down {
         /// Device of the tunnel [default: sandhog0]
         #[arg(long, value_name = "NAME", value_parser = device_name, conflicts_with = "config")]
@@ -117,34 +102,35 @@ pub enum Command {
     /// Check a configuration file (server or client)
     ///
     /// Changes nothing.
+    #[command(after_help = codes_of("check"))]
     Check {
         /// The configuration file (TOML)
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
-    /// Check whether this machine has everything that a tunnel needs
+    /// Check the requirements of a tunnel on this machine
     ///
-    /// Prints what to do about each problem. Changes nothing, and sends nothing except a DNS query for the server's name.
-    /// Exit code 1 if a problem would stop a tunnel.
+    /// Prints the correction of each problem. Changes nothing, and sends nothing except a DNS query for the server's name.
+    #[command(after_help = codes_of("doctor"))]
     Doctor {
-        /// Also check what the tunnel with this configuration file needs
+        /// Also check the requirements of this configuration file
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
     /// Show the tunnels that run on this machine
-    ///
-    /// Exit code 1 if none runs.
+    #[command(after_help = codes_of("status"))]
     Status(StatusArguments),
     /// Make running servers read their users again
     ///
     /// Like SIGHUP, but waits for the result and prints it. If the file with the users has an error, the server keeps its present
-    /// users and the exit code is 2.
+    /// users.
+    #[command(after_help = codes_of("reload"))]
     Reload(ReloadArguments),
     /// Change your own password on the server
     ///
     /// Logs in and registers the new password. Needs no root. If the user may have only one session, a tunnel of the
     /// same user on another device ends.
-    #[command(after_help = after_help())]
+    #[command(after_help = with_warning("passwd"))]
     Passwd {
         /// The client's configuration file (TOML)
         #[arg(long, value_name = "FILE")]
@@ -156,8 +142,10 @@ pub enum Command {
     /// Read a password and print its hash for `password-hash` (classic profile)
     ///
     /// Asks twice on a terminal, without echo. Otherwise reads one line from standard input.
+    #[command(after_help = codes_of("hash-password"))]
     HashPassword,
     /// Print shell completions
+    #[command(after_help = codes_of("completions"))]
     Completions {
         /// The shell
         #[arg(value_name = "SHELL")]
@@ -166,6 +154,7 @@ pub enum Command {
     /// Print the main manual page, or write all manual pages to a folder
     ///
     /// `sandhog man | man -l -` shows the page.
+    #[command(after_help = codes_of("man"))]
     Man {
         /// Folder for the pages, one file each; created if it does not exist
         #[arg(long, value_name = "FOLDER")]
@@ -173,10 +162,9 @@ pub enum Command {
     },
 }
 
-/// The text below `--help`.
-fn after_help() -> String {
-    let codes = EXIT_CODES.map(|(code, meaning)| format!("  {code}  {meaning}\n"));
-    format!("Exit codes:\n{}\n{WARNING}", codes.concat())
+/// The exit codes, and the warning about the classic profile, for a command that can start it.
+fn with_warning(command: &str) -> String {
+    format!("{}\n\n{WARNING}", codes_of(command))
 }
 
 fn endpoint(text: &str) -> Result<Endpoint, String> {

@@ -48,7 +48,7 @@ impl Timer {
     ///
     /// # Errors
     ///
-    /// When the process has no file descriptor left, or when there is no tokio runtime with I/O.
+    /// If the process has no file descriptor left, or when there is no tokio runtime with I/O.
     pub fn new() -> io::Result<Self> {
         let fd = timerfd_create(
             TimerfdClockId::Boottime,
@@ -95,7 +95,7 @@ impl Timer {
     ///
     /// # Errors
     ///
-    /// When the runtime is shutting down.
+    /// If the runtime is shutting down.
     ///
     /// # Cancel safety
     ///

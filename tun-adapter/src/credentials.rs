@@ -19,7 +19,7 @@ pub(crate) fn name_in(path: &Path) -> Option<&str> {
 ///
 /// # Errors
 ///
-/// When `name` is not a valid name, or when the service manager provides no credentials.
+/// If `name` is not a valid name, or when the service manager provides no credentials.
 pub(crate) fn locate(name: &str) -> Result<PathBuf, String> {
     let mut components = Path::new(name).components();
     let is_name = matches!(components.next(), Some(Component::Normal(_))) && components.next().is_none();

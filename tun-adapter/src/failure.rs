@@ -60,6 +60,36 @@ impl Failure {
         }
     }
 
+    /// A folder that the user named could not be created.
+    pub fn folder(path: &Path, error: &io::Error) -> Self {
+        let help = match error.kind() {
+            io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+                "a file has the name of the folder, or of a folder above it; choose another one with `--folder`"
+            }
+            io::ErrorKind::PermissionDenied => {
+                "choose a folder of your own with `--folder`, or run the command as root"
+            }
+            _ => "choose another folder with `--folder`",
+        };
+        Self::runtime(format_args!("create the folder {}", path.display()), error).with_help(help)
+    }
+
+    /// A file that the user named could not be read.
+    pub fn read(path: &Path, error: &io::Error) -> Self {
+        let failure = Self::input(format!("cannot read {}: {error}", path.display()));
+        match error.kind() {
+            io::ErrorKind::NotFound => {
+                failure.with_help("check the path; `sandhog init` creates the files of a new server")
+            }
+            io::ErrorKind::IsADirectory => {
+                failure.with_help("name a file in the folder, for example `server.toml` or `client.toml`")
+            }
+            io::ErrorKind::PermissionDenied => failure.with_help("run as the owner of the file, or as root"),
+            io::ErrorKind::InvalidData => failure.with_help("a configuration file is a text file in UTF-8"),
+            _ => failure,
+        }
+    }
+
     /// Any other problem on this machine.
     pub fn machine(message: impl Into<String>) -> Self {
         Self {

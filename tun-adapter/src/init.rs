@@ -28,11 +28,10 @@ const USERS_FILE: &str = "users";
 ///
 /// # Errors
 ///
-/// When one of the files exists: nothing is created then. When one cannot be created: the files created
-/// before it are removed.
+/// If one of the files exists, or if a file cannot be created. Then no new file remains.
 pub fn run(folder: &Path, server: Option<&Endpoint>) -> Result<String, Failure> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(|error| Failure::runtime(format_args!("make the folder {}", folder.display()), error))?;
+    let created = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    created.map_err(|error| Failure::folder(folder, &error))?;
     let names = [SERVER_FILE, CLIENT_FILE, KEY_FILE, SETUP_FILE, USERS_FILE];
     // A dangling symbolic link also counts as existing.
     let is_there = |name: &&str| fs::symlink_metadata(folder.join(name)).is_ok();
@@ -71,6 +70,10 @@ fn next_steps(folder: &Path, names: &[&str]) -> String {
     let config = shell_word(&config);
     format!(
         "created in {}: {}\n\n\
+         {SERVER_FILE} and {CLIENT_FILE} are configuration files, one for each side.\n\
+         {KEY_FILE} is the pre-shared key of the server and all clients.\n\
+         {SETUP_FILE} is the server's secret for the passwords of all users.\n\
+         {USERS_FILE} is the list of the users. It is empty.\n\n\
          Back up {SETUP_FILE} and {USERS_FILE}, in two different places. Without the setup,\n\
          no user can ever log in again. Anyone who has both files can guess passwords\n\
          offline. Copy {KEY_FILE} to every client over a safe channel, such as scp.\n\n\

@@ -28,7 +28,7 @@ const MAX_WAIT: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 ///
-/// When the kernel refuses one of the steps; the message names the step.
+/// If the kernel refuses one of the steps; the message names the step.
 pub async fn apply(name: &DeviceName, settings: &NetworkSettings) -> Result<(), Failure> {
     with_netlink(async |handle| {
         let device = Interface::find(handle, name)?;
@@ -49,7 +49,7 @@ pub async fn apply(name: &DeviceName, settings: &NetworkSettings) -> Result<(), 
 ///
 /// # Errors
 ///
-/// When the kernel refuses one of the steps; the message names the step.
+/// If the kernel refuses one of the steps; the message names the step.
 pub async fn change(name: &DeviceName, old: &NetworkSettings, new: &NetworkSettings) -> Result<(), Failure> {
     with_netlink(async |handle| {
         let device = Interface::find(handle, name)?;

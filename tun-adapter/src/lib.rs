@@ -18,6 +18,7 @@ mod connections;
 pub mod control;
 mod credentials;
 pub mod doctor;
+mod exit_codes;
 pub mod failure;
 mod fd;
 pub(crate) mod fs;
@@ -48,7 +49,7 @@ use failure::Failure;
 ///
 /// # Errors
 ///
-/// When the command fails. The error has the exit code.
+/// If the command fails. The error has the exit code.
 pub fn run(cli: Cli) -> Result<(), Failure> {
     logging::init(cli.log_format, cli.verbose);
     match cli.command {

@@ -9,7 +9,8 @@ use clap_complete::Shell;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
 
-use crate::cli::{Cli, EXIT_CODES, WARNING};
+use crate::cli::{Cli, WARNING};
+use crate::exit_codes::exit_codes;
 use crate::failure::Failure;
 
 /// Name of the program and of its main page.
@@ -124,6 +125,8 @@ const EXAMPLE: [&str; 6] = [
 
 /// Related pages of other programs, for the main page.
 const RELATED: &str = "systemctl(1), systemd.exec(5), resolvectl(1), nft(8), ip(8)";
+/// Pages with the warning about the classic profile: those of the commands that can start it.
+const STARTERS: [&str; 4] = [PROGRAM, "sandhog-server", "sandhog-client", "sandhog-passwd"];
 /// The documentation in the Debian package.
 const DOCUMENTATION: &str = "The documentation is in /usr/share/doc/sandhog. docs/running.md explains every command and every key of \
                              the configuration files. SECURITY.md explains which attacks the tunnel resists and which it does not.";
@@ -132,7 +135,7 @@ const DOCUMENTATION: &str = "The documentation is in /usr/share/doc/sandhog. doc
 ///
 /// # Errors
 ///
-/// When they cannot be printed. A closed pipe is not an error.
+/// If they cannot be printed. A closed pipe is not an error.
 pub(crate) fn completions(shell: Shell) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), PROGRAM, &mut script);
@@ -143,7 +146,7 @@ pub(crate) fn completions(shell: Shell) -> Result<(), Failure> {
 ///
 /// # Errors
 ///
-/// When the folder or a page cannot be created, or the page cannot be printed. A closed pipe is not an error.
+/// If the folder or a page cannot be created, or the page cannot be printed. A closed pipe is not an error.
 pub(crate) fn man(folder: Option<&Path>) -> Result<(), Failure> {
     let mut program = Cli::command().disable_help_subcommand(true);
     program.build();
@@ -152,8 +155,7 @@ pub(crate) fn man(folder: Option<&Path>) -> Result<(), Failure> {
     };
     let mut pages = vec![page(&program, &[])];
     add_subcommand_pages(&program, &mut pages);
-    fs::create_dir_all(folder)
-        .map_err(|error| Failure::runtime(format_args!("create the folder {}", folder.display()), error))?;
+    fs::create_dir_all(folder).map_err(|error| Failure::folder(folder, &error))?;
     let mut names = Vec::new();
     for page in pages {
         let path = folder.join(&page.file);
@@ -212,8 +214,8 @@ fn page(command: &clap::Command, others: &[String]) -> Page {
     let name = page_name(command);
     let usage = command.clone().render_usage().to_string();
     let usage = usage.strip_prefix("Usage: ").unwrap_or(&usage).to_owned();
+    let starts_tunnels = STARTERS.contains(&name.as_str());
     // The text below `--help` has its own sections here, and the version is in the footer.
-    let starts_tunnels = command.get_after_help().is_some();
     let bare = command
         .clone()
         .override_usage(usage)
@@ -228,7 +230,7 @@ fn page(command: &clap::Command, others: &[String]) -> Page {
     let mut text = String::from_utf8(text).expect("the texts of this program are UTF-8");
 
     let mut rest = Roff::new();
-    add_exit_codes(&mut rest, starts_tunnels);
+    add_exit_codes(&mut rest, &name);
     add_topics(&mut rest, "ENVIRONMENT", &ENVIRONMENT, &name);
     add_topics(&mut rest, "FILES", &FILES, &name);
     if name == PROGRAM {
@@ -264,14 +266,17 @@ fn title(name: &str) -> String {
     )
 }
 
-/// Adds the exit codes of a command. Codes of a login are included only if the command logs in.
-fn add_exit_codes(page: &mut Roff, logs_in: bool) {
+/// Adds the exit codes of the command with the page `name`.
+fn add_exit_codes(page: &mut Roff, name: &str) {
     page.control("SH", ["EXIT STATUS"]);
-    let of_all = EXIT_CODES.iter().filter(|(code, _)| logs_in || *code <= 2);
-    for (code, meaning) in of_all {
+    let words = name.strip_prefix(PROGRAM).unwrap_or(name);
+    let command = words.strip_prefix('-').unwrap_or(words);
+    // The name of a subcommand follows that of its group.
+    let command = command.strip_prefix("user-").map_or(command, |_| "user");
+    for (code, meaning) in exit_codes(command) {
         page.control("TP", [])
             .text([bold(code.to_string())])
-            .text([roman(*meaning)]);
+            .text([roman(meaning)]);
     }
 }
 
@@ -363,6 +368,6 @@ mod tests {
             Exit::Replaced,
         ];
         let codes = std::iter::once(0).chain(ends.map(|exit| exit as u8));
-        assert!(codes.eq(EXIT_CODES.map(|(code, _)| code)));
+        assert!(codes.eq(exit_codes("").into_iter().map(|(code, _)| code)));
     }
 }

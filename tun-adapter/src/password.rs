@@ -12,7 +12,7 @@ use crate::random;
 ///
 /// # Errors
 ///
-/// When there is no password, an empty one, or two that differ.
+/// If there is no password, an empty one, or two that differ.
 pub fn hash() -> Result<String, Failure> {
     let password = new(!io::stdin().is_terminal())?;
     if password.len() > MAX_CREDENTIAL_LEN {
@@ -31,7 +31,7 @@ pub fn hash() -> Result<String, Failure> {
 ///
 /// # Errors
 ///
-/// When there is no password, an empty one, or two that differ.
+/// If there is no password, an empty one, or two that differ.
 pub fn new(from_stdin: bool) -> Result<Zeroizing<String>, Failure> {
     let password = if from_stdin {
         read_line()?
@@ -51,7 +51,7 @@ pub fn new(from_stdin: bool) -> Result<Zeroizing<String>, Failure> {
 ///
 /// # Errors
 ///
-/// When there is no terminal, or the password is empty.
+/// If there is no terminal, or the password is empty.
 pub fn ask(whose: &str) -> Result<Zeroizing<String>, Failure> {
     check_terminal(
         "use one of these: a file named by `password-file`, the environment variable SANDHOG_PASSWORD, or the systemd \

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 ///
 /// # Errors
 ///
-/// When the kernel has no `getrandom`.
+/// If the kernel has no `getrandom`.
 pub fn bytes<const N: usize>() -> Result<[u8; N], Failure> {
     let mut bytes = [0; N];
     let mut filled = 0;

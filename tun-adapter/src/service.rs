@@ -17,7 +17,7 @@ use crate::notify;
 const INSECURE: &str = "the classic profile is INSECURE: anyone with the key can read every password and all \
                         traffic, including recorded traffic, and can replay or forge packets; see docs/running.md";
 
-/// Most jobs that run at a time; others wait. A password hash (Argon2) needs 64 MiB and one processor.
+/// Largest number of jobs that run at a time. Others wait. A password hash (Argon2) needs 64 MiB and one processor.
 const BLOCKING_THREADS: usize = 4;
 
 /// Runs `life`, the whole work of a process, on this thread.

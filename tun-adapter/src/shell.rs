@@ -28,7 +28,7 @@ pub use direct::{Device, Direct};
 use crate::clock::{self, Timer};
 use crate::failure::Failure;
 
-/// Most datagrams and most packets per turn. Limits the memory and the time of a turn.
+/// Largest number of datagrams, and of packets, per turn. Limits the memory and the time of a turn.
 pub const TURN_LIMIT: usize = 64;
 
 /// Input and output of a peer: datagrams and packets in both directions.
@@ -38,7 +38,7 @@ pub trait Transport<P> {
     ///
     /// # Errors
     ///
-    /// When the device is gone.
+    /// If the device is gone.
     fn receive(&mut self, peer: &mut P, input: &mut Batch, output: &mut Batch) -> Result<bool, Failure>;
 
     /// Sends as much of `output` as possible and keeps the rest there. Called after every turn.
@@ -46,7 +46,7 @@ pub trait Transport<P> {
 
     /// Waits for input, or until `output` can be sent. May return too early.
     ///
-    /// May be dropped at any time and called again; nothing is lost.
+    /// May be dropped at any time and called again. Nothing is lost.
     fn ready(&mut self, output: &Batch) -> impl Future<Output = io::Result<()>>;
 
     /// Returns a reason for which the transport itself has dropped something, once per reason.
@@ -106,7 +106,7 @@ impl<P: Peer, D: Device> Shell<P, Direct<D>> {
     ///
     /// # Errors
     ///
-    /// When there is no file descriptor left for the timer.
+    /// If there is no file descriptor left for the timer.
     pub fn new(peer: P, socket: UdpSocket, device: D) -> Result<Self, Failure> {
         Self::with_transport(peer, Direct::new(socket, device))
     }
@@ -117,12 +117,12 @@ impl<P: Peer, T: Transport<P>> Shell<P, T> {
     ///
     /// # Errors
     ///
-    /// When there is no file descriptor left for the timer.
+    /// If there is no file descriptor left for the timer.
     pub fn with_transport(peer: P, transport: T) -> Result<Self, Failure> {
         Ok(Self {
             peer,
             transport,
-            timer: Timer::new().map_err(|error| Failure::runtime("make a timer", error))?,
+            timer: Timer::new().map_err(|error| Failure::runtime("create a timer", error))?,
             deadline: None,
             input: Batch::default(),
             output: Batch::default(),
@@ -137,7 +137,7 @@ impl<P: Peer, T: Transport<P>> Shell<P, T> {
     ///
     /// # Errors
     ///
-    /// When the device is gone. All other errors are logged, and the loop continues.
+    /// If the device is gone. All other errors are logged, and the loop continues.
     ///
     /// # Cancel safety
     ///

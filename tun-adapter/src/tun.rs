@@ -58,7 +58,7 @@ impl Tun {
     ///
     /// # Errors
     ///
-    /// When permissions or the kernel's TUN driver are missing, or a device `name` exists.
+    /// If permissions or the kernel's TUN driver are missing, or a device `name` exists.
     pub fn create(name: &DeviceName) -> Result<Self, Failure> {
         let fd = Attach::new(name, IFF_TUN_EXCL).open()?;
         let fd = fd::watch(fd).map_err(|error| Failure::runtime("watch the TUN device", error))?;

@@ -17,11 +17,11 @@ use rustix::net::sockopt::{self, Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery};
 use socket2::{Domain, Protocol, Type};
 use tracing::info;
 
-/// Most datagrams in a train that is sent. Every kernel with `UDP_SEGMENT` supports this number.
+/// Largest number of datagrams in a sent train. Every kernel with `UDP_SEGMENT` supports this number.
 pub const TRAIN_LIMIT: usize = 64;
-/// Most bytes in a train that is sent: the longest UDP payload over IPv4.
+/// Largest size of a sent train in bytes: the longest UDP payload over IPv4.
 pub const TRAIN_BYTES: usize = 65_507;
-/// Most trains per call of [`Socket::receive`].
+/// Largest number of trains per call of [`Socket::receive`].
 pub const BATCH: usize = 8;
 /// Buffer size for one received train, in bytes. Longer trains do not exist.
 pub const TRAIN_BUFFER: usize = 65_536;
@@ -210,7 +210,7 @@ impl Socket {
     ///
     /// # Errors
     ///
-    /// When it accepted none: [`io::ErrorKind::WouldBlock`] if its queue is full, else the error of the first
+    /// If it accepted none: [`io::ErrorKind::WouldBlock`] if its queue is full, else the error of the first
     /// datagram.
     pub fn send(&self, to: Route, bytes: &[u8], segment: usize) -> io::Result<usize> {
         let segment = segment.clamp(1, TRAIN_BYTES);

@@ -19,6 +19,62 @@ fn help_lists_the_exit_codes_and_warns_of_the_classic_profile() {
     }
 }
 
+#[test]
+fn help_of_a_command_lists_only_its_own_exit_codes() {
+    for command in [
+        "down", "status", "doctor", "reload", "check", "init", "man", "user add",
+    ] {
+        let words: Vec<_> = command.split(' ').chain(["--help"]).collect();
+        let help = text(&sandhog(&words, "").stdout);
+        let (_, codes) = help.split_once("Exit codes:\n").expect("a list of exit codes");
+        let codes: Vec<_> = codes
+            .lines()
+            .filter_map(|line| line.trim_start().split_once("  "))
+            .map(|(code, _)| code)
+            .collect();
+        assert_eq!(codes, ["0", "1", "2"], "{command}: {help}");
+    }
+}
+
+#[test]
+fn a_folder_below_a_file_is_explained() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("file");
+    fs::write(&file, "").expect("the test folder");
+    let below = file.join("x");
+    let below = below.to_str().expect("a UTF-8 path");
+    for arguments in [&["init", "--folder", below][..], &["man", "--folder", below]] {
+        let output = sandhog(arguments, "");
+        assert_eq!(output.status.code(), Some(1));
+        let error = text(&output.stderr);
+        assert!(
+            error.contains(&format!("error: cannot create the folder {below}: ")),
+            "{error}"
+        );
+        assert!(
+            error.contains("help: a file has the name of the folder"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_clients_file_is_named_by_the_commands_for_users() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("client.toml");
+    fs::write(&path, "server = \"vpn.example.com:40404\"\n").expect("the test folder");
+    let path = path.to_str().expect("a UTF-8 path");
+    let output = sandhog(&["user", "list", "--config", path], "");
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(
+        text(&output.stderr),
+        format!(
+            "error: {path} is a client's file\n\
+             help: the users belong to the server; name the server's file, for example `server.toml`\n"
+        )
+    );
+}
+
 /// The command line of each command with `--help`.
 fn help_of_all_commands() -> Vec<Vec<String>> {
     fn add(command: &clap::Command, path: &[String], found: &mut Vec<Vec<String>>) {
@@ -70,7 +126,8 @@ fn a_missing_file_exits_with_2_and_is_named() {
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(
         text(&output.stderr),
-        "error: cannot read nowhere.toml: No such file or directory (os error 2)\n"
+        "error: cannot read nowhere.toml: No such file or directory (os error 2)\n\
+         help: check the path; `sandhog init` creates the files of a new server\n"
     );
 }
 

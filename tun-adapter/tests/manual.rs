@@ -100,12 +100,12 @@ fn the_main_page_lists_exit_codes_files_and_environment() {
 }
 
 #[test]
-fn only_pages_of_commands_that_log_in_or_serve_list_codes_above_2() {
+fn only_pages_of_commands_that_log_in_list_codes_above_2() {
     let pages = pages();
     for name in ["sandhog-client.1", "sandhog-passwd.1"] {
         assert!(pages[name].contains("\\fB5\\fR\n"), "{name}");
     }
-    for name in ["sandhog-check.1", "sandhog-user-add.1"] {
+    for name in ["sandhog-check.1", "sandhog-user-add.1", "sandhog-server.1"] {
         assert!(pages[name].contains("\\fB2\\fR\n") && !pages[name].contains("\\fB3\\fR\n"));
     }
 }

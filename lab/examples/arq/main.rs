@@ -9,7 +9,7 @@
 mod protocol;
 mod udp;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use sandhog_lab::link::LinkConfig;
 use sandhog_lab::setup::{Expected, HostSpec, InnerSpec, Rules, Script, Setup};
@@ -44,15 +44,26 @@ fn setup() -> Setup {
     }
 }
 
-fn main() {
-    match std::env::args().nth(1).as_deref() {
-        Some("--udp") => udp::ping().expect("two UDP sockets on loopback"),
+fn main() -> ExitCode {
+    let result = match std::env::args().nth(1).as_deref() {
+        Some("--udp") => udp::ping().map_err(|error| format!("cannot ping over UDP on loopback: {error}")),
         capture => simulate(capture),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
+        }
     }
 }
 
 /// Runs both engines, prints the checks and digests, and writes a capture to the file `capture`.
-fn simulate(capture: Option<&str>) {
+///
+/// # Errors
+///
+/// The capture cannot be written.
+fn simulate(capture: Option<&str>) -> Result<(), String> {
     let run = |engine| {
         let options = RunOptions {
             engine,
@@ -68,9 +79,12 @@ fn simulate(capture: Option<&str>) {
     println!("retransmissions: {}", event.counters["client.retransmissions"]);
     println!("event    {}\nturmoil  {}", event.digest, turmoil.digest);
     if let Some(path) = capture {
-        std::fs::write(path, report::capture(&event)).expect("a writable file");
+        std::fs::write(path, report::capture(&event)).map_err(|error| {
+            format!("cannot write the capture {path}: {error}; name a file in an existing folder")
+        })?;
         println!("capture  {path}");
     }
     assert!(event.passed, "a check failed");
     assert_eq!(event.digest, turmoil.digest, "the engines differ");
+    Ok(())
 }

@@ -12,16 +12,25 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
-use sandhog_lab::suggest::{nearest, suggestion};
+use sandhog_lab::suggest::nearest;
 
 use crate::profile::PROFILES;
 use crate::scenario::{Builtin, Profile};
 use crate::{Detail, Engine, Run, RunError, RunOptions, Scenario, report, run};
 
+/// The exit codes of the program and of `run`.
 const EXIT_CODES: &str = "Exit codes:
   0  all checks passed
   1  a check failed; the last line is the command that repeats the run
-  2  bad input; nothing was written";
+  2  bad input, or the reports cannot be written; no report was written";
+/// The exit codes of `list` and `schema`.
+const PRINT_CODES: &str = "Exit codes:
+  0  the text was printed
+  2  bad command line";
+/// The exit codes of `relay`.
+const RELAY_CODES: &str = "Exit codes:
+  0  stopped by SIGTERM or SIGINT
+  2  bad input, or a socket cannot be used";
 
 /// Width of the help texts, in columns.
 const HELP_WIDTH: usize = 80;
@@ -38,14 +47,17 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// List the built-in scenarios
+    #[command(after_help = PRINT_CODES)]
     List {
         /// Print a JSON array of {"name", "title", "about"}
         #[arg(long)]
         json: bool,
     },
     /// Run a scenario and print its story
+    #[command(after_help = EXIT_CODES)]
     Run(RunArguments),
     /// Print the JSON Schema of scenario files
+    #[command(after_help = PRINT_CODES)]
     Schema,
     /// Forward UDP datagrams to a server over a simulated link, in real time
     ///
@@ -53,6 +65,7 @@ enum Command {
     /// back, until SIGTERM or SIGINT. It prints its address when it is ready, and
     /// the numbers of forwarded and lost datagrams at the end.
     #[cfg(unix)]
+    #[command(after_help = RELAY_CODES)]
     Relay(relay::Arguments),
 }
 
@@ -226,9 +239,12 @@ impl Program<'_> {
         let names: Vec<&str> = self.builtins().iter().map(|builtin| builtin.name).collect();
         let looks_like_a_file = path.extension().is_some() || name.contains(std::path::MAIN_SEPARATOR);
         if !looks_like_a_file && !path.exists() {
+            let advice = match nearest(name, names.iter().copied()) {
+                Some(nearest) => format!("did you mean `{nearest}`?"),
+                None => format!("`{} list` prints the built-in scenarios", self.command),
+            };
             return Err(BadInput(format!(
-                "there is no built-in scenario and no file `{name}`{}",
-                suggestion(name, &names)
+                "there is no built-in scenario and no file `{name}`; {advice}"
             )));
         }
         Scenario::load_with(self.profiles, path).map_err(|error| {

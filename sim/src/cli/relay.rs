@@ -13,18 +13,23 @@ use crate::relay::{self, Config};
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Address for the clients; port 0 selects a free port
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = read_address)]
     listen: SocketAddr,
     /// Address of the server
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = read_address)]
     to: SocketAddr,
     /// Netem terms, such as "delay 20ms 5ms loss 2%", or a scenario (a built-in
-    /// name or a file) with the link to use
-    #[arg(long, value_name = "LINK", default_value = "")]
+    /// name or a file) with the link to use [default: a perfect link]
+    #[arg(long, value_name = "LINK", default_value = "", hide_default_value = true)]
     link: String,
     /// The seed of all randomness
     #[arg(long, value_name = "N", value_parser = read_seed, default_value = "1", allow_negative_numbers = true)]
     seed: u64,
+}
+
+fn read_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "expected an address with a port, such as 127.0.0.1:5000 or [::1]:5000".into())
 }
 
 /// Runs the relay until a signal ends it.

@@ -64,12 +64,12 @@ fn one_millisecond() -> Span {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Inject {
-    /// The victim.
+    /// The host that receives the datagrams.
     pub to: String,
     /// The source address: `own`, `random` (a new address each time), the name of a host, or an address with a port.
     #[serde(default = "own")]
     pub from: String,
-    /// The content: `random`, `copied-header` (the header of the newest datagram to the victim, then random bytes), or the
+    /// The content: `random`, `copied-header` (the header of the newest datagram to this host, then random bytes), or the
     /// bytes in hex digits.
     #[serde(default = "random")]
     pub bytes: String,
@@ -152,7 +152,7 @@ pub struct Reflect {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Flood {
-    /// The victim.
+    /// The host that receives the datagrams.
     pub to: String,
     /// The source address, as for `inject`.
     #[serde(default = "random")]

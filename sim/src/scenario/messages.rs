@@ -18,14 +18,57 @@ const TYPES: [(&str, &str); 12] = [
     ("u64", "a whole number from 0 to 18446744073709551615"),
 ];
 
+/// Wrong keys with the meaning of a valid one.
+const SYNONYMS: [(&str, &str); 1] = [("host", "client")];
+
+/// Messages of the JSON parser: its own, and the one for users.
+const JSON: [(&str, &str); 9] = [
+    (
+        "EOF while parsing an object",
+        "the file ends inside a table; add the missing keys and `}`",
+    ),
+    ("EOF while parsing a list", "the file ends inside a list; add `]`"),
+    (
+        "EOF while parsing a string",
+        "the file ends inside a text; add `\"`",
+    ),
+    (
+        "EOF while parsing a value",
+        "the file ends before a value; add the value",
+    ),
+    (
+        "expected value",
+        "expected a value: a text in quotes, a number, true, false, a list or a table",
+    ),
+    ("key must be a string", "expected a key in quotes"),
+    ("trailing comma", "remove the comma after the last entry"),
+    (
+        "trailing characters",
+        "the scenario ends before this character; remove the rest of the file",
+    ),
+    (
+        "expected `,` or `}`",
+        "expected a comma before the next key, or `}` at the end of the table",
+    ),
+];
+
 /// A message of the parser in the terms of a scenario file. The most similar valid word replaces the list of all words.
 pub(super) fn improved(message: &str) -> String {
     let message = message.trim().replace('\n', ", ");
+    if let Some((_, ours)) = JSON.iter().find(|(parsers, _)| *parsers == message) {
+        return (*ours).to_owned();
+    }
     let quoted = || message.split('`').skip(1).step_by(2).collect::<Vec<&str>>();
     if message.starts_with("unknown field ")
         && let Some((word, valid)) = quoted().split_first()
     {
-        return format!("unknown key `{word}`{}", suggestion(word, valid));
+        let synonym = SYNONYMS
+            .iter()
+            .find(|(other, key)| other == word && valid.contains(key));
+        return match synonym {
+            Some((_, key)) => format!("unknown key `{word}`; did you mean `{key}`?"),
+            None => format!("unknown key `{word}`{}", suggestion(word, valid)),
+        };
     }
     if message.starts_with("unknown variant ")
         && let Some((word, valid)) = quoted().split_first()
@@ -106,6 +149,18 @@ mod tests {
         assert_eq!(
             improved("unknown field `dealy`, expected one of `between`, `delay`, `loss`"),
             "unknown key `dealy`; did you mean `delay`?"
+        );
+        assert_eq!(
+            improved("unknown field `host`, expected one of `client`, `outcome`"),
+            "unknown key `host`; did you mean `client`?"
+        );
+    }
+
+    #[test]
+    fn an_incomplete_json_file_is_explained() {
+        assert_eq!(
+            improved("EOF while parsing an object"),
+            "the file ends inside a table; add the missing keys and `}`"
         );
     }
 }

@@ -40,7 +40,7 @@ pub struct Scenario {
     /// The built-in name, or the name of the file without its ending. Not a key of the file.
     #[serde(skip)]
     pub name: String,
-    /// One line that says what the run shows.
+    /// The subject of the run, in one line.
     pub title: String,
     /// A paragraph that explains the scenario.
     #[serde(default)]

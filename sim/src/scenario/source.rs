@@ -9,7 +9,7 @@ use jsonc_parser::ast::Value as JsonNode;
 use jsonc_parser::common::{Range, Ranged};
 use toml::de::{DeTable, DeValue};
 
-use sandhog_lab::suggest::{nearest, suggestion};
+use sandhog_lab::suggest::nearest;
 
 use super::error::PathPart;
 use super::profile::{Profile, find};
@@ -147,10 +147,14 @@ fn resolve(profiles: &[&'static dyn Profile], name: Option<&str>) -> Result<&'st
         return Ok(profile);
     }
     let names: Vec<&str> = profiles.iter().map(|profile| profile.name()).collect();
-    Err(format!(
-        "there is no profile `{name}`{}",
-        suggestion(name, &names)
-    ))
+    Err(match nearest(name, names.iter().copied()) {
+        Some(nearest) => format!("there is no profile `{name}`; did you mean `{nearest}`?"),
+        None => format!(
+            "this program has no profile `{name}`; expected one of {}; a program of your own can add a profile, see \
+             docs/your-protocol.md",
+            names.join(", ")
+        ),
+    })
 }
 
 /// The reason why a file cannot be read, with the most similar name in its folder.

@@ -50,7 +50,7 @@ impl Metrics {
     ///
     /// # Errors
     ///
-    /// When other machines could reach the address and the file does not allow it.
+    /// If other machines could reach the address and the file does not allow it.
     pub(super) fn read(source: &Source, table: Option<MetricsTable>) -> Result<Option<Self>, Failure> {
         let Some(table) = table else {
             return Ok(None);

@@ -115,7 +115,7 @@ fn profile_of(source: &Source) -> Result<Option<Profile>, Failure> {
 ///
 /// # Errors
 ///
-/// When the file cannot be read, or `device.name` is not a valid name.
+/// If the file cannot be read, or `device.name` is not a valid name.
 pub fn device_of(path: &Path) -> Result<DeviceName, Failure> {
     #[derive(Default, Deserialize)]
     #[serde(default)]

@@ -21,8 +21,8 @@ pub(super) struct Source {
 impl Source {
     /// Reads the file at `path`.
     pub(super) fn read(path: &Path) -> Result<Self, Failure> {
-        let explain = |error| Failure::input(format!("cannot read {}: {error}", path.display()));
-        let text = Zeroizing::new(fs::read_to_string(path).map_err(explain)?);
+        let text = fs::read_to_string(path).map_err(|error| Failure::read(path, &error))?;
+        let text = Zeroizing::new(text);
         Ok(Self {
             path: path.to_owned(),
             text,

@@ -22,7 +22,7 @@ pub fn server_table(device: &DeviceName) -> String {
 ///
 /// # Errors
 ///
-/// If `nft` is not installed. `action` is what needs it.
+/// If `nft` is not installed. `action` is the action that needs it.
 pub fn find(action: &str) -> Result<PathBuf, Failure> {
     command::find("nft").ok_or_else(|| {
         Failure::runtime(action, "the program `nft` is not installed")

@@ -1,4 +1,4 @@
-//! This machine's routes, read from /proc/net.
+//! Routes of this machine, read from /proc/net.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

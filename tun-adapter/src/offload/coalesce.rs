@@ -15,9 +15,9 @@ use super::packet::{ACK, Class, HEADERS_MAX, Layout, PSH, TCP_FLAGS, TCP_SEQUENC
 use super::packet::{put_sum, u16_at, u32_at};
 use crate::tun::OffloadFeatures;
 
-/// Most packets in a group.
+/// Largest number of packets in a group.
 const GROUP_LIMIT: usize = 64;
-/// Most slices for one group.
+/// Largest number of slices for one group.
 pub const MAX_PARTS: usize = GROUP_LIMIT + 1;
 /// Length of the longest IP packet, in bytes.
 const MAX_PACKET: usize = 65_535;

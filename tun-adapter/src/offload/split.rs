@@ -65,7 +65,7 @@ impl<'a> Split<'a> {
     ///
     /// # Errors
     ///
-    /// When they do not match, or the packet has no payload to segment.
+    /// If they do not match, or the packet has no payload to segment.
     pub fn new(header: &Header, packet: &'a [u8]) -> Result<Self, Malformed> {
         let state = match header.kind {
             Kind::Single if header.needs_checksum => State::Single(Some(partial_checksum(header, packet)?)),

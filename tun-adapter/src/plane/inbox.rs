@@ -9,9 +9,9 @@ use sandhog_proto::secure::Notice;
 use sandhog_proto::{Datagram, DropReason};
 use tokio::sync::Notify;
 
-/// Most waiting datagrams: 10 ms of a flood of 50,000 per second.
+/// Largest number of waiting datagrams: 10 ms of a flood of 50,000 per second.
 const DATAGRAMS: usize = 512;
-/// Most waiting notices. Only sessions cause them, so a flood from unauthenticated hosts cannot fill this
+/// Largest number of waiting notices. Only sessions cause them, so a flood from unauthenticated hosts cannot fill this
 /// queue.
 const NOTICES: usize = 1024;
 

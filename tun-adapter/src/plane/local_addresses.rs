@@ -6,10 +6,10 @@ use std::sync::OnceLock;
 
 use sandhog_proto::secure::DataPath;
 
-/// Most local addresses that are distinguished. For peers of further addresses, the kernel chooses the source
+/// Largest number of local addresses that are distinguished. For peers of further addresses, the kernel chooses the source
 /// address.
 const MAX_ADDRESSES: usize = 64;
-/// Most peers in each half of [`RecentPeers`].
+/// Largest number of peers in each half of [`RecentPeers`].
 const MAX_RECENT_PEERS: usize = 1024;
 
 /// The local addresses seen so far, numbered from 1. A session stores the number, not the address.

@@ -63,7 +63,7 @@ impl Plane {
     ///
     /// # Errors
     ///
-    /// When the system has no thread or file descriptor left.
+    /// If the system has no thread or file descriptor left.
     pub fn start(queues: Vec<Queue>, sockets: Vec<Socket>) -> Result<Self, Failure> {
         let failure = |error: io::Error| Failure::runtime("start the packet threads", error);
         let queues: Vec<_> = queues.into_iter().map(Arc::new).collect();

@@ -16,9 +16,9 @@ use crate::shell::ErrorLog;
 use crate::tun::{Queue, READ_BUFFER};
 use crate::udp::{Route, Socket};
 
-/// Most packets or superpackets per run.
+/// Largest number of packets or superpackets per run.
 const READS: usize = 64;
-/// Most bytes that sealing adds to a packet: code, nonce, tag, and padding to a multiple of 16.
+/// Largest number of bytes that sealing adds to a packet: code, nonce, tag, and padding to a multiple of 16.
 const MAX_OVERHEAD: usize = OVERHEAD + 15;
 
 /// Outbound path of one thread.
@@ -49,7 +49,7 @@ impl Outbound {
     ///
     /// # Errors
     ///
-    /// When the device is gone.
+    /// If the device is gone.
     pub(super) fn run(&mut self, sending: &mut Sending<'_>) -> io::Result<()> {
         let mut next = self.read(sending.queue)?;
         if next.is_none() {

@@ -52,7 +52,7 @@ impl Queue {
     ///
     /// # Errors
     ///
-    /// When permissions or the kernel's TUN driver are missing, or a device `name` exists.
+    /// If permissions or the kernel's TUN driver are missing, or a device `name` exists.
     pub fn open(name: &DeviceName, count: usize, segmentation: bool) -> Result<Vec<Self>, Failure> {
         let mut flags = 0;
         if count > 1 {

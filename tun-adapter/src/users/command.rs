@@ -12,6 +12,7 @@ use sandhog_proto::secure::{Login, Record, StoreOpError, Suite, User, UserStore,
 
 use super::expiry::Expiry;
 use crate::config::secure::UserFiles;
+use crate::exit_codes::codes_of;
 use crate::failure::Failure;
 use crate::{password, random};
 
@@ -22,22 +23,29 @@ const RELOAD: &str = "If the server is running: sudo sandhog reload";
 #[derive(Debug, Subcommand)]
 pub enum UserCommand {
     /// Add a user; asks for the password twice
+    #[command(after_help = codes_of("user"))]
     Add(Add),
     /// Set a user's password; asks for it twice
+    #[command(after_help = codes_of("user"))]
     Passwd(Passwd),
     /// List all users
+    #[command(after_help = codes_of("user"))]
     List {
         /// The server's configuration file (TOML)
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
     /// Disable a user: refuse logins and end sessions
+    #[command(after_help = codes_of("user"))]
     Disable(UserArguments),
     /// Enable a disabled user
+    #[command(after_help = codes_of("user"))]
     Enable(UserArguments),
     /// Reset a user's failed logins on the running server
+    #[command(after_help = codes_of("user"))]
     Unlock(UserArguments),
     /// Remove a user
+    #[command(after_help = codes_of("user"))]
     Remove(UserArguments),
 }
 

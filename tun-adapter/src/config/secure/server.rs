@@ -18,7 +18,7 @@ use crate::config::metrics::MetricsTable;
 use crate::config::secret::{read_secret, warn_if_world_readable};
 use crate::config::source::Source;
 use crate::config::text::Text;
-use crate::config::{Device, Metrics, Offload, Profile, Workers, networks};
+use crate::config::{Device, Metrics, Offload, Profile, Role, Workers, networks, role_of};
 use crate::failure::Failure;
 use crate::users::UsersFile;
 
@@ -249,6 +249,12 @@ impl UserFiles {
             let message = format!("{} is a file of the classic profile", path.display());
             return Err(Failure::input(message).with_help(
                 "its users are in the file itself, under [[users]]; `sandhog hash-password` prints a `password-hash`",
+            ));
+        }
+        if matches!(role_of(path), Ok(Role::Client)) {
+            let message = format!("{} is a client's file", path.display());
+            return Err(Failure::input(message).with_help(
+                "the users belong to the server; name the server's file, for example `server.toml`",
             ));
         }
         let file: ServerFile = source.parse()?;
