@@ -9,6 +9,8 @@ mod manifests;
 mod names;
 mod shape;
 mod survival;
+mod tokens;
+mod unfinished;
 
 use std::{fs, path::Path, process::Command};
 

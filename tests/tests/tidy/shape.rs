@@ -1,4 +1,4 @@
-//! Form of source files: a first line with the subject, a limited length, no unfinished work.
+//! Form of source files: a first line with the subject, comments that start with a noun, a limited length.
 
 use super::{Source, holds, sources};
 
@@ -6,17 +6,6 @@ use super::{Source, holds, sources};
 const FILE_LINES_MAX: usize = 600;
 /// Longest function, in lines, so that it fits on a screen.
 const FUNCTION_LINES_MAX: usize = 70;
-
-/// Marks of unfinished work, in pieces, because this file must not contain them.
-const UNFINISHED: &[&str] = &[
-    concat!("todo", "!("),
-    concat!("unimplemented", "!("),
-    concat!("dbg", "!("),
-    concat!("TO", "DO"),
-    concat!("FIX", "ME"),
-    concat!("X", "XX"),
-    concat!("#[allow(", "dead_code"),
-];
 
 /// Paths of one machine, in pieces for the same reason.
 const MACHINE_PATHS: &[&str] = &[
@@ -41,8 +30,18 @@ fn every_source_file_begins_with_a_comment_that_starts_with_a_noun() {
     );
 }
 
-/// Words that begin a question or a clause in place of a noun.
-const NO_NOUNS: &[&str] = &["What", "How", "Which", "Whether", "When", "Where", "Who", "That"];
+/// Words that begin a question, a clause or a superlative in place of a noun, in a comment on a file or an item.
+const NO_NOUNS: &[&str] = &[
+    "what", "how", "which", "whether", "when", "where", "who", "that", "why", "most",
+];
+/// Further words that do not name the subject of a file.
+const NO_SUBJECTS: &[&str] = &["this", "it"];
+
+/// Returns the first word of a text, in lower case.
+fn first_word(text: &str) -> Option<String> {
+    let mut words = text.split(|letter: char| !letter.is_alphabetic());
+    words.find(|word| !word.is_empty()).map(str::to_lowercase)
+}
 
 /// The first line, if it is no comment or its first word is no noun.
 fn first_line_offence(source: &Source) -> Option<String> {
@@ -55,10 +54,56 @@ fn first_line_offence(source: &Source) -> Option<String> {
         false => &["//", "/**"],
     };
     let text = starts.iter().find_map(|start| first.strip_prefix(start));
-    let words = text.map(|text| text.split(|letter: char| !letter.is_alphabetic()));
-    let word = words.and_then(|mut words| words.find(|word| !word.is_empty()));
-    let is_right = word.is_some_and(|word| !NO_NOUNS.contains(&word));
+    let word = text.and_then(first_word);
+    let is_right =
+        word.is_some_and(|word| !NO_NOUNS.contains(&word.as_str()) && !NO_SUBJECTS.contains(&word.as_str()));
     (!is_right).then(|| format!("{}:{number}: {first}", source.path))
+}
+
+#[test]
+fn the_documentation_of_an_item_starts_with_a_noun_or_a_verb() {
+    let code = code().filter(|source| source.has_ending(&["rs"]));
+    let wrong: Vec<_> = code.flat_map(|source| wrong_documentation(&source)).collect();
+    holds("documentation (`///`) starts with a noun or a verb", wrong);
+}
+
+/// The lines at the start of a doc comment, or after one of its headings, that start with no noun and no verb.
+fn wrong_documentation(source: &Source) -> Vec<String> {
+    let mut begins = true;
+    let mut wrong = Vec::new();
+    for (line, number) in source.text.lines().zip(1..) {
+        let Some(text) = line.trim_start().strip_prefix("///") else {
+            begins = true;
+            continue;
+        };
+        let text = text.trim();
+        let starts_wrong = first_word(text).is_some_and(|word| NO_NOUNS.contains(&word.as_str()));
+        if begins && text.starts_with(char::is_alphabetic) && starts_wrong {
+            wrong.push(format!("{}:{number}: {}", source.path, line.trim()));
+        }
+        begins = text.starts_with("# ") || begins && text.is_empty();
+    }
+    wrong
+}
+
+#[test]
+fn documentation_that_starts_with_a_question_word_is_shown() {
+    let wrong = |text: &str| {
+        wrong_documentation(&Source {
+            path: "a.rs".to_owned(),
+            text: text.to_owned(),
+        })
+    };
+    assert_eq!(
+        wrong("    /// Most bytes.\n    a: u8,\n"),
+        ["a.rs:1: /// Most bytes."]
+    );
+    let errors = "/// Opens it.\n///\n/// # Errors\n///\n/// When the device is gone.\nfn open() {}\n";
+    assert_eq!(wrong(errors), ["a.rs:5: /// When the device is gone."]);
+    assert!(
+        wrong("/// Opens a device.\n/// When it is gone, fails.\n///\n/// Why not.\nfn open() {}\n")
+            .is_empty()
+    );
 }
 
 #[test]
@@ -73,6 +118,12 @@ fn a_first_line_that_starts_with_no_noun_is_shown() {
         offence("a.rs", "//! What a receiver remembers.\n"),
         Some("a.rs:1: //! What a receiver remembers.".to_owned())
     );
+    for word in ["what", "Most", "Why", "This", "It"] {
+        assert!(
+            offence("a.rs", &format!("//! {word} bytes.\n")).is_some(),
+            "{word}"
+        );
+    }
     assert!(offence("a.rs", "use b::c;\n").is_some());
     assert!(offence("a.mjs", "#!/usr/bin/env node\n// Whether it runs.\n").is_some());
     assert_eq!(offence("a.rs", "//! Replay window (RFC 6479).\n"), None);
@@ -120,20 +171,16 @@ fn long_functions(source: &Source) -> Vec<String> {
 }
 
 fn begins_a_function(line: &str) -> bool {
-    let mut words = line.split_whitespace().skip_while(|word| {
-        word.starts_with("pub") || matches!(*word, "async" | "const" | "unsafe" | "extern" | "\"C\"")
-    });
+    let line = line.trim_start();
+    let after_pub = line.strip_prefix("pub").unwrap_or(line);
+    let item = match after_pub.strip_prefix('(') {
+        Some(scope) => scope.split_once(')').map_or("", |(_, item)| item),
+        None => after_pub,
+    };
+    let mut words = item
+        .split_whitespace()
+        .skip_while(|word| matches!(*word, "async" | "const" | "unsafe" | "extern" | "\"C\""));
     words.next() == Some("fn")
-}
-
-#[test]
-fn no_work_is_left_unfinished() {
-    let this = |source: &Source| source.path == "Cargo.lock" || source.has_ending(&["snap", "lock", "json"]);
-    let marks = sources()
-        .into_iter()
-        .filter(|source| !this(source))
-        .flat_map(|source| found(&source, UNFINISHED));
-    holds("unfinished work is not committed", marks.collect::<Vec<_>>());
 }
 
 #[test]
@@ -156,7 +203,7 @@ fn no_file_names_a_path_of_one_machine() {
 }
 
 /// Lines with one of the words, as `path:line: word`.
-fn found(source: &Source, words: &[&str]) -> Vec<String> {
+pub(super) fn found(source: &Source, words: &[&str]) -> Vec<String> {
     let lines = source.text.lines().enumerate();
     lines
         .flat_map(|(index, line)| {
@@ -177,6 +224,8 @@ fn a_long_function_is_measured_to_its_closing_brace() {
         long_functions(&source(format!("fn long() {{\n{body}}}\n"))),
         ["a.rs:1: 71 lines"]
     );
+    let scoped = source(format!("    pub(in crate::z) fn long() {{\n{body}    }}\n"));
+    assert_eq!(long_functions(&scoped), ["a.rs:1: 71 lines"]);
     let fits = body.replacen("    let x = 1;\n", "", 1);
     assert!(long_functions(&source(format!("fn fits() {{\n{fits}}}\n"))).is_empty());
 }

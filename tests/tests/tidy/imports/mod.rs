@@ -1,14 +1,21 @@
 //! Import cycles between the files of a crate, found by its `use` lines and by the paths in its code.
 //!
-//! A module and the modules below it do not count: they are one unit, divided into files.
+//! A module and the modules below it are one unit, divided into files. They may import each other. For all other modules, an
+//! import of one of them is an import of the unit. The tests of a module, `mod tests`, do not count.
 
-mod tokens;
+mod refused;
 mod tree;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use self::tree::{Path, Tree};
+pub(in crate::tidy) use self::tree::Tree;
+
+use self::tree::Path;
 use super::{Source, holds, sources};
+
+/// The crate in which only files are compared. Some of its folders group files by subject, and use each other.
+const BY_FILE: &str = "tun-adapter/src/";
 
 /// Re-exports are followed so many times, in case two of them name each other.
 const MOST_REEXPORTS: usize = 8;
@@ -45,65 +52,125 @@ fn cycles(sources: &[Source]) -> Vec<String> {
     let text = |path: &str| texts.get(path).copied();
     let roots = texts.keys().filter(|path| is_root(path));
     roots
-        .flat_map(|root| Imports::of(&Tree::read(root, &text)).cycles())
+        .flat_map(|root| {
+            let grouping = match root.starts_with(BY_FILE) {
+                true => Grouping::Files,
+                false => Grouping::Units,
+            };
+            Imports::of(&Tree::read(root, &text), grouping).cycles()
+        })
         .collect()
 }
 
-/// Imports between the files of one crate.
+/// Imports between the units of one crate. A unit is named by the path of its uppermost module.
+#[derive(Default)]
 struct Imports {
-    files: Vec<String>,
-    /// The line of the first import, by the index of the file that imports and of the one that is imported.
-    edges: BTreeMap<usize, BTreeMap<usize, usize>>,
+    /// The first import, by the unit that imports and the one that is imported.
+    edges: BTreeMap<Path, BTreeMap<Path, Import>>,
+}
+
+/// The parts of a crate between which imports go one way.
+#[derive(Clone, Copy)]
+enum Grouping {
+    /// A module with all modules below it.
+    Units,
+    /// A file.
+    Files,
+}
+
+/// An import: the file and line of the path, and the file that it names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Import {
+    file: String,
+    line: usize,
+    target: String,
 }
 
 impl Imports {
-    fn of(tree: &Tree) -> Self {
-        let mut edges: BTreeMap<usize, BTreeMap<usize, usize>> = BTreeMap::new();
+    fn of(tree: &Tree, grouping: Grouping) -> Self {
+        let mut imports = Self::default();
         let paths = file_paths(tree);
-        for (path, module) in &tree.modules {
+        let code = tree
+            .modules
+            .iter()
+            .filter(|(path, _)| !path.iter().any(|name| name == "tests"));
+        for (path, module) in code {
             for (used, line) in &module.uses {
                 let target = absolute(tree, path, used, MOST_REEXPORTS).map(|path| module_of(tree, &path));
                 let Some(target) = target.and_then(|path| tree.modules.get(&path)) else {
                     continue;
                 };
+                let import = Import {
+                    file: tree.files[module.file].clone(),
+                    line: *line,
+                    target: tree.files[target.file].clone(),
+                };
                 let (from, to) = (&paths[&module.file], &paths[&target.file]);
-                if !from.starts_with(to) && !to.starts_with(from) {
-                    let lines = edges.entry(module.file).or_default();
-                    let first = lines.entry(target.file).or_insert(*line);
-                    *first = (*first).min(*line);
+                match grouping {
+                    Grouping::Units => imports.add_of_units(from, to, import),
+                    Grouping::Files => imports.add_of_files(from, to, import),
                 }
             }
         }
-        Self {
-            files: tree.files.clone(),
-            edges,
+        imports
+    }
+
+    /// Adds an import between two modules, as one between the uppermost units that contain only one of them.
+    fn add_of_units(&mut self, from: &[String], to: &[String], import: Import) {
+        let shared = from
+            .iter()
+            .zip(to)
+            .take_while(|(one, other)| one == other)
+            .count();
+        let (Some(from), Some(to)) = (from.get(..=shared), to.get(..=shared)) else {
+            return;
+        };
+        self.insert(from, to, import);
+    }
+
+    /// Adds an import between two files. A module may import the modules below it, and they may import it, but such an import
+    /// can be a part of a longer cycle.
+    fn add_of_files(&mut self, from: &[String], to: &[String], import: Import) {
+        if !to.starts_with(from) {
+            self.insert(from, to, import);
         }
     }
 
-    /// One shortest cycle for each group of files that reach each other.
+    fn insert(&mut self, from: &[String], to: &[String], import: Import) {
+        let targets = self.edges.entry(from.to_vec()).or_default();
+        let first = targets.entry(to.to_vec()).or_insert_with(|| import.clone());
+        *first = import.min(first.clone());
+    }
+
+    /// One shortest cycle for each group of units that reach each other.
     fn cycles(&self) -> Vec<String> {
-        let reached: Vec<_> = (0..self.files.len())
-            .map(|file| self.reached_from(file))
+        let reached: BTreeMap<_, _> = self
+            .edges
+            .keys()
+            .map(|unit| (unit, self.reached_from(unit)))
             .collect();
         let mut seen = BTreeSet::new();
         let mut found = Vec::new();
-        for file in 0..self.files.len() {
-            let group: BTreeSet<_> = (0..self.files.len())
-                .filter(|&other| reached[file].contains_key(&other) && reached[other].contains_key(&file))
-                .collect();
-            if group.contains(&file) && seen.insert(group.clone()) {
-                let shortest = group.iter().map(|&member| self.cycle_through(member));
+        for (unit, targets) in &reached {
+            let leads_back = |other: &&Path| {
+                reached
+                    .get(other)
+                    .is_some_and(|targets| targets.contains_key(*unit))
+            };
+            let group: BTreeSet<&Path> = targets.keys().copied().filter(leads_back).collect();
+            if group.contains(unit) && seen.insert(group.clone()) {
+                let shortest = group.iter().map(|member| self.cycle_through(member));
                 let shortest = shortest.min_by_key(Vec::len).unwrap_or_default();
                 let steps: Vec<_> = shortest
                     .iter()
-                    .map(|&(from, to)| {
-                        let line = self.edges[&from][&to];
-                        format!("{}:{line} imports {}", self.files[from], self.files[to])
+                    .map(|(from, to)| {
+                        let Import { file, line, target } = &self.edges[*from][*to];
+                        format!("{file}:{line} imports {target}")
                     })
                     .collect();
                 let rest = match group.len() - steps.len() {
                     0 => String::new(),
-                    more => format!(" ({more} more files are in cycles with these)"),
+                    more => format!(" ({more} more modules are in cycles with these)"),
                 };
                 found.push(steps.join(", ") + &rest);
             }
@@ -111,14 +178,14 @@ impl Imports {
         found
     }
 
-    /// The files that `file` reaches, each with the one before it on a shortest way. `file` itself is among them only if a
+    /// The units that `unit` reaches, each with the one before it on a shortest way. `unit` itself is among them only if a
     /// way leads back to it.
-    fn reached_from(&self, file: usize) -> BTreeMap<usize, usize> {
+    fn reached_from<'a>(&'a self, unit: &'a Path) -> BTreeMap<&'a Path, &'a Path> {
         let mut before = BTreeMap::new();
-        let mut open = std::collections::VecDeque::from([file]);
+        let mut open = VecDeque::from([unit]);
         while let Some(from) = open.pop_front() {
-            for &to in self.edges.get(&from).into_iter().flatten().map(|(to, _)| to) {
-                if let std::collections::btree_map::Entry::Vacant(entry) = before.entry(to) {
+            for to in self.edges.get(from).into_iter().flatten().map(|(to, _)| to) {
+                if let Entry::Vacant(entry) = before.entry(to) {
                     entry.insert(from);
                     open.push_back(to);
                 }
@@ -127,14 +194,14 @@ impl Imports {
         before
     }
 
-    /// The imports of a shortest cycle through `file`.
-    fn cycle_through(&self, file: usize) -> Vec<(usize, usize)> {
-        let before = self.reached_from(file);
-        let mut steps = vec![(before[&file], file)];
+    /// The imports of a shortest cycle through `unit`.
+    fn cycle_through<'a>(&'a self, unit: &'a Path) -> Vec<(&'a Path, &'a Path)> {
+        let before = self.reached_from(unit);
+        let mut steps = vec![(before[unit], unit)];
         while let Some(&(from, _)) = steps.last()
-            && from != file
+            && from != unit
         {
-            steps.push((before[&from], from));
+            steps.push((before[from], from));
         }
         steps.reverse();
         steps
@@ -238,7 +305,7 @@ mod tests {
         ]);
         assert_eq!(
             found,
-            ["a/src/net.rs:3 imports a/src/link.rs, a/src/link.rs:3 imports a/src/net.rs"]
+            ["a/src/link.rs:3 imports a/src/net.rs, a/src/net.rs:3 imports a/src/link.rs"]
         );
     }
 
@@ -273,5 +340,71 @@ mod tests {
             ),
         ]);
         assert_eq!(found, Vec::<String>::new());
+    }
+
+    #[test]
+    fn two_glob_imports_are_a_cycle_of_two_files() {
+        let found = cycles_of(&[
+            ("lib.rs", "mod a;\nmod b;\n"),
+            ("a.rs", "use crate::b::*;\npub struct A;\n"),
+            ("b.rs", "\nuse crate::a::*;\npub struct B;\n"),
+        ]);
+        assert_eq!(
+            found,
+            ["a/src/a.rs:1 imports a/src/b.rs, a/src/b.rs:2 imports a/src/a.rs"]
+        );
+    }
+
+    #[test]
+    fn an_import_of_a_child_is_an_import_of_its_parent() {
+        let found = cycles_of(&[
+            ("lib.rs", "mod a;\nmod b;\n"),
+            ("a.rs", "use crate::b::c::C;\npub struct A;\n"),
+            ("b.rs", "pub mod c;\nuse crate::a::A;\npub struct B;\n"),
+            ("b/c.rs", "use super::B;\npub struct C;\n"),
+        ]);
+        assert_eq!(
+            found,
+            ["a/src/a.rs:1 imports a/src/b/c.rs, a/src/b.rs:2 imports a/src/a.rs"]
+        );
+    }
+
+    #[test]
+    fn a_cycle_of_files_through_a_parent_is_shown_in_every_crate() {
+        let files = [
+            ("lib.rs", "mod a;\nmod b;\n"),
+            ("a.rs", "use crate::b::c::C;\npub struct A;\n"),
+            ("b.rs", "pub mod c;\nuse crate::a::A;\nuse c::C;\npub struct B;\n"),
+            ("b/c.rs", "use super::B;\npub struct C;\n"),
+        ];
+        let found = cycles(&files.map(|(path, text)| Source {
+            path: format!("{BY_FILE}{path}"),
+            text: text.to_owned(),
+        }));
+        let steps = [
+            "a.rs:1 imports b/c.rs",
+            "b/c.rs:1 imports b.rs",
+            "b.rs:2 imports a.rs",
+        ];
+        let steps = steps.map(|step| {
+            format!(
+                "{BY_FILE}{}",
+                step.replace("imports ", &format!("imports {BY_FILE}"))
+            )
+        });
+        assert_eq!(found, [steps.join(", ")]);
+    }
+
+    #[test]
+    fn raw_names_and_paths_after_a_range_are_imports() {
+        let found = cycles_of(&[
+            ("lib.rs", "mod a;\nmod b;\n"),
+            ("a.rs", "use crate::r#b::B;\npub const N: usize = 1;\n"),
+            ("b.rs", "pub struct B;\nfn f() { for _ in 0..crate::a::N {} }\n"),
+        ]);
+        assert_eq!(
+            found,
+            ["a/src/a.rs:1 imports a/src/b.rs, a/src/b.rs:2 imports a/src/a.rs"]
+        );
     }
 }

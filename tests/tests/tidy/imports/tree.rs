@@ -2,38 +2,38 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::tokens::{Token, tokens};
+use super::super::tokens::{Token, tokens};
 
 /// Segments of a path: `["crate", "net", "Link"]`.
-pub(super) type Path = Vec<String>;
+pub(in crate::tidy) type Path = Vec<String>;
 
 /// A module, in a file of its own or inline.
 #[derive(Debug, Default)]
-pub(super) struct Module {
+pub(in crate::tidy) struct Module {
     /// Index of its file.
-    pub(super) file: usize,
+    pub(in crate::tidy) file: usize,
     /// Names that `use` brings in, with their paths.
-    pub(super) imported: BTreeMap<String, Path>,
+    pub(in crate::tidy) imported: BTreeMap<String, Path>,
     /// Modules whose names are all brought in by `*`.
-    pub(super) globs: Vec<Path>,
+    pub(in crate::tidy) globs: Vec<Path>,
     /// Items that are defined here.
-    pub(super) items: BTreeSet<String>,
+    pub(in crate::tidy) items: BTreeSet<String>,
     /// Paths in its code and in its `use` lines, with their lines.
-    pub(super) uses: Vec<(Path, usize)>,
+    pub(in crate::tidy) uses: Vec<(Path, usize)>,
 }
 
 /// The modules of a crate by their paths from the root, which is the empty path.
 #[derive(Debug, Default)]
-pub(super) struct Tree {
+pub(in crate::tidy) struct Tree {
     /// Paths of the files, in the order in which they were found.
-    pub(super) files: Vec<String>,
+    pub(in crate::tidy) files: Vec<String>,
     /// All modules.
-    pub(super) modules: BTreeMap<Path, Module>,
+    pub(in crate::tidy) modules: BTreeMap<Path, Module>,
 }
 
 impl Tree {
     /// Reads the tree below a root file such as `src/lib.rs`; `text` gives the text of a file that exists.
-    pub(super) fn read<'a>(root: &str, text: &dyn Fn(&str) -> Option<&'a str>) -> Self {
+    pub(in crate::tidy) fn read<'a>(root: &str, text: &dyn Fn(&str) -> Option<&'a str>) -> Self {
         let mut tree = Self::default();
         let (folder, _) = root.rsplit_once('/').unwrap_or_default();
         let mut open = vec![(root.to_owned(), folder.to_owned(), Path::new())];
@@ -58,7 +58,7 @@ impl Tree {
 struct Scope {
     /// The module that is being read inside.
     module: Path,
-    /// True directly inside a module, where items stand.
+    /// True directly inside a module, where its items are.
     is_module: bool,
 }
 
@@ -68,7 +68,7 @@ struct Reader<'a> {
     file: usize,
     base: Path,
     scopes: Vec<Scope>,
-    /// Modules that are declared here and stand in files of their own.
+    /// Modules that are declared here and have files of their own.
     children: Vec<Path>,
 }
 
@@ -121,7 +121,9 @@ impl<'a> Reader<'a> {
                     self.scopes.pop();
                     at + 1
                 }
-                Token::Separator | Token::Sign(_) => at + 1,
+                Token::Text(_) | Token::Number(_) | Token::Separator | Token::Range | Token::Sign(_) => {
+                    at + 1
+                }
             };
         }
     }
@@ -166,10 +168,13 @@ impl<'a> Reader<'a> {
 
     /// A path in code, `a::b::c`; a name without `::` is none.
     fn take_path(&mut self, tokens: &[(usize, Token<'_>)], mut at: usize, line: usize) -> usize {
-        let follows = at
-            .checked_sub(1)
-            .and_then(|before| tokens.get(before))
-            .is_some_and(|(_, token)| matches!(token, Token::Separator | Token::Sign('.')));
+        let before = |back: usize| at.checked_sub(back).and_then(|index| tokens.get(index));
+        let follows = match before(1) {
+            Some((_, Token::Sign('.'))) => true,
+            // Otherwise the path begins with `::`.
+            Some((_, Token::Separator)) => matches!(before(2), Some((_, Token::Name(_) | Token::Sign('>')))),
+            _ => false,
+        };
         let mut path = Path::new();
         while let Some((_, Token::Name(name))) = tokens.get(at) {
             path.push((*name).to_owned());
@@ -201,8 +206,9 @@ impl<'a> Reader<'a> {
                 }
                 Token::Name(name) => path.push(name.to_owned()),
                 Token::Sign('*') => {
-                    let whole = prefixes.iter().flatten().chain(&path).cloned().collect();
-                    self.module().globs.push(whole);
+                    let whole: Path = prefixes.iter().flatten().chain(&path).cloned().collect();
+                    self.module().globs.push(whole.clone());
+                    self.module().uses.push((whole, line));
                     path.clear();
                 }
                 Token::Sign('{') => prefixes.push(std::mem::take(&mut path)),
@@ -218,7 +224,7 @@ impl<'a> Reader<'a> {
                         _ => {}
                     }
                 }
-                Token::Separator | Token::Sign(_) => {}
+                Token::Text(_) | Token::Number(_) | Token::Separator | Token::Range | Token::Sign(_) => {}
             }
         }
         at
