@@ -17,7 +17,7 @@ use crate::values::{Chance, Delay, Rate, Span};
 
 /// Configuration of one direction of a link. The default is a perfect link.
 ///
-/// It can be read from text with the terms of `tc netem`, and described in the same way:
+/// `parse` reads a link in the terms of `tc netem`, and [`Self::describe`] writes it:
 ///
 /// ```
 /// use sandhog_lab::link::LinkConfig;
@@ -109,7 +109,7 @@ pub struct Copy {
 /// The fate of a datagram: a loss, or one or two copies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It never arrives.
+    /// The loss of the datagram, with its reason.
     Lost(LossReason),
     /// The copies. The second exists if the datagram was duplicated. A copy is lost if the queue is full.
     Copies([Option<Result<Copy, LossReason>>; 2]),

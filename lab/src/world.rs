@@ -1,8 +1,8 @@
 //! State of a run outside its hosts, and the rules of one tick. Both engines share it.
 //!
-//! A tick is a point of the time grid at which something happens. Its order is: controls, adversaries, arrivals at hosts that
-//! are down, then the turns of the hosts by number. An engine only finds the time of the next tick and calls the hosts.
-//! Everything that a trace can show is decided here.
+//! A tick is a point of the time grid at which something happens. The order within a tick is: controls, adversaries, arrivals
+//! at hosts that are down, then the turns of the hosts by number. An engine only finds the time of the next tick and calls the hosts.
+//! This module decides everything that a trace can show.
 
 mod adversaries;
 mod limits;

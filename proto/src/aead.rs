@@ -158,7 +158,7 @@ impl fmt::Debug for Portable {
 
 /// Ciphers of `ring` in assembly: several times faster on x86-64 and AArch64.
 ///
-/// `None` stands for a key that `ring` rejects. It never rejects 32 bytes.
+/// `None` means a key that `ring` rejects. It never rejects 32 bytes.
 #[cfg(feature = "ring")]
 pub struct Ring(Option<ring::aead::LessSafeKey>);
 

@@ -57,7 +57,7 @@ pub fn story_lines(run: &Run) -> Vec<StoryLine> {
     lines
 }
 
-/// If there are many attacks: their records, and those of their datagrams and of the replies to them.
+/// Records of attacks, of their datagrams and of the replies to these. Empty if there are at most [`MAX_ATTACKS`] attacks.
 fn bulk_attacks(run: &Run) -> BTreeSet<RecordId> {
     let mut found = BTreeSet::new();
     let is_attack = |record: &&Record| matches!(record.kind, RecordKind::Attack { .. });

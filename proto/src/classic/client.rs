@@ -88,7 +88,7 @@ impl fmt::Debug for ClientConfig {
 ///   login is postponed until `wake`. `wake` always logs in again, because the server may have lost the
 ///   session.
 /// - Dropped inputs are counted by [`DropReason`] and reported as [`EventKind::Dropped`]. If events are not
-///   polled, those beyond [`MAX_EVENTS`](super::MAX_EVENTS) are only counted. No other state grows with what
+///   polled, those beyond [`MAX_EVENTS`](super::MAX_EVENTS) are only counted. No other state grows with the input that
 ///   the network sends.
 #[derive(Debug)]
 pub struct Client {

@@ -93,9 +93,9 @@ pub(super) struct Epochs {
 /// Result of opening a datagram.
 #[derive(Clone, Copy)]
 pub(super) struct Seen {
-    /// Its counter is higher than every earlier one in the newest epoch. So the peer's address is its source.
+    /// True if the counter is higher than every earlier one in the newest epoch. Then the datagram's source is the peer's address.
     pub(super) newest: bool,
-    /// It was the first datagram under the next epoch, which has now become the current one.
+    /// True for the first datagram under the next epoch. That epoch is now the current one.
     pub(super) switched: bool,
 }
 

@@ -64,9 +64,9 @@ impl fmt::Debug for Login {
 /// Reason why a text is not a valid user name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoginError {
-    /// It has this many bytes instead of 1 to [`MAX_LOGIN_LEN`].
+    /// The name has this number of bytes instead of 1 to [`MAX_LOGIN_LEN`].
     Length(usize),
-    /// It contains this character.
+    /// The name contains this character.
     Character(char),
 }
 

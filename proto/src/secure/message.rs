@@ -33,7 +33,7 @@ pub(crate) const MAX_WHY_LEN: usize = 64;
 /// Reason why a message was not parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ParseError {
-    /// It does not have the form that the protocol defines.
+    /// The message does not have the form that the protocol defines.
     Malformed,
     /// A control message of a version other than 2. The rest of it was not read.
     UnsupportedVersion,

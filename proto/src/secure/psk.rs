@@ -92,13 +92,13 @@ pub(crate) struct PskKeys {
 /// Reason why a value is not a usable pre-shared key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PskError {
-    /// It has this many bytes instead of 32.
+    /// The key has this number of bytes instead of 32.
     WrongLength(usize),
-    /// It is not standard base64 with padding.
+    /// The text is not standard base64 with padding.
     NotBase64,
     /// All bytes are zero.
     AllZero,
-    /// It is the example of a published article.
+    /// The key is the example of a published article.
     Published,
 }
 

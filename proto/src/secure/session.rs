@@ -78,7 +78,7 @@ pub(super) enum Input {
     Packet(IpAddresses),
     /// A message that the session does not handle itself.
     Message(Message),
-    /// Nothing: the session has handled the datagram.
+    /// No input for the owner, because the session has handled the datagram.
     Done,
 }
 

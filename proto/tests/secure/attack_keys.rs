@@ -17,7 +17,7 @@ use crate::support::{
     store, user,
 };
 
-/// All sessions that a thief of epoch e can derive from memory and recorded datagrams, without the
+/// All sessions that an attacker with the keys of epoch e can derive from memory and recorded datagrams, without the
 /// Diffie-Hellman secret.
 fn derived(stolen: &Session, rekey: &[u8], rekeyed: &[u8], receiver: u32) -> Vec<Session> {
     let public = |json: &[u8]| -> [u8; 32] {

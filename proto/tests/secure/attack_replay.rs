@@ -15,7 +15,7 @@ use crate::support::{
     DELAY, Net, Seen, client_address, client_config, packet, server_address, server_config,
 };
 
-/// Everything observable in two minutes: datagrams, events and deliveries with their times.
+/// Observations of two minutes: datagrams, events and deliveries, each with its time.
 #[derive(Debug, PartialEq)]
 struct Story {
     wire: Vec<(Instant, SocketAddr, SocketAddr, &'static str, usize)>,

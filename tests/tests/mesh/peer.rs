@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sandhog_peer::{ApiMisuse, Batch, Command, Counters, Datagram, Event, Instant, PacketBuf, Peer, Reason};
 
-/// How often each host sends to all others. All of them do it in the same millisecond.
+/// Number of times that each host sends to all others. All hosts send in the same millisecond.
 const INTERVAL: Duration = Duration::from_millis(5);
 
 /// The word that a datagram brings; also what a host knows.
@@ -33,7 +33,7 @@ impl MeshPeer {
         peer
     }
 
-    /// FNV-1a over words: what is learned in another order gives other knowledge.
+    /// FNV-1a over words. The result depends on their order.
     fn learn(&mut self, word: u64) {
         self.knowledge = (self.knowledge ^ word)
             .wrapping_mul(0x0000_0100_0000_01b3)

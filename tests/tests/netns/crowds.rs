@@ -76,7 +76,7 @@ fn a_user_logs_in_within_3_s_under_50000_forged_datagrams_per_second() {
 const SESSIONS: u16 = 1_000;
 /// Sessions per user, and clients per address: the limits of a server.
 const PER_USER: u16 = 20;
-/// Most logins in progress at a time.
+/// Largest number of logins in progress at a time.
 const CONCURRENT_LOGINS: usize = 50;
 
 fn login(number: u16) -> Login {

@@ -30,7 +30,7 @@ const RELEASE_BUILD: &str = "build --release --package sandhog";
 /// Types all commands of the page.
 ///
 /// # Errors
-/// A command does not do what the page says. The error has its line and its output.
+/// A command has another result than on the page. The error has its line and its output.
 pub(crate) fn check(_: &Session) -> Result<()> {
     let page = fs::read_to_string(shell::root().join("README.md")).context("cannot read README.md")?;
     let blocks = page::blocks(&page)?;

@@ -14,7 +14,7 @@ pub(super) struct Header {
     pub(super) version: u64,
 }
 
-/// Parses a JSON object. The error says what is wrong and in which column.
+/// Parses a JSON object. The error names the mistake and its column.
 pub(super) fn read_object<'a, T: Deserialize<'a>>(line: &'a str) -> Result<T, String> {
     // Serde would accept an array as the list of the values.
     if !line.trim_start().starts_with('{') {

@@ -28,11 +28,11 @@ const VERSION: u64 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SetupError {
-    /// It does not begin like a setup.
+    /// The text does not have the beginning of a setup.
     NotASetup,
-    /// This program does not support its version.
+    /// This program does not support the version of the setup.
     UnsupportedVersion(u64),
-    /// Its end is missing.
+    /// The end of the text is missing.
     Cut,
     /// The line or the secrets in it are damaged.
     Damaged,
