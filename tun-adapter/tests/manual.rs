@@ -143,7 +143,8 @@ fn a_folder_that_cannot_be_created_exits_with_1_and_is_named() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
         folder.strip(&text(&output.stderr)),
-        "error: cannot create the folder file/man1: Not a directory (os error 20)\n"
+        "error: cannot create the folder file/man1: Not a directory (os error 20)\n\
+         help: a file has the name of the folder, or of a folder above it; choose another one with `--folder`\n"
     );
 }
 
