@@ -83,6 +83,7 @@ mod rng;
 mod run;
 pub mod setup;
 pub mod suggest;
+pub mod tape;
 mod task_text;
 mod trace;
 pub mod values;

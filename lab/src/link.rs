@@ -2,6 +2,9 @@
 //!
 //! A datagram passes, in this order: partition, scripted drop, MTU, random loss, duplication, corruption of each copy, queue of the
 //! rate limit, delay, and the other scripted faults. Linux kernels differ in the order of netem's faults. Here this order is fixed.
+//!
+//! Random decisions are independent of each other: see [`LinkDirection::draw`]. Only the queue of a rate limit depends on the
+//! datagrams before, because a lost datagram takes no place in it.
 
 mod text;
 
@@ -150,13 +153,31 @@ pub struct LinkDirection {
     departures: VecDeque<Instant>,
 }
 
+/// Decisions about one datagram that the configuration leaves to chance, or that a tape prescribes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Draws {
+    /// True for a lost datagram.
+    pub(crate) lost: bool,
+    /// True for a duplicated datagram.
+    pub(crate) duplicated: bool,
+    /// Delays of the original and of the duplicate.
+    pub(crate) delays: [Duration; 2],
+    /// The flipped bits of the original and of the duplicate.
+    pub(crate) flipped_bits: [Option<u64>; 2],
+    /// Extra delay of all copies.
+    pub(crate) late: Duration,
+    /// Earliest arrival of all copies.
+    pub(crate) hold: Option<Instant>,
+}
+
 /// The properties of a datagram that a [`Pick`] tests.
-#[derive(Clone, Copy)]
-struct Candidate {
-    now: Instant,
-    kind: &'static str,
-    nth: u64,
-    /// Number among all datagrams of this direction.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Candidate {
+    pub(crate) now: Instant,
+    pub(crate) kind: &'static str,
+    /// Number among the datagrams of its kind in this direction, from 1.
+    pub(crate) nth: u64,
+    /// Number among all datagrams of this direction, from 1.
     total: u64,
 }
 
@@ -216,22 +237,9 @@ impl LinkDirection {
     /// Decides the fate of a datagram of `kind` that is sent at `now`. `ip_len` is the length of the outer IP packet, `payload_len` that
     /// of the UDP payload. Also returns its number among the datagrams of its kind, from 1.
     pub fn decide(&mut self, now: Instant, kind: &'static str, ip_len: u64, payload_len: u64) -> (u64, Fate) {
-        let nth = {
-            let count = self.counts.entry(kind).or_default();
-            *count += 1;
-            *count
-        };
-        self.total += 1;
-        let candidate = Candidate {
-            now,
-            kind,
-            nth,
-            total: self.total,
-        };
-        if payload_len > MAX_PAYLOAD as u64 {
-            return (nth, Fate::Lost(LossReason::TooLong));
-        }
-        (nth, self.fate(candidate, ip_len, payload_len))
+        let candidate = self.count(now, kind);
+        let draws = self.draw(payload_len);
+        (candidate.nth, self.fate(candidate, &draws, ip_len, payload_len))
     }
 
     /// Number of datagrams of this kind so far, or of any kind.
@@ -240,11 +248,57 @@ impl LinkDirection {
         kind.map_or(self.total, count)
     }
 
-    fn fate(&mut self, candidate: Candidate, ip_len: u64, payload_len: u64) -> Fate {
-        let now = candidate.now;
-        // These numbers are always drawn first, so that a scripted drop or a partition does not change later random faults.
+    /// The numbers of the next datagram of `kind`.
+    pub(crate) fn count(&mut self, now: Instant, kind: &'static str) -> Candidate {
+        let count = self.counts.entry(kind).or_default();
+        *count += 1;
+        self.total += 1;
+        Candidate {
+            now,
+            kind,
+            nth: *count,
+            total: self.total,
+        }
+    }
+
+    /// The random decisions about the next datagram.
+    ///
+    /// Every fault with randomness has a stream of its own, and takes its numbers for every datagram, even if another fault has
+    /// already dropped the datagram. So a fault that is added to a link changes no random decision of another fault.
+    pub(crate) fn draw(&mut self, payload_len: u64) -> Draws {
         let lost = self.happens(stream_number::LOSS, self.config.loss);
         let duplicated = self.happens(stream_number::DUPLICATE, self.config.duplicate);
+        let flipped_bits = [0, 1].map(|number| self.corruption(stream_number::CORRUPT + number, payload_len));
+        let delays = [0, 1].map(|number| self.delay(stream_number::DELAY + number));
+        Draws {
+            lost,
+            duplicated,
+            delays,
+            flipped_bits,
+            ..Draws::default()
+        }
+    }
+
+    /// The decisions about a datagram if no random number is drawn: no fault, and the delay without jitter.
+    pub(crate) fn nominal(&self) -> Draws {
+        Draws {
+            delays: [self.config.delay.time; 2],
+            ..Draws::default()
+        }
+    }
+
+    /// Decides the fate of a datagram after all random decisions were taken.
+    pub(crate) fn fate(
+        &mut self,
+        candidate: Candidate,
+        draws: &Draws,
+        ip_len: u64,
+        payload_len: u64,
+    ) -> Fate {
+        let damage = self.damage(candidate, payload_len);
+        if payload_len > MAX_PAYLOAD as u64 {
+            return Fate::Lost(LossReason::TooLong);
+        }
         if self.partitioned {
             return Fate::Lost(LossReason::Partition);
         }
@@ -254,56 +308,40 @@ impl LinkDirection {
         if self.config.mtu.is_some_and(|mtu| ip_len > u64::from(mtu)) {
             return Fate::Lost(LossReason::Mtu);
         }
-        if lost {
+        if draws.lost {
             return Fate::Lost(LossReason::Random);
         }
-        let first = self.copy(now, 0, ip_len, payload_len);
-        let second = duplicated.then(|| self.copy(now, 1, ip_len, payload_len));
-        self.scripted(
-            candidate,
-            payload_len,
-            [first, second.unwrap_or(first)],
-            duplicated,
-        )
+        let late = self.config.late.iter().filter(|pick| candidate.matches(pick));
+        let late: Duration = late.filter_map(|pick| Some(pick.by?.0)).sum::<Duration>() + draws.late;
+        let mut copy = |number: usize| -> Result<Copy, LossReason> {
+            let wait = self.queue(candidate.now, ip_len)?;
+            let held = draws
+                .hold
+                .map(|until| until.saturating_duration_since(candidate.now));
+            Ok(Copy {
+                after: (wait + draws.delays[number] + late).max(held.unwrap_or_default()),
+                flipped_bit: damage.or(draws.flipped_bits[number]),
+            })
+        };
+        let first = copy(0);
+        let second = draws.duplicated.then(|| copy(1));
+        let doubled = candidate.is_selected_by(&self.config.double);
+        Fate::Copies([Some(first), second.or_else(|| doubled.then_some(first))])
     }
 
-    /// Applies the scripted faults to the copies of a datagram. They draw no numbers from the streams of the random faults.
-    fn scripted(
-        &mut self,
-        candidate: Candidate,
-        payload_len: u64,
-        copies: [Result<Copy, LossReason>; 2],
-        duplicated: bool,
-    ) -> Fate {
-        let late = self.config.late.iter().filter(|pick| candidate.matches(pick));
-        let late: Duration = late.filter_map(|pick| Some(pick.by?.0)).sum();
+    /// The bit that a scripted damage flips. It does not depend on the fate of the datagram.
+    fn damage(&mut self, candidate: Candidate, payload_len: u64) -> Option<u64> {
         let damaged = payload_len > 0 && candidate.is_selected_by(&self.config.damage);
-        let bit = damaged.then(|| {
+        damaged.then(|| {
             self.stream(stream_number::DAMAGE)
                 .below(payload_len.saturating_mul(8))
-        });
-        let duplicated = duplicated || candidate.is_selected_by(&self.config.double);
-        let [first, second] = copies.map(|copy| {
-            copy.map(|copy| Copy {
-                after: copy.after + late,
-                flipped_bit: bit.or(copy.flipped_bit),
-            })
-        });
-        Fate::Copies([Some(first), duplicated.then_some(second)])
+        })
     }
 
-    fn copy(&mut self, now: Instant, number: u64, ip_len: u64, payload_len: u64) -> Result<Copy, LossReason> {
-        let corrupted = self.happens(stream_number::CORRUPT + number, self.config.corrupt);
-        let flipped_bit = (corrupted && payload_len > 0).then(|| {
-            self.stream(stream_number::CORRUPT + number)
-                .below(payload_len.saturating_mul(8))
-        });
-        let delay = self.delay(stream_number::DELAY + number);
-        let wait = self.queue(now, ip_len)?;
-        Ok(Copy {
-            after: wait + delay,
-            flipped_bit,
-        })
+    /// The bit that random corruption flips, if any.
+    fn corruption(&mut self, stream: u64, payload_len: u64) -> Option<u64> {
+        let corrupted = self.happens(stream, self.config.corrupt);
+        (corrupted && payload_len > 0).then(|| self.stream(stream).below(payload_len.saturating_mul(8)))
     }
 
     /// A random delay from `time - jitter` to `time + jitter` in nanoseconds, never below 0.

@@ -11,6 +11,7 @@ use crate::grid::round_up;
 use crate::link::{Copy, Fate, LinkConfig, LinkDirection, LossReason};
 use crate::record::{HostId, RecordId};
 use crate::setup::Setup;
+use crate::tape::{Departure, Director, Fault, HostFault, NoFaults, entries_of};
 use crate::trace::fingerprint;
 
 /// The position of a copy in the total order of arrivals: time, receiver, sender, sequence number on the link.
@@ -52,10 +53,65 @@ struct Direction {
     sequence: u64,
 }
 
+/// Source of the faults of the network.
+#[derive(Debug)]
+pub(crate) struct Faults {
+    /// True if the links draw random faults and delays from the seed.
+    pub(crate) random: bool,
+    /// Further faults.
+    pub(crate) director: Box<dyn Director>,
+    /// True if every fault is noted for a tape.
+    pub(crate) noted: bool,
+}
+
+impl Default for Faults {
+    /// The random faults of the links.
+    fn default() -> Self {
+        Self {
+            random: true,
+            director: Box::new(NoFaults),
+            noted: false,
+        }
+    }
+}
+
+/// A fault of a run, for its tape.
+#[derive(Clone, Debug)]
+pub(crate) struct Noted {
+    pub(crate) departure: Departure,
+    pub(crate) fault: NotedFault,
+}
+
+/// The fault of a datagram, or of a host at that time.
+#[derive(Clone, Debug)]
+pub(crate) enum NotedFault {
+    Datagram(Fault),
+    Host(HostFault),
+}
+
+/// A datagram that waits for the next datagram of its direction, so that it arrives after it.
+#[derive(Clone, Debug)]
+pub(crate) struct Swapped {
+    pub(crate) sent_at: Instant,
+    pub(crate) sent: RecordId,
+    pub(crate) sending: Sending,
+    pub(crate) flight: Flight,
+}
+
+/// Longest time for which a swapped datagram waits for the next one.
+pub(crate) const SWAP_LIMIT: Duration = Duration::from_secs(1);
+
 /// The outer network of one run.
 #[derive(Debug)]
 pub(crate) struct Net {
     seed: u64,
+    faults: Faults,
+    /// Faults of this run, if they are noted.
+    pub(crate) noted: Vec<Noted>,
+    /// Swapped datagrams by direction: sender and receiver.
+    swapped: BTreeMap<(HostId, HostId), Swapped>,
+    /// The latest arrival of a datagram that a fault delayed.
+    delayed_until: Instant,
     resolution: Duration,
     addresses: BTreeMap<SocketAddr, HostId>,
     directions: BTreeMap<(HostId, HostId), Direction>,
@@ -64,19 +120,38 @@ pub(crate) struct Net {
 }
 
 /// The network's decision about a datagram, for the trace.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Sending {
     /// The receiver. `None` if no host has the address.
     pub(crate) target: Option<HostId>,
     /// Its number among the datagrams of its kind on this direction, from 1.
     pub(crate) nth: u64,
     pub(crate) fate: Fate,
+    /// True if the datagram must arrive after the next one of its direction.
+    pub(crate) swapped: bool,
+    /// Faults of hosts at this time.
+    pub(crate) host_faults: Vec<HostFault>,
+}
+
+impl Sending {
+    /// A datagram to an address without a host.
+    const NOWHERE: Self = Self {
+        target: None,
+        nth: 0,
+        fate: Fate::Lost(LossReason::NoHost),
+        swapped: false,
+        host_faults: Vec::new(),
+    };
 }
 
 impl Net {
-    pub(crate) fn new(setup: &Setup, seed: u64) -> Self {
+    pub(crate) fn new(setup: &Setup, seed: u64, faults: Faults) -> Self {
         let mut net = Self {
             seed,
+            faults,
+            noted: Vec::new(),
+            swapped: BTreeMap::new(),
+            delayed_until: Instant::ZERO,
             resolution: setup.resolution,
             addresses: BTreeMap::new(),
             directions: BTreeMap::new(),
@@ -119,24 +194,120 @@ impl Net {
         payload: &[u8],
     ) -> Sending {
         let Some(target) = self.host_at(remote) else {
-            return Sending {
-                target: None,
-                nth: 0,
-                fate: Fate::Lost(LossReason::NoHost),
-            };
+            return Sending::NOWHERE;
         };
         let payload_len = payload.len() as u64;
         // UDP header 8; IP header 20 (RFC 791) or 40 (RFC 8200).
         let ip_len = payload_len + if remote.is_ipv4() { 28 } else { 48 };
-        let (nth, fate) = self
-            .direction(source, target)
-            .link
-            .decide(now, kind, ip_len, payload_len);
+        let random = self.faults.random;
+        let link = &mut self.direction(source, target).link;
+        let candidate = link.count(now, kind);
+        let nominal = link.nominal();
+        let mut draws = if random {
+            link.draw(payload_len)
+        } else {
+            nominal.clone()
+        };
+        let departure = Departure {
+            now,
+            sender: source,
+            receiver: target,
+            kind,
+            nth: candidate.nth,
+            payload_len,
+        };
+        let mut steering = self.faults.director.steer(&departure);
+        let new_port = steering
+            .new_port
+            .and_then(|host| Some((host, self.unused_port(host)?)));
+        steering
+            .hosts
+            .extend(new_port.map(|(host, to)| HostFault::Rebind(host, to)));
+        let swapped = steering.apply(&mut draws);
+        let link = &mut self.direction(source, target).link;
+        let fate = link.fate(candidate, &draws, ip_len, payload_len);
+        if self.faults.noted {
+            let faults = match fate {
+                Fate::Lost(LossReason::Random) | Fate::Copies(_) => entries_of(&nominal, &draws),
+                Fate::Lost(_) => Vec::new(),
+            };
+            let faults = faults.into_iter().chain(swapped.then_some(Fault::Swap));
+            let faults = faults.map(NotedFault::Datagram);
+            let hosts = steering.hosts.iter().copied().map(NotedFault::Host);
+            self.noted
+                .extend(faults.chain(hosts).map(|fault| Noted { departure, fault }));
+        }
+        if draws.hold.is_some() || !draws.late.is_zero() {
+            self.note_delay(now, fate);
+        }
         Sending {
             target: Some(target),
-            nth,
+            nth: candidate.nth,
             fate,
+            swapped,
+            host_faults: steering.hosts,
         }
+    }
+
+    /// Notes the arrival of a datagram that a fault delays.
+    fn note_delay(&mut self, now: Instant, fate: Fate) {
+        if let Fate::Copies(copies) = fate {
+            let arrivals = copies
+                .into_iter()
+                .flatten()
+                .flatten()
+                .map(|copy| now + copy.after);
+            self.delayed_until = arrivals.fold(self.delayed_until, Instant::max);
+        }
+    }
+
+    /// Returns true while a datagram that a fault delayed is in flight.
+    pub(crate) fn has_delayed(&self, now: Instant) -> bool {
+        now < self.delayed_until || !self.swapped.is_empty()
+    }
+
+    /// Keeps a swapped datagram until [`take_swapped`](Self::take_swapped).
+    pub(crate) fn swap(&mut self, direction: (HostId, HostId), datagram: Swapped) {
+        self.swapped.insert(direction, datagram);
+    }
+
+    /// Takes the swapped datagram of a direction.
+    pub(crate) fn take_swapped(&mut self, direction: (HostId, HostId)) -> Option<Swapped> {
+        self.swapped.remove(&direction)
+    }
+
+    /// Takes a swapped datagram that was sent at `until` or earlier.
+    pub(crate) fn take_swapped_until(&mut self, until: Instant) -> Option<((HostId, HostId), Swapped)> {
+        let waiting = self.swapped.iter();
+        let direction = *waiting
+            .filter(|(_, datagram)| datagram.sent_at <= until)
+            .map(|(key, _)| key)
+            .next()?;
+        Some((direction, self.swapped.remove(&direction)?))
+    }
+
+    /// The time at which the first swapped datagram stops waiting.
+    fn swap_limit(&self) -> Option<Instant> {
+        self.swapped
+            .values()
+            .map(|datagram| datagram.sent_at + SWAP_LIMIT)
+            .min()
+    }
+
+    /// The times at which the entries of a tape were used.
+    pub(crate) fn used_entries(&self) -> &[Option<Instant>] {
+        self.faults.director.used()
+    }
+
+    /// The present address of `host` with the next port that no host has.
+    fn unused_port(&self, host: HostId) -> Option<SocketAddr> {
+        let present = self.addresses.iter().find(|(_, id)| **id == host);
+        let address = *present?.0;
+        let mut candidates = (1..=u16::MAX).map(|step| {
+            let port = address.port().checked_add(step).unwrap_or(step);
+            SocketAddr::new(address.ip(), port)
+        });
+        candidates.find(|candidate| !self.addresses.contains_key(candidate))
     }
 
     /// The arrival time of a copy with the delay `after`: rounded up to the grid, and at least one step from now.
@@ -174,14 +345,18 @@ impl Net {
         key
     }
 
-    /// The time of the next arrival.
+    /// The time of the next arrival, or of the launch of a swapped datagram.
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        self.in_flight.first_key_value().map(|(key, _)| key.due)
+        let arrival = self.in_flight.first_key_value().map(|(key, _)| key.due);
+        arrival
+            .into_iter()
+            .chain(self.swap_limit().map(|limit| round_up(limit, self.resolution)))
+            .min()
     }
 
     /// Number of copies in flight.
     pub(crate) fn in_flight(&self) -> u64 {
-        self.in_flight.len() as u64
+        (self.in_flight.len() + self.swapped.len()) as u64
     }
 
     /// Takes the next copy that is due for `target` at `now`.

@@ -34,15 +34,20 @@ pub fn derive_seed(seed: u64, purpose: &str, numbers: &[u64]) -> [u8; 32] {
 #[derive(Clone, Debug)]
 pub(crate) struct Stream {
     rng: ChaCha8Rng,
-    last: u32,
+    /// The last correlated number. `None` before the first one.
+    last: Option<u32>,
 }
+
+/// Largest number of steps from the uniform to the stationary distribution of correlated numbers. It is reached above a
+/// correlation of 99.96 %.
+const MAX_STEPS_TO_STATIONARY: u32 = 1 << 16;
 
 impl Stream {
     /// Stream `number` of `seed`.
     pub(crate) fn new(seed: [u8; 32], number: u64) -> Self {
         let mut rng = ChaCha8Rng::from_seed(seed);
         rng.set_stream(number);
-        Self { rng, last: 0 }
+        Self { rng, last: None }
     }
 
     /// 32 uniformly distributed bits.
@@ -50,16 +55,40 @@ impl Stream {
         self.rng.next_u32()
     }
 
-    /// The next number, correlated with the one before it, like `get_crandom` in Linux' `sch_netem`.
+    /// The next number, correlated with the one before it, like `get_crandom` in Linux' `sch_netem`. The first number has the
+    /// stationary distribution, so that a link begins as it goes on.
     pub(crate) fn next_correlated(&mut self, correlation: Probability) -> u32 {
-        let value = u64::from(self.next());
         if correlation.0 == 0 {
-            return value as u32;
+            return self.next();
         }
         let rho = u64::from(correlation.0) + 1;
-        let mixed = (value * ((1 << 32) - rho) + u64::from(self.last) * rho) >> 32;
-        self.last = mixed as u32;
-        self.last
+        let last = match self.last {
+            Some(last) => last,
+            None => self.stationary(rho),
+        };
+        let next = self.mixed(last, rho);
+        self.last = Some(next);
+        next
+    }
+
+    /// A new number mixed with `last`, which has the weight `rho` / 2³².
+    fn mixed(&mut self, last: u32, rho: u64) -> u32 {
+        let value = u64::from(self.next());
+        ((value * ((1 << 32) - rho) + u64::from(last) * rho) >> 32) as u32
+    }
+
+    /// A number with the stationary distribution: steps from a uniform number until its weight is below 2⁻³².
+    fn stationary(&mut self, rho: u64) -> u32 {
+        let mut last = self.next();
+        let mut weight = (1 << 32) - 1;
+        for _ in 0..MAX_STEPS_TO_STATIONARY {
+            if weight == 0 {
+                break;
+            }
+            last = self.mixed(last, rho);
+            weight = (weight * rho) >> 32;
+        }
+        last
     }
 
     /// Returns true with the probability of `chance`. A probability of 0 or 1 draws no number.
@@ -114,6 +143,14 @@ mod tests {
         let ratio = |(lost, pairs): (u64, u64)| pairs * 100_000 * 10 / (lost * lost);
         assert!((9..=10).contains(&ratio(losses("30%"))), "{:?}", losses("30%"));
         assert!(ratio(losses("30% 50%")) > 20, "{:?}", losses("30% 50%"));
+    }
+
+    #[test]
+    fn the_first_correlated_number_is_as_likely_to_be_small_as_later_ones() {
+        let chance: Chance = "50% 90%".parse().unwrap();
+        let first = |seed| Stream::new(derive_seed(seed, "test", &[]), 0).happens(chance);
+        let hits = (0..2000).filter(|seed| first(*seed)).count();
+        assert!((900..1100).contains(&hits), "{hits} of 2000");
     }
 
     #[test]

@@ -13,9 +13,11 @@ use sandhog_peer::Instant;
 use crate::checks::CheckResult;
 use crate::engine;
 use crate::limits::DEFAULT_MAX_RECORDS;
+use crate::net::Faults;
 use crate::progress::{Liveness, StepState};
 use crate::record::{HostId, Record, format_duration};
 use crate::setup::{Expected, Role, Setup, SetupError};
+use crate::tape::TapeError;
 use crate::trace::{Detail, Digest};
 use crate::world::World;
 
@@ -77,6 +79,8 @@ impl Default for RunOptions {
 pub enum RunError {
     /// The setup has a mistake.
     Setup(SetupError),
+    /// The tape does not fit the setup.
+    Tape(TapeError),
     /// The turmoil engine supports only turmoil's tick of 1 ms.
     Resolution,
     /// This build of the laboratory has no turmoil engine.
@@ -89,6 +93,7 @@ impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Setup(mistake) => mistake.fmt(f),
+            Self::Tape(mistake) => mistake.fmt(f),
             Self::Resolution => f.write_str(
                 "the turmoil engine needs a resolution of 1ms; use the event engine for any other",
             ),
@@ -237,11 +242,24 @@ pub struct Run {
 /// [`Rules`](crate::setup::Rules). The laboratory does not catch such a panic.
 pub fn run_setup(setup: &Setup, options: &RunOptions) -> Result<Run, RunError> {
     setup.validate()?;
-    let world = World::new(setup, options.seed, options.detail, options.max_records);
-    let world = match options.engine {
-        Engine::Event => engine::event::run(world),
-        Engine::Turmoil => run_in_turmoil(setup, world)?,
-    };
+    Ok(finish(
+        setup,
+        options,
+        run_world(setup, options, Faults::default())?,
+    ))
+}
+
+/// Runs a valid setup with these faults and returns the final state.
+pub(crate) fn run_world(setup: &Setup, options: &RunOptions, faults: Faults) -> Result<World, RunError> {
+    let world = World::new(setup, options, faults);
+    match options.engine {
+        Engine::Event => Ok(engine::event::run(world)),
+        Engine::Turmoil => run_in_turmoil(setup, world),
+    }
+}
+
+/// The result of a run with the final state `world`.
+pub(crate) fn finish(setup: &Setup, options: &RunOptions, world: World) -> Run {
     let expectations = setup.all_expectations();
     let mut checks: Vec<CheckResult> = expectations
         .iter()
@@ -255,7 +273,7 @@ pub fn run_setup(setup: &Setup, options: &RunOptions) -> Result<Run, RunError> {
     let (outcome, counters) = (outcome(&world), counters(&world));
     let (end, record_count) = (world.now, world.trace.len());
     let (digest, records, packets) = world.trace.finish();
-    Ok(Run {
+    Run {
         seed: options.seed,
         engine: options.engine,
         digest,
@@ -273,7 +291,7 @@ pub fn run_setup(setup: &Setup, options: &RunOptions) -> Result<Run, RunError> {
         record_count,
         records,
         packets,
-    })
+    }
 }
 
 #[cfg(feature = "turmoil")]

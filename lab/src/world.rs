@@ -5,6 +5,7 @@
 //! This module decides everything that a trace can show.
 
 mod adversaries;
+mod faults;
 mod limits;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -18,10 +19,11 @@ use crate::adversary::{Adversaries, Captured};
 use crate::checks::{Checks, Outgoing};
 use crate::grid::round_up;
 use crate::link::{Fate, LossReason};
-use crate::net::{Flight, FlightKey, Net, Sending};
+use crate::net::{Faults, Flight, FlightKey, Net, Sending};
 use crate::progress::Progress;
 use crate::record::{HostId, RecordId, RecordKind};
 use crate::rng::derive_seed;
+use crate::run::RunOptions;
 use crate::setup::{Boot, Control, HostSpec, Setup};
 use crate::task_text::FAULTS_OFF;
 use crate::trace::{Detail, Trace, fingerprint};
@@ -87,6 +89,10 @@ pub(crate) struct NodeInputs {
 #[derive(Clone, Debug)]
 enum Due {
     Control(Control),
+    /// The crash of a host by a tape, unless it is down.
+    Crash(HostId),
+    /// The restart after it, unless the host is up.
+    Restart(HostId),
     WorkEnd,
     FaultsOff,
     LivenessEnd,
@@ -112,6 +118,7 @@ pub(crate) struct World {
     /// Number of attacks in this tick.
     attacks: u32,
     due: BTreeMap<(Instant, u64), Due>,
+    scheduled: u64,
     controls_left: usize,
     phase: Phase,
     ends_when_done: bool,
@@ -120,7 +127,13 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(setup: &Setup, seed: u64, detail: Detail, max_records: u64) -> Self {
+    pub(crate) fn new(setup: &Setup, options: &RunOptions, faults: Faults) -> Self {
+        let RunOptions {
+            seed,
+            detail,
+            max_records,
+            ..
+        } = *options;
         let mut canary = [0; 16];
         canary.copy_from_slice(&derive_seed(seed, "canary", &[])[..16]);
         let scripts = setup.hosts.iter().filter_map(|host| host.script.as_ref());
@@ -134,7 +147,7 @@ impl World {
             hosts: setup.hosts.iter().map(HostState::new).collect(),
             trace: Trace::new(detail),
             checks: Checks::new(&setup.rules, &setup.hosts, &secrets),
-            net: Net::new(setup, seed),
+            net: Net::new(setup, seed, faults),
             adversaries: Adversaries::new(&setup.adversaries, seed, setup.resolution),
             losses: BTreeMap::new(),
             canary,
@@ -144,6 +157,7 @@ impl World {
             max_records,
             attacks: 0,
             due: BTreeMap::new(),
+            scheduled: 0,
             controls_left: setup.controls.len(),
             phase: Phase::Work,
             ends_when_done: setup.ends_when_done,
@@ -158,7 +172,8 @@ impl World {
     }
 
     fn schedule(&mut self, at: Instant, due: Due) {
-        let key = (round_up(at, self.resolution), self.due.len() as u64);
+        let key = (round_up(at, self.resolution), self.scheduled);
+        self.scheduled += 1;
         self.due.insert(key, due);
     }
 
@@ -187,11 +202,14 @@ impl World {
                     self.controls_left -= 1;
                     power.extend(self.control(&control));
                 }
+                Due::Crash(host) => power.extend(self.host_fault(&Control::Crash(host), true)),
+                Due::Restart(host) => power.extend(self.host_fault(&Control::Restart(host), false)),
                 Due::WorkEnd => self.end_work(),
                 Due::FaultsOff => self.switch_faults_off(),
                 Due::LivenessEnd => self.phase = Phase::Over,
             }
         }
+        self.release_swapped();
         self.run_adversaries();
         for target in self.net.targets_due(now) {
             if !self.is_host(target) {
@@ -277,9 +295,9 @@ impl World {
         }
     }
 
-    /// Returns true if a control or an attack is still scheduled.
+    /// Returns true if a control or an attack is still scheduled, or a fault delays a datagram.
     fn has_plans(&self) -> bool {
-        self.controls_left > 0 || self.adversaries.next_due().is_some()
+        self.controls_left > 0 || self.adversaries.next_due().is_some() || self.net.has_delayed(self.now)
     }
 
     fn all_done(&self) -> bool {
@@ -316,6 +334,7 @@ impl World {
 
     fn switch_faults_off(&mut self) {
         self.net.switch_faults_off();
+        self.release_all_swapped();
         self.adversaries.stop();
         self.faults_off_at = Some(self.now);
         self.record(
@@ -441,6 +460,7 @@ impl World {
             fingerprint,
         });
         self.net.counts.made += 1;
+        self.steer_hosts(&sending.host_faults);
         let flight = Flight {
             record: 0,
             origin: host,
@@ -455,11 +475,11 @@ impl World {
                 let (alterations, intercepted) = self.alterations(&seen, sending.fate);
                 match intercepted {
                     true => self.intercept(&seen, &sending),
-                    false => self.launch(host, sent, &sending, flight),
+                    false => self.launch_in_order(host, sent, sending.clone(), flight),
                 }
                 self.adversaries_react(&seen, &sending, alterations);
             }
-            None => self.launch(host, sent, &sending, flight),
+            None => self.launch_in_order(host, sent, sending, flight),
         }
         self.checks
             .on_conservation(sent, self.net.counts, self.net.in_flight());

@@ -4,6 +4,7 @@
 mod protocol;
 mod support;
 
+mod concerns;
 mod limits;
 mod names;
 mod random_setups;
@@ -11,3 +12,4 @@ mod refusals;
 mod reports;
 mod rules;
 mod setups;
+mod tapes;
