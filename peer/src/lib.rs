@@ -75,6 +75,7 @@ mod instant;
 mod job;
 mod packet;
 mod peer;
+mod state;
 mod tunnel;
 
 pub use counters::{Counters, DropReason};
@@ -84,4 +85,5 @@ pub use instant::Instant;
 pub use job::{Job, JobDone};
 pub use packet::PacketBuf;
 pub use peer::{Batch, Command, Datagram, Gauges, Peer, Reason};
+pub use state::{State, StateSink};
 pub use tunnel::{IpPrefix, NetworkSettings, TunnelStatus};

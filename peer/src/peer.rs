@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
 
-use crate::{ApiMisuse, Counters, Event, Instant, Job, JobDone, PacketBuf};
+use crate::{ApiMisuse, Counters, Event, Instant, Job, JobDone, PacketBuf, State};
 
 /// One UDP datagram on the outer network.
 #[derive(Clone, Debug)]
@@ -202,6 +202,13 @@ pub trait Peer {
     /// Returns the present amount of state.
     fn gauges(&self) -> Gauges {
         Gauges::default()
+    }
+
+    /// Describes the state that decides the future behaviour. Returns false if the peer does not describe its state. Then an
+    /// exhaustive search runs every schedule in full.
+    fn describe(&self, state: &mut State<'_>) -> bool {
+        let _ = state;
+        false
     }
 }
 

@@ -41,5 +41,5 @@ mod turn;
 
 pub use sandhog_peer::{
     ApiMisuse, Batch, Command, Counters, Datagram, DropReason, Event, EventKind, Gauges, Instant, IpPrefix,
-    Job, JobDone, NetworkSettings, PacketBuf, Peer, Reason, StartError, TunnelStatus,
+    Job, JobDone, NetworkSettings, PacketBuf, Peer, Reason, StartError, State, StateSink, TunnelStatus,
 };
