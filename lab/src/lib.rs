@@ -81,6 +81,7 @@ pub mod record;
 pub mod report;
 mod rng;
 mod run;
+pub mod search;
 pub mod setup;
 pub mod suggest;
 pub mod tape;

@@ -11,7 +11,7 @@ mod text;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use sandhog_peer::Instant;
+use sandhog_peer::{Instant, State};
 
 use crate::limits::MAX_PAYLOAD;
 use crate::pick::Pick;
@@ -276,6 +276,24 @@ impl LinkDirection {
             delays,
             flipped_bits,
             ..Draws::default()
+        }
+    }
+
+    /// Describes the state without the random streams. Counts matter only if a scripted fault selects datagrams.
+    pub(crate) fn describe(&self, state: &mut State<'_>) {
+        state.flag(self.partitioned);
+        state.number(self.departures.len() as u64);
+        self.departures.iter().for_each(|at| state.deadline(Some(*at)));
+        let LinkConfig {
+            drop,
+            late,
+            double,
+            damage,
+            ..
+        } = &self.config;
+        if [drop, late, double, damage].iter().any(|picks| !picks.is_empty()) {
+            state.number(self.total);
+            self.counts.values().for_each(|count| state.number(*count));
         }
     }
 

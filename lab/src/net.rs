@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sandhog_peer::{Instant, PacketBuf};
+use sandhog_peer::{Instant, PacketBuf, State};
 
 use crate::checks::Conservation;
 use crate::grid::round_up;
@@ -106,6 +106,8 @@ pub(crate) const SWAP_LIMIT: Duration = Duration::from_secs(1);
 pub(crate) struct Net {
     seed: u64,
     faults: Faults,
+    /// True after all faults were switched off.
+    faults_are_off: bool,
     /// Faults of this run, if they are noted.
     pub(crate) noted: Vec<Noted>,
     /// Swapped datagrams by direction: sender and receiver.
@@ -149,6 +151,7 @@ impl Net {
         let mut net = Self {
             seed,
             faults,
+            faults_are_off: false,
             noted: Vec::new(),
             swapped: BTreeMap::new(),
             delayed_until: Instant::ZERO,
@@ -215,6 +218,7 @@ impl Net {
             kind,
             nth: candidate.nth,
             payload_len,
+            faults_are_off: self.faults_are_off,
         };
         let mut steering = self.faults.director.steer(&departure);
         let new_port = steering
@@ -411,6 +415,33 @@ impl Net {
         direction.map_or(0, |direction| direction.link.sent(kind))
     }
 
+    /// Describes the copies in flight and the state of the links. Returns false if random faults decide about datagrams.
+    pub(crate) fn describe(&self, state: &mut State<'_>) -> bool {
+        state.flag(self.faults_are_off);
+        state.number(self.in_flight.len() as u64);
+        for (key, flight) in &self.in_flight {
+            state.deadline(Some(key.due));
+            state.number(u64::from(key.source) << 16 | u64::from(key.target));
+            state.number(u64::from(flight.origin));
+            state.bytes(flight.kind.as_bytes());
+            state.number(flight.payload.len() as u64);
+            for address in [flight.from, flight.to] {
+                state.number(self.host_at(address).map_or(0, |host| u64::from(host) + 1));
+            }
+            state.secret(&flight.payload);
+        }
+        state.number(self.swapped.len() as u64);
+        for (direction, swapped) in &self.swapped {
+            state.number(u64::from(direction.0) << 16 | u64::from(direction.1));
+            state.age(Some(swapped.sent_at));
+            state.secret(&swapped.flight.payload);
+        }
+        for direction in self.directions.values() {
+            direction.link.describe(state);
+        }
+        !self.faults.random
+    }
+
     /// Starts or ends a partition between two hosts, in both directions.
     pub(crate) fn set_partitioned(&mut self, a: HostId, b: HostId, partitioned: bool) {
         self.direction(a, b).link.set_partitioned(partitioned);
@@ -419,6 +450,7 @@ impl Net {
 
     /// Removes every fault from every link.
     pub(crate) fn switch_faults_off(&mut self) {
+        self.faults_are_off = true;
         self.directions
             .values_mut()
             .for_each(|direction| direction.link.switch_faults_off());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sandhog_netstack::{EventKind as StackEvent, Host as Stack, Task, TaskId};
 use sandhog_peer::{
-    Batch, Command, EventKind, Instant, NetworkSettings, PacketBuf, Peer, Reason, TunnelStatus,
+    Batch, Command, EventKind, Instant, NetworkSettings, PacketBuf, Peer, Reason, State, TunnelStatus,
 };
 
 use crate::grid::round_up;
@@ -546,6 +546,20 @@ impl Node {
             .chain(script)
             .min()?;
         Some(round_up(due, world.resolution).max(world.now + world.resolution))
+    }
+
+    /// Describes the host before a turn at `now`. Returns false if the peer or the inner host does not describe its state.
+    pub(crate) fn describe(&self, now: Instant, state: &mut State<'_>) -> bool {
+        state.flag(self.started);
+        state.number(self.tasks.len() as u64);
+        for (_, step) in &self.tasks {
+            state.number(step.map_or(0, |step| step as u64 + 1));
+        }
+        let Some(stack) = &self.stack else {
+            return self.peer.describe(state);
+        };
+        let complete = stack.describe(since_origin(now), &mut |number| state.number(number));
+        complete && self.peer.describe(state)
     }
 
     /// The record that a tag refers to, or the last boot, command or timer for tag 0.

@@ -1,6 +1,6 @@
 //! Progress of a client's script. It survives a crash of the client.
 
-use sandhog_peer::Instant;
+use sandhog_peer::{Instant, State};
 
 use crate::setup::{Script, ScriptStep};
 
@@ -124,5 +124,32 @@ impl Progress {
     /// Returns true while the ping of P9 has no reply.
     pub(crate) fn awaits_liveness(&self) -> bool {
         matches!(self.liveness, Liveness::Requested | Liveness::Running)
+    }
+
+    /// Describes the progress.
+    pub(crate) fn describe(&self, state: &mut State<'_>) {
+        let Self {
+            steps,
+            start,
+            liveness,
+        } = self;
+        for step in steps {
+            state.number(match step {
+                StepState::Pending => 0,
+                StepState::Running => 1,
+                StepState::Ended { succeeded, .. } => 2 + u64::from(*succeeded),
+            });
+        }
+        state.number(match start {
+            Start::Pending => 0,
+            Start::Up => 1,
+            Start::Down => 2,
+        });
+        state.number(match liveness {
+            Liveness::NotRequested => 0,
+            Liveness::Requested => 1,
+            Liveness::Running => 2,
+            Liveness::Passed { .. } => 3,
+        });
     }
 }

@@ -5,6 +5,7 @@
 //! This module decides everything that a trace can show.
 
 mod adversaries;
+mod describe;
 mod faults;
 mod limits;
 

@@ -80,6 +80,11 @@ pub struct Host {
 }
 
 impl Host {
+    /// Describes the state. TEMPORARY.
+    pub fn describe(&self, _now: Duration, _sink: &mut dyn FnMut(u64)) -> bool {
+        false
+    }
+
     /// Creates a host.
     ///
     /// # Panics

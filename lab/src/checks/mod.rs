@@ -370,6 +370,12 @@ impl Checks {
             });
     }
 
+    /// The number of violated properties.
+    pub(crate) fn violations(&self) -> u64 {
+        let results = self.results();
+        results.iter().filter(|result| !result.passed).count() as u64
+    }
+
     /// The results of the checks that the rules switch on, by number.
     pub(crate) fn results(&self) -> Vec<CheckResult> {
         let rules = &self.rules;

@@ -8,14 +8,19 @@ use crate::world::{Power, World};
 
 /// A host of the engine, with its next deadline.
 #[derive(Default)]
-struct Slot {
-    node: Option<Node>,
+pub(crate) struct Slot {
+    pub(crate) node: Option<Node>,
     /// The time of its next turn.
     deadline: Option<Instant>,
 }
 
 /// Runs `world` to the end.
-pub(crate) fn run(mut world: World) -> World {
+pub(crate) fn run(world: World) -> World {
+    run_observed(world, |_, _, _| {})
+}
+
+/// Runs `world` to the end, and calls `observe` with the state before each tick and the time of the tick.
+pub(crate) fn run_observed(mut world: World, mut observe: impl FnMut(&World, &[Slot], Instant)) -> World {
     let mut slots: Vec<Slot> = world.hosts.iter().map(|_| Slot::default()).collect();
     let mut first = true;
     while !world.is_over() {
@@ -26,6 +31,7 @@ pub(crate) fn run(mut world: World) -> World {
             .min();
         let now = if first { Some(Instant::ZERO) } else { next };
         let Some(now) = now else { break };
+        observe(&world, &slots, now);
         tick(&mut world, &mut slots, now, first);
         first = false;
     }

@@ -239,6 +239,9 @@ impl fmt::Debug for HostSpec {
         f.debug_struct("HostSpec")
             .field("name", &self.name)
             .field("address", &self.address)
+            .field("inner", &self.inner)
+            .field("script", &self.script)
+            .field("hostile", &self.hostile)
             .finish_non_exhaustive()
     }
 }

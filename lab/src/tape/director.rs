@@ -21,6 +21,8 @@ pub(crate) struct Departure {
     pub(crate) nth: u64,
     /// Length of the UDP payload in bytes.
     pub(crate) payload_len: u64,
+    /// True after all faults were switched off.
+    pub(crate) faults_are_off: bool,
 }
 
 /// A fault of a host.

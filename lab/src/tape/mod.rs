@@ -15,7 +15,8 @@ use std::time::Duration;
 use sandhog_peer::Instant;
 
 pub use compact::CompactError;
-pub(crate) use director::{Departure, Director, HostFault, NoFaults, Player, entries_of};
+pub(crate) use director::{Departure, Director, HostFault, NoFaults, Player, Steering, entries_of};
+pub(crate) use run::tape_of;
 pub use run::{Divergence, Replay, record, replay, replay_with};
 pub use text::TapeError;
 

@@ -1,0 +1,25 @@
+//! Search for failures: every schedule of a few faults, random faults of many seeds, and the smallest tape of a failure.
+
+mod certificate;
+mod exhaust;
+mod failure;
+mod faults;
+mod schedule;
+mod shrink;
+pub(crate) mod state;
+mod swarm;
+#[cfg(not(target_family = "wasm"))]
+mod sweep;
+mod tree;
+
+pub use certificate::{Certificate, CertificateError};
+pub use exhaust::{
+    Bounds, Exhausted, FailingSchedule, Progress, SearchError, Start, Verified, exhaust, verify,
+};
+pub use failure::Failure;
+pub use faults::{FaultKind, Values};
+pub use schedule::Schedule;
+pub use shrink::{Shrunk, shrink};
+pub use swarm::{Family, Swarm};
+#[cfg(not(target_family = "wasm"))]
+pub use sweep::{FailingSeed, Sweep, SweepOptions, SweepRun, sweep};

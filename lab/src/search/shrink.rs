@@ -1,0 +1,188 @@
+//! Smallest tape of a failure: delta debugging of the faults, then simpler faults.
+//!
+//! The method is `ddmin` (Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", 2002). A smaller tape is
+//! accepted only if it has the same failure: see [`Failure::covers`].
+
+use std::time::Duration;
+
+use sandhog_peer::Instant;
+
+use super::failure::Failure;
+use crate::run::{RunError, RunOptions};
+use crate::setup::Setup;
+use crate::tape::{Entry, Fault, Tape, replay_with};
+use crate::trace::Detail;
+
+/// A shrunk tape.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shrunk {
+    /// The smallest tape found. Each entry has the time at which its datagram is sent.
+    pub tape: Tape,
+    /// Its failure.
+    pub failure: Failure,
+    /// Number of runs.
+    pub runs: u64,
+}
+
+/// Shrinks a tape of a setup. Returns `None` if the tape does not fail.
+///
+/// # Errors
+///
+/// The setup cannot run.
+pub fn shrink(setup: &Setup, tape: &Tape) -> Result<Option<Shrunk>, RunError> {
+    let mut shrinker = Shrinker {
+        setup,
+        wanted: None,
+        runs: 0,
+    };
+    let Some(failure) = shrinker.failure(tape)? else {
+        return Ok(None);
+    };
+    shrinker.wanted = Some(failure);
+    let entries = shrinker.fewer(tape)?;
+    let entries = shrinker.simpler(Tape {
+        entries,
+        ..tape.clone()
+    })?;
+    let tape = Tape {
+        entries,
+        ..tape.clone()
+    };
+    let replay = replay_with(setup, &tape, &options())?;
+    let failure = Failure::of(&replay.run);
+    Ok(failure.map(|failure| Shrunk {
+        tape: timed(tape, &replay.tape),
+        failure,
+        runs: shrinker.runs + 1,
+    }))
+}
+
+/// The tape with the times of its datagrams in `recorded`.
+fn timed(mut tape: Tape, recorded: &Tape) -> Tape {
+    for entry in &mut tape.entries {
+        let same = recorded.entries.iter().find(|other| {
+            let (a, b) = (&other.datagrams, &entry.datagrams);
+            (&a.sender, &a.receiver, &a.kind) == (&b.sender, &b.receiver, &b.kind) && a.nth == b.nth
+        });
+        entry.sent_at = same.and_then(|same| same.sent_at);
+    }
+    tape
+}
+
+fn options() -> RunOptions {
+    RunOptions {
+        detail: Detail::Digest,
+        ..RunOptions::default()
+    }
+}
+
+struct Shrinker<'a> {
+    setup: &'a Setup,
+    wanted: Option<Failure>,
+    runs: u64,
+}
+
+impl Shrinker<'_> {
+    fn failure(&mut self, tape: &Tape) -> Result<Option<Failure>, RunError> {
+        self.runs += 1;
+        Ok(Failure::of(&replay_with(self.setup, tape, &options())?.run))
+    }
+
+    /// Returns true if a tape with these entries has the same failure.
+    fn fails(&mut self, tape: &Tape, entries: &[Entry]) -> Result<bool, RunError> {
+        let candidate = Tape {
+            entries: entries.to_vec(),
+            ..tape.clone()
+        };
+        let found = self.failure(&candidate)?;
+        Ok(match (&self.wanted, found) {
+            (Some(wanted), Some(found)) => wanted.covers(&found),
+            _ => false,
+        })
+    }
+
+    /// Removes as many entries as possible.
+    fn fewer(&mut self, tape: &Tape) -> Result<Vec<Entry>, RunError> {
+        let mut entries = tape.entries.clone();
+        if self.fails(tape, &[])? {
+            return Ok(Vec::new());
+        }
+        let mut parts = 2;
+        while entries.len() >= 2 {
+            let size = entries.len().div_ceil(parts);
+            let mut reduced = false;
+            let mut start = 0;
+            while start < entries.len() && entries.len() >= 2 {
+                let mut rest = entries.clone();
+                rest.drain(start..(start + size).min(entries.len()));
+                if self.fails(tape, &rest)? {
+                    entries = rest;
+                    reduced = true;
+                } else {
+                    start += size;
+                }
+            }
+            if !reduced {
+                if size == 1 {
+                    break;
+                }
+                parts = (parts * 2).min(entries.len());
+            } else {
+                parts = 2.max(parts - 1);
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Replaces faults by simpler ones, and times by rounder ones.
+    fn simpler(&mut self, tape: Tape) -> Result<Vec<Entry>, RunError> {
+        let mut entries = tape.entries.clone();
+        for index in 0..entries.len() {
+            for fault in simpler_faults(&entries[index]) {
+                let mut candidate = entries.clone();
+                candidate[index].fault = fault;
+                if self.fails(&tape, &candidate)? {
+                    entries = candidate;
+                    break;
+                }
+            }
+        }
+        Ok(entries)
+    }
+}
+
+/// Faults that are simpler than that of the entry, the simplest first.
+fn simpler_faults(entry: &Entry) -> Vec<Fault> {
+    let sent_at = entry.sent_at.unwrap_or(Instant::ZERO);
+    let steps = [1_u64, 10, 100, 1_000, 10_000, 60_000].map(Duration::from_millis);
+    match &entry.fault {
+        Fault::Drop | Fault::Double => Vec::new(),
+        Fault::Late(time) | Fault::Delay(time) => {
+            let rounder = steps.into_iter().filter(|step| step < time).map(Fault::Late);
+            [Fault::Drop].into_iter().chain(rounder).collect()
+        }
+        Fault::Hold(until) => {
+            let whole = until.as_nanos().div_ceil(1_000_000_000);
+            let rounder = Instant::from_secs(whole);
+            let late = steps
+                .into_iter()
+                .filter(|step| sent_at + *step < *until)
+                .map(Fault::Late);
+            let late = late.chain((rounder != *until).then_some(Fault::Hold(rounder)));
+            [Fault::Drop].into_iter().chain(late).collect()
+        }
+        Fault::DelayCopy(_) | Fault::FlipCopy(_) | Fault::Swap | Fault::Flip(_) => {
+            vec![Fault::Drop, Fault::Double]
+        }
+        Fault::Rebind { .. } => Vec::new(),
+        Fault::Crash { host, down } => {
+            let shorter = steps.into_iter().filter(|step| step < down);
+            shorter
+                .map(|down| Fault::Crash {
+                    host: host.clone(),
+                    down,
+                })
+                .collect()
+        }
+    }
+}

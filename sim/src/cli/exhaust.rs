@@ -1,0 +1,189 @@
+//! Commands `exhaust` and `verify`: every schedule of a few faults, and the check of its certificate.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use sandhog_lab::search::{
+    Bounds, Certificate, Exhausted, FaultKind, SearchError, Start, Verified, exhaust, verify,
+};
+use serde_json::json;
+
+use super::progress::Meter;
+use super::tape::sentence;
+use super::{BadInput, Program, output, print};
+
+/// Largest number of failures that are printed.
+const MAX_PRINTED: usize = 10;
+
+#[derive(Debug, Args)]
+pub(super) struct ExhaustArguments {
+    /// A built-in name (see `list`) or a scenario file
+    scenario: String,
+    /// Number of datagrams that can have a fault
+    #[arg(long, value_name = "K", default_value_t = 12)]
+    datagrams: u32,
+    /// Largest number of faults of a schedule
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    faults: u32,
+    /// The kinds of faults: drop, double, late, hold, swap, damage, rebind, crash
+    /// [default: all]
+    #[arg(long, value_name = "KINDS", value_delimiter = ',')]
+    kinds: Vec<FaultKind>,
+    /// Start at a record number, or at the first record with this name, of the run
+    /// without faults
+    #[arg(long, value_name = "RECORD|EVENT")]
+    from: Option<String>,
+    /// The seed of the peers [default: the scenario's]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Run every schedule, also those from equal states
+    #[arg(long)]
+    no_pruning: bool,
+    /// Write the certificate, and a tape for each smallest failing schedule, to this
+    /// folder
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Print one JSON object instead of the report
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct VerifyArguments {
+    /// A certificate that `exhaust` wrote
+    certificate: PathBuf,
+    /// The scenario, if it is not a built-in one
+    #[arg(long, value_name = "SCENARIO")]
+    scenario: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+fn start(from: Option<&str>) -> Start {
+    match from {
+        None => Start::First,
+        Some(text) => text.parse().map_or_else(|_| Start::Event(text.into()), Start::Record),
+    }
+}
+
+fn bad(error: &SearchError) -> BadInput {
+    BadInput(error.to_string())
+}
+
+impl Program<'_> {
+    pub(super) fn exhaust(&self, arguments: &ExhaustArguments) -> Result<bool, BadInput> {
+        let scenario = self.find_scenario(&arguments.scenario)?;
+        let folder = arguments.out.as_deref().map(output::Folder::prepare).transpose().map_err(BadInput)?;
+        let mut kinds = arguments.kinds.clone();
+        kinds.sort_unstable();
+        kinds.dedup();
+        let bounds = Bounds {
+            datagrams: arguments.datagrams,
+            faults: arguments.faults,
+            kinds: if kinds.is_empty() { FaultKind::ALL.to_vec() } else { kinds },
+            start: start(arguments.from.as_deref()),
+            seed: arguments.seed.unwrap_or(scenario.seed),
+            prune: !arguments.no_pruning,
+            ..Bounds::default()
+        };
+        let mut meter = Meter::new(0, None)?;
+        let result = exhaust(&scenario.setup(), &bounds, &mut |progress| meter.step(progress.failed));
+        meter.clear();
+        let result = result.map_err(|error| {
+            folder.iter().for_each(output::Folder::abandon);
+            bad(&error)
+        })?;
+        if let Some(folder) = &folder {
+            if result.complete {
+                let certificate = format!("{:#}\n", result.certificate.to_json());
+                folder.write_one("certificate.json", certificate.as_bytes()).map_err(BadInput)?;
+            }
+            for (number, (tape, _)) in (1..).zip(&result.tapes) {
+                let name = format!("failure-{number}.tape");
+                folder.write_one(&name, tape.to_string().as_bytes()).map_err(BadInput)?;
+            }
+        }
+        if arguments.json {
+            print(&format!("{:#}\n", result_json(&result, &meter)))?;
+        } else {
+            print(&report(&result, &meter))?;
+        }
+        if !result.complete {
+            super::note("interrupted; the search is not complete, so there is no certificate");
+        }
+        Ok(result.failing.is_empty())
+    }
+
+    pub(super) fn verify(&self, arguments: &VerifyArguments) -> Result<bool, BadInput> {
+        let path = &arguments.certificate;
+        let fail = |error: &dyn std::fmt::Display| BadInput(format!("{}: {error}", path.display()));
+        let text = std::fs::read_to_string(path).map_err(|error| fail(&error))?;
+        let certificate = Certificate::from_json(&text).map_err(|error| fail(&error))?;
+        let name = arguments.scenario.as_deref().unwrap_or(&certificate.setup);
+        let scenario = self.find_scenario(name)?;
+        let mut meter = Meter::new(0, None)?;
+        let verified = verify(&scenario.setup(), &certificate, &mut |progress| meter.step(progress.failed));
+        meter.clear();
+        let Verified { runs, checked, wrong } = match verified {
+            Ok(verified) => verified,
+            Err(SearchError::Certificate(error)) => {
+                super::note(&format!("{}: {error}", path.display()));
+                return Ok(false);
+            }
+            Err(error) => return Err(bad(&error)),
+        };
+        if let Some(why) = meter.interrupted() {
+            return Err(BadInput(format!("{why}; the certificate is not verified")));
+        }
+        if arguments.json {
+            let wrong: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+            print(&format!("{}\n", json!({ "runs": runs, "checked": checked, "wrong": wrong })))?;
+        } else {
+            let wrong: Vec<String> = wrong.iter().map(|schedule| format!("wrong: {schedule}\n")).collect();
+            print(&format!(
+                "{}{runs} runs repeated, {checked} pruned schedules run in full, {} wrong\n",
+                wrong.concat(),
+                wrong.len()
+            ))?;
+        }
+        Ok(wrong.is_empty())
+    }
+}
+
+fn report(result: &Exhausted, meter: &Meter) -> String {
+    let mut text = String::new();
+    for (tape, failure) in result.tapes.iter().take(MAX_PRINTED) {
+        let _ = writeln!(text, "{}\n  {}", sentence(tape, failure), tape.to_compact());
+    }
+    let more = result.tapes.len().saturating_sub(MAX_PRINTED);
+    if more > 0 {
+        let _ = writeln!(text, "and {more} more smallest failing schedules");
+    }
+    let certificate = &result.certificate;
+    let _ = writeln!(
+        text,
+        "{} schedules, {} runs, {} pruned, {} states, {} failing, {} runs/s",
+        certificate.bounds.schedules(),
+        certificate.runs,
+        certificate.pruned(),
+        certificate.states,
+        result.failing.len(),
+        meter.rate(certificate.runs)
+    );
+    text
+}
+
+fn result_json(result: &Exhausted, meter: &Meter) -> serde_json::Value {
+    let mut json = result.certificate.to_json();
+    let failing = result.failing.iter().map(|failing| failing.schedule.to_string());
+    json["failing_schedules"] = failing.collect::<Vec<_>>().into();
+    let tapes = result.tapes.iter().map(|(tape, failure)| {
+        json!({ "failure": failure.primary, "sentence": sentence(tape, failure), "tape": tape.to_compact() })
+    });
+    json["smallest"] = tapes.collect::<Vec<_>>().into();
+    json["complete"] = result.complete.into();
+    json["wall_seconds"] = (meter.elapsed().as_millis() as f64 / 1000.0).into();
+    json
+}
