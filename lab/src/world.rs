@@ -27,7 +27,7 @@ use crate::rng::derive_seed;
 use crate::run::RunOptions;
 use crate::setup::{Boot, Control, HostSpec, Setup};
 use crate::task_text::FAULTS_OFF;
-use crate::trace::{Detail, Trace, fingerprint};
+use crate::trace::{Trace, fingerprint};
 
 /// A datagram that has arrived, and the host that created it. Its tag is the record of its arrival.
 pub(crate) type Arrival = (HostId, Datagram);

@@ -195,6 +195,7 @@ fn run_seed(setup: &Setup, number: usize, seed: u64, options: &SweepOptions) -> 
         seed,
         engine: options.engine,
         detail: Detail::Digest,
+        ..RunOptions::default()
     };
     let (reduced, faults) = prepared(setup, seed, swarm, false);
     let used = reduced.as_ref().unwrap_or(setup);

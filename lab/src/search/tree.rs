@@ -78,7 +78,7 @@ impl<'a> Runner<'a> {
             director: Box::new(director),
             noted,
         };
-        (World::new(self.setup, self.seed, detail, faults), left)
+        (World::new(self.setup, &self.options(detail), faults), left)
     }
 
     /// Runs a schedule. With `observed`, the states are kept.

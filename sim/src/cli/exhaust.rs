@@ -64,7 +64,9 @@ pub(super) struct VerifyArguments {
 fn start(from: Option<&str>) -> Start {
     match from {
         None => Start::First,
-        Some(text) => text.parse().map_or_else(|_| Start::Event(text.into()), Start::Record),
+        Some(text) => text
+            .parse()
+            .map_or_else(|_| Start::Event(text.into()), Start::Record),
     }
 }
 
@@ -75,21 +77,32 @@ fn bad(error: &SearchError) -> BadInput {
 impl Program<'_> {
     pub(super) fn exhaust(&self, arguments: &ExhaustArguments) -> Result<bool, BadInput> {
         let scenario = self.find_scenario(&arguments.scenario)?;
-        let folder = arguments.out.as_deref().map(output::Folder::prepare).transpose().map_err(BadInput)?;
+        let folder = arguments
+            .out
+            .as_deref()
+            .map(output::Folder::prepare)
+            .transpose()
+            .map_err(BadInput)?;
         let mut kinds = arguments.kinds.clone();
         kinds.sort_unstable();
         kinds.dedup();
         let bounds = Bounds {
             datagrams: arguments.datagrams,
             faults: arguments.faults,
-            kinds: if kinds.is_empty() { FaultKind::ALL.to_vec() } else { kinds },
+            kinds: if kinds.is_empty() {
+                FaultKind::ALL.to_vec()
+            } else {
+                kinds
+            },
             start: start(arguments.from.as_deref()),
             seed: arguments.seed.unwrap_or(scenario.seed),
             prune: !arguments.no_pruning,
             ..Bounds::default()
         };
         let mut meter = Meter::new(0, None)?;
-        let result = exhaust(&scenario.setup(), &bounds, &mut |progress| meter.step(progress.failed));
+        let result = exhaust(&scenario.setup(), &bounds, &mut |progress| {
+            meter.step(progress.failed)
+        });
         meter.clear();
         let result = result.map_err(|error| {
             folder.iter().for_each(output::Folder::abandon);
@@ -98,11 +111,15 @@ impl Program<'_> {
         if let Some(folder) = &folder {
             if result.complete {
                 let certificate = format!("{:#}\n", result.certificate.to_json());
-                folder.write_one("certificate.json", certificate.as_bytes()).map_err(BadInput)?;
+                folder
+                    .write_one("certificate.json", certificate.as_bytes())
+                    .map_err(BadInput)?;
             }
             for (number, (tape, _)) in (1..).zip(&result.tapes) {
                 let name = format!("failure-{number}.tape");
-                folder.write_one(&name, tape.to_string().as_bytes()).map_err(BadInput)?;
+                folder
+                    .write_one(&name, tape.to_string().as_bytes())
+                    .map_err(BadInput)?;
             }
         }
         if arguments.json {
@@ -124,7 +141,9 @@ impl Program<'_> {
         let name = arguments.scenario.as_deref().unwrap_or(&certificate.setup);
         let scenario = self.find_scenario(name)?;
         let mut meter = Meter::new(0, None)?;
-        let verified = verify(&scenario.setup(), &certificate, &mut |progress| meter.step(progress.failed));
+        let verified = verify(&scenario.setup(), &certificate, &mut |progress| {
+            meter.step(progress.failed)
+        });
         meter.clear();
         let Verified { runs, checked, wrong } = match verified {
             Ok(verified) => verified,
@@ -139,9 +158,15 @@ impl Program<'_> {
         }
         if arguments.json {
             let wrong: Vec<String> = wrong.iter().map(ToString::to_string).collect();
-            print(&format!("{}\n", json!({ "runs": runs, "checked": checked, "wrong": wrong })))?;
+            print(&format!(
+                "{}\n",
+                json!({ "runs": runs, "checked": checked, "wrong": wrong })
+            ))?;
         } else {
-            let wrong: Vec<String> = wrong.iter().map(|schedule| format!("wrong: {schedule}\n")).collect();
+            let wrong: Vec<String> = wrong
+                .iter()
+                .map(|schedule| format!("wrong: {schedule}\n"))
+                .collect();
             print(&format!(
                 "{}{runs} runs repeated, {checked} pruned schedules run in full, {} wrong\n",
                 wrong.concat(),

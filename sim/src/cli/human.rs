@@ -45,7 +45,7 @@ pub(super) fn print_run(run: &Run, wall: Duration, out: Option<&Path>) {
         );
     }
     text.push_str(&summary(run));
-    super::print(&text);
+    let _ = super::print(&text);
 }
 
 /// The failed checks once more, and their number.

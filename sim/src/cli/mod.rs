@@ -2,10 +2,14 @@
 //!
 //! Scripts rely on its commands, its JSON and its exit codes: 0 for all checks passed, 1 for a failed check, 2 for bad input.
 
+mod exhaust;
 mod human;
 mod output;
+mod progress;
 #[cfg(unix)]
 mod relay;
+mod sweep;
+mod tape;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -56,6 +60,16 @@ enum Command {
     /// Run a scenario and print its story
     #[command(after_help = EXIT_CODES)]
     Run(RunArguments),
+    /// Run many seeds of scenarios, and shrink the failures
+    Sweep(sweep::Arguments),
+    /// Run every schedule of a few faults
+    Exhaust(exhaust::ExhaustArguments),
+    /// Check the certificate of an exhaustive search
+    Verify(exhaust::VerifyArguments),
+    /// Run a scenario with the faults of a tape
+    Replay(tape::ReplayArguments),
+    /// Find the smallest tape with the same failure
+    Shrink(tape::ShrinkArguments),
     /// Print the JSON Schema of scenario files
     #[command(after_help = PRINT_CODES)]
     Schema,
@@ -181,9 +195,15 @@ fn typed_command(path: &str, name: &str) -> String {
 }
 
 /// Prints to standard output. A closed pipe is not an error.
-fn print(text: &str) {
+fn print(text: &str) -> Result<(), BadInput> {
     let mut out = anstream::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    Ok(())
+}
+
+/// Prints a note to standard error.
+fn note(text: &str) {
+    let _ = writeln!(anstream::stderr(), "{text}");
 }
 
 impl Program<'_> {
@@ -192,8 +212,13 @@ impl Program<'_> {
         match command {
             Command::List { json } => self.list(json),
             Command::Run(arguments) => self.run_one(&arguments),
+            Command::Sweep(arguments) => self.sweep(&arguments),
+            Command::Exhaust(arguments) => self.exhaust(&arguments),
+            Command::Verify(arguments) => self.verify(&arguments),
+            Command::Replay(arguments) => self.replay(&arguments),
+            Command::Shrink(arguments) => self.shrink(&arguments),
             Command::Schema => {
-                print(&format!("{:#}\n", Scenario::schema_with(self.profiles)));
+                let _ = print(&format!("{:#}\n", Scenario::schema_with(self.profiles)));
                 Ok(true)
             }
             #[cfg(unix)]
@@ -298,7 +323,7 @@ impl Program<'_> {
             folder.write(&run).map_err(BadInput)?;
         }
         if arguments.json {
-            print(&format!("{}\n", report::summary_json(&run, wall)));
+            let _ = print(&format!("{}\n", report::summary_json(&run, wall)));
         } else if !arguments.quiet || !run.passed {
             human::print_run(&run, wall, out);
         }
@@ -320,14 +345,14 @@ fn print_list(rows: &[(&str, String, String)], json: bool) {
             .iter()
             .map(|(name, title, about)| serde_json::json!({ "name": name, "title": title, "about": about }))
             .collect();
-        print(&format!("{array:#}\n"));
+        let _ = print(&format!("{array:#}\n"));
     } else {
         let width = rows.iter().map(|(name, ..)| name.len()).max().unwrap_or_default();
         let lines: String = rows
             .iter()
             .map(|(name, title, _)| format!("{name:width$}  {title}\n"))
             .collect();
-        print(&lines);
+        let _ = print(&lines);
     }
 }
 

@@ -54,6 +54,16 @@ impl Folder {
         }
     }
 
+    /// The path of a file in the folder.
+    pub(super) fn path_of(&self, name: &str) -> String {
+        self.path.join(name).to_string_lossy().into_owned()
+    }
+
+    /// Writes one file.
+    pub(super) fn write_one(&self, name: &str, content: &[u8]) -> Result<(), String> {
+        write_file(&self.path.join(name), content)
+    }
+
     /// Writes all reports under temporary names, and then renames them. So a full disk leaves no incomplete report.
     pub(super) fn write(&self, run: &Run) -> Result<(), String> {
         let files = [
@@ -80,4 +90,15 @@ impl Folder {
             format!("cannot write {}: {error}", self.path.join(name).display())
         })
     }
+}
+
+/// Writes a file under a temporary name, and then renames it. So a full disk leaves no incomplete file.
+pub(super) fn write_file(path: &Path, content: &[u8]) -> Result<(), String> {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    let written = fs::write(&partial, content).and_then(|()| fs::rename(&partial, path));
+    written.map_err(|error| {
+        let _ = fs::remove_file(&partial);
+        format!("cannot write {}: {error}", path.display())
+    })
 }

@@ -12,7 +12,10 @@ use super::BadInput;
 const INTERVAL: Duration = Duration::from_millis(200);
 
 /// Progress of a command with a known or unknown number of runs.
-#[expect(clippy::disallowed_types, reason = "the wall time is printed, and no run depends on it")]
+#[expect(
+    clippy::disallowed_types,
+    reason = "the wall time is printed, and no run depends on it"
+)]
 pub(super) struct Meter {
     /// Number of runs. 0 if unknown.
     total: u64,
@@ -68,7 +71,10 @@ impl Meter {
         let line = match self.total.checked_sub(self.done) {
             Some(left) if self.total > 0 => {
                 let left = left.checked_div(rate.max(1)).unwrap_or_default();
-                format!("{} of {} runs, {failed} failed, {rate} runs/s, {left} s left", self.done, self.total)
+                format!(
+                    "{} of {} runs, {failed} failed, {rate} runs/s, {left} s left",
+                    self.done, self.total
+                )
             }
             _ => format!("{} runs, {failed} failed, {rate} runs/s", self.done),
         };
@@ -88,7 +94,9 @@ impl Meter {
 
     /// Runs per second.
     pub(super) fn rate(&self, runs: u64) -> u64 {
-        let millis = u64::try_from(self.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
+        let millis = u64::try_from(self.elapsed().as_millis())
+            .unwrap_or(u64::MAX)
+            .max(1);
         runs.saturating_mul(1000) / millis
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::num::NonZeroUsize;
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -74,8 +74,12 @@ fn read_seeds(text: &str) -> Result<Range<u64>, String> {
 fn read_budget(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     let minutes = text.strip_suffix('m').map(|number| format!("{number}min"));
-    let span = minutes.as_deref().unwrap_or(text).parse::<sandhog_lab::values::Span>();
-    span.map(|span| span.0).map_err(|_| "expected a time, such as `10m` or `90s`".into())
+    let span = minutes
+        .as_deref()
+        .unwrap_or(text)
+        .parse::<sandhog_lab::values::Span>();
+    span.map(|span| span.0)
+        .map_err(|_| "expected a time, such as `10m` or `90s`".into())
 }
 
 fn read_family(text: &str) -> Result<Family, String> {
@@ -98,8 +102,15 @@ struct Found<'a> {
 impl Program<'_> {
     pub(super) fn sweep(&self, arguments: &Arguments) -> Result<bool, BadInput> {
         let names = arguments.scenarios.iter();
-        let scenarios = names.map(|name| self.find_scenario(name)).collect::<Result<Vec<_>, _>>()?;
-        let folder = arguments.out.as_deref().map(output::Folder::prepare).transpose().map_err(BadInput)?;
+        let scenarios = names
+            .map(|name| self.find_scenario(name))
+            .collect::<Result<Vec<_>, _>>()?;
+        let folder = arguments
+            .out
+            .as_deref()
+            .map(output::Folder::prepare)
+            .transpose()
+            .map_err(BadInput)?;
         let setups: Vec<_> = scenarios.iter().map(Scenario::setup).collect();
         let options = SweepOptions {
             seeds: arguments.seeds.clone(),
@@ -128,7 +139,9 @@ impl Program<'_> {
             let (tape, failure) = shrunk.map_or_else(unshrunk, |shrunk| (shrunk.tape, shrunk.failure));
             let file = format!("{}-{}.tape", setup.name, seed.seed);
             if let Some(folder) = &folder {
-                folder.write_one(&file, tape.to_string().as_bytes()).map_err(BadInput)?;
+                folder
+                    .write_one(&file, tape.to_string().as_bytes())
+                    .map_err(BadInput)?;
             }
             found.push(Found {
                 seed,
@@ -141,12 +154,18 @@ impl Program<'_> {
             output::write_file(path, junit(&scenarios, &result, &found).as_bytes()).map_err(BadInput)?;
         }
         if arguments.json {
-            print(&format!("{}\n", summary_json(&scenarios, &result, &found, meter.elapsed())))?;
+            print(&format!(
+                "{}\n",
+                summary_json(&scenarios, &result, &found, meter.elapsed())
+            ))?;
         } else {
             print(&self.report(arguments, &scenarios, &result, &found, &meter))?;
         }
         if let Some(why) = meter.interrupted().filter(|_| result.end < arguments.seeds.end) {
-            super::note(&format!("{why}; the last finished seed is {}", result.end.saturating_sub(1)));
+            super::note(&format!(
+                "{why}; the last finished seed is {}",
+                result.end.saturating_sub(1)
+            ));
         }
         Ok(result.failing.is_empty())
     }
@@ -160,14 +179,29 @@ impl Program<'_> {
         meter: &Meter,
     ) -> String {
         let mut text = String::new();
-        for Found { seed, sentence, file, .. } in found {
+        for Found {
+            seed, sentence, file, ..
+        } in found
+        {
             let scenario = &scenarios[seed.setup].name;
             let _ = writeln!(text, "{scenario}, seed {}: {sentence}", seed.seed);
             let name = &arguments.scenarios[seed.setup];
             let _ = match file {
-                Some(file) => writeln!(text, "  {} replay {} --scenario {}", self.command, quoted(file), quoted(name)),
+                Some(file) => writeln!(
+                    text,
+                    "  {} replay {} --scenario {}",
+                    self.command,
+                    quoted(file),
+                    quoted(name)
+                ),
                 None if arguments.swarm => Ok(()),
-                None => writeln!(text, "  {} run {} --seed {}", self.command, quoted(name), seed.seed),
+                None => writeln!(
+                    text,
+                    "  {} run {} --seed {}",
+                    self.command,
+                    quoted(name),
+                    seed.seed
+                ),
             };
         }
         let more = result.failing.len().saturating_sub(found.len());
@@ -200,7 +234,9 @@ fn summary_json(
 ) -> serde_json::Value {
     let seconds = |time: Duration| time.as_millis() as f64 / 1000.0;
     let failing = result.failing.iter().map(|seed| {
-        let shrunk = found.iter().find(|found| (found.seed.setup, found.seed.seed) == (seed.setup, seed.seed));
+        let shrunk = found
+            .iter()
+            .find(|found| (found.seed.setup, found.seed.seed) == (seed.setup, seed.seed));
         json!({
             "scenario": scenarios[seed.setup].name,
             "seed": seed.seed,
@@ -233,10 +269,18 @@ fn junit(scenarios: &[Scenario], result: &Sweep, found: &[Found<'_>]) -> String 
     let runs = result.runs / (scenarios.len() as u64).max(1);
     for (number, scenario) in scenarios.iter().enumerate() {
         let name = xml(&scenario.name);
-        let failing: Vec<_> = result.failing.iter().filter(|seed| seed.setup == number).collect();
-        let _ = writeln!(text, "  <testsuite name=\"{name}\" tests=\"{runs}\" failures=\"{}\">", failing.len());
+        let failing: Vec<_> = result
+            .failing
+            .iter()
+            .filter(|seed| seed.setup == number)
+            .collect();
+        let _ = writeln!(
+            text,
+            "  <testsuite name=\"{name}\" tests=\"{runs}\" failures=\"{}\">",
+            failing.len()
+        );
         for seed in &failing {
-            let shrunk = found.iter().find(|found| std::ptr::eq(found.seed, **seed));
+            let shrunk = found.iter().find(|found| std::ptr::eq(found.seed, *seed));
             let message = shrunk.map_or_else(|| seed.failure.to_string(), |found| found.sentence.clone());
             let _ = writeln!(
                 text,
@@ -246,7 +290,10 @@ fn junit(scenarios: &[Scenario], result: &Sweep, found: &[Found<'_>]) -> String 
             );
         }
         let passed = runs - failing.len() as u64;
-        let _ = writeln!(text, "    <testcase classname=\"{name}\" name=\"{passed} other seeds\"/>\n  </testsuite>");
+        let _ = writeln!(
+            text,
+            "    <testcase classname=\"{name}\" name=\"{passed} other seeds\"/>\n  </testsuite>"
+        );
     }
     text.push_str("</testsuites>\n");
     text
@@ -254,5 +301,8 @@ fn junit(scenarios: &[Scenario], result: &Sweep, found: &[Found<'_>]) -> String 
 
 /// A text inside an XML attribute.
 fn xml(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }

@@ -109,6 +109,7 @@ impl Program<'_> {
             seed: tape.seed,
             engine: arguments.engine.engine(),
             detail: Detail::Full,
+            ..RunOptions::default()
         };
         let replayed = match replay(&scenario.setup(), &tape, &options) {
             Ok(replayed) => replayed,
@@ -123,9 +124,10 @@ impl Program<'_> {
         }
         if arguments.json {
             let mut summary = report::summary_json(&replayed.run, wall);
-            summary["divergence"] = replayed.divergence.as_ref().map_or(serde_json::Value::Null, |divergence| {
-                json!({ "fault": divergence.entry, "text": divergence.to_string() })
-            });
+            summary["divergence"] = replayed.divergence.as_ref().map_or(
+                serde_json::Value::Null,
+                |divergence| json!({ "fault": divergence.entry, "text": divergence.to_string() }),
+            );
             print(&format!("{summary}\n"));
         } else {
             human::print_run(&replayed.run, wall, out);
@@ -141,7 +143,10 @@ impl Program<'_> {
         let (scenario, name) = self.scenario_of(&tape, arguments.scenario.as_deref(), &arguments.tape)?;
         let shrunk = shrink(&scenario.setup(), &tape).map_err(|error| BadInput(error.to_string()))?;
         let shrunk = shrunk.ok_or_else(|| {
-            BadInput(format!("{}: the replay of this tape passes, so there is no failure to shrink", arguments.tape))
+            BadInput(format!(
+                "{}: the replay of this tape passes, so there is no failure to shrink",
+                arguments.tape
+            ))
         })?;
         if let Some(path) = &arguments.out {
             output::write_file(path, shrunk.tape.to_string().as_bytes()).map_err(BadInput)?;
@@ -151,7 +156,14 @@ impl Program<'_> {
         } else {
             let target = arguments.out.as_ref().map_or_else(
                 || format!("\n{}", shrunk.tape),
-                |path| format!("repeat it with:\n{} replay {} --scenario {}\n", self.command, quoted(&path.to_string_lossy()), quoted(&name)),
+                |path| {
+                    format!(
+                        "repeat it with:\n{} replay {} --scenario {}\n",
+                        self.command,
+                        quoted(&path.to_string_lossy()),
+                        quoted(&name)
+                    )
+                },
             );
             print(&format!("{}\n{target}", sentence(&shrunk.tape, &shrunk.failure)));
         }
@@ -173,7 +185,11 @@ fn shrunk_json(shrunk: &Shrunk) -> serde_json::Value {
 
 /// A failure and its faults in one sentence.
 pub(super) fn sentence(tape: &Tape, failure: &Failure) -> String {
-    let faults: Vec<String> = tape.entries.iter().map(|entry| format!("{}: {}", entry.datagrams, entry.fault)).collect();
+    let faults: Vec<String> = tape
+        .entries
+        .iter()
+        .map(|entry| format!("{}: {}", entry.datagrams, entry.fault))
+        .collect();
     let cause = match faults.as_slice() {
         [] => "without any fault".to_owned(),
         faults => format!("with {}", faults.join(", ")),
