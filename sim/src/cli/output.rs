@@ -77,7 +77,10 @@ impl Folder {
                 let _ = fs::remove_file(partial(name));
             }
             self.abandon();
-            format!("cannot write {}: {error}", self.path.join(name).display())
+            format!(
+                "cannot write {}: {error}; free some space, or choose another folder with `--out`",
+                self.path.join(name).display()
+            )
         })
     }
 }
