@@ -9,7 +9,7 @@ use crate::bulk::{Download, Upload};
 use crate::event::{EventKind, Summary, TaskError};
 use crate::http_client::Get;
 use crate::options::{Pace, TcpOptions};
-use crate::stack::Stack;
+use crate::stack::{Stack, net_duration};
 use crate::tcp::Outcome;
 
 /// The cause of a close, told apart by the moment at which a socket is found closed.
@@ -182,6 +182,11 @@ impl Client {
         if let Some(pace) = &mut self.pace {
             pace.take(allowance - room);
             self.next_read = socket.can_recv().then(|| pace.next_read(now));
+            // While data waits for the reader, it is not the server that is silent.
+            socket.set_timeout(match self.next_read {
+                Some(_) => None,
+                None => Some(net_duration(self.timeout)),
+            });
         }
         outcome
     }

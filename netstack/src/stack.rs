@@ -261,6 +261,12 @@ fn instant(now: Duration) -> Instant {
     Instant::from_micros(i64::try_from(now.as_micros()).unwrap_or(i64::MAX))
 }
 
+/// Converts a timeout to smoltcp's microseconds. smoltcp adds it to a time in `i64`.
+pub(crate) fn net_duration(timeout: Duration) -> NetDuration {
+    let micros = u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX);
+    NetDuration::from_micros(micros.min(i64::MAX as u64 / 2))
+}
+
 /// Creates a closed socket. It uses Reno, because smoltcp's CUBIC uses floating point.
 fn tcp_socket(receive: u64, send: u64, timeout: Duration) -> tcp::Socket<'static> {
     let buffer = |len: u64| {
@@ -269,9 +275,7 @@ fn tcp_socket(receive: u64, send: u64, timeout: Duration) -> tcp::Socket<'static
     };
     let mut socket = tcp::Socket::new(buffer(receive), buffer(send));
     socket.set_congestion_control(tcp::CongestionControl::Reno);
-    let micros = u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX);
-    // smoltcp adds the timeout to a time in `i64` microseconds.
-    socket.set_timeout(Some(NetDuration::from_micros(micros.min(i64::MAX as u64 / 2))));
+    socket.set_timeout(Some(net_duration(timeout)));
     socket
 }
 

@@ -101,7 +101,7 @@ pub enum Task {
     /// A TCP task with options. They have no effect on a ping or UDP echo.
     WithOptions {
         /// The task.
-        task: Box<Task>,
+        task: Box<Self>,
         /// The options.
         options: TcpOptions,
     },
@@ -119,7 +119,7 @@ impl Task {
 /// A running task.
 pub(crate) enum Running {
     Echo(Echo),
-    Tcp(Client),
+    Tcp(Box<Client>),
 }
 
 impl Running {
@@ -132,7 +132,8 @@ impl Running {
     ) -> Result<Self, TaskError> {
         let tcp = |socket, conversation, stack: &Stack| {
             let timeout = stack.timeout(&options);
-            Self::Tcp(Client::new(now, socket, conversation, options, timeout))
+            let client = Client::new(now, socket, conversation, options, timeout);
+            Self::Tcp(Box::new(client))
         };
         match task {
             Task::WithOptions { task, options } => Self::start(now, *task, options, stack),
