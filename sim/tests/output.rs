@@ -20,6 +20,7 @@ fn a_full_disk_at_standard_output_is_an_error() {
         &["schema"],
         &["list"],
         &["list", "--json"],
+        &["relay", "--listen", "127.0.0.1:0", "--to", "127.0.0.1:9"],
         &["--help"],
         &["--version"],
     ] {

@@ -430,6 +430,16 @@ fn every_documented_default_is_accepted_when_it_is_written_out() {
 }
 
 #[test]
+fn one_injected_datagram_needs_no_interval() {
+    let mut table = with("resolution", "\"10ms\"");
+    assert_eq!(results(&table), (Ok(()), true));
+    table = with("adversary.0.do.0.inject.count", "2");
+    table.insert("resolution".into(), "10ms".into());
+    let message = "`every` must be at least the resolution".to_owned();
+    assert_eq!(results(&table), (Err(message), true));
+}
+
+#[test]
 fn every_default_of_the_schema_fits_its_own_constraints() {
     let schema = Scenario::schema();
     let definitions = schema["$defs"].as_object().unwrap().values();

@@ -213,6 +213,15 @@ fn a_ping_without_replies_needs_a_reply_to_every_request() {
 }
 
 #[test]
+fn lossy_login_passes_also_if_the_link_loses_every_ping() {
+    let lost_all = [185, 290, 415, 500].map(|seed| {
+        let run = crate::support::run_builtin("lossy-login", seed);
+        texts(&run).contains(&"ping: 0 of 8 answered")
+    });
+    assert!(lost_all.contains(&true), "{lost_all:?}");
+}
+
+#[test]
 fn a_link_that_no_datagram_fits_into_or_without_a_queue_is_rejected() {
     let with_link = |link: &str| {
         let scenario = AliceAndServer {

@@ -128,10 +128,9 @@ const SOCKET: &str = concat!("^", socket!(), "$");
 const NAME: &str = concat!("^", name!(), "$");
 const SOURCE: &str = concat!("^(", name!(), "|", socket!(), ")$");
 /// Text without control characters.
-const LINE: &str = r"^[^\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]*$";
-const PARAGRAPH: &str =
-    r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]*$";
-const LOGIN: &str = r"^[^\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]+$";
+const LINE: &str = r"^[^\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufffe\uffff]*$";
+const PARAGRAPH: &str = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufffe\uffff]*$";
+const LOGIN: &str = r"^[^\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufffe\uffff]+$";
 const FILE: &str = r"^[^/\\\u0000-\u001f\u007f-\u009f][^\\\u0000-\u001f\u007f-\u009f]*$";
 const HTTP_PATH: &str = "^/[!-~]*$";
 const BYTES: &str = "^(random|copied-header|([0-9A-Fa-f]{2})+)$";
