@@ -71,6 +71,7 @@ pub mod adversary;
 mod checks;
 mod engine;
 mod grid;
+mod inner_packet;
 pub mod limits;
 pub mod link;
 mod net;

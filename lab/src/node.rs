@@ -88,6 +88,7 @@ impl Node {
     /// Creates the inner host.
     fn start_stack(&mut self, inner: InnerSpec) {
         let mut stack = Stack::new(inner.config(self.stack_seed, self.canary));
+        stack.set_limits(inner.limits);
         inner
             .services
             .iter()
@@ -122,7 +123,7 @@ impl Node {
         let inner = InnerSpec {
             addresses: received,
             mtu: settings.mtu,
-            services: described.services,
+            ..described
         };
         if !self.accepts(world, &inner) {
             return;

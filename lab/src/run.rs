@@ -222,9 +222,9 @@ pub struct Run {
     pub counted_kinds: Vec<&'static str>,
     /// Number of records of the trace.
     pub record_count: u64,
-    /// The records. Empty unless [`Detail::Full`].
+    /// The records. Empty for [`Detail::Digest`].
     pub records: Vec<Record>,
-    /// The bytes of the datagram or packet of each record, by position of the record. Empty unless [`Detail::Full`].
+    /// The bytes of the datagram or packet of each record, by position of the record. Complete for [`Detail::Full`].
     pub packets: Vec<Option<Box<[u8]>>>,
 }
 

@@ -1,6 +1,6 @@
 //! Texts about the inner hosts, and about the end of the faults, in the trace. The digest covers them.
 
-use sandhog_netstack::{EventKind, Task};
+use sandhog_netstack::{EventKind, Task, TcpOptions};
 
 use crate::record::format_duration;
 use crate::setup::ScriptStep;
@@ -45,7 +45,23 @@ pub(crate) fn task_begins(task: &Task) -> String {
         Task::Download { from, bytes } => format!("downloads {} from {from} over TCP", Size(*bytes)),
         Task::Upload { to, bytes } => format!("uploads {} to {to} over TCP", Size(*bytes)),
         Task::HttpGet { from, path } => format!("gets http://{from}{path}"),
+        Task::WithOptions { task, options } => format!("{}{}", task_begins(task), option_text(options)),
     }
+}
+
+/// The options of a TCP task that differ from an ordinary client.
+fn option_text(options: &TcpOptions) -> String {
+    let mut text = String::new();
+    if let Some(rate) = options.read_rate {
+        text += &format!(", reads at most {} a second", Size(rate));
+    }
+    if options.half_close {
+        text += ", closes its half of the connection when it has sent everything";
+    }
+    if let Some(bytes) = options.reset_after {
+        text += &format!(", resets the connection after {}", Size(bytes));
+    }
+    text
 }
 
 /// The result of a step: true for success, and the text.
@@ -56,7 +72,7 @@ pub(crate) fn task_ended(step: &ScriptStep, event: &EventKind) -> (bool, String)
         _ => return (false, "has not ended".into()),
     };
     let time = format_duration(summary.elapsed);
-    match step.task {
+    match &step.task {
         Task::Ping { .. } | Task::UdpEcho { .. } => {
             let succeeded = summary.received >= step.replies;
             let text = format!(
@@ -80,7 +96,7 @@ pub(crate) fn task_ended(step: &ScriptStep, event: &EventKind) -> (bool, String)
                 "{}: {} in {time}{}",
                 name(&step.task),
                 Size(summary.bytes),
-                sha256.unwrap_or_default()
+                sha256.unwrap_or_else(|| ", then the client resets the connection".into())
             );
             (true, text)
         }
@@ -94,6 +110,7 @@ fn name(task: &Task) -> &'static str {
         Task::Download { .. } => "download",
         Task::Upload { .. } => "upload",
         Task::HttpGet { .. } => "get",
+        Task::WithOptions { task, .. } => name(task),
     }
 }
 

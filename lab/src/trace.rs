@@ -5,6 +5,7 @@ use std::fmt;
 use sandhog_peer::Instant;
 use sha2::{Digest as _, Sha256};
 
+use crate::inner_packet::echo_request_number;
 use crate::record::{HostId, Record, RecordId, RecordKind};
 
 /// The amount of data that a run keeps.
@@ -12,7 +13,9 @@ use crate::record::{HostId, Record, RecordId, RecordKind};
 pub enum Detail {
     /// Digest, outcome and counters, for sweeps and benchmarks.
     Digest,
-    /// Also every record, and the bytes of every datagram and packet, for reports.
+    /// Also every record, for the story. Of the packets, only the inner pings are kept.
+    Records,
+    /// Also the bytes of every datagram and packet, for all reports.
     Full,
 }
 
@@ -115,10 +118,14 @@ impl Trace {
             self.scratch.clear();
         }
         let id = record.id;
-        if self.detail == Detail::Full {
-            self.records.push(record);
-            self.packets.push(packet.map(Box::from));
-        }
+        let is_ping = || packet.is_some_and(|packet| echo_request_number(packet).is_some());
+        let keeps_packet = match self.detail {
+            Detail::Digest => return id,
+            Detail::Records => matches!(record.kind, RecordKind::InnerOut { .. }) && is_ping(),
+            Detail::Full => true,
+        };
+        self.records.push(record);
+        self.packets.push(packet.filter(|_| keeps_packet).map(Box::from));
         id
     }
 

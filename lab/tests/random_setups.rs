@@ -175,6 +175,7 @@ fn inner(dice: &mut Dice, id: u16) -> InnerSpec {
             4 => Vec::new(),
             _ => vec![own],
         },
+        limits: sandhog_netstack::Limits::default(),
         mtu: match dice.mistake(10) {
             true => dice.pick(&[0, 576]),
             false => dice.pick(&[1280, 9000, u16::MAX]),

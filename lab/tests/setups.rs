@@ -370,6 +370,7 @@ fn inner_hosts_that_no_network_stack_accepts_are_rejected() {
             .collect(),
         mtu,
         services: Vec::new(),
+        limits: sandhog_netstack::Limits::default(),
     };
     let cases = [
         (

@@ -15,8 +15,9 @@ use smoltcp::socket::tcp::Socket;
 
 use crate::content::{Content, Sink, Source};
 use crate::event::TaskError;
+use crate::options::TcpOptions;
 use crate::stack::Stack;
-use crate::tcp::{Inbox, Outbox, Outcome, Progress, receive, send};
+use crate::tcp::{Inbox, Outbox, Outcome, Progress, receive, receive_up_to, send};
 
 const MAGIC: [u8; 4] = *b"BLK1";
 const DOWNLOAD: u8 = b'D';
@@ -50,9 +51,10 @@ impl Download {
     pub(crate) fn start(
         from: SocketAddr,
         bytes: u64,
+        options: &TcpOptions,
         stack: &mut Stack,
     ) -> Result<(SocketHandle, Self), TaskError> {
-        let socket = stack.connect(from, bytes.saturating_add(OVERHEAD), SMALL)?;
+        let socket = stack.connect(from, bytes.saturating_add(OVERHEAD), SMALL, options)?;
         let download = Self {
             request: Outbox::new(request(DOWNLOAD, stack.random(), bytes)),
             sink: Sink::new(bytes),
@@ -60,9 +62,14 @@ impl Download {
         Ok((socket, download))
     }
 
-    pub(crate) fn step(&mut self, socket: &mut Socket<'_>) -> Result<Option<Outcome>, TaskError> {
+    /// Does everything that is possible now, and reads at most `room` bytes.
+    pub(crate) fn step(
+        &mut self,
+        socket: &mut Socket<'_>,
+        room: &mut u64,
+    ) -> Result<Option<Outcome>, TaskError> {
         self.request.send(socket);
-        receive(socket, |data| self.sink.take(data));
+        receive_up_to(socket, room, |data| self.sink.take(data));
         match self.sink.finished() {
             None => Ok(None),
             Some(verdict) => compare(verdict.announced, verdict.computed, self.sink.received()).map(Some),
@@ -71,6 +78,11 @@ impl Download {
 
     pub(crate) fn received(&self) -> u64 {
         self.sink.received()
+    }
+
+    /// Returns true once the socket has taken the whole request.
+    pub(crate) fn has_sent_all(&self) -> bool {
+        self.request.is_sent()
     }
 }
 
@@ -87,9 +99,10 @@ impl Upload {
     pub(crate) fn start(
         to: SocketAddr,
         bytes: u64,
+        options: &TcpOptions,
         stack: &mut Stack,
     ) -> Result<(SocketHandle, Self), TaskError> {
-        let socket = stack.connect(to, SMALL, bytes.saturating_add(OVERHEAD))?;
+        let socket = stack.connect(to, SMALL, bytes.saturating_add(OVERHEAD), options)?;
         let seed = stack.random();
         let upload = Self {
             request: Outbox::new(request(UPLOAD, seed, bytes)),
@@ -110,6 +123,16 @@ impl Upload {
         // The report's length needs no check: content of another length has another hash.
         let [_, _, _, _, _, _, _, _, computed @ ..] = *report;
         compare(announced, computed, self.bytes).map(Some)
+    }
+
+    /// Number of content bytes that the server has acknowledged.
+    pub(crate) fn acknowledged(&self, socket: &Socket<'_>) -> u64 {
+        self.source.written().saturating_sub(socket.send_queue() as u64)
+    }
+
+    /// Returns true once the socket has taken the whole content.
+    pub(crate) fn has_sent_all(&self) -> bool {
+        self.source.finished().is_some()
     }
 }
 

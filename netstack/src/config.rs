@@ -7,13 +7,44 @@ use core::time::Duration;
 
 use smoltcp::wire::{IpAddress, IpVersion};
 
-/// Idle timeout of a TCP connection, counted from the first SYN on. A connection is aborted when its peer has sent nothing
-/// for this time. The timeout also runs while no data is in flight, so a connection cannot outlive its peer.
-pub const TCP_TIMEOUT: Duration = Duration::from_secs(60);
+/// Default of the user timeout of a TCP connection (RFC 5482), counted from the first SYN on. A connection is aborted when its
+/// peer has sent nothing for this time. The timeout also runs while no data is in flight, so a connection cannot outlive its
+/// peer.
+///
+/// It is longer than the minimum of 100 s for `R2`, the time until a connection is aborted (RFC 9293, section 3.8.3). So a
+/// connection survives an outage of some minutes. The time between two retransmissions grows to 60 s at most.
+pub const TCP_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Maximum number of TCP connections of one host, including those in TIME-WAIT. A SYN beyond the limit
+/// Default of the maximum number of TCP connections of one host, including those in TIME-WAIT. A SYN beyond the limit
 /// evicts the oldest connection in TIME-WAIT. If there is none, the SYN is refused.
 pub const MAX_CONNECTIONS: usize = 64;
+
+/// Limits of the TCP connections of one host.
+///
+/// ```
+/// use core::time::Duration;
+/// use sandhog_netstack::{Limits, MAX_CONNECTIONS, TCP_TIMEOUT};
+///
+/// let limits = Limits { connections: 200, ..Limits::default() };
+/// assert_eq!(limits.timeout, TCP_TIMEOUT);
+/// assert_eq!(Limits::default().connections, MAX_CONNECTIONS);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Maximum number of connections, as for [`MAX_CONNECTIONS`].
+    pub connections: usize,
+    /// User timeout of a connection, as for [`TCP_TIMEOUT`].
+    pub timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: MAX_CONNECTIONS,
+            timeout: TCP_TIMEOUT,
+        }
+    }
+}
 
 /// Maximum number of IP addresses of one host.
 pub const MAX_ADDRESSES: usize = 8;

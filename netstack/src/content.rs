@@ -123,6 +123,11 @@ impl Source {
         len + tail.len()
     }
 
+    /// Number of content bytes written so far.
+    pub(crate) fn written(&self) -> u64 {
+        self.offset
+    }
+
     /// The SHA-256 of the content. `None` until everything has been written.
     pub(crate) fn finished(&self) -> Option<[u8; HASH_LEN]> {
         self.trailer.filter(|_| self.trailer_sent == HASH_LEN)

@@ -3,8 +3,6 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::config::TCP_TIMEOUT;
-
 /// The number of a task, unique within its host, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId(pub u32);
@@ -68,7 +66,7 @@ pub enum EventKind {
     },
     /// The TCP connection of the task is established.
     Connected,
-    /// The task has succeeded, and its content is verified.
+    /// The task has succeeded. Content that arrived completely is verified.
     Done(Summary),
     /// The task has failed.
     Failed(TaskError),
@@ -80,7 +78,7 @@ pub struct Summary {
     /// Number of content bytes: of a transfer or an HTTP body. For echo tasks, the payload bytes that came back.
     pub bytes: u64,
     /// SHA-256 of the content. The receiver computed it, and it equals the one that the sender announced. `None` for echo
-    /// tasks.
+    /// tasks, and for a connection that the client aborted ([`TcpOptions::reset_after`](crate::TcpOptions::reset_after)).
     pub sha256: Option<[u8; 32]>,
     /// Time from [`Host::start`](crate::Host::start) to the end.
     pub elapsed: Duration,
@@ -126,8 +124,11 @@ pub enum TaskError {
     Refused,
     /// The peer reset the connection.
     Reset,
-    /// The peer sent nothing for [`TCP_TIMEOUT`].
-    TimedOut,
+    /// The peer sent nothing until the timeout of the connection.
+    TimedOut {
+        /// The timeout.
+        after: Duration,
+    },
     /// The peer closed the connection before everything had arrived.
     ClosedEarly {
         /// Number of content bytes that had arrived.
@@ -175,12 +176,11 @@ impl fmt::Display for TaskError {
             Self::BadPath => f.write_str("the path does not start with / or holds more than printable ASCII"),
             Self::Refused => f.write_str("connection refused"),
             Self::Reset => f.write_str("connection reset by the other side"),
-            Self::TimedOut => {
-                write!(
-                    f,
-                    "nothing came from the other side for {} s",
-                    TCP_TIMEOUT.as_secs()
-                )
+            Self::TimedOut { after } if after.subsec_nanos() == 0 => {
+                write!(f, "nothing came from the other side for {} s", after.as_secs())
+            }
+            Self::TimedOut { after } => {
+                write!(f, "nothing came from the other side for {} ms", after.as_millis())
             }
             Self::ClosedEarly { received } => {
                 write!(

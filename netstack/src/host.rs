@@ -8,8 +8,9 @@ use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp::State;
 
 use crate::client::Ended;
-use crate::config::Config;
+use crate::config::{Config, Limits};
 use crate::event::{Event, EventKind, TaskId};
+use crate::options::TcpOptions;
 use crate::service::{Service, Services};
 use crate::stack::Stack;
 use crate::task::{Running, Task};
@@ -33,7 +34,8 @@ use crate::task::{Running, Task};
 /// An idle host needs a few KiB. A TCP connection allocates a send and a receive buffer of at most 512 KiB each, as
 /// large as its content needs. The buffers are freed when the connection is over. On the side that closes first, that is
 /// 10 s later (TIME-WAIT). A host has at most [`MAX_CONNECTIONS`](crate::MAX_CONNECTIONS), and aborts a connection when
-/// the peer is silent for [`TCP_TIMEOUT`](crate::TCP_TIMEOUT). It does not fragment or reassemble IP packets.
+/// the peer is silent for [`TCP_TIMEOUT`](crate::TCP_TIMEOUT). [`set_limits`](Self::set_limits) changes both. It does not
+/// fragment or reassemble IP packets.
 ///
 /// A complete transfer in virtual time, over a link with a delay of 5 ms:
 ///
@@ -125,6 +127,19 @@ impl Host {
         self.stack.set_mtu(mtu);
     }
 
+    /// Changes the limits of TCP connections. The timeout applies to new connections.
+    ///
+    /// ```
+    /// use sandhog_netstack::{Config, Host, Limits};
+    ///
+    /// # let config = Config { addresses: vec![([10, 9, 0, 2].into(), 24)], mtu: 1400, seed: 1, canary: *b"never on a wire!" };
+    /// let mut server = Host::new(config);
+    /// server.set_limits(Limits { connections: 200, ..Limits::default() });
+    /// ```
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.stack.limits = limits;
+    }
+
     /// Adds a service. On a TCP port that is in use, the new service replaces the old one for new connections.
     ///
     /// ```
@@ -161,7 +176,7 @@ impl Host {
     pub fn start(&mut self, now: Duration, task: Task) -> TaskId {
         let id = TaskId(self.next_task);
         self.next_task += 1;
-        match Running::start(now, task, &mut self.stack) {
+        match Running::start(now, task, TcpOptions::default(), &mut self.stack) {
             Ok(running) => self.tasks.push((id, running)),
             Err(error) => self.events.push_back(Event {
                 task: id,

@@ -10,8 +10,9 @@ use smoltcp::socket::tcp::Socket;
 
 use crate::event::{HttpFault, TaskError};
 use crate::http::{MAX_FIELDS, parse_digest_field};
+use crate::options::TcpOptions;
 use crate::stack::{Stack, TCP_BUFFER};
-use crate::tcp::{Outbox, Outcome, receive};
+use crate::tcp::{Outbox, Outcome, receive_up_to};
 
 /// Maximum length of a response's head (status line and fields), in bytes.
 const MAX_HEAD: usize = 16 * 1024;
@@ -42,9 +43,11 @@ impl Get {
     pub(crate) fn start(
         from: SocketAddr,
         path: &str,
+        options: &TcpOptions,
         stack: &mut Stack,
     ) -> Result<(SocketHandle, Self), TaskError> {
-        let socket = stack.connect(from, TCP_BUFFER as u64, path.len() as u64 + REQUEST_ROOM)?;
+        let request_room = path.len() as u64 + REQUEST_ROOM;
+        let socket = stack.connect(from, TCP_BUFFER as u64, request_room, options)?;
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: {from}\r\nUser-Agent: sandhog-netstack\r\nConnection: close\r\n\r\n"
         );
@@ -58,15 +61,20 @@ impl Get {
         Ok((socket, get))
     }
 
-    pub(crate) fn step(&mut self, socket: &mut Socket<'_>) -> Result<Option<Outcome>, TaskError> {
+    /// Does everything that is possible now, and reads at most `room` bytes.
+    pub(crate) fn step(
+        &mut self,
+        socket: &mut Socket<'_>,
+        room: &mut u64,
+    ) -> Result<Option<Outcome>, TaskError> {
         self.request.send(socket);
-        if self.body.is_none() && !self.receive_head(socket)? {
+        if self.body.is_none() && !self.receive_head(socket, room)? {
             return Ok(None);
         }
         let Some(expected) = self.body else {
             return Ok(None);
         };
-        receive(socket, |data| self.take(data, expected.len));
+        receive_up_to(socket, room, |data| self.take(data, expected.len));
         if self.received < expected.len {
             return Ok(None);
         }
@@ -90,9 +98,14 @@ impl Get {
         self.received
     }
 
+    /// Returns true once the socket has taken the whole request.
+    pub(crate) fn has_sent_all(&self) -> bool {
+        self.request.is_sent()
+    }
+
     /// Reads until the head is complete. Returns true once it is. Bytes after the head are consumed as body.
-    fn receive_head(&mut self, socket: &mut Socket<'_>) -> Result<bool, TaskError> {
-        receive(socket, |data| {
+    fn receive_head(&mut self, socket: &mut Socket<'_>, room: &mut u64) -> Result<bool, TaskError> {
+        receive_up_to(socket, room, |data| {
             let len = data.len().min(MAX_HEAD - self.head.len());
             self.head.extend_from_slice(&data[..len]);
             len

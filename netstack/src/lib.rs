@@ -49,14 +49,16 @@ mod host;
 mod http;
 mod http_client;
 mod http_server;
+mod options;
 mod service;
 mod stack;
 mod task;
 mod tcp;
 
-pub use config::{Config, ConfigError, MAX_ADDRESSES, MAX_CONNECTIONS, TCP_TIMEOUT};
+pub use config::{Config, ConfigError, Limits, MAX_ADDRESSES, MAX_CONNECTIONS, TCP_TIMEOUT};
 pub use event::{Event, EventKind, HttpFault, Summary, TaskError, TaskId};
 pub use host::Host;
+pub use options::TcpOptions;
 pub use service::Service;
 pub use task::Task;
 

@@ -3,7 +3,7 @@
 //! A listening socket of smoltcp allocates its buffers at once and accepts one connection. So no socket listens
 //! permanently here. When a host sees a valid SYN to the port of a service, it creates a socket for that connection, with
 //! buffers of the size that the service needs. The socket listens only for that packet. An idle service costs nothing,
-//! and up to [`MAX_CONNECTIONS`] connections are served at the same time.
+//! and up to [`Limits::connections`](crate::Limits::connections) are served at the same time.
 
 use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
@@ -14,7 +14,6 @@ use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp::State;
 use smoltcp::socket::udp;
 
-use crate::config::MAX_CONNECTIONS;
 use crate::echo::udp_socket;
 use crate::http_server::Files;
 use crate::stack::{Stack, TCP_BUFFER};
@@ -104,7 +103,7 @@ impl Services {
         else {
             return;
         };
-        if stack.tcp_sockets().count() >= MAX_CONNECTIONS && !forget_one(closing, stack) {
+        if stack.tcp_sockets().count() >= stack.limits.connections && !forget_one(closing, stack) {
             return;
         }
         let (receive, send) = match listener {

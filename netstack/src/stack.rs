@@ -14,10 +14,11 @@ use smoltcp::wire::{
     TcpControl, TcpPacket, TcpRepr,
 };
 
-use crate::config::{Config, TCP_TIMEOUT, is_unicast, smallest_mtu};
+use crate::config::{Config, Limits, is_unicast, smallest_mtu};
 use crate::content::{Content, split_mix};
 use crate::device::{Link, Queue};
 use crate::event::TaskError;
+use crate::options::{Pace, TcpOptions};
 
 /// Maximum size of a TCP buffer, and so of the window, in bytes.
 ///
@@ -57,6 +58,7 @@ pub(crate) struct Stack {
     iface: Interface,
     pub(crate) sockets: SocketSet<'static>,
     pub(crate) queue: Queue,
+    pub(crate) limits: Limits,
     mtu: usize,
     canary: [u8; 16],
     random: u64,
@@ -78,6 +80,7 @@ impl Stack {
             iface,
             sockets: SocketSet::new(Vec::new()),
             queue,
+            limits: Limits::default(),
             mtu: config.mtu,
             canary: config.canary,
             random,
@@ -193,15 +196,21 @@ impl Stack {
         }
     }
 
-    /// Opens a connection. `receive` and `send` are the buffer sizes in bytes, limited to [`TCP_BUFFER`].
+    /// Opens a connection. `receive` and `send` are the buffer sizes in bytes, limited to [`TCP_BUFFER`]. A slow reader has a
+    /// smaller receive buffer.
     pub(crate) fn connect(
         &mut self,
         to: SocketAddr,
         receive: u64,
         send: u64,
+        options: &TcpOptions,
     ) -> Result<SocketHandle, TaskError> {
         self.check_destination(to.ip())?;
-        let mut socket = tcp_socket(receive, send);
+        let receive = match options.read_rate {
+            Some(_) => receive.min(Pace::BUFFER),
+            None => receive,
+        };
+        let mut socket = tcp_socket(receive, send, self.timeout(options));
         let port = self.ephemeral_port();
         // The address has been checked, so the only possible error is a port of 0.
         socket
@@ -212,9 +221,14 @@ impl Stack {
 
     /// Creates a socket that accepts the next SYN to `port`. Returns `None` if `port` is 0.
     pub(crate) fn listen(&mut self, port: u16, receive: u64, send: u64) -> Option<SocketHandle> {
-        let mut socket = tcp_socket(receive, send);
+        let mut socket = tcp_socket(receive, send, self.limits.timeout);
         socket.listen(port).ok()?;
         Some(self.sockets.add(socket))
+    }
+
+    /// The user timeout of a connection with these options.
+    pub(crate) fn timeout(&self, options: &TcpOptions) -> Duration {
+        options.timeout.unwrap_or(self.limits.timeout)
     }
 
     /// The destination port of `packet`, if it is a valid SYN to an address of this host and belongs to no known
@@ -247,15 +261,21 @@ fn instant(now: Duration) -> Instant {
     Instant::from_micros(i64::try_from(now.as_micros()).unwrap_or(i64::MAX))
 }
 
+/// Converts a timeout to smoltcp's microseconds. smoltcp adds it to a time in `i64`.
+pub(crate) fn net_duration(timeout: Duration) -> NetDuration {
+    let micros = u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX);
+    NetDuration::from_micros(micros.min(i64::MAX as u64 / 2))
+}
+
 /// Creates a closed socket. It uses Reno, because smoltcp's CUBIC uses floating point.
-fn tcp_socket(receive: u64, send: u64) -> tcp::Socket<'static> {
+fn tcp_socket(receive: u64, send: u64, timeout: Duration) -> tcp::Socket<'static> {
     let buffer = |len: u64| {
         let len = usize::try_from(len).map_or(TCP_BUFFER, |len| len.clamp(1024, TCP_BUFFER));
         tcp::SocketBuffer::new(vec![0; len])
     };
     let mut socket = tcp::Socket::new(buffer(receive), buffer(send));
     socket.set_congestion_control(tcp::CongestionControl::Reno);
-    socket.set_timeout(Some(NetDuration::from_micros(TCP_TIMEOUT.as_micros() as u64)));
+    socket.set_timeout(Some(net_duration(timeout)));
     socket
 }
 

@@ -1,10 +1,9 @@
 //! Tasks of a host, and their state while they run.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
-
-use smoltcp::iface::SocketHandle;
 
 use crate::bulk::{Download, Upload};
 use crate::client::{Client, Conversation, Ended};
@@ -12,6 +11,7 @@ use crate::echo::{Echo, Plan};
 use crate::event::{EventKind, Summary, TaskError};
 use crate::http::check_path;
 use crate::http_client::Get;
+use crate::options::TcpOptions;
 use crate::stack::Stack;
 
 /// A task that a host runs against another host.
@@ -98,18 +98,45 @@ pub enum Task {
         /// The request target, such as `/index.html`.
         path: String,
     },
+    /// A TCP task with options. They have no effect on a ping or UDP echo.
+    WithOptions {
+        /// The task.
+        task: Box<Self>,
+        /// The options.
+        options: TcpOptions,
+    },
+}
+
+impl Task {
+    /// The same TCP task with options.
+    #[must_use]
+    pub fn with_options(self, options: TcpOptions) -> Self {
+        let task = Box::new(self);
+        Self::WithOptions { task, options }
+    }
 }
 
 /// A running task.
 pub(crate) enum Running {
     Echo(Echo),
-    Tcp(Client),
+    Tcp(Box<Client>),
 }
 
 impl Running {
     /// Opens the socket of the task.
-    pub(crate) fn start(now: Duration, task: Task, stack: &mut Stack) -> Result<Self, TaskError> {
+    pub(crate) fn start(
+        now: Duration,
+        task: Task,
+        options: TcpOptions,
+        stack: &mut Stack,
+    ) -> Result<Self, TaskError> {
+        let tcp = |socket, conversation, stack: &Stack| {
+            let timeout = stack.timeout(&options);
+            let client = Client::new(now, socket, conversation, options, timeout);
+            Self::Tcp(Box::new(client))
+        };
         match task {
+            Task::WithOptions { task, options } => Self::start(now, *task, options, stack),
             Task::Ping {
                 to,
                 count,
@@ -141,23 +168,19 @@ impl Running {
                 Echo::udp(now, to, plan, stack).map(Self::Echo)
             }
             Task::Download { from, bytes } => {
-                let (socket, download) = Download::start(from, bytes, stack)?;
-                Ok(Self::tcp(now, socket, Conversation::Download(download)))
+                let (socket, download) = Download::start(from, bytes, &options, stack)?;
+                Ok(tcp(socket, Conversation::Download(download), stack))
             }
             Task::Upload { to, bytes } => {
-                let (socket, upload) = Upload::start(to, bytes, stack)?;
-                Ok(Self::tcp(now, socket, Conversation::Upload(upload)))
+                let (socket, upload) = Upload::start(to, bytes, &options, stack)?;
+                Ok(tcp(socket, Conversation::Upload(upload), stack))
             }
             Task::HttpGet { from, path } => {
                 check_path(&path)?;
-                let (socket, get) = Get::start(from, &path, stack)?;
-                Ok(Self::tcp(now, socket, Conversation::Get(get)))
+                let (socket, get) = Get::start(from, &path, &options, stack)?;
+                Ok(tcp(socket, Conversation::Get(get), stack))
             }
         }
-    }
-
-    fn tcp(now: Duration, socket: SocketHandle, conversation: Conversation) -> Self {
-        Self::Tcp(Client::new(now, socket, conversation))
     }
 
     /// Does everything that is possible now. A result ends the task. The caller then closes the socket of a TCP task.
@@ -178,7 +201,7 @@ impl Running {
     pub(crate) fn deadline(&self) -> Option<Duration> {
         match self {
             Self::Echo(echo) => echo.deadline(),
-            Self::Tcp(_) => None,
+            Self::Tcp(client) => client.deadline(),
         }
     }
 }

@@ -40,6 +40,11 @@ impl Outbox {
             self.sent += len;
             len
         });
+        self.is_sent()
+    }
+
+    /// Returns true once the socket has taken everything.
+    pub(crate) fn is_sent(&self) -> bool {
         self.sent == self.bytes.len()
     }
 }
@@ -96,4 +101,14 @@ pub(crate) fn receive(socket: &mut Socket<'_>, mut take: impl FnMut(&[u8]) -> us
             return;
         }
     }
+}
+
+/// The same as [`receive`], for at most `room` bytes. Subtracts the number of bytes from `room`.
+pub(crate) fn receive_up_to(socket: &mut Socket<'_>, room: &mut u64, mut take: impl FnMut(&[u8]) -> usize) {
+    receive(socket, |data| {
+        let len = usize::try_from(*room).map_or(data.len(), |room| room.min(data.len()));
+        let taken = take(&data[..len]);
+        *room -= taken as u64;
+        taken
+    });
 }

@@ -33,6 +33,7 @@ pub mod builtin;
 #[cfg(feature = "cli")]
 pub mod cli;
 mod defaults;
+mod plain_text;
 pub mod profile;
 #[cfg(all(feature = "cli", unix))]
 mod relay;

@@ -28,7 +28,7 @@ fn run(rest: &str) -> Run {
 
 const REBOUND: &str = r#"
 [[client.do]]
-ping = { to = "10.9.0.1", count = 8, every = "500ms" }
+ping = { to = "10.9.0.1", count = 8, every = "500ms", replies = 4 }
 [[event]]
 at = "1015ms"
 rebind = "alice"

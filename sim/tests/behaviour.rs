@@ -150,7 +150,7 @@ restart = "alice"
 fn a_partition_loses_all_datagrams_until_its_repair() {
     let run = run(r#"
 [[client.do]]
-ping = { to = "10.9.0.1", count = 8, every = "500ms" }
+ping = { to = "10.9.0.1", count = 8, every = "500ms", replies = 4 }
 [[link]]
 between = ["alice", "server"]
 delay = "10ms"
@@ -257,7 +257,7 @@ mtu = 1000
 fn a_rate_limit_spaces_datagrams_and_a_full_queue_drops_the_rest() {
     let run = run(r#"
 [[client.do]]
-echo = { to = "10.9.0.1:7", count = 40, every = "1ms", size = 1000 }
+echo = { to = "10.9.0.1:7", count = 40, every = "1ms", size = 1000, replies = 9 }
 [[link]]
 between = ["alice", "server"]
 delay = "10ms"
@@ -285,7 +285,7 @@ fn run_with_commands(first: &str, second: &str) -> Run {
     };
     let rest = r#"
 [[client.do]]
-ping = { to = "10.9.0.1", count = 12, every = "500ms" }
+ping = { to = "10.9.0.1", count = 12, every = "500ms", replies = 8 }
 [[link]]
 between = ["alice", "server"]
 delay = "10ms"

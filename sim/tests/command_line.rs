@@ -44,15 +44,14 @@ fn an_unwritable_folder_is_rejected() {
 
 #[test]
 fn a_report_that_cannot_be_written_leaves_none_of_the_others() {
-    let folder = folder("half");
-    fs::create_dir_all(folder.join("reports/trace.jsonl/in-the-way")).unwrap();
-    let output = sim(&folder, &["run", "clean-login", "--out", "reports"]);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).starts_with("error: cannot write reports/trace.jsonl: "));
-    assert_eq!(
-        names_in(&folder.join("reports")),
-        BTreeSet::from(["trace.jsonl".into()])
-    );
+    for name in ["trace.jsonl", "diagram.svg"] {
+        let folder = folder("half");
+        fs::create_dir_all(folder.join("reports").join(name).join("in-the-way")).unwrap();
+        let output = sim(&folder, &["run", "clean-login", "--out", "reports"]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).starts_with(&format!("error: cannot write reports/{name}: ")));
+        assert_eq!(names_in(&folder.join("reports")), BTreeSet::from([name.into()]));
+    }
 }
 
 #[test]

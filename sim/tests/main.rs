@@ -4,14 +4,17 @@ mod addresses;
 mod adversary;
 mod behaviour;
 mod hostile;
+mod json_schema;
 mod language;
 mod profiles;
 mod reports;
 mod rules;
 mod schema;
+mod schema_values;
 mod secure;
 mod support;
 mod survival;
+mod transfers;
 
 // Tests that start processes.
 #[cfg(all(feature = "cli", feature = "turmoil", not(target_family = "wasm")))]
@@ -20,6 +23,8 @@ mod arq;
 mod command_line;
 #[cfg(all(feature = "cli", feature = "turmoil", not(target_family = "wasm")))]
 mod mistakes;
+#[cfg(all(feature = "cli", feature = "turmoil", not(target_family = "wasm")))]
+mod output;
 #[cfg(all(feature = "cli", feature = "turmoil", not(target_family = "wasm")))]
 mod program;
 #[cfg(all(feature = "cli", feature = "turmoil", unix))]

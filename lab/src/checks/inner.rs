@@ -11,7 +11,7 @@ pub(super) struct Inner {
     at_most_once: bool,
     authenticates: bool,
     /// Number of entries of a packet at a host, minus the number of deliveries.
-    sent: BTreeMap<(u64, HostId), i64>,
+    sent: BTreeMap<(u64, HostId), i32>,
     /// Pairs of a host and a remote host that it has authenticated.
     authenticated: BTreeSet<(HostId, HostId)>,
     /// The present and the previous inner addresses of each client. Late packets still have the previous ones.

@@ -49,9 +49,17 @@ fn set(link: &mut LinkConfig, property: &str, value: &str) -> Result<(), String>
         "corrupt" => link.corrupt = value.parse()?,
         "rate" => link.rate = Some(value.parse()?),
         "limit" => link.limit = Some(number(value)?),
-        _ => link.mtu = Some(number(value)?),
+        _ => link.mtu = Some(mtu(value)?),
     }
     Ok(())
+}
+
+/// Reads the MTU, at least for the headers of IPv4 and UDP and one byte.
+fn mtu(value: &str) -> Result<u16, String> {
+    match number(value)? {
+        mtu @ 29.. => Ok(mtu),
+        mtu => Err(format!("`{mtu}`: no datagram fits; expected at least 29 bytes")),
+    }
 }
 
 fn number<T: FromStr>(value: &str) -> Result<T, String> {
@@ -129,6 +137,10 @@ mod tests {
             "`loss` occurs twice; remove one of them"
         );
         assert_eq!(error("mtu big"), "mtu: `big`: expected a whole number");
+        assert_eq!(
+            error("mtu 28"),
+            "mtu: `28`: no datagram fits; expected at least 29 bytes"
+        );
         assert!(error("limit 5").starts_with("`limit` is the length"));
         assert!(error("delay").starts_with("delay: expected"));
     }

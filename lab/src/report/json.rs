@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value as Json, json};
 
-use super::inner;
 use super::story::story_lines;
+use crate::inner_packet;
 use crate::record::{Record, RecordKind, Value};
 use crate::run::{Run, RunLink};
 
@@ -123,7 +123,7 @@ fn record_json(run: &Run, record: &Record) -> Map<String, Json> {
     if let (RecordKind::InnerOut { .. } | RecordKind::InnerIn { .. }, Some(packet)) =
         (&record.kind, run.packet(record.id))
     {
-        object.insert("summary".into(), inner::summary(packet).into());
+        object.insert("summary".into(), inner_packet::summary(packet).into());
     }
     object
 }

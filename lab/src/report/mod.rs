@@ -1,5 +1,5 @@
 //! Reports of a run: story, JSON, capture for packet analysers, and sequence diagrams. They need only the run, with
-//! [`Detail::Full`](crate::Detail::Full).
+//! [`Detail::Full`](crate::Detail::Full). For the story, [`Detail::Records`](crate::Detail::Records) is enough.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -25,7 +25,6 @@
 //! ```
 
 mod capture;
-mod inner;
 mod json;
 mod sequence;
 mod story;

@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use sandhog_peer::Instant;
 
-use super::inner::echo_request_number;
+use crate::inner_packet::echo_request_number;
 use crate::record::{HostId, Record, RecordId, RecordKind, format_duration};
 use crate::run::Run;
 use crate::task_text::{plain_text, unanswered_ping};

@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sandhog_netstack::{Config as StackConfig, Service, Task};
+use sandhog_netstack::{Config as StackConfig, Limits, Service, Task};
 use sandhog_peer::{Command, Instant, Peer, TunnelStatus};
 
 use crate::adversary::AdversarySpec;
@@ -256,6 +256,8 @@ pub struct InnerSpec {
     pub mtu: u16,
     /// The services of the inner host.
     pub services: Vec<Service>,
+    /// The limits of its TCP connections.
+    pub limits: Limits,
 }
 
 impl InnerSpec {
@@ -266,6 +268,7 @@ impl InnerSpec {
             addresses: vec![(address, prefix_len)],
             mtu: 1280,
             services: Vec::new(),
+            limits: Limits::default(),
         }
     }
 

@@ -45,8 +45,29 @@ trait Describe {
     const NAME: &'static str;
 }
 
+/// A decimal number, as a regular expression of the schema.
+macro_rules! number {
+    () => {
+        r"[0-9]{1,18}(\.[0-9]{0,9})?"
+    };
+}
+
+/// A time with its unit.
+macro_rules! time {
+    ($space:literal) => {
+        concat!("(", number!(), $space, "(ns|us|µs|ms|s|min|h)|0)")
+    };
+}
+
+/// A probability: up to 100 %, or up to 1.
+macro_rules! probability {
+    () => {
+        r"(0*(100(\.0{0,9})?|[0-9]{1,2}(\.[0-9]{0,9})?)%|0*(1(\.0{0,9})?|0(\.[0-9]{0,9})?))"
+    };
+}
+
 macro_rules! textual {
-    ($($type:ident: $description:literal,)*) => {$(
+    ($($type:ident: $description:literal, $schema:tt,)*) => {$(
         impl Describe for $type {
             const DESCRIPTION: &'static str = $description;
             const NAME: &'static str = stringify!($type);
@@ -64,16 +85,41 @@ macro_rules! textual {
             }
 
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": ["string", "number"], "description": Self::DESCRIPTION })
+                let mut schema = json_schema!($schema);
+                schema.insert("description".into(), Self::DESCRIPTION.into());
+                schema
             }
         }
     )*};
 }
 
 textual! {
-    Span: "a time with a unit, like `30ms` or `1.5s` (ns, us, ms, s, min, h)",
-    Size: "a number of bytes, like `512`, `256 KiB` or `10 MiB`",
-    Rate: "a bit rate, like `100mbit` (bit, kbit, mbit, gbit)",
-    Delay: "`TIME [JITTER [CORRELATION]]`, like `30ms 10ms 25%`",
-    Chance: "`[random] P [CORRELATION]`, like `2%` or `random 2% 25%`",
+    Span: "a time with a unit, like `30ms` or `1.5s` (ns, us, ms, s, min, h)", {
+        "type": ["string", "number"],
+        "pattern": concat!(r"^\s*", time!(r"\s*"), r"\s*$"),
+        "minimum": 0,
+        "maximum": 0
+    },
+    Size: "a number of bytes, like `512`, `256 KiB` or `10 MiB`", {
+        "type": ["string", "number"],
+        "pattern": concat!(r"^\s*", number!(), r"\s*(B|kB|KiB|MB|MiB|GB|GiB)?\s*$"),
+        "minimum": 0,
+        "maximum": 999_999_999_999_999_999_u64
+    },
+    Rate: "a bit rate, like `100mbit` (bit, kbit, mbit, gbit)", {
+        "type": "string",
+        "pattern": r"^\s*(0*[1-9][0-9]{0,17}(\.[0-9]{0,9})?\s*[kmg]?bit|0+\.[0-9]{0,8}[1-9][0-9]{0,8}\s*[kmg]bit)\s*$"
+    },
+    Delay: "`TIME [JITTER [CORRELATION]]`, like `30ms 10ms 25%`", {
+        "type": ["string", "number"],
+        "pattern": concat!(r"^\s*", time!(""), r"(\s+", time!(""), r"(\s+", probability!(), r")?)?\s*$"),
+        "minimum": 0,
+        "maximum": 0
+    },
+    Chance: "`[random] P [CORRELATION]`, like `2%` or `random 2% 25%`", {
+        "type": ["string", "number"],
+        "pattern": concat!(r"^\s*(random\s+)?", probability!(), r"(\s+", probability!(), r")?\s*$"),
+        "minimum": 0,
+        "maximum": 1
+    },
 }

@@ -9,6 +9,8 @@ use crate::network::{
     with_payload,
 };
 
+const TIMED_OUT: TaskError = TaskError::TimedOut { after: TCP_TIMEOUT };
+
 #[test]
 fn connections_to_a_closed_port_are_refused() {
     let mut network = network();
@@ -36,7 +38,7 @@ fn a_restarted_server_resets_old_connections() {
 fn connection_attempts_without_a_reply_fail_at_the_timeout() {
     let mut network = network().with_delivery(|_| Delivery::Lost);
     let task = network.start(ALICE, download(1));
-    assert_eq!(network.finish(ALICE, task), Err(TaskError::TimedOut));
+    assert_eq!(network.finish(ALICE, task), Err(TIMED_OUT));
     assert_eq!(network.now, TCP_TIMEOUT);
 }
 
@@ -65,7 +67,7 @@ fn cut_link(task: Task, at: Duration) -> (Duration, TaskError) {
 fn transfers_fail_at_the_timeout_when_the_link_is_cut() {
     for task in [download(5 << 20), upload(5 << 20)] {
         let (since, error) = cut_link(task, ms(100));
-        assert_eq!(error, TaskError::TimedOut);
+        assert_eq!(error, TIMED_OUT);
         assert!(since <= TCP_TIMEOUT + ms(10), "{since:?}");
     }
 }
@@ -198,7 +200,7 @@ fn every_error_has_a_message_of_one_line() {
             min: 24,
             max: 1372,
         },
-        TaskError::TimedOut,
+        TIMED_OUT,
         TaskError::ClosedEarly { received: 3 },
         TaskError::DigestMismatch {
             announced: [0; 32],
@@ -211,8 +213,8 @@ fn every_error_has_a_message_of_one_line() {
         assert!(!text.is_empty() && !text.contains('\n'));
     }
     assert_eq!(
-        TaskError::TimedOut.to_string(),
-        "nothing came from the other side for 60 s"
+        TIMED_OUT.to_string(),
+        "nothing came from the other side for 600 s"
     );
 }
 

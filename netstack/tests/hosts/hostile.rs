@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use sandhog_netstack::{MAX_CONNECTIONS, Task};
+use sandhog_netstack::{MAX_CONNECTIONS, TCP_TIMEOUT, Task};
 use smoltcp::wire::{Ipv4Packet, TcpPacket};
 
 use crate::network::{
@@ -56,7 +56,7 @@ fn busy() -> Network {
 
 /// Runs until no host has a deadline. `Network::step` asserts that no host spins.
 fn settle(mut network: Network) {
-    network.run(ms(300_000));
+    network.run(5 * TCP_TIMEOUT);
     assert_eq!(
         network
             .hosts

@@ -6,6 +6,7 @@ mod hostile;
 mod http;
 mod memory;
 mod network;
+mod options;
 mod ping;
 mod time;
 mod udp;

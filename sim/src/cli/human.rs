@@ -8,7 +8,9 @@ use anstyle::{AnsiColor, Style};
 use sandhog_lab::record::format_duration;
 use sandhog_lab::report::story;
 
+use super::BadInput;
 use crate::Run;
+use crate::plain_text::escaped;
 
 const BOLD: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
@@ -16,7 +18,7 @@ const GOOD: Style = AnsiColor::Green.on_default().bold();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 
 /// Prints the run. anstream removes the colours if the output is not a terminal.
-pub(super) fn print_run(run: &Run, wall: Duration, out: Option<&Path>) {
+pub(super) fn print_run(run: &Run, wall: Duration, out: Option<&Path>) -> Result<(), BadInput> {
     let mut text = format!("{BOLD}{}{BOLD:#}\n", run.title);
     let _ = writeln!(
         text,
@@ -41,11 +43,11 @@ pub(super) fn print_run(run: &Run, wall: Duration, out: Option<&Path>) {
         let _ = writeln!(
             text,
             "written to {}: trace.jsonl, capture.pcapng, diagram.mmd, diagram.svg",
-            out.display()
+            escaped(&out.display().to_string())
         );
     }
     text.push_str(&summary(run));
-    let _ = super::print(&text);
+    super::print(&text)
 }
 
 /// The failed checks once more, and their number.

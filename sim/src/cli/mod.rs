@@ -1,6 +1,7 @@
 //! Command line of the laboratory, for the profiles of this crate or of another protocol.
 //!
-//! Scripts rely on its commands, its JSON and its exit codes: 0 for all checks passed, 1 for a failed check, 2 for bad input.
+//! Scripts rely on its commands, its JSON and its exit codes: 0 for all checks passed, 1 for a failed check, 2 for bad input and
+//! for output that cannot be written.
 
 mod exhaust;
 mod human;
@@ -11,13 +12,14 @@ mod relay;
 mod sweep;
 mod tape;
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use sandhog_lab::suggest::nearest;
 
+use crate::plain_text::escaped;
 use crate::profile::PROFILES;
 use crate::scenario::{Builtin, Profile};
 use crate::{Detail, Engine, Run, RunError, RunOptions, Scenario, report, run};
@@ -26,15 +28,16 @@ use crate::{Detail, Engine, Run, RunError, RunOptions, Scenario, report, run};
 const EXIT_CODES: &str = "Exit codes:
   0  all checks passed
   1  a check failed; the last line is the command that repeats the run
-  2  bad input, or the reports cannot be written; no report was written";
+  2  bad input, or output that cannot be written; no report was written";
 /// The exit codes of `list` and `schema`.
 const PRINT_CODES: &str = "Exit codes:
   0  the text was printed
-  2  bad command line";
+  2  bad command line, or the text cannot be printed";
 /// The exit codes of `relay`.
 const RELAY_CODES: &str = "Exit codes:
   0  stopped by SIGTERM or SIGINT
-  2  bad input, or a socket cannot be used";
+  2  bad input, a socket that cannot be used, or a line that
+     cannot be printed";
 
 /// Width of the help texts, in columns.
 const HELP_WIDTH: usize = 80;
@@ -104,6 +107,17 @@ struct RunArguments {
     quiet: bool,
 }
 
+impl RunArguments {
+    /// The smallest amount of data that the output needs.
+    fn detail(&self) -> Detail {
+        match (&self.out, self.json || self.quiet) {
+            (Some(_), _) => Detail::Full,
+            (None, true) => Detail::Digest,
+            (None, false) => Detail::Records,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum EngineName {
     Event,
@@ -115,8 +129,16 @@ fn read_seed(text: &str) -> Result<u64, String> {
         .map_err(|_| format!("a seed is a whole number from 0 to {}", u64::MAX))
 }
 
-/// Error message for bad input, exit code 2.
+/// Error message for bad input, or for output that cannot be written. Exit code 2.
 struct BadInput(String);
+
+impl BadInput {
+    /// Prints the message without control characters. Returns the exit code.
+    fn exit(self) -> ExitCode {
+        let _ = writeln!(anstream::stderr(), "error: {}", escaped(&self.0));
+        ExitCode::from(2)
+    }
+}
 
 /// The message of a run that is not possible, with the flag that makes it possible.
 fn bad_run(error: &RunError) -> BadInput {
@@ -156,12 +178,11 @@ pub fn main_with(profiles: &[&'static dyn Profile]) -> ExitCode {
     let arguments = match parsed {
         Ok(arguments) => arguments,
         Err(error) => {
-            // A closed pipe (`| head`) is not an error.
-            let _ = error.print();
-            return if error.use_stderr() {
-                ExitCode::from(2)
-            } else {
-                ExitCode::SUCCESS
+            let printed = error.print().and_then(|()| io::stdout().flush());
+            return match output_error(printed) {
+                Err(failed) if !error.use_stderr() => failed.exit(),
+                _ if error.use_stderr() => ExitCode::from(2),
+                _ => ExitCode::SUCCESS,
             };
         }
     };
@@ -172,10 +193,7 @@ pub fn main_with(profiles: &[&'static dyn Profile]) -> ExitCode {
     match program.dispatch(arguments.command) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        Err(BadInput(message)) => {
-            let _ = writeln!(anstream::stderr(), "error: {message}");
-            ExitCode::from(2)
-        }
+        Err(error) => error.exit(),
     }
 }
 
@@ -194,16 +212,25 @@ fn typed_command(path: &str, name: &str) -> String {
     }
 }
 
-/// Prints to standard output. A closed pipe is not an error.
+/// Prints to standard output.
 fn print(text: &str) -> Result<(), BadInput> {
     let mut out = anstream::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    Ok(())
+    output_error(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// The error of a write to standard output. A closed pipe (`| head`) is not an error.
+fn output_error(written: io::Result<()>) -> Result<(), BadInput> {
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(BadInput(format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Prints a note to standard error.
 fn note(text: &str) {
-    let _ = writeln!(anstream::stderr(), "{text}");
+    let _ = writeln!(anstream::stderr(), "{}", escaped(text));
 }
 
 impl Program<'_> {
@@ -217,10 +244,7 @@ impl Program<'_> {
             Command::Verify(arguments) => self.verify(&arguments),
             Command::Replay(arguments) => self.replay(&arguments),
             Command::Shrink(arguments) => self.shrink(&arguments),
-            Command::Schema => {
-                let _ = print(&format!("{:#}\n", Scenario::schema_with(self.profiles)));
-                Ok(true)
-            }
+            Command::Schema => print(&format!("{:#}\n", Scenario::schema_with(self.profiles))).map(|()| true),
             #[cfg(unix)]
             Command::Relay(arguments) => relay::run(self, arguments).map(|()| true),
         }
@@ -251,8 +275,7 @@ impl Program<'_> {
             let scenario = self.read_builtin(&builtin)?;
             rows.push((builtin.name, scenario.title, scenario.about));
         }
-        print_list(&rows, json);
-        Ok(true)
+        print_list(&rows, json).map(|()| true)
     }
 
     /// The built-in scenario or the scenario file `name`.
@@ -301,7 +324,7 @@ impl Program<'_> {
         let options = RunOptions {
             seed,
             engine,
-            detail: Detail::Full,
+            detail: arguments.detail(),
             ..RunOptions::default()
         };
         let mut run = match run(&scenario, &options) {
@@ -318,20 +341,29 @@ impl Program<'_> {
             detail: Detail::Digest,
             ..options
         };
-        run.check_repeat(&crate::run(&scenario, &again).map_err(|error| bad_run(&error))?);
+        let repeated = crate::run(&scenario, &again).map_err(|error| bad_run(&error))?;
+        run.check_repeat(&repeated);
+        let tells_failure = arguments.quiet && !arguments.json && !run.passed;
+        if tells_failure && run.records.is_empty() {
+            // Only now is it known that the story must be printed.
+            let detail = Detail::Records;
+            run =
+                crate::run(&scenario, &RunOptions { detail, ..options }).map_err(|error| bad_run(&error))?;
+            run.check_repeat(&repeated);
+        }
         if let Some(folder) = folder {
             folder.write(&run).map_err(BadInput)?;
         }
         if arguments.json {
-            let _ = print(&format!("{}\n", report::summary_json(&run, wall)));
+            print(&format!("{}\n", report::summary_json(&run, wall)))?;
         } else if !arguments.quiet || !run.passed {
-            human::print_run(&run, wall, out);
+            human::print_run(&run, wall, out)?;
         }
         if !run.passed {
             let _ = writeln!(
                 anstream::stderr(),
                 "repeat this run with:\n{}",
-                repeat_command(&self.command, &arguments.scenario, &run)
+                escaped(&repeat_command(&self.command, &arguments.scenario, &run))
             );
         }
         Ok(run.passed)
@@ -339,20 +371,20 @@ impl Program<'_> {
 }
 
 /// Prints the names and titles.
-fn print_list(rows: &[(&str, String, String)], json: bool) {
+fn print_list(rows: &[(&str, String, String)], json: bool) -> Result<(), BadInput> {
     if json {
         let array: serde_json::Value = rows
             .iter()
             .map(|(name, title, about)| serde_json::json!({ "name": name, "title": title, "about": about }))
             .collect();
-        let _ = print(&format!("{array:#}\n"));
+        print(&format!("{array:#}\n"))
     } else {
         let width = rows.iter().map(|(name, ..)| name.len()).max().unwrap_or_default();
         let lines: String = rows
             .iter()
             .map(|(name, title, _)| format!("{name:width$}  {title}\n"))
             .collect();
-        let _ = print(&lines);
+        print(&lines)
     }
 }
 

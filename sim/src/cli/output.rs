@@ -73,21 +73,30 @@ impl Folder {
             ("diagram.svg", report::svg(run).into_bytes()),
         ];
         let partial = |name: &str| self.path.join(format!(".{name}.partial"));
+        let mut renamed = 0;
         let written = files.iter().try_for_each(|(name, content)| {
             fs::write(partial(name), content).map_err(|error| (*name, error))
         });
         let written = written.and_then(|()| {
             files.iter().try_for_each(|(name, _)| {
-                fs::rename(partial(name), self.path.join(name)).map_err(|error| (*name, error))
+                fs::rename(partial(name), self.path.join(name)).map_err(|error| (*name, error))?;
+                renamed += 1;
+                Ok(())
             })
         });
         written.map_err(|(name, error)| {
-            for (name, _) in &files {
+            for (number, (name, _)) in files.iter().enumerate() {
                 // Only the first error is reported.
-                let _ = fs::remove_file(partial(name));
+                let _ = match number < renamed {
+                    true => fs::remove_file(self.path.join(name)),
+                    false => fs::remove_file(partial(name)),
+                };
             }
             self.abandon();
-            format!("cannot write {}: {error}", self.path.join(name).display())
+            format!(
+                "cannot write {}: {error}; free some space, or choose another folder with `--out`",
+                self.path.join(name).display()
+            )
         })
     }
 }

@@ -51,7 +51,8 @@ pub(super) fn run(program: &Program<'_>, arguments: Arguments) -> Result<(), Bad
         link: read_link(program, &link)?,
         seed,
     };
-    relay::run(config, &mut |line| drop(print(&format!("{line}\n")))).map_err(BadInput)
+    let mut print_line = |line| print(&format!("{line}\n")).map_err(|BadInput(message)| message);
+    relay::run(config, &mut print_line).map_err(BadInput)
 }
 
 /// The link of a scenario, or a link in netem terms.

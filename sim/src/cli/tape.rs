@@ -128,9 +128,9 @@ impl Program<'_> {
                 serde_json::Value::Null,
                 |divergence| json!({ "fault": divergence.entry, "text": divergence.to_string() }),
             );
-            print(&format!("{summary}\n"));
+            print(&format!("{summary}\n"))?;
         } else {
-            human::print_run(&replayed.run, wall, out);
+            human::print_run(&replayed.run, wall, out)?;
             if let Some(divergence) = &replayed.divergence {
                 let _ = writeln!(anstream::stderr(), "the run diverged from the tape: {divergence}");
             }
@@ -152,7 +152,7 @@ impl Program<'_> {
             output::write_file(path, shrunk.tape.to_string().as_bytes()).map_err(BadInput)?;
         }
         if arguments.json {
-            print(&format!("{}\n", shrunk_json(&shrunk)));
+            print(&format!("{}\n", shrunk_json(&shrunk)))?;
         } else {
             let target = arguments.out.as_ref().map_or_else(
                 || format!("\n{}", shrunk.tape),
@@ -165,7 +165,7 @@ impl Program<'_> {
                     )
                 },
             );
-            print(&format!("{}\n{target}", sentence(&shrunk.tape, &shrunk.failure)));
+            print(&format!("{}\n{target}", sentence(&shrunk.tape, &shrunk.failure)))?;
         }
         Ok(false)
     }

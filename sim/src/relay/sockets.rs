@@ -69,8 +69,8 @@ struct Relay {
 ///
 /// # Errors
 ///
-/// A socket cannot be opened or polled.
-pub(crate) fn run(config: Config, print: &mut dyn FnMut(String)) -> Result<(), String> {
+/// A socket cannot be opened or polled, or a line cannot be printed.
+pub(crate) fn run(config: Config, print: &mut dyn FnMut(String) -> Result<(), String>) -> Result<(), String> {
     let mut stop = catch_signals().map_err(|error| format!("cannot catch signals: {error}"))?;
     let Config {
         listen,
@@ -87,7 +87,7 @@ pub(crate) fn run(config: Config, print: &mut dyn FnMut(String)) -> Result<(), S
     });
     print(format!(
         "ready: {address} to {to}; to the server: {to_server}; to the clients: {to_client}"
-    ));
+    ))?;
     let mut relay = Relay {
         listening,
         to,
@@ -102,8 +102,7 @@ pub(crate) fn run(config: Config, print: &mut dyn FnMut(String)) -> Result<(), S
         .step(&mut stop)
         .map_err(|error| format!("cannot wait for datagrams: {error}"))?
     {}
-    relay.core.describe().into_iter().for_each(print);
-    Ok(())
+    relay.core.describe().into_iter().try_for_each(print)
 }
 
 /// A stream that gets one byte for each SIGTERM and SIGINT.

@@ -9,6 +9,7 @@ mod links;
 mod messages;
 mod profile;
 mod schema;
+mod schema_values;
 mod setup;
 mod source;
 mod steps;
@@ -180,7 +181,7 @@ pub struct User {
 }
 
 /// The services of an inner host. Every inner host answers pings.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Serve {
     /// UDP port of the echo service (RFC 862).
@@ -192,6 +193,33 @@ pub struct Serve {
     /// Names of the served files. They are in the folder of the scenario.
     #[serde(default)]
     pub files: Vec<String>,
+    /// Maximum number of TCP connections at the same time.
+    #[serde(default = "default_connections")]
+    pub connections: u16,
+    /// Time after which a TCP connection is aborted if the client sends nothing (RFC 5482).
+    #[serde(default = "default_tcp_timeout")]
+    pub timeout: Span,
+}
+
+impl Default for Serve {
+    fn default() -> Self {
+        Self {
+            udp_echo: None,
+            bulk: None,
+            http: None,
+            files: Vec::new(),
+            connections: default_connections(),
+            timeout: default_tcp_timeout(),
+        }
+    }
+}
+
+fn default_connections() -> u16 {
+    sandhog_netstack::MAX_CONNECTIONS as u16
+}
+
+fn default_tcp_timeout() -> Span {
+    Span(sandhog_netstack::TCP_TIMEOUT)
 }
 
 /// A client with its inner host.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use sandhog_lab::MIN_SECRET_LEN;
 use sandhog_lab::record::HostId;
 use sandhog_lab::setup::{Control, Expected, HostSpec, InnerSpec, Script, ScriptStep, Setup};
-use sandhog_netstack::{Service, Task};
+use sandhog_netstack::{Limits, Service, Task};
 use sandhog_peer::{Command, Instant, IpPrefix};
 
 use super::{Client, Scenario, Server, Step, TimedEvent};
@@ -136,7 +136,7 @@ fn control(event: &TimedEvent, number: u16, id: impl Fn(&str) -> HostId) -> Cont
     Control::Restart(id(event.restart.as_deref().unwrap_or_default()))
 }
 
-fn inner_spec(inner: &[IpPrefix], mtu: u16, services: Vec<Service>) -> InnerSpec {
+fn inner_spec(inner: &[IpPrefix], mtu: u16, services: Vec<Service>, limits: Limits) -> InnerSpec {
     InnerSpec {
         addresses: inner
             .iter()
@@ -144,6 +144,7 @@ fn inner_spec(inner: &[IpPrefix], mtu: u16, services: Vec<Service>) -> InnerSpec
             .collect(),
         mtu,
         services,
+        limits,
     }
 }
 
@@ -156,11 +157,15 @@ fn server_spec(scenario: &Scenario, server: &Server) -> HostSpec {
     let file = |name: &String| Some((format!("/{name}"), scenario.files.get(name)?.clone()));
     let files: BTreeMap<String, Cow<'static, [u8]>> = serve.files.iter().filter_map(file).collect();
     services.extend(serve.http.map(|port| Service::Http { port, files }));
+    let limits = Limits {
+        connections: usize::from(serve.connections),
+        timeout: serve.timeout.0,
+    };
     HostSpec {
         name: server.name.clone(),
         address: server.address,
         make_peer,
-        inner: Some(inner_spec(&server.inner_prefixes(), server.mtu, services)),
+        inner: Some(inner_spec(&server.inner_prefixes(), server.mtu, services, limits)),
         script: None,
         hostile: false,
     }
@@ -183,7 +188,12 @@ fn client_spec(scenario: &Scenario, client: &Client) -> HostSpec {
         name: client.name.clone(),
         address: client.address,
         make_peer,
-        inner: Some(inner_spec(&client.inner_prefixes(), client.mtu, Vec::new())),
+        inner: Some(inner_spec(
+            &client.inner_prefixes(),
+            client.mtu,
+            Vec::new(),
+            Limits::default(),
+        )),
         script: Some(script),
         hostile: false,
     }
@@ -208,6 +218,10 @@ fn liveness_target(client: &Client, server: Option<&Server>) -> IpAddr {
 
 fn script_step(step: &Step) -> ScriptStep {
     let (task, replies) = task(step);
+    let task = match step.tcp_keys() {
+        Some(keys) => task.with_options(keys.options()),
+        None => task,
+    };
     ScriptStep {
         at: instant(step.at.0),
         meanwhile: step.meanwhile,
@@ -226,7 +240,7 @@ fn task(step: &Step) -> (Task, u32) {
             payload_len: ping.size,
             timeout: ping.timeout.0,
         };
-        (task, u32::from(ping.replies))
+        (task, u32::from(ping.replies.unwrap_or(ping.count)))
     } else if let Some(echo) = &step.echo {
         let task = Task::UdpEcho {
             to: echo.to,
@@ -235,7 +249,7 @@ fn task(step: &Step) -> (Task, u32) {
             payload_len: echo.size,
             timeout: echo.timeout.0,
         };
-        (task, u32::from(echo.replies))
+        (task, u32::from(echo.replies.unwrap_or(echo.count)))
     } else if let Some(download) = &step.download {
         let (from, bytes) = (download.from, download.bytes.0);
         (Task::Download { from, bytes }, 0)

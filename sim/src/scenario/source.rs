@@ -11,6 +11,8 @@ use toml::de::{DeTable, DeValue};
 
 use sandhog_lab::suggest::nearest;
 
+use crate::plain_text::escaped;
+
 use super::error::PathPart;
 use super::profile::{Profile, find};
 use super::{Builtin, Scenario, ScenarioError, messages, validate};
@@ -83,7 +85,7 @@ impl Scenario {
         };
         scenario.name = Path::new(file)
             .file_stem()
-            .map_or_else(|| file.into(), |stem| stem.to_string_lossy().into());
+            .map_or_else(|| escaped(file), |stem| escaped(&stem.to_string_lossy()));
         let locate = |path: &[PathPart<'_>]| match json {
             true => locate_json(text, path),
             false => locate_toml(text, path),

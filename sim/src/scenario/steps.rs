@@ -3,10 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use sandhog_netstack::TcpOptions;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::values::{Size, Span};
+use super::values::{Rate, Size, Span};
 
 /// A step of an inner host. Exactly one of `ping`, `echo`, `download`, `upload` and `get`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -48,9 +49,8 @@ pub struct Ping {
     /// Time after which a request without a reply is lost.
     #[serde(default = "default_reply_timeout")]
     pub timeout: Span,
-    /// Number of replies for success.
-    #[serde(default = "default_replies")]
-    pub replies: u16,
+    /// Number of replies for success. Without this key, every request must be answered.
+    pub replies: Option<u16>,
 }
 
 fn default_count() -> u16 {
@@ -67,10 +67,6 @@ fn default_payload() -> u16 {
 
 fn default_reply_timeout() -> Span {
     Span(Duration::from_secs(2))
-}
-
-fn default_replies() -> u16 {
-    1
 }
 
 /// UDP datagrams to an echo port.
@@ -91,9 +87,8 @@ pub struct Echo {
     /// Time after which a request without a reply is lost.
     #[serde(default = "default_reply_timeout")]
     pub timeout: Span,
-    /// Number of replies for success.
-    #[serde(default = "default_replies")]
-    pub replies: u16,
+    /// Number of replies for success. Without this key, every request must be answered.
+    pub replies: Option<u16>,
 }
 
 /// TCP from a bulk port, checked by SHA-256.
@@ -104,6 +99,16 @@ pub struct Download {
     pub from: SocketAddr,
     /// Number of bytes.
     pub bytes: Size,
+    /// Time after which a connection is aborted if the server sends nothing (RFC 5482).
+    #[serde(default = "super::default_tcp_timeout")]
+    pub timeout: Span,
+    /// A slow reader: the client reads at most at this rate, so its window closes.
+    pub read_rate: Option<Rate>,
+    /// If true, the client closes its half of the connection (FIN) when it has sent everything, and still receives.
+    #[serde(default)]
+    pub half_close: bool,
+    /// The client aborts the connection (RST) after it has received this number of bytes. The step succeeds then.
+    pub reset_after: Option<Size>,
 }
 
 /// TCP to a bulk port, checked by SHA-256.
@@ -114,6 +119,14 @@ pub struct Upload {
     pub to: SocketAddr,
     /// Number of bytes.
     pub bytes: Size,
+    /// Time after which a connection is aborted if the server sends nothing (RFC 5482).
+    #[serde(default = "super::default_tcp_timeout")]
+    pub timeout: Span,
+    /// If true, the client closes its half of the connection (FIN) when it has sent everything, and still receives.
+    #[serde(default)]
+    pub half_close: bool,
+    /// The client aborts the connection (RST) after the server has acknowledged this number of bytes. The step succeeds then.
+    pub reset_after: Option<Size>,
 }
 
 /// HTTP/1.1 GET.
@@ -124,4 +137,74 @@ pub struct Get {
     pub from: SocketAddr,
     /// The path, such as `/hello.txt`.
     pub path: String,
+    /// Time after which a connection is aborted if the server sends nothing (RFC 5482).
+    #[serde(default = "super::default_tcp_timeout")]
+    pub timeout: Span,
+    /// A slow reader: the client reads at most at this rate, so its window closes.
+    pub read_rate: Option<Rate>,
+    /// If true, the client closes its half of the connection (FIN) when it has sent everything, and still receives.
+    #[serde(default)]
+    pub half_close: bool,
+}
+
+impl Step {
+    /// Returns true if the step opens a TCP connection.
+    pub(super) fn is_tcp(&self) -> bool {
+        self.download.is_some() || self.upload.is_some() || self.get.is_some()
+    }
+
+    /// The keys of the TCP connection of the step.
+    pub(super) fn tcp_keys(&self) -> Option<TcpKeys> {
+        if let Some(download) = &self.download {
+            Some(TcpKeys {
+                table: "download",
+                timeout: download.timeout,
+                read_rate: download.read_rate,
+                half_close: download.half_close,
+                reset_after: download.reset_after,
+                bytes: Some(download.bytes),
+            })
+        } else if let Some(upload) = &self.upload {
+            Some(TcpKeys {
+                table: "upload",
+                timeout: upload.timeout,
+                read_rate: None,
+                half_close: upload.half_close,
+                reset_after: upload.reset_after,
+                bytes: Some(upload.bytes),
+            })
+        } else {
+            self.get.as_ref().map(|get| TcpKeys {
+                table: "get",
+                timeout: get.timeout,
+                read_rate: get.read_rate,
+                half_close: get.half_close,
+                reset_after: None,
+                bytes: None,
+            })
+        }
+    }
+}
+
+/// The keys of a TCP connection that `download`, `upload` and `get` share.
+pub(super) struct TcpKeys {
+    /// The key of the table.
+    pub(super) table: &'static str,
+    pub(super) timeout: Span,
+    pub(super) read_rate: Option<Rate>,
+    pub(super) half_close: bool,
+    pub(super) reset_after: Option<Size>,
+    pub(super) bytes: Option<Size>,
+}
+
+impl TcpKeys {
+    /// The options of the task.
+    pub(super) fn options(&self) -> TcpOptions {
+        TcpOptions {
+            timeout: Some(self.timeout.0),
+            read_rate: self.read_rate.map(|rate| rate.bits_per_second / 8),
+            half_close: self.half_close,
+            reset_after: self.reset_after.map(|size| size.0),
+        }
+    }
 }

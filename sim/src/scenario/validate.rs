@@ -2,7 +2,10 @@
 
 mod adversaries;
 mod events;
+mod links;
 mod picks;
+mod steps;
+mod texts;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,7 +16,7 @@ use sandhog_peer::IpPrefix;
 use super::error::PathPart;
 use super::expectations::outcomes;
 use super::profile::Profile;
-use super::{Cipher, Client, Link, Scenario, Server, Step};
+use super::{Cipher, Client, Scenario, Server};
 
 /// A mistake, and the path to the wrong value.
 pub(super) struct Mistake<'a> {
@@ -30,10 +33,14 @@ fn mistake<'a>(path: &[PathPart<'a>], message: impl Into<String>) -> Mistake<'a>
     }
 }
 
+/// The message for port 0.
+const PORT_ZERO: &str = "port 0 is not valid; choose a port from 1 to 65535";
+
 /// The longest run. Twice this time in nanoseconds is below 2^53, so JSON readers keep it exactly (RFC 8259, section 6).
 const MAX_DURATION: Duration = Duration::from_secs(50 * 24 * 3600);
 
 pub(super) fn validate(scenario: &Scenario) -> Checked<'_> {
+    texts::validate(scenario)?;
     if scenario.resolution.0.is_zero() || scenario.resolution.0.as_secs() > 1 {
         return Err(mistake(
             &[PathPart::Key("resolution")],
@@ -58,10 +65,8 @@ pub(super) fn validate(scenario: &Scenario) -> Checked<'_> {
     for (index, client) in scenario.clients.iter().enumerate() {
         validate_client(scenario, index, client)?;
     }
-    let mut pairs = BTreeSet::new();
-    for (index, link) in scenario.links.iter().enumerate() {
-        validate_link(scenario, index, link, &mut pairs)?;
-    }
+    steps::validate_servers(scenario)?;
+    links::validate(scenario)?;
     events::validate(scenario)?;
     adversaries::validate(scenario)?;
     let clients: Vec<&str> = scenario
@@ -145,10 +150,7 @@ fn validate_hosts(scenario: &Scenario) -> Checked<'_> {
             ));
         }
         if address.port() == 0 {
-            return Err(mistake(
-                &at("address"),
-                "port 0 is not valid; choose a port from 1 to 65535",
-            ));
+            return Err(mistake(&at("address"), PORT_ZERO));
         }
         if !(576..=9000).contains(&mtu) {
             return Err(mistake(&at("mtu"), "the MTU must be between 576 and 9000"));
@@ -363,96 +365,7 @@ fn validate_client<'a>(scenario: &'a Scenario, index: usize, client: &'a Client)
             PathPart::Key("do"),
             PathPart::Index(number),
         ];
-        validate_step(step, &path)?;
-    }
-    Ok(())
-}
-
-fn validate_step<'a>(step: &'a Step, path: &[PathPart<'a>]) -> Checked<'a> {
-    let actions = [
-        step.ping.is_some(),
-        step.echo.is_some(),
-        step.download.is_some(),
-        step.upload.is_some(),
-        step.get.is_some(),
-    ];
-    match actions.iter().filter(|action| **action).count() {
-        1 => {}
-        0 => {
-            return Err(mistake(
-                path,
-                "a step needs one of ping, echo, download, upload and get",
-            ));
-        }
-        _ => {
-            return Err(mistake(
-                path,
-                "a step has only one action; write a [[client.do]] for each",
-            ));
-        }
-    }
-    let requests = step
-        .ping
-        .as_ref()
-        .map(|ping| (ping.count, ping.replies, ping.size, ping.every));
-    let requests = requests.or_else(|| {
-        step.echo
-            .as_ref()
-            .map(|echo| (echo.count, echo.replies, echo.size, echo.every))
-    });
-    if let Some((count, replies, size, every)) = requests {
-        if count == 0 {
-            return Err(mistake(path, "`count` must be at least 1"));
-        }
-        if replies > count {
-            return Err(mistake(path, "`replies` must not be larger than `count`"));
-        }
-        if size > 1300 {
-            return Err(mistake(
-                path,
-                "`size` must be at most 1300 bytes; the inner hosts do not fragment",
-            ));
-        }
-        if every.0.is_zero() {
-            return Err(mistake(path, "`every` must not be 0"));
-        }
-    }
-    match &step.get {
-        Some(get) if !get.path.starts_with('/') => Err(mistake(path, "an HTTP path must start with `/`")),
-        _ => Ok(()),
-    }
-}
-
-fn validate_link<'a>(
-    scenario: &'a Scenario,
-    index: usize,
-    link: &'a Link,
-    pairs: &mut BTreeSet<[&'a str; 2]>,
-) -> Checked<'a> {
-    let at = |key| [PathPart::Key("link"), PathPart::Index(index), PathPart::Key(key)];
-    let adversaries = scenario.adversaries.iter().map(|host| host.name.as_str());
-    let hosts: Vec<&str> = host_names(scenario).into_iter().chain(adversaries).collect();
-    validate_pair(&hosts, &link.between, &at("between"))?;
-    let mut pair = [link.between[0].as_str(), link.between[1].as_str()];
-    pair.sort_unstable();
-    if !pairs.insert(pair) {
-        return Err(mistake(&at("between"), "these two hosts already have a link"));
-    }
-    if link.limit == Some(0) {
-        return Err(mistake(
-            &at("limit"),
-            "a queue of 0 datagrams drops everything; `limit` must be at least 1",
-        ));
-    }
-    for (key, direction) in [("forward", &link.forward), ("backward", &link.backward)] {
-        let Some(direction) = direction else { continue };
-        if direction.limit == Some(0) {
-            return Err(mistake(
-                &at(key),
-                "a queue of 0 datagrams drops everything; `limit` must be at least 1",
-            ));
-        }
-        picks::validate(scenario, index, key, direction)?;
+        steps::validate(step, &path)?;
     }
     Ok(())
 }

@@ -54,6 +54,7 @@ fn host(id: HostId) -> HostSpec {
             addresses: vec![([10, 9, 0, id as u8 + 1].into(), 24)],
             mtu: 1420,
             services: Vec::new(),
+            limits: sandhog_netstack::Limits::default(),
         }),
         script: [ALICE, BOB].contains(&id).then_some(script),
         hostile: id == MALLORY,

@@ -302,7 +302,7 @@ fn validate_count<'a>(scenario: &'a Scenario, count: u64, every: Span, path: &[P
     if count == 0 {
         return Err(mistake(&at("count"), "`count` must be at least 1"));
     }
-    if every.0 < scenario.resolution.0 {
+    if count > 1 && every.0 < scenario.resolution.0 {
         return Err(mistake(&at("every"), "`every` must be at least the resolution"));
     }
     Ok(())

@@ -6,7 +6,7 @@ use smoltcp::wire::{
 };
 
 /// The summary, like `10.9.0.2 → 10.9.0.1 ICMP echo request 3`.
-pub(super) fn summary(packet: &[u8]) -> String {
+pub(crate) fn summary(packet: &[u8]) -> String {
     let described = match packet.first().map(|first| first >> 4) {
         Some(4) => Ipv4Packet::new_checked(packet).ok().map(|ip| {
             let hosts = format!("{} → {}", ip.src_addr(), ip.dst_addr());
@@ -54,7 +54,7 @@ fn transport(protocol: IpProtocol, payload: &[u8]) -> String {
 }
 
 /// The sequence number of an ICMP echo request. `None` for any other packet.
-pub(super) fn echo_request_number(packet: &[u8]) -> Option<u16> {
+pub(crate) fn echo_request_number(packet: &[u8]) -> Option<u16> {
     if packet.first()? >> 4 == 4 {
         let ip = Ipv4Packet::new_checked(packet).ok()?;
         let icmp = Icmpv4Packet::new_checked(ip.payload()).ok()?;
