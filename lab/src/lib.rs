@@ -70,6 +70,7 @@
 pub mod adversary;
 mod checks;
 mod engine;
+pub mod explain;
 mod grid;
 mod inner_packet;
 pub mod limits;

@@ -339,6 +339,9 @@ impl Run {
     }
 }
 
+/// Words between the name of a client and the number of its steps, in the name of a check.
+pub(crate) const STEPS_CHECK: &str = " finishes ";
+
 /// The checks of one client: the result of its start, its final status, and the success of its steps.
 fn expectation(world: &World, expected: &Expected) -> Vec<CheckResult> {
     let host = &world.hosts[usize::from(expected.host)];
@@ -387,7 +390,7 @@ fn expectation(world: &World, expected: &Expected) -> Vec<CheckResult> {
     });
     let plural = if steps.len() == 1 { "" } else { "s" };
     checks.push(client_check(
-        format!("{name} finishes {} step{plural}", steps.len()),
+        format!("{name}{STEPS_CHECK}{} step{plural}", steps.len()),
         failed.is_none(),
         failed.unwrap_or_else(|| "all succeeded".into()),
     ));

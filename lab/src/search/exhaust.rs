@@ -459,7 +459,7 @@ impl Search<'_> {
         });
         let tapes = minimal.take(MAX_TAPES).filter_map(|failing| {
             let (run, tape) = self.runner.record(&failing.schedule);
-            Some((tape, Failure::of(&run)?))
+            Some((tape, Failure::under_faults(&run)?))
         });
         Exhausted {
             tapes: tapes.collect(),

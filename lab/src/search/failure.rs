@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::run::Run;
+use crate::run::{Run, STEPS_CHECK};
 
 /// The failed checks of a run, by name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +21,13 @@ impl Failure {
     #[must_use]
     pub fn of(run: &Run) -> Option<Self> {
         Self::among(run, |_| true)
+    }
+
+    /// The failure of a run with arbitrary faults: a property P1, P2, …, or the status of a client. A lost ping is not a
+    /// failure then. `None` if all of these hold.
+    #[must_use]
+    pub fn under_faults(run: &Run) -> Option<Self> {
+        Self::among(run, |name| !is_about_steps(name))
     }
 
     /// The failure of a run, without its expectations. `None` if every property P1, P2, … holds.
@@ -65,4 +72,9 @@ impl fmt::Display for Failure {
 fn is_property(name: &str) -> bool {
     let number = name.strip_prefix('P').and_then(|rest| rest.split(' ').next());
     number.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Returns true for the name of the check that the steps of a client succeed.
+fn is_about_steps(name: &str) -> bool {
+    name.contains(STEPS_CHECK)
 }

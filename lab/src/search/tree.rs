@@ -105,7 +105,7 @@ impl<'a> Runner<'a> {
         let states = self.states(schedule, &ticks, left.len() as u32);
         Node {
             schedule: schedule.clone(),
-            failure: Failure::of(&run),
+            failure: Failure::under_faults(&run),
             left,
             states,
         }

@@ -4,6 +4,7 @@
 //! for output that cannot be written.
 
 mod exhaust;
+mod explain;
 mod human;
 mod output;
 mod progress;
@@ -73,6 +74,10 @@ enum Command {
     Replay(tape::ReplayArguments),
     /// Find the smallest tape with the same failure
     Shrink(tape::ShrinkArguments),
+    /// Print the causes and effects of a record
+    Explain(explain::ExplainArguments),
+    /// Print the first difference of two runs, tapes or traces
+    Diff(explain::DiffArguments),
     /// Print the JSON Schema of scenario files
     #[command(after_help = PRINT_CODES)]
     Schema,
@@ -244,6 +249,8 @@ impl Program<'_> {
             Command::Verify(arguments) => self.verify(&arguments),
             Command::Replay(arguments) => self.replay(&arguments),
             Command::Shrink(arguments) => self.shrink(&arguments),
+            Command::Explain(arguments) => self.explain(&arguments),
+            Command::Diff(arguments) => self.diff(&arguments),
             Command::Schema => print(&format!("{:#}\n", Scenario::schema_with(self.profiles))).map(|()| true),
             #[cfg(unix)]
             Command::Relay(arguments) => relay::run(self, arguments).map(|()| true),

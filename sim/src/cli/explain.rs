@@ -1,0 +1,113 @@
+//! Commands `explain` and `diff`: causes and effects of a record, and the first difference of two traces.
+
+use std::fs;
+use std::path::Path;
+
+use clap::Args;
+use sandhog_lab::explain::{Trace, difference, explain};
+use sandhog_lab::tape::replay;
+use serde_json::json;
+
+use super::tape::read_tape;
+use super::{BadInput, Program, print};
+use crate::{Detail, RunOptions, Scenario, run};
+
+const SOURCES: &str = "a trace.jsonl, a tape, or a scenario, also with a seed such as first-light:7";
+
+#[derive(Debug, Args)]
+pub(super) struct ExplainArguments {
+    /// A trace.jsonl, a tape, or a scenario, also with a seed such as first-light:7
+    trace: String,
+    /// The number of the record
+    #[arg(long, value_name = "N", alias = "record")]
+    packet: u64,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DiffArguments {
+    /// A trace.jsonl, a tape, or a scenario, also with a seed such as first-light:7
+    a: String,
+    /// The other one
+    b: String,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Program<'_> {
+    pub(super) fn explain(&self, arguments: &ExplainArguments) -> Result<bool, BadInput> {
+        let trace = self.trace(&arguments.trace)?;
+        let text = explain(&trace, arguments.packet).ok_or_else(|| {
+            let last = trace.rows().last().map_or(0, |row| row.id);
+            BadInput(format!(
+                "there is no record {}; the trace has the records 1 to {last}",
+                arguments.packet
+            ))
+        })?;
+        print(&text)?;
+        Ok(true)
+    }
+
+    pub(super) fn diff(&self, arguments: &DiffArguments) -> Result<bool, BadInput> {
+        let (a, b) = (self.trace(&arguments.a)?, self.trace(&arguments.b)?);
+        let difference = difference(&a, &b);
+        if arguments.json {
+            let object = difference.as_ref().map(|found| {
+                json!({ "equal": found.equal, "kind": found.kind, "a": found.sides[0], "b": found.sides[1] })
+            });
+            print(&format!("{}\n", json!({ "difference": object })))?;
+        } else {
+            let equal = || format!("The traces are equal: {} records.\n", a.rows().len());
+            print(&difference.as_ref().map_or_else(equal, ToString::to_string))?;
+        }
+        Ok(difference.is_none())
+    }
+
+    /// The trace in a file, of a tape, or of a scenario with a seed.
+    fn trace(&self, source: &str) -> Result<Trace, BadInput> {
+        let path = Path::new(source);
+        let fail = |error: &dyn std::fmt::Display| BadInput(format!("{source}: {error}"));
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("jsonl") => {
+                let text = fs::read_to_string(path).map_err(|error| fail(&error))?;
+                text.parse().map_err(|error| fail(&error))
+            }
+            Some("tape") => {
+                let tape = read_tape(source)?;
+                let (scenario, _) = self.scenario_of(&tape, None, source)?;
+                let replayed =
+                    replay(&scenario.setup(), &tape, &options(tape.seed)).map_err(|error| fail(&error))?;
+                Trace::of(&replayed.run).map_err(|error| fail(&error))
+            }
+            _ => {
+                let (scenario, seed) = self.seeded(source)?;
+                let run = run(&scenario, &options(seed)).map_err(|error| fail(&error))?;
+                Trace::of(&run).map_err(|error| fail(&error))
+            }
+        }
+    }
+
+    /// A scenario with the seed after a colon.
+    fn seeded(&self, source: &str) -> Result<(Scenario, u64), BadInput> {
+        let (name, seed) = match source.rsplit_once(':') {
+            Some((name, seed)) if !Path::new(source).exists() => {
+                let seed = seed
+                    .parse()
+                    .map_err(|_| BadInput(format!("`{source}`: expected {SOURCES}")))?;
+                (name, Some(seed))
+            }
+            _ => (source, None),
+        };
+        let scenario = self.find_scenario(name)?;
+        let seed = seed.unwrap_or(scenario.seed);
+        Ok((scenario, seed))
+    }
+}
+
+fn options(seed: u64) -> RunOptions {
+    RunOptions {
+        seed,
+        detail: Detail::Full,
+        ..RunOptions::default()
+    }
+}
