@@ -1,5 +1,7 @@
 //! Run of a setup with one seed in one engine, and its result.
 
+mod liveness;
+
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
@@ -10,8 +12,8 @@ use sandhog_peer::Instant;
 
 use crate::checks::CheckResult;
 use crate::engine;
-use crate::progress::{Liveness, StepState};
-use crate::record::{HostId, Record, format_duration};
+use crate::progress::StepState;
+use crate::record::{HostId, Record};
 use crate::setup::{Expected, Role, Setup, SetupError};
 use crate::trace::{Detail, Digest};
 use crate::world::World;
@@ -234,7 +236,7 @@ pub fn run_setup(setup: &Setup, options: &RunOptions) -> Result<Run, RunError> {
         .flat_map(|expected| expectation(&world, expected))
         .collect();
     checks.extend(world.checks.results());
-    checks.extend(setup.liveness.map(|within| liveness(&world, within)));
+    checks.extend(setup.liveness.map(|within| liveness::check(&world, within)));
     let (outcome, counters) = (outcome(&world), counters(&world));
     let (end, record_count) = (world.now, world.trace.len());
     let (digest, records, packets) = world.trace.finish();
@@ -365,44 +367,6 @@ fn client_check(name: String, passed: bool, detail: impl Into<String>) -> CheckR
         passed,
         tested: true,
         detail: detail.into(),
-    }
-}
-
-/// P9: after all faults were switched off, a ping of each connected client passes in time.
-fn liveness(world: &World, within: Duration) -> CheckResult {
-    let name = "P9 ping passes with faults off".to_owned();
-    let Some(faults_off_at) = world.faults_off_at else {
-        return CheckResult {
-            name,
-            passed: true,
-            tested: false,
-            detail: "not tested, no tunnel was up".into(),
-        };
-    };
-    let mut details = Vec::new();
-    let mut passed = true;
-    for host in &world.hosts {
-        match host.progress.liveness() {
-            Liveness::NotRequested => {}
-            Liveness::Passed { at } => {
-                let after = format_duration(at.saturating_duration_since(faults_off_at));
-                details.push(format!("{}: a ping passed after {after}", host.spec.name));
-            }
-            Liveness::Requested | Liveness::Running => {
-                passed = false;
-                details.push(format!(
-                    "{}: no ping passed within {}",
-                    host.spec.name,
-                    format_duration(within)
-                ));
-            }
-        }
-    }
-    CheckResult {
-        name,
-        passed,
-        tested: !details.is_empty(),
-        detail: details.join("; "),
     }
 }
 
