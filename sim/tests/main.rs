@@ -5,6 +5,7 @@ mod adversary;
 mod behaviour;
 mod hostile;
 mod language;
+mod liveness;
 mod profiles;
 mod reports;
 mod rules;
