@@ -346,9 +346,9 @@ fn an_expected_time_that_can_never_happen_is_rejected() {
     let never = "this outcome can never happen: ";
     rejects_expect(
         "expect-late",
-        &at("30s"),
-        "\"30s\"\n\n[[link",
-        &format!("{never}the work ends at 30.000 s, before this time"),
+        &at("60s"),
+        "\"60s\"\n\n[[link",
+        &format!("{never}the work ends at 60.000 s, before this time"),
     );
     rejects_expect(
         "expect-grid",
@@ -380,7 +380,7 @@ fn an_expected_outcome_of_a_client_that_never_starts_is_rejected() {
         "scenario.toml",
         &text.replacen("[[link]]", expect, 1),
         "\"alice\"\n\n[[link",
-        "`alice` starts its tunnel at 3600.000 s, and the work ends at 30.000 s, so it never has an outcome; increase `duration`",
+        "`alice` starts its tunnel at 3600.000 s, and the work ends at 60.000 s, so it never has an outcome; increase `duration`",
     );
 }
 
