@@ -119,7 +119,7 @@ fn a_reasserting_client_is_pinged_as_soon_as_it_is_connected_again() {
     let all = statuses(&run, ALICE);
     let status = |before: bool| all.iter().filter(move |(at, _)| (*at < healed) == before);
     assert_eq!(
-        status(true).last().map(|(_, status)| *status),
+        status(true).next_back().map(|(_, status)| *status),
         Some("reasserting")
     );
     let back = status(false).next().copied().expect("another login");
