@@ -134,7 +134,7 @@ impl Node {
         } else {
             // The tasks of the old inner host start again on the new one.
             self.tasks.clear();
-            world.hosts[usize::from(self.id)].progress.reboot();
+            world.hosts[usize::from(self.id)].progress.restart_tasks();
             self.start_stack(inner);
         }
     }
@@ -192,7 +192,7 @@ impl Node {
             *counters = self.peer.counters();
         }
         let latest = world.trace.len();
-        world.checks.on_gauges(latest, self.id, self.peer.gauges());
+        world.checks.on_turn_end(latest, self.id, self.peer.gauges());
         self.next_turn(world)
     }
 
@@ -234,12 +234,7 @@ impl Node {
                 command: command.name(),
             },
         );
-        let progress = &mut world.hosts[usize::from(self.id)].progress;
-        match command {
-            Command::Start => progress.start_requested(),
-            Command::Stop => progress.start_completed(false),
-            _ => {}
-        }
+        world.hosts[usize::from(self.id)].progress.on_command(&command);
         if let Err(misuse) = self.peer.command(world.now, command) {
             let text = format!("{} was refused: {misuse}", self.spec.name);
             world.record(Some(self.id), self.cause, RecordKind::Fault { text });
@@ -287,9 +282,15 @@ impl Node {
                 if let Ok(settings) = &result {
                     self.apply_settings(world, settings);
                 }
+                let progress = &mut world.hosts[host].progress;
+                match &result {
+                    Ok(_) => progress.start_completed(),
+                    Err(error) => progress.start_failed(error.name()),
+                }
                 let result = result.map_or_else(|error| error.name(), |_| "connected");
-                world.hosts[host].started.get_or_insert((result, now));
-                world.hosts[host].progress.start_completed(result == "connected");
+                if world.is_working() {
+                    world.hosts[host].started.get_or_insert((result, now));
+                }
                 RecordKind::Started { result }
             }
             EventKind::SettingsChanged(settings) => {
@@ -297,7 +298,7 @@ impl Node {
                 RecordKind::SettingsChanged
             }
             EventKind::Cancelled(error) => {
-                world.hosts[host].progress.start_completed(false);
+                world.hosts[host].progress.start_failed(error.name());
                 RecordKind::Started { result: error.name() }
             }
             EventKind::LoggedIn { login, remote } => RecordKind::LoggedIn {
@@ -455,7 +456,7 @@ impl Node {
         if let (None, StackEvent::PingReply { .. }) = (step, &event) {
             world.hosts[usize::from(self.id)]
                 .progress
-                .set_liveness(Liveness::Passed { at: world.now });
+                .liveness_passed(world.now);
         }
     }
 
@@ -487,9 +488,7 @@ impl Node {
             return;
         }
         if world.hosts[usize::from(self.id)].progress.liveness() == Liveness::Requested {
-            world.hosts[usize::from(self.id)]
-                .progress
-                .set_liveness(Liveness::Running);
+            world.hosts[usize::from(self.id)].progress.liveness_started();
             let ping = Task::Ping {
                 to: script.liveness_target,
                 count: u16::MAX,
@@ -498,6 +497,9 @@ impl Node {
                 timeout: LIVENESS_TIMEOUT,
             };
             self.start_task(world, None, ping);
+        }
+        if !world.is_working() {
+            return;
         }
         while let Some((index, at)) = world.hosts[usize::from(self.id)]
             .progress

@@ -1,8 +1,10 @@
 //! Progress of a client's script. It survives a crash of the client.
 
-use sandhog_peer::{Instant, State};
+use std::borrow::Cow;
 
-use crate::setup::{Script, ScriptStep};
+use sandhog_peer::{Command, Instant, State, TunnelStatus};
+
+use crate::setup::{Expected, Script, ScriptStep};
 
 /// State of one step.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +41,16 @@ pub(crate) struct Progress {
     steps: Vec<StepState>,
     start: Start,
     liveness: Liveness,
+    /// True if the last command of the user was to start the tunnel.
+    wanted: bool,
+    /// True while the machine sleeps.
+    asleep: bool,
+    /// The error of the last `start`, or the one that ended the tunnel.
+    error: Option<&'static str>,
+    /// The results that the setup expects.
+    expected: Vec<Cow<'static, str>>,
+    /// True if the setup accepts that the tunnel is down.
+    may_be_down: bool,
 }
 
 impl Progress {
@@ -51,11 +63,28 @@ impl Progress {
             steps,
             start,
             liveness: Liveness::NotRequested,
+            wanted: false,
+            asleep: false,
+            error: None,
+            expected: Vec::new(),
+            may_be_down: false,
         }
+    }
+
+    /// The setup expects this result of the client.
+    pub(crate) fn expect(&mut self, expected: &Expected) {
+        self.expected.clone_from(&expected.outcomes);
+        self.may_be_down = expected.may_be_down || expected.finally == Some(TunnelStatus::Disconnected);
     }
 
     /// The client rebooted. Running steps start again.
     pub(crate) fn reboot(&mut self) {
+        self.asleep = false;
+        self.restart_tasks();
+    }
+
+    /// The inner host is new. Running steps start again.
+    pub(crate) fn restart_tasks(&mut self) {
         for step in self.steps.iter_mut().filter(|step| **step == StepState::Running) {
             *step = StepState::Pending;
         }
@@ -64,14 +93,32 @@ impl Progress {
         }
     }
 
-    /// The user gave the `start` command.
-    pub(crate) fn start_requested(&mut self) {
-        self.start = Start::Pending;
+    /// The user gave this command.
+    pub(crate) fn on_command(&mut self, command: &Command) {
+        match command {
+            Command::Start => (self.start, self.wanted, self.error) = (Start::Pending, true, None),
+            Command::Stop => (self.start, self.wanted) = (Start::Down, false),
+            Command::Sleep => self.asleep = true,
+            Command::Wake => self.asleep = false,
+            _ => {}
+        }
     }
 
-    /// `start` completed (`up` is the result), or the tunnel went down.
-    pub(crate) fn start_completed(&mut self, up: bool) {
-        self.start = if up { Start::Up } else { Start::Down };
+    /// `start` completed.
+    pub(crate) fn start_completed(&mut self) {
+        self.start = Start::Up;
+    }
+
+    /// `start` failed, or the tunnel went down.
+    pub(crate) fn start_failed(&mut self, error: &'static str) {
+        (self.start, self.error) = (Start::Down, Some(error));
+    }
+
+    /// Returns true if the tunnel must work once the faults are off: the user wants it, the machine is awake, and the setup does
+    /// not expect that the tunnel is down.
+    pub(crate) fn must_be_alive(&self) -> bool {
+        let was_expected = |error: &str| self.expected.iter().any(|expected| expected == error);
+        self.wanted && !self.asleep && !self.may_be_down && !self.error.is_some_and(was_expected)
     }
 
     pub(crate) fn is_up(&self) -> bool {
@@ -113,17 +160,28 @@ impl Progress {
         self.liveness = Liveness::Requested;
     }
 
-    pub(crate) fn set_liveness(&mut self, liveness: Liveness) {
-        self.liveness = liveness;
+    /// The ping of P9 was started.
+    pub(crate) fn liveness_started(&mut self) {
+        self.liveness = Liveness::Running;
+    }
+
+    /// A ping of P9 was answered. Only the first reply counts.
+    pub(crate) fn liveness_passed(&mut self, at: Instant) {
+        if self.awaits_liveness() {
+            self.liveness = Liveness::Passed { at };
+        }
     }
 
     pub(crate) fn liveness(&self) -> Liveness {
-        self.liveness
+        match self.liveness {
+            Liveness::Requested | Liveness::Running if !self.must_be_alive() => Liveness::NotRequested,
+            liveness => liveness,
+        }
     }
 
     /// Returns true while the ping of P9 has no reply.
     pub(crate) fn awaits_liveness(&self) -> bool {
-        matches!(self.liveness, Liveness::Requested | Liveness::Running)
+        matches!(self.liveness(), Liveness::Requested | Liveness::Running)
     }
 
     /// Describes the progress.
@@ -132,7 +190,16 @@ impl Progress {
             steps,
             start,
             liveness,
+            wanted,
+            asleep,
+            error,
+            // They never change.
+            expected: _,
+            may_be_down: _,
         } = self;
+        state.flag(*wanted);
+        state.flag(*asleep);
+        state.bytes(error.unwrap_or_default().as_bytes());
         for step in steps {
             state.number(match step {
                 StepState::Pending => 0,

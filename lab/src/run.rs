@@ -1,5 +1,6 @@
 //! Run of a setup with one seed in one engine, and its result.
 
+mod liveness;
 mod selections;
 
 use std::collections::BTreeMap;
@@ -14,8 +15,8 @@ use crate::checks::CheckResult;
 use crate::engine;
 use crate::limits::DEFAULT_MAX_RECORDS;
 use crate::net::Faults;
-use crate::progress::{Liveness, StepState};
-use crate::record::{HostId, Record, format_duration};
+use crate::progress::StepState;
+use crate::record::{HostId, Record};
 use crate::setup::{Expected, Role, Setup, SetupError};
 use crate::tape::TapeError;
 use crate::trace::{Detail, Digest};
@@ -268,7 +269,7 @@ pub(crate) fn finish(setup: &Setup, options: &RunOptions, world: World) -> Run {
     let exceeded = world.exceeded.clone();
     checks.extend(exceeded.map(failed_limit));
     checks.extend(world.checks.results());
-    checks.extend(setup.liveness.map(|within| liveness(&world, within)));
+    checks.extend(setup.liveness.map(|within| liveness::check(&world, within)));
     checks.extend(selections::unused(setup, &world));
     let (outcome, counters) = (outcome(&world), counters(&world));
     let (end, record_count) = (world.now, world.trace.len());
@@ -409,44 +410,6 @@ fn client_check(name: String, passed: bool, detail: impl Into<String>) -> CheckR
 /// The check of a run that exceeded a limit.
 fn failed_limit(detail: String) -> CheckResult {
     client_check("run stays within its limits".into(), false, detail)
-}
-
-/// P9: after all faults were switched off, a ping of each connected client passes in time.
-fn liveness(world: &World, within: Duration) -> CheckResult {
-    let name = "P9 ping passes with faults off".to_owned();
-    let Some(faults_off_at) = world.faults_off_at else {
-        return CheckResult {
-            name,
-            passed: true,
-            tested: false,
-            detail: "not tested, no tunnel was up".into(),
-        };
-    };
-    let mut details = Vec::new();
-    let mut passed = true;
-    for host in &world.hosts {
-        match host.progress.liveness() {
-            Liveness::NotRequested => {}
-            Liveness::Passed { at } => {
-                let after = format_duration(at.saturating_duration_since(faults_off_at));
-                details.push(format!("{}: a ping passed after {after}", host.spec.name));
-            }
-            Liveness::Requested | Liveness::Running => {
-                passed = false;
-                details.push(format!(
-                    "{}: no ping passed within {}",
-                    host.spec.name,
-                    format_duration(within)
-                ));
-            }
-        }
-    }
-    CheckResult {
-        name,
-        passed,
-        tested: !details.is_empty(),
-        detail: details.join("; "),
-    }
 }
 
 fn outcome(world: &World) -> String {

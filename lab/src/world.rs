@@ -8,6 +8,7 @@ mod adversaries;
 mod describe;
 mod faults;
 mod limits;
+mod liveness;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -70,7 +71,7 @@ pub(crate) enum Power {
 enum Phase {
     /// The clients run their scripts, under faults.
     Work,
-    /// All faults are off. A ping of each connected client must pass before `until`.
+    /// All faults are off. A ping of each client that must be alive must pass before `until`.
     Liveness { until: Instant },
     /// The run is over.
     Over,
@@ -165,6 +166,9 @@ impl World {
             liveness: setup.liveness,
             seed,
         };
+        for expected in &setup.expectations {
+            world.hosts[usize::from(expected.host)].progress.expect(expected);
+        }
         for (at, control) in &setup.controls {
             world.schedule(*at, Due::Control(control.clone()));
         }
@@ -190,6 +194,11 @@ impl World {
     /// Returns true at the end of the run.
     pub(crate) fn is_over(&self) -> bool {
         self.phase == Phase::Over
+    }
+
+    /// Returns true during the work phase.
+    pub(crate) fn is_working(&self) -> bool {
+        self.phase == Phase::Work
     }
 
     /// Begins the tick at `now`: controls, adversaries, and arrivals at hosts that are down.
@@ -320,9 +329,8 @@ impl World {
                 .unwrap_or(TunnelStatus::Disconnected);
             host.final_status = Some(status.name());
         }
-        let connected = |host: &HostState| host.up && host.status == Some(TunnelStatus::Connected);
         match self.liveness {
-            Some(liveness) if self.hosts.iter().any(connected) => {
+            Some(liveness) if self.hosts.iter().any(|host| self.must_be_alive(host)) => {
                 let faults_off_at = self.now + self.resolution;
                 let until = round_up(faults_off_at + liveness, self.resolution);
                 self.phase = Phase::Liveness { until };
@@ -345,12 +353,7 @@ impl World {
                 text: FAULTS_OFF.into(),
             },
         );
-        for host in &mut self.hosts {
-            if host.up && host.status == Some(TunnelStatus::Connected) && host.spec.script.is_some() {
-                host.progress.request_liveness();
-                host.wake_requested = true;
-            }
-        }
+        self.request_liveness();
     }
 
     /// Records a boot of `host` and returns the inputs of its new node. No state of earlier boots remains.

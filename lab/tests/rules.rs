@@ -107,7 +107,7 @@ fn rules_that_are_off_have_no_check_and_p8_always_runs() {
 }
 
 #[test]
-fn a_check_without_anything_to_check_passes_and_is_marked() {
+fn a_check_that_had_nothing_to_examine_gives_the_reason_and_is_marked() {
     let rules = Rules {
         fresh_roaming: true,
         ..Rules::plain()
@@ -116,7 +116,7 @@ fn a_check_without_anything_to_check_passes_and_is_marked() {
     let check = run.checks.iter().find(|check| check.name.starts_with("P6"));
     let check = check.expect("the check of the rule");
     assert!(check.passed && !check.tested);
-    assert_eq!(check.detail, "not tested, no session moves");
+    assert_eq!(check.detail, "nothing to examine, no session moves");
     let tested = run.checks.iter().filter(|check| check.tested);
     assert_eq!(tested.count(), run.checks.len() - 1);
 }
@@ -154,7 +154,7 @@ fn a_fault_or_an_attack_that_selects_no_datagram_is_marked() {
 }
 
 #[test]
-fn liveness_without_a_tunnel_is_marked_as_not_tested() {
+fn liveness_of_a_client_that_failed_as_expected_is_marked_as_not_tested() {
     let mut setup = arq();
     setup.links[1].2 = "loss 100%".parse().unwrap();
     setup.expectations[0].outcomes = vec!["connection-timed-out".into()];
@@ -166,7 +166,7 @@ fn liveness_without_a_tunnel_is_marked_as_not_tested() {
         (
             "P9 ping passes with faults off",
             false,
-            "not tested, no tunnel was up"
+            "nothing to examine, no client had to be connected"
         )
     );
     assert_eq!(run.checks[0].name, "client: start ends with connection-timed-out");

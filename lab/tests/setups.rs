@@ -136,6 +136,18 @@ fn expectations_that_can_never_be_decided_are_rejected() {
 }
 
 #[test]
+fn an_unknown_server_of_a_script_is_rejected() {
+    rejects(
+        "hosts[1].script.server",
+        "there is no host 9; the hosts are 0 to 1",
+        |setup| {
+            let script = setup.hosts[1].script.as_mut().expect("a client");
+            script.server = Some(UNKNOWN);
+        },
+    );
+}
+
+#[test]
 fn unknown_hosts_of_controls_are_rejected() {
     let problem = "there is no host 9; the hosts are 0 to 1";
     let controls = [
@@ -437,7 +449,16 @@ fn a_client_that_never_connects_fails_its_expectation_and_not_silently() {
         .iter()
         .map(|check| (check.name.as_str(), check.detail.as_str()))
         .collect();
-    assert_eq!(names, [("client is connected", "`start` did not complete")]);
+    assert_eq!(
+        names,
+        [
+            ("client is connected", "`start` did not complete"),
+            (
+                "P9 ping passes with faults off",
+                "client: disconnected, no ping passed within 5.000 s"
+            )
+        ]
+    );
     assert_eq!(run.outcome, "unfinished");
 }
 

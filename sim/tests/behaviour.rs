@@ -412,7 +412,7 @@ between = ["alice", "server"]
 delay = "10ms"
 [[event]]
 at = "2s"
-crash = "server"
+restart = "server"
 "#);
     assert!(!run.passed);
     assert_eq!(

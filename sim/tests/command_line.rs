@@ -89,6 +89,9 @@ fn json_has_the_documented_keys_and_the_same_digest_in_both_engines() {
         "digest",
         "passed",
         "outcome",
+        "checks_passed",
+        "checks_failed",
+        "checks_untested",
         "sim_seconds",
         "wall_seconds",
         "checks",
@@ -97,8 +100,17 @@ fn json_has_the_documented_keys_and_the_same_digest_in_both_engines() {
     assert_eq!(BTreeSet::from_iter(keys), BTreeSet::from(contract));
     for check in first["checks"].as_array().unwrap() {
         let keys: BTreeSet<&str> = check.as_object().unwrap().keys().map(String::as_str).collect();
-        assert_eq!(keys, BTreeSet::from(["name", "passed", "detail"]));
+        assert_eq!(keys, BTreeSet::from(["name", "passed", "tested", "detail"]));
     }
+    let checks = first["checks"].as_array().unwrap();
+    let untested: Vec<&str> = checks
+        .iter()
+        .filter(|check| check["tested"] == false)
+        .map(|check| check["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(untested, ["P6 sessions move only after fresh datagrams"]);
+    let numbers = ["checks_passed", "checks_failed", "checks_untested"].map(|key| &first[key]);
+    assert_eq!(numbers, [checks.len() - 1, 0, 1].map(Value::from).each_ref());
     assert_eq!(first["digest"].as_str().unwrap().len(), 64);
     assert_eq!(first["digest"], again["digest"]);
     assert_eq!(first["digest"], turmoil["digest"]);
@@ -192,6 +204,52 @@ fn quiet_prints_nothing_on_success_and_everything_on_failure() {
     let failure = sim(&folder, &["run", "fails.toml", "--quiet"]);
     assert!(stdout(&failure).contains("alice   has no tunnel: authentication-rejected"));
     assert!(stdout(&failure).contains("✗ alice is connected: authentication-rejected"));
+}
+
+#[test]
+fn a_check_that_had_nothing_to_examine_has_a_dash_and_a_reason_and_no_tick() {
+    let folder = folder("dash");
+    let output = sim(&folder, &["run", "clean-login"]);
+    let (text, check) = (stdout(&output), "P6 sessions move only after fresh datagrams");
+    let line = text.lines().find(|line| line.contains(check));
+    assert_eq!(
+        line,
+        Some(format!("– {check}: nothing to examine, no session moves").as_str())
+    );
+    let ticks = text.lines().filter(|line| line.starts_with('✓')).count();
+    let summary = format!("{ticks} of {} checks passed, 1 had nothing to examine", ticks + 1);
+    assert!(last_line_of(text).ends_with(&summary), "{text}");
+}
+
+#[test]
+fn the_failed_checks_are_printed_last_and_once() {
+    let folder = folder("failed-last");
+    let text = source("wrong-password").split("[[expect]]").next().unwrap();
+    fs::write(folder.join("fails.toml"), text).unwrap();
+    let output = sim(&folder, &["run", "fails.toml"]);
+    let lines: Vec<&str> = stdout(&output).lines().collect();
+    let first = lines
+        .iter()
+        .position(|line| line.starts_with('✗'))
+        .expect("a failed check");
+    assert!(lines[first..].iter().all(|line| line.starts_with('✗')));
+    let failed = lines.len() - first;
+    assert!(
+        lines[first - 1].ends_with(&format!("{failed} failed:")),
+        "{}",
+        lines[first - 1]
+    );
+    assert_eq!(
+        lines
+            .iter()
+            .filter(|line| line.contains("alice is connected"))
+            .count(),
+        1
+    );
+}
+
+fn last_line_of(text: &str) -> &str {
+    text.lines().last().unwrap_or_default()
 }
 
 #[test]

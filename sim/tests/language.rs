@@ -262,12 +262,11 @@ fn the_status_at_the_end_of_the_work_is_compared_with_finally() {
     let expect = |finally: &str| {
         format!("[[expect]]\nclient = \"alice\"\noutcome = \"connected\"\nfinally = \"{finally}\"\n")
     };
-    let stop = "[[event]]\nat = \"3s\"\nstop = \"alice\"\n";
-    let [up, down] = ["", stop].map(|event| run("", &format!("{event}{}", expect("connected"))));
+    let [up, down] = ["connected", "disconnected"].map(|finally| run("", &expect(finally)));
     assert_eq!(check(&up, "alice is connected at the end"), (true, "connected"));
     assert_eq!(
-        check(&down, "alice is connected at the end"),
-        (false, "disconnected")
+        check(&down, "alice is disconnected at the end"),
+        (false, "connected")
     );
     let crash = run(
         "",

@@ -6,6 +6,7 @@ mod behaviour;
 mod hostile;
 mod json_schema;
 mod language;
+mod liveness;
 mod profiles;
 mod reports;
 mod rules;

@@ -339,3 +339,103 @@ fn empty_and_binary_files_are_rejected() {
         );
     }
 }
+
+/// Checks that the program rejects `first-light` with these tables before its link. The error is at `mark`.
+#[track_caller]
+fn rejects_expect(test: &str, tables: &str, mark: &str, message: &str) {
+    let text = format!("{tables}\n\n[[link]]");
+    rejects_changed(test, ["[[link]]", &text], mark, message);
+}
+
+#[test]
+fn an_expected_time_that_can_never_happen_is_rejected() {
+    let at = |at: &str| format!("[[expect]]\nclient = \"alice\"\noutcome = \"connected\"\nat = \"{at}\"");
+    let never = "this outcome can never happen: ";
+    rejects_expect(
+        "expect-late",
+        &at("60s"),
+        "\"60s\"\n\n[[link",
+        &format!("{never}the work ends at 60.000 s, before this time"),
+    );
+    rejects_expect(
+        "expect-grid",
+        &at("1500us"),
+        "\"1500us",
+        &format!("{never}everything happens at a multiple of the resolution, 1 ms, and this time is none"),
+    );
+    let late_start = |expect: &str| {
+        let text =
+            source("first-light").replacen("server = \"server\"", "server = \"server\"\nstart = \"5s\"", 1);
+        text.replacen("[[link]]", &format!("{expect}\n\n[[link]]"), 1)
+    };
+    rejects_text(
+        "expect-early",
+        "scenario.toml",
+        &late_start(&at("4s")),
+        "\"4s",
+        &format!("{never}`alice` starts its tunnel at 5.000 s, after this time"),
+    );
+}
+
+#[test]
+fn an_expected_outcome_of_a_client_that_never_starts_is_rejected() {
+    let expect = "[[expect]]\noutcome = \"connected\"\nclient = \"alice\"\n\n[[link]]";
+    let text =
+        source("first-light").replacen("server = \"server\"", "server = \"server\"\nstart = \"1h\"", 1);
+    rejects_text(
+        "expect-never",
+        "scenario.toml",
+        &text.replacen("[[link]]", expect, 1),
+        "\"alice\"\n\n[[link",
+        "`alice` starts its tunnel at 3600.000 s, and the work ends at 60.000 s, so it never has an outcome; increase `duration`",
+    );
+}
+
+#[test]
+fn a_final_status_that_contradicts_outcome_and_events_is_rejected() {
+    let event = |at: u8, what: &str| format!("[[event]]\nat = \"{at}s\"\n{what} = \"alice\"\n");
+    let expect = |outcome: &str, finally: &str| {
+        format!("[[expect]]\nclient = \"alice\"\noutcome = \"{outcome}\"\nfinally = \"{finally}\"")
+    };
+    let never = "`alice` can never have this status at the end: ";
+    let rejects = |test: &str, events: String, outcome: &str, finally: &str, problem: &str| {
+        let tables = [events, expect(outcome, finally)].concat();
+        let mark = format!("\"{finally}\"\n\n[[link");
+        rejects_expect(test, &tables, &mark, &format!("{never}{problem}"));
+    };
+    let (none, timeout) = (String::new(), "connection-timed-out");
+    rejects(
+        "finally-failed",
+        none.clone(),
+        timeout,
+        "connected",
+        "its `start` fails, and no event starts it again; use `finally = \"disconnected\"`",
+    );
+    rejects(
+        "finally-connecting",
+        none,
+        "connected",
+        "connecting",
+        "no event starts it again after its outcome; use `finally = \"reasserting\"`",
+    );
+    rejects(
+        "finally-stopped",
+        [event(1, "start"), event(2, "stop")].concat(),
+        "connected",
+        "connected",
+        "its user stops the tunnel before, and does not start it again",
+    );
+    rejects(
+        "finally-crashed",
+        event(2, "crash"),
+        "connected",
+        "reasserting",
+        "its host crashes before, and does not restart",
+    );
+    let scenario =
+        |tables: String| source("first-light").replacen("[[link]]", &format!("{tables}\n\n[[link]]"), 1);
+    let started_again = [event(2, "stop"), event(3, "start"), expect(timeout, "connected")].concat();
+    for possible in [started_again, expect("connected", "disconnected")] {
+        assert!(crate::support::parse_with_files(&scenario(possible)).is_ok());
+    }
+}

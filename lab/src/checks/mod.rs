@@ -30,11 +30,11 @@ use crate::setup::{HostSpec, Rules};
 pub struct CheckResult {
     /// The name. For a property it begins with its number, such as `P1 no plaintext in outer datagrams`.
     pub name: String,
-    /// True if the property holds.
+    /// True if the run does not violate the property.
     pub passed: bool,
-    /// False if the run had nothing to check. Then the check passes.
+    /// False if the run had nothing to examine. Then `detail` is the reason.
     pub tested: bool,
-    /// The amount of checked data, or the reason and the record of the failure.
+    /// The amount of checked data, the reason why there was none, or the reason and the record of the failure.
     pub detail: String,
 }
 
@@ -66,7 +66,7 @@ impl Property {
     /// The result. `objects` names the checked things in the plural.
     fn result(&self, name: &str, objects: &str) -> CheckResult {
         let detail = match (&self.violation, self.count) {
-            (None, 0) => format!("not tested, no {objects}"),
+            (None, 0) => format!("nothing to examine, no {objects}"),
             (None, count) => format!("{count} {objects} checked"),
             (Some(Violation { record, detail }), _) => format!("record {record}: {detail}"),
         };
@@ -134,6 +134,8 @@ pub(crate) struct Checks {
     nonces: nonces::Nonces,
     balances: outer::Balances,
     arrivals: outer::Arrivals,
+    /// The moves of sessions in the present turn.
+    moves: Vec<outer::Move>,
     keys: outer::Keys,
     properties: Properties,
 }
@@ -161,6 +163,7 @@ impl Checks {
             nonces: nonces::Nonces::default(),
             balances: outer::Balances::default(),
             arrivals: outer::Arrivals::default(),
+            moves: Vec::new(),
             keys: outer::Keys::default(),
             properties: Properties::default(),
         }
@@ -288,7 +291,7 @@ impl Checks {
     }
 
     /// P6: a session of `host` moved. The datagram that caused the move arrived with record `arrival`, and `from` had created
-    /// it.
+    /// it. The move is judged at the end of the turn, because the peer may report the login after the move.
     pub(crate) fn on_roamed(
         &mut self,
         record: RecordId,
@@ -297,28 +300,45 @@ impl Checks {
         arrival: RecordId,
         from: Option<HostId>,
     ) {
-        let fault = match from {
-            None => Some("a session moved without a datagram"),
-            Some(from) if !self.inner.is_authenticated(host, from) => {
-                Some("a datagram of an unauthenticated host moved a session")
-            }
-            Some(_) if self.arrivals.is_stale(arrival) => {
-                Some("a copy of an earlier datagram moved a session")
-            }
-            Some(_) => None,
-        };
         if self.rules.fresh_roaming {
-            self.properties
-                .roaming
-                .check(fault.is_none(), record, || fault.unwrap_or_default().into());
+            self.moves.push(outer::Move {
+                record,
+                arrival,
+                from,
+            });
         }
         let [old, new] = moved;
         self.keys.on_moved(host, old, new);
         self.on_validated(host, new);
     }
 
-    /// P5 after a turn of `host`.
-    pub(crate) fn on_gauges(&mut self, record: RecordId, host: HostId, gauges: Gauges) {
+    /// P5 and P6 at the end of a turn of `host`.
+    pub(crate) fn on_turn_end(&mut self, record: RecordId, host: HostId, gauges: Gauges) {
+        self.check_moves(host);
+        self.check_gauges(record, host, gauges);
+    }
+
+    /// P6: judges the moves of this turn.
+    fn check_moves(&mut self, host: HostId) {
+        for moved in std::mem::take(&mut self.moves) {
+            let fault = match moved.from {
+                None => Some("a session moved without a datagram"),
+                Some(from) if !self.inner.is_authenticated(host, from) => {
+                    Some("a datagram of an unauthenticated host moved a session")
+                }
+                Some(_) if self.arrivals.is_stale(moved.arrival) => {
+                    Some("a copy of an earlier datagram moved a session")
+                }
+                Some(_) => None,
+            };
+            self.properties
+                .roaming
+                .check(fault.is_none(), moved.record, || fault.unwrap_or_default().into());
+        }
+    }
+
+    /// P5: the state for unauthenticated peers.
+    fn check_gauges(&mut self, record: RecordId, host: HostId, gauges: Gauges) {
         let Some(bound) = self.rules.unauthenticated.filter(|_| self.role(host).honest) else {
             return;
         };

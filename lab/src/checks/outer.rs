@@ -8,6 +8,17 @@ use sandhog_peer::Instant;
 
 use crate::record::{HostId, RecordId};
 
+/// P6: a move of a session, judged at the end of the turn.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Move {
+    /// The record of the move.
+    pub(super) record: RecordId,
+    /// The record of the arrival that caused it.
+    pub(super) arrival: RecordId,
+    /// The host that created the arrived datagram. `None` if no datagram caused the move.
+    pub(super) from: Option<HostId>,
+}
+
 /// Bytes between a server and an address, until the server validates the address.
 #[derive(Debug, Default)]
 struct Balance {

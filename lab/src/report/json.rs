@@ -19,6 +19,9 @@ pub fn summary_json(run: &Run, wall: Duration) -> Json {
         "digest": run.digest.to_string(),
         "passed": run.passed,
         "outcome": run.outcome,
+        "checks_passed": run.checks.iter().filter(|check| check.passed && check.tested).count(),
+        "checks_failed": run.checks.iter().filter(|check| !check.passed).count(),
+        "checks_untested": run.checks.iter().filter(|check| check.passed && !check.tested).count(),
         "sim_seconds": seconds(run.sim_time()),
         "wall_seconds": seconds(wall),
         "checks": checks(run),
@@ -35,7 +38,14 @@ fn seconds(time: Duration) -> Json {
 fn checks(run: &Run) -> Json {
     run.checks
         .iter()
-        .map(|check| json!({ "name": check.name, "passed": check.passed, "detail": check.detail }))
+        .map(|check| {
+            json!({
+                "name": check.name,
+                "passed": check.passed,
+                "tested": check.tested,
+                "detail": check.detail,
+            })
+        })
         .collect()
 }
 

@@ -41,7 +41,8 @@ pub struct Setup {
     pub duration: Duration,
     /// If true, the work phase ends when every client has finished and no event is left.
     pub ends_when_done: bool,
-    /// P9: time in which a ping must pass after all faults were switched off. `None` switches this phase off.
+    /// P9: time in which a ping of each client must pass after all faults were switched off. Clients that their users stopped,
+    /// that sleep, whose host or server is down, or that are expected to be down are not asked. `None` switches this phase off.
     pub liveness: Option<Duration>,
     /// The expected results of the clients. A client without an entry must connect, as with [`Expected::connected`].
     pub expectations: Vec<Expected>,
@@ -96,8 +97,12 @@ pub struct Expected {
     pub outcomes: Vec<Cow<'static, str>>,
     /// The exact time of the result, if given. A multiple of the resolution.
     pub at: Option<Instant>,
-    /// The status of its tunnel at the end of the work phase, if given.
+    /// The status of its tunnel at the end of the work phase, if given. P9 does not ask a client that is expected to be
+    /// `Disconnected`.
     pub finally: Option<TunnelStatus>,
+    /// True if the tunnel may be down once the faults are switched off, for a reason that is not a fault. P9 does not ask this
+    /// client.
+    pub may_be_down: bool,
 }
 
 impl Expected {
@@ -109,6 +114,7 @@ impl Expected {
             outcomes: vec![Cow::Borrowed("connected")],
             at: None,
             finally: None,
+            may_be_down: false,
         }
     }
 }
@@ -300,6 +306,8 @@ pub struct Script {
     pub steps: Vec<ScriptStep>,
     /// Inner address that the ping of P9 is sent to.
     pub liveness_target: IpAddr,
+    /// The server of the client. P9 does not ask a client whose server is down. `None` is any host without a script.
+    pub server: Option<HostId>,
     /// A text that must not appear in an outer datagram (P1), such as a password. At least
     /// [`MIN_SECRET_LEN`] bytes: a shorter one would be found by chance.
     pub secret: Option<String>,
@@ -313,6 +321,7 @@ impl Script {
             start: Instant::ZERO,
             steps: Vec::new(),
             liveness_target,
+            server: None,
             secret: None,
         }
     }

@@ -108,6 +108,12 @@ impl Setup {
         for (index, expected) in self.expectations.iter().enumerate() {
             self.validate_expectation(index, expected)?;
         }
+        for (index, host) in self.hosts.iter().enumerate() {
+            let server = host.script.as_ref().and_then(|script| script.server);
+            server.map_or(Ok(()), |server| {
+                self.known(&format!("hosts[{index}].script.server"), server)
+            })?;
+        }
         adversaries::validate(self)
     }
 

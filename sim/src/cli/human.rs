@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
+use sandhog_lab::CheckResult;
 use sandhog_lab::record::format_duration;
 use sandhog_lab::report::story;
 
@@ -29,13 +30,9 @@ pub(super) fn print_run(run: &Run, wall: Duration, out: Option<&Path>) -> Result
     );
     text.push_str(&story(run));
     text.push('\n');
-    for check in &run.checks {
-        let (style, mark) = match (check.passed, check.tested) {
-            (true, true) => (GOOD, "✓"),
-            (true, false) => (DIM, "–"),
-            (false, _) => (BAD, "✗"),
-        };
-        let _ = writeln!(text, "{style}{mark}{style:#} {}: {}", check.name, check.detail);
+    // The failed checks follow at the end, where nobody overlooks them.
+    for check in run.checks.iter().filter(|check| check.passed) {
+        text.push_str(&line(check));
     }
     let _ = writeln!(text, "\n{}", numbers(run, wall));
     let _ = writeln!(text, "digest {}", run.digest);
@@ -50,30 +47,36 @@ pub(super) fn print_run(run: &Run, wall: Duration, out: Option<&Path>) -> Result
     super::print(&text)
 }
 
-/// The failed checks once more, and their number.
+/// One check. A check that had nothing to examine has a dash instead of a tick.
+fn line(check: &CheckResult) -> String {
+    let (style, mark) = match (check.passed, check.tested) {
+        (true, true) => (GOOD, "✓"),
+        (true, false) => (DIM, "–"),
+        (false, _) => (BAD, "✗"),
+    };
+    format!("{style}{mark}{style:#} {}: {}\n", check.name, check.detail)
+}
+
+/// The numbers of checks, and then the failed checks.
 fn summary(run: &Run) -> String {
-    let failed: Vec<_> = run.checks.iter().filter(|check| !check.passed).collect();
-    if failed.is_empty() {
-        let tested = run.checks.iter().filter(|check| check.tested).count();
-        let untested = match run.checks.len() - tested {
-            0 => String::new(),
-            count => format!(", {count} had nothing to check"),
-        };
-        return format!(
-            "{GOOD}passed{GOOD:#}: {}, {tested} checks passed{untested}\n",
-            run.outcome
-        );
+    let count = |wanted: fn(&CheckResult) -> bool| run.checks.iter().filter(|check| wanted(check)).count();
+    let passed = count(|check| check.passed && check.tested);
+    let untested = match count(|check| check.passed && !check.tested) {
+        0 => String::new(),
+        count => format!(", {count} had nothing to examine"),
+    };
+    let total = run.checks.len();
+    let numbers = format!("{}, {passed} of {total} checks passed{untested}", run.outcome);
+    match count(|check| !check.passed) {
+        0 => format!("{GOOD}passed{GOOD:#}: {numbers}\n"),
+        failed => {
+            let checks = run.checks.iter().filter(|check| !check.passed).map(line);
+            format!(
+                "{BAD}failed{BAD:#}: {numbers}, {failed} failed:\n{}",
+                checks.collect::<String>()
+            )
+        }
     }
-    let mut text = format!(
-        "{BAD}failed{BAD:#}: {}, {} of {} checks failed:\n",
-        run.outcome,
-        failed.len(),
-        run.checks.len()
-    );
-    for check in failed {
-        let _ = writeln!(text, "{BAD}✗{BAD:#} {}: {}", check.name, check.detail);
-    }
-    text
 }
 
 fn numbers(run: &Run, wall: Duration) -> String {

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sandhog_lab::derive_seed;
 use sandhog_lab::setup::{MakePeer, Nonce, Rules};
@@ -35,6 +36,11 @@ impl Profile for Classic {
             inner_owner: true,
             ..Rules::default()
         }
+    }
+
+    /// The time of a login. A client does not notice that its server is silent.
+    fn liveness(&self) -> Duration {
+        classic::LOGIN_TIMEOUT
     }
 
     fn features(&self) -> Features {

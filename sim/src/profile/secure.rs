@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
@@ -45,6 +46,12 @@ impl Profile for Secure {
             inner_owner: true,
             ..Rules::default()
         }
+    }
+
+    /// A client notices a silent server after [`secure::DEAD_AFTER`]. After a failed login it waits for at most
+    /// [`secure::MAX_RECONNECT_WAIT`], which is longer. Then it logs in.
+    fn liveness(&self) -> Duration {
+        secure::DEAD_AFTER.max(secure::MAX_RECONNECT_WAIT) + secure::LOGIN_TIMEOUT
     }
 
     fn features(&self) -> Features {

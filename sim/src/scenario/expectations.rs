@@ -22,6 +22,10 @@ pub struct Expectation {
     pub at: Option<Span>,
     /// The status of its tunnel at the end of the work, before the faults are switched off.
     pub finally: Option<Finally>,
+    /// True if the tunnel may be down once the faults are switched off, for a reason that is not a fault, such as a disabled
+    /// account. Check P9 does not ask this client.
+    #[serde(default)]
+    pub may_be_down: bool,
 }
 
 /// The status of a tunnel.

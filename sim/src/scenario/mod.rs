@@ -63,9 +63,9 @@ pub struct Scenario {
     /// If true, the work ends when all clients are done and no event is left. If false, it lasts for `duration`.
     #[serde(default = "default_ends_early")]
     pub ends_early: bool,
-    /// The time within which a ping must pass after all faults were switched off (check P9).
-    #[serde(default = "default_liveness")]
-    pub liveness: Span,
+    /// The time within which a ping must pass after all faults were switched off (check P9). The default is that of the
+    /// profile.
+    pub liveness: Option<Span>,
     /// The servers, in the order of their turns.
     #[serde(rename = "server")]
     pub servers: Vec<Server>,
@@ -114,10 +114,6 @@ fn default_resolution() -> Span {
 
 fn default_ends_early() -> bool {
     true
-}
-
-fn default_liveness() -> Span {
-    Span(Duration::from_secs(10))
 }
 
 fn default_mtu() -> u16 {

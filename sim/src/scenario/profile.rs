@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use sandhog_lab::setup::{MakePeer, Rules};
 
@@ -82,6 +83,7 @@ pub struct Features {
 /// title = "ten datagrams, one of them lost"
 /// duration = "9500ms"
 /// ends-early = false
+/// liveness = "100ms"
 /// server = [{ name = "server", address = "192.0.2.1:4000", inner = ["10.9.0.1/24"] }]
 ///
 /// [[client]]
@@ -113,6 +115,12 @@ pub trait Profile: fmt::Debug + Sync {
 
     /// The properties that the protocol promises.
     fn rules(&self) -> Rules;
+
+    /// The time that the protocol needs at most until its tunnels work again after all faults were switched off. It is the
+    /// default of the key `liveness`.
+    fn liveness(&self) -> Duration {
+        Duration::from_secs(10)
+    }
 
     /// The supported parts of the scenario language.
     fn features(&self) -> Features {

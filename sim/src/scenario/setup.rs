@@ -56,7 +56,10 @@ impl Scenario {
             resolution: self.resolution.0,
             duration: self.duration.0,
             ends_when_done: self.ends_early,
-            liveness: Some(self.liveness.0),
+            liveness: Some(
+                self.liveness
+                    .map_or_else(|| self.profile.liveness(), |span| span.0),
+            ),
             expectations: expectations(self, id),
             rules: self.profile.rules(),
             adversaries: adversaries
@@ -88,6 +91,7 @@ fn expectations(scenario: &Scenario, id: impl Fn(&str) -> HostId) -> Vec<Expecte
             expected.outcomes = outcomes.map(|outcome| Cow::Owned(outcome.clone())).collect();
             expected.at = table.at.map(|at| instant(at.0));
             expected.finally = table.finally.map(Into::into);
+            expected.may_be_down = table.may_be_down;
         }
         expected
     };
@@ -172,16 +176,16 @@ fn server_spec(scenario: &Scenario, server: &Server) -> HostSpec {
 }
 
 fn client_spec(scenario: &Scenario, client: &Client) -> HostSpec {
-    let server = scenario
-        .servers
-        .iter()
-        .find(|server| server.name == client.server);
+    let mut servers = scenario.servers.iter().zip(0..);
+    let found = servers.find(|(server, _)| server.name == client.server);
+    let (server, server_id) = found.unzip();
     let server_address = server.map_or(client.address, |server| server.address);
     let make_peer = scenario.profile.client(scenario, client, server_address);
     let script = Script {
         start: instant(client.start.0),
         steps: client.steps.iter().map(script_step).collect(),
         liveness_target: liveness_target(client, server),
+        server: server_id,
         secret: Some(client.password.clone()).filter(|secret| secret.len() >= MIN_SECRET_LEN),
     };
     HostSpec {

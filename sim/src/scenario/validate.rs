@@ -2,6 +2,7 @@
 
 mod adversaries;
 mod events;
+mod expect;
 mod links;
 mod picks;
 mod steps;
@@ -14,7 +15,6 @@ use sandhog_lab::suggest::suggestion;
 use sandhog_peer::IpPrefix;
 
 use super::error::PathPart;
-use super::expectations::outcomes;
 use super::profile::Profile;
 use super::{Cipher, Client, Scenario, Server};
 
@@ -53,8 +53,11 @@ pub(super) fn validate(scenario: &Scenario) -> Checked<'_> {
             "the duration is shorter than the resolution",
         ));
     }
-    for (key, span) in [("duration", scenario.duration), ("liveness", scenario.liveness)] {
-        if span.0 > MAX_DURATION {
+    for (key, span) in [
+        ("duration", Some(scenario.duration)),
+        ("liveness", scenario.liveness),
+    ] {
+        if span.is_some_and(|span| span.0 > MAX_DURATION) {
             return Err(mistake(
                 &[PathPart::Key(key)],
                 "at most 1200h (50 days); longer times do not fit into the numbers of JSON",
@@ -69,44 +72,7 @@ pub(super) fn validate(scenario: &Scenario) -> Checked<'_> {
     links::validate(scenario)?;
     events::validate(scenario)?;
     adversaries::validate(scenario)?;
-    let clients: Vec<&str> = scenario
-        .clients
-        .iter()
-        .map(|client| client.name.as_str())
-        .collect();
-    for (index, expectation) in scenario.expect.iter().enumerate() {
-        let path = [
-            PathPart::Key("expect"),
-            PathPart::Index(index),
-            PathPart::Key("client"),
-        ];
-        known("client", &expectation.client, &clients, &path)?;
-        let valid = outcomes(scenario.profile);
-        for (key, outcome) in [
-            ("outcome", Some(&expectation.outcome)),
-            ("or", expectation.or.as_ref()),
-        ] {
-            let path = [
-                PathPart::Key("expect"),
-                PathPart::Index(index),
-                PathPart::Key(key),
-            ];
-            outcome.map_or(Ok(()), |outcome| known("outcome", outcome, &valid, &path))?;
-        }
-        if scenario.expect[..index]
-            .iter()
-            .any(|earlier| earlier.client == expectation.client)
-        {
-            return Err(mistake(
-                &path,
-                format!(
-                    "there is already an [[expect]] for `{}`; write a second outcome into its key `or`",
-                    expectation.client
-                ),
-            ));
-        }
-    }
-    Ok(())
+    expect::validate(scenario)
 }
 
 /// Checks the names and addresses of servers and clients.

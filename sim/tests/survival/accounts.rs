@@ -115,7 +115,8 @@ fn guesses_from_many_addresses_share_a_limit_of_ten_and_then_one_a_minute() {
 fn account(change: &str, finally: &str) -> String {
     format!(
         "[[event]]\nat = \"3s\"\naccount = {{ server = \"server\", login = \"alice\", {change} }}\n\
-         [[expect]]\nclient = \"alice\"\noutcome = \"connected\"\nfinally = \"{finally}\"\n"
+         [[expect]]\nclient = \"alice\"\noutcome = \"connected\"\nfinally = \"{finally}\"\nmay-be-down = {may_be_down}\n",
+        may_be_down = finally != "connected"
     )
 }
 

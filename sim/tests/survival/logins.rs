@@ -73,7 +73,7 @@ fn with_a_delay_of_750_ms_each_message_is_sent_at_most_four_times() {
 fn replies_after_fourteen_weeks_are_dropped() {
     const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
     let scenario = scenario(
-        "1s",
+        "11s",
         "",
         "delay = \"2352h\"",
         "[[expect]]\nclient = \"alice\"\noutcome = \"connection-timed-out\"\nat = \"10s\"\nfinally = \"disconnected\"\n",

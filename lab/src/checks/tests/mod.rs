@@ -44,6 +44,7 @@ fn host(id: HostId) -> HostSpec {
         start: Instant::ZERO,
         steps: Vec::new(),
         liveness_target: [10, 9, 0, 1].into(),
+        server: None,
         secret: None,
     };
     HostSpec {
@@ -250,9 +251,9 @@ fn state_above_its_limit_is_found() {
         unauthenticated,
         ..Gauges::default()
     };
-    checks.on_gauges(1, SERVER, gauges(1024));
+    checks.on_turn_end(1, SERVER, gauges(1024));
     assert!(failed(&checks).is_empty());
-    checks.on_gauges(2, SERVER, gauges(1025));
+    checks.on_turn_end(2, SERVER, gauges(1025));
     assert_eq!(failed(&checks), ["P5 bounded state for unauthenticated peers"]);
 }
 
@@ -268,6 +269,7 @@ fn only_the_first_copy_of_an_authentic_datagram_may_move_a_session() {
         checks.on_received(1, SERVER, old, 100, 42);
         checks.on_received(2, SERVER, new, 100, if second { 42 } else { 43 });
         checks.on_roamed(3, SERVER, [old, new], 2, from);
+        checks.on_turn_end(3, SERVER, Gauges::default());
         failed(&checks)
     };
     let name = "P6 sessions move only after fresh datagrams";
@@ -276,6 +278,29 @@ fn only_the_first_copy_of_an_authentic_datagram_may_move_a_session() {
     assert_eq!(moved_by(Some(BOB), false), [name], "never logged in");
     assert_eq!(moved_by(Some(MALLORY), false), [name]);
     assert_eq!(moved_by(None, false), [name]);
+}
+
+#[test]
+fn a_move_that_is_reported_before_its_login_is_judged_at_the_end_of_the_turn() {
+    let (old, new) = (address(ALICE), address(9));
+    let moved = |logs_in: bool| {
+        let mut checks = checks(Rules {
+            fresh_roaming: true,
+            ..Rules::default()
+        });
+        checks.on_received(1, SERVER, new, 100, 42);
+        checks.on_roamed(2, SERVER, [old, new], 1, Some(ALICE));
+        if logs_in {
+            checks.on_authenticated(SERVER, ALICE);
+        }
+        checks.on_turn_end(3, SERVER, Gauges::default());
+        // A login in a later turn does not count.
+        checks.on_authenticated(SERVER, ALICE);
+        checks.on_turn_end(4, SERVER, Gauges::default());
+        failed(&checks)
+    };
+    assert!(moved(true).is_empty());
+    assert_eq!(moved(false), ["P6 sessions move only after fresh datagrams"]);
 }
 
 #[test]
