@@ -61,6 +61,12 @@ impl<'a> State<'a> {
         Self { now, sink }
     }
 
+    /// The time of the description.
+    #[must_use]
+    pub const fn now(&self) -> Instant {
+        self.now
+    }
+
     /// Adds a number, or the number of a variant.
     pub fn number(&mut self, number: u64) {
         self.sink.number(number);

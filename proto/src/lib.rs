@@ -33,6 +33,7 @@ extern crate alloc;
 
 pub mod aead;
 pub mod classic;
+mod describe;
 mod ip;
 mod queues;
 mod retransmit;

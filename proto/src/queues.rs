@@ -1,9 +1,11 @@
 //! Output queues and counters of a peer, the same for both profiles.
 
 use alloc::collections::VecDeque;
+use alloc::format;
 use core::net::SocketAddr;
 
-use crate::{ApiMisuse, Batch, Counters, Datagram, DropReason, Event, EventKind, Instant, PacketBuf};
+use crate::describe;
+use crate::{ApiMisuse, Batch, Counters, Datagram, DropReason, Event, EventKind, Instant, PacketBuf, State};
 
 /// Maximum number of queued events that the network has caused. Further ones are only counted.
 pub const MAX_EVENTS: usize = 4096;
@@ -118,6 +120,38 @@ impl Queues {
     /// Queues an event caused by a command. It is never discarded, because each command causes only a few.
     pub(crate) fn event(&mut self, tag: u64, kind: EventKind) {
         self.events.push_back(Event { tag, kind });
+    }
+
+    /// Describes the output that was not taken, and how far the clock of the caller is behind.
+    pub(crate) fn describe(&self, state: &mut State<'_>) {
+        let Self {
+            counters: _, // nothing is decided by them
+            now,
+            generation: _, // only its changes count, for a data plane
+            datagrams,
+            packets,
+            events,
+        } = self;
+        state.deadline(Some(*now));
+        describe::list(state, datagrams.iter(), |state, datagram| {
+            let Datagram {
+                remote,
+                kind,
+                payload,
+            } = datagram;
+            describe::socket(state, *remote);
+            describe::text(state, kind);
+            describe::len(state, payload.len());
+            state.secret(payload);
+        });
+        describe::list(state, packets.iter(), |state, packet| state.bytes(packet));
+        describe::list(state, events.iter(), |state, event| {
+            let Event {
+                tag: _, // a number of the shell
+                kind,
+            } = event;
+            describe::text(state, &format!("{kind:?}"));
+        });
     }
 }
 

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use rand_core::RngCore;
 
-use crate::{Instant, Reason};
+use crate::{Instant, Reason, State, describe};
 
 /// Time limit of a login.
 pub const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,6 +40,17 @@ impl Schedule {
         match self {
             Self::Backoff => REPEAT_WAITS.get(repeats).map(|wait| (*wait, MAX_JITTER)),
             Self::Steady { wait, jitter } => Some((wait, jitter)),
+        }
+    }
+
+    fn describe(self, state: &mut State<'_>) {
+        match self {
+            Self::Backoff => state.number(0),
+            Self::Steady { wait, jitter } => {
+                state.number(1);
+                state.duration(wait);
+                state.duration(jitter);
+            }
         }
     }
 }
@@ -108,6 +119,21 @@ impl RetransmitTimer {
             Some(repeat) if repeat < self.deadline => (repeat, Reason::Repeat),
             _ => (self.deadline, Reason::LoginDeadline),
         }
+    }
+
+    /// Describes the timers.
+    pub(crate) fn describe(&self, state: &mut State<'_>) {
+        let Self {
+            schedule,
+            deadline,
+            repeat,
+            repeats,
+        } = self;
+        schedule.describe(state);
+        state.flag(self.was_over_before(state.now()));
+        state.deadline(Some(*deadline));
+        state.deadline(*repeat);
+        describe::len(state, *repeats);
     }
 }
 

@@ -11,7 +11,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::forget;
-use crate::Instant;
+use crate::{Instant, State, describe};
 
 /// Length of a cookie in bytes.
 pub(crate) const COOKIE_LEN: usize = 16;
@@ -87,6 +87,28 @@ impl Cookies {
         };
         forget(&mut self.rng);
         self.turn = turn;
+    }
+
+    /// Describes the secrets whose cookies are still accepted.
+    ///
+    /// A cookie depends on its secret, and is not equal to it. So the secrets are described by fingerprints, as are the
+    /// cookies of the clients. The time until the next rotation is not described: it does not decide about cookies of up to
+    /// 15 s. A login uses its cookie for 10 s, so it decides only about messages that are on their way for 5 s or more.
+    pub(crate) fn describe(&self, state: &mut State<'_>) {
+        let Self {
+            rng: _, // positions of generators do not count
+            current,
+            previous,
+            turn,
+        } = self;
+        let past = (state.now().as_nanos() / TURN_NANOS).saturating_sub(*turn);
+        state.number(past.min(2));
+        if past < 2 {
+            describe::fingerprint(state, current.as_ref());
+        }
+        if past < 1 {
+            describe::fingerprint(state, previous.as_ref());
+        }
     }
 }
 

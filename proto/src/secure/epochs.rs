@@ -14,7 +14,7 @@ use super::message::{Message, NewKey};
 use super::opener::{OpenError, Opened, Opener};
 use super::sealer::Sealer;
 use crate::aead::Cipher;
-use crate::{DropReason, Instant, PacketBuf};
+use crate::{DropReason, Instant, PacketBuf, State, describe};
 
 /// Maximum age of the keys of an epoch.
 pub const REJECT_AFTER: Duration = Duration::from_secs(180);
@@ -54,6 +54,12 @@ impl Epoch {
             opener: Arc::new(Opener::new(cipher, open, indices.ours)),
         }
     }
+
+    fn describe(&self, state: &mut State<'_>) {
+        let Self { sealer, opener } = self;
+        sealer.describe(state);
+        opener.describe(state);
+    }
 }
 
 /// A rekey in progress.
@@ -74,6 +80,37 @@ enum Rekey {
         epoch: Box<Epoch>,
         next: Next,
     },
+}
+
+impl Rekey {
+    fn describe(&self, state: &mut State<'_>) {
+        match self {
+            Self::Asked {
+                index,
+                cipher,
+                ephemeral,
+                json: _, // follows from the others
+            } => {
+                state.number(0);
+                describe::random(state, *index);
+                describe::text(state, cipher.name());
+                ephemeral.describe(state);
+            }
+            Self::Answered {
+                index,
+                pk,
+                json: _, // follows from the keys of the epoch
+                epoch,
+                next,
+            } => {
+                state.number(1);
+                describe::random(state, *index);
+                state.secret(pk);
+                epoch.describe(state);
+                next.describe(state);
+            }
+        }
+    }
 }
 
 /// All epochs of a session that are still in use.
@@ -377,6 +414,29 @@ impl Epochs {
         self.began = now;
         self.rekey = None;
         self.revision = self.revision.wrapping_add(1);
+    }
+
+    /// Describes all keys, and the times at which they expire.
+    pub(super) fn describe(&self, state: &mut State<'_>) {
+        let Self {
+            role,
+            number: _, // a counter; `next` differs from epoch to epoch
+            began: _,  // read as the expiry
+            current,
+            next,
+            previous,
+            rekey,
+            revision: _, // the session compares it
+        } = self;
+        state.flag(*role == Role::Client);
+        state.deadline(Some(self.expiry()));
+        current.describe(state);
+        next.describe(state);
+        describe::option(state, previous.as_ref(), |state, (opener, until)| {
+            opener.describe(state);
+            state.deadline(Some(*until));
+        });
+        describe::option(state, rekey.as_ref(), |state, rekey| rekey.describe(state));
     }
 }
 

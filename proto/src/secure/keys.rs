@@ -12,6 +12,7 @@ use subtle::ConstantTimeEq;
 use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use crate::State;
 use crate::aead::KEY_LEN;
 
 /// Output length of SHA-512 and therefore of HKDF-Extract, in bytes.
@@ -97,6 +98,12 @@ impl Next {
     pub(crate) fn chain(&self, dh: &[u8; X25519_LEN], transcript: &[u8; HASH_LEN]) -> Chain {
         Chain(extract(&*self.0, &[dh, transcript]))
     }
+
+    /// Describes the secret. It stands for all keys of the epoch: both sides of a session have it.
+    pub(crate) fn describe(&self, state: &mut State<'_>) {
+        let Self(secret) = self;
+        state.secret(&**secret);
+    }
 }
 
 impl fmt::Debug for Next {
@@ -137,6 +144,12 @@ impl Ephemeral {
         let shared = Zeroizing::new(x25519(self.0, *theirs));
         let is_zero: bool = shared.ct_eq(&[0; X25519_LEN]).into();
         (!is_zero).then_some(shared)
+    }
+
+    /// Describes the secret by its public key, which the peer may have stored.
+    pub(crate) fn describe(&self, state: &mut State<'_>) {
+        let Self(_) = self; // the public key belongs to no other secret
+        state.secret(&self.public());
     }
 }
 

@@ -12,11 +12,11 @@ use spin::Mutex;
 
 use super::Code;
 use super::frame::{HEADER_LEN, open_framed, session_header};
-use super::sealer::Limits;
+use super::sealer::{Limits, REJECT_AFTER_MESSAGES};
 use super::strict::trimmed;
 use super::window::{Accepted, Window};
-use crate::PacketBuf;
 use crate::aead::{Aead, Cipher, DefaultAead, KEY_LEN};
+use crate::{PacketBuf, State, describe};
 
 /// Number of datagrams that may fail to open before the key is given up. Each failure is a forgery attempt
 /// (RFC 9001, section 6.6, has the same limit for the same cipher).
@@ -135,6 +135,29 @@ impl<A: Aead> Opener<A> {
             body,
         };
         Ok((HEADER_LEN..HEADER_LEN.saturating_add(len), opened))
+    }
+
+    /// The number after the highest counter so far.
+    pub(super) fn newest(&self) -> u64 {
+        self.window.lock().next()
+    }
+
+    /// Describes the handle with its replay window.
+    pub(super) fn describe(&self, state: &mut State<'_>) {
+        let Self {
+            aead: _, // the index stands for the key, because both are made at the same time
+            cipher,
+            index,
+            window,
+            failed,
+        } = self;
+        describe::text(state, cipher.name());
+        describe::random(state, *index);
+        let window = window.lock();
+        window.describe(state);
+        describe::remaining(state, Limits::of(*cipher).rekey_after, window.next());
+        describe::remaining(state, REJECT_AFTER_MESSAGES, window.next());
+        describe::remaining(state, MAX_FAILED_OPENS, failed.load(Ordering::Relaxed));
     }
 }
 
@@ -329,7 +352,7 @@ mod tests {
 
     #[test]
     fn a_counter_above_the_message_limit_is_rejected() {
-        let limit = super::super::REJECT_AFTER_MESSAGES;
+        let limit = REJECT_AFTER_MESSAGES;
         let opener = opener();
         for counter in [limit, u64::MAX] {
             assert_eq!(open_counter(&opener, counter), Err(OpenError::Replayed));

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::message::MIN_MTU;
-use crate::Instant;
+use crate::{Instant, State, describe};
 
 /// Number of tries before a size counts as too large (RFC 8899, section 5.1.2, MAX_PROBES).
 pub const MTU_PROBES: u32 = 3;
@@ -53,6 +53,29 @@ enum Phase {
     Settled {
         again: Instant,
     },
+}
+
+impl Phase {
+    fn describe(&self, state: &mut State<'_>) {
+        match self {
+            Self::Trying {
+                sizes,
+                tries,
+                at,
+                is_verification,
+            } => {
+                state.number(0);
+                describe::list(state, sizes.iter(), |state, size| state.number((*size).into()));
+                state.number((*tries).into());
+                state.deadline(Some(*at));
+                state.flag(*is_verification);
+            }
+            Self::Settled { again } => {
+                state.number(1);
+                describe::timer(state, *again);
+            }
+        }
+    }
 }
 
 impl PathMtu {
@@ -196,6 +219,27 @@ impl PathMtu {
             at: now,
             is_verification,
         };
+    }
+
+    /// Describes the search. `pings` is the number of the newest ping of the session.
+    pub(super) fn describe(&self, state: &mut State<'_>, pings: u64) {
+        let Self {
+            most,
+            fits,
+            too_large,
+            phase,
+            is_confirmed,
+            pings: sent,
+        } = self;
+        for size in [most, fits, too_large] {
+            state.number((*size).into());
+        }
+        phase.describe(state);
+        state.flag(*is_confirmed);
+        describe::list(state, sent.iter(), |state, (n, size)| {
+            state.number(pings.saturating_sub(*n));
+            state.number((*size).into());
+        });
     }
 }
 

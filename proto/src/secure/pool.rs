@@ -6,7 +6,7 @@ use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Login;
-use crate::IpPrefix;
+use crate::{IpPrefix, State, describe};
 
 /// Maximum number of released addresses whose last user is remembered.
 const MAX_REMEMBERED: usize = 4096;
@@ -77,6 +77,21 @@ impl fmt::Display for PoolError {
 }
 
 impl Error for PoolError {}
+
+impl Use {
+    fn describe(&self, state: &mut State<'_>) {
+        match self {
+            Self::Reserved => state.number(0),
+            // The session is described with the other sessions.
+            Self::Assigned(login, _) => {
+                state.number(1);
+                describe::text(state, login.as_str());
+            }
+            // The order of the releases is described with them.
+            Self::Remembered(_) => state.number(2),
+        }
+    }
+}
 
 impl Pool {
     /// A pool for the network of `prefix`, which is also the server's own address in it: `10.9.0.1/24`.
@@ -214,6 +229,32 @@ impl Pool {
             (IpAddr::V4(_), Ok(bits)) => Ipv4Addr::from_bits(bits).into(),
             _ => Ipv6Addr::from_bits(bits).into(),
         }
+    }
+
+    /// Describes the addresses that are in use, and the order in which the others were released.
+    pub(super) fn describe(&self, state: &mut State<'_>) {
+        let Self {
+            prefix: _, // does not change
+            first: _,  // does not change
+            last: _,   // does not change
+            uses,
+            sessions,
+            remembered,
+            releases: _, // only the order of the numbers counts
+        } = self;
+        describe::list(state, uses.iter(), |state, (address, used)| {
+            state.bytes(&address.to_be_bytes());
+            used.describe(state);
+        });
+        // Each session has the next number, so only the order of the numbers counts.
+        describe::list(state, sessions.iter(), |state, ((login, _), address)| {
+            describe::text(state, login.as_str());
+            state.bytes(&address.to_be_bytes());
+        });
+        describe::list(state, remembered.values(), |state, (login, address)| {
+            describe::text(state, login.as_str());
+            state.bytes(&address.to_be_bytes());
+        });
     }
 }
 

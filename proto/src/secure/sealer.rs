@@ -8,8 +8,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::Code;
 use super::frame::{HEADER_LEN, OVERHEAD, pad, seal, seal_framed, session_nonce};
-use crate::PacketBuf;
 use crate::aead::{Aead, Cipher, DefaultAead, KEY_LEN};
+use crate::{PacketBuf, State, describe};
 
 /// Number of messages under one ChaCha20-Poly1305 key after which a rekey is requested.
 pub const REKEY_AFTER_MESSAGES: u64 = 1 << 60;
@@ -163,6 +163,24 @@ impl<A: Aead> Sealer<A> {
     #[must_use]
     pub fn messages(&self) -> u64 {
         self.next.load(Ordering::Relaxed)
+    }
+
+    /// Describes the handle. The counter counts only near its limits.
+    pub(super) fn describe(&self, state: &mut State<'_>) {
+        let Self {
+            aead: _, // the receiver index stands for the key, because both are made at the same time
+            cipher,
+            receiver_index,
+            next: _, // read below
+        } = self;
+        let Limits {
+            rekey_after,
+            reject_after,
+        } = Limits::of(*cipher);
+        describe::text(state, cipher.name());
+        describe::random(state, *receiver_index);
+        describe::remaining(state, rekey_after, self.messages());
+        describe::remaining(state, reject_after, self.messages());
     }
 
     /// Seals `buf` padded to `padded_len`, which is at least the length of `buf`.

@@ -1,5 +1,7 @@
 //! One session between login and end: sealing, opening and timers. Client and server both use it.
 
+mod describe;
+
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -99,6 +101,8 @@ pub(super) struct Session {
     /// Longest time that a client uses its keys.
     rekey_after: Duration,
     next_rekey: Instant,
+    /// Earliest time that the jitter of `next_rekey` allows.
+    earliest_rekey: Instant,
     pings: u64,
     /// The search for the path MTU, if the client runs one.
     path_mtu: Option<Box<PathMtu>>,
@@ -134,6 +138,7 @@ impl Session {
             cipher: Cipher::default(),
             rekey_after: REKEY_AFTER,
             next_rekey: now,
+            earliest_rekey: now,
             pings: 0,
             path_mtu: None,
             rng,
@@ -169,7 +174,7 @@ impl Session {
             return;
         }
         self.cipher = cipher;
-        self.next_rekey = now;
+        (self.next_rekey, self.earliest_rekey) = (now, now);
     }
 
     /// Starts the search for the path MTU. From now on packets are limited to the size known to fit the path,
@@ -471,6 +476,7 @@ impl Session {
             self.send_json(now, "rekey", &json, 0, queues);
             let wait = REKEY_REPEAT.saturating_add(jitter(&mut self.rng, MAX_JITTER));
             self.next_rekey = now.saturating_add(wait);
+            self.earliest_rekey = now.saturating_add(REKEY_REPEAT);
         }
         if self.probe_at().is_some_and(|due| now >= due) {
             self.ping(now, 0, queues);
@@ -535,6 +541,7 @@ impl Session {
         let most_jitter = share.unwrap_or_default().min(REKEY_JITTER);
         let early = jitter(&mut self.rng, most_jitter);
         self.next_rekey = now.saturating_add(self.rekey_after.saturating_sub(early));
+        self.earliest_rekey = now.saturating_add(self.rekey_after.saturating_sub(most_jitter));
     }
 }
 

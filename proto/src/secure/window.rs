@@ -4,6 +4,7 @@
 //! them.
 
 use super::sealer::REJECT_AFTER_MESSAGES;
+use crate::State;
 
 /// Size of the window. If N is the newest counter, N − 8192 is accepted once and N − 8193 is never accepted.
 pub(crate) const WINDOW: u64 = 8192;
@@ -84,6 +85,27 @@ impl Window {
         } else {
             Accepted::Late
         }
+    }
+
+    /// Describes the counters that are still accepted below the newest, each as its distance. The list ends with 0.
+    pub(crate) fn describe(&self, state: &mut State<'_>) {
+        let Self {
+            words: _, // read below
+            next,
+        } = self;
+        let mut counter = next.saturating_sub(WINDOW.saturating_add(1));
+        while counter < *next {
+            if self.word(counter) == u64::MAX {
+                // The next word.
+                counter = (counter / BITS).saturating_add(1).saturating_mul(BITS);
+                continue;
+            }
+            if self.check(counter) {
+                state.number(next.saturating_sub(counter));
+            }
+            counter = counter.saturating_add(1);
+        }
+        state.number(0);
     }
 
     /// Clears the words after that of the newest counter, up to that of `counter`. Clears all words after a

@@ -10,6 +10,7 @@ mod attack_replay;
 mod attacker;
 mod audit;
 mod data_plane;
+mod describe;
 mod login;
 mod mutation_gaps;
 mod plane;

@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 
-use sandhog_peer::{ApiMisuse, Batch, Command, Counters, Event, Gauges, Instant, Job, JobDone, Peer, Reason};
+use sandhog_peer::{
+    ApiMisuse, Batch, Command, Counters, Event, Gauges, Instant, Job, JobDone, Peer, Reason, State,
+};
 use sandhog_proto::secure::{Login, Record, Server, UserStore};
 
 use crate::scenario::AccountState;
@@ -87,5 +89,17 @@ impl Peer for OperatedServer {
 
     fn gauges(&self) -> Gauges {
         self.server.gauges()
+    }
+
+    fn describe(&self, state: &mut State<'_>) -> bool {
+        let Self {
+            server,
+            users: _, // follows from the changes that are left
+            changes,
+        } = self;
+        // The changes are part of the scenario, so their number and the time of the next one tell them apart.
+        state.number(changes.len() as u64);
+        state.deadline(changes.front().map(|(at, _)| *at));
+        server.describe(state)
     }
 }

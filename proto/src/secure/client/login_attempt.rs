@@ -11,7 +11,7 @@ use crate::retransmit::{RetransmitTimer, Schedule};
 use crate::secure::epochs::Indices;
 use crate::secure::opaque::ClientLoginState;
 use crate::secure::session::Session;
-use crate::{Instant, PacketBuf, Reason};
+use crate::{Instant, PacketBuf, Reason, State, describe};
 
 /// Number of different KE2 for which one attempt stretches the password. It is 2, because a holder of the
 /// pre-shared key may have forged the first.
@@ -52,6 +52,32 @@ pub(super) enum Stage {
     },
     /// M3 is sent. The client waits for the settings, which are sealed under the session keys.
     Confirm(Box<Session>),
+}
+
+impl Stage {
+    fn describe(&self, state: &mut State<'_>) {
+        match self {
+            Self::Login => state.number(0),
+            Self::Stretch {
+                job,
+                indices: Indices { ours, theirs },
+                waiting,
+            } => {
+                state.number(1);
+                describe::job_id(state, *job);
+                describe::random(state, *ours);
+                describe::random(state, *theirs);
+                describe::option(state, waiting.as_ref(), |state, (index, ke2)| {
+                    describe::random(state, *index);
+                    state.secret(&**ke2);
+                });
+            }
+            Self::Confirm(session) => {
+                state.number(2);
+                session.describe(state);
+            }
+        }
+    }
 }
 
 /// A KE2 and the receiver index of the server.
@@ -117,6 +143,33 @@ impl LoginAttempt {
             Stage::Confirm(session) => Some(session),
             _ => None,
         }
+    }
+
+    /// Describes the attempt.
+    pub(super) fn describe(&self, state: &mut State<'_>) {
+        let Self {
+            index,
+            state: _, // `ke1` stands for it
+            ke1,
+            stage,
+            timer,
+            sent: (kind, datagram),
+            cookies,
+            candidates,
+            rejected_at,
+        } = self;
+        describe::random(state, *index);
+        state.secret(&**ke1);
+        stage.describe(state);
+        timer.describe(state);
+        describe::text(state, kind);
+        state.secret(datagram);
+        // Only the server's secret decides whether a cookie is valid. Equality does not show that.
+        describe::list(state, cookies.iter(), |state, cookie| {
+            describe::fingerprint(state, cookie);
+        });
+        describe::list(state, candidates.iter(), |state, ke2| state.secret(ke2));
+        state.deadline(*rejected_at);
     }
 }
 

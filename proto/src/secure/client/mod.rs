@@ -2,9 +2,11 @@
 
 mod config;
 mod data;
+mod describe;
 mod login;
 mod login_attempt;
 mod password;
+mod peer;
 mod retry;
 
 use alloc::collections::VecDeque;
@@ -17,7 +19,7 @@ use zeroize::Zeroize;
 
 use config::Account;
 pub use config::ClientConfig;
-use login_attempt::{LoginAttempt, Stage};
+use login_attempt::LoginAttempt;
 pub use login_attempt::{MAX_CANDIDATES, MAX_COOKIES, REJECTION_GRACE, REPEAT_AFTER, REPEAT_JITTER};
 use password::Change;
 use retry::Retry;
@@ -31,11 +33,9 @@ use super::{Code, generator, stream};
 use crate::aead::Cipher;
 use crate::ip::{IpAddresses, is_own_datagram};
 use crate::queues::Queues;
-use crate::secure::job::{self, LoginFinished, Registered};
-use crate::turn::Steps;
 use crate::{
-    ApiMisuse, Batch, Command, Counters, Datagram, DropReason, Event, EventKind, Gauges, Instant, Job,
-    JobDone, NetworkSettings, PacketBuf, Peer, Reason, StartError, TunnelStatus,
+    ApiMisuse, Datagram, DropReason, EventKind, Instant, Job, NetworkSettings, PacketBuf, Reason, StartError,
+    TunnelStatus,
 };
 
 /// A client of the secure profile.
@@ -46,7 +46,7 @@ use crate::{
 /// [`handle_timeout`](Self::handle_timeout)) or command. Then poll datagrams, packets, events and jobs until
 /// each returns `None`. Then sleep until [`poll_timeout`](Self::poll_timeout). An input before datagrams and
 /// packets were polled returns [`ApiMisuse::NotDrained`] and is not handled. `now` must not go backwards. If
-/// it does, the latest known time is used. [`Peer::turn`] does all of this for a whole batch.
+/// it does, the latest known time is used. [`Peer::turn`](crate::Peer::turn) does all of this for a whole batch.
 ///
 /// # Life cycle
 ///
@@ -518,81 +518,6 @@ fn fresh_index(rng: &mut ChaCha20Rng, used: &[Option<u32>]) -> u32 {
         let index = rng.next_u32();
         if index != 0 && !used.contains(&Some(index)) {
             return index;
-        }
-    }
-}
-
-impl Steps for Client {
-    fn queues(&mut self) -> &mut Queues {
-        &mut self.queues
-    }
-
-    fn on_datagram(&mut self, now: Instant, datagram: Datagram) -> Result<(), ApiMisuse> {
-        self.handle_datagram(now, datagram)
-    }
-
-    fn on_packet(&mut self, now: Instant, packet: PacketBuf) -> Result<(), ApiMisuse> {
-        self.handle_packet(now, packet)
-    }
-
-    fn on_timeout(&mut self, now: Instant) -> Result<(), ApiMisuse> {
-        self.handle_timeout(now)
-    }
-
-    fn next_timeout(&self) -> Option<(Instant, Reason)> {
-        self.poll_timeout()
-    }
-}
-
-impl Peer for Client {
-    fn turn(&mut self, now: Instant, input: &mut Batch, output: &mut Batch) -> Option<(Instant, Reason)> {
-        self.run_turn(now, input, output)
-    }
-
-    fn poll_event(&mut self) -> Option<Event> {
-        self.queues.poll_event()
-    }
-
-    fn command(&mut self, now: Instant, command: Command) -> Result<(), ApiMisuse> {
-        match command {
-            Command::Start => self.start(now),
-            Command::Stop => self.stop(now),
-            Command::Sleep => self.sleep(now),
-            Command::Wake => self.wake(now),
-            Command::NetworkChanged => self.network_changed(now),
-            _ => Err(ApiMisuse::Unsupported),
-        }
-    }
-
-    fn poll_job(&mut self) -> Option<Job> {
-        self.jobs.pop_front()
-    }
-
-    fn handle_job(&mut self, now: Instant, done: JobDone) -> Result<(), ApiMisuse> {
-        let now = self.queues.advance(now);
-        let awaited = self.login.as_ref().and_then(|login| match login.stage {
-            Stage::Stretch { job, .. } => Some(job),
-            _ => None,
-        });
-        let id = done.id();
-        match done.name() {
-            job::FINISH_LOGIN if awaited == Some(id) => {
-                self.on_login_finished(now, done.result::<LoginFinished>().flatten());
-                Ok(())
-            }
-            job::REGISTER => self.on_registered(now, id, done.result::<Registered>().flatten()),
-            _ => Err(ApiMisuse::UnknownJob),
-        }
-    }
-
-    fn counters(&self) -> Counters {
-        self.queues.counters.clone()
-    }
-
-    fn gauges(&self) -> Gauges {
-        Gauges {
-            unauthenticated: usize::from(self.login.is_some()),
-            sessions: usize::from(self.session.is_some()),
         }
     }
 }

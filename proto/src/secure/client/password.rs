@@ -14,7 +14,7 @@ use crate::secure::forget;
 use crate::secure::job;
 use crate::secure::message::Message;
 use crate::secure::opaque::Registration;
-use crate::{ApiMisuse, DropReason, EventKind, Instant, Reason, StartError};
+use crate::{ApiMisuse, DropReason, EventKind, Instant, Reason, StartError, State, describe};
 
 /// A password change in progress.
 pub(super) struct Change {
@@ -43,12 +43,47 @@ impl Step {
             Self::Stretching { .. } => None,
         }
     }
+
+    fn describe(&self, state: &mut State<'_>) {
+        match self {
+            Self::Asked {
+                registration: _, // the message stands for it
+                message,
+            } => {
+                state.number(0);
+                state.secret(&message.to_json());
+            }
+            Self::Stretching { job } => {
+                state.number(1);
+                describe::job_id(state, *job);
+            }
+            Self::Sent { message } => {
+                state.number(2);
+                // The server compares the record with the one that it has.
+                if let Message::Reg3(record) = message {
+                    describe::fingerprint(state, &**record);
+                }
+            }
+        }
+    }
 }
 
 impl Change {
     /// Returns the next timer.
     pub(super) fn next_timeout(&self) -> (Instant, Reason) {
         self.timer.next_timeout()
+    }
+
+    /// Describes the change.
+    pub(super) fn describe(&self, state: &mut State<'_>) {
+        let Self {
+            password,
+            step,
+            timer,
+        } = self;
+        describe::fingerprint(state, password.as_bytes());
+        step.describe(state);
+        timer.describe(state);
     }
 }
 

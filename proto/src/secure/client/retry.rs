@@ -5,7 +5,7 @@ use core::time::Duration;
 use rand_core::RngCore;
 
 use crate::retransmit::{MAX_JITTER, jitter};
-use crate::{Instant, StartError};
+use crate::{Instant, StartError, State};
 
 /// Maximum wait between two logins if the server does not answer. The maximum is 1 s at first and doubles
 /// each time. The wait is uniformly random between zero and this maximum (full jitter).
@@ -57,5 +57,12 @@ impl Retry {
         };
         self.at = Some(now.saturating_add(wait));
         self.failures = self.failures.saturating_add(1).min(16);
+    }
+
+    /// Describes the timer.
+    pub(super) fn describe(&self, state: &mut State<'_>) {
+        let Self { at, failures } = self;
+        state.deadline(*at);
+        state.number((*failures).into());
     }
 }

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use crate::Instant;
+use crate::{Instant, State};
 
 /// Size and refill rate of a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,17 @@ impl Bucket {
     pub(super) fn give_back(&mut self, limit: Limit) {
         let since_origin = self.full_at.saturating_duration_since(Instant::ZERO);
         self.full_at = Instant::ZERO.saturating_add(since_origin.saturating_sub(limit.refill));
+    }
+
+    /// Returns true if the bucket is full. Then it holds no information.
+    pub(super) fn is_full(self, now: Instant) -> bool {
+        self.full_at <= now
+    }
+
+    /// Describes the time until the bucket is full.
+    pub(super) fn describe(self, state: &mut State<'_>) {
+        let Self { full_at } = self;
+        state.deadline(Some(full_at));
     }
 
     /// Time at which the bucket is full again if nothing is taken until then.

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::SourcePrefix;
 use super::bucket::{Bucket, Limit};
-use crate::Instant;
+use crate::{Instant, State, describe};
 
 /// Rate of answers to KE1: 500 per second, with a burst of 500.
 const KE1_LIMIT: Limit = Limit {
@@ -33,6 +33,12 @@ impl Ke1Rate {
     /// Counts one more answer. Returns false if the limit is reached.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
         self.0.take(now, KE1_LIMIT)
+    }
+
+    /// Describes the limit.
+    pub(crate) fn describe(&self, state: &mut State<'_>) {
+        let Self(bucket) = self;
+        bucket.describe(state);
     }
 }
 
@@ -79,6 +85,16 @@ impl HalfOpenCaps {
         if *from_source == 0 {
             self.by_source.remove(&source);
         }
+    }
+
+    /// Describes the numbers of half-open logins.
+    pub(crate) fn describe(&self, state: &mut State<'_>) {
+        let Self { total, by_source } = self;
+        describe::len(state, *total);
+        describe::list(state, by_source.iter(), |state, (source, count)| {
+            source.describe(state);
+            describe::len(state, *count);
+        });
     }
 
     /// Number of half-open logins, at most [`MAX_HALF_OPEN`].

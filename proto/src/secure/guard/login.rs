@@ -8,8 +8,8 @@ use sha2::{Digest, Sha512};
 
 use super::SourcePrefix;
 use super::bucket::{Bucket, Limit};
-use crate::Instant;
 use crate::secure::Login;
+use crate::{Instant, State, describe};
 
 /// A burst of ten attempts, then one per minute.
 const LIMIT: Limit = Limit {
@@ -64,6 +64,17 @@ impl KnownSource {
     fn is_current(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.last_success) <= KNOWN_FOR
     }
+
+    fn describe(&self, state: &mut State<'_>) {
+        let Self {
+            prefix,
+            last_success,
+            bucket,
+        } = self;
+        prefix.describe(state);
+        state.age(Some(*last_success));
+        bucket.describe(state);
+    }
 }
 
 /// A token taken from a bucket. If it is dropped, the attempt stays counted. [`LoginBuckets::refund`] returns
@@ -77,6 +88,24 @@ pub(crate) struct Debit(Place);
 enum Place {
     Common(u16),
     Known(Login, SourcePrefix),
+}
+
+impl Debit {
+    /// Describes the bucket that the attempt was taken from.
+    pub(crate) fn describe(&self, state: &mut State<'_>) {
+        let Self(place) = self;
+        match place {
+            Place::Common(number) => {
+                state.number(0);
+                state.number((*number).into());
+            }
+            Place::Known(login, source) => {
+                state.number(1);
+                describe::text(state, login.as_str());
+                source.describe(state);
+            }
+        }
+    }
 }
 
 impl LoginBuckets {
@@ -164,6 +193,21 @@ impl LoginBuckets {
         if let Some(login) = oldest.map(|(login, _)| login.clone()) {
             self.known.remove(&login);
         }
+    }
+
+    /// Describes the attempts that are used up, and the known sources.
+    pub(crate) fn describe(&self, state: &mut State<'_>) {
+        let Self { common, known } = self;
+        let now = state.now();
+        let used: Vec<_> = common.iter().filter(|(_, bucket)| !bucket.is_full(now)).collect();
+        describe::list(state, used.into_iter(), |state, (number, bucket)| {
+            state.number((*number).into());
+            bucket.describe(state);
+        });
+        describe::list(state, known.iter(), |state, (login, sources)| {
+            describe::text(state, login.as_str());
+            describe::list(state, sources.iter(), |state, source| source.describe(state));
+        });
     }
 }
 

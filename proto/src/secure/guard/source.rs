@@ -1,12 +1,13 @@
 //! Rate limit of logins per source, the first check after the cookie.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 
 use super::bucket::{Bucket, Limit};
-use crate::Instant;
+use crate::{Instant, State, describe};
 
 /// 20 logins per second from one prefix, with a burst of five.
 const LIMIT: Limit = Limit {
@@ -35,6 +36,16 @@ pub(crate) const fn source_prefix(address: IpAddr) -> SourcePrefix {
         IpAddr::V6(address) => {
             let [a, b, c, d, e, f, g, h, ..] = address.octets();
             SourcePrefix::V6([a, b, c, d, e, f, g, h])
+        }
+    }
+}
+
+impl SourcePrefix {
+    /// Describes the prefix.
+    pub(crate) fn describe(&self, state: &mut State<'_>) {
+        match self {
+            Self::V4(octets) => state.bytes(octets),
+            Self::V6(octets) => state.bytes(octets),
         }
     }
 }
@@ -112,6 +123,23 @@ impl SourceBuckets {
         {
             self.remove_fullest();
         }
+    }
+
+    /// Describes the buckets that are not full.
+    pub(crate) fn describe(&self, state: &mut State<'_>) {
+        let Self {
+            buckets,
+            by_age: _, // the same buckets
+        } = self;
+        let now = state.now();
+        let used: Vec<_> = buckets
+            .iter()
+            .filter(|(_, bucket)| !bucket.is_full(now))
+            .collect();
+        describe::list(state, used.into_iter(), |state, (prefix, bucket)| {
+            prefix.describe(state);
+            bucket.describe(state);
+        });
     }
 
     fn remove_fullest(&mut self) {

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -9,7 +10,7 @@ use core::time::Duration;
 use crate::secure::Login;
 use crate::secure::guard::Debit;
 use crate::secure::opaque::ServerLoginState;
-use crate::{Instant, PacketBuf};
+use crate::{Instant, PacketBuf, State, describe};
 
 /// Maximum time of a login between KE2 and KE3.
 pub const HALF_OPEN_FOR: Duration = Duration::from_secs(10);
@@ -37,6 +38,30 @@ pub(super) struct HalfOpen {
     pub(super) reply: PacketBuf,
     pub(super) debit: Debit,
     pub(super) bad_ke3: u8,
+}
+
+impl HalfOpen {
+    fn describe(&self, state: &mut State<'_>) {
+        let Self {
+            index,
+            client_index,
+            source,
+            login,
+            ke1,
+            state: _, // `ke1` and `index` stand for it
+            reply,
+            debit,
+            bad_ke3,
+        } = self;
+        describe::random(state, *index);
+        describe::random(state, *client_index);
+        describe::socket(state, *source);
+        describe::text(state, login.as_str());
+        state.secret(&**ke1);
+        state.secret(reply);
+        debit.describe(state);
+        state.number((*bad_ke3).into());
+    }
 }
 
 impl fmt::Debug for HalfOpen {
@@ -114,5 +139,34 @@ impl HalfOpens {
             }
         }
         None
+    }
+
+    /// Describes the half-open logins in the order of their ends, and the answered clients.
+    pub(super) fn describe(&self, state: &mut State<'_>) {
+        let Self {
+            by_index,
+            by_client: _, // the same logins
+            deadlines,
+            answered: _, // the same clients as `spent`
+            spent,
+        } = self;
+        // The entry of a removed login wakes the server once more.
+        describe::list(state, deadlines.iter(), |state, (end, index)| {
+            state.deadline(Some(*end));
+            describe::option(state, by_index.get(index), |state, half_open| {
+                half_open.describe(state);
+            });
+        });
+        let now = state.now();
+        let spent: Vec<_> = spent.iter().filter(|(end, _)| now < *end).collect();
+        describe::list(
+            state,
+            spent.into_iter(),
+            |state, (end, (source, client_index))| {
+                state.deadline(Some(*end));
+                describe::socket(state, *source);
+                describe::random(state, *client_index);
+            },
+        );
     }
 }

@@ -2,6 +2,7 @@
 
 mod config;
 mod data;
+mod describe;
 mod half_open;
 mod login;
 mod password;
@@ -466,6 +467,11 @@ impl Peer for Server {
             unauthenticated: self.half_opens.len(),
             sessions: self.sessions.len(),
         }
+    }
+
+    fn describe(&self, state: &mut crate::State<'_>) -> bool {
+        self.describe_state(state);
+        true
     }
 }
 

@@ -6,12 +6,13 @@ use rand_core::RngCore;
 
 use super::Server;
 use super::registry::SessionId;
+use super::sessions::Sessions;
 use crate::secure::job;
 use crate::secure::message::Message;
 use crate::secure::opaque::reg_respond;
 use crate::secure::store::UserStore;
 use crate::secure::{Login, RECORD_LEN, Record, User};
-use crate::{ApiMisuse, DropReason, EventKind, Instant};
+use crate::{ApiMisuse, DropReason, EventKind, Instant, State, describe};
 
 /// A new record that is being stored. There is only one at a time, because each job writes all users.
 pub(super) struct Saving {
@@ -30,6 +31,25 @@ impl Saving {
     /// Returns true if `user` already has the new record.
     pub(super) fn is_of(&self, user: &User) -> bool {
         self.login == user.login && self.record.to_bytes() == user.record.to_bytes()
+    }
+
+    /// Describes the change. The number of the session is a counter, so its place among `sessions` is described.
+    pub(super) fn describe(&self, state: &mut State<'_>, sessions: &Sessions) {
+        let Self {
+            job,
+            session,
+            login,
+            before,
+            record,
+            is_outdated,
+            tag: _, // a number of the shell
+        } = self;
+        describe::job_id(state, *job);
+        describe::option(state, sessions.place(*session), describe::len);
+        describe::text(state, login.as_str());
+        describe::fingerprint(state, before);
+        describe::fingerprint(state, &record.to_bytes());
+        state.flag(*is_outdated);
     }
 }
 

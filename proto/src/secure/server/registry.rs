@@ -5,6 +5,8 @@ use alloc::collections::BTreeMap;
 use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
 
+use crate::{State, describe};
+
 /// Number of a session, never used twice by one server.
 pub(super) type SessionId = u64;
 
@@ -55,6 +57,15 @@ impl Registry {
 
     pub(super) fn insert(&mut self, index: u32, owner: Owner) {
         self.owners.insert(index, owner);
+    }
+
+    /// Describes the number of indices. Half-open logins and sessions describe their own.
+    pub(super) fn describe(&self, state: &mut State<'_>) {
+        let Self {
+            owners,
+            rng: _, // positions of generators do not count
+        } = self;
+        describe::len(state, owners.len());
     }
 
     pub(super) fn remove(&mut self, index: u32) {

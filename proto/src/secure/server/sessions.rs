@@ -12,7 +12,7 @@ use crate::secure::Login;
 use crate::secure::data_path::DataPath;
 use crate::secure::message::Message;
 use crate::secure::session::Session;
-use crate::{Instant, Reason};
+use crate::{Instant, Reason, describe};
 
 /// State of a session.
 #[derive(Debug)]
@@ -49,6 +49,33 @@ pub(super) struct Entry {
     wake: Instant,
 }
 
+impl State {
+    fn describe(&self, state: &mut crate::State<'_>) {
+        match self {
+            Self::Unconfirmed(unconfirmed) => {
+                state.number(0);
+                unconfirmed.describe(state);
+            }
+            Self::Live => state.number(1),
+        }
+    }
+}
+
+impl Unconfirmed {
+    fn describe(&self, state: &mut crate::State<'_>) {
+        let Self {
+            ke3,
+            answer,
+            answered_at,
+            until,
+        } = self;
+        state.secret(ke3);
+        state.bytes(&answer.to_json());
+        state.deadline(Some(answered_at.saturating_add(ANSWER_INTERVAL)));
+        state.deadline(Some(*until));
+    }
+}
+
 impl Entry {
     pub(super) const fn new(login: Login, session: Session, state: State, addresses: Vec<IpAddr>) -> Self {
         Self {
@@ -72,6 +99,21 @@ impl Entry {
     /// Returns true if the login was accepted.
     pub(super) const fn is_accepted(&self) -> bool {
         !self.addresses.is_empty()
+    }
+
+    fn describe(&self, state: &mut crate::State<'_>) {
+        let Self {
+            login,
+            session,
+            state: progress,
+            addresses,
+            wake,
+        } = self;
+        describe::text(state, login.as_str());
+        session.describe(state);
+        progress.describe(state);
+        describe::list(state, addresses.iter().copied(), describe::ip);
+        describe::timer(state, *wake);
     }
 }
 
@@ -215,5 +257,22 @@ impl Sessions {
             .values()
             .filter(|entry| entry.is_accepted())
             .map(|entry| (&entry.login, entry.session.remote()))
+    }
+
+    /// Describes the sessions in the order of their numbers.
+    pub(super) fn describe(&self, state: &mut crate::State<'_>) {
+        let Self {
+            entries,
+            by_address: _, // follows from the entries
+            by_user: _,    // follows from the entries
+            wakes: _,      // follows from the entries
+            last_id: _,    // only the order of the numbers counts
+        } = self;
+        describe::list(state, entries.values(), |state, entry| entry.describe(state));
+    }
+
+    /// The place of a session in the order of the numbers.
+    pub(super) fn place(&self, id: SessionId) -> Option<usize> {
+        self.entries.keys().position(|key| *key == id)
     }
 }

@@ -19,6 +19,7 @@ pub use text::{StoreError, StoreErrorKind};
 
 use super::opaque::Record;
 use super::{Login, Suite};
+use crate::{Instant, State, describe};
 
 /// A user who may log in.
 #[derive(Clone, Debug)]
@@ -46,6 +47,34 @@ impl User {
     pub(super) fn fixed_addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
         let v4 = self.address4.map(IpAddr::V4);
         v4.into_iter().chain(self.address6.map(IpAddr::V6))
+    }
+
+    /// Describes the account. `unix_origin` is the second of the origin of time since 1970-01-01 00:00 UTC.
+    fn describe(&self, state: &mut State<'_>, unix_origin: Option<u64>) {
+        let Self {
+            login,
+            record,
+            suite,
+            disabled,
+            expires,
+            address4,
+            address6,
+            max_sessions,
+        } = self;
+        describe::text(state, login.as_str());
+        describe::fingerprint(state, &record.to_bytes());
+        state.number(suite.byte().into());
+        state.flag(*disabled);
+        // Without the date, no account expires.
+        let expiry = expires.zip(unix_origin);
+        state.deadline(expiry.map(|(expires, origin)| Instant::from_secs(expires.saturating_sub(origin))));
+        describe::option(state, *address4, |state, address| {
+            describe::ip(state, address.into());
+        });
+        describe::option(state, *address6, |state, address| {
+            describe::ip(state, address.into());
+        });
+        state.number((*max_sessions).into());
     }
 }
 
@@ -169,6 +198,17 @@ impl UserStore {
     /// The user with this fixed address.
     pub(super) fn owner(&self, address: IpAddr) -> Option<&Login> {
         self.owners.get(&address)
+    }
+
+    /// Describes all accounts.
+    pub(super) fn describe(&self, state: &mut State<'_>, unix_origin: Option<u64>) {
+        let Self {
+            users,
+            owners: _, // the fixed addresses of the users
+        } = self;
+        describe::list(state, users.values(), |state, user| {
+            user.describe(state, unix_origin);
+        });
     }
 
     fn get_mut(&mut self, login: &Login) -> Result<&mut User, StoreOpError> {

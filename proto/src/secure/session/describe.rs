@@ -1,0 +1,66 @@
+//! Description of a session, for a search of equal states.
+
+use core::time::Duration;
+
+use super::Session;
+use crate::secure::epochs::Role;
+use crate::{State, describe};
+
+impl Session {
+    /// Describes keys, timers and the address of the peer.
+    pub(in crate::secure) fn describe(&self, state: &mut State<'_>) {
+        let Self {
+            role,
+            epochs,
+            remote,
+            mtu,
+            keepalive,
+            since: _, // for display
+            activity,
+            last_probe: _, // read as the time of the next probe
+            cipher,
+            rekey_after: _,    // described if the session is a client's
+            next_rekey: _,     // described if the session is a client's
+            earliest_rekey: _, // described if the session is a client's
+            pings,
+            path_mtu,
+            rng: _,  // positions of generators do not count
+            path: _, // follows from the others
+            revision,
+            moved_by,
+        } = self;
+        let is_client = *role == Role::Client;
+        epochs.describe(state);
+        describe::socket(state, *remote);
+        describe::len(state, *mtu);
+        state.duration(*keepalive);
+        activity.describe(state, is_client, *keepalive > Duration::ZERO);
+        describe::text(state, cipher.name());
+        if is_client {
+            state.deadline(self.probe_at());
+            self.describe_rekey(state);
+        }
+        describe::option(state, path_mtu.as_ref(), |state, search| {
+            search.describe(state, *pings);
+        });
+        state.flag(*revision != epochs.revision());
+        // A packet counter, so it is described relative to another counter of the same key.
+        let newest = epochs.opener().newest();
+        describe::option(state, *moved_by, |state, counter| {
+            state.number(newest.saturating_sub(counter));
+        });
+    }
+
+    /// Describes the timer of the next rekey. Its jitter is a random number. Until the earliest time that the jitter allows,
+    /// nothing depends on it.
+    fn describe_rekey(&self, state: &mut State<'_>) {
+        let is_jitter_near = state.now() >= self.earliest_rekey;
+        state.duration(self.rekey_after);
+        state.flag(is_jitter_near);
+        state.deadline(Some(if is_jitter_near {
+            self.next_rekey
+        } else {
+            self.earliest_rekey
+        }));
+    }
+}
