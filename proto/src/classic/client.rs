@@ -18,7 +18,7 @@ use crate::retransmit::{RetransmitTimer, Schedule};
 use crate::turn::Steps;
 use crate::{
     ApiMisuse, Batch, Command, Counters, Datagram, DropReason, Event, EventKind, Instant, NetworkSettings,
-    PacketBuf, Peer, Reason, StartError, TunnelStatus,
+    PacketBuf, Peer, Reason, StartError, State, TunnelStatus, describe,
 };
 
 /// Configuration of a client. Debug does not show key, password or seed.
@@ -470,5 +470,23 @@ impl Peer for Client {
 
     fn counters(&self) -> Counters {
         self.outbox.queues.counters.clone()
+    }
+
+    fn describe(&self, state: &mut State<'_>) -> bool {
+        let Self {
+            config: _, // does not change
+            outbox,
+            jitter: _, // positions of generators do not count
+            status,
+            attempt,
+            is_starting,
+            is_asleep,
+        } = self;
+        outbox.describe(state);
+        describe::text(state, status.name());
+        describe::option(state, attempt.as_ref(), |state, attempt| attempt.describe(state));
+        state.flag(*is_starting);
+        state.flag(*is_asleep);
+        true
     }
 }

@@ -10,7 +10,7 @@ use rand_core::{RngCore, SeedableRng};
 
 use super::Key;
 use crate::aead::{Aead, Cipher, NONCE_LEN, Portable, TAG_LEN};
-use crate::{DropReason, PacketBuf};
+use crate::{DropReason, PacketBuf, State, describe};
 
 /// Bytes that sealing adds to a body: code, nonce and tag.
 pub const OVERHEAD: usize = HEADER_LEN + TAG_LEN;
@@ -101,6 +101,16 @@ impl<A: Aead> Codec<A> {
     /// Counts messages that others or earlier runs have sealed under the same key. See [`MAX_MESSAGES`].
     pub const fn count_earlier(&mut self, messages: u64) {
         self.sealed = self.sealed.saturating_add(messages);
+    }
+
+    /// Describes the count of messages, which counts only near its limit.
+    pub(super) fn describe(&self, state: &mut State<'_>) {
+        let Self {
+            aead: _,   // the key does not change
+            nonces: _, // positions of generators do not count
+            sealed,
+        } = self;
+        describe::remaining(state, MAX_MESSAGES, *sealed);
     }
 
     /// Seals the body in `buf` under the next nonce. Afterwards `buf` contains the datagram.

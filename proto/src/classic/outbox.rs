@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 
 use super::codec::{Code, Codec, SealError};
 use crate::queues::Queues;
-use crate::{DropReason, PacketBuf};
+use crate::{DropReason, PacketBuf, State};
 
 #[derive(Debug)]
 pub(super) struct Outbox {
@@ -52,5 +52,16 @@ impl Outbox {
             return self.queues.drop(DropReason::TooLarge, packet.tag);
         }
         self.queues.deliver(packet);
+    }
+
+    /// Describes the codec and the output that was not taken.
+    pub(super) fn describe(&self, state: &mut State<'_>) {
+        let Self {
+            codec,
+            queues,
+            mtu: _, // does not change
+        } = self;
+        codec.describe(state);
+        queues.describe(state);
     }
 }

@@ -25,7 +25,7 @@ use crate::queues::Queues;
 use crate::turn::Steps;
 use crate::{
     ApiMisuse, Batch, Command, Counters, Datagram, DropReason, Event, EventKind, Instant, Job, JobDone,
-    PacketBuf, Peer, Reason,
+    PacketBuf, Peer, Reason, State, describe,
 };
 
 /// Maximum number of logins that are verified at the same time. Further requests are dropped as
@@ -114,6 +114,24 @@ struct Pending {
     password: Zeroizing<String>,
     /// Tags of the requests that wait for the response.
     requests: Vec<u64>,
+}
+
+impl Pending {
+    fn describe(&self, state: &mut State<'_>) {
+        let Self {
+            job,
+            user,
+            login,
+            password,
+            requests,
+        } = self;
+        describe::job_id(state, *job);
+        describe::option(state, *user, |state, user| user.describe(state));
+        describe::text(state, login);
+        describe::fingerprint(state, password.as_bytes());
+        // The tags are numbers of the shell.
+        describe::len(state, requests.len());
+    }
 }
 
 impl fmt::Debug for Pending {
@@ -384,5 +402,28 @@ impl Peer for Server {
 
     fn counters(&self) -> Counters {
         self.outbox.queues.counters.clone()
+    }
+
+    fn describe(&self, state: &mut State<'_>) -> bool {
+        let Self {
+            users: _, // do not change
+            outbox,
+            sessions,
+            remotes: _, // the same sessions
+            pending,
+            jobs,
+            job_ids: _, // positions of generators do not count
+        } = self;
+        outbox.describe(state);
+        describe::list(state, sessions.iter(), |state, (remote, user)| {
+            describe::socket(state, *remote);
+            user.describe(state);
+        });
+        describe::list(state, pending.iter(), |state, (remote, pending)| {
+            describe::socket(state, *remote);
+            pending.describe(state);
+        });
+        describe::jobs(state, jobs);
+        true
     }
 }

@@ -10,6 +10,7 @@ use core::net::IpAddr;
 use rand_core::RngCore;
 
 use super::password::{self, HashCost, hash_password};
+use crate::{State, describe};
 
 /// A user who may log in. Debug does not show the hash.
 #[derive(Clone)]
@@ -64,6 +65,14 @@ impl Error for ConfigError {}
 /// Position of a user in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct UserId(usize);
+
+impl UserId {
+    /// Describes the position.
+    pub(super) fn describe(self, state: &mut State<'_>) {
+        let Self(position) = self;
+        describe::len(state, position);
+    }
+}
 
 /// All users, found by name and by address.
 #[derive(Debug)]

@@ -4,6 +4,7 @@
 mod client_data;
 mod client_login;
 mod client_roaming;
+mod describe;
 mod hostile;
 mod secrets;
 mod server_data;
