@@ -6,6 +6,8 @@ use alloc::vec::Vec;
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
 
+use crate::describe::Description;
+
 /// Capacity in bytes that an empty queue keeps. A burst may need more; an idle host must not keep it.
 const KEPT: usize = 32 * 1024;
 
@@ -35,6 +37,14 @@ impl Queue {
             self.lens.shrink_to(KEPT / 512);
         }
         true
+    }
+
+    /// Describes the packets that were not taken.
+    pub(crate) fn describe(&self, to: &mut Description<'_>) {
+        let Self { bytes, start, lens } = self;
+        to.len(lens.len());
+        lens.iter().for_each(|len| to.len(*len));
+        to.bytes(&bytes[*start..]);
     }
 }
 

@@ -12,6 +12,7 @@ use smoltcp::socket::{icmp, udp};
 use smoltcp::wire::{Icmpv4Packet, Icmpv4Repr, Icmpv6Packet, Icmpv6Repr, IpAddress};
 
 use crate::content::{Content, ECHO_SEQ_LEN, echo_seq};
+use crate::describe::Description;
 use crate::event::{EventKind, Summary, TaskError};
 use crate::stack::Stack;
 
@@ -26,10 +27,44 @@ pub(crate) struct Plan {
     pub(crate) timeout: Duration,
 }
 
+impl Plan {
+    fn describe(&self, to: &mut Description<'_>) {
+        let Self {
+            count,
+            interval,
+            payload_len,
+            timeout,
+        } = self;
+        to.number((*count).into());
+        to.duration(*interval);
+        to.number((*payload_len).into());
+        to.duration(*timeout);
+    }
+}
+
 /// The kind of request.
 enum Kind {
     Ping { to: IpAddr, ident: u16 },
     Udp { to: SocketAddr },
+}
+
+impl Kind {
+    fn describe(&self, description: &mut Description<'_>) {
+        match self {
+            Self::Ping {
+                to,
+                ident: _, // a number that tells the tasks apart
+            } => {
+                description.number(0);
+                description.address(*to);
+            }
+            Self::Udp { to } => {
+                description.number(1);
+                description.address(to.ip());
+                description.number(to.port().into());
+            }
+        }
+    }
 }
 
 /// A running ping or UDP echo.
@@ -151,6 +186,36 @@ impl Echo {
             .front()
             .map(|&(_, sent_at)| sent_at.saturating_add(self.plan.timeout));
         next.into_iter().chain(lost).min()
+    }
+
+    /// Describes the requests that are left and those without a reply.
+    pub(crate) fn describe(&self, to: &mut Description<'_>) {
+        let Self {
+            kind,
+            plan,
+            socket,
+            content: _, // random, and the same in a request and its reply
+            started,
+            next_seq,
+            next_at,
+            waiting,
+            received,
+            payload: _, // a buffer that is filled before each use
+        } = self;
+        kind.describe(to);
+        plan.describe(to);
+        to.text(socket);
+        to.age(*started);
+        to.number((*next_seq).into());
+        if *next_seq < plan.count {
+            to.deadline(*next_at);
+        }
+        to.len(waiting.len());
+        for &(seq, sent_at) in waiting {
+            to.number(seq.into());
+            to.age(sent_at);
+        }
+        to.number((*received).into());
     }
 
     /// Passes request `next_seq` to the socket. Returns false if the socket still holds the previous request.

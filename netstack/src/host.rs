@@ -1,6 +1,7 @@
 //! The host: its input (packets, time, tasks) and its output (packets, events, deadlines).
 
 use alloc::collections::VecDeque;
+use alloc::format;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -9,6 +10,7 @@ use smoltcp::socket::tcp::State;
 
 use crate::client::Ended;
 use crate::config::{Config, Limits};
+use crate::describe::Description;
 use crate::event::{Event, EventKind, TaskId};
 use crate::options::TcpOptions;
 use crate::service::{Service, Services};
@@ -82,11 +84,6 @@ pub struct Host {
 }
 
 impl Host {
-    /// Describes the state. TEMPORARY.
-    pub fn describe(&self, _now: Duration, _sink: &mut dyn FnMut(u64)) -> bool {
-        false
-    }
-
     /// Creates a host.
     ///
     /// # Panics
@@ -236,6 +233,57 @@ impl Host {
     pub fn poll_timeout(&mut self, now: Duration) -> Option<Duration> {
         let tasks = self.tasks.iter().filter_map(|(_, task)| task.deadline());
         tasks.chain(self.stack.poll_at(now)).min()
+    }
+
+    /// Describes the state that decides the future behaviour. Returns false if a TCP socket is open, also in TIME-WAIT:
+    /// then the description is incomplete.
+    ///
+    /// Two hosts with equal descriptions behave equally from then on, apart from the values of random numbers. So absolute
+    /// times are described as times from `now`. Addresses and canary do not change and are left out.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use sandhog_netstack::{Config, Host, Task};
+    ///
+    /// # let config = Config { addresses: vec![([10, 9, 0, 2].into(), 24)], mtu: 1280, seed: 1, canary: *b"never on a wire!" };
+    /// let described = |start: Duration, now: Duration| {
+    ///     let (mut host, mut parts) = (Host::new(config.clone()), Vec::new());
+    ///     let second = Duration::from_secs(1);
+    ///     let to = [10, 9, 0, 1].into();
+    ///     host.start(start, Task::Ping { to, count: 1, interval: second, payload_len: 56, timeout: second });
+    ///     while host.poll_packet(&mut Vec::new()) {}
+    ///     assert!(host.describe(now, &mut |part| parts.push(part)));
+    ///     parts
+    /// };
+    /// let (early, late) = (Duration::from_secs(1), Duration::from_secs(100));
+    /// assert_eq!(described(Duration::ZERO, early), described(late - early, late));
+    /// assert_ne!(described(Duration::ZERO, early), described(early, early));
+    /// ```
+    pub fn describe(&self, now: Duration, sink: &mut dyn FnMut(u64)) -> bool {
+        let Self {
+            stack,
+            services,
+            tasks,
+            closing,
+            events,
+            next_task,
+        } = self;
+        let mut to = Description::new(now, sink);
+        // Numbers of tasks are counted, so only their distance from the newest task counts.
+        let age = |TaskId(id): &TaskId| u64::from(next_task - id);
+        to.len(tasks.len());
+        let mut is_complete = closing.is_empty();
+        for (id, task) in tasks {
+            to.number(age(id));
+            is_complete &= task.describe(&mut to);
+        }
+        to.len(events.len());
+        for Event { task, kind } in events {
+            to.number(age(task));
+            to.text(format!("{kind:?}"));
+        }
+        is_complete &= services.describe(&mut to);
+        stack.describe(&mut to) && is_complete
     }
 
     /// Runs tasks, services and sockets until there is nothing more to send at this time.

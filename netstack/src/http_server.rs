@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 
 use smoltcp::socket::tcp::Socket;
 
+use crate::describe::Description;
 use crate::http::{MAX_FIELDS, digest_field, sha256};
 use crate::tcp::{Outbox, Progress, receive, send};
 
@@ -45,6 +46,16 @@ impl Files {
     pub(crate) fn buffers(&self) -> (u64, u64) {
         let longest = self.0.values().map(|body| body.len() as u64).max().unwrap_or(0);
         (MAX_REQUEST as u64, longest.saturating_add(HEAD_ROOM))
+    }
+
+    /// Describes names and lengths of the files. Their content does not change.
+    pub(crate) fn describe(&self, to: &mut Description<'_>) {
+        let Self(files) = self;
+        to.len(files.len());
+        for (name, body) in files {
+            to.text(name);
+            to.len(body.len());
+        }
     }
 }
 

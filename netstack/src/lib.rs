@@ -42,6 +42,7 @@ mod bulk;
 mod client;
 mod config;
 mod content;
+mod describe;
 mod device;
 mod echo;
 mod event;

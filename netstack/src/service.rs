@@ -14,6 +14,7 @@ use smoltcp::iface::SocketHandle;
 use smoltcp::socket::tcp::State;
 use smoltcp::socket::udp;
 
+use crate::describe::Description;
 use crate::echo::udp_socket;
 use crate::http_server::Files;
 use crate::stack::{Stack, TCP_BUFFER};
@@ -150,6 +151,31 @@ impl Services {
             closing.push(connection.socket);
             false
         });
+    }
+
+    /// Describes the services. Returns false if there are connections.
+    pub(crate) fn describe(&self, to: &mut Description<'_>) -> bool {
+        let Self {
+            echoes,
+            listeners,
+            connections,
+            datagram: _, // a buffer that is filled before each use
+        } = self;
+        to.len(echoes.len());
+        // The stack describes the port of each socket.
+        echoes.iter().for_each(|echo| to.text(echo));
+        to.len(listeners.len());
+        for (port, listener) in listeners {
+            to.number((*port).into());
+            match listener {
+                Listener::Bulk => to.number(0),
+                Listener::Http(files) => {
+                    to.number(1);
+                    files.describe(to);
+                }
+            }
+        }
+        connections.is_empty()
     }
 }
 

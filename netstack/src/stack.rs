@@ -16,6 +16,7 @@ use smoltcp::wire::{
 
 use crate::config::{Config, Limits, is_unicast, smallest_mtu};
 use crate::content::{Content, split_mix};
+use crate::describe::Description;
 use crate::device::{Link, Queue};
 use crate::event::TaskError;
 use crate::options::{Pace, TcpOptions};
@@ -252,6 +253,41 @@ impl Stack {
 
     pub(crate) fn tcp(&mut self, handle: SocketHandle) -> &mut tcp::Socket<'static> {
         self.sockets.get_mut(handle)
+    }
+
+    /// Describes the sockets and the packets to send. Returns false if there is a TCP socket, or a socket that holds a
+    /// packet: smoltcp does not show their state.
+    pub(crate) fn describe(&self, to: &mut Description<'_>) -> bool {
+        let Self {
+            iface: _, // addresses and random numbers: without Ethernet and fragments it keeps no other state
+            sockets,
+            queue,
+            mtu,
+            canary: _,     // does not change
+            random: _,     // positions of generators do not count
+            next_port: _,  // a number that tells the sockets apart
+            next_ident: _, // a number that tells the tasks apart
+            limits: _, // configuration
+        } = self;
+        queue.describe(to);
+        to.len(*mtu);
+        // Sockets send in the order of their handles, and a new socket gets the lowest free handle.
+        for (handle, socket) in sockets.iter() {
+            to.text(handle);
+            let queued = match socket {
+                Socket::Tcp(_) => return false,
+                Socket::Icmp(socket) => socket.send_queue() + socket.recv_queue(),
+                Socket::Udp(socket) => {
+                    // A port of a service. Ephemeral ports are all equal.
+                    to.number(socket.endpoint().port.min(EPHEMERAL_PORTS).into());
+                    socket.send_queue() + socket.recv_queue()
+                }
+            };
+            if queued > 0 {
+                return false;
+            }
+        }
+        true
     }
 }
 

@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use crate::bulk::{Download, Upload};
 use crate::client::{Client, Conversation, Ended};
+use crate::describe::Description;
 use crate::echo::{Echo, Plan};
 use crate::event::{EventKind, Summary, TaskError};
 use crate::http::check_path;
@@ -202,6 +203,17 @@ impl Running {
         match self {
             Self::Echo(echo) => echo.deadline(),
             Self::Tcp(client) => client.deadline(),
+        }
+    }
+
+    /// Describes the task. Returns false if it has a TCP connection.
+    pub(crate) fn describe(&self, to: &mut Description<'_>) -> bool {
+        match self {
+            Self::Echo(echo) => {
+                echo.describe(to);
+                true
+            }
+            Self::Tcp(_) => false,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Tests of hosts on a small deterministic network in memory: one file per kind of behaviour.
 
 mod bulk;
+mod describe;
 mod failure;
 mod hostile;
 mod http;
