@@ -32,6 +32,14 @@ pub(crate) struct FlightKey {
 pub(crate) struct Flight {
     /// Its `Flight` record.
     pub(crate) record: RecordId,
+    /// Its `Sent` record.
+    pub(crate) sent: RecordId,
+    /// Time of sending.
+    pub(crate) sent_at: Instant,
+    /// True if there is another copy of the same datagram.
+    pub(crate) twin: bool,
+    /// True after the delivery of another copy.
+    pub(crate) twin_delivered: bool,
     /// The host that created the bytes. An adversary may send bytes of another host.
     pub(crate) origin: HostId,
     /// Source address. An adversary may forge it.
@@ -51,6 +59,8 @@ pub(crate) struct Flight {
 struct Direction {
     link: LinkDirection,
     sequence: u64,
+    /// Largest sequence number of a delivered copy.
+    newest_delivered: u64,
 }
 
 /// Source of the faults of the network.
@@ -377,7 +387,14 @@ impl Net {
             ..first
         };
         let key = *self.in_flight.range(first..=last).next()?.0;
-        self.in_flight.remove_entry(&key)
+        let (key, flight) = self.in_flight.remove_entry(&key)?;
+        if flight.twin {
+            let twins = self.in_flight.values_mut().filter(|other| other.sent == flight.sent);
+            twins.for_each(|other| other.twin_delivered = true);
+        }
+        let direction = self.direction(key.source, key.target);
+        direction.newest_delivered = direction.newest_delivered.max(key.sequence);
+        Some((key, flight))
     }
 
     /// The receivers of the copies that are due at `now`, in order, without repetition.
@@ -428,6 +445,12 @@ impl Net {
             for address in [flight.from, flight.to] {
                 state.number(self.host_at(address).map_or(0, |host| u64::from(host) + 1));
             }
+            // A receiver treats a datagram by its age, and by those that arrived before it: its replay window remembers both.
+            state.age(Some(flight.sent_at));
+            state.flag(flight.twin_delivered);
+            let newest = self.directions.get(&(key.source, key.target));
+            let newest = newest.map_or(0, |direction| direction.newest_delivered);
+            state.number(newest.saturating_sub(key.sequence));
             state.secret(&flight.payload);
         }
         state.number(self.swapped.len() as u64);
@@ -469,6 +492,7 @@ impl Direction {
         Self {
             link: LinkDirection::new(config, seed, source, target),
             sequence: 0,
+            newest_delivered: 0,
         }
     }
 }

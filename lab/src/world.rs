@@ -467,6 +467,10 @@ impl World {
         self.steer_hosts(&sending.host_faults);
         let flight = Flight {
             record: 0,
+            sent,
+            sent_at: self.now,
+            twin: false,
+            twin_delivered: false,
             origin: host,
             from: self.hosts[usize::from(host)].address,
             to: remote,
@@ -516,6 +520,10 @@ impl World {
         match (sending.fate, sending.target) {
             (Fate::Copies([first, second]), Some(target)) => {
                 self.net.counts.made += u64::from(second.is_some());
+                let flight = Flight {
+                    twin: second.is_some(),
+                    ..flight
+                };
                 let second = second.map(|copy| (1, copy, flight.clone()));
                 let first = first.map(|copy| (0, copy, flight));
                 for (number, copy, flight) in first.into_iter().chain(second) {

@@ -281,6 +281,10 @@ impl World {
         self.net.counts.made += 1;
         let flight = Flight {
             record: 0,
+            sent,
+            sent_at: self.now,
+            twin: false,
+            twin_delivered: false,
             origin: origin.unwrap_or(id),
             from,
             to,
