@@ -389,7 +389,10 @@ impl Net {
         let key = *self.in_flight.range(first..=last).next()?.0;
         let (key, flight) = self.in_flight.remove_entry(&key)?;
         if flight.twin {
-            let twins = self.in_flight.values_mut().filter(|other| other.sent == flight.sent);
+            let twins = self
+                .in_flight
+                .values_mut()
+                .filter(|other| other.sent == flight.sent);
             twins.for_each(|other| other.twin_delivered = true);
         }
         let direction = self.direction(key.source, key.target);

@@ -179,6 +179,11 @@ impl Progress {
         }
     }
 
+    /// The error of the last `start`, or the one that ended the tunnel.
+    pub(crate) fn error(&self) -> Option<&'static str> {
+        self.error
+    }
+
     /// Returns true while the ping of P9 has no reply.
     pub(crate) fn awaits_liveness(&self) -> bool {
         matches!(self.liveness(), Liveness::Requested | Liveness::Running)

@@ -267,7 +267,7 @@ impl Stack {
             random: _,     // positions of generators do not count
             next_port: _,  // a number that tells the sockets apart
             next_ident: _, // a number that tells the tasks apart
-            limits: _, // configuration
+            limits: _,     // configuration
         } = self;
         queue.describe(to);
         to.len(*mtu);

@@ -56,6 +56,7 @@ builtins! {
     "rebind-addr",
     "path-mtu",
     "cipher-change",
+    "reconnect",
     "classic-first-light" is classic "first-light" ["tunnel.txt"],
     "classic-clean-login" is classic "clean-login",
     "classic-auth-timeout" is classic "auth-timeout",

@@ -42,7 +42,14 @@ fn answer(world: &World, host: &HostState, within: Duration) -> Option<(bool, St
         }
         Liveness::Requested | Liveness::Running => {
             let status = host.status.unwrap_or(TunnelStatus::Disconnected).name();
-            Some((false, format!("{name}: {status}, no ping passed within {within}")))
+            let error = host
+                .progress
+                .error()
+                .map_or_else(String::new, |error| format!(" ({error})"));
+            Some((
+                false,
+                format!("{name}: {status}{error}, no ping passed within {within}"),
+            ))
         }
     }
 }

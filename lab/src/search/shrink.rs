@@ -40,6 +40,10 @@ pub fn shrink(setup: &Setup, tape: &Tape) -> Result<Option<Shrunk>, RunError> {
     };
     shrinker.wanted = Some(failure);
     let entries = shrinker.fewer(tape)?;
+    let entries = shrinker.merged(&Tape {
+        entries,
+        ..tape.clone()
+    })?;
     let entries = shrinker.simpler(Tape {
         entries,
         ..tape.clone()
@@ -130,6 +134,32 @@ impl Shrinker<'_> {
             } else {
                 parts = 2.max(parts - 1);
             }
+        }
+        Ok(entries)
+    }
+
+    /// Replaces equal faults of several datagrams by one fault of all datagrams from the first of them on.
+    fn merged(&mut self, tape: &Tape) -> Result<Vec<Entry>, RunError> {
+        let mut entries = tape.entries.clone();
+        let mut index = 0;
+        while index < entries.len() {
+            let first = entries[index].clone();
+            let is_same = |other: &Entry| {
+                let (a, b) = (&first.datagrams, &other.datagrams);
+                first.fault == other.fault
+                    && (&a.sender, &a.receiver, &a.kind) == (&b.sender, &b.receiver, &b.kind)
+            };
+            if entries.iter().filter(|other| is_same(other)).count() > 1 {
+                let mut candidate: Vec<Entry> =
+                    entries.iter().filter(|other| !is_same(other)).cloned().collect();
+                let mut onwards = first.clone();
+                onwards.datagrams.onwards = true;
+                candidate.insert(index.min(candidate.len()), onwards);
+                if self.fails(tape, &candidate)? {
+                    entries = candidate;
+                }
+            }
+            index += 1;
         }
         Ok(entries)
     }

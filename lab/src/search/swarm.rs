@@ -3,12 +3,16 @@
 //! The idea is swarm testing (Groce et al., "Swarm Testing", 2012): a run with few kinds of faults reaches states that a run
 //! with all kinds never reaches.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use sandhog_peer::Instant;
 
 use super::faults::{FaultKind, Values};
+use crate::record::HostId;
 use crate::rng::{Stream, derive_seed};
 use crate::setup::Setup;
-use crate::tape::{Departure, Director, Steering};
+use crate::tape::{Departure, Director, Fault, Steering};
 use crate::values::{Chance, Delay};
 
 /// Selection of the families of faults for a swarm. A family that is neither mandatory nor excluded is used in half of the
@@ -34,6 +38,8 @@ pub enum Family {
     Corrupt,
     /// Jitter of the links.
     Jitter,
+    /// Outages of one direction: all its datagrams are lost for some seconds.
+    Outage,
     /// Faults of single datagrams of this kind.
     Single(FaultKind),
 }
@@ -43,10 +49,16 @@ impl Family {
     #[must_use]
     pub fn all() -> Vec<Self> {
         let single = FaultKind::ALL.map(Self::Single);
-        [Self::Loss, Self::Duplicate, Self::Corrupt, Self::Jitter]
-            .into_iter()
-            .chain(single)
-            .collect()
+        [
+            Self::Loss,
+            Self::Duplicate,
+            Self::Corrupt,
+            Self::Jitter,
+            Self::Outage,
+        ]
+        .into_iter()
+        .chain(single)
+        .collect()
     }
 
     /// A stable name.
@@ -57,6 +69,7 @@ impl Family {
             Self::Duplicate => "duplicate",
             Self::Corrupt => "corrupt",
             Self::Jitter => "jitter",
+            Self::Outage => "outage",
             Self::Single(kind) => kind.name(),
         }
     }
@@ -64,6 +77,9 @@ impl Family {
 
 /// A datagram has a fault with a probability of one in this many.
 const ONE_IN: u64 = 12;
+
+/// Length of an outage in seconds.
+const OUTAGE_SECONDS: std::ops::Range<u64> = 2..20;
 
 /// Largest number of faults of single datagrams in a run, so that a client has a chance to connect.
 const MAX_FAULTS: u32 = 12;
@@ -114,46 +130,62 @@ impl Swarm {
         seed: u64,
         families: &BTreeSet<Family>,
     ) -> Box<dyn Director> {
-        let kinds = families.iter().filter_map(|family| match family {
-            Family::Single(kind) => Some(*kind),
-            _ => None,
-        });
+        let faults = families
+            .iter()
+            .filter(|family| matches!(family, Family::Outage | Family::Single(_)));
         Box::new(RandomFaults {
-            kinds: kinds.collect(),
+            families: faults.copied().collect(),
             values: self.values,
             clients: setup.hosts.iter().map(|host| host.script.is_some()).collect(),
             stream: Stream::new(derive_seed(seed, "swarm", &[]), 1),
             left: MAX_FAULTS,
+            dark_until: BTreeMap::new(),
         })
     }
 }
 
-/// Random faults of single datagrams.
+/// Random faults of single datagrams and outages.
 #[derive(Debug)]
 struct RandomFaults {
-    kinds: Vec<FaultKind>,
+    families: Vec<Family>,
     values: Values,
     clients: Vec<bool>,
     stream: Stream,
     left: u32,
+    /// Ends of the outages, by direction.
+    dark_until: BTreeMap<(HostId, HostId), Instant>,
 }
 
 impl Director for RandomFaults {
     fn steer(&mut self, departure: &Departure) -> Steering {
         let mut steering = Steering::default();
-        let (hit, kind) = (
-            self.stream.below(ONE_IN) == 0,
-            self.stream.below(self.kinds.len() as u64),
-        );
+        let hit = self.stream.below(ONE_IN) == 0;
+        let family = self.stream.below(self.families.len() as u64);
+        let seconds = OUTAGE_SECONDS.start + self.stream.below(OUTAGE_SECONDS.end - OUTAGE_SECONDS.start);
         let is_host = usize::from(departure.sender) < self.clients.len();
-        if hit
-            && is_host
-            && self.left > 0
-            && !departure.faults_are_off
-            && let Some(kind) = self.kinds.get(kind as usize)
-        {
+        if !is_host || departure.faults_are_off {
+            return steering;
+        }
+        let direction = (departure.sender, departure.receiver);
+        if hit && self.left > 0 {
             self.left -= 1;
-            self.values.add(*kind, departure, &self.clients, &mut steering);
+            match self.families.get(family as usize) {
+                Some(Family::Single(kind)) => {
+                    self.values.add(*kind, departure, &self.clients, &mut steering);
+                }
+                Some(_) => {
+                    let end = departure.now + Duration::from_secs(seconds);
+                    self.dark_until.insert(direction, end);
+                }
+                None => {}
+            }
+        }
+        if self
+            .dark_until
+            .get(&direction)
+            .is_some_and(|end| departure.now < *end)
+        {
+            steering.faults.push(Fault::Drop);
         }
         steering
     }

@@ -182,8 +182,9 @@ impl Director for Player {
         let exact = exact.and_then(|kinds| kinds.get(departure.kind)?.get(&departure.nth));
         let onwards = self.onwards.get(&direction);
         let onwards = onwards.and_then(|kinds| kinds.get(departure.kind));
+        // A fault of all later datagrams ends when all faults are switched off.
         let onwards = onwards.into_iter().flatten();
-        let onwards = onwards.filter(|(nth, _)| *nth <= departure.nth);
+        let onwards = onwards.filter(|(nth, _)| *nth <= departure.nth && !departure.faults_are_off);
         let mut steering = Steering::default();
         for index in exact.into_iter().flatten().chain(onwards.map(|(_, index)| index)) {
             self.used[*index].get_or_insert(departure.now);

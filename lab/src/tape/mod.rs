@@ -75,7 +75,7 @@ pub struct Address {
     pub kind: String,
     /// Number among the datagrams of its kind from sender to receiver, from 1.
     pub nth: u64,
-    /// If true, all later datagrams are selected too.
+    /// If true, all later datagrams are selected too, until all faults are switched off.
     pub onwards: bool,
 }
 

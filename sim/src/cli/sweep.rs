@@ -132,7 +132,7 @@ impl Program<'_> {
         meter.clear();
         let result = result.map_err(|error| BadInput(error.to_string()))?;
         let mut found = Vec::new();
-        for seed in result.failing.iter().take(MAX_SHRUNK) {
+        for seed in distinct_first(&result.failing) {
             let setup = &setups[seed.setup];
             let shrunk = shrink(setup, &seed.tape).map_err(|error| BadInput(error.to_string()))?;
             let unshrunk = || (seed.tape.clone(), seed.failure.clone());
@@ -220,6 +220,15 @@ impl Program<'_> {
         );
         text
     }
+}
+
+/// The failing seeds to shrink: first one of each failure, then others.
+fn distinct_first(failing: &[FailingSeed]) -> Vec<&FailingSeed> {
+    let mut seen = BTreeSet::new();
+    let (new, known): (Vec<_>, Vec<_>) = failing
+        .iter()
+        .partition(|seed| seen.insert((seed.setup, &seed.failure.primary, &seed.failure.detail)));
+    new.into_iter().chain(known).take(MAX_SHRUNK).collect()
 }
 
 fn processors() -> NonZeroUsize {
