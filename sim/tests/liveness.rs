@@ -107,7 +107,7 @@ fn a_tunnel_that_gave_up_by_itself_fails_the_liveness_check() {
     assert_eq!(failed(&run), [P9]);
     assert_eq!(
         p9(&run).detail,
-        "alice: disconnected, no ping passed within 10.000 s"
+        "alice: disconnected (connection-timed-out), no ping passed within 10.000 s"
     );
 }
 

@@ -12,9 +12,11 @@ mod reports;
 mod rules;
 mod schema;
 mod schema_values;
+mod search;
 mod secure;
 mod support;
 mod survival;
+mod tapes;
 mod transfers;
 
 // Tests that start processes.

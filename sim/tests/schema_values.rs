@@ -409,6 +409,7 @@ fn place(heading: &str, key: &str) -> String {
         ("[[link]]", _) => format!("link.0.{key}"),
         ("[[adversary]]", Some(table)) => format!("adversary.0.do.{}.{key}", act(table)),
         ("[[adversary]]", None) => format!("adversary.0.{key}"),
+        ("[[expect]]", _) => format!("expect.0.{key}"),
         _ => key.to_owned(),
     }
 }

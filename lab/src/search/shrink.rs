@@ -39,19 +39,16 @@ pub fn shrink(setup: &Setup, tape: &Tape) -> Result<Option<Shrunk>, RunError> {
         return Ok(None);
     };
     shrinker.wanted = Some(failure);
-    let entries = shrinker.fewer(tape)?;
-    let entries = shrinker.merged(&Tape {
-        entries,
-        ..tape.clone()
-    })?;
-    let entries = shrinker.simpler(Tape {
-        entries,
-        ..tape.clone()
-    })?;
-    let tape = Tape {
-        entries,
-        ..tape.clone()
-    };
+    let mut tape = tape.clone();
+    loop {
+        let before = tape.entries.clone();
+        tape.entries = shrinker.fewer(&tape)?;
+        tape.entries = shrinker.merged(&tape)?;
+        tape.entries = shrinker.simpler(&tape)?;
+        if tape.entries == before {
+            break;
+        }
+    }
     let replay = replay_with(setup, &tape, &options())?;
     let failure = Failure::of(&replay.run);
     Ok(failure.map(|failure| Shrunk {
@@ -165,13 +162,13 @@ impl Shrinker<'_> {
     }
 
     /// Replaces faults by simpler ones, and times by rounder ones.
-    fn simpler(&mut self, tape: Tape) -> Result<Vec<Entry>, RunError> {
+    fn simpler(&mut self, tape: &Tape) -> Result<Vec<Entry>, RunError> {
         let mut entries = tape.entries.clone();
         for index in 0..entries.len() {
             for fault in simpler_faults(&entries[index]) {
                 let mut candidate = entries.clone();
                 candidate[index].fault = fault;
-                if self.fails(&tape, &candidate)? {
+                if self.fails(tape, &candidate)? {
                     entries = candidate;
                     break;
                 }

@@ -35,6 +35,7 @@ const PRINT_CODES: &str = "Exit codes:
   0  the text was printed
   2  bad command line, or the text cannot be printed";
 /// The exit codes of `relay`.
+#[cfg(unix)]
 const RELAY_CODES: &str = "Exit codes:
   0  stopped by SIGTERM or SIGINT
   2  bad input, a socket that cannot be used, or a line that
