@@ -6,6 +6,7 @@ mod bench_tun;
 mod bless;
 mod commands;
 mod equality;
+mod explore;
 mod fuzz;
 mod golden;
 mod mutants;
@@ -107,6 +108,19 @@ enum Command {
         #[arg(long, value_name = "BUG")]
         only: Vec<String>,
     },
+    /// Search for failures of the protocol for some minutes, with other random seeds each time.
+    ///
+    /// A canary scenario must fail first. Then every built-in scenario is swept with faults of all kinds, and two are searched
+    /// exhaustively. The report and the shrunk tapes are written to `target/xtask/explore`. Exit status 0: only known faults
+    /// were found. 1: a new failure was found.
+    Explore {
+        /// Time for the sweeps in minutes.
+        #[arg(long, value_name = "M", default_value_t = 10)]
+        minutes: u32,
+        /// First seed; by default another one each time.
+        #[arg(long, value_name = "N")]
+        seed: Option<u64>,
+    },
     /// Build, test and list the release files: the Debian package and a static program.
     Package(package::Options),
     /// Compare the public API of the libraries with the listings in `docs/api`.
@@ -152,6 +166,7 @@ fn main() -> ExitCode {
         Command::Mutants { only } => mutants::run(&only),
         Command::Package(options) => package::run(&options),
         Command::Api { bless } => api::run(bless),
+        Command::Explore { minutes, seed } => explore::run(minutes, seed),
         Command::Picture => picture::take().map(|()| true),
         Command::Bless { scenario } => bless::run(&scenario).map(|()| true),
     };
