@@ -80,6 +80,7 @@ mod node;
 mod pick;
 mod progress;
 pub mod record;
+pub mod replay;
 pub mod report;
 mod rng;
 mod run;

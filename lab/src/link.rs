@@ -3,8 +3,8 @@
 //! A datagram passes, in this order: partition, scripted drop, MTU, random loss, duplication, corruption of each copy, queue of the
 //! rate limit, delay, and the other scripted faults. Linux kernels differ in the order of netem's faults. Here this order is fixed.
 //!
-//! Random decisions are independent of each other: see [`LinkDirection::draw`]. Only the queue of a rate limit depends on the
-//! datagrams before, because a lost datagram takes no place in it.
+//! Random decisions are independent of each other, because each fault has its own random stream and takes a number from it for
+//! every datagram. Only the queue of a rate limit depends on the datagrams before: a lost datagram takes no place in it.
 
 mod text;
 

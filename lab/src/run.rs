@@ -252,7 +252,7 @@ pub fn run_setup(setup: &Setup, options: &RunOptions) -> Result<Run, RunError> {
 
 /// Runs a valid setup with these faults and returns the final state.
 pub(crate) fn run_world(setup: &Setup, options: &RunOptions, faults: Faults) -> Result<World, RunError> {
-    let world = World::new(setup, options, faults);
+    let world = World::new(setup, options.seed, options.detail, options.max_records, faults);
     match options.engine {
         Engine::Event => Ok(engine::event::run(world)),
         Engine::Turmoil => run_in_turmoil(setup, world),

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use sandhog_lab::record::RecordKind;
+use sandhog_lab::replay::{record, replay};
 use sandhog_lab::setup::Setup;
-use sandhog_lab::tape::{Address, Entry, Fault, Tape, record, replay};
+use sandhog_lab::tape::{Address, Entry, Fault, Tape};
 use sandhog_lab::{Engine, Run, RunOptions};
 use sandhog_peer::Instant;
 

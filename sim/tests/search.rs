@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
+use sandhog_lab::replay::record;
 use sandhog_lab::search::{
     Bounds, Certificate, Exhausted, FaultKind, Schedule, SearchError, Start, exhaust, shrink, verify,
 };
-use sandhog_lab::tape::{Entry, record};
+use sandhog_lab::tape::Entry;
 use sandhog_sim::{Detail, RunOptions, Scenario};
 
 use crate::support::AliceAndServer;

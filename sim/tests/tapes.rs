@@ -1,7 +1,8 @@
 //! The tapes of `sim/tapes/`: repaired failures must pass, and known faults must fail with the check of their first comment.
 
+use sandhog_lab::replay::{Replay, record, replay};
 use sandhog_lab::search::Failure;
-use sandhog_lab::tape::{Replay, Tape, replay};
+use sandhog_lab::tape::Tape;
 use sandhog_sim::{Detail, Engine, RunOptions, Scenario};
 
 macro_rules! tapes {
@@ -104,7 +105,7 @@ fn two_hundred_recorded_seeds_replay_with_the_same_digest() {
                 detail: Detail::Digest,
                 ..RunOptions::default()
             };
-            let (run, tape) = sandhog_lab::tape::record(&setup, &options).unwrap();
+            let (run, tape) = record(&setup, &options).unwrap();
             let again = replay(&setup, &tape, &options).unwrap();
             assert_eq!(again.run.digest, run.digest, "{scenario} {seed}");
             assert_eq!(again.divergence, None);

@@ -31,6 +31,7 @@ macro_rules! for_every_scenario {
             rebind_addr "rebind-addr",
             path_mtu "path-mtu",
             cipher_change "cipher-change",
+            reconnect "reconnect",
             classic_first_light "classic-first-light",
             classic_clean_login "classic-clean-login",
             classic_auth_timeout "classic-auth-timeout",

@@ -47,6 +47,9 @@ impl fmt::Display for Difference {
     }
 }
 
+/// Comparison of two rows.
+type SameRow = fn(&Row, &Row) -> bool;
+
 /// Fields without meaning: they differ between two seeds although the same happens.
 const BYTES: [&str; 2] = ["print", "len"];
 const TIMES: [&str; 1] = ["due_ns"];
@@ -55,7 +58,7 @@ const TIMES: [&str; 1] = ["due_ns"];
 /// the traces are equal.
 #[must_use]
 pub fn difference(a: &Trace, b: &Trace) -> Option<Difference> {
-    let levels: [(&'static str, fn(&Row, &Row) -> bool); 3] = [
+    let levels: [(&'static str, SameRow); 3] = [
         ("meaning", same_meaning),
         ("time", same_time),
         ("bytes", |a, b| a == b),

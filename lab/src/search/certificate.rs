@@ -7,8 +7,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::exhaust::{Bounds, FailingSchedule, Start};
+use super::bounds::{Bounds, Start};
 use super::faults::{FaultKind, Values};
+use super::schedule::FailingSchedule;
 use crate::setup::Setup;
 use crate::trace::Digest;
 

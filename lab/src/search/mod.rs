@@ -1,5 +1,6 @@
 //! Search for failures: every schedule of a few faults, random faults of many seeds, and the smallest tape of a failure.
 
+mod bounds;
 mod certificate;
 mod exhaust;
 mod failure;
@@ -12,13 +13,12 @@ mod swarm;
 mod sweep;
 mod tree;
 
+pub use bounds::{Bounds, Start};
 pub use certificate::{Certificate, CertificateError};
-pub use exhaust::{
-    Bounds, Exhausted, FailingSchedule, Progress, SearchError, Start, Verified, exhaust, verify,
-};
+pub use exhaust::{Exhausted, Progress, SearchError, Verified, exhaust, verify};
 pub use failure::Failure;
 pub use faults::{FaultKind, Values};
-pub use schedule::Schedule;
+pub use schedule::{FailingSchedule, Schedule};
 pub use shrink::{Shrunk, shrink};
 pub use swarm::{Family, Swarm};
 #[cfg(not(target_family = "wasm"))]

@@ -4,7 +4,8 @@ use std::fmt;
 
 use sandhog_peer::Instant;
 
-use super::exhaust::Bounds;
+use super::bounds::Bounds;
+use super::failure::Failure;
 use super::faults::{FaultKind, Values};
 use crate::record::HostId;
 use crate::tape::{Departure, Director, Steering};
@@ -35,6 +36,17 @@ impl fmt::Display for Schedule {
             .map(|(ordinal, kind)| format!("{}:{kind}", ordinal + 1));
         f.write_str(&faults.collect::<Vec<_>>().join(" "))
     }
+}
+
+/// A schedule whose run fails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailingSchedule {
+    /// The schedule.
+    pub schedule: Schedule,
+    /// The failed checks.
+    pub failure: Failure,
+    /// True if the schedule was run. False if an equal state was explored before.
+    pub was_run: bool,
 }
 
 /// A datagram of a run, for the comparison of two runs.

@@ -8,9 +8,10 @@ use std::time::Duration;
 use sandhog_peer::Instant;
 
 use super::failure::Failure;
+use crate::replay::replay_with;
 use crate::run::{RunError, RunOptions};
 use crate::setup::Setup;
-use crate::tape::{Entry, Fault, Tape, replay_with};
+use crate::tape::{Entry, Fault, Tape};
 use crate::trace::Detail;
 
 /// A shrunk tape.

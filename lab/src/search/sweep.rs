@@ -12,9 +12,10 @@ use sha2::{Digest as _, Sha256};
 use super::failure::Failure;
 use super::swarm::Swarm;
 use crate::net::Faults;
+use crate::replay::tape_of;
 use crate::run::{Engine, Run, RunError, RunOptions, finish, run_world};
 use crate::setup::Setup;
-use crate::tape::{Tape, tape_of};
+use crate::tape::Tape;
 use crate::trace::{Detail, Digest};
 
 /// Options of a sweep.

@@ -10,9 +10,10 @@ use super::schedule::{Left, Schedule, Scheduled};
 use super::state::{StateDigest, state_digest};
 use crate::engine::event::run_observed;
 use crate::net::Faults;
+use crate::replay::tape_of;
 use crate::run::{Run, RunOptions, finish};
 use crate::setup::Setup;
-use crate::tape::{Tape, tape_of};
+use crate::tape::Tape;
 use crate::trace::Detail;
 use crate::world::World;
 
@@ -78,7 +79,16 @@ impl<'a> Runner<'a> {
             director: Box::new(director),
             noted,
         };
-        (World::new(self.setup, &self.options(detail), faults), left)
+        (
+            World::new(
+                self.setup,
+                self.seed,
+                detail,
+                self.options(detail).max_records,
+                faults,
+            ),
+            left,
+        )
     }
 
     /// Runs a schedule. With `observed`, the states are kept.

@@ -112,12 +112,15 @@ impl Director for NoFaults {
     }
 }
 
+/// Values by direction (sender and receiver) and kind.
+type ByKind<T> = BTreeMap<(HostId, HostId), BTreeMap<String, T>>;
+
 /// The faults of a tape.
 #[derive(Debug)]
 pub(crate) struct Player {
     /// Entries by direction and kind: those of one datagram by number, and those of all later datagrams.
-    exact: BTreeMap<(HostId, HostId), BTreeMap<String, BTreeMap<u64, Vec<usize>>>>,
-    onwards: BTreeMap<(HostId, HostId), BTreeMap<String, Vec<(u64, usize)>>>,
+    exact: ByKind<BTreeMap<u64, Vec<usize>>>,
+    onwards: ByKind<Vec<(u64, usize)>>,
     faults: Vec<PlayedFault>,
     used: Vec<Option<Instant>>,
 }

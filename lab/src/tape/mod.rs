@@ -1,12 +1,12 @@
 //! Tape of a run: the faults of the network as a list, each addressed by the datagram that it applies to.
 //!
-//! A run with a seed draws its faults at random. [`record`] runs it and writes every fault down. [`replay`] needs no randomness
+//! A run with a seed draws its faults at random. [`record`](crate::replay::record) runs it and writes every fault
+//! down. [`replay`](crate::replay::replay) needs no randomness
 //! of the network: the tape gives every fault, and all other datagrams pass as the links are configured. A tape addresses a
 //! datagram by sender, receiver, kind and number, so it still applies after a change of the protocol that keeps these.
 
 mod compact;
 mod director;
-mod run;
 mod text;
 
 use std::net::SocketAddr;
@@ -16,8 +16,6 @@ use sandhog_peer::Instant;
 
 pub use compact::CompactError;
 pub(crate) use director::{Departure, Director, HostFault, NoFaults, Player, Steering, entries_of};
-pub(crate) use run::tape_of;
-pub use run::{Divergence, Replay, record, replay, replay_with};
 pub use text::TapeError;
 
 /// The faults of one run.

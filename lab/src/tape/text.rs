@@ -66,7 +66,7 @@ impl TapeError {
     }
 
     /// A mistake in the whole tape.
-    pub(super) fn whole(message: impl Into<String>) -> Self {
+    pub(crate) fn whole(message: impl Into<String>) -> Self {
         Self {
             line: None,
             entry: None,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clap::Args;
 use sandhog_lab::explain::{Trace, difference, explain};
-use sandhog_lab::tape::replay;
+use sandhog_lab::replay::replay;
 use serde_json::json;
 
 use super::tape::read_tape;

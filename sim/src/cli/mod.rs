@@ -20,6 +20,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use sandhog_lab::suggest::nearest;
 
+use self::progress::Stopwatch;
 use crate::plain_text::escaped;
 use crate::profile::PROFILES;
 use crate::scenario::{Builtin, Profile};
@@ -313,11 +314,6 @@ impl Program<'_> {
         })
     }
 
-    #[expect(
-        clippy::disallowed_types,
-        clippy::disallowed_methods,
-        reason = "the wall time is printed, and no run depends on it"
-    )]
     fn run_one(&self, arguments: &RunArguments) -> Result<bool, BadInput> {
         let scenario = self.find_scenario(&arguments.scenario)?;
         let seed = arguments.seed.unwrap_or(scenario.seed);
@@ -328,7 +324,7 @@ impl Program<'_> {
         };
         // Before the run, so that an unwritable folder is reported at once.
         let folder = out.map(output::Folder::prepare).transpose().map_err(BadInput)?;
-        let start = std::time::Instant::now();
+        let start = Stopwatch::start();
         let options = RunOptions {
             seed,
             engine,

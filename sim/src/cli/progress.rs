@@ -11,23 +11,39 @@ use super::BadInput;
 /// Shortest time between two updates of the line.
 const INTERVAL: Duration = Duration::from_millis(200);
 
+/// Wall time since a start, for the output only.
+#[derive(Clone, Copy)]
+pub(super) struct Stopwatch(
+    #[expect(
+        clippy::disallowed_types,
+        reason = "the wall time is printed, and no run depends on it"
+    )]
+    std::time::Instant,
+);
+
+#[expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "as above")]
+impl Stopwatch {
+    pub(super) fn start() -> Self {
+        Self(std::time::Instant::now())
+    }
+
+    pub(super) fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
 /// Progress of a command with a known or unknown number of runs.
-#[expect(
-    clippy::disallowed_types,
-    reason = "the wall time is printed, and no run depends on it"
-)]
 pub(super) struct Meter {
     /// Number of runs. 0 if unknown.
     total: u64,
     done: u64,
-    start: std::time::Instant,
-    shown: Option<std::time::Instant>,
+    start: Stopwatch,
+    shown: Option<Stopwatch>,
     budget: Option<Duration>,
     interrupted: Arc<AtomicBool>,
     over_budget: bool,
 }
 
-#[expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "as above")]
 impl Meter {
     /// A meter that starts now. From now on Ctrl-C ends the command after the present run.
     pub(super) fn new(total: u64, budget: Option<Duration>) -> Result<Self, BadInput> {
@@ -42,7 +58,7 @@ impl Meter {
         Ok(Self {
             total,
             done: 0,
-            start: std::time::Instant::now(),
+            start: Stopwatch::start(),
             shown: None,
             budget,
             interrupted,
@@ -66,7 +82,7 @@ impl Meter {
         if !is_due || !std::io::stderr().is_terminal() {
             return;
         }
-        self.shown = Some(std::time::Instant::now());
+        self.shown = Some(Stopwatch::start());
         let rate = self.rate(self.done);
         let line = match self.total.checked_sub(self.done) {
             Some(left) if self.total > 0 => {

@@ -5,10 +5,12 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use sandhog_lab::replay::replay;
 use sandhog_lab::search::{Failure, Shrunk, shrink};
-use sandhog_lab::tape::{Tape, replay};
+use sandhog_lab::tape::Tape;
 use serde_json::json;
 
+use super::progress::Stopwatch;
 use super::{BadInput, EngineName, Program, human, output, print, quoted};
 use crate::{Detail, Engine, RunOptions, Scenario, report};
 
@@ -94,17 +96,12 @@ impl Program<'_> {
         )))
     }
 
-    #[expect(
-        clippy::disallowed_types,
-        clippy::disallowed_methods,
-        reason = "the wall time is printed, and no run depends on it"
-    )]
     pub(super) fn replay(&self, arguments: &ReplayArguments) -> Result<bool, BadInput> {
         let tape = read_tape(&arguments.tape)?;
         let (scenario, _) = self.scenario_of(&tape, arguments.scenario.as_deref(), &arguments.tape)?;
         let out = arguments.out.as_deref();
         let folder = out.map(output::Folder::prepare).transpose().map_err(BadInput)?;
-        let start = std::time::Instant::now();
+        let start = Stopwatch::start();
         let options = RunOptions {
             seed: tape.seed,
             engine: arguments.engine.engine(),

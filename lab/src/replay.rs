@@ -2,10 +2,10 @@
 
 use sandhog_peer::Instant;
 
-use super::{Address, Entry, Fault, HostFault, Player, Tape};
 use crate::net::{Faults, Noted, NotedFault};
 use crate::run::{Run, RunError, RunOptions, finish, run_world};
 use crate::setup::Setup;
+use crate::tape::{Address, Entry, Fault, HostFault, Player, Tape, TapeError};
 use crate::world::World;
 
 /// Result of a replay.
@@ -87,7 +87,7 @@ pub fn replay(setup: &Setup, tape: &Tape, options: &RunOptions) -> Result<Replay
             "the tape is of the scenario `{}`, and this scenario is `{}`",
             tape.setup, setup.name
         );
-        return Err(RunError::Tape(super::TapeError::whole(message)));
+        return Err(RunError::Tape(TapeError::whole(message)));
     }
     replay_with(setup, tape, options)
 }
