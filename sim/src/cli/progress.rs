@@ -12,14 +12,11 @@ use super::BadInput;
 const INTERVAL: Duration = Duration::from_millis(200);
 
 /// Wall time since a start, for the output only.
-#[derive(Clone, Copy)]
-pub(super) struct Stopwatch(
-    #[expect(
-        clippy::disallowed_types,
-        reason = "the wall time is printed, and no run depends on it"
-    )]
-    std::time::Instant,
-);
+#[expect(
+    clippy::disallowed_types,
+    reason = "the wall time is printed, and no run depends on it"
+)]
+pub(super) struct Stopwatch(std::time::Instant);
 
 #[expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "as above")]
 impl Stopwatch {
@@ -38,7 +35,8 @@ pub(super) struct Meter {
     total: u64,
     done: u64,
     start: Stopwatch,
-    shown: Option<Stopwatch>,
+    /// Elapsed time at the last update of the line.
+    shown: Option<Duration>,
     budget: Option<Duration>,
     interrupted: Arc<AtomicBool>,
     over_budget: bool,
@@ -78,11 +76,11 @@ impl Meter {
     }
 
     fn show(&mut self, failed: u64) {
-        let is_due = self.shown.is_none_or(|shown| shown.elapsed() >= INTERVAL);
+        let is_due = self.shown.is_none_or(|shown| self.elapsed() >= shown + INTERVAL);
         if !is_due || !std::io::stderr().is_terminal() {
             return;
         }
-        self.shown = Some(Stopwatch::start());
+        self.shown = Some(self.elapsed());
         let rate = self.rate(self.done);
         let line = match self.total.checked_sub(self.done) {
             Some(left) if self.total > 0 => {
