@@ -9,7 +9,6 @@ mod schedule;
 mod shrink;
 pub(crate) mod state;
 mod swarm;
-#[cfg(not(target_family = "wasm"))]
 mod sweep;
 mod tree;
 
@@ -21,5 +20,4 @@ pub use faults::{FaultKind, Values};
 pub use schedule::{FailingSchedule, Schedule};
 pub use shrink::{Shrunk, shrink};
 pub use swarm::{Family, Swarm};
-#[cfg(not(target_family = "wasm"))]
 pub use sweep::{FailingSeed, Sweep, SweepOptions, SweepRun, sweep};
