@@ -28,6 +28,7 @@ const PRINT_CODES: &str = "Exit codes:
   0  the text was printed
   2  bad command line";
 /// The exit codes of `relay`.
+#[cfg(unix)]
 const RELAY_CODES: &str = "Exit codes:
   0  stopped by SIGTERM or SIGINT
   2  bad input, or a socket cannot be used";
