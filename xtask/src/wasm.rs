@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::{
     shell::{self, target_dir},
     step::Session,
+    tools::CHROMIUM,
 };
 
 /// Checks that the module of the core has no imports, and that `getrandom` is not among its dependencies.
@@ -14,10 +15,15 @@ use crate::{
 /// # Errors
 /// The build fails, or the check does.
 pub(crate) fn core_is_pure(_: &Session) -> Result<()> {
-    // With the page's module, whose build the step `browser` repeats. Alone, the core would have other features there.
-    shell::run(&mut shell::cargo(
-        "build --quiet --lib --package sandhog-proto-module --package sandhog-web --target wasm32-unknown-unknown",
-    ))?;
+    // The step `browser` builds the page's module as well. In one build with it, the core has the same features, so it is
+    // compiled once.
+    let page = if (CHROMIUM.present)() {
+        "--package sandhog-web"
+    } else {
+        ""
+    };
+    let line = "build --quiet --lib --package sandhog-proto-module --target wasm32-unknown-unknown";
+    shell::run(&mut shell::cargo(&format!("{line} {page}")))?;
     let module = target_dir().join("wasm32-unknown-unknown/debug/sandhog_proto_module.wasm");
     let bytes = fs::read(&module).with_context(|| format!("cannot read {}", module.display()))?;
     let found = imports(&bytes).with_context(|| format!("cannot parse {}", module.display()))?;

@@ -268,17 +268,7 @@ impl World {
             }
         };
         let fingerprint = fingerprint(&payload);
-        let record = RecordKind::Sent {
-            to: sending.target,
-            kind,
-            nth: sending.nth,
-            len: payload.len() as u64,
-            fingerprint,
-        };
-        let sent = self
-            .trace
-            .add_packet(self.now, Some(id), attack, record, &payload);
-        self.net.counts.made += 1;
+        let sent = self.record_sent(id, attack, sending, kind, fingerprint, &payload);
         let flight = Flight {
             record: 0,
             sent,

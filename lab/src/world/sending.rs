@@ -20,16 +20,7 @@ impl World {
         } = datagram;
         let sending = self.net.decide(self.now, host, remote, kind, &payload);
         let fingerprint = fingerprint(&payload);
-        let record = RecordKind::Sent {
-            to: sending.target,
-            kind,
-            nth: sending.nth,
-            len: payload.len() as u64,
-            fingerprint,
-        };
-        let sent = self
-            .trace
-            .add_packet(self.now, Some(host), cause, record, &payload);
+        let sent = self.record_sent(host, cause, &sending, kind, fingerprint, &payload);
         self.checks.on_sent(Outgoing {
             record: sent,
             now: self.now,
@@ -38,7 +29,6 @@ impl World {
             payload: &payload,
             fingerprint,
         });
-        self.net.counts.made += 1;
         self.steer_hosts(&sending.host_faults);
         let flight = Flight {
             record: 0,
@@ -66,6 +56,28 @@ impl World {
         }
         self.checks
             .on_conservation(sent, self.net.counts, self.net.in_flight());
+    }
+
+    /// Records and counts a datagram that a host or an adversary sends.
+    pub(super) fn record_sent(
+        &mut self,
+        sender: HostId,
+        cause: RecordId,
+        sending: &Sending,
+        kind: &'static str,
+        fingerprint: u64,
+        payload: &[u8],
+    ) -> RecordId {
+        let record = RecordKind::Sent {
+            to: sending.target,
+            kind,
+            nth: sending.nth,
+            len: payload.len() as u64,
+            fingerprint,
+        };
+        self.net.counts.made += 1;
+        self.trace
+            .add_packet(self.now, Some(sender), cause, record, payload)
     }
 
     /// The datagram as an on-path adversary sees it. `None` if no adversary is on the path.
