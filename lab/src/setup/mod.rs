@@ -2,6 +2,7 @@
 
 mod rules;
 mod validate;
+mod warnings;
 
 use std::borrow::Cow;
 use std::fmt;

@@ -240,6 +240,13 @@ fn note(text: &str) {
     let _ = writeln!(anstream::stderr(), "{}", escaped(text));
 }
 
+/// Prints the warnings about a scenario.
+fn warn(scenario: &Scenario) {
+    for warning in scenario.setup().warnings() {
+        note(&format!("warning: {warning}"));
+    }
+}
+
 impl Program<'_> {
     /// Runs a command. Returns true if all checks passed.
     fn dispatch(&self, command: Command) -> Result<bool, BadInput> {
@@ -316,6 +323,7 @@ impl Program<'_> {
 
     fn run_one(&self, arguments: &RunArguments) -> Result<bool, BadInput> {
         let scenario = self.find_scenario(&arguments.scenario)?;
+        warn(&scenario);
         let seed = arguments.seed.unwrap_or(scenario.seed);
         let out = arguments.out.as_deref();
         let engine = match arguments.engine {

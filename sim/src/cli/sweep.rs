@@ -105,6 +105,7 @@ impl Program<'_> {
         let scenarios = names
             .map(|name| self.find_scenario(name))
             .collect::<Result<Vec<_>, _>>()?;
+        scenarios.iter().for_each(super::warn);
         let folder = arguments
             .out
             .as_deref()
