@@ -481,7 +481,8 @@ impl Node {
 
     /// Starts the next steps of the script, and the ping of P9.
     fn advance_script(&mut self, world: &mut World) {
-        let Some(script) = self.spec.script.clone() else {
+        let spec = Arc::clone(&self.spec);
+        let Some(script) = &spec.script else {
             return;
         };
         if world.hosts[usize::from(self.id)].status != Some(TunnelStatus::Connected) {

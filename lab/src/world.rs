@@ -11,7 +11,7 @@ mod limits;
 mod liveness;
 mod sending;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,8 +52,6 @@ pub(crate) struct HostState {
     pub(crate) counters: Vec<Counters>,
     /// The user's commands for the next turn, with their records.
     pub(crate) commands: VecDeque<(Command, RecordId)>,
-    /// True if the host must take a turn although nothing arrives and nothing is due.
-    wake_requested: bool,
     up: bool,
     boots: u32,
     booted_at: Option<Instant>,
@@ -119,10 +117,14 @@ pub(crate) struct World {
     max_records: u64,
     /// Number of attacks in this tick.
     attacks: u32,
+    /// The hosts that must take a turn although nothing arrives and nothing is due.
+    wake_requests: BTreeSet<HostId>,
     due: BTreeMap<(Instant, u64), Due>,
     scheduled: u64,
     controls_left: usize,
     phase: Phase,
+    /// The host that was found pending last.
+    pending_host: usize,
     ends_when_done: bool,
     liveness: Option<Duration>,
     seed: u64,
@@ -152,10 +154,12 @@ impl World {
             exceeded: None,
             max_records,
             attacks: 0,
+            wake_requests: BTreeSet::new(),
             due: BTreeMap::new(),
             scheduled: 0,
             controls_left: setup.controls.len(),
             phase: Phase::Work,
+            pending_host: 0,
             ends_when_done: setup.ends_when_done,
             liveness: setup.liveness,
             seed,
@@ -270,8 +274,8 @@ impl World {
             Control::Partition(a, b) => self.net.set_partitioned(*a, *b, true),
             Control::Repair(a, b) => self.net.set_partitioned(*a, *b, false),
             Control::Command(host, command) => {
+                self.wake_requests.insert(*host);
                 let state = &mut self.hosts[usize::from(*host)];
-                state.wake_requested = true;
                 state.commands.push_back((command.clone(), record));
             }
             Control::Rebind(..) | Control::Note(_) => {}
@@ -288,7 +292,8 @@ impl World {
 
     /// Ends the tick. The progress of the clients decides about the next phase.
     pub(crate) fn end_tick(&mut self) {
-        match self.phase {
+        let phase = self.phase;
+        match phase {
             Phase::Work if self.ends_when_done && !self.has_plans() && self.all_done() => {
                 self.end_work();
             }
@@ -304,12 +309,28 @@ impl World {
         self.controls_left > 0 || self.adversaries.next_due().is_some() || self.net.has_delayed(self.now)
     }
 
-    fn all_done(&self) -> bool {
-        self.hosts.iter().all(|host| host.progress.is_done())
+    /// Returns true if no client has an open step.
+    fn all_done(&mut self) -> bool {
+        self.none_is_pending(|host| !host.progress.is_done())
     }
 
-    fn all_alive(&self) -> bool {
-        self.hosts.iter().all(|host| !host.progress.awaits_liveness())
+    /// Returns true if no client must still show that its tunnel works.
+    fn all_alive(&mut self) -> bool {
+        self.none_is_pending(|host| host.progress.awaits_liveness())
+    }
+
+    /// Returns true if no host is pending. The search begins at the host that was found last, because that one is mostly still
+    /// pending. So the cost does not depend on the number of hosts.
+    fn none_is_pending(&mut self, is_pending: impl Fn(&HostState) -> bool) -> bool {
+        let (before, after) = self.hosts.split_at(self.pending_host);
+        let mut hosts = (self.pending_host..).zip(after).chain((0..).zip(before));
+        match hosts.find(|(_, host)| is_pending(host)) {
+            Some((host, _)) => {
+                self.pending_host = host;
+                false
+            }
+            None => true,
+        }
     }
 
     fn end_work(&mut self) {
@@ -384,12 +405,19 @@ impl World {
 
     /// Returns true if the host must take a turn although nothing arrives and nothing is due. Clears the request.
     pub(crate) fn take_wake_request(&mut self, host: HostId) -> bool {
-        std::mem::take(&mut self.hosts[usize::from(host)].wake_requested)
+        self.wake_requests.remove(&host)
     }
 
     #[cfg(feature = "turmoil")]
     pub(crate) fn wake_requested(&self, host: HostId) -> bool {
-        self.hosts[usize::from(host)].wake_requested
+        self.wake_requests.contains(&host)
+    }
+
+    /// The hosts that must take a turn in this tick because something arrives, or because of a request.
+    pub(crate) fn hosts_to_visit(&self) -> impl Iterator<Item = HostId> {
+        let targets = self.net.targets_due(self.now).into_iter();
+        let targets = targets.filter(|target| self.is_host(*target));
+        targets.chain(self.wake_requests.iter().copied())
     }
 
     /// Takes the datagrams that arrive at `host` now, in order of sender and sequence number, and records them.
@@ -480,7 +508,6 @@ impl HostState {
             address_mismatch: None,
             counters: Vec::new(),
             commands: VecDeque::new(),
-            wake_requested: false,
             up: false,
             boots: 0,
             booted_at: None,

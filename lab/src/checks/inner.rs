@@ -10,8 +10,9 @@ use crate::record::HostId;
 pub(super) struct Inner {
     at_most_once: bool,
     authenticates: bool,
-    /// Number of entries of a packet at a host, minus the number of deliveries.
-    sent: BTreeMap<(u64, HostId), i32>,
+    /// Number of entries of a packet at a host, minus the number of deliveries. Each host has a map of its own, so that the maps
+    /// of a large network stay small.
+    sent: BTreeMap<HostId, BTreeMap<u64, i32>>,
     /// Pairs of a host and a remote host that it has authenticated.
     authenticated: BTreeSet<(HostId, HostId)>,
     /// The present and the previous inner addresses of each client. Late packets still have the previous ones.
@@ -29,7 +30,7 @@ impl Inner {
 
     /// A packet entered the tunnel at `host`.
     pub(super) fn on_out(&mut self, fingerprint: u64, host: HostId) {
-        *self.sent.entry((fingerprint, host)).or_default() += 1;
+        *self.sent.entry(host).or_default().entry(fingerprint).or_default() += 1;
     }
 
     /// `host` has authenticated `remote`.
@@ -67,7 +68,11 @@ impl Inner {
         if self.authenticates && !self.is_authenticated(host, from) {
             return Some("an inner packet left the tunnel from a host that is not authenticated");
         }
-        let Some(left) = self.sent.get_mut(&(fingerprint, from)) else {
+        let Some(left) = self
+            .sent
+            .get_mut(&from)
+            .and_then(|sent| sent.get_mut(&fingerprint))
+        else {
             return Some(
                 "an inner packet left the tunnel that its sender had not sent, or it was changed in transit",
             );

@@ -16,10 +16,10 @@
 mod inner;
 mod nonces;
 mod outer;
+mod secrets;
 
 use std::net::{IpAddr, SocketAddr};
 
-use memchr::memmem::Finder;
 use sandhog_peer::{Gauges, Instant};
 
 use crate::record::{HostId, RecordId};
@@ -129,7 +129,7 @@ struct Properties {
 pub(crate) struct Checks {
     rules: Rules,
     roles: Vec<Role>,
-    secrets: Vec<Finder<'static>>,
+    secrets: secrets::Secrets,
     inner: inner::Inner,
     nonces: nonces::Nonces,
     balances: outer::Balances,
@@ -155,10 +155,7 @@ impl Checks {
         Self {
             rules: rules.clone(),
             roles: hosts.iter().map(role).collect(),
-            secrets: secrets
-                .iter()
-                .map(|secret| Finder::new(secret).into_owned())
-                .collect(),
+            secrets: secrets::Secrets::new(secrets),
             inner,
             nonces: nonces::Nonces::default(),
             balances: outer::Balances::default(),
@@ -183,7 +180,7 @@ impl Checks {
         if !self.rules.encrypts {
             return;
         }
-        let leak = self.secrets.iter().find_map(|secret| secret.find(bytes));
+        let leak = self.secrets.find(bytes);
         self.properties.plaintext.check(leak.is_none(), record, || {
             format!(
                 "a secret appears in plain text at byte {} of {}",

@@ -71,15 +71,15 @@ impl Balances {
 /// P6: the datagrams that each host has received.
 #[derive(Debug, Default)]
 pub(super) struct Arrivals {
-    /// Fingerprints of the datagrams, by host.
-    fingerprints: BTreeSet<(HostId, u64)>,
+    /// Fingerprints of the datagrams, by host. Each host has a set of its own, so that the sets of a large network stay small.
+    fingerprints: BTreeMap<HostId, BTreeSet<u64>>,
     /// Records of the arrivals of copies.
     stale: BTreeSet<RecordId>,
 }
 
 impl Arrivals {
     pub(super) fn add(&mut self, record: RecordId, host: HostId, fingerprint: u64) {
-        if !self.fingerprints.insert((host, fingerprint)) {
+        if !self.fingerprints.entry(host).or_default().insert(fingerprint) {
             self.stale.insert(record);
         }
     }

@@ -1,5 +1,7 @@
 //! Event engine: goes from one tick to the next and calls the hosts directly, without tokio and without threads.
 
+use std::collections::BTreeSet;
+
 use sandhog_peer::Instant;
 
 use crate::node::Node;
@@ -14,6 +16,48 @@ pub(crate) struct Slot {
     deadline: Option<Instant>,
 }
 
+/// All hosts of the engine, and their deadlines in order. A tick visits only the hosts that are due, so its cost does not depend
+/// on the number of hosts.
+struct Slots {
+    slots: Vec<Slot>,
+    deadlines: BTreeSet<(Instant, HostId)>,
+}
+
+impl Slots {
+    fn new(hosts: usize) -> Self {
+        Self {
+            slots: (0..hosts).map(|_| Slot::default()).collect(),
+            deadlines: BTreeSet::new(),
+        }
+    }
+
+    /// The time of the first deadline.
+    fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// The hosts whose deadline has come.
+    fn due(&self, now: Instant) -> impl Iterator<Item = HostId> {
+        let due = self.deadlines.range(..=(now, HostId::MAX));
+        due.map(|(_, host)| *host)
+    }
+
+    /// Replaces the node and the deadline of a host.
+    fn set_node(&mut self, host: HostId, node: Option<Node>) {
+        self.set_deadline(host, None);
+        self.slots[usize::from(host)].node = node;
+    }
+
+    fn set_deadline(&mut self, host: HostId, deadline: Option<Instant>) {
+        let slot = &mut self.slots[usize::from(host)];
+        if let Some(at) = slot.deadline {
+            self.deadlines.remove(&(at, host));
+        }
+        slot.deadline = deadline;
+        self.deadlines.extend(deadline.map(|at| (at, host)));
+    }
+}
+
 /// Runs `world` to the end.
 pub(crate) fn run(world: World) -> World {
     run_observed(world, |_, _, _| {})
@@ -21,48 +65,50 @@ pub(crate) fn run(world: World) -> World {
 
 /// Runs `world` to the end, and calls `observe` with the state before each tick and the time of the tick.
 pub(crate) fn run_observed(mut world: World, mut observe: impl FnMut(&World, &[Slot], Instant)) -> World {
-    let mut slots: Vec<Slot> = world.hosts.iter().map(|_| Slot::default()).collect();
-    let mut first = true;
-    while !world.is_over() {
-        let next = slots
-            .iter()
-            .filter_map(|slot| slot.deadline)
-            .chain(world.next_due())
-            .min();
-        let now = if first { Some(Instant::ZERO) } else { next };
-        let Some(now) = now else { break };
-        observe(&world, &slots, now);
-        tick(&mut world, &mut slots, now, first);
-        first = false;
+    let mut slots = Slots::new(world.hosts.len());
+    // The first tick starts all hosts.
+    let mut starting: BTreeSet<HostId> = (0..).take(world.hosts.len()).collect();
+    let mut next = Some(Instant::ZERO);
+    while let Some(now) = next.filter(|_| !world.is_over()) {
+        observe(&world, &slots.slots, now);
+        tick(&mut world, &mut slots, now, std::mem::take(&mut starting));
+        next = slots.next_deadline().into_iter().chain(world.next_due()).min();
     }
     world
 }
 
-fn tick(world: &mut World, slots: &mut [Slot], now: Instant, first: bool) {
-    let mut starting: Vec<bool> = vec![first; slots.len()];
+fn tick(world: &mut World, slots: &mut Slots, now: Instant, mut starting: BTreeSet<HostId>) {
     for power in world.begin_tick(now) {
         match power {
-            Power::Crash(host) | Power::Restart(host) => slots[usize::from(host)] = Slot::default(),
-        }
-        match power {
-            Power::Crash(host) => starting[usize::from(host)] = false,
-            Power::Restart(host) => starting[usize::from(host)] = true,
+            Power::Crash(host) => {
+                slots.set_node(host, None);
+                starting.remove(&host);
+            }
+            Power::Restart(host) => {
+                slots.set_node(host, None);
+                starting.insert(host);
+            }
         }
     }
-    for (index, slot) in slots.iter_mut().enumerate() {
+    let mut visited: BTreeSet<HostId> = slots.due(now).chain(world.hosts_to_visit()).collect();
+    visited.extend(&starting);
+    for host in visited {
         if world.is_over() {
             return;
         }
-        let host = index as HostId;
-        let starts = starting[index];
+        let starts = starting.contains(&host);
         if starts {
-            slot.node = Some(Node::boot(world, host));
+            let node = Node::boot(world, host);
+            slots.set_node(host, Some(node));
         }
+        let slot = &mut slots.slots[usize::from(host)];
         let Some(node) = &mut slot.node else { continue };
         let wake_requested = world.take_wake_request(host);
         let arrivals = world.take_arrivals(host);
-        if starts || wake_requested || !arrivals.is_empty() || slot.deadline.is_some_and(|due| due <= now) {
-            slot.deadline = node.turn(world, arrivals);
+        let is_due = slot.deadline.is_some_and(|due| due <= now);
+        if starts || wake_requested || !arrivals.is_empty() || is_due {
+            let deadline = node.turn(world, arrivals);
+            slots.set_deadline(host, deadline);
         }
     }
     world.launched.clear();

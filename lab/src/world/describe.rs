@@ -22,6 +22,10 @@ impl World {
                 state.number(due.number());
             }
         }
+        state.number(self.wake_requests.len() as u64);
+        for host in &self.wake_requests {
+            state.number(u64::from(*host));
+        }
         self.hosts.iter().for_each(|host| host.describe(state));
         self.net.describe(state) && self.adversaries.agents.is_empty()
     }
@@ -44,7 +48,6 @@ impl Due {
 impl HostState {
     fn describe(&self, state: &mut State<'_>) {
         state.flag(self.up);
-        state.flag(self.wake_requested);
         state.bytes(self.status.map_or("", |status| status.name()).as_bytes());
         state.bytes(self.started.map_or("", |(result, _)| result).as_bytes());
         state.bytes(self.final_status.unwrap_or_default().as_bytes());

@@ -22,9 +22,9 @@ impl World {
     /// Requests a ping of each client that must be alive.
     pub(super) fn request_liveness(&mut self) {
         let asked: Vec<bool> = self.hosts.iter().map(|host| self.must_be_alive(host)).collect();
-        for (host, _) in self.hosts.iter_mut().zip(asked).filter(|(_, asked)| *asked) {
+        for ((id, host), _) in (0..).zip(&mut self.hosts).zip(asked).filter(|(_, asked)| *asked) {
             host.progress.request_liveness();
-            host.wake_requested = true;
+            self.wake_requests.insert(id);
         }
     }
 }

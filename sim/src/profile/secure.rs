@@ -1,8 +1,8 @@
 //! Profile `secure`: clients and servers of the secure protocol.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
@@ -11,7 +11,7 @@ use sandhog_lab::derive_seed;
 use sandhog_lab::setup::{MakePeer, Nonce, Rules};
 use sandhog_peer::Instant;
 use sandhog_proto::aead;
-use sandhog_proto::secure::{self, Login, Psk, ServerSetup, Suite, UserStore, register};
+use sandhog_proto::secure::{self, Login, Psk, Record, ServerSetup, Suite, UserStore, register};
 use zeroize::Zeroizing;
 
 use super::operator::{Change, OperatedServer};
@@ -142,11 +142,31 @@ fn nonce(datagram: &[u8]) -> Option<Nonce> {
     })
 }
 
+/// Largest number of registrations that are kept.
+const MAX_RECORDS: usize = 10_000;
+
+/// The registration of a user. It depends only on the name and the password, and takes as long as half a login. So it is kept for
+/// the next setup of the same user.
+fn record(login: &Login, password: &str) -> Result<Record, String> {
+    static RECORDS: Mutex<BTreeMap<(String, String), Record>> = Mutex::new(BTreeMap::new());
+    let key = (login.as_str().to_owned(), password.to_owned());
+    let kept = || RECORDS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(record) = kept().get(&key) {
+        return Ok(record.clone());
+    }
+    let mut rng = ChaCha20Rng::from_seed(derive_seed(0, login.as_str(), &[]));
+    let record = register(&SETUP, SUITE, login, password, &mut rng).map_err(|error| error.to_string())?;
+    let mut kept = kept();
+    if kept.len() >= MAX_RECORDS {
+        kept.clear();
+    }
+    kept.insert(key, record.clone());
+    Ok(record)
+}
+
 fn user(user: &User) -> Result<secure::User, String> {
     let login = Login::new(&user.login).map_err(|error| error.to_string())?;
-    let mut rng = ChaCha20Rng::from_seed(derive_seed(0, &user.login, &[]));
-    let record =
-        register(&SETUP, SUITE, &login, &user.password, &mut rng).map_err(|error| error.to_string())?;
+    let record = record(&login, &user.password)?;
     let v4 = |address: &IpAddr| match address {
         IpAddr::V4(v4) => Some(*v4),
         IpAddr::V6(_) => None,

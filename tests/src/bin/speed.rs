@@ -32,16 +32,37 @@ struct Rates {
     simulated_wall: f64,
 }
 
-/// A measured value and its target, if there is one.
+/// The promise about a value.
+#[derive(Clone, Copy)]
+enum Target {
+    None,
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+/// A measured value and its target.
 struct Figure {
     what: &'static str,
     value: f64,
-    target: Option<f64>,
+    target: Target,
 }
 
 impl Figure {
     fn reached(&self) -> bool {
-        self.target.is_none_or(|target| self.value >= target)
+        match self.target {
+            Target::None => true,
+            Target::AtLeast(target) => self.value >= target,
+            Target::AtMost(target) => self.value <= target,
+        }
+    }
+
+    /// The target as text, such as `>= 500`.
+    fn target(&self) -> String {
+        match self.target {
+            Target::None => "-".to_owned(),
+            Target::AtLeast(target) => format!(">= {target:.0}"),
+            Target::AtMost(target) => format!("<= {target:.1}"),
+        }
     }
 }
 
@@ -76,6 +97,65 @@ fn round(setup: &Setup, engine: Engine) -> Rates {
     }
 }
 
+/// Number of clients of the large setup.
+const MANY: u64 = 1000;
+
+/// A setup in which this number of clients log in and send 50 pings each.
+fn setup_with_clients(clients: u64) -> Setup {
+    let address = |client: u64| format!("10.9.{}.{}", client / 200 + 1, client % 200 + 1);
+    let mut text = String::from(
+        "title = \"many clients\"\nduration = \"60s\"\n\
+         [[server]]\nname = \"server\"\naddress = \"192.0.2.1:4000\"\ninner = [\"10.9.0.1/16\"]\n",
+    );
+    for client in 0..clients {
+        let address = address(client);
+        text += &format!(
+            "[[server.user]]\nlogin = \"user{client}\"\npassword = \"password {client}\"\naddresses = [\"{address}\"]\n"
+        );
+    }
+    for client in 0..clients {
+        let (inner, outer) = (
+            address(client),
+            format!("198.51.{}.{}", client / 200, client % 200 + 1),
+        );
+        text += &format!(
+            "[[client]]\nname = \"client{client}\"\naddress = \"{outer}:5000\"\ninner = [\"{inner}/16\"]\n\
+             server = \"server\"\nlogin = \"user{client}\"\npassword = \"password {client}\"\nstart = \"{}ms\"\n\
+             [[client.do]]\nping = {{ to = \"10.9.0.1\", count = 50, every = \"500ms\" }}\n\
+             [[link]]\nbetween = [\"client{client}\", \"server\"]\ndelay = \"20ms\"\n",
+            client * 7
+        );
+    }
+    let scenario = Scenario::parse("many.toml", &text, &|name| {
+        Err(format!("there is no file `{name}`"))
+    });
+    scenario.unwrap_or_else(|error| panic!("{error}")).setup()
+}
+
+/// Processor time for each record of runs of the seeds 0 to `seeds`.
+fn cost_of_a_record(setup: &Setup, seeds: u64) -> f64 {
+    let (start, before) = (Instant::now(), processor_time(Instant::now()));
+    let mut records = 0;
+    for seed in 0..seeds {
+        let options = RunOptions {
+            seed,
+            detail: Detail::Digest,
+            ..RunOptions::default()
+        };
+        let run = run_setup(setup, &options).unwrap_or_else(|error| panic!("{error}"));
+        assert!(run.passed, "seed {seed} fails, so its speed is meaningless");
+        records += run.record_count;
+    }
+    processor_time(start).saturating_sub(before).as_secs_f64() / records as f64
+}
+
+/// The cost of a record with many clients, in costs of a record with one client. Both runs have equally many logins and pings.
+fn cost_with_many_clients() -> f64 {
+    let (one, many) = (setup_with_clients(1), setup_with_clients(MANY));
+    let ratios = (0..ROUNDS).map(|_| cost_of_a_record(&many, 1) / cost_of_a_record(&one, MANY));
+    median(ratios.collect())
+}
+
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
@@ -93,7 +173,7 @@ fn figures() -> Vec<Figure> {
             .unwrap_or_else(|| panic!("there is no scenario `{name}`"))
             .setup()
     };
-    let (standard, bulk) = (builtin("standard"), builtin("bulk"));
+    let (standard, bulk, first_light) = (builtin("standard"), builtin("bulk"), builtin("first-light"));
     let idle = Scenario::parse("idle.toml", IDLE, &|name| {
         Err(format!("there is no file `{name}`"))
     });
@@ -113,39 +193,49 @@ fn figures() -> Vec<Figure> {
         over(&event, |rates| rates.runs),
         over(&turmoil, |rates| rates.runs),
     );
-    let (bulk, idle) = (rounds(&bulk), rounds(&idle));
+    let (bulk, idle, first_light) = (rounds(&bulk), rounds(&idle), rounds(&first_light));
     let figure = |what, value, target| Figure { what, value, target };
     vec![
         figure(
             "standard, event engine: runs per second and core",
             event_runs,
-            Some(500.0),
+            Target::AtLeast(1400.0),
         ),
         figure(
             "standard, turmoil engine: runs per second and core",
             turmoil_runs,
-            None,
+            Target::None,
         ),
         figure(
             "standard: event engine over turmoil engine",
             event_runs / turmoil_runs,
-            Some(20.0),
+            Target::AtLeast(20.0),
         ),
         figure(
             "standard, event engine: simulated seconds per second",
             over(&event, |rates| rates.simulated),
-            None,
+            Target::None,
+        ),
+        figure(
+            "first-light, event engine: runs per second and core",
+            over(&first_light, |rates| rates.runs),
+            Target::AtLeast(400.0),
+        ),
+        figure(
+            "a record with 1,000 clients over a record with 1 client",
+            cost_with_many_clients(),
+            Target::AtMost(1.2),
         ),
         figure(
             "bulk, event engine: simulated seconds per wall second",
             over(&bulk, |rates| rates.simulated_wall),
-            Some(5.0),
+            Target::AtLeast(5.0),
         ),
         figure(
             "idle tunnel for a day: simulated seconds per wall second",
             over(&idle, |rates| rates.simulated_wall),
             // A day in half a second.
-            Some(172_800.0),
+            Target::AtLeast(172_800.0),
         ),
     ]
 }
@@ -154,13 +244,11 @@ fn main() -> ExitCode {
     let figures = figures();
     println!("{:<58}{:>14}{:>10}", "figure", "measured", "target");
     for figure in &figures {
-        let target = figure
-            .target
-            .map_or_else(|| "-".to_owned(), |target| format!("{target:.0}"));
+        let target = figure.target();
         let verdict = match (figure.target, figure.reached()) {
-            (None, _) => "",
-            (Some(_), true) => "  reached",
-            (Some(_), false) => "  NOT REACHED",
+            (Target::None, _) => "",
+            (_, true) => "  reached",
+            (_, false) => "  NOT REACHED",
         };
         println!("{:<58}{:>14.1}{target:>10}{verdict}", figure.what, figure.value);
     }
