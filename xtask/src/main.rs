@@ -105,8 +105,17 @@ enum Command {
     /// Exit status 0: all are found. 1: one is not.
     Mutants {
         /// Only this bug; may be given several times.
-        #[arg(long, value_name = "BUG")]
+        #[arg(long, value_name = "BUG", conflicts_with_all = ["seed", "search", "pruning"])]
         only: Vec<String>,
+        /// Let the simulator search for three bugs that this seed chooses, in place of the tests.
+        #[arg(long, value_name = "N")]
+        seed: Option<u64>,
+        /// Let the simulator search for all bugs. Those that the list calls reachable must be found.
+        #[arg(long, conflicts_with = "seed")]
+        search: bool,
+        /// Compare the failing schedules of an exhaustive search with and without pruning, for ten bugs.
+        #[arg(long, conflicts_with = "search")]
+        pruning: bool,
     },
     /// Search for failures of the protocol for some minutes, with other random seeds each time.
     ///
@@ -163,7 +172,12 @@ fn main() -> ExitCode {
             scenario,
             without,
         } => equality::run(seeds, &scenario, &without),
-        Command::Mutants { only } => mutants::run(&only),
+        Command::Mutants {
+            seed, pruning: true, ..
+        } => mutants::compare_pruning(seed.unwrap_or_default()),
+        Command::Mutants { seed: Some(seed), .. } => mutants::search(Some(seed)),
+        Command::Mutants { search: true, .. } => mutants::search(None),
+        Command::Mutants { only, .. } => mutants::run(&only),
         Command::Package(options) => package::run(&options),
         Command::Api { bless } => api::run(bless),
         Command::Explore { minutes, seed } => explore::run(minutes, seed),

@@ -15,6 +15,9 @@ use crate::shell;
 /// Package whose tests find the bugs.
 pub(super) const PACKAGE: &str = "sandhog-proto";
 
+/// Package whose search commands find the bugs.
+pub(super) const SIMULATOR: &str = "sandhog-sim";
+
 /// Environment variable that chooses a bug.
 pub(super) const CHOICE: &str = "SANDHOG_MUTANT";
 
@@ -36,12 +39,12 @@ pub(super) fn folder() -> PathBuf {
     shell::target_dir().join("mutants")
 }
 
-/// Creates the copy, or updates it: a file that stays the same is not written, so cargo does not build it again.
+/// Creates the copy of a package, or updates it: a file that stays the same is not written, so cargo does not build it again.
 ///
 /// # Errors
 /// A bug does not fit the sources, or a file cannot be read or written.
-pub(super) fn update(bugs: &[Bug]) -> Result<()> {
-    let crates = crates()?;
+pub(super) fn update(bugs: &[Bug], package: &str) -> Result<()> {
+    let crates = crates(package)?;
     let mut files = BTreeMap::new();
     for folder in &crates {
         read_folder(&shell::root().join(folder), Path::new(folder), &mut files)?;
@@ -80,15 +83,15 @@ fn plant_all(bugs: &[Bug], files: &mut BTreeMap<PathBuf, Vec<u8>>) -> Result<()>
     Ok(())
 }
 
-/// Returns the folders of the package with the tests and of all packages of the workspace that it depends on.
-fn crates() -> Result<Vec<String>> {
+/// Returns the folders of a package and of all packages of the workspace that it depends on.
+fn crates(package: &str) -> Result<Vec<String>> {
     let metadata = shell::read(&mut shell::cargo("metadata --no-deps --format-version 1"))?;
     let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata is no JSON")?;
     let packages = metadata["packages"]
         .as_array()
         .context("cargo metadata has no packages")?;
     let mut folders = BTreeSet::new();
-    let mut waiting = vec![PACKAGE.to_owned()];
+    let mut waiting = vec![package.to_owned()];
     while let Some(name) = waiting.pop() {
         let package = packages
             .iter()

@@ -6,6 +6,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::shell;
 
+/// The line of an entry whose bug is reached by faults of the network.
+const REACHABLE: &str = "reached by network faults";
+
 /// A bug that can be planted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Bug {
@@ -13,6 +16,8 @@ pub(super) struct Bug {
     pub(super) name: String,
     /// Consequence of the bug, in one sentence.
     pub(super) meaning: String,
+    /// True if faults of the network reach the bug, so that the search commands of the simulator find it.
+    pub(super) reachable: bool,
     /// List file and line of the entry, for error messages.
     pub(super) entry: String,
     /// Changes to the sources.
@@ -79,6 +84,7 @@ fn parse(name: &str, text: &str) -> Result<Vec<Bug>> {
             bugs.push(Bug {
                 name: name.to_owned(),
                 meaning: String::new(),
+                reachable: false,
                 entry: at,
                 places: Vec::new(),
             });
@@ -87,7 +93,9 @@ fn parse(name: &str, text: &str) -> Result<Vec<Bug>> {
         let bug = bugs
             .last_mut()
             .with_context(|| format!("{at}: a line before the first `bug NAME`"))?;
-        if let Some(file) = line.strip_prefix("file ") {
+        if line == REACHABLE {
+            bug.reachable = true;
+        } else if let Some(file) = line.strip_prefix("file ") {
             bug.places.push(Place {
                 file: file.to_owned(),
                 correct: Vec::new(),
@@ -169,8 +177,15 @@ mod tests {
             (&*bug.name, &*bug.meaning, &*bug.entry),
             ("a-bug", "Packets are lost.", "a.diff:3")
         );
+        assert!(!bug.reachable);
         assert_eq!(bug.places[0].correct, ["one();", "three();"]);
         assert_eq!(bug.places[0].faulty, ["two();", "three();"]);
+    }
+
+    #[test]
+    fn an_entry_may_say_that_network_faults_reach_its_bug() {
+        let entry = ENTRY.replace("file ", "reached by network faults\nfile ");
+        assert!(parse("a.diff", &entry).unwrap()[0].reachable);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod copy;
 mod list;
 mod plant;
+mod search;
 
 use std::{
     collections::BTreeSet,
@@ -23,6 +24,8 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
 use crate::{shell, table};
+
+pub(crate) use self::search::{compare_pruning, run as search};
 
 use self::list::Bug;
 
@@ -62,7 +65,7 @@ struct Outcome<'a> {
 pub(crate) fn run(only: &[String]) -> Result<bool> {
     let bugs = list::read()?;
     let chosen = choose(&bugs, only)?;
-    copy::update(&bugs)?;
+    copy::update(&bugs, copy::PACKAGE)?;
     let modules = without_bugs(build()?)?;
     let started = Instant::now();
     let outcomes = in_parallel(&chosen, |bug| test(bug, &modules))?;
@@ -333,6 +336,7 @@ mod tests {
         let bug = Bug {
             name: "a-bug".to_owned(),
             meaning: "Packets are lost.".to_owned(),
+            reachable: false,
             entry: String::new(),
             places: Vec::new(),
         };

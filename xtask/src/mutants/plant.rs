@@ -196,6 +196,7 @@ const OUTSIDE: u8 = 3;
         let owned = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect();
         Bug {
             name: name.to_owned(),
+            reachable: false,
             meaning: "Packets are lost.".to_owned(),
             entry: "a.diff:1".to_owned(),
             places: vec![Place {
