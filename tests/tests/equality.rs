@@ -3,29 +3,21 @@
 //!
 //! Only a few seeds each, so that the suite stays fast. `cargo xtask equality` uses 50.
 
+use sandhog_lab::explain::{Trace, difference};
 use sandhog_sim::{Detail, Engine, Run};
 use sandhog_tests::{Line, run};
 
-/// Fails with the first record in which two runs differ.
+/// Fails with the first difference of two runs and its causes.
 #[track_caller]
 fn same(left: (&str, &Run), right: (&str, &Run)) {
     let ((left_name, left), (right_name, right)) = (left, right);
     if left.digest == right.digest {
         return;
     }
-    let pairs = left.records.iter().zip(&right.records);
-    let shorter = left.records.len().min(right.records.len());
-    let position = pairs.take_while(|(left, right)| left == right).count();
-    let shown = |run: &Run| {
-        run.records
-            .get(position)
-            .map_or_else(|| "(end)".to_owned(), |record| format!("{record:?}"))
-    };
-    panic!(
-        "the digests differ, the records from number {position} of {shorter} on:\n  {left_name}: {}\n  {right_name}: {}",
-        shown(left),
-        shown(right)
-    );
+    let trace = |run: &Run| Trace::of(run).expect("a run with all records has a trace");
+    let difference = difference(&trace(left), &trace(right));
+    let text = difference.map_or_else(|| "no record differs".to_owned(), |found| found.to_string());
+    panic!("the digests of A ({left_name}) and B ({right_name}) differ\n{text}");
 }
 
 mod event_equals_turmoil {

@@ -244,8 +244,16 @@ fn first_difference(reference: &Digests, column: &str, digests: &Digests) -> Opt
         of.get(&run)
             .map_or_else(|| "no such run".to_owned(), Clone::clone)
     };
+    let advice = match column {
+        "turmoil" => format!("cargo sim diff {scenario}:{seed} {scenario}:{seed}:turmoil"),
+        _ => format!(
+            "in the commit before: cargo sim run {scenario} --seed {seed} --out before; \
+             here: cargo sim diff before/trace.jsonl {scenario}:{seed}"
+        ),
+    };
     Some(format!(
-        "{column} first differs at {scenario} seed {seed}:\n  event      {}\n  {column:<10} {}",
+        "{column} first differs at {scenario} seed {seed}:\n  event      {}\n  {column:<10} {}\n\
+         to see the first difference and its causes: {advice}",
         digest(reference),
         digest(digests)
     ))

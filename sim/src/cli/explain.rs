@@ -10,13 +10,14 @@ use serde_json::json;
 
 use super::tape::read_tape;
 use super::{BadInput, Program, print};
-use crate::{Detail, RunOptions, Scenario, run};
+use crate::{Detail, Engine, RunOptions, Scenario, run};
 
-const SOURCES: &str = "a trace.jsonl, a tape, or a scenario, also with a seed such as first-light:7";
+const SOURCES: &str =
+    "a trace.jsonl, a tape, or a scenario, also with a seed and an engine such as first-light:7:turmoil";
 
 #[derive(Debug, Args)]
 pub(super) struct ExplainArguments {
-    /// A trace.jsonl, a tape, or a scenario, also with a seed such as first-light:7
+    /// A trace.jsonl, a tape, or a scenario, also with a seed and an engine such as first-light:7:turmoil
     trace: String,
     /// The number of the record
     #[arg(long, value_name = "N", alias = "record")]
@@ -25,7 +26,7 @@ pub(super) struct ExplainArguments {
 
 #[derive(Debug, Args)]
 pub(super) struct DiffArguments {
-    /// A trace.jsonl, a tape, or a scenario, also with a seed such as first-light:7
+    /// A trace.jsonl, a tape, or a scenario, also with a seed and an engine such as first-light:7:turmoil
     a: String,
     /// The other one
     b: String,
@@ -80,27 +81,43 @@ impl Program<'_> {
                 Trace::of(&replayed.run).map_err(|error| fail(&error))
             }
             _ => {
-                let (scenario, seed) = self.seeded(source)?;
-                let run = run(&scenario, &options(seed)).map_err(|error| fail(&error))?;
+                let (scenario, options) = self.seeded(source)?;
+                let run = run(&scenario, &options).map_err(|error| fail(&error))?;
                 Trace::of(&run).map_err(|error| fail(&error))
             }
         }
     }
 
-    /// A scenario with the seed after a colon.
-    fn seeded(&self, source: &str) -> Result<(Scenario, u64), BadInput> {
-        let (name, seed) = match source.rsplit_once(':') {
-            Some((name, seed)) if !Path::new(source).exists() => {
-                let seed = seed
-                    .parse()
-                    .map_err(|_| BadInput(format!("`{source}`: expected {SOURCES}")))?;
-                (name, Some(seed))
-            }
-            _ => (source, None),
+    /// A scenario, with the seed and the engine after colons.
+    fn seeded(&self, source: &str) -> Result<(Scenario, RunOptions), BadInput> {
+        let unknown = || BadInput(format!("`{source}`: expected {SOURCES}"));
+        let mut parts = match Path::new(source).exists() {
+            true => vec![source],
+            false => source.split(':').collect(),
+        };
+        let engine = match parts.last() {
+            Some(&"turmoil") => Some(Engine::Turmoil),
+            Some(&"event") => Some(Engine::Event),
+            _ => None,
+        };
+        if engine.is_some() {
+            parts.pop();
+        }
+        let (name, seed) = match parts[..] {
+            [name] => (name, None),
+            [name, seed] => (name, Some(seed.parse().map_err(|_| unknown())?)),
+            _ => return Err(unknown()),
         };
         let scenario = self.find_scenario(name)?;
         let seed = seed.unwrap_or(scenario.seed);
-        Ok((scenario, seed))
+        let engine = engine.unwrap_or(Engine::Event);
+        Ok((
+            scenario,
+            RunOptions {
+                engine,
+                ..options(seed)
+            },
+        ))
     }
 }
 
