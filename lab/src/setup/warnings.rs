@@ -3,27 +3,46 @@
 use super::Setup;
 use crate::link::LinkConfig;
 use crate::rng::{Stream, derive_seed};
+use crate::run::Engine;
 use crate::values::{Chance, Probability};
 
 /// Number of random decisions from which a real mean is estimated.
 const DRAWS: u32 = 200_000;
 
+/// Time of turmoil for one link of one host in one step, in nanoseconds: the rounded result of a measurement.
+const NANOS_OF_A_LINK: u128 = 3;
+
+/// Estimated seconds from which on a warning is useful.
+const LONG: u64 = 120;
+
 impl Setup {
-    /// One sentence for each probability whose correlation changes its mean by more than half.
+    /// One sentence for each probability whose correlation changes its mean by more than half, and one if the engine is slow for
+    /// this number of hosts.
     ///
     /// The correlation of netem mixes each random number with the one before it. Mixed numbers gather around the middle of their
     /// range, so few of them are below a small probability.
     ///
     /// ```
     /// use sandhog_lab::setup::Setup;
+    /// use sandhog_lab::Engine;
     ///
     /// let links = vec![(0, 1, "loss 0.3% 25%".parse().unwrap())];
-    /// let warnings = Setup { links, ..Setup::default() }.warnings();
+    /// let warnings = Setup { links, ..Setup::default() }.warnings(Engine::Event);
     /// assert!(warnings[0].contains("loss 0.3% 25%: 0 of 200000 datagrams"), "{warnings:?}");
     /// ```
     #[must_use]
-    pub fn warnings(&self) -> Vec<String> {
+    pub fn warnings(&self, engine: Engine) -> Vec<String> {
         let mut warnings = Vec::new();
+        let seconds = self.turmoil_seconds();
+        if engine == Engine::Turmoil && seconds >= LONG {
+            warnings.push(format!(
+                "the turmoil engine may need {} minutes for {} hosts and {} s, because its work grows with the cube of the \
+                 number of hosts. Use the event engine, which gives the same trace, or fewer hosts",
+                seconds / 60,
+                self.hosts.len(),
+                self.duration.as_secs(),
+            ));
+        }
         for (source, target, link) in &self.links {
             for (name, chance) in chances(link) {
                 if let Some(hits) = surprising_hits(chance) {
@@ -37,6 +56,14 @@ impl Setup {
             }
         }
         warnings
+    }
+
+    /// An estimate of the time of a run in the turmoil engine, in seconds. In each step of 1 ms, turmoil visits the links between
+    /// all pairs of hosts once for each host.
+    fn turmoil_seconds(&self) -> u64 {
+        let hosts = self.hosts.len() as u128;
+        let nanos = hosts.pow(3) * self.duration.as_millis() * NANOS_OF_A_LINK;
+        u64::try_from(nanos / 1_000_000_000).unwrap_or(u64::MAX)
     }
 
     /// The name of a host or adversary, or its number.
@@ -77,6 +104,25 @@ fn surprising_hits(chance: Chance) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_large_network_in_the_turmoil_engine_is_reported() {
+        let make_peer: crate::setup::MakePeer = std::sync::Arc::new(|_| unreachable!("no run begins"));
+        let address = "192.0.2.1:1".parse().expect("an address");
+        let host = || crate::setup::HostSpec::new("host", address, make_peer.clone());
+        let setup = |hosts: usize| Setup {
+            hosts: (0..hosts).map(|_| host()).collect(),
+            duration: std::time::Duration::from_secs(60),
+            ..Setup::default()
+        };
+        let warnings = setup(1000).warnings(Engine::Turmoil);
+        assert!(
+            warnings[0].starts_with("the turmoil engine may need 3000 minutes for 1000 hosts and 60 s"),
+            "{warnings:?}"
+        );
+        assert_eq!(setup(1000).warnings(Engine::Event), [""; 0]);
+        assert_eq!(setup(10).warnings(Engine::Turmoil), [""; 0]);
+    }
 
     fn hits(chance: &str) -> Option<u32> {
         surprising_hits(chance.parse().expect("a chance"))

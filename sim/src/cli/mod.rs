@@ -241,8 +241,8 @@ fn note(text: &str) {
 }
 
 /// Prints the warnings about a scenario.
-fn warn(scenario: &Scenario) {
-    for warning in scenario.setup().warnings() {
+fn warn(scenario: &Scenario, engine: Engine) {
+    for warning in scenario.setup().warnings(engine) {
         note(&format!("warning: {warning}"));
     }
 }
@@ -323,13 +323,13 @@ impl Program<'_> {
 
     fn run_one(&self, arguments: &RunArguments) -> Result<bool, BadInput> {
         let scenario = self.find_scenario(&arguments.scenario)?;
-        warn(&scenario);
         let seed = arguments.seed.unwrap_or(scenario.seed);
         let out = arguments.out.as_deref();
         let engine = match arguments.engine {
             EngineName::Event => Engine::Event,
             EngineName::Turmoil => Engine::Turmoil,
         };
+        warn(&scenario, engine);
         // Before the run, so that an unwritable folder is reported at once.
         let folder = out.map(output::Folder::prepare).transpose().map_err(BadInput)?;
         let start = Stopwatch::start();

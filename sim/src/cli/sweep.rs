@@ -105,7 +105,10 @@ impl Program<'_> {
         let scenarios = names
             .map(|name| self.find_scenario(name))
             .collect::<Result<Vec<_>, _>>()?;
-        scenarios.iter().for_each(super::warn);
+        let engine = arguments.engine.engine();
+        scenarios
+            .iter()
+            .for_each(|scenario| super::warn(scenario, engine));
         let folder = arguments
             .out
             .as_deref()
@@ -116,7 +119,7 @@ impl Program<'_> {
         let options = SweepOptions {
             seeds: arguments.seeds.clone(),
             jobs: arguments.jobs.unwrap_or_else(processors),
-            engine: arguments.engine.engine(),
+            engine,
             swarm: arguments.swarm.then(|| Swarm {
                 mandatory: arguments.with.iter().copied().collect::<BTreeSet<_>>(),
                 excluded: arguments.without.iter().copied().collect::<BTreeSet<_>>(),
