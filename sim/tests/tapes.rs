@@ -1,7 +1,9 @@
 //! The tapes of `sim/tapes/`: repaired failures must pass, and known faults must fail with the check of their first comment.
 
+use std::ops::ControlFlow;
+
 use sandhog_lab::replay::{Replay, record, replay};
-use sandhog_lab::search::Failure;
+use sandhog_lab::search::{Certificate, Failure, verify};
 use sandhog_lab::tape::Tape;
 use sandhog_sim::{Detail, Engine, RunOptions, Scenario};
 
@@ -84,6 +86,26 @@ fn every_tape_of_the_folder_is_replayed() {
     let mut listed: Vec<_> = TAPES.iter().map(|(name, _)| (*name).to_owned()).collect();
     listed.sort();
     assert_eq!(found, listed);
+}
+
+/// The certificates of `sim/tapes/certificates`.
+const CERTIFICATES: &[(&str, &str)] = &[
+    (
+        "clean-login",
+        include_str!("../tapes/certificates/clean-login.json"),
+    ),
+    ("reconnect", include_str!("../tapes/certificates/reconnect.json")),
+];
+
+#[test]
+fn every_certificate_is_confirmed_by_a_new_search() {
+    for (name, text) in CERTIFICATES {
+        let certificate = Certificate::from_json(text).unwrap();
+        let setup = Scenario::builtin(&certificate.setup).unwrap().setup();
+        let verified = verify(&setup, &certificate, &mut |_| ControlFlow::Continue(()));
+        let verified = verified.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(verified.wrong, [], "{name}");
+    }
 }
 
 #[test]
