@@ -1,6 +1,6 @@
 //! Search for secrets in public bytes, with one automaton for all secrets (Aho and Corasick, "Efficient String Matching", 1975).
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
 /// The secrets of a run.
 #[derive(Debug)]
@@ -19,8 +19,11 @@ impl Secrets {
         let mut secrets = secrets.to_vec();
         secrets.sort_unstable();
         secrets.dedup();
-        let automaton = (!secrets.is_empty())
-            .then(|| AhoCorasick::new(secrets).expect("the secrets are shorter than the automaton's limit"));
+        // Each run builds one, so it must be quick to build.
+        let mut builder = AhoCorasick::builder();
+        builder.kind(Some(AhoCorasickKind::ContiguousNFA));
+        let built = (!secrets.is_empty()).then(|| builder.build(secrets));
+        let automaton = built.map(|built| built.expect("the secrets are shorter than the automaton's limit"));
         Self { automaton }
     }
 
