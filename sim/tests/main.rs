@@ -14,6 +14,8 @@ mod schema;
 mod schema_values;
 mod search;
 mod secure;
+mod shrink;
+mod shrunk_test;
 mod support;
 mod survival;
 mod tapes;

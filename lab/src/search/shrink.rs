@@ -1,7 +1,7 @@
 //! Smallest tape of a failure: delta debugging of the faults, then simpler faults.
 //!
 //! The method is `ddmin` (Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", 2002). A smaller tape is
-//! accepted only if it has the same failure: see [`Failure::covers`].
+//! accepted only if it has the same failure, or a part of it: see [`Failure::is_same`].
 
 use std::time::Duration;
 
@@ -98,7 +98,7 @@ impl Shrinker<'_> {
         };
         let found = self.failure(&candidate)?;
         Ok(match (&self.wanted, found) {
-            (Some(wanted), Some(found)) => wanted.covers(&found),
+            (Some(wanted), Some(found)) => wanted.is_same(&found),
             _ => false,
         })
     }
@@ -162,10 +162,19 @@ impl Shrinker<'_> {
         Ok(entries)
     }
 
-    /// Replaces faults by simpler ones, and times by rounder ones.
+    /// Moves faults to earlier datagrams, replaces them by simpler ones, and times by rounder ones.
     fn simpler(&mut self, tape: &Tape) -> Result<Vec<Entry>, RunError> {
         let mut entries = tape.entries.clone();
         for index in 0..entries.len() {
+            let nth = entries[index].datagrams.nth;
+            for earlier in EARLY.iter().copied().filter(|early| *early < nth) {
+                let mut candidate = entries.clone();
+                candidate[index].datagrams.nth = earlier;
+                if self.fails(tape, &candidate)? {
+                    entries = candidate;
+                    break;
+                }
+            }
             for fault in simpler_faults(&entries[index]) {
                 let mut candidate = entries.clone();
                 candidate[index].fault = fault;
@@ -178,6 +187,9 @@ impl Shrinker<'_> {
         Ok(entries)
     }
 }
+
+/// Numbers of datagrams that replace larger ones, so that the steps of a smaller scenario reach them.
+const EARLY: &[u64] = &[1, 2, 3, 5, 10];
 
 /// Faults that are simpler than that of the entry, the simplest first.
 fn simpler_faults(entry: &Entry) -> Vec<Fault> {

@@ -64,14 +64,18 @@ impl Folder {
         write_file(&self.path.join(name), content)
     }
 
-    /// Writes all reports under temporary names, and then renames them. So a full disk leaves no incomplete report.
+    /// Writes all reports.
     pub(super) fn write(&self, run: &Run) -> Result<(), String> {
-        let files = [
+        self.write_all(&[
             ("trace.jsonl", report::trace_jsonl(run).into_bytes()),
             ("capture.pcapng", report::capture(run)),
             ("diagram.mmd", report::mermaid(run).into_bytes()),
             ("diagram.svg", report::svg(run).into_bytes()),
-        ];
+        ])
+    }
+
+    /// Writes all files under temporary names, and then renames them. So a full disk leaves no incomplete report.
+    pub(super) fn write_all(&self, files: &[(&str, Vec<u8>)]) -> Result<(), String> {
         let partial = |name: &str| self.path.join(format!(".{name}.partial"));
         let mut renamed = 0;
         let written = files.iter().try_for_each(|(name, content)| {
