@@ -34,3 +34,5 @@ mod output;
 mod program;
 #[cfg(all(feature = "cli", feature = "turmoil", unix))]
 mod relay;
+#[cfg(all(feature = "cli", feature = "turmoil", not(target_family = "wasm")))]
+mod shrink_command;

@@ -180,11 +180,8 @@ fn strict_pings_over_a_lossy_link_need_one_lost_datagram() {
     let document = document(&hosts.text());
     let shrunk = shrunk(&document, &recorded(&document, 3));
     assert_eq!(shrunk.tape.entries.len(), 1, "{}", shrunk.tape);
-    assert!(
-        shrunk.document.to_string().contains("count = 1"),
-        "{}",
-        shrunk.document
-    );
+    let text = shrunk.document.to_string();
+    assert!(!text.contains("count") && !text.contains("loss"), "{text}");
 }
 
 #[test]
@@ -215,6 +212,40 @@ fn a_download_that_is_too_slow_becomes_a_short_one() {
         "{}",
         shrunk.failure
     );
+}
+
+#[test]
+fn a_service_stays_because_the_step_must_pass_without_the_faults() {
+    let hosts = AliceAndServer {
+        duration: "30s",
+        steps: "[[client.do]]\ndownload = { from = \"10.9.0.1:5001\", bytes = \"64 KiB\" }\n",
+        ..AliceAndServer::default()
+    };
+    let document = document(&hosts.text());
+    let shrunk = shrunk(&document, &tape("server→alice data from #3: drop\n"));
+    let scenario = shrunk.document.scenario();
+    assert_eq!(
+        (scenario.servers[0].serve.bulk, scenario.servers[0].serve.udp_echo),
+        (Some(5001), None)
+    );
+    // A shorter run would fail without the faults too.
+    assert_eq!(scenario.duration.to_string(), "30s");
+}
+
+#[test]
+fn a_served_file_stays_for_the_step_that_reads_it() {
+    let text = two_clients("").replace(
+        "udp-echo = 7,",
+        "udp-echo = 7, http = 80, files = [\"a.txt\", \"b.txt\"],",
+    );
+    let step = "[[client.do]]\nget = { from = \"10.9.0.1:80\", path = \"/b.txt\" }\n";
+    let text = text.replacen("[[client.do]]", &format!("{step}[[client.do]]"), 1);
+    let read = |name: &str| Ok(name.as_bytes().to_vec().into());
+    let document = Document::parse_with(PROFILES, "test.toml", &text, &read).unwrap();
+    let shrunk = shrunk(&document, &tape("server→alice data from #1: drop\n"));
+    let files: Vec<_> = shrunk.document.files().collect();
+    assert_eq!(files, [("b.txt", "b.txt".as_bytes())], "{}", shrunk.document);
+    assert!(test(&shrunk).contains("\"b.txt\" => Ok(include_bytes!(\"b.txt\").as_slice().into()),"));
 }
 
 #[test]

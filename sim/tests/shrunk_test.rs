@@ -10,7 +10,7 @@ fn this_tape_does_not_break_p9_ping_passes_with_faults_off() {
     use sandhog_sim::{RunOptions, Scenario};
 
     const SCENARIO: &str = r#"title = "server→alice bye #1: late 10s, server→alice settings from #2: drop make P9 fail: alice: disconnected (session-replaced), no ping passed within 70.000 s"
-duration = "30s"
+duration = "60s"
 server = [{ name = "server", address = "192.0.2.1:4000", inner = ["10.9.0.1/24"], user = [{ login = "alice", password = "correct horse", addresses = [] }] }]
 client = [{ name = "alice", address = "198.51.100.2:50000", server = "server", login = "alice", password = "correct horse", do = [{ at = "20s", ping = { to = "10.9.0.1" } }] }]
 event = [

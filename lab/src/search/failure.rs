@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::run::{Run, STEPS_CHECK};
+use crate::run::{Run, STEPS_CHECK, UNFINISHED};
 
 /// The failed checks of a run, by name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,6 +97,14 @@ impl Failure {
         names
             .all(|name| !wanted.contains_key(&name) || failed.contains_key(&name))
             .then_some(found)
+    }
+
+    /// Returns true if a client or a step did not finish before the end of the work phase. Such a failure depends on the
+    /// duration of the setup.
+    #[must_use]
+    pub fn is_about_time(&self) -> bool {
+        let mut details = self.checks.values();
+        details.any(|detail| UNFINISHED.iter().any(|text| detail.contains(text)))
     }
 
     /// The failed checks and the parts of their details, such as those of several clients. All without numbers.

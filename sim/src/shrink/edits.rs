@@ -11,10 +11,13 @@ const REFERRING: &[&str] = &["client", "link", "event", "expect", "adversary"];
 /// Largest list of which pairs of elements are removed.
 const MAX_PAIRS: usize = 8;
 
-/// Keys with a time.
+/// Keys with a time. A shorter time limit such as `timeout` could be the cause of a failure, so limits are not among them.
 const TIMES: &[&str] = &[
-    "duration", "liveness", "at", "every", "timeout", "start", "from", "until", "by", "after", "for", "delay",
+    "at", "every", "start", "from", "until", "by", "after", "for", "delay",
 ];
+
+/// Least time from the last event or step to the end of the run, so that a repaired protocol has time to pass.
+const REST: Duration = Duration::from_secs(10);
 
 /// Times that replace longer ones, the shortest first.
 const SHORT_TIMES: &[&str] = &[
@@ -195,38 +198,79 @@ pub(super) fn fewer_elements(root: &Table) -> Vec<Table> {
 
 /// Candidates without one key.
 pub(super) fn fewer_keys(root: &Table) -> Vec<Table> {
-    let keys = paths(root).into_iter().filter(|(path, _)| {
+    let keys = paths(root).into_iter().filter(|(path, value)| match path.last() {
         // Another profile is another protocol.
-        matches!(path.last(), Some(Part::Key(key)) if !matches!(key.as_str(), "profile" | "title"))
+        Some(Part::Key(key)) if matches!(key.as_str(), "profile" | "title") => false,
+        // Without it, every request must be answered. That would be another expectation.
+        Some(Part::Key(key)) if key == "replies" => sibling(root, path, "count") == Some(*value),
+        last => matches!(last, Some(Part::Key(_))),
     });
     keys.map(|(path, _)| without(root, &path)).collect()
 }
 
+/// The value of another key of the same table.
+fn sibling<'a>(root: &'a Table, path: &[Part], key: &str) -> Option<&'a Value> {
+    let (_, parent) = path.split_last()?;
+    let Some((Part::Key(first), rest)) = parent.split_first() else {
+        return root.get(key);
+    };
+    let table = rest.iter().try_fold(root.get(first)?, |value, part| match part {
+        Part::Key(key) => value.get(key.as_str()),
+        Part::Index(index) => value.get(*index),
+    });
+    table?.get(key)
+}
+
 /// Candidates in which one value is shorter or simpler. The candidates of one value follow each other, the smallest first.
 pub(super) fn shorter_values(root: &Table) -> Vec<Vec<Table>> {
-    let mut candidates = Vec::new();
-    for (path, value) in paths(root) {
+    let candidates = paths(root).into_iter().filter_map(|(path, value)| {
         let Some(Part::Key(key)) = path.last() else {
-            continue;
+            return None;
         };
-        let shorter: Vec<Table> = shorter(key, value)
-            .into_iter()
-            .flat_map(|value| {
-                let changed = replaced(root, &path, value);
-                let without_replies = match key.as_str() {
-                    "count" => {
-                        let parent = &path[..path.len() - 1];
-                        let replies = [parent, &[Part::Key("replies".into())]].concat();
-                        Some(without(&changed, &replies))
-                    }
-                    _ => None,
-                };
-                [Some(changed), without_replies].into_iter().flatten()
-            })
-            .collect();
-        candidates.push(shorter);
+        let shorter = shorter(key, value).into_iter();
+        Some(
+            shorter
+                .map(|value| with_fewer_replies(replaced(root, &path, value), &path))
+                .collect(),
+        )
+    });
+    candidates.collect()
+}
+
+/// The same keys. If the value at `path` is a `count`, then `replies` is at most as large.
+fn with_fewer_replies(root: Table, path: &[Part]) -> Table {
+    let count = match path.last() {
+        Some(Part::Key(key)) if key == "count" => sibling(&root, path, "count").and_then(Value::as_integer),
+        _ => None,
+    };
+    let replies = sibling(&root, path, "replies").and_then(Value::as_integer);
+    match (count, replies) {
+        (Some(count), Some(replies)) if replies > count => {
+            let path = [&path[..path.len() - 1], &[Part::Key("replies".into())]].concat();
+            replaced(&root, &path, count.into())
+        }
+        _ => root,
     }
-    candidates
+}
+
+/// Candidates with a shorter duration.
+pub(super) fn shorter_durations(root: &Table) -> Vec<Table> {
+    let time_of = |value: &Value| value.as_str().map_or(Duration::ZERO, time);
+    let starts = paths(root)
+        .into_iter()
+        .filter(|(path, _)| matches!(path.last(), Some(Part::Key(key)) if key == "at" || key == "start"));
+    let last = starts.map(|(_, value)| time_of(value)).max().unwrap_or_default();
+    let Some(duration) = root.get("duration").map(time_of) else {
+        return Vec::new();
+    };
+    let shorter = SHORT_TIMES.iter().filter(|short| {
+        let short = time(short);
+        short >= last + REST && short < duration
+    });
+    let path = [Part::Key("duration".into())];
+    shorter
+        .map(|short| replaced(root, &path, Value::from(*short)))
+        .collect()
 }
 
 /// Values that are smaller than that of a key, the smallest first.
@@ -254,10 +298,14 @@ fn shorter(key: &str, value: &Value) -> Vec<Value> {
 
 /// Times that are shorter than `text`. A delay with a jitter is replaced by the delay alone.
 fn shorter_times(text: &str) -> Vec<Value> {
-    let time = |text: &str| text.parse::<Span>().map_or(Duration::ZERO, |span| span.0);
     let first = text.split(' ').next().unwrap_or_default();
     let alone = Some(first).filter(|first| *first != text && !time(first).is_zero());
     let shorter = SHORT_TIMES.iter().filter(|short| time(short) < time(first));
     let all = shorter.copied().chain(alone);
     all.map(Value::from).collect()
+}
+
+/// The time of a text. Zero if it has none.
+fn time(text: &str) -> Duration {
+    text.parse::<Span>().map_or(Duration::ZERO, |span| span.0)
 }

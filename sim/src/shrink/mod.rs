@@ -56,10 +56,12 @@ pub fn shrink_scenario<'a>(
             ..whole.tape.clone()
         },
         failure: whole.failure.clone(),
+        without_faults: None,
         tried: BTreeSet::new(),
         runs: whole.runs,
         last_run: whole.runs + MAX_RUNS,
     };
+    search.without_faults = search.failure_without_faults(document.scenario(), tape.seed)?;
     loop {
         let before = (search.document.to_string(), search.tape.entries.len());
         search.remove_hosts();
@@ -72,6 +74,7 @@ pub fn shrink_scenario<'a>(
             break;
         }
     }
+    search.shorten_duration();
     Ok(Some(search.finish(whole)))
 }
 
@@ -80,6 +83,8 @@ struct Search<'a> {
     document: Document<'a>,
     tape: Tape,
     failure: Failure,
+    /// The failure of the whole scenario without the faults of the tape, if it fails.
+    without_faults: Option<Failure>,
     /// The texts of the candidates so far.
     tried: BTreeSet<String>,
     runs: u64,
@@ -106,8 +111,41 @@ impl<'a> Search<'a> {
         let Some(failure) = self.failure.again_in(&replay.run) else {
             return false;
         };
+        if !self.fails_for_the_faults(document.scenario(), &tape) {
+            return false;
+        }
         (self.document, self.tape, self.failure) = (document, tape, failure);
         true
+    }
+
+    /// Returns true if the faults of the tape are still the cause: without them, the candidate fails no more than the whole
+    /// scenario did. So its test passes once the failure is repaired.
+    fn fails_for_the_faults(&mut self, scenario: &Scenario, tape: &Tape) -> bool {
+        if tape.entries.is_empty() {
+            return true;
+        }
+        match (
+            self.failure_without_faults(scenario, tape.seed),
+            &self.without_faults,
+        ) {
+            (Ok(None), _) => true,
+            (Ok(Some(found)), Some(wanted)) => wanted.is_same(&found),
+            _ => false,
+        }
+    }
+
+    fn failure_without_faults(
+        &mut self,
+        scenario: &Scenario,
+        seed: u64,
+    ) -> Result<Option<Failure>, RunError> {
+        self.runs += 1;
+        let tape = Tape {
+            setup: NAME.into(),
+            seed,
+            entries: Vec::new(),
+        };
+        Ok(Failure::of(&replayed(&scenario.setup(), &tape)?.run))
     }
 
     fn accept_root(&mut self, root: Table) -> bool {
@@ -147,7 +185,7 @@ impl<'a> Search<'a> {
     fn shorten_values(&mut self) {
         let count = edits::shorter_values(self.document.root()).len();
         for number in 0..count {
-            // Earlier changes keep the places of the later values, except for a removed `replies`.
+            // A change keeps the places of all values.
             let candidates = edits::shorter_values(self.document.root())
                 .into_iter()
                 .nth(number);
@@ -155,6 +193,18 @@ impl<'a> Search<'a> {
                 if self.accept_root(root) {
                     break;
                 }
+            }
+        }
+    }
+
+    /// Shortens the run, unless the failure is that something did not finish in time.
+    fn shorten_duration(&mut self) {
+        if self.failure.is_about_time() {
+            return;
+        }
+        for root in edits::shorter_durations(self.document.root()) {
+            if self.accept_root(root) {
+                break;
             }
         }
     }
@@ -178,7 +228,10 @@ impl<'a> Search<'a> {
         };
         self.runs += shrunk.runs;
         let run = replayed(&setup, &shrunk.tape)?.run;
-        if let Some(failure) = self.failure.again_in(&run) {
+        let document = self.document.clone();
+        if let Some(failure) = self.failure.again_in(&run)
+            && self.fails_for_the_faults(document.scenario(), &shrunk.tape)
+        {
             (self.tape, self.failure) = (shrunk.tape, failure);
         }
         Ok(())
