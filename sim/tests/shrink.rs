@@ -233,6 +233,19 @@ fn a_service_stays_because_the_step_must_pass_without_the_faults() {
 }
 
 #[test]
+fn the_number_of_wanted_replies_is_never_raised() {
+    let hosts = AliceAndServer {
+        duration: "30s",
+        steps: &pings(10, "500ms", 3),
+        ..AliceAndServer::default()
+    };
+    let document = document(&hosts.text());
+    let shrunk = shrunk(&document, &tape("alice→server data from #3: drop\n"));
+    let ping = shrunk.document.scenario().clients[0].steps[0].ping.as_ref().unwrap();
+    assert!(ping.replies.is_some_and(|replies| replies <= 3), "{}", shrunk.document);
+}
+
+#[test]
 fn a_served_file_stays_for_the_step_that_reads_it() {
     let text = two_clients("").replace(
         "udp-echo = 7,",
