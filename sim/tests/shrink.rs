@@ -185,6 +185,22 @@ fn strict_pings_over_a_lossy_link_need_one_lost_datagram() {
 }
 
 #[test]
+fn many_faults_that_are_needed_together_become_one_rule_after_few_runs() {
+    let hosts = AliceAndServer {
+        duration: "60s",
+        steps: &pings(200, "100ms", 150),
+        link: "delay = \"10ms 5ms\"\nloss = \"30%\"",
+        ..AliceAndServer::default()
+    };
+    let document = document(&hosts.text());
+    let tape = recorded(&document, 1);
+    assert!(tape.entries.len() > 300, "{}", tape.entries.len());
+    let shrunk = shrunk(&document, &tape);
+    assert_eq!(shrunk.tape.entries.len(), 1, "{}", shrunk.tape);
+    assert!(shrunk.runs < 400, "{}", shrunk.runs);
+}
+
+#[test]
 fn a_login_without_any_answer_needs_one_rule_of_the_tape() {
     let hosts = AliceAndServer {
         duration: "12s",
@@ -241,8 +257,15 @@ fn the_number_of_wanted_replies_is_never_raised() {
     };
     let document = document(&hosts.text());
     let shrunk = shrunk(&document, &tape("alice→server data from #3: drop\n"));
-    let ping = shrunk.document.scenario().clients[0].steps[0].ping.as_ref().unwrap();
-    assert!(ping.replies.is_some_and(|replies| replies <= 3), "{}", shrunk.document);
+    let ping = shrunk.document.scenario().clients[0].steps[0]
+        .ping
+        .as_ref()
+        .unwrap();
+    assert!(
+        ping.replies.is_some_and(|replies| replies <= 3),
+        "{}",
+        shrunk.document
+    );
 }
 
 #[test]

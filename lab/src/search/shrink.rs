@@ -103,18 +103,20 @@ impl Shrinker<'_> {
         })
     }
 
-    /// Removes as many entries as possible.
+    /// Removes as many entries as possible in [`MAX_RUNS`] runs. If many faults are needed together, the runs are not enough, and
+    /// [`merged`](Self::merged) makes one rule of them.
     fn fewer(&mut self, tape: &Tape) -> Result<Vec<Entry>, RunError> {
         let mut entries = tape.entries.clone();
         if self.fails(tape, &[])? {
             return Ok(Vec::new());
         }
+        let last = self.runs + MAX_RUNS;
         let mut parts = 2;
-        while entries.len() >= 2 {
+        while entries.len() >= 2 && self.runs < last {
             let size = entries.len().div_ceil(parts);
             let mut reduced = false;
             let mut start = 0;
-            while start < entries.len() && entries.len() >= 2 {
+            while start < entries.len() && entries.len() >= 2 && self.runs < last {
                 let mut rest = entries.clone();
                 rest.drain(start..(start + size).min(entries.len()));
                 if self.fails(tape, &rest)? {
@@ -187,6 +189,9 @@ impl Shrinker<'_> {
         Ok(entries)
     }
 }
+
+/// Largest number of runs of one pass that removes faults.
+const MAX_RUNS: u64 = 200;
 
 /// Numbers of datagrams that replace larger ones, so that the steps of a smaller scenario reach them.
 const EARLY: &[u64] = &[1, 2, 3, 5, 10];
