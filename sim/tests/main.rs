@@ -15,6 +15,8 @@ mod schema_values;
 mod search;
 mod secure;
 mod shrink;
+// A test that panics, which WebAssembly does not support.
+#[cfg(not(target_family = "wasm"))]
 mod shrunk_test;
 mod support;
 mod survival;

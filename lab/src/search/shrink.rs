@@ -164,10 +164,17 @@ impl Shrinker<'_> {
         Ok(entries)
     }
 
-    /// Moves faults to earlier datagrams, replaces them by simpler ones, and times by rounder ones.
+    /// Selects single and earlier datagrams, replaces them by simpler ones, and times by rounder ones.
     fn simpler(&mut self, tape: &Tape) -> Result<Vec<Entry>, RunError> {
         let mut entries = tape.entries.clone();
         for index in 0..entries.len() {
+            if entries[index].datagrams.onwards {
+                let mut candidate = entries.clone();
+                candidate[index].datagrams.onwards = false;
+                if self.fails(tape, &candidate)? {
+                    entries = candidate;
+                }
+            }
             let nth = entries[index].datagrams.nth;
             for earlier in EARLY.iter().copied().filter(|early| *early < nth) {
                 let mut candidate = entries.clone();

@@ -25,15 +25,7 @@ const SHORT_TIMES: &[&str] = &[
 ];
 
 /// Keys with a number of things.
-const COUNTS: &[&str] = &[
-    "count",
-    "replies",
-    "times",
-    "connections",
-    "budget",
-    "size",
-    "rate",
-];
+const COUNTS: &[&str] = &["count", "replies", "times", "budget", "size", "rate"];
 
 /// Numbers that replace larger ones, the smallest first.
 const SMALL_COUNTS: &[i64] = &[0, 1, 2, 3, 5, 10, 20, 50, 100, 1_000];

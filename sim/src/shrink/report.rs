@@ -84,9 +84,11 @@ pub fn test(shrunk: &ShrunkScenario<'_>) -> String {
     let profile = document.scenario().profile.name();
     let own = PROFILES.iter().any(|known| known.name() == profile);
     let parse = match own {
-        true => "Scenario::parse(\"scenario.toml\", SCENARIO, &read)",
-        // The list that the program of another protocol passes to `cli::main_with`.
-        false => "Scenario::parse_with(PROFILES, \"scenario.toml\", SCENARIO, &read)",
+        true => "let scenario = Scenario::parse(\"scenario.toml\", SCENARIO, &read).unwrap();",
+        false => {
+            "// `PROFILES` is the list that your program passes to `cli::main_with`.
+    let scenario = Scenario::parse_with(PROFILES, \"scenario.toml\", SCENARIO, &read).unwrap();"
+        }
     };
     format!(
         "#[test]
@@ -101,7 +103,7 @@ fn {name}() {{
     const SCENARIO: &str = {scenario};
     const TAPE: &str = {tape};
     let read = {read};
-    let scenario = {parse}.unwrap();
+    {parse}
     let tape: Tape = TAPE.parse().unwrap();
     let replayed = replay(&scenario.setup(), &tape, &RunOptions::default());
     if let Some(failure) = Failure::of(&replayed.unwrap().run) {{
