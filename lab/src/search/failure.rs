@@ -56,14 +56,6 @@ impl Failure {
         })
     }
 
-    /// Returns true if `other` is the same failure, or a part of it: the same primary check, and no other
-    /// failed property.
-    #[must_use]
-    pub fn covers(&self, other: &Self) -> bool {
-        let mut properties = other.checks.keys().filter(|name| is_property(name));
-        self.primary == other.primary && properties.all(|name| self.checks.contains_key(name))
-    }
-
     /// Returns true if `other` is the same failure, or a part of it: the same primary check, and no other failed check. Each of
     /// them fails for the same reason. Numbers, times and addresses may differ, because a smaller input has other ones.
     ///
