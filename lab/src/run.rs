@@ -343,6 +343,11 @@ impl Run {
 /// Words between the name of a client and the number of its steps, in the name of a check.
 pub(crate) const STEPS_CHECK: &str = " finishes ";
 
+/// Words in the details of checks of which the work phase was too short.
+pub(crate) const UNFINISHED: &[&str] = &[NOT_STARTED, NOT_ENDED, "in time"];
+const NOT_STARTED: &str = "`start` did not complete";
+const NOT_ENDED: &str = "the work phase did not end";
+
 /// The checks of one client: the result of its start, its final status, and the success of its steps.
 fn expectation(world: &World, expected: &Expected) -> Vec<CheckResult> {
     let host = &world.hosts[usize::from(expected.host)];
@@ -362,7 +367,7 @@ fn expectation(world: &World, expected: &Expected) -> Vec<CheckResult> {
                 },
             )
         }
-        None => (false, "`start` did not complete".into()),
+        None => (false, NOT_STARTED.into()),
     };
     let outcome = match wanted.as_slice() {
         ["connected"] => format!("{name} is connected{when}"),
@@ -370,7 +375,7 @@ fn expectation(world: &World, expected: &Expected) -> Vec<CheckResult> {
     };
     let mut checks = vec![client_check(outcome, passed, detail)];
     checks.extend(expected.finally.map(|wanted| {
-        let detail = host.final_status.unwrap_or("the work phase did not end");
+        let detail = host.final_status.unwrap_or(NOT_ENDED);
         let passed = host.final_status == Some(wanted.name());
         client_check(format!("{name} is {} at the end", wanted.name()), passed, detail)
     }));

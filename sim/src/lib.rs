@@ -38,6 +38,7 @@ pub mod profile;
 #[cfg(all(feature = "cli", unix))]
 mod relay;
 pub mod scenario;
+pub mod shrink;
 
 pub use sandhog_lab::{
     CheckResult, Detail, Digest, Engine, Run, RunError, RunOptions, derive_seed, link, record, report,

@@ -14,6 +14,10 @@ mod schema;
 mod schema_values;
 mod search;
 mod secure;
+mod shrink;
+// A test that panics, which WebAssembly does not support.
+#[cfg(not(target_family = "wasm"))]
+mod shrunk_test;
 mod support;
 mod survival;
 mod tapes;
@@ -32,3 +36,5 @@ mod output;
 mod program;
 #[cfg(all(feature = "cli", feature = "turmoil", unix))]
 mod relay;
+#[cfg(all(feature = "cli", feature = "turmoil", not(target_family = "wasm")))]
+mod shrink_command;

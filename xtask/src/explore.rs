@@ -179,9 +179,7 @@ fn known_faults() -> Result<BTreeSet<BTreeSet<String>>> {
 
 /// The kinds of datagrams and faults of a failure. Two failures with the same ones have the same cause as a rule.
 fn signature(sentence: &str) -> BTreeSet<String> {
-    let faults = sentence
-        .split_once(" fails with ")
-        .map_or("", |(_, faults)| faults);
+    let faults = sentence.split_once(" make").map_or("", |(faults, _)| faults);
     faults.split(", ").filter_map(fault_of).collect()
 }
 
@@ -201,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_sentence_and_a_tape_of_the_same_failure_have_one_signature() {
-        let sentence = "P9 ping passes fails with server→alice bye #1: late 10s, server→alice settings from #2: drop (alice: down)";
+        let sentence = "server→alice bye #1: late 10s, server→alice settings from #2: drop make P9 fail: alice: disconnected";
         let tape =
             "# fails: P9\nseed 1\nserver→alice bye #3 @ 20.1s: late 9s\nserver→alice settings #2: drop\nend";
         assert_eq!(signature(sentence), tape.lines().filter_map(fault_of).collect());

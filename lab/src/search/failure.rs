@@ -1,9 +1,9 @@
 //! Identity of a failure: the checks that failed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::run::{Run, STEPS_CHECK};
+use crate::run::{Run, STEPS_CHECK, UNFINISHED};
 
 /// The failed checks of a run, by name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -12,8 +12,8 @@ pub struct Failure {
     pub primary: String,
     /// Its detail.
     pub detail: String,
-    /// The names of all failed checks.
-    pub checks: BTreeSet<String>,
+    /// All failed checks: names and details.
+    pub checks: BTreeMap<String, String>,
 }
 
 impl Failure {
@@ -49,18 +49,91 @@ impl Failure {
         Some(Self {
             primary: primary.name.clone(),
             detail: primary.detail.clone(),
-            checks: failed.iter().map(|check| check.name.clone()).collect(),
+            checks: failed
+                .iter()
+                .map(|check| (check.name.clone(), check.detail.clone()))
+                .collect(),
         })
     }
 
-    /// Returns true if `other` is the same failure, or a part of it: the same primary check, and no other
-    /// failed property.
+    /// Returns true if `other` is the same failure, or a part of it: the same primary check, and no other failed check. Each of
+    /// them fails for the same reason. Numbers, times and addresses may differ, because a smaller input has other ones.
+    ///
+    /// ```
+    /// use sandhog_lab::search::Failure;
+    ///
+    /// let failure = |detail: &str| Failure {
+    ///     primary: "P9 ping passes with faults off".into(),
+    ///     detail: detail.into(),
+    ///     checks: [("P9 ping passes with faults off".into(), detail.into())].into(),
+    /// };
+    /// let replaced = failure("alice: disconnected (session-replaced), no ping passed within 70 s");
+    /// assert!(replaced.is_same(&failure("alice: disconnected (session-replaced), no ping passed within 20 ms")));
+    /// assert!(!replaced.is_same(&failure("alice: connecting, no ping passed within 70 s")));
+    /// ```
     #[must_use]
-    pub fn covers(&self, other: &Self) -> bool {
-        let mut properties = other.checks.iter().filter(|name| is_property(name));
-        self.primary == other.primary && properties.all(|name| self.checks.contains(name))
+    pub fn is_same(&self, other: &Self) -> bool {
+        let known = self.reasons();
+        let is_known = |(name, found): (&String, &BTreeSet<String>)| {
+            known.get(name).is_some_and(|reasons| found.is_subset(reasons))
+        };
+        general(&self.primary) == general(&other.primary) && other.reasons().iter().all(is_known)
+    }
+
+    /// The failure of `run`, if it is the same: see [`Failure::is_same`]. Each failed check that `run` has too must fail there.
+    #[must_use]
+    pub fn again_in(&self, run: &Run) -> Option<Self> {
+        let found = Self::of(run).filter(|found| self.is_same(found))?;
+        let (wanted, failed) = (self.reasons(), found.reasons());
+        let mut names = run.checks.iter().map(|check| general(&check.name));
+        names
+            .all(|name| !wanted.contains_key(&name) || failed.contains_key(&name))
+            .then_some(found)
+    }
+
+    /// Returns true if a client or a step did not finish before the end of the work phase. Such a failure depends on the
+    /// duration of the setup.
+    #[must_use]
+    pub fn is_about_time(&self) -> bool {
+        let mut details = self.checks.values();
+        details.any(|detail| UNFINISHED.iter().any(|text| detail.contains(text)))
+    }
+
+    /// The failed checks and the parts of their details, such as those of several clients. All without numbers.
+    fn reasons(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let parts = |detail: &str| detail.split("; ").map(general).collect();
+        let checks = self.checks.iter();
+        checks
+            .map(|(name, detail)| (general(name), parts(detail)))
+            .collect()
     }
 }
+
+/// A text in which `#` replaces each number, time and address. The number of the steps of a client is left out.
+fn general(text: &str) -> String {
+    let text = text
+        .find(STEPS_CHECK)
+        .map_or(text, |at| &text[..at + STEPS_CHECK.len()]);
+    let mut words: Vec<&str> = Vec::new();
+    for word in text.split_whitespace() {
+        let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
+        let after_number = words.last() == Some(&NUMBER);
+        if bare.starts_with(|c: char| c.is_ascii_digit()) {
+            if !after_number {
+                words.push(NUMBER);
+            }
+        } else if !(after_number && UNITS.contains(&bare)) {
+            words.push(word);
+        }
+    }
+    words.join(" ")
+}
+
+/// Replacement of a number.
+const NUMBER: &str = "#";
+
+/// Units of times.
+const UNITS: &[&str] = &["ns", "µs", "us", "ms", "s", "min", "h", "d"];
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,7 +1,7 @@
 //! Smallest tape of a failure: delta debugging of the faults, then simpler faults.
 //!
 //! The method is `ddmin` (Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", 2002). A smaller tape is
-//! accepted only if it has the same failure: see [`Failure::covers`].
+//! accepted only if it has the same failure, or a part of it: see [`Failure::is_same`].
 
 use std::time::Duration;
 
@@ -98,23 +98,25 @@ impl Shrinker<'_> {
         };
         let found = self.failure(&candidate)?;
         Ok(match (&self.wanted, found) {
-            (Some(wanted), Some(found)) => wanted.covers(&found),
+            (Some(wanted), Some(found)) => wanted.is_same(&found),
             _ => false,
         })
     }
 
-    /// Removes as many entries as possible.
+    /// Removes as many entries as possible in [`MAX_RUNS`] runs. If many faults are needed together, the runs are not enough, and
+    /// [`merged`](Self::merged) makes one rule of them.
     fn fewer(&mut self, tape: &Tape) -> Result<Vec<Entry>, RunError> {
         let mut entries = tape.entries.clone();
         if self.fails(tape, &[])? {
             return Ok(Vec::new());
         }
+        let last = self.runs + MAX_RUNS;
         let mut parts = 2;
-        while entries.len() >= 2 {
+        while entries.len() >= 2 && self.runs < last {
             let size = entries.len().div_ceil(parts);
             let mut reduced = false;
             let mut start = 0;
-            while start < entries.len() && entries.len() >= 2 {
+            while start < entries.len() && entries.len() >= 2 && self.runs < last {
                 let mut rest = entries.clone();
                 rest.drain(start..(start + size).min(entries.len()));
                 if self.fails(tape, &rest)? {
@@ -162,10 +164,26 @@ impl Shrinker<'_> {
         Ok(entries)
     }
 
-    /// Replaces faults by simpler ones, and times by rounder ones.
+    /// Selects single and earlier datagrams, replaces them by simpler ones, and times by rounder ones.
     fn simpler(&mut self, tape: &Tape) -> Result<Vec<Entry>, RunError> {
         let mut entries = tape.entries.clone();
         for index in 0..entries.len() {
+            if entries[index].datagrams.onwards {
+                let mut candidate = entries.clone();
+                candidate[index].datagrams.onwards = false;
+                if self.fails(tape, &candidate)? {
+                    entries = candidate;
+                }
+            }
+            let nth = entries[index].datagrams.nth;
+            for earlier in EARLY.iter().copied().filter(|early| *early < nth) {
+                let mut candidate = entries.clone();
+                candidate[index].datagrams.nth = earlier;
+                if self.fails(tape, &candidate)? {
+                    entries = candidate;
+                    break;
+                }
+            }
             for fault in simpler_faults(&entries[index]) {
                 let mut candidate = entries.clone();
                 candidate[index].fault = fault;
@@ -178,6 +196,12 @@ impl Shrinker<'_> {
         Ok(entries)
     }
 }
+
+/// Largest number of runs of one pass that removes faults.
+const MAX_RUNS: u64 = 200;
+
+/// Numbers of datagrams that replace larger ones, so that the steps of a smaller scenario reach them.
+const EARLY: &[u64] = &[1, 2, 3, 5, 10];
 
 /// Faults that are simpler than that of the entry, the simplest first.
 fn simpler_faults(entry: &Entry) -> Vec<Fault> {

@@ -160,7 +160,9 @@ impl Node {
     /// same times, measured from that datagram, and have the same result.
     pub(super) fn continues_like(&self, own: usize, other: &Self, others: usize) -> bool {
         let names = |node: &Self| -> Option<BTreeSet<String>> {
-            node.failure.as_ref().map(|failure| failure.checks.clone())
+            node.failure
+                .as_ref()
+                .map(|failure| failure.checks.keys().cloned().collect())
         };
         let (Some(tail), Some(other_tail)) = (self.left.get(own..), other.left.get(others..)) else {
             return false;

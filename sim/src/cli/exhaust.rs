@@ -10,8 +10,8 @@ use sandhog_lab::search::{
 use serde_json::json;
 
 use super::progress::Meter;
-use super::tape::sentence;
 use super::{BadInput, Program, output, print};
+use crate::shrink::sentence;
 
 /// Largest number of failures that are printed.
 const MAX_PRINTED: usize = 10;

@@ -74,7 +74,7 @@ enum Command {
     Verify(exhaust::VerifyArguments),
     /// Run a scenario with the faults of a tape
     Replay(tape::ReplayArguments),
-    /// Find the smallest tape with the same failure
+    /// Find the smallest scenario and tape with the same failure
     Shrink(tape::ShrinkArguments),
     /// Print the causes and effects of a record
     Explain(explain::ExplainArguments),

@@ -64,18 +64,30 @@ impl Folder {
         write_file(&self.path.join(name), content)
     }
 
-    /// Writes all reports under temporary names, and then renames them. So a full disk leaves no incomplete report.
+    /// Writes all reports.
     pub(super) fn write(&self, run: &Run) -> Result<(), String> {
-        let files = [
+        self.write_all(&[
             ("trace.jsonl", report::trace_jsonl(run).into_bytes()),
             ("capture.pcapng", report::capture(run)),
             ("diagram.mmd", report::mermaid(run).into_bytes()),
             ("diagram.svg", report::svg(run).into_bytes()),
-        ];
-        let partial = |name: &str| self.path.join(format!(".{name}.partial"));
+        ])
+    }
+
+    /// Writes all files under temporary names, and then renames them. So a full disk leaves no incomplete report.
+    pub(super) fn write_all(&self, files: &[(&str, Vec<u8>)]) -> Result<(), String> {
+        let partial = |name: &str| {
+            let path = self.path.join(name);
+            let file = path.file_name().unwrap_or_default().to_string_lossy();
+            path.with_file_name(format!(".{file}.partial"))
+        };
         let mut renamed = 0;
         let written = files.iter().try_for_each(|(name, content)| {
-            fs::write(partial(name), content).map_err(|error| (*name, error))
+            // A served file can be in a folder of its own.
+            let folder = self.path.join(name).parent().map_or(Ok(()), fs::create_dir_all);
+            folder
+                .and_then(|()| fs::write(partial(name), content))
+                .map_err(|error| (*name, error))
         });
         let written = written.and_then(|()| {
             files.iter().try_for_each(|(name, _)| {

@@ -4,18 +4,20 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::num::NonZeroUsize;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 use sandhog_lab::search::{FailingSeed, Family, Swarm, Sweep, SweepOptions, shrink, sweep};
+use sandhog_lab::setup::Setup;
 use sandhog_lab::suggest::suggestion;
 use serde_json::json;
 
 use super::progress::Meter;
-use super::tape::sentence;
+use super::tape::write_failure;
 use super::{BadInput, EngineName, Program, output, print, quoted};
 use crate::Scenario;
+use crate::shrink::{Document, sentence, shrink_scenario};
 
 /// Largest number of failing seeds that are shrunk.
 const MAX_SHRUNK: usize = 20;
@@ -49,7 +51,8 @@ pub(super) struct Arguments {
     /// The engine; both give the same traces
     #[arg(long, value_name = "ENGINE", default_value = "event")]
     engine: EngineName,
-    /// Write the shrunk tape of each failing seed to this folder
+    /// Write the shrunk tape of each failing seed to this folder, and its shrunk
+    /// scenario with a story, a capture and a test to a folder of its own
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Write a report in the JUnit format to this file
@@ -137,21 +140,13 @@ impl Program<'_> {
         let result = result.map_err(|error| BadInput(error.to_string()))?;
         let mut found = Vec::new();
         for seed in distinct_first(&result.failing) {
-            let setup = &setups[seed.setup];
-            let shrunk = shrink(setup, &seed.tape).map_err(|error| BadInput(error.to_string()))?;
-            let unshrunk = || (seed.tape.clone(), seed.failure.clone());
-            let (tape, failure) = shrunk.map_or_else(unshrunk, |shrunk| (shrunk.tape, shrunk.failure));
-            let file = format!("{}-{}.tape", setup.name, seed.seed);
-            if let Some(folder) = &folder {
-                folder
-                    .write_one(&file, tape.to_string().as_bytes())
-                    .map_err(BadInput)?;
-            }
-            found.push(Found {
-                seed,
-                sentence: sentence(&tape, &failure),
-                compact: tape.to_compact(),
-                file: folder.as_ref().map(|folder| folder.path_of(&file)),
+            found.push(match &folder {
+                None => found_without_files(&setups[seed.setup], seed)?,
+                Some(folder) => {
+                    let (scenario, name) = (&scenarios[seed.setup], &arguments.scenarios[seed.setup]);
+                    let document = self.document(scenario.clone(), name)?;
+                    found_with_files(folder, &setups[seed.setup].name, &document, seed)?
+                }
             });
         }
         if let Some(path) = &arguments.junit {
@@ -224,6 +219,48 @@ impl Program<'_> {
         );
         text
     }
+}
+
+/// A failing seed with its shrunk tape. Nothing is written.
+fn found_without_files<'a>(setup: &Setup, seed: &'a FailingSeed) -> Result<Found<'a>, BadInput> {
+    let shrunk = shrink(setup, &seed.tape).map_err(|error| BadInput(error.to_string()))?;
+    let unshrunk = || (seed.tape.clone(), seed.failure.clone());
+    let (tape, failure) = shrunk.map_or_else(unshrunk, |shrunk| (shrunk.tape, shrunk.failure));
+    Ok(Found {
+        seed,
+        sentence: sentence(&tape, &failure),
+        compact: tape.to_compact(),
+        file: None,
+    })
+}
+
+/// A failing seed with its shrunk tape in `folder`. A folder beside it has the shrunk scenario and the reports.
+fn found_with_files<'a>(
+    folder: &output::Folder,
+    name: &str,
+    document: &Document<'_>,
+    seed: &'a FailingSeed,
+) -> Result<Found<'a>, BadInput> {
+    let shrunk = shrink_scenario(document, &seed.tape).map_err(|error| BadInput(error.to_string()))?;
+    let (tape, failure) = match &shrunk {
+        Some(shrunk) => (&shrunk.whole.tape, &shrunk.whole.failure),
+        None => (&seed.tape, &seed.failure),
+    };
+    let name = format!("{name}-{}", seed.seed);
+    let file = format!("{name}.tape");
+    folder
+        .write_one(&file, tape.to_string().as_bytes())
+        .map_err(BadInput)?;
+    if let Some(shrunk) = &shrunk {
+        let inner = output::Folder::prepare(Path::new(&folder.path_of(&name))).map_err(BadInput)?;
+        write_failure(&inner, shrunk)?;
+    }
+    Ok(Found {
+        seed,
+        sentence: sentence(tape, failure),
+        compact: tape.to_compact(),
+        file: Some(folder.path_of(&file)),
+    })
 }
 
 /// The failing seeds to shrink: first one of each failure, then others.

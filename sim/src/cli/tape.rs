@@ -1,4 +1,4 @@
-//! Commands `replay` and `shrink`: runs of a tape, and the smallest tape of a failure.
+//! Commands `replay` and `shrink`: runs of a tape, and the smallest scenario and tape of a failure.
 
 use std::fs;
 use std::io::Write as _;
@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use sandhog_lab::replay::replay;
-use sandhog_lab::search::{Failure, Shrunk, shrink};
 use sandhog_lab::tape::Tape;
 use serde_json::json;
 
 use super::progress::Stopwatch;
 use super::{BadInput, EngineName, Program, human, output, print, quoted};
+use crate::shrink::{Document, ShrunkScenario, sentence, shrink_scenario, story, test};
 use crate::{Detail, Engine, RunOptions, Scenario, report};
 
 /// Largest tape file in bytes.
@@ -42,8 +42,9 @@ pub(super) struct ShrinkArguments {
     /// The scenario, if it is not a built-in one and not beside the tape
     #[arg(long, value_name = "SCENARIO")]
     scenario: Option<String>,
-    /// Write the shrunk tape to this file instead of standard output
-    #[arg(long, value_name = "FILE")]
+    /// Write scenario.toml, failure.tape, story.md, capture.pcapng and test.rs to this
+    /// folder
+    #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
@@ -138,60 +139,91 @@ impl Program<'_> {
     pub(super) fn shrink(&self, arguments: &ShrinkArguments) -> Result<bool, BadInput> {
         let tape = read_tape(&arguments.tape)?;
         let (scenario, name) = self.scenario_of(&tape, arguments.scenario.as_deref(), &arguments.tape)?;
-        let shrunk = shrink(&scenario.setup(), &tape).map_err(|error| BadInput(error.to_string()))?;
-        let shrunk = shrunk.ok_or_else(|| {
-            BadInput(format!(
-                "{}: the replay of this tape passes, so there is no failure to shrink",
-                arguments.tape
-            ))
-        })?;
-        if let Some(path) = &arguments.out {
-            output::write_file(path, shrunk.tape.to_string().as_bytes()).map_err(BadInput)?;
+        let document = self.document(scenario, &name)?;
+        let out = arguments.out.as_deref();
+        let folder = out.map(output::Folder::prepare).transpose().map_err(BadInput)?;
+        let shrunk = shrink_scenario(&document, &tape).map_err(|error| BadInput(error.to_string()));
+        let shrunk = shrunk.and_then(|shrunk| {
+            shrunk.ok_or_else(|| {
+                BadInput(format!(
+                    "{}: the replay of this tape passes, so there is no failure to shrink",
+                    arguments.tape
+                ))
+            })
+        });
+        let shrunk = shrunk.inspect_err(|_| folder.iter().for_each(output::Folder::abandon))?;
+        if let Some(folder) = &folder {
+            write_failure(folder, &shrunk)?;
         }
         if arguments.json {
             print(&format!("{}\n", shrunk_json(&shrunk)))?;
         } else {
-            let target = arguments.out.as_ref().map_or_else(
-                || format!("\n{}", shrunk.tape),
-                |path| {
-                    format!(
-                        "repeat it with:\n{} replay {} --scenario {}\n",
-                        self.command,
-                        quoted(&path.to_string_lossy()),
-                        quoted(&name)
-                    )
-                },
-            );
-            print(&format!("{}\n{target}", sentence(&shrunk.tape, &shrunk.failure)))?;
+            let sentence = sentence(&shrunk.tape, &shrunk.failure);
+            let rest = match &folder {
+                Some(folder) => self.repeat_failure(folder),
+                None => format!("\n{}\n{}\n{}", shrunk.document, shrunk.tape, test(&shrunk)),
+            };
+            print(&format!("{sentence}\n{rest}"))?;
         }
         Ok(false)
     }
+
+    /// The document of a scenario: the text of the built-in scenario or of the file `name`.
+    pub(super) fn document(&self, scenario: Scenario, name: &str) -> Result<Document<'_>, BadInput> {
+        let builtin = self.builtins().into_iter().find(|builtin| builtin.name == name);
+        let text = match builtin {
+            Some(builtin) => builtin.source.to_owned(),
+            None => fs::read_to_string(name).map_err(|error| BadInput(format!("{name}: {error}")))?,
+        };
+        Ok(Document::of(self.profiles, scenario, name, &text))
+    }
+
+    /// The command that repeats a failure in this folder.
+    fn repeat_failure(&self, folder: &output::Folder) -> String {
+        let path = folder.path_of(TAPE_FILE);
+        format!("repeat it with:\n{} replay {}\n", self.command, quoted(&path))
+    }
 }
 
-fn shrunk_json(shrunk: &Shrunk) -> serde_json::Value {
+/// Name of the file of a shrunk tape. `scenario.toml` is beside it.
+const TAPE_FILE: &str = "failure.tape";
+
+/// Writes all files about a shrunk failure, and the files that its scenario serves.
+pub(super) fn write_failure(folder: &output::Folder, shrunk: &ShrunkScenario<'_>) -> Result<(), BadInput> {
+    let options = RunOptions {
+        detail: Detail::Full,
+        ..RunOptions::default()
+    };
+    let setup = shrunk.document.scenario().setup();
+    let replayed = replay(&setup, &shrunk.tape, &options).map_err(|error| {
+        folder.abandon();
+        BadInput(error.to_string())
+    })?;
+    let run = &replayed.run;
+    let mut files = vec![
+        ("scenario.toml", shrunk.document.to_string().into_bytes()),
+        (TAPE_FILE, shrunk.tape.to_string().into_bytes()),
+        ("story.md", story(shrunk, run).into_bytes()),
+        ("capture.pcapng", report::capture(run)),
+        ("test.rs", test(shrunk).into_bytes()),
+    ];
+    let served = shrunk.document.files();
+    files.extend(served.map(|(name, content)| (name, content.to_vec())));
+    folder.write_all(&files).map_err(BadInput)
+}
+
+fn shrunk_json(shrunk: &ShrunkScenario<'_>) -> serde_json::Value {
     json!({
         "sentence": sentence(&shrunk.tape, &shrunk.failure),
         "failure": shrunk.failure.primary,
         "detail": shrunk.failure.detail,
         "faults": shrunk.tape.entries.len(),
         "runs": shrunk.runs,
+        "scenario": shrunk.document.to_string(),
         "tape": shrunk.tape.to_string(),
         "compact": shrunk.tape.to_compact(),
+        "test": test(shrunk),
     })
-}
-
-/// A failure and its faults in one sentence.
-pub(super) fn sentence(tape: &Tape, failure: &Failure) -> String {
-    let faults: Vec<String> = tape
-        .entries
-        .iter()
-        .map(|entry| format!("{}: {}", entry.datagrams, entry.fault))
-        .collect();
-    let cause = match faults.as_slice() {
-        [] => "without any fault".to_owned(),
-        faults => format!("with {}", faults.join(", ")),
-    };
-    format!("{} fails {cause} ({})", failure.primary, failure.detail)
 }
 
 impl EngineName {

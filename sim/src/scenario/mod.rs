@@ -104,8 +104,11 @@ fn unresolved_profile() -> &'static dyn Profile {
     &profile::Unresolved
 }
 
+/// The seed of a scenario without the key `seed`.
+pub(crate) const DEFAULT_SEED: u64 = 1;
+
 fn default_seed() -> u64 {
-    1
+    DEFAULT_SEED
 }
 
 fn default_resolution() -> Span {
