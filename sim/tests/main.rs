@@ -14,6 +14,7 @@ mod schema;
 mod schema_values;
 mod search;
 mod secure;
+mod speak;
 mod support;
 mod survival;
 mod tapes;

@@ -1,5 +1,8 @@
 //! Profile `secure`: clients and servers of the secure protocol.
 
+mod adversaries;
+mod intruder;
+
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, LazyLock};
@@ -16,6 +19,7 @@ use zeroize::Zeroizing;
 
 use super::operator::{Change, OperatedServer};
 use crate::builtin::{self, Builtin};
+use crate::scenario::adversary::{Part, Speak};
 use crate::scenario::{Cipher, Client, Features, Profile, Scenario, Server, TimedEvent, User};
 
 /// The secure profile.
@@ -44,6 +48,7 @@ impl Profile for Secure {
             fresh_roaming: true,
             key_age: Some(secure::REJECT_AFTER),
             inner_owner: true,
+            accepted_changes: true,
             ..Rules::default()
         }
     }
@@ -76,7 +81,7 @@ impl Profile for Secure {
         let users = server
             .users
             .iter()
-            .map(user)
+            .map(|one| user(&SETUP, one))
             .collect::<Result<Vec<_>, String>>()?;
         secure::Server::new(config(server, &store(users), [0; 32]))
             .map(|_| ())
@@ -89,6 +94,17 @@ impl Profile for Secure {
 
     fn client(&self, _: &Scenario, client: &Client, server: SocketAddr) -> MakePeer {
         make_client(client, server)
+    }
+
+    fn adversary(&self, _: &Scenario, speak: &Speak, server: &Server) -> Option<MakePeer> {
+        Some(adversaries::make(speak, server))
+    }
+
+    fn withheld(&self, part: Part) -> &'static [&'static str] {
+        match part {
+            Part::KeyHolder => &["ke3"],
+            Part::FalseServer | Part::RefusedAccount => &[],
+        }
     }
 
     fn scenarios(&self) -> Vec<Builtin> {
@@ -142,11 +158,12 @@ fn nonce(datagram: &[u8]) -> Option<Nonce> {
     })
 }
 
-fn user(user: &User) -> Result<secure::User, String> {
+/// A user that is registered with `setup`.
+fn user(setup: &ServerSetup, user: &User) -> Result<secure::User, String> {
     let login = Login::new(&user.login).map_err(|error| error.to_string())?;
     let mut rng = ChaCha20Rng::from_seed(derive_seed(0, &user.login, &[]));
     let record =
-        register(&SETUP, SUITE, &login, &user.password, &mut rng).map_err(|error| error.to_string())?;
+        register(setup, SUITE, &login, &user.password, &mut rng).map_err(|error| error.to_string())?;
     let v4 = |address: &IpAddr| match address {
         IpAddr::V4(v4) => Some(*v4),
         IpAddr::V6(_) => None,
@@ -190,7 +207,7 @@ fn config(server: &Server, users: &UserStore, seed: [u8; 32]) -> secure::ServerC
         search: Vec::new(),
         keepalive: 25,
         isolate_clients: false,
-        unix_origin: None,
+        unix_origin: Some(0),
         seed,
     }
 }
@@ -226,7 +243,13 @@ fn changes(scenario: &Scenario, server: &Server) -> VecDeque<(Instant, Change)> 
 }
 
 fn make_server(server: &Server, changes: VecDeque<(Instant, Change)>) -> MakePeer {
-    let users = store(server.users.iter().filter_map(|one| user(one).ok()).collect());
+    let users = store(
+        server
+            .users
+            .iter()
+            .filter_map(|one| user(&SETUP, one).ok())
+            .collect(),
+    );
     let server = server.clone();
     Arc::new(move |boot| {
         let config = config(&server, &users, boot.seed);
@@ -234,7 +257,7 @@ fn make_server(server: &Server, changes: VecDeque<(Instant, Change)>) -> MakePee
         peer.set_cipher(cipher(server.cipher));
         match changes.is_empty() {
             true => Box::new(peer),
-            false => Box::new(OperatedServer::new(peer, users.clone(), changes.clone())),
+            false => Box::new(OperatedServer::new(peer, changes.clone())),
         }
     })
 }
