@@ -421,15 +421,19 @@ impl Checks {
         results.iter().filter(|result| !result.passed).count() as u64
     }
 
-    /// The results of the checks that the rules switch on, by number.
-    pub(crate) fn results(&self) -> Vec<CheckResult> {
-        let rules = &self.rules;
-        let delivery = match (rules.at_most_once, rules.authenticates) {
+    /// The name of P3, with the promises of the protocol.
+    const fn delivery_name(&self) -> &'static str {
+        match (self.rules.at_most_once, self.rules.authenticates) {
             (true, true) => "P3 inner packets unchanged, authenticated, at most once",
             (false, true) => "P3 inner packets unchanged, authenticated",
             (true, false) => "P3 inner packets unchanged, at most once",
             (false, false) => "P3 inner packets unchanged",
-        };
+        }
+    }
+
+    /// The results of the checks that the rules switch on, by number.
+    pub(crate) fn results(&self) -> Vec<CheckResult> {
+        let rules = &self.rules;
         let all = [
             (
                 rules.encrypts,
@@ -446,7 +450,7 @@ impl Checks {
             (
                 rules.delivers_unchanged,
                 &self.properties.delivery,
-                delivery,
+                self.delivery_name(),
                 "deliveries",
             ),
             (
