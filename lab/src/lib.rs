@@ -68,6 +68,7 @@
 #![forbid(unsafe_code)]
 
 pub mod adversary;
+mod boot;
 mod checks;
 mod engine;
 pub mod explain;

@@ -197,6 +197,18 @@ impl Net {
         self.addresses.insert(to, host);
     }
 
+    /// Gives `address` to `host`, in addition to its present ones.
+    pub(crate) fn claim(&mut self, address: SocketAddr, host: HostId) {
+        self.addresses.insert(address, host);
+    }
+
+    /// Takes `address` from `host`, unless another host has it now.
+    pub(crate) fn release(&mut self, address: SocketAddr, host: HostId) {
+        if self.host_at(address) == Some(host) {
+            self.addresses.remove(&address);
+        }
+    }
+
     /// Decides the fate of a datagram. [`launch`](Self::launch) then sends its copies.
     pub(crate) fn decide(
         &mut self,

@@ -1,5 +1,7 @@
 //! One host: its peer, the network stack behind the peer, and the client's script. It is the same in both engines.
 
+mod notices;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -315,6 +317,9 @@ impl Node {
             EventKind::Retrying(error) => RecordKind::Retrying { error: error.name() },
             EventKind::Rekeyed { epoch } => RecordKind::Rekeyed { epoch },
             EventKind::SessionEnded { login, reason } => RecordKind::SessionEnded { login, reason },
+            EventKind::RecordChanged { .. } => RecordKind::Event {
+                event: "record-changed",
+            },
             EventKind::Other(event) => RecordKind::Event { event },
             EventKind::Dropped(reason) => RecordKind::Dropped {
                 reason: reason.name(),
@@ -322,50 +327,6 @@ impl Node {
             _ => return,
         };
         world.record(Some(self.id), self.cause_of(tag), kind);
-    }
-
-    /// Reports an event to the checks. The record of the event is added afterwards, so its number is the next one.
-    fn notify_checks(&self, world: &mut World, tag: RecordId, event: &EventKind) {
-        let (now, sender) = (world.now, self.sender_of(tag));
-        let is_client = self.spec.script.is_some();
-        match event {
-            EventKind::Status(TunnelStatus::Connected) => {
-                if let Some(server) = sender {
-                    world.checks.on_authenticated(self.id, server);
-                }
-                world.checks.on_new_key(self.id, None, now);
-            }
-            EventKind::Started(Ok(settings)) => {
-                let addresses = settings.addresses.iter().map(|prefix| prefix.address);
-                world.checks.on_addresses(self.id, addresses.collect());
-                world.checks.on_new_key(self.id, None, now);
-            }
-            EventKind::SettingsChanged(settings) => {
-                let addresses = settings.addresses.iter().map(|prefix| prefix.address);
-                world.checks.on_addresses(self.id, addresses.collect());
-            }
-            EventKind::LoggedIn { login, remote } => {
-                for from in [sender, world.net.host_at(*remote)].into_iter().flatten() {
-                    world.checks.on_authenticated(self.id, from);
-                }
-                world.checks.on_validated(self.id, *remote);
-                world.checks.on_session(self.id, login, *remote);
-                world.checks.on_new_key(self.id, Some(*remote), now);
-            }
-            EventKind::SessionEnded { login, .. } => world.checks.on_session_ended(self.id, login),
-            EventKind::Rekeyed { .. } if is_client => world.checks.on_new_key(self.id, None, now),
-            EventKind::Rekeyed { .. } => {
-                let remote = self.arrival_of(tag).map(|(_, _, remote)| *remote);
-                if remote.is_some() {
-                    world.checks.on_new_key(self.id, remote, now);
-                }
-            }
-            EventKind::Roamed { from, to } => {
-                let record = world.trace.len() + 1;
-                world.checks.on_roamed(record, self.id, [*from, *to], tag, sender);
-            }
-            _ => {}
-        }
     }
 
     /// Runs the peer's jobs. In simulated time they take no time.

@@ -106,9 +106,10 @@ pub enum RecordKind {
         /// The new address.
         to: String,
     },
-    /// An adversary attacks. The record causes a `Sent`. Its own cause is the `Sent` of the captured datagram, if any.
+    /// An adversary attacks. The record causes a `Sent`. Its own cause is the `Sent` of the captured datagram, or the `Received`
+    /// of the datagram that an endpoint answers, if any.
     Attack {
-        /// The attack: `inject`, `flood`, `replay`, `alter` or `reflect`.
+        /// The attack: `inject`, `flood`, `replay`, `alter`, `reflect` or `speak`.
         act: &'static str,
         /// The source address of the forged datagram.
         source: String,

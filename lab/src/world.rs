@@ -6,6 +6,7 @@
 
 mod adversaries;
 mod describe;
+mod endpoints;
 mod faults;
 mod limits;
 mod liveness;
@@ -359,7 +360,7 @@ impl World {
     fn switch_faults_off(&mut self) {
         self.net.switch_faults_off();
         self.release_all_swapped();
-        self.adversaries.stop();
+        self.stop_adversaries();
         self.faults_off_at = Some(self.now);
         self.record(
             None,

@@ -5,6 +5,7 @@ mod protocol;
 mod support;
 
 mod concerns;
+mod endpoints;
 mod limits;
 mod names;
 mod random_setups;

@@ -18,6 +18,7 @@ mod shrink;
 // A test that panics, which WebAssembly does not support.
 #[cfg(not(target_family = "wasm"))]
 mod shrunk_test;
+mod speak;
 mod support;
 mod survival;
 mod tapes;

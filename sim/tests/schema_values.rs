@@ -64,6 +64,12 @@ do = [
   { flood = { to = "server", rate = 10, for = "1s" } },
 ]
 
+[[adversary]]
+name = "trudy"
+address = "203.0.113.67:666"
+budget = 100
+do = [{ speak = { to = "server", as = "key-holder" } }]
+
 [[expect]]
 client = "alice"
 outcome = "connected"
@@ -212,6 +218,10 @@ const WRONG: &[(&str, &[&str])] = &[
     ("adversary.0.do.0.inject.size", &["9001"]),
     ("adversary.0.do.2.alter.chance", &["\"2\""]),
     ("adversary.0.do.4.flood.rate", &["0"]),
+    ("adversary.1.do.0.speak.as", &["\"holder\""]),
+    ("adversary.1.do.0.speak.from", &["\"alice\"", "\"192.0.2.9:53\""]),
+    ("adversary.1.do.0.speak.count", &["0"]),
+    ("adversary.1.do.0.speak.withhold", &["[\"ke4\"]", "\"ke3\""]),
     ("expect.0.outcome", &["\"conected\""]),
     ("expect.0.or", &["\"rejected\""]),
     ("expect.0.finally", &["\"up\""]),
@@ -321,6 +331,9 @@ const RIGHT: &[(&str, &[&str])] = &[
         "adversary.0.do.0.inject.from",
         &["\"own\"", "\"random\"", "\"alice\"", "\"192.0.2.9:53\""],
     ),
+    ("adversary.1.do.0.speak.from", &["\"own\"", "\"random\""]),
+    ("adversary.1.do.0.speak.withhold", &["[]", "[\"ke3\", \"data\"]"]),
+    ("event.2.account.becomes", &["\"expired\""]),
     ("expect.0.or", &["\"connection-timed-out\""]),
 ];
 
@@ -407,6 +420,7 @@ fn place(heading: &str, key: &str) -> String {
         ("[[client.do]]", None) => format!("client.0.do.0.{key}"),
         ("[[link]]", Some("backward")) => "link.0.backward".into(),
         ("[[link]]", _) => format!("link.0.{key}"),
+        ("[[adversary]]", Some("speak")) => format!("adversary.1.do.0.{key}"),
         ("[[adversary]]", Some(table)) => format!("adversary.0.do.{}.{key}", act(table)),
         ("[[adversary]]", None) => format!("adversary.0.{key}"),
         ("[[expect]]", _) => format!("expect.0.{key}"),

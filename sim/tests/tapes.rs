@@ -20,6 +20,24 @@ tapes! {
     "known/rebind-before-ke3",
     "known/rebind-before-settings",
     "known/late-bye-of-old-session",
+    "known/refused-account-changes-password",
+}
+
+/// Names and texts of the scenarios of tapes that need one of their own. Each is beside its tape.
+const SCENARIOS: &[(&str, &str)] = &[(
+    "refused-account",
+    include_str!("../tapes/known/refused-account.toml"),
+)];
+
+/// The scenario with this name: a built-in one, or one beside the tapes.
+fn scenario_of(name: &str) -> Scenario {
+    match SCENARIOS.iter().find(|(other, _)| *other == name) {
+        Some((name, text)) => {
+            let file = format!("{name}.toml");
+            Scenario::parse(&file, text, &|_| Err("there are no files".into())).unwrap()
+        }
+        None => Scenario::builtin(name).unwrap(),
+    }
 }
 
 /// The check that a tape of a known fault fails, from its first comment.
@@ -29,7 +47,7 @@ fn expected_failure(text: &str) -> Option<&str> {
 
 fn replayed(text: &str, engine: Engine) -> Replay {
     let tape: Tape = text.parse().unwrap();
-    let scenario = Scenario::builtin(&tape.setup).unwrap();
+    let scenario = scenario_of(&tape.setup);
     let options = RunOptions {
         engine,
         detail: Detail::Digest,

@@ -166,7 +166,7 @@ fn report(folder: &Path, seed: u64, found: &[Found]) -> Result<bool> {
     Ok(new == 0)
 }
 
-/// The signatures of the tapes of known faults.
+/// The signatures of the tapes of known faults. A tape without a fault of the network has none: its cause is in its scenario.
 fn known_faults() -> Result<BTreeSet<BTreeSet<String>>> {
     let folder = shell::root().join("sim/tapes/known");
     let mut known = BTreeSet::new();
@@ -174,6 +174,7 @@ fn known_faults() -> Result<BTreeSet<BTreeSet<String>>> {
         let text = fs::read_to_string(entry?.path())?;
         known.insert(text.lines().filter_map(fault_of).collect());
     }
+    known.remove(&BTreeSet::new());
     Ok(known)
 }
 

@@ -1,12 +1,13 @@
-//! State of the adversaries: captured datagrams, remaining budgets, and scheduled attacks.
+//! State of the adversaries: captured datagrams, remaining budgets, scheduled attacks, and endpoints.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use sandhog_peer::{Instant, PacketBuf};
+use sandhog_peer::{Datagram, Instant, PacketBuf};
 
-use super::{Act, AdversarySpec, Bytes, Pick};
+use super::endpoint::Endpoints;
+use super::{Act, AdversarySpec, Bytes, Endpoint, Pick};
 use crate::grid::round_up;
 use crate::record::{HostId, RecordId};
 use crate::rng::{Stream, derive_seed};
@@ -38,6 +39,8 @@ pub(crate) enum Plan {
     Inject { number: u64 },
     /// The next copy of an [`Act::Replay`]. `left` more copies follow it.
     Replay { captured: Box<Captured>, left: u64 },
+    /// The next attempt of an [`Act::Speak`], by number from 0.
+    Speak { number: u64 },
 }
 
 /// State of one adversary.
@@ -52,6 +55,7 @@ pub(crate) struct Agent {
     /// The newest datagram to each receiver, only if an act copies headers.
     newest: BTreeMap<HostId, Captured>,
     copies_headers: bool,
+    endpoints: Endpoints,
 }
 
 /// All adversaries of a run, and their schedule.
@@ -77,11 +81,12 @@ impl Adversaries {
         for (index, spec) in specs.iter().enumerate() {
             adversaries.agents.push(Agent::new(spec, index, seed));
             for (act, action) in spec.acts.iter().enumerate() {
-                if let Act::Inject(inject) = action
-                    && inject.count > 0
-                {
-                    adversaries.plan(inject.first, index, act, Plan::Inject { number: 0 });
-                }
+                let (first, plan) = match action {
+                    Act::Inject(inject) if inject.count > 0 => (inject.first, Plan::Inject { number: 0 }),
+                    Act::Speak(speak) if speak.count > 0 => (speak.first, Plan::Speak { number: 0 }),
+                    _ => continue,
+                };
+                adversaries.plan(first, index, act, plan);
             }
         }
         adversaries
@@ -100,9 +105,24 @@ impl Adversaries {
         self.schedule.insert(key, (agent, act, plan));
     }
 
-    /// The time of the next scheduled attack.
+    /// The time of the next scheduled attack, or of the next timer of an endpoint.
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        self.schedule.first_key_value().map(|((at, _), _)| *at)
+        let scheduled = self.schedule.first_key_value().map(|((at, _), _)| *at);
+        let timers = self.agents.iter().filter_map(|agent| agent.endpoints.next_due());
+        timers.map(|(at, _)| at).chain(scheduled).min()
+    }
+
+    /// The next endpoint with a timer that is due at `now`: its adversary and its number.
+    pub(crate) fn due_endpoint(&self, now: Instant) -> Option<(usize, u64)> {
+        let timers = self
+            .agents
+            .iter()
+            .map(|agent| agent.endpoints.next_due())
+            .enumerate();
+        timers
+            .filter_map(|(agent, due)| Some((agent, due?)))
+            .find(|(_, (at, _))| *at <= now)
+            .map(|(agent, (_, number))| (agent, number))
     }
 
     /// Takes the next attack that is due at `now`.
@@ -115,6 +135,31 @@ impl Adversaries {
     pub(crate) fn stop(&mut self) {
         self.schedule.clear();
         self.stopped = true;
+    }
+
+    /// The adversary that answers in place of `target` on the link from `sender`.
+    pub(crate) fn in_place_of(&self, sender: HostId, target: HostId) -> Option<usize> {
+        let mut observers = self.observers(sender, target).into_iter();
+        observers.find(|agent| self.agents[*agent].endpoints.replaces(target))
+    }
+
+    /// One turn of an endpoint, with the datagram that has arrived. Returns its address and the datagrams that the adversary
+    /// sends.
+    pub(crate) fn endpoint_turn(
+        &mut self,
+        agent: usize,
+        number: u64,
+        now: Instant,
+        arrival: Option<Datagram>,
+    ) -> Option<(SocketAddr, Vec<Datagram>)> {
+        let resolution = self.resolution;
+        let on_grid = |due: Instant| round_up(due, resolution).max(now + resolution);
+        let Agent { endpoints, spec, .. } = self.agents.get_mut(agent)?;
+        let (endpoint, mut datagrams) = endpoints.turn(number, now, arrival, on_grid)?;
+        if let Some(Act::Speak(speak)) = spec.acts.get(endpoint.act) {
+            datagrams.retain(|datagram| speak.withheld.iter().all(|kind| kind != datagram.kind));
+        }
+        Some((endpoint.address, datagrams))
     }
 
     /// The adversaries on the link between the two hosts.
@@ -148,6 +193,7 @@ impl Agent {
             }
         }
         Self {
+            endpoints: Endpoints::default(),
             budget: spec.budget,
             streams: (0..spec.acts.len())
                 .map(|act| Stream::new(seed, act as u64))
@@ -224,6 +270,32 @@ impl Agent {
                 (Some(seen), payload)
             }
         })
+    }
+
+    /// Adds an endpoint. Returns its number, and the address of the one that ended for it.
+    pub(crate) fn add_endpoint(&mut self, endpoint: Endpoint) -> (u64, Option<SocketAddr>) {
+        let (number, ended) = self.endpoints.add(endpoint);
+        (number, ended.map(|endpoint| endpoint.address))
+    }
+
+    /// The number of the endpoint at `address`.
+    pub(crate) fn endpoint_at(&self, address: SocketAddr) -> Option<u64> {
+        self.endpoints.at(address)
+    }
+
+    /// Ends an endpoint that has failed, or all endpoints if the budget is used up. Returns their addresses.
+    pub(crate) fn end_finished(&mut self, number: u64) -> Vec<SocketAddr> {
+        if self.budget == 0 {
+            return self.end_endpoints();
+        }
+        let ended = self.endpoints.end_if_over(number);
+        ended.map(|endpoint| endpoint.address).into_iter().collect()
+    }
+
+    /// Ends all endpoints. Returns their addresses.
+    pub(crate) fn end_endpoints(&mut self) -> Vec<SocketAddr> {
+        let ended = self.endpoints.end_all().into_iter();
+        ended.map(|endpoint| endpoint.address).collect()
     }
 
     /// A random source address: for IPv4 mostly global unicast, for IPv6 in the documentation prefix (RFC 3849). The port is not a

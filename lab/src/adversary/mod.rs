@@ -1,17 +1,22 @@
 //! Adversaries of a setup. An adversary sees the datagrams of one link, or of none, and sends datagrams with any source address.
-//! It knows no protocol.
+//! It knows no protocol, but it can run endpoints of the protocol of its hosts.
 
 mod agent;
+mod endpoint;
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use sandhog_peer::Instant;
 
+use crate::boot::MakePeer;
 use crate::record::HostId;
 use crate::values::Chance;
 
 pub(crate) use agent::{Adversaries, Captured, Plan};
+pub(crate) use endpoint::Endpoint;
+pub use endpoint::MAX_ENDPOINTS;
 
 /// One adversary. Adversaries are numbered after the hosts, in the order of the setup.
 ///
@@ -93,6 +98,8 @@ pub enum Act {
         /// The datagrams.
         pick: Pick,
     },
+    /// Runs endpoints of the protocol.
+    Speak(Speak),
 }
 
 /// A series of datagrams from an adversary.
@@ -112,6 +119,42 @@ pub struct Inject {
     pub from: Source,
     /// The payload.
     pub bytes: Bytes,
+}
+
+/// A series of attempts to speak the protocol. Each attempt is a peer of its own, with an address of its own.
+///
+/// A peer gets the command [`Start`](sandhog_peer::Command::Start) at the beginning of its attempt. A server refuses it, and waits
+/// for datagrams. An attempt ends when the start or the tunnel of its peer fails, when [`MAX_ENDPOINTS`] newer attempts of the
+/// adversary have begun, or when the budget is used up. Each datagram costs one unit of the budget. Inner packets are dropped.
+#[derive(Clone)]
+pub struct Speak {
+    /// Creates the peer of an attempt.
+    pub make_peer: MakePeer,
+    /// Time of the first attempt.
+    pub first: Instant,
+    /// Interval between attempts. It may be shorter than the resolution.
+    pub spacing: Duration,
+    /// Number of attempts.
+    pub count: u64,
+    /// The address of each attempt. [`Source::Own`] and [`Source::Address`] are the address of the first attempt, and each
+    /// further one gets the next unused port. [`Source::Random`] has the IP version of the adversary's own address.
+    /// [`Source::Host`] answers in place of that host, which must be an end of the adversary's link: the datagrams that the other
+    /// end sends to the host arrive at the adversary.
+    pub from: Source,
+    /// Kinds of datagrams that the peers create and the adversary does not send. They cost nothing.
+    pub withheld: Vec<String>,
+}
+
+impl fmt::Debug for Speak {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Speak")
+            .field("first", &self.first)
+            .field("spacing", &self.spacing)
+            .field("count", &self.count)
+            .field("from", &self.from)
+            .field("withheld", &self.withheld)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A selection among the datagrams that an adversary sees.

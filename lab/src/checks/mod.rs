@@ -1,4 +1,4 @@
-//! Checks P1 to P8 and P11, which run after every event of every run.
+//! Checks P1 to P8, P11 and P13, which run after every event of every run.
 //!
 //! - P1: no plaintext and no secret appears in an outer datagram or in a text of the trace.
 //! - P2: no nonce is reused under a key.
@@ -9,10 +9,12 @@
 //! - P7: no key is used longer than its limit.
 //! - P8: every datagram is accounted for: sent + duplicated = delivered + lost with a reason + in flight.
 //! - P11: the source address of an inner packet belongs to its sender.
+//! - P13: an account changes only in a session that the server has accepted.
 //!
 //! The [`Rules`] of the setup switch each of them on or off and set the limits, except P8, which always runs. P9 and P12 follow
 //! at the end of a run. P10 compares two runs ([`sightings`](crate::report::sightings)).
 
+mod accounts;
 mod inner;
 mod nonces;
 mod outer;
@@ -122,6 +124,7 @@ struct Properties {
     key_age: Property,
     conservation: Property,
     inner_source: Property,
+    account: Property,
 }
 
 /// All checks of one run.
@@ -137,6 +140,7 @@ pub(crate) struct Checks {
     /// The moves of sessions in the present turn.
     moves: Vec<outer::Move>,
     keys: outer::Keys,
+    accounts: accounts::Accounts,
     properties: Properties,
 }
 
@@ -162,6 +166,7 @@ impl Checks {
             arrivals: outer::Arrivals::default(),
             moves: Vec::new(),
             keys: outer::Keys::default(),
+            accounts: accounts::Accounts::default(),
             properties: Properties::default(),
         }
     }
@@ -250,6 +255,7 @@ impl Checks {
         self.inner.on_boot(host);
         self.balances.on_boot(host);
         self.keys.on_boot(host);
+        self.accounts.on_boot(host);
     }
 
     /// `host` has authenticated `remote`.
@@ -275,11 +281,29 @@ impl Checks {
     /// The server `host` has accepted the user `login` at `remote`.
     pub(crate) fn on_session(&mut self, host: HostId, login: &str, remote: SocketAddr) {
         self.keys.on_session(host, login, remote);
+        self.accounts.on_session(host, login, remote);
     }
 
     /// The session of `login` at the server `host` ended.
     pub(crate) fn on_session_ended(&mut self, host: HostId, login: &str) {
         self.keys.on_session_ended(host, login);
+        self.accounts.on_session_ended(host, login);
+    }
+
+    /// P13: the server `host` changed the account `login`. A datagram from `remote` asked for it.
+    pub(crate) fn on_account_changed(
+        &mut self,
+        record: RecordId,
+        host: HostId,
+        login: &str,
+        remote: Option<SocketAddr>,
+    ) {
+        if self.rules.accepted_changes && self.role(host).honest {
+            let fault = self.accounts.fault(host, login, remote);
+            self.properties
+                .account
+                .check(fault.is_none(), record, || fault.unwrap_or_default().into());
+        }
     }
 
     /// The client `host` received these inner addresses.
@@ -306,6 +330,7 @@ impl Checks {
         }
         let [old, new] = moved;
         self.keys.on_moved(host, old, new);
+        self.accounts.on_moved(host, old, new);
         self.on_validated(host, new);
     }
 
@@ -393,15 +418,19 @@ impl Checks {
         results.iter().filter(|result| !result.passed).count() as u64
     }
 
-    /// The results of the checks that the rules switch on, by number.
-    pub(crate) fn results(&self) -> Vec<CheckResult> {
-        let rules = &self.rules;
-        let delivery = match (rules.at_most_once, rules.authenticates) {
+    /// The name of P3, with the promises of the protocol.
+    const fn delivery_name(&self) -> &'static str {
+        match (self.rules.at_most_once, self.rules.authenticates) {
             (true, true) => "P3 inner packets unchanged, authenticated, at most once",
             (false, true) => "P3 inner packets unchanged, authenticated",
             (true, false) => "P3 inner packets unchanged, at most once",
             (false, false) => "P3 inner packets unchanged",
-        };
+        }
+    }
+
+    /// The results of the checks that the rules switch on, by number.
+    pub(crate) fn results(&self) -> Vec<CheckResult> {
+        let rules = &self.rules;
         let all = [
             (
                 rules.encrypts,
@@ -418,7 +447,7 @@ impl Checks {
             (
                 rules.delivers_unchanged,
                 &self.properties.delivery,
-                delivery,
+                self.delivery_name(),
                 "deliveries",
             ),
             (
@@ -456,6 +485,12 @@ impl Checks {
                 &self.properties.inner_source,
                 "P11 inner source addresses belong to the sender",
                 "deliveries",
+            ),
+            (
+                rules.accepted_changes,
+                &self.properties.account,
+                "P13 accounts change only in accepted sessions",
+                "account changes",
             ),
         ];
         all.into_iter()

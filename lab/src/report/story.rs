@@ -198,10 +198,18 @@ fn attack(run: &Run, record: &Record) -> Option<String> {
     let RecordKind::Attack { act, source } = &record.kind else {
         return None;
     };
-    let RecordKind::Sent { to, kind, len, .. } = &run.record(record.id + 1)?.kind else {
+    let RecordKind::Sent {
+        to, kind, len, nth, ..
+    } = &run.record(record.id + 1)?.kind
+    else {
         return None;
     };
     let to = host_or_unknown(run, *to);
+    if *act == "speak" {
+        return Some(format!(
+            "sends {kind} {nth} to {to} with source {source} ({len} bytes)"
+        ));
+    }
     let nth = match run.record(record.cause).map(|seen| &seen.kind) {
         Some(RecordKind::Sent { nth, .. }) => format!(" {nth}"),
         _ => String::new(),

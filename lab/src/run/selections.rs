@@ -58,6 +58,7 @@ fn unused_acts(world: &World, adversary: &AdversarySpec) -> Vec<String> {
             Act::Replay { pick, .. } => ("replay", &pick.kind, is_missing(&pick.kind, pick.nth, pick.by)),
             Act::Alter { pick, .. } => ("alter", &pick.kind, is_missing(&pick.kind, pick.nth, pick.by)),
             Act::Reflect { pick } => ("reflect", &pick.kind, is_missing(&pick.kind, pick.nth, pick.by)),
+            Act::Speak(_) => return None,
         };
         missing.then(|| format!("{}: {name} {kind}", adversary.name))
     });

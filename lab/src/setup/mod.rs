@@ -7,16 +7,16 @@ mod warnings;
 use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use sandhog_netstack::{Config as StackConfig, Limits, Service, Task};
-use sandhog_peer::{Command, Instant, Peer, TunnelStatus};
+use sandhog_peer::{Command, Instant, TunnelStatus};
 
 use crate::adversary::AdversarySpec;
 use crate::link::LinkConfig;
 use crate::record::HostId;
 
+pub use crate::boot::{Boot, MakePeer};
 pub use rules::{Nonce, NonceOf, Rules};
 pub use validate::{MIN_SECRET_LEN, SetupError};
 
@@ -141,18 +141,6 @@ impl Role {
             Self::Adversary => "adversary",
         }
     }
-}
-
-/// Creates the peer of a host, once for each boot. If it panics, the run panics.
-pub type MakePeer = Arc<dyn Fn(&Boot) -> Box<dyn Peer> + Send + Sync>;
-
-/// Inputs of a new peer.
-#[derive(Clone, Copy, Debug)]
-pub struct Boot {
-    /// Randomness for this boot of this host in this run.
-    pub seed: [u8; 32],
-    /// Number of earlier boots of the host.
-    pub number: u32,
 }
 
 /// One host of a setup.

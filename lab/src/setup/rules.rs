@@ -49,6 +49,10 @@ pub struct Rules {
     /// P11: an inner packet that leaves the tunnel at a server has a source address of its sender: one of its
     /// [`InnerSpec`](super::InnerSpec), or of the last two settings that it received.
     pub inner_owner: bool,
+    /// P13: a server changes an account only for a sender whose login it has accepted. A server reports a change with
+    /// [`RecordChanged`](sandhog_peer::EventKind::RecordChanged), and an accepted login with
+    /// [`LoggedIn`](sandhog_peer::EventKind::LoggedIn). A sender that the server has refused has no such event.
+    pub accepted_changes: bool,
 }
 
 impl Default for Rules {
@@ -64,6 +68,7 @@ impl Default for Rules {
             fresh_roaming: false,
             key_age: None,
             inner_owner: false,
+            accepted_changes: false,
         }
     }
 }

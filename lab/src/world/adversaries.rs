@@ -16,18 +16,18 @@ use crate::trace::fingerprint;
 const FORGED_KIND: &str = "junk";
 
 /// A datagram that an adversary sends.
-struct Forged {
-    agent: usize,
+pub(super) struct Forged {
+    pub(super) agent: usize,
     /// The name of the act.
-    act: &'static str,
-    /// The record of the original datagram, or 0.
-    cause: RecordId,
+    pub(super) act: &'static str,
+    /// The record of the original datagram or of the arrival that it answers, or 0.
+    pub(super) cause: RecordId,
     /// The host that created the bytes, for an exact copy.
-    origin: Option<HostId>,
-    kind: &'static str,
-    from: SocketAddr,
-    to: SocketAddr,
-    payload: PacketBuf,
+    pub(super) origin: Option<HostId>,
+    pub(super) kind: &'static str,
+    pub(super) from: SocketAddr,
+    pub(super) to: SocketAddr,
+    pub(super) payload: PacketBuf,
 }
 
 /// An altered datagram that an adversary will send.
@@ -38,7 +38,7 @@ pub(crate) struct Alteration {
 
 impl World {
     /// The host number of an adversary.
-    fn adversary_id(&self, agent: usize) -> HostId {
+    pub(super) fn adversary_id(&self, agent: usize) -> HostId {
         (self.hosts.len() + agent) as HostId
     }
 
@@ -68,9 +68,11 @@ impl World {
                         self.adversaries.plan(next, agent, act, plan);
                     }
                 }
+                (Act::Speak(speak), Plan::Speak { number }) => self.speak(agent, act, &speak, number),
                 _ => {}
             }
         }
+        self.run_endpoints();
     }
 
     /// Sends all datagrams of an act that are due now, from `number` on, and schedules the next.
@@ -123,11 +125,11 @@ impl World {
         });
     }
 
-    fn address_of(&self, host: HostId) -> SocketAddr {
+    pub(super) fn address_of(&self, host: HostId) -> SocketAddr {
         self.hosts[usize::from(host)].address
     }
 
-    fn source(&mut self, agent: usize, act: usize, source: &Source, to: SocketAddr) -> SocketAddr {
+    pub(super) fn source(&mut self, agent: usize, act: usize, source: &Source, to: SocketAddr) -> SocketAddr {
         match source {
             Source::Own => self.adversaries.agents[agent].spec.address,
             Source::Host(host) => self.address_of(*host),
@@ -234,7 +236,7 @@ impl World {
     }
 
     /// Sends a datagram over the adversary's own link.
-    fn forge(&mut self, forged: Forged) {
+    pub(super) fn forge(&mut self, forged: Forged) {
         self.send_forged(forged, None);
     }
 
@@ -285,12 +287,5 @@ impl World {
         self.launch(id, sent, sending, flight);
         self.checks
             .on_conservation(sent, self.net.counts, self.net.in_flight());
-    }
-
-    /// Records the datagrams that arrive at an adversary.
-    pub(crate) fn receive_at_adversary(&mut self, target: HostId) {
-        while let Some((key, flight)) = self.net.take_due(self.now, target) {
-            self.receive(target, key.source, &flight);
-        }
     }
 }

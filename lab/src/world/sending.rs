@@ -46,9 +46,18 @@ impl World {
         match self.captured_by_adversaries(host, sent, &sending, &flight) {
             Some(seen) => {
                 let (alterations, intercepted) = self.alterations(&seen, sending.fate);
-                match intercepted {
-                    true => self.intercept(&seen, &sending),
-                    false => self.launch_in_order(host, sent, sending.clone(), flight),
+                let replaced = self.adversaries.in_place_of(host, seen.target);
+                match (intercepted, replaced) {
+                    (true, _) => self.intercept(&seen, &sending),
+                    (false, None) => self.launch_in_order(host, sent, sending.clone(), flight),
+                    (false, Some(agent)) => {
+                        let target = Some(self.adversary_id(agent));
+                        let diverted = Sending {
+                            target,
+                            ..sending.clone()
+                        };
+                        self.launch(host, sent, &diverted, flight);
+                    }
                 }
                 self.adversaries_react(&seen, &sending, alterations);
             }

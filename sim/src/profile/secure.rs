@@ -1,5 +1,8 @@
 //! Profile `secure`: clients and servers of the secure protocol.
 
+mod adversaries;
+mod intruder;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -16,6 +19,7 @@ use zeroize::Zeroizing;
 
 use super::operator::{Change, OperatedServer};
 use crate::builtin::{self, Builtin};
+use crate::scenario::adversary::{Part, Speak};
 use crate::scenario::{Cipher, Client, Features, Profile, Scenario, Server, TimedEvent, User};
 
 /// The secure profile.
@@ -44,6 +48,7 @@ impl Profile for Secure {
             fresh_roaming: true,
             key_age: Some(secure::REJECT_AFTER),
             inner_owner: true,
+            accepted_changes: true,
             ..Rules::default()
         }
     }
@@ -76,7 +81,7 @@ impl Profile for Secure {
         let users = server
             .users
             .iter()
-            .map(user)
+            .map(|one| user(&SETUP, one))
             .collect::<Result<Vec<_>, String>>()?;
         secure::Server::new(config(server, &store(users), [0; 32]))
             .map(|_| ())
@@ -89,6 +94,17 @@ impl Profile for Secure {
 
     fn client(&self, _: &Scenario, client: &Client, server: SocketAddr) -> MakePeer {
         make_client(client, server)
+    }
+
+    fn adversary(&self, _: &Scenario, speak: &Speak, server: &Server) -> Option<MakePeer> {
+        Some(adversaries::make(speak, server))
+    }
+
+    fn withheld(&self, part: Part) -> &'static [&'static str] {
+        match part {
+            Part::KeyHolder => &["ke3"],
+            Part::FalseServer | Part::RefusedAccount => &[],
+        }
     }
 
     fn scenarios(&self) -> Vec<Builtin> {
@@ -145,28 +161,35 @@ fn nonce(datagram: &[u8]) -> Option<Nonce> {
 /// Largest number of registrations that are kept.
 const MAX_RECORDS: usize = 10_000;
 
-/// The registration of a user. It depends only on the name and the password, and takes as long as half a login. So it is kept for
-/// the next setup of the same user.
-fn record(login: &Login, password: &str) -> Result<Record, String> {
+/// The registration of a user with `setup`.
+///
+/// With the setup of all simulated servers, it depends only on the name and the password, and takes as long as half a login. So it
+/// is kept for the next server with the same user.
+fn record(setup: &ServerSetup, login: &Login, password: &str) -> Result<Record, String> {
     static RECORDS: Mutex<BTreeMap<(String, String), Record>> = Mutex::new(BTreeMap::new());
+    let is_common = std::ptr::eq(setup, &raw const *SETUP);
     let key = (login.as_str().to_owned(), password.to_owned());
     let kept = || RECORDS.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(record) = kept().get(&key) {
-        return Ok(record.clone());
+    let known = kept().get(&key).filter(|_| is_common).cloned();
+    if let Some(record) = known {
+        return Ok(record);
     }
     let mut rng = ChaCha20Rng::from_seed(derive_seed(0, login.as_str(), &[]));
-    let record = register(&SETUP, SUITE, login, password, &mut rng).map_err(|error| error.to_string())?;
-    let mut kept = kept();
-    if kept.len() >= MAX_RECORDS {
-        kept.clear();
+    let record = register(setup, SUITE, login, password, &mut rng).map_err(|error| error.to_string())?;
+    if is_common {
+        let mut kept = kept();
+        if kept.len() >= MAX_RECORDS {
+            kept.clear();
+        }
+        kept.insert(key, record.clone());
     }
-    kept.insert(key, record.clone());
     Ok(record)
 }
 
-fn user(user: &User) -> Result<secure::User, String> {
+/// A user that is registered with `setup`.
+fn user(setup: &ServerSetup, user: &User) -> Result<secure::User, String> {
     let login = Login::new(&user.login).map_err(|error| error.to_string())?;
-    let record = record(&login, &user.password)?;
+    let record = record(setup, &login, &user.password)?;
     let v4 = |address: &IpAddr| match address {
         IpAddr::V4(v4) => Some(*v4),
         IpAddr::V6(_) => None,
@@ -210,7 +233,7 @@ fn config(server: &Server, users: &UserStore, seed: [u8; 32]) -> secure::ServerC
         search: Vec::new(),
         keepalive: 25,
         isolate_clients: false,
-        unix_origin: None,
+        unix_origin: Some(0),
         seed,
     }
 }
@@ -246,7 +269,13 @@ fn changes(scenario: &Scenario, server: &Server) -> VecDeque<(Instant, Change)> 
 }
 
 fn make_server(server: &Server, changes: VecDeque<(Instant, Change)>) -> MakePeer {
-    let users = store(server.users.iter().filter_map(|one| user(one).ok()).collect());
+    let users = store(
+        server
+            .users
+            .iter()
+            .filter_map(|one| user(&SETUP, one).ok())
+            .collect(),
+    );
     let server = server.clone();
     Arc::new(move |boot| {
         let config = config(&server, &users, boot.seed);
@@ -254,7 +283,7 @@ fn make_server(server: &Server, changes: VecDeque<(Instant, Change)>) -> MakePee
         peer.set_cipher(cipher(server.cipher));
         match changes.is_empty() {
             true => Box::new(peer),
-            false => Box::new(OperatedServer::new(peer, users.clone(), changes.clone())),
+            false => Box::new(OperatedServer::new(peer, changes.clone())),
         }
     })
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::values::{Chance, Span};
 
-/// An attacker without keys. It may observe one link, and sends datagrams with any source address.
+/// An attacker. It may observe one link, and sends datagrams with any source address. Only the action `speak` has keys.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Adversary {
@@ -28,7 +28,7 @@ pub struct Adversary {
     pub acts: Vec<Act>,
 }
 
-/// An action of an adversary. Exactly one of `inject`, `replay`, `alter`, `reflect` and `flood`.
+/// An action of an adversary. Exactly one of `inject`, `replay`, `alter`, `reflect`, `flood` and `speak`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Act {
@@ -42,6 +42,8 @@ pub struct Act {
     pub reflect: Option<Reflect>,
     /// Sends a flood of datagrams.
     pub flood: Option<Flood>,
+    /// Speaks the protocol of the hosts.
+    pub speak: Option<Speak>,
 }
 
 fn own() -> String {
@@ -169,6 +171,62 @@ pub struct Flood {
     /// Time of the first datagram.
     #[serde(default)]
     pub at: Span,
+}
+
+/// Attempts to speak the protocol, each with an address of its own. The adversary holds the keys that all users share.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Speak {
+    /// The server with which it speaks, or in whose place it answers.
+    pub to: String,
+    /// The part that it plays.
+    #[serde(rename = "as")]
+    pub part: Part,
+    /// The user name. `key-holder`: without this key, another invented name for each attempt. `false-server`: the only user of
+    /// the false server; without this key it has none. `refused-account`: required.
+    pub login: Option<String>,
+    /// The password. `key-holder`: that of `login`. `false-server`: the guess with which the user was registered.
+    /// `refused-account`: required.
+    pub password: Option<String>,
+    /// The source address: `own` (each further attempt has the next port) or `random` (a new address for each attempt). The
+    /// default is `random` for `key-holder`, and `own` for `refused-account`. A `false-server` has the address of the server.
+    pub from: Option<String>,
+    /// Number of attempts.
+    #[serde(default = "once")]
+    pub count: u64,
+    /// Interval between attempts.
+    #[serde(default = "one_millisecond")]
+    pub every: Span,
+    /// Time of the first attempt.
+    #[serde(default)]
+    pub at: Span,
+    /// Kinds of datagrams that it does not send. The default is the last message of a login for `key-holder`, and none for the
+    /// others.
+    pub withhold: Option<Vec<String>>,
+}
+
+/// The part of an adversary that speaks the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// A client that starts logins and does not finish them.
+    KeyHolder,
+    /// A server without the secrets and the users of the real one.
+    FalseServer,
+    /// A client with a valid password that continues after the server has refused its login.
+    RefusedAccount,
+}
+
+impl Part {
+    /// The name in scenarios.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::KeyHolder => "key-holder",
+            Self::FalseServer => "false-server",
+            Self::RefusedAccount => "refused-account",
+        }
+    }
 }
 
 /// The bytes of an even number of hex digits. `None` for any other text.

@@ -65,7 +65,9 @@ pub struct AccountChange {
 pub enum AccountState {
     /// The account exists, and its user cannot log in.
     Disabled,
-    /// The user can log in again.
+    /// The account exists, but its date of expiry has passed, so its user cannot log in. Sessions stay.
+    Expired,
+    /// The user can log in again, after `disabled` or `expired`.
     Enabled,
     /// The account no longer exists.
     Removed,
@@ -76,6 +78,7 @@ impl fmt::Display for AccountChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let does = match self.becomes {
             Some(AccountState::Disabled) => "disables the account of",
+            Some(AccountState::Expired) => "sets an expiry date in the past for",
             Some(AccountState::Enabled) => "enables the account of",
             Some(AccountState::Removed) => "removes the account of",
             None => "sets another password for",

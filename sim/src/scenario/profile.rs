@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sandhog_lab::setup::{MakePeer, Rules};
 
+use super::adversary::{Part, Speak};
 use super::builtin::Builtin;
 use super::{Client, Scenario, Server};
 
@@ -163,6 +164,19 @@ pub trait Profile: fmt::Debug + Sync {
 
     /// The function that creates the peers of `client`, whose server has the outer address `server`. The scenario is valid.
     fn client(&self, scenario: &Scenario, client: &Client, server: SocketAddr) -> MakePeer;
+
+    /// The function that creates the endpoints of an adversary that speaks the protocol with `server`, or in its place. `None` if
+    /// the protocol has no such adversary.
+    fn adversary(&self, scenario: &Scenario, speak: &Speak, server: &Server) -> Option<MakePeer> {
+        let _ = (scenario, speak, server);
+        None
+    }
+
+    /// The kinds of datagrams that an adversary with this part withholds by default.
+    fn withheld(&self, part: Part) -> &'static [&'static str] {
+        let _ = part;
+        &[]
+    }
 
     /// The built-in scenarios of this profile, in the order in which `list` prints them.
     fn scenarios(&self) -> Vec<Builtin> {

@@ -46,6 +46,12 @@ impl Scenario {
         for table in ["Pick", "Flood"] {
             constrain(&mut schema, table, "kind", &or_none(&kinds));
         }
+        constrain(
+            &mut schema,
+            "Speak",
+            "withhold",
+            &json!({ "items": choice(&kinds) }),
+        );
         for (table, key, constraint) in CONSTRAINTS {
             constrain(&mut schema, table, key, &constraint.keywords());
         }

@@ -127,6 +127,7 @@ const PREFIX: &str = concat!(
 const SOCKET: &str = concat!("^", socket!(), "$");
 const NAME: &str = concat!("^", name!(), "$");
 const SOURCE: &str = concat!("^(", name!(), "|", socket!(), ")$");
+const SPEAK_SOURCE: &str = "^(own|random)$";
 /// Text without control characters.
 const LINE: &str = r"^[^\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufffe\uffff]*$";
 const PARAGRAPH: &str = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufffe\uffff]*$";
@@ -217,5 +218,9 @@ pub(super) const CONSTRAINTS: &[(&str, &str, Constraint)] = &[
     ("Flood", "from", Pattern(SOURCE)),
     ("Flood", "size", Range(0, 9000)),
     ("Flood", "rate", Range(1, U32)),
+    ("Speak", "to", Pattern(NAME)),
+    ("Speak", "login", Pattern(LOGIN)),
+    ("Speak", "from", Pattern(SPEAK_SOURCE)),
+    ("Speak", "count", Range(1, MANY)),
     ("Expectation", "client", Pattern(NAME)),
 ];

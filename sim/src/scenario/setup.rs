@@ -44,7 +44,6 @@ impl Scenario {
             links.push((a, b, forward));
             links.push((b, a, backward));
         }
-        let header = self.profile.header_len();
         let adversaries = self.adversaries.iter();
         Setup {
             name: self.name.clone(),
@@ -63,7 +62,7 @@ impl Scenario {
             expectations: expectations(self, id),
             rules: self.profile.rules(),
             adversaries: adversaries
-                .map(|adversary| adversary_spec(adversary, header, &id))
+                .map(|adversary| adversary_spec(self, adversary, &id))
                 .collect(),
             counted_kinds: self.profile.counted_kinds().to_vec(),
         }

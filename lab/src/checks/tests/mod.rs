@@ -352,3 +352,51 @@ fn an_inner_source_address_of_another_host_is_found() {
     assert!(delivered(&[next], ALICE).is_empty(), "a late packet");
     assert_eq!(delivered(&[next, after_next], ALICE), [name]);
 }
+
+#[test]
+fn an_account_that_changes_without_an_accepted_session_is_found() {
+    let rules = || Rules {
+        accepted_changes: true,
+        ..Rules::default()
+    };
+    let name = "P13 accounts change only in accepted sessions";
+    let changed = |prepare: &dyn Fn(&mut Checks), remote: Option<SocketAddr>| {
+        let mut checks = checks(rules());
+        prepare(&mut checks);
+        checks.on_account_changed(1, SERVER, "alice", remote);
+        failed(&checks)
+    };
+    let accepted = |checks: &mut Checks| checks.on_session(SERVER, "alice", address(ALICE));
+    let from_alice = Some(address(ALICE));
+    assert_eq!(changed(&|_| {}, from_alice), [name]);
+    assert!(changed(&accepted, from_alice).is_empty());
+    assert_eq!(changed(&accepted, Some(address(MALLORY))), [name]);
+    let of_another_user = |checks: &mut Checks| checks.on_session(SERVER, "bob", address(ALICE));
+    assert_eq!(changed(&of_another_user, from_alice), [name]);
+    let ended = |checks: &mut Checks| {
+        accepted(checks);
+        checks.on_session_ended(SERVER, "alice");
+    };
+    assert_eq!(changed(&ended, from_alice), [name]);
+    let rebooted = |checks: &mut Checks| {
+        accepted(checks);
+        checks.on_boot(SERVER);
+    };
+    assert_eq!(changed(&rebooted, from_alice), [name]);
+}
+
+#[test]
+fn an_account_may_change_in_a_session_that_has_moved_or_is_one_of_two() {
+    let rules = Rules {
+        accepted_changes: true,
+        ..Rules::default()
+    };
+    let mut checks = checks(rules);
+    checks.on_session(SERVER, "alice", address(ALICE));
+    checks.on_session(SERVER, "alice", address(BOB));
+    checks.on_session_ended(SERVER, "alice");
+    checks.on_account_changed(1, SERVER, "alice", Some(address(BOB)));
+    checks.on_roamed(1, SERVER, [address(BOB), address(9)], 1, Some(BOB));
+    checks.on_account_changed(2, SERVER, "alice", Some(address(9)));
+    assert!(failed(&checks).is_empty());
+}

@@ -1,7 +1,7 @@
 //! Validation of the adversaries of a setup.
 
 use super::{Checked, ensure, since_start, validate_socket};
-use crate::adversary::{Act, AdversarySpec, Bytes, Inject, Pick, Source};
+use crate::adversary::{Act, AdversarySpec, Bytes, Inject, Pick, Source, Speak};
 use crate::limits::MAX_PAYLOAD;
 use crate::setup::Setup;
 
@@ -33,6 +33,7 @@ pub(super) fn validate(setup: &Setup) -> Checked {
 fn needs_datagrams(act: &Act) -> bool {
     match act {
         Act::Inject(inject) => matches!(inject.bytes, Bytes::CopiedHeader { .. } | Bytes::Recorded(_)),
+        Act::Speak(speak) => matches!(speak.from, Source::Host(_)),
         Act::Replay { .. } | Act::Alter { .. } | Act::Reflect { .. } => true,
     }
 }
@@ -58,7 +59,34 @@ fn validate_act(setup: &Setup, adversary: &AdversarySpec, field: &str, act: &Act
             ensure(*count > 0, at("count"), "the count must be at least 1")
         }
         Act::Alter { pick: picked, .. } | Act::Reflect { pick: picked } => pick(picked),
+        Act::Speak(speak) => validate_speak(setup, adversary, field, speak),
     }
+}
+
+fn validate_speak(setup: &Setup, adversary: &AdversarySpec, field: &str, speak: &Speak) -> Checked {
+    let at = |name: &str| format!("{field}.{name}");
+    validate_source(setup, &at("from"), &speak.from)?;
+    if let (Source::Host(host), Some((a, b))) = (&speak.from, adversary.on_path) {
+        let problem = format!(
+            "`{}` cannot answer in place of host {host}; it observes only the link between {a} and {b}",
+            adversary.name
+        );
+        ensure([a, b].contains(host), at("from"), problem)?;
+    }
+    if let Source::Address(address) = speak.from {
+        let hosts = setup.hosts.iter().map(|host| host.address);
+        let mut taken = hosts.chain(setup.adversaries.iter().map(|other| other.address));
+        let problem = format!("another host already has {address}; choose an address that no host has");
+        ensure(!taken.any(|other| other == address), at("from"), problem)?;
+    }
+    setup.before_the_end(&at("first"), since_start(speak.first))?;
+    let problem = "the kind of a withheld datagram is empty";
+    ensure(
+        speak.withheld.iter().all(|kind| !kind.is_empty()),
+        at("withheld"),
+        problem,
+    )?;
+    ensure(speak.count > 0, at("count"), "the count must be at least 1")
 }
 
 fn validate_inject(setup: &Setup, field: &str, inject: &Inject) -> Checked {

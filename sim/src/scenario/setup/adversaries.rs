@@ -2,20 +2,21 @@
 
 use std::time::Duration;
 
-use sandhog_lab::adversary::{Act, AdversarySpec, Bytes, Inject, Pick, Source};
+use sandhog_lab::adversary::{Act, AdversarySpec, Bytes, Inject, Pick, Source, Speak};
 use sandhog_lab::record::HostId;
 use sandhog_lab::values::Chance;
 use sandhog_peer::Instant;
 
+use crate::scenario::Scenario;
 use crate::scenario::adversary as file;
 
 /// Length of a created datagram without the key `size`.
 const DEFAULT_SIZE: u64 = 100;
 
-/// The adversary of a valid scenario. `id` returns the number of a host. `header` is the length of the unencrypted header.
+/// The adversary of a valid scenario. `id` returns the number of a host.
 pub(super) fn adversary_spec(
+    scenario: &Scenario,
     adversary: &file::Adversary,
-    header: usize,
     id: &dyn Fn(&str) -> HostId,
 ) -> AdversarySpec {
     let on_path = adversary.on_path.as_ref();
@@ -28,12 +29,12 @@ pub(super) fn adversary_spec(
         acts: adversary
             .acts
             .iter()
-            .filter_map(|act| act_of(act, header, id))
+            .filter_map(|act| act_of(scenario, act, id))
             .collect(),
     }
 }
 
-fn act_of(act: &file::Act, header: usize, id: &dyn Fn(&str) -> HostId) -> Option<Act> {
+fn act_of(scenario: &Scenario, act: &file::Act, id: &dyn Fn(&str) -> HostId) -> Option<Act> {
     let pick = |kind: &str, nth: Option<u64>, by: &Option<String>, chance: Option<Chance>| Pick {
         kind: kind.into(),
         nth,
@@ -41,7 +42,11 @@ fn act_of(act: &file::Act, header: usize, id: &dyn Fn(&str) -> HostId) -> Option
         chance,
     };
     if let Some(inject) = &act.inject {
+        let header = scenario.profile.header_len();
         return Some(Act::Inject(inject_of(inject, header, id)));
+    }
+    if let Some(speak) = &act.speak {
+        return speak_of(scenario, speak, id).map(Act::Speak);
     }
     if let Some(replay) = &act.replay {
         return Some(Act::Replay {
@@ -103,6 +108,32 @@ fn flood_of(flood: &file::Flood, id: &dyn Fn(&str) -> HostId) -> Inject {
             .as_ref()
             .map_or(Bytes::Random(size), |kind| Bytes::Recorded(kind.clone())),
     }
+}
+
+/// The attempts of an adversary. `None` if the profile has no such adversary, which the validation rejects.
+fn speak_of(scenario: &Scenario, speak: &file::Speak, id: &dyn Fn(&str) -> HostId) -> Option<Speak> {
+    let server = scenario.servers.iter().find(|server| server.name == speak.to)?;
+    let from = match (speak.part, &speak.from) {
+        (file::Part::FalseServer, _) => Source::Host(id(&speak.to)),
+        (_, Some(from)) => source(from, id),
+        (file::Part::KeyHolder, None) => Source::Random,
+        (file::Part::RefusedAccount, None) => Source::Own,
+    };
+    let withheld = match &speak.withhold {
+        Some(kinds) => kinds.clone(),
+        None => {
+            let kinds = scenario.profile.withheld(speak.part).iter();
+            kinds.map(|kind| (*kind).to_owned()).collect()
+        }
+    };
+    Some(Speak {
+        make_peer: scenario.profile.adversary(scenario, speak, server)?,
+        first: Instant::ZERO + speak.at.0,
+        spacing: speak.every.0,
+        count: speak.count,
+        from,
+        withheld,
+    })
 }
 
 fn source(from: &str, id: &dyn Fn(&str) -> HostId) -> Source {

@@ -1,5 +1,7 @@
 //! Validation of the adversaries of a scenario.
 
+mod speak;
+
 use std::net::SocketAddr;
 
 use sandhog_lab::suggest::{nearest, suggestion};
@@ -79,13 +81,14 @@ fn validate_act<'a>(
         act.alter.is_some(),
         act.reflect.is_some(),
         act.flood.is_some(),
+        act.speak.is_some(),
     ];
     match acts.iter().filter(|act| **act).count() {
         1 => {}
         0 => {
             return Err(mistake(
                 path,
-                "an action needs one of inject, replay, alter, reflect and flood",
+                "an action needs one of inject, replay, alter, reflect, flood and speak",
             ));
         }
         _ => {
@@ -120,6 +123,9 @@ fn validate_act<'a>(
     }
     if let Some(flood) = &act.flood {
         validate_flood(scenario, adversary, flood, &within("flood"))?;
+    }
+    if let Some(speak) = &act.speak {
+        speak::validate(scenario, adversary, speak, &within("speak"))?;
     }
     Ok(())
 }
@@ -282,19 +288,25 @@ fn validate_created<'a>(
     let at = |key| [path, &[PathPart::Key(key)]].concat();
     known("host", to, &host_names(scenario), &at("to"))?;
     validate_source(scenario, from, Some(to), &at("from"))?;
-    if begin.0 >= scenario.duration.0 {
-        return Err(mistake(
-            &at("at"),
-            format!(
-                "this action never happens, because the run ends after {}",
-                scenario.duration
-            ),
-        ));
-    }
+    validate_begin(scenario, begin, path)?;
     match size {
         Some(size) if size > MAX_BYTES => Err(mistake(&at("size"), format!("at most {MAX_BYTES} bytes"))),
         _ => Ok(()),
     }
+}
+
+/// Checks the time of the first datagram or attempt.
+fn validate_begin<'a>(scenario: &'a Scenario, begin: Span, path: &[PathPart<'a>]) -> Checked<'a> {
+    if begin.0 < scenario.duration.0 {
+        return Ok(());
+    }
+    Err(mistake(
+        &[path, &[PathPart::Key("at")]].concat(),
+        format!(
+            "this action never happens, because the run ends after {}",
+            scenario.duration
+        ),
+    ))
 }
 
 fn validate_count<'a>(scenario: &'a Scenario, count: u64, every: Span, path: &[PathPart<'a>]) -> Checked<'a> {
