@@ -92,6 +92,7 @@ pub mod tape;
 mod task_text;
 mod trace;
 pub mod values;
+mod warnings;
 mod world;
 
 pub use checks::CheckResult;
@@ -100,3 +101,4 @@ pub use rng::derive_seed;
 pub use run::{Engine, Run, RunError, RunHost, RunLink, RunOptions, run_setup};
 pub use setup::{MIN_SECRET_LEN, Role, SetupError};
 pub use trace::{Detail, Digest};
+pub use warnings::warnings;

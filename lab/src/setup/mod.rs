@@ -2,7 +2,6 @@
 
 mod rules;
 mod validate;
-mod warnings;
 
 use std::borrow::Cow;
 use std::fmt;

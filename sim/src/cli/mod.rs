@@ -242,7 +242,7 @@ fn note(text: &str) {
 
 /// Prints the warnings about a scenario.
 fn warn(scenario: &Scenario, engine: Engine) {
-    for warning in scenario.setup().warnings(engine) {
+    for warning in sandhog_lab::warnings(&scenario.setup(), engine) {
         note(&format!("warning: {warning}"));
     }
 }

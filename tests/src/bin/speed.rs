@@ -166,6 +166,16 @@ fn over(rounds: &[Rates], rate: impl Fn(&Rates) -> f64) -> f64 {
     median(rounds.iter().map(rate).collect())
 }
 
+/// Rounds of the event engine and of the turmoil engine. They alternate, so that a disturbance affects both.
+fn both_engines(setup: &Setup) -> [Vec<Rates>; 2] {
+    let (mut event, mut turmoil) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        event.push(round(setup, Engine::Event));
+        turmoil.push(round(setup, Engine::Turmoil));
+    }
+    [event, turmoil]
+}
+
 fn figures() -> Vec<Figure> {
     let builtin = |name: &str| {
         let scenario = Scenario::builtin(name);
@@ -178,12 +188,7 @@ fn figures() -> Vec<Figure> {
         Err(format!("there is no file `{name}`"))
     });
     let idle = idle.unwrap_or_else(|error| panic!("{error}")).setup();
-    // Event and turmoil alternate, so that a disturbance affects both.
-    let (mut event, mut turmoil) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        event.push(round(&standard, Engine::Event));
-        turmoil.push(round(&standard, Engine::Turmoil));
-    }
+    let [event, turmoil] = both_engines(&standard);
     let rounds = |scenario| {
         (0..ROUNDS)
             .map(|_| round(scenario, Engine::Event))

@@ -16,7 +16,7 @@ use crate::{shell, table};
 const SEARCHES: &[&str] = &[
     "exhaust clean-login --datagrams 12 --faults 1",
     "exhaust reconnect --from wake --datagrams 12 --faults 1",
-    "sweep first-light standard reconnect rebind-port --swarm --seeds 1..41",
+    "sweep first-light standard reconnect rebind-port handshake-dup reordered cipher-change --swarm --seeds 1..25",
     "exhaust clean-login --datagrams 12 --faults 2",
     "sweep standard reconnect path-mtu cipher-change simultaneous-init --swarm --seeds 1..201",
 ];
