@@ -53,7 +53,11 @@ fn the_search_finds_the_login_that_is_lost_by_a_rebinding() {
     let failing = schedules(&found);
     assert!(failing.contains(&rebind(4)), "before KE3: {failing:?}");
     let settings = found.failing.iter().find(|failing| failing.schedule == rebind(5));
-    assert_eq!(settings.unwrap().failure.primary, "P4 no amplification");
+    assert_eq!(
+        settings.unwrap().failure.primary,
+        "P9 ping passes with faults off",
+        "before the settings"
+    );
 }
 
 #[test]

@@ -16,6 +16,7 @@ macro_rules! tapes {
 
 tapes! {
     "rebind-before-session",
+    "repeated-ke3-from-a-new-address",
     "known/server-restarts-in-login",
     "known/rebind-before-ke3",
     "known/rebind-before-settings",

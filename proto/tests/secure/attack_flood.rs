@@ -163,6 +163,29 @@ fn a_ke3_from_an_address_without_a_cookie_gets_no_reply() {
     assert_eq!(net.status(0), TunnelStatus::Connected);
 }
 
+/// Attack 2: amplification with a KE3 that the server has accepted.
+#[test]
+fn an_accepted_ke3_from_another_address_gets_no_settings() {
+    let mut net = Net::pair();
+    // The settings are lost, so the session stays unconfirmed.
+    net.wire = Box::new(|seen: &Seen| match seen.kind {
+        "settings" => vec![],
+        _ => vec![(DELAY, seen.clone())],
+    });
+    net.start(0);
+    net.run_for(Duration::from_millis(200));
+    let m3 = net.first("ke3");
+    // Without the check of the address, the owner of the first address would get settings for it.
+    net.wire = Box::new(|_| vec![]);
+    net.run_for(Duration::from_millis(300));
+    let before = net.count("settings");
+    assert!(before > 0);
+    net.inject(elsewhere(1), m3.to, &m3.bytes);
+    assert_eq!(net.count("settings"), before);
+    net.inject(m3.from, m3.to, &m3.bytes);
+    assert_eq!(net.count("settings"), before + 1);
+}
+
 /// Attack 2: no reply is longer than its request, even if the server has many settings.
 #[test]
 fn settings_longer_than_the_datagram_that_they_answer_are_rejected() {

@@ -158,7 +158,7 @@ impl Server {
         tag: u64,
     ) -> Result<(), DropReason> {
         match self.registry.owner(to) {
-            Some(Owner::Session(id)) => return self.resend_settings(now, id, ke3, tag),
+            Some(Owner::Session(id)) => return self.resend_settings(now, (id, remote), ke3, tag),
             Some(Owner::HalfOpen) => {}
             None => return Err(DropReason::UnknownIndex),
         }
@@ -292,10 +292,11 @@ impl Server {
     }
 
     /// Sends the settings again to a client that retransmits its KE3, until the client has used the session.
+    /// The KE3 must come from the address that gets the settings, or anybody could make the server send there.
     fn resend_settings(
         &mut self,
         now: Instant,
-        id: SessionId,
+        (id, remote): (SessionId, SocketAddr),
         ke3: &[u8; 64],
         tag: u64,
     ) -> Result<(), DropReason> {
@@ -303,6 +304,9 @@ impl Server {
         let State::Unconfirmed(unconfirmed) = &mut entry.state else {
             return Err(DropReason::Unexpected);
         };
+        if entry.session.remote() != remote {
+            return Err(DropReason::Unexpected);
+        }
         let is_soon = now < unconfirmed.answered_at.saturating_add(ANSWER_INTERVAL);
         if is_soon || unconfirmed.ke3 != *ke3 {
             return Err(DropReason::Unexpected);
