@@ -17,6 +17,12 @@ macro_rules! tapes {
 tapes! {
     "rebind-before-session",
     "repeated-ke3-from-a-new-address",
+    "known/first-login-without-login",
+    "known/first-login-without-cookie",
+    "known/first-login-without-login-cookie",
+    "known/first-login-without-ke2",
+    "known/first-login-without-ke3",
+    "known/first-login-without-settings",
     "known/server-restarts-in-login",
     "known/rebind-before-ke3",
     "known/rebind-before-settings",
