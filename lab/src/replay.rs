@@ -4,7 +4,7 @@ use sandhog_peer::Instant;
 
 use crate::net::{Faults, Noted, NotedFault};
 use crate::run::{Run, RunError, RunOptions, finish, run_world};
-use crate::setup::Setup;
+use crate::setup::{Setup, validate_socket};
 use crate::tape::{Address, Entry, Fault, HostFault, Player, Tape, TapeError};
 use crate::world::World;
 
@@ -79,7 +79,8 @@ pub fn record(setup: &Setup, options: &RunOptions) -> Result<(Run, Tape), RunErr
 ///
 /// # Errors
 ///
-/// [`RunError::Tape`] if the tape is of another setup or names a host that does not exist. Otherwise as
+/// [`RunError::Tape`] if the tape is of another setup, names a host that does not exist, or gives a host an address that it
+/// cannot have. Otherwise as
 /// [`run_setup`](crate::run_setup).
 pub fn replay(setup: &Setup, tape: &Tape, options: &RunOptions) -> Result<Replay, RunError> {
     if tape.setup != setup.name {
@@ -101,6 +102,7 @@ pub fn replay_with(setup: &Setup, tape: &Tape, options: &RunOptions) -> Result<R
     setup.validate()?;
     let names = host_names(setup);
     let player = Player::new(tape, &names).map_err(RunError::Tape)?;
+    check_host_faults(setup, tape).map_err(RunError::Tape)?;
     let options = RunOptions {
         seed: tape.seed,
         ..*options
@@ -118,6 +120,30 @@ pub fn replay_with(setup: &Setup, tape: &Tape, options: &RunOptions) -> Result<R
         tape: recorded,
         divergence,
     })
+}
+
+/// Checks that the faults of hosts are possible: an adversary has none, and a host needs an address of its own.
+fn check_host_faults(setup: &Setup, tape: &Tape) -> Result<(), TapeError> {
+    let names: Vec<&str> = setup.hosts.iter().map(|host| host.name.as_str()).collect();
+    for (index, entry) in tape.entries.iter().enumerate() {
+        let (host, to) = match &entry.fault {
+            Fault::Rebind { host, to } => (host, Some(*to)),
+            Fault::Crash { host, .. } => (host, None),
+            _ => continue,
+        };
+        if !names.contains(&host.as_str()) {
+            return Err(TapeError::no_host(index, host, &names));
+        }
+        let Some(to) = to else { continue };
+        let fail = |message: String| TapeError::of_entry(index, message);
+        validate_socket("", to).map_err(|error| fail(error.problem))?;
+        let mut others = setup.hosts.iter().filter(|other| other.name != *host);
+        if let Some(owner) = others.find(|other| other.address == to) {
+            let message = format!("{to} is the address of `{}`; use an unused address", owner.name);
+            return Err(fail(message));
+        }
+    }
+    Ok(())
 }
 
 /// The names of the hosts and then of the adversaries, by number.

@@ -128,7 +128,11 @@ fn a_search_can_start_at_an_event_in_the_middle_of_a_run() {
     assert_eq!(tape.entries[0].datagrams.to_string(), "alice→server ke3 #1");
     let setup = setup("clean-login");
     let error = exhaust(&setup, &from("nap"), &mut |_| ControlFlow::Continue(())).unwrap_err();
-    assert_eq!(error.to_string(), "the run without faults has no record `nap`");
+    assert_eq!(
+        error.to_string(),
+        "the run without faults has no record `nap`; the field `what` of trace.jsonl, which `run --out` writes, has their \
+         names"
+    );
 }
 
 #[test]

@@ -84,13 +84,24 @@ impl FromStr for Trace {
                 message,
             };
             let row = read(line).map_err(fail)?;
-            if rows.last().is_some_and(|last| row.id != last.id + 1) {
+            let expected = rows.last().map_or(Some(1), |last| last.id.checked_add(1));
+            if expected != Some(row.id) {
                 return Err(fail(format!(
-                    "record {} does not follow the record before it",
+                    "record {} does not follow the record before it; a part of the trace is missing",
                     row.id
                 )));
             }
+            if row.cause.is_some_and(|cause| cause >= row.id) {
+                let message = format!("the cause of record {} is not an earlier record", row.id);
+                return Err(fail(message));
+            }
             rows.push(row);
+        }
+        if rows.is_empty() {
+            return Err(RowsError {
+                line: 1,
+                message: "the trace is empty; `run --out` writes one".into(),
+            });
         }
         Ok(Self(rows))
     }
@@ -98,7 +109,7 @@ impl FromStr for Trace {
 
 fn read(line: &str) -> Result<Row, String> {
     let value: Value =
-        serde_json::from_str(line).map_err(|error| format!("this is not a record: {error}"))?;
+        serde_json::from_str(line).map_err(|error| format!("this is not a record, or it is cut: {error}"))?;
     let Value::Object(mut fields) = value else {
         return Err("this is not a record, because it is not a JSON object".into());
     };

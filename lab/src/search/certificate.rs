@@ -173,13 +173,14 @@ impl Certificate {
     /// The text is not a certificate, has a newer version, or lacks a field.
     pub fn from_json(text: &str) -> Result<Self, CertificateError> {
         let value: Value = serde_json::from_str(text)
-            .map_err(|error| CertificateError(format!("this is not a certificate: {error}")))?;
+            .map_err(|error| CertificateError(format!("this is not a certificate, or it is cut: {error}")))?;
         let fields = Fields(&value);
         match fields.number("sandhog_certificate")? {
             VERSION => {}
             version => {
                 return Err(CertificateError(format!(
-                    "the certificate has version {version}, but this program reads version {VERSION}"
+                    "the certificate has version {version}, but this program reads version {VERSION}; use the program that \
+                     wrote it"
                 )));
             }
         }
@@ -193,7 +194,7 @@ impl Certificate {
         let small = |name| -> Result<u32, CertificateError> {
             u32::try_from(fields.number(name)?).map_err(|_| Fields::missing(name))
         };
-        Ok(Self {
+        let certificate = Self {
             setup: fields.text("scenario")?.into(),
             setup_digest: fields.digest("scenario_digest")?,
             version: fields.text("version")?.into(),
@@ -219,7 +220,21 @@ impl Certificate {
             states: fields.number("states")?,
             failing: fields.number("failing")?,
             failing_digest: fields.digest("failing_digest")?,
-        })
+        };
+        // These follow from the others.
+        if certificate.runs > certificate.bounds.schedules() {
+            return Err(Fields::missing("runs"));
+        }
+        let derived = [
+            ("schedules", certificate.bounds.schedules()),
+            ("pruned", certificate.pruned()),
+        ];
+        for (name, expected) in derived {
+            if fields.number(name)? != expected {
+                return Err(Fields::missing(name));
+            }
+        }
+        Ok(certificate)
     }
 }
 
@@ -240,7 +255,7 @@ struct Fields<'a>(&'a Value);
 impl<'a> Fields<'a> {
     fn missing(name: &str) -> CertificateError {
         CertificateError(format!(
-            "the field `{name}` of the certificate is missing or wrong"
+            "the field `{name}` of the certificate is missing or wrong; it is cut or changed, so make a new one"
         ))
     }
 
@@ -255,6 +270,10 @@ impl<'a> Fields<'a> {
     fn digest(&self, name: &str) -> Result<Digest, CertificateError> {
         let text = self.text(name)?;
         let mut bytes = [0; 32];
+        let is_hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if text.len() != 2 * bytes.len() || !is_hex {
+            return Err(Self::missing(name));
+        }
         let byte = |index: usize| u8::from_str_radix(text.get(2 * index..2 * index + 2)?, 16).ok();
         for (index, place) in bytes.iter_mut().enumerate() {
             *place = byte(index).ok_or_else(|| Self::missing(name))?;

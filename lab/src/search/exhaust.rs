@@ -22,6 +22,7 @@ use crate::net::Faults;
 use crate::record::Record;
 use crate::run::{RunError, RunOptions, run_world};
 use crate::setup::Setup;
+use crate::suggest::nearest;
 use crate::tape::Tape;
 
 /// The reason why a search is not possible.
@@ -36,6 +37,15 @@ pub enum SearchError {
     NoStart(String),
     /// The bounds allow no fault.
     Empty,
+    /// The bounds allow more faults than datagrams.
+    TooManyFaults {
+        /// Largest number of faults of a schedule.
+        faults: u32,
+        /// Number of datagrams that can have a fault.
+        datagrams: u32,
+    },
+    /// The check of a certificate was interrupted.
+    Interrupted,
     /// The certificate is wrong.
     Certificate(CertificateError),
 }
@@ -47,6 +57,12 @@ impl fmt::Display for SearchError {
             Self::Certificate(error) => error.fmt(f),
             Self::Baseline(failure) => write!(f, "the run without faults fails already: {failure}"),
             Self::NoStart(start) => write!(f, "the run without faults has no record {start}"),
+            Self::TooManyFaults { faults, datagrams } => write!(
+                f,
+                "a schedule gives each datagram at most one fault, so {faults} faults do not fit into {datagrams} datagrams; \
+                 use at most {datagrams} faults, or more datagrams"
+            ),
+            Self::Interrupted => f.write_str("interrupted"),
             Self::Empty => {
                 f.write_str("the bounds allow no fault: datagrams, faults and kinds must not be 0")
             }
@@ -131,7 +147,8 @@ pub fn exhaust(
 ///
 /// # Errors
 ///
-/// As [`exhaust`]. A certificate of another setup or another result is a [`SearchError::Certificate`].
+/// As [`exhaust`]. A certificate of another setup or another result is a [`SearchError::Certificate`]. If `progress` ends the
+/// check early, the error is [`SearchError::Interrupted`].
 pub fn verify(
     setup: &Setup,
     certificate: &Certificate,
@@ -139,6 +156,9 @@ pub fn verify(
 ) -> Result<Verified, SearchError> {
     certificate.check_setup(setup).map_err(SearchError::Certificate)?;
     let search = search(setup, &certificate.bounds, progress)?;
+    if !search.complete {
+        return Err(SearchError::Interrupted);
+    }
     let ran: BTreeSet<&Schedule> = search.nodes.iter().map(|node| &node.schedule).collect();
     let failing = search.failing();
     let again = search.certificate(&failing);
@@ -169,7 +189,7 @@ pub fn verify(
             faults: certificate.bounds.faults,
         };
         if progress(&counts).is_break() {
-            break;
+            return Err(SearchError::Interrupted);
         }
     }
     Ok(verified)
@@ -197,6 +217,12 @@ fn search<'a>(
     setup.validate().map_err(RunError::from)?;
     if bounds.datagrams == 0 || bounds.faults == 0 || bounds.kinds.is_empty() {
         return Err(SearchError::Empty);
+    }
+    let Bounds {
+        faults, datagrams, ..
+    } = *bounds;
+    if faults > datagrams {
+        return Err(SearchError::TooManyFaults { faults, datagrams });
     }
     let skipped = skipped(setup, bounds)?;
     let runner = Runner::new(setup, bounds.seed, bounds.values, skipped, bounds.datagrams);
@@ -236,15 +262,40 @@ fn skipped(setup: &Setup, bounds: &Bounds) -> Result<u32, SearchError> {
         ..Faults::default()
     };
     let (_, records, _) = run_world(setup, &options, faults)?.trace.finish();
-    let start = records.iter().position(is_start).ok_or_else(|| {
-        SearchError::NoStart(match &bounds.start {
-            Start::First => String::new(),
-            Start::Record(id) => id.to_string(),
-            Start::Event(name) => format!("`{name}`"),
-        })
-    })?;
+    let start = records
+        .iter()
+        .position(is_start)
+        .ok_or_else(|| no_start(&bounds.start, &records))?;
     let sent = |record: &&Record| matches!(record.kind, crate::record::RecordKind::Sent { to: Some(_), .. });
     Ok(records.iter().take(start).filter(sent).count() as u32)
+}
+
+/// The error that no record of the run is the start, with the records that could be meant.
+fn no_start(start: &Start, records: &[Record]) -> SearchError {
+    SearchError::NoStart(match start {
+        Start::First => String::new(),
+        Start::Record(id) => {
+            let last = records.last().map_or(0, |record| record.id);
+            format!("{id}; it has the records 1 to {last}")
+        }
+        Start::Event(name) => {
+            let mut names = BTreeSet::new();
+            for record in records {
+                names.insert(record.kind.name().to_owned());
+                record.kind.fields(|_, value| {
+                    if let crate::record::Value::Text(text) = value {
+                        names.insert(text.to_owned());
+                    }
+                });
+            }
+            let names = names.iter().map(String::as_str);
+            let advice = match nearest(name, names) {
+                Some(nearest) => format!("did you mean `{nearest}`?"),
+                None => "the field `what` of trace.jsonl, which `run --out` writes, has their names".into(),
+            };
+            format!("`{name}`; {advice}")
+        }
+    })
 }
 
 /// Returns true if the kind of a record, or the text of one of its fields, is `name`.
@@ -265,6 +316,9 @@ impl Search<'_> {
             faults: 0,
         };
         for depth in 0..self.bounds.faults {
+            if frontier.is_empty() {
+                break;
+            }
             counts.faults = depth + 1;
             let mut next = Vec::new();
             for node in frontier {

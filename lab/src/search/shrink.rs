@@ -3,6 +3,7 @@
 //! The method is `ddmin` (Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", 2002). A smaller tape is
 //! accepted only if it has the same failure, or a part of it: see [`Failure::is_same`].
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use sandhog_peer::Instant;
@@ -31,10 +32,26 @@ pub struct Shrunk {
 ///
 /// The setup cannot run.
 pub fn shrink(setup: &Setup, tape: &Tape) -> Result<Option<Shrunk>, RunError> {
+    shrink_until(setup, tape, &mut || ControlFlow::Continue(()))
+}
+
+/// As [`shrink`]. `on_run` is called before each run but the first, and can end the search early. The result is then the smallest
+/// tape so far.
+///
+/// # Errors
+///
+/// As [`shrink`].
+pub fn shrink_until(
+    setup: &Setup,
+    tape: &Tape,
+    on_run: &mut dyn FnMut() -> ControlFlow<()>,
+) -> Result<Option<Shrunk>, RunError> {
     let mut shrinker = Shrinker {
         setup,
         wanted: None,
         runs: 0,
+        on_run,
+        ended: false,
     };
     let Some(failure) = shrinker.failure(tape)? else {
         return Ok(None);
@@ -78,20 +95,27 @@ fn options() -> RunOptions {
     }
 }
 
-struct Shrinker<'a> {
+struct Shrinker<'a, 'b> {
     setup: &'a Setup,
     wanted: Option<Failure>,
     runs: u64,
+    on_run: &'b mut dyn FnMut() -> ControlFlow<()>,
+    /// True after `on_run` has ended the search.
+    ended: bool,
 }
 
-impl Shrinker<'_> {
+impl Shrinker<'_, '_> {
     fn failure(&mut self, tape: &Tape) -> Result<Option<Failure>, RunError> {
         self.runs += 1;
         Ok(Failure::of(&replay_with(self.setup, tape, &options())?.run))
     }
 
-    /// Returns true if a tape with these entries has the same failure.
+    /// Returns true if a tape with these entries has the same failure. False for each tape after the end of the search.
     fn fails(&mut self, tape: &Tape, entries: &[Entry]) -> Result<bool, RunError> {
+        self.ended = self.ended || (self.on_run)().is_break();
+        if self.ended {
+            return Ok(false);
+        }
         let candidate = Tape {
             entries: entries.to_vec(),
             ..tape.clone()
@@ -112,11 +136,11 @@ impl Shrinker<'_> {
         }
         let last = self.runs + MAX_RUNS;
         let mut parts = 2;
-        while entries.len() >= 2 && self.runs < last {
+        while entries.len() >= 2 && self.runs < last && !self.ended {
             let size = entries.len().div_ceil(parts);
             let mut reduced = false;
             let mut start = 0;
-            while start < entries.len() && entries.len() >= 2 && self.runs < last {
+            while start < entries.len() && entries.len() >= 2 && self.runs < last && !self.ended {
                 let mut rest = entries.clone();
                 rest.drain(start..(start + size).min(entries.len()));
                 if self.fails(tape, &rest)? {
@@ -142,7 +166,7 @@ impl Shrinker<'_> {
     fn merged(&mut self, tape: &Tape) -> Result<Vec<Entry>, RunError> {
         let mut entries = tape.entries.clone();
         let mut index = 0;
-        while index < entries.len() {
+        while index < entries.len() && !self.ended {
             let first = entries[index].clone();
             let is_same = |other: &Entry| {
                 let (a, b) = (&first.datagrams, &other.datagrams);
@@ -168,6 +192,9 @@ impl Shrinker<'_> {
     fn simpler(&mut self, tape: &Tape) -> Result<Vec<Entry>, RunError> {
         let mut entries = tape.entries.clone();
         for index in 0..entries.len() {
+            if self.ended {
+                break;
+            }
             if entries[index].datagrams.onwards {
                 let mut candidate = entries.clone();
                 candidate[index].datagrams.onwards = false;

@@ -18,12 +18,18 @@ use crate::setup::Setup;
 use crate::tape::Tape;
 use crate::trace::{Detail, Digest};
 
+/// Largest number of threads of a sweep. More of them need much memory and are not faster.
+pub const MAX_JOBS: usize = 1024;
+
+/// Largest number of results that wait for the reader.
+const MAX_WAITING: usize = 1024;
+
 /// Options of a sweep.
 #[derive(Clone, Debug)]
 pub struct SweepOptions {
     /// The seeds.
     pub seeds: Range<u64>,
-    /// Number of threads.
+    /// Number of threads. At most [`MAX_JOBS`] are used.
     pub jobs: NonZeroUsize,
     /// The engine.
     pub engine: Engine,
@@ -90,12 +96,14 @@ pub fn sweep(
     }
     let count = setups.len() as u64;
     let total = (options.seeds.end.saturating_sub(options.seeds.start)).saturating_mul(count);
+    let jobs = options.jobs.get().min(MAX_JOBS) as u64;
+    let jobs = jobs.min(total);
     let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     let mut collected = Collected::default();
     std::thread::scope(|scope| {
         // A full channel stops the threads, so that a slow reader does not make the results grow.
-        let (sender, results) = mpsc::sync_channel(options.jobs.get() * 64);
-        for _ in 0..options.jobs.get() {
+        let (sender, results) = mpsc::sync_channel(MAX_WAITING);
+        for _ in 0..jobs {
             let (sender, next, stop) = (sender.clone(), &next, &stop);
             scope.spawn(move || {
                 while !stop.load(Ordering::Relaxed) {

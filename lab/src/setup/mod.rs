@@ -17,6 +17,7 @@ use crate::record::HostId;
 
 pub use crate::boot::{Boot, MakePeer};
 pub use rules::{Nonce, NonceOf, Rules};
+pub(crate) use validate::validate_socket;
 pub use validate::{MIN_SECRET_LEN, SetupError};
 
 /// Complete input of a run, except its seed.

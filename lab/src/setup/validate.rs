@@ -78,7 +78,7 @@ fn validate_unicast(field: &str, address: IpAddr) -> Checked {
 }
 
 /// Checks that a UDP socket can have the address.
-fn validate_socket(field: &str, address: SocketAddr) -> Checked {
+pub(crate) fn validate_socket(field: &str, address: SocketAddr) -> Checked {
     ensure(address.port() != 0, field, "port 0 is not a valid port")?;
     validate_unicast(field, address.ip())
 }

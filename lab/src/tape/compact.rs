@@ -76,24 +76,28 @@ impl Tape {
     /// The text is cut or changed, has a newer version, or is no tape.
     pub fn from_compact(text: &str) -> Result<Self, CompactError> {
         let fail = |message: &str| CompactError(message.into());
-        let bytes = URL_SAFE_NO_PAD
-            .decode(text.trim())
-            .map_err(|_| fail("the compact tape contains a character that is not base64url, or is cut"))?;
+        let bytes = URL_SAFE_NO_PAD.decode(text.trim()).map_err(|_| {
+            fail("the compact tape contains a character that is not base64url, or is cut; copy it again")
+        })?;
         let split = bytes.len().checked_sub(CHECKSUM_LEN);
         let (content, checksum) = split
             .and_then(|at| bytes.split_at_checked(at))
-            .ok_or_else(|| fail("the compact tape is cut"))?;
+            .ok_or_else(|| fail("the compact tape is cut; copy it again"))?;
         let mut reader = Reader(content);
         match reader.number() {
             Some(VERSION) => {}
             Some(version) if version > VERSION && version < 1 << 16 => {
                 return Err(CompactError(newer(version)));
             }
-            _ => return Err(fail("this is not a compact tape")),
+            _ => {
+                return Err(fail(
+                    "this is not a compact tape, and there is no file with this name",
+                ));
+            }
         }
         if Sha256::digest(content)[..CHECKSUM_LEN] != *checksum {
             return Err(fail(
-                "the checksum of the compact tape is wrong; it is cut or changed",
+                "the checksum of the compact tape is wrong; it is cut or changed, so copy it again",
             ));
         }
         reader

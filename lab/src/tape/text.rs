@@ -57,11 +57,19 @@ impl TapeError {
     }
 
     /// The mistake that entry `index` names a host that does not exist.
-    pub(super) fn no_host(index: usize, name: &str, names: &[&str]) -> Self {
+    pub(crate) fn no_host(index: usize, name: &str, names: &[&str]) -> Self {
+        Self::of_entry(
+            index,
+            format!("there is no host `{name}`{}", suggestion(name, names)),
+        )
+    }
+
+    /// A mistake in entry `index`.
+    pub(crate) fn of_entry(index: usize, message: String) -> Self {
         Self {
             line: None,
             entry: Some(index + 1),
-            message: format!("there is no host `{name}`{}", suggestion(name, names)),
+            message,
         }
     }
 
@@ -165,13 +173,18 @@ impl FromStr for Tape {
     type Err = TapeError;
 
     fn from_str(text: &str) -> Result<Self, TapeError> {
+        let count = text.lines().count();
+        let is_last = |number: usize| number == count && !text.ends_with('\n');
         let lines = text.lines().zip(1..);
         let mut lines = lines
             .map(|(line, number)| (number, line.trim()))
             .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-        let (number, first) = lines
-            .next()
-            .ok_or_else(|| TapeError::at(1, "the tape is empty"))?;
+        let (number, first) = lines.next().ok_or_else(|| {
+            TapeError::at(
+                1,
+                format!("the tape is empty; its first line is `{MAGIC}{VERSION}`"),
+            )
+        })?;
         check_version(first).map_err(|message| TapeError::at(number, message))?;
         let mut tape = Self::default();
         let mut last = number;
@@ -201,10 +214,16 @@ impl FromStr for Tape {
                     None => Ok(tape),
                 };
             }
-            tape.entries.push(
-                line.parse()
-                    .map_err(|message: String| TapeError::at(number, message))?,
-            );
+            let entry = line.parse().map_err(|message: String| {
+                // Each line of a whole tape ends with a line break, except perhaps the last one.
+                let hint = if is_last(number) {
+                    "; the tape may be cut here"
+                } else {
+                    ""
+                };
+                TapeError::at(number, format!("{message}{hint}"))
+            })?;
+            tape.entries.push(entry);
             last = number;
         }
         Err(cut(last))
