@@ -187,6 +187,13 @@ fn help_texts_fit_into_80_columns() {
         &["run", "--help"],
         &["run", "-h"],
         &["schema", "--help"],
+        &["sweep", "--help"],
+        &["exhaust", "--help"],
+        &["verify", "--help"],
+        &["replay", "--help"],
+        &["shrink", "--help"],
+        &["explain", "--help"],
+        &["diff", "--help"],
         &["relay", "--help"],
         &["relay", "-h"],
     ] {

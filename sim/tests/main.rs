@@ -28,7 +28,14 @@ mod transfers;
 #[cfg(all(feature = "cli", feature = "turmoil", not(target_family = "wasm")))]
 mod arq;
 #[cfg(all(feature = "cli", feature = "turmoil", not(target_family = "wasm")))]
+mod bad_input;
+#[cfg(all(feature = "cli", feature = "turmoil", not(target_family = "wasm")))]
 mod command_line;
+#[cfg(all(feature = "cli", feature = "turmoil", not(target_family = "wasm")))]
+mod folders;
+// Tests that read `/proc`.
+#[cfg(all(feature = "cli", feature = "turmoil", target_os = "linux"))]
+mod interrupt;
 #[cfg(all(feature = "cli", feature = "turmoil", not(target_family = "wasm")))]
 mod mistakes;
 #[cfg(all(feature = "cli", feature = "turmoil", not(target_family = "wasm")))]

@@ -9,8 +9,9 @@ use sandhog_lab::search::{
 };
 use serde_json::json;
 
+use super::input::{read_count, read_text};
 use super::progress::Meter;
-use super::{BadInput, Program, output, print};
+use super::{BadInput, End, Program, bad_run, output, print, read_seed};
 use crate::shrink::sentence;
 
 /// Largest number of failures that are printed.
@@ -21,10 +22,10 @@ pub(super) struct ExhaustArguments {
     /// A built-in name (see `list`) or a scenario file
     scenario: String,
     /// Number of datagrams that can have a fault
-    #[arg(long, value_name = "K", default_value_t = 12)]
+    #[arg(long, value_name = "K", default_value = "12", value_parser = read_count, allow_negative_numbers = true)]
     datagrams: u32,
     /// Largest number of faults of a schedule
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = read_count, allow_negative_numbers = true)]
     faults: u32,
     /// The kinds of faults: drop, double, late, hold, swap, damage, rebind, crash
     /// [default: all]
@@ -32,16 +33,16 @@ pub(super) struct ExhaustArguments {
     kinds: Vec<FaultKind>,
     /// Start at a record number, or at the first record with this name, of the run
     /// without faults
-    #[arg(long, value_name = "RECORD|EVENT")]
+    #[arg(long, value_name = "RECORD|EVENT", allow_negative_numbers = true)]
     from: Option<String>,
     /// The seed of the peers [default: the scenario's]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = read_seed, allow_negative_numbers = true)]
     seed: Option<u64>,
     /// Run every schedule, also those from equal states
     #[arg(long)]
     no_pruning: bool,
     /// Write the certificate, and a tape for each smallest failing schedule, to this
-    /// folder
+    /// folder. Those of an earlier search in this folder are replaced
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Print one JSON object instead of the report
@@ -70,12 +71,39 @@ fn start(from: Option<&str>) -> Start {
     }
 }
 
-fn bad(error: &SearchError) -> BadInput {
-    BadInput(error.to_string())
+/// The message of a search that is not possible. `source` is the scenario or certificate with the mistake.
+fn bad(source: &str, error: &SearchError) -> BadInput {
+    match error {
+        SearchError::Run(error) => bad_run(source, error),
+        error => BadInput(format!("{source}: {error}")),
+    }
+}
+
+/// Returns true for the name of a file of an earlier search.
+fn is_earlier(name: &str) -> bool {
+    let number = name
+        .strip_prefix("failure-")
+        .and_then(|rest| rest.strip_suffix(".tape"));
+    name == CERTIFICATE || number.is_some_and(|number| number.parse::<u32>().is_ok())
+}
+
+/// Name of the file of a certificate.
+const CERTIFICATE: &str = "certificate.json";
+
+/// The certificate of a complete search, and a tape for each smallest failing schedule.
+fn files(result: &Exhausted) -> Vec<output::File> {
+    let certificate = result
+        .complete
+        .then(|| format!("{:#}\n", result.certificate.to_json()));
+    let certificate = certificate.map(|text| (CERTIFICATE.to_owned(), text.into_bytes()));
+    let tapes = (1..)
+        .zip(&result.tapes)
+        .map(|(number, (tape, _))| (format!("failure-{number}.tape"), tape.to_string().into_bytes()));
+    certificate.into_iter().chain(tapes).collect()
 }
 
 impl Program<'_> {
-    pub(super) fn exhaust(&self, arguments: &ExhaustArguments) -> Result<bool, BadInput> {
+    pub(super) fn exhaust(&self, arguments: &ExhaustArguments) -> Result<End, BadInput> {
         let scenario = self.find_scenario(&arguments.scenario)?;
         let folder = arguments
             .out
@@ -104,24 +132,11 @@ impl Program<'_> {
             meter.step(progress.failed)
         });
         meter.clear();
-        let result = result.map_err(|error| {
-            folder.iter().for_each(output::Folder::abandon);
-            bad(&error)
-        })?;
-        if let Some(folder) = &folder {
-            if result.complete {
-                let certificate = format!("{:#}\n", result.certificate.to_json());
-                folder
-                    .write_one("certificate.json", certificate.as_bytes())
-                    .map_err(BadInput)?;
-            }
-            for (number, (tape, _)) in (1..).zip(&result.tapes) {
-                let name = format!("failure-{number}.tape");
-                folder
-                    .write_one(&name, tape.to_string().as_bytes())
-                    .map_err(BadInput)?;
-            }
-        }
+        let result = result.map_err(|error| bad(&arguments.scenario, &error))?;
+        let written = match &folder {
+            Some(folder) => folder.replace_all(&files(&result), is_earlier).map_err(BadInput),
+            None => Ok(()),
+        };
         if arguments.json {
             print(&format!("{:#}\n", result_json(&result, &meter)))?;
         } else {
@@ -130,14 +145,19 @@ impl Program<'_> {
         if !result.complete {
             super::note("interrupted; the search is not complete, so there is no certificate");
         }
-        Ok(result.failing.is_empty())
+        written?;
+        Ok(match (result.failing.is_empty(), result.complete) {
+            (true, false) => End::Interrupted,
+            (passed, _) => passed.into(),
+        })
     }
 
-    pub(super) fn verify(&self, arguments: &VerifyArguments) -> Result<bool, BadInput> {
+    pub(super) fn verify(&self, arguments: &VerifyArguments) -> Result<End, BadInput> {
         let path = &arguments.certificate;
-        let fail = |error: &dyn std::fmt::Display| BadInput(format!("{}: {error}", path.display()));
-        let text = std::fs::read_to_string(path).map_err(|error| fail(&error))?;
-        let certificate = Certificate::from_json(&text).map_err(|error| fail(&error))?;
+        let text = read_text(path, "certificate")?;
+        let fail = |error| bad(&path.to_string_lossy(), &error);
+        let certificate =
+            Certificate::from_json(&text).map_err(|error| fail(SearchError::Certificate(error)))?;
         let name = arguments.scenario.as_deref().unwrap_or(&certificate.setup);
         let scenario = self.find_scenario(name)?;
         let mut meter = Meter::new(0, None)?;
@@ -149,13 +169,14 @@ impl Program<'_> {
             Ok(verified) => verified,
             Err(SearchError::Certificate(error)) => {
                 super::note(&format!("{}: {error}", path.display()));
-                return Ok(false);
+                return Ok(End::Failed);
             }
-            Err(error) => return Err(bad(&error)),
+            Err(SearchError::Interrupted) => {
+                super::note("interrupted; the certificate is not verified");
+                return Ok(End::Interrupted);
+            }
+            Err(error) => return Err(fail(error)),
         };
-        if let Some(why) = meter.interrupted() {
-            return Err(BadInput(format!("{why}; the certificate is not verified")));
-        }
         if arguments.json {
             let wrong: Vec<String> = wrong.iter().map(ToString::to_string).collect();
             print(&format!(
@@ -173,7 +194,7 @@ impl Program<'_> {
                 wrong.len()
             ))?;
         }
-        Ok(wrong.is_empty())
+        Ok(wrong.is_empty().into())
     }
 }
 

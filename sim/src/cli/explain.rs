@@ -1,6 +1,5 @@
 //! Commands `explain` and `diff`: causes and effects of a record, and the first difference of two traces.
 
-use std::fs;
 use std::path::Path;
 
 use clap::Args;
@@ -8,8 +7,9 @@ use sandhog_lab::explain::{Trace, difference, explain};
 use sandhog_lab::replay::replay;
 use serde_json::json;
 
-use super::tape::read_tape;
-use super::{BadInput, Program, print};
+use super::input::{read_record, read_text};
+use super::tape::{is_compact, read_tape};
+use super::{BadInput, Program, bad_run, note, print};
 use crate::{Detail, Engine, RunOptions, Scenario, run};
 
 const SOURCES: &str =
@@ -20,7 +20,7 @@ pub(super) struct ExplainArguments {
     /// A trace.jsonl, a tape, or a scenario, also with a seed and an engine such as first-light:7:turmoil
     trace: String,
     /// The number of the record
-    #[arg(long, value_name = "N", alias = "record")]
+    #[arg(long, value_name = "N", alias = "record", value_parser = read_record, allow_negative_numbers = true)]
     packet: u64,
 }
 
@@ -69,20 +69,22 @@ impl Program<'_> {
         let path = Path::new(source);
         let fail = |error: &dyn std::fmt::Display| BadInput(format!("{source}: {error}"));
         match path.extension().and_then(|extension| extension.to_str()) {
-            Some("jsonl") => {
-                let text = fs::read_to_string(path).map_err(|error| fail(&error))?;
-                text.parse().map_err(|error| fail(&error))
-            }
-            Some("tape") => {
+            Some("jsonl") => read_text(path, "trace")?.parse().map_err(|error| fail(&error)),
+            extension
+                if extension == Some("tape") || (is_compact(source) && self.builtin(source).is_none()) =>
+            {
                 let tape = read_tape(source)?;
                 let (scenario, _) = self.scenario_of(&tape, None, source)?;
-                let replayed =
-                    replay(&scenario.setup(), &tape, &options(tape.seed)).map_err(|error| fail(&error))?;
+                let replayed = replay(&scenario.setup(), &tape, &options(tape.seed))
+                    .map_err(|error| bad_run(source, &error))?;
+                if let Some(divergence) = &replayed.divergence {
+                    note(&format!("{source}: the run diverged from the tape: {divergence}"));
+                }
                 Trace::of(&replayed.run).map_err(|error| fail(&error))
             }
             _ => {
                 let (scenario, options) = self.seeded(source)?;
-                let run = run(&scenario, &options).map_err(|error| fail(&error))?;
+                let run = run(&scenario, &options).map_err(|error| bad_run(source, &error))?;
                 Trace::of(&run).map_err(|error| fail(&error))
             }
         }

@@ -6,6 +6,7 @@
 mod exhaust;
 mod explain;
 mod human;
+mod input;
 mod output;
 mod progress;
 #[cfg(unix)]
@@ -31,6 +32,28 @@ const EXIT_CODES: &str = "Exit codes:
   0  all checks passed
   1  a check failed; the last line is the command that repeats the run
   2  bad input, or output that cannot be written; no report was written";
+/// The exit codes of the commands that search, and can be interrupted.
+const SEARCH_CODES: &str = "Exit codes:
+  0    all checks passed
+  1    a check failed
+  2    bad input, or output that cannot be written
+  130  ended by Ctrl-C or SIGTERM, and no check failed before; the finished
+       part was reported. A second signal ends the program at once";
+/// The exit codes of `replay`.
+const REPLAY_CODES: &str = "Exit codes:
+  0  all checks passed
+  1  a check failed
+  2  bad input, or output that cannot be written; no report was written";
+/// The exit codes of `shrink`.
+const SHRINK_CODES: &str = "Exit codes:
+  1  the tape fails, and the smallest failure was reported; after Ctrl-C or
+     SIGTERM the smallest one so far
+  2  bad input, a tape that does not fail, or output that cannot be written";
+/// The exit codes of `explain` and `diff`.
+const COMPARE_CODES: &str = "Exit codes:
+  0  the text was printed; for `diff`: the runs are equal
+  1  `diff` found a difference
+  2  bad input, or the text cannot be printed";
 /// The exit codes of `list` and `schema`.
 const PRINT_CODES: &str = "Exit codes:
   0  the text was printed
@@ -67,18 +90,25 @@ enum Command {
     #[command(after_help = EXIT_CODES)]
     Run(RunArguments),
     /// Run many seeds of scenarios, and shrink the failures
+    #[command(after_help = SEARCH_CODES)]
     Sweep(sweep::Arguments),
     /// Run every schedule of a few faults
+    #[command(after_help = SEARCH_CODES)]
     Exhaust(exhaust::ExhaustArguments),
     /// Check the certificate of an exhaustive search
+    #[command(after_help = SEARCH_CODES)]
     Verify(exhaust::VerifyArguments),
     /// Run a scenario with the faults of a tape
+    #[command(after_help = REPLAY_CODES)]
     Replay(tape::ReplayArguments),
     /// Find the smallest scenario and tape with the same failure
+    #[command(after_help = SHRINK_CODES)]
     Shrink(tape::ShrinkArguments),
     /// Print the causes and effects of a record
+    #[command(after_help = COMPARE_CODES)]
     Explain(explain::ExplainArguments),
     /// Print the first difference of two runs, tapes or traces
+    #[command(after_help = COMPARE_CODES)]
     Diff(explain::DiffArguments),
     /// Print the JSON Schema of scenario files
     #[command(after_help = PRINT_CODES)]
@@ -147,16 +177,51 @@ impl BadInput {
     }
 }
 
-/// The message of a run that is not possible, with the flag that makes it possible.
-fn bad_run(error: &RunError) -> BadInput {
+/// The message of a run that is not possible, with the flag that makes it possible. `source` is the scenario or tape with the
+/// mistake.
+fn bad_run(source: &str, error: &RunError) -> BadInput {
     BadInput(match error {
         RunError::Resolution => {
             "the turmoil engine needs a resolution of 1ms; use `--engine event` for any other".into()
         }
         RunError::NoTurmoil => "this build has no turmoil engine; use `--engine event`".into(),
+        RunError::Setup(_) | RunError::Tape(_) => format!("{source}: {error}"),
         other => other.to_string(),
     })
 }
+
+/// End of a command without bad input.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// All checks passed.
+    Passed,
+    /// A check failed.
+    Failed,
+    /// Ctrl-C or SIGTERM ended the command before any check failed.
+    Interrupted,
+}
+
+impl From<bool> for End {
+    fn from(passed: bool) -> Self {
+        match passed {
+            true => Self::Passed,
+            false => Self::Failed,
+        }
+    }
+}
+
+impl From<End> for ExitCode {
+    fn from(end: End) -> Self {
+        match end {
+            End::Passed => Self::SUCCESS,
+            End::Failed => Self::FAILURE,
+            End::Interrupted => Self::from(INTERRUPTED),
+        }
+    }
+}
+
+/// The exit code after SIGINT or SIGTERM: that of a shell for a command that SIGINT has ended.
+const INTERRUPTED: u8 = 130;
 
 /// The program: its profiles, and the command that the user typed to start it.
 struct Program<'a> {
@@ -198,8 +263,7 @@ pub fn main_with(profiles: &[&'static dyn Profile]) -> ExitCode {
         command: typed_command(&path.to_string_lossy(), &name),
     };
     match program.dispatch(arguments.command) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(end) => end.into(),
         Err(error) => error.exit(),
     }
 }
@@ -248,21 +312,23 @@ fn warn(scenario: &Scenario, engine: Engine) {
 }
 
 impl Program<'_> {
-    /// Runs a command. Returns true if all checks passed.
-    fn dispatch(&self, command: Command) -> Result<bool, BadInput> {
+    /// Runs a command.
+    fn dispatch(&self, command: Command) -> Result<End, BadInput> {
         match command {
-            Command::List { json } => self.list(json),
-            Command::Run(arguments) => self.run_one(&arguments),
+            Command::List { json } => self.list(json).map(End::from),
+            Command::Run(arguments) => self.run_one(&arguments).map(End::from),
             Command::Sweep(arguments) => self.sweep(&arguments),
             Command::Exhaust(arguments) => self.exhaust(&arguments),
             Command::Verify(arguments) => self.verify(&arguments),
-            Command::Replay(arguments) => self.replay(&arguments),
-            Command::Shrink(arguments) => self.shrink(&arguments),
-            Command::Explain(arguments) => self.explain(&arguments),
-            Command::Diff(arguments) => self.diff(&arguments),
-            Command::Schema => print(&format!("{:#}\n", Scenario::schema_with(self.profiles))).map(|()| true),
+            Command::Replay(arguments) => self.replay(&arguments).map(End::from),
+            Command::Shrink(arguments) => self.shrink(&arguments).map(End::from),
+            Command::Explain(arguments) => self.explain(&arguments).map(End::from),
+            Command::Diff(arguments) => self.diff(&arguments).map(End::from),
+            Command::Schema => {
+                print(&format!("{:#}\n", Scenario::schema_with(self.profiles))).map(|()| End::Passed)
+            }
             #[cfg(unix)]
-            Command::Relay(arguments) => relay::run(self, arguments).map(|()| true),
+            Command::Relay(arguments) => relay::run(self, arguments).map(|()| End::Passed),
         }
     }
 
@@ -339,13 +405,8 @@ impl Program<'_> {
             detail: arguments.detail(),
             ..RunOptions::default()
         };
-        let mut run = match run(&scenario, &options) {
-            Ok(run) => run,
-            Err(error) => {
-                folder.iter().for_each(output::Folder::abandon);
-                return Err(bad_run(&error));
-            }
-        };
+        let bad = |error| bad_run(&arguments.scenario, &error);
+        let mut run = run(&scenario, &options).map_err(bad)?;
         let wall = start.elapsed();
         // P12: a second run, in the event engine, which is faster and must give the same trace.
         let again = RunOptions {
@@ -353,14 +414,13 @@ impl Program<'_> {
             detail: Detail::Digest,
             ..options
         };
-        let repeated = crate::run(&scenario, &again).map_err(|error| bad_run(&error))?;
+        let repeated = crate::run(&scenario, &again).map_err(bad)?;
         run.check_repeat(&repeated);
         let tells_failure = arguments.quiet && !arguments.json && !run.passed;
         if tells_failure && run.records.is_empty() {
             // Only now is it known that the story must be printed.
             let detail = Detail::Records;
-            run =
-                crate::run(&scenario, &RunOptions { detail, ..options }).map_err(|error| bad_run(&error))?;
+            run = crate::run(&scenario, &RunOptions { detail, ..options }).map_err(bad)?;
             run.check_repeat(&repeated);
         }
         if let Some(folder) = folder {

@@ -67,15 +67,35 @@ impl Meter {
     /// Counts a run. Breaks after Ctrl-C, and at the end of the budget.
     pub(super) fn step(&mut self, failed: u64) -> ControlFlow<()> {
         self.done += 1;
-        self.show(failed);
+        self.show(&format!(", {failed} failed"));
         self.over_budget = self.budget.is_some_and(|budget| self.start.elapsed() >= budget);
-        if self.over_budget || self.interrupted.load(Ordering::Relaxed) {
-            return ControlFlow::Break(());
+        match self.over_budget {
+            true => ControlFlow::Break(()),
+            false => self.go_on(),
         }
-        ControlFlow::Continue(())
     }
 
-    fn show(&mut self, failed: u64) {
+    /// Counts a run that makes a failure smaller. Breaks after Ctrl-C.
+    pub(super) fn step_of_shrink(&mut self) -> ControlFlow<()> {
+        self.done += 1;
+        self.show("");
+        self.go_on()
+    }
+
+    /// Breaks after Ctrl-C.
+    pub(super) fn go_on(&self) -> ControlFlow<()> {
+        match self.is_interrupted() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+
+    /// Returns true after Ctrl-C.
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
+    }
+
+    fn show(&mut self, failed: &str) {
         let is_due = self.shown.is_none_or(|shown| self.elapsed() >= shown + INTERVAL);
         if !is_due || !std::io::stderr().is_terminal() {
             return;
@@ -86,11 +106,11 @@ impl Meter {
             Some(left) if self.total > 0 => {
                 let left = left.checked_div(rate.max(1)).unwrap_or_default();
                 format!(
-                    "{} of {} runs, {failed} failed, {rate} runs/s, {left} s left",
+                    "{} of {} runs{failed}, {rate} runs/s, {left} s left",
                     self.done, self.total
                 )
             }
-            _ => format!("{} runs, {failed} failed, {rate} runs/s", self.done),
+            _ => format!("{} runs{failed}, {rate} runs/s", self.done),
         };
         let _ = write!(std::io::stderr(), "\r\x1b[K{line}");
     }
@@ -116,7 +136,7 @@ impl Meter {
 
     /// The reason for an early end.
     pub(super) fn interrupted(&self) -> Option<&'static str> {
-        if self.interrupted.load(Ordering::Relaxed) {
+        if self.is_interrupted() {
             return Some("interrupted");
         }
         self.over_budget.then_some("the budget is used up")

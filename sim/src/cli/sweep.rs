@@ -3,21 +3,22 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::num::NonZeroUsize;
-use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::ops::{ControlFlow, Range};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use sandhog_lab::search::{FailingSeed, Family, Swarm, Sweep, SweepOptions, shrink, sweep};
+use sandhog_lab::search::{FailingSeed, Family, Swarm, Sweep, SweepOptions, shrink_until, sweep};
 use sandhog_lab::setup::Setup;
 use sandhog_lab::suggest::suggestion;
 use serde_json::json;
 
+use super::input::read_jobs;
 use super::progress::Meter;
-use super::tape::write_failure;
-use super::{BadInput, EngineName, Program, output, print, quoted};
-use crate::Scenario;
-use crate::shrink::{Document, sentence, shrink_scenario};
+use super::tape::failure_files;
+use super::{BadInput, End, EngineName, Program, bad_run, output, print, quoted};
+use crate::shrink::{Document, sentence, shrink_scenario_until};
+use crate::{RunError, Scenario};
 
 /// Largest number of failing seeds that are shrunk.
 const MAX_SHRUNK: usize = 20;
@@ -28,13 +29,13 @@ pub(super) struct Arguments {
     #[arg(required = true)]
     scenarios: Vec<String>,
     /// The seeds from A up to and without B
-    #[arg(long, value_name = "A..B", value_parser = read_seeds, default_value = "1..1001")]
+    #[arg(long, value_name = "A..B", value_parser = read_seeds, default_value = "1..1001", allow_hyphen_values = true)]
     seeds: Range<u64>,
     /// Number of threads [default: number of processors]
-    #[arg(long, value_name = "N")]
-    jobs: Option<NonZeroUsize>,
+    #[arg(long, value_name = "N", value_parser = read_jobs, allow_negative_numbers = true)]
+    jobs: Option<usize>,
     /// End after this time, such as 10m; seeds already begun are finished
-    #[arg(long, value_name = "TIME", value_parser = read_budget)]
+    #[arg(long, value_name = "TIME", value_parser = read_budget, allow_hyphen_values = true)]
     budget: Option<Duration>,
     /// Add faults of further kinds, each kind in half of the seeds
     ///
@@ -64,7 +65,12 @@ pub(super) struct Arguments {
 }
 
 fn read_seeds(text: &str) -> Result<Range<u64>, String> {
-    let expected = || "expected two numbers, such as `1..1001`, the second one larger".to_owned();
+    let expected = || {
+        format!(
+            "expected two numbers from 0 to {}, such as `1..1001`, the second one larger",
+            u64::MAX
+        )
+    };
     let (start, end) = text.split_once("..").ok_or_else(expected)?;
     let (start, end) = (start.parse::<u64>(), end.trim_start_matches('=').parse::<u64>());
     match (start, end) {
@@ -81,8 +87,8 @@ fn read_budget(text: &str) -> Result<Duration, String> {
         .as_deref()
         .unwrap_or(text)
         .parse::<sandhog_lab::values::Span>();
-    span.map(|span| span.0)
-        .map_err(|_| "expected a time, such as `10m` or `90s`".into())
+    let time = span.ok().map(|span| span.0).filter(|time| !time.is_zero());
+    time.ok_or_else(|| "expected a time longer than 0, such as `10m` or `90s`".into())
 }
 
 fn read_family(text: &str) -> Result<Family, String> {
@@ -94,63 +100,97 @@ fn read_family(text: &str) -> Result<Family, String> {
     })
 }
 
+impl Arguments {
+    fn options(&self) -> SweepOptions {
+        let jobs = self.jobs.and_then(NonZeroUsize::new);
+        SweepOptions {
+            seeds: self.seeds.clone(),
+            jobs: jobs.unwrap_or_else(processors),
+            engine: self.engine.engine(),
+            swarm: self.swarm.then(|| Swarm {
+                mandatory: self.with.iter().copied().collect::<BTreeSet<_>>(),
+                excluded: self.without.iter().copied().collect::<BTreeSet<_>>(),
+                ..Swarm::default()
+            }),
+        }
+    }
+
+    /// Checks that the options do not contradict each other.
+    fn check(&self) -> Result<(), BadInput> {
+        if let Some(family) = self.with.iter().find(|family| self.without.contains(family)) {
+            return Err(BadInput(format!(
+                "`{}` is in `--with` and in `--without`; remove it from one of them",
+                family.name()
+            )));
+        }
+        if Family::all().iter().all(|family| self.without.contains(family)) {
+            return Err(BadInput(
+                "`--without` excludes every kind of fault; remove some of them, or `--swarm`".into(),
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// A failing seed with its shrunk tape.
 struct Found<'a> {
     seed: &'a FailingSeed,
     sentence: String,
     compact: String,
+    /// The file of the tape.
     file: Option<String>,
 }
 
 impl Program<'_> {
-    pub(super) fn sweep(&self, arguments: &Arguments) -> Result<bool, BadInput> {
-        let names = arguments.scenarios.iter();
-        let scenarios = names
-            .map(|name| self.find_scenario(name))
-            .collect::<Result<Vec<_>, _>>()?;
-        let engine = arguments.engine.engine();
-        scenarios
-            .iter()
-            .for_each(|scenario| super::warn(scenario, engine));
+    pub(super) fn sweep(&self, arguments: &Arguments) -> Result<End, BadInput> {
+        arguments.check()?;
+        let scenarios = self.scenarios_of(&arguments.scenarios)?;
+        for scenario in &scenarios {
+            super::warn(scenario, arguments.engine.engine());
+        }
         let folder = arguments
             .out
             .as_deref()
             .map(output::Folder::prepare)
             .transpose()
             .map_err(BadInput)?;
+        let junit_report = arguments
+            .junit
+            .as_deref()
+            .map(|path| output::Report::prepare(path, "--junit"))
+            .transpose()
+            .map_err(BadInput)?;
         let setups: Vec<_> = scenarios.iter().map(Scenario::setup).collect();
-        let options = SweepOptions {
-            seeds: arguments.seeds.clone(),
-            jobs: arguments.jobs.unwrap_or_else(processors),
-            engine,
-            swarm: arguments.swarm.then(|| Swarm {
-                mandatory: arguments.with.iter().copied().collect::<BTreeSet<_>>(),
-                excluded: arguments.without.iter().copied().collect::<BTreeSet<_>>(),
-                ..Swarm::default()
-            }),
-        };
         let seeds = arguments.seeds.end - arguments.seeds.start;
         let mut meter = Meter::new(seeds.saturating_mul(setups.len() as u64), arguments.budget)?;
         let mut failed = 0;
-        let result = sweep(&setups, &options, |run| {
+        let result = sweep(&setups, &arguments.options(), |run| {
             failed += u64::from(run.failing.is_some());
             meter.step(failed)
         });
         meter.clear();
-        let result = result.map_err(|error| BadInput(error.to_string()))?;
+        let result = result.map_err(|error| bad_run("sweep", &error))?;
+        // The report tells all results, also those that cannot be written.
+        let mut written = Ok(());
         let mut found = Vec::new();
         for seed in distinct_first(&result.failing) {
-            found.push(match &folder {
-                None => found_without_files(&setups[seed.setup], seed)?,
+            let go_on = &mut || meter.go_on();
+            found.push(match folder.as_ref().filter(|_| written.is_ok()) {
+                None => found_without_files(&setups[seed.setup], seed, go_on)?,
                 Some(folder) => {
                     let (scenario, name) = (&scenarios[seed.setup], &arguments.scenarios[seed.setup]);
                     let document = self.document(scenario.clone(), name)?;
-                    found_with_files(folder, &setups[seed.setup].name, &document, seed)?
+                    let (mut found, files) = found_with_files(&scenario.name, &document, seed, go_on)?;
+                    written = folder.write_all(&files);
+                    found.file.take_if(|_| written.is_err());
+                    found.file = found.file.map(|file| folder.path_of(&file));
+                    found
                 }
             });
         }
-        if let Some(path) = &arguments.junit {
-            output::write_file(path, junit(&scenarios, &result, &found).as_bytes()).map_err(BadInput)?;
+        if let Some(report) = &junit_report {
+            let reported = report.write(junit(&scenarios, &result, &found).as_bytes());
+            written = written.and(reported);
         }
         if arguments.json {
             print(&format!(
@@ -160,13 +200,27 @@ impl Program<'_> {
         } else {
             print(&self.report(arguments, &scenarios, &result, &found, &meter))?;
         }
-        if let Some(why) = meter.interrupted().filter(|_| result.end < arguments.seeds.end) {
-            super::note(&format!(
-                "{why}; the last finished seed is {}",
-                result.end.saturating_sub(1)
-            ));
+        written
+            .map_err(BadInput)
+            .map(|()| end_of(&result, &arguments.seeds, &meter))
+    }
+
+    /// The scenarios with these names. Each file of a sweep begins with the name of its scenario, so two cannot have the same.
+    fn scenarios_of(&self, names: &[String]) -> Result<Vec<Scenario>, BadInput> {
+        let mut scenarios: Vec<Scenario> = Vec::new();
+        for name in names {
+            let scenario = self.find_scenario(name)?;
+            if scenarios.iter().any(|other| other.name == scenario.name) {
+                return Err(BadInput(format!(
+                    "{name}: there are two scenarios with the name `{}`; remove or rename one of them",
+                    scenario.name
+                )));
+            }
+            let checked = scenario.setup().validate().map_err(RunError::from);
+            checked.map_err(|error| bad_run(name, &error))?;
+            scenarios.push(scenario);
         }
-        Ok(result.failing.is_empty())
+        Ok(scenarios)
     }
 
     fn report(
@@ -221,9 +275,13 @@ impl Program<'_> {
     }
 }
 
-/// A failing seed with its shrunk tape. Nothing is written.
-fn found_without_files<'a>(setup: &Setup, seed: &'a FailingSeed) -> Result<Found<'a>, BadInput> {
-    let shrunk = shrink(setup, &seed.tape).map_err(|error| BadInput(error.to_string()))?;
+/// A failing seed with its shrunk tape.
+fn found_without_files<'a>(
+    setup: &Setup,
+    seed: &'a FailingSeed,
+    go_on: &mut dyn FnMut() -> ControlFlow<()>,
+) -> Result<Found<'a>, BadInput> {
+    let shrunk = shrink_until(setup, &seed.tape, go_on).map_err(|error| bad_run(&setup.name, &error))?;
     let unshrunk = || (seed.tape.clone(), seed.failure.clone());
     let (tape, failure) = shrunk.map_or_else(unshrunk, |shrunk| (shrunk.tape, shrunk.failure));
     Ok(Found {
@@ -234,33 +292,54 @@ fn found_without_files<'a>(setup: &Setup, seed: &'a FailingSeed) -> Result<Found
     })
 }
 
-/// A failing seed with its shrunk tape in `folder`. A folder beside it has the shrunk scenario and the reports.
+/// A failing seed, and its files: the shrunk tape, and in a folder beside it the shrunk scenario and the reports.
 fn found_with_files<'a>(
-    folder: &output::Folder,
     name: &str,
     document: &Document<'_>,
     seed: &'a FailingSeed,
-) -> Result<Found<'a>, BadInput> {
-    let shrunk = shrink_scenario(document, &seed.tape).map_err(|error| BadInput(error.to_string()))?;
+    go_on: &mut dyn FnMut() -> ControlFlow<()>,
+) -> Result<(Found<'a>, Vec<output::File>), BadInput> {
+    let bad = |error| bad_run(name, &error);
+    let shrunk = shrink_scenario_until(document, &seed.tape, go_on).map_err(bad)?;
     let (tape, failure) = match &shrunk {
         Some(shrunk) => (&shrunk.whole.tape, &shrunk.whole.failure),
         None => (&seed.tape, &seed.failure),
     };
-    let name = format!("{name}-{}", seed.seed);
-    let file = format!("{name}.tape");
-    folder
-        .write_one(&file, tape.to_string().as_bytes())
-        .map_err(BadInput)?;
+    let inner = format!("{name}-{}", seed.seed);
+    let mut files = vec![(format!("{inner}.tape"), tape.to_string().into_bytes())];
     if let Some(shrunk) = &shrunk {
-        let inner = output::Folder::prepare(Path::new(&folder.path_of(&name))).map_err(BadInput)?;
-        write_failure(&inner, shrunk)?;
+        let failure = failure_files(shrunk).map_err(bad)?;
+        files.extend(
+            failure
+                .into_iter()
+                .map(|(file, content)| (format!("{inner}/{file}"), content)),
+        );
     }
-    Ok(Found {
+    let found = Found {
         seed,
         sentence: sentence(tape, failure),
         compact: tape.to_compact(),
-        file: Some(folder.path_of(&file)),
-    })
+        file: files.first().map(|(name, _)| name.clone()),
+    };
+    Ok((found, files))
+}
+
+/// The end of the command, with a note about an early one.
+fn end_of(result: &Sweep, seeds: &Range<u64>, meter: &Meter) -> End {
+    let is_complete = result.end == seeds.end;
+    match meter.interrupted() {
+        Some(why) if !is_complete => {
+            let last = result.end.saturating_sub(1);
+            super::note(&format!("{why}; the last finished seed is {last}"));
+        }
+        _ if meter.is_interrupted() => super::note("interrupted; the tapes may not be the smallest ones"),
+        _ => {}
+    }
+    let passed = result.failing.is_empty();
+    match passed && !is_complete && meter.is_interrupted() {
+        true => End::Interrupted,
+        false => passed.into(),
+    }
 }
 
 /// The failing seeds to shrink: first one of each failure, then others.

@@ -1,6 +1,5 @@
 //! Commands `replay` and `shrink`: runs of a tape, and the smallest scenario and tape of a failure.
 
-use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -9,13 +8,14 @@ use sandhog_lab::replay::replay;
 use sandhog_lab::tape::Tape;
 use serde_json::json;
 
-use super::progress::Stopwatch;
-use super::{BadInput, EngineName, Program, human, output, print, quoted};
-use crate::shrink::{Document, ShrunkScenario, sentence, shrink_scenario, story, test};
-use crate::{Detail, Engine, RunOptions, Scenario, report};
+use super::input::read_text;
+use super::progress::{Meter, Stopwatch};
+use super::{BadInput, EngineName, Program, bad_run, human, note, output, print, quoted};
+use crate::shrink::{Document, ShrunkScenario, sentence, shrink_scenario_until, story, test};
+use crate::{Detail, Engine, RunError, RunOptions, Scenario, report};
 
-/// Largest tape file in bytes.
-const MAX_TAPE_LEN: u64 = 64 << 20;
+/// Shortest compact form of a tape. Any shorter word is the name of a file.
+const MIN_COMPACT_LEN: usize = 20;
 
 #[derive(Debug, Args)]
 pub(super) struct ReplayArguments {
@@ -51,24 +51,29 @@ pub(super) struct ShrinkArguments {
     json: bool,
 }
 
-/// A tape from a file or from its compact form.
+/// Returns true if a word can only be the compact form of a tape.
+pub(super) fn is_compact(text: &str) -> bool {
+    let compact = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    text.len() >= MIN_COMPACT_LEN && text.chars().all(compact) && !Path::new(text).exists()
+}
+
+/// A tape from a file or from its compact form. The file can have both forms.
 pub(super) fn read_tape(text: &str) -> Result<Tape, BadInput> {
-    let path = Path::new(text);
-    if !path.exists() {
-        let compact = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        if text.len() < 20 || !text.chars().all(compact) {
-            return Err(BadInput(format!(
-                "there is no file `{text}`, and this is not the compact form of a tape"
-            )));
-        }
+    if is_compact(text) {
         return Tape::from_compact(text).map_err(|error| BadInput(error.to_string()));
     }
+    let path = Path::new(text);
+    let content = read_text(path, "tape").map_err(|BadInput(error)| match path.exists() {
+        true => BadInput(error),
+        false => BadInput(format!(
+            "{error}; a compact tape has only letters, digits, `-` and `_`"
+        )),
+    })?;
     let fail = |error: &dyn std::fmt::Display| BadInput(format!("{}: {error}", path.display()));
-    let length = fs::metadata(path).map_err(|error| fail(&error))?.len();
-    if length > MAX_TAPE_LEN {
-        return Err(fail(&"the file is larger than 64 MiB, and no tape is that long"));
+    let word = content.trim();
+    if is_compact(word) && !word.starts_with("sandhog") {
+        return Tape::from_compact(word).map_err(|error| fail(&error));
     }
-    let content = fs::read_to_string(path).map_err(|error| fail(&error))?;
     content.parse().map_err(|error| fail(&error))
 }
 
@@ -92,7 +97,7 @@ impl Program<'_> {
             return Ok((self.find_scenario(&name)?, name));
         }
         Err(BadInput(format!(
-            "the tape is of the scenario `{}`, which is not a built-in one; pass its file with `--scenario FILE`",
+            "{tape_path}: the tape is of the scenario `{}`, which is not a built-in one; pass its file with `--scenario FILE`",
             tape.setup
         )))
     }
@@ -109,13 +114,8 @@ impl Program<'_> {
             detail: Detail::Full,
             ..RunOptions::default()
         };
-        let replayed = match replay(&scenario.setup(), &tape, &options) {
-            Ok(replayed) => replayed,
-            Err(error) => {
-                folder.iter().for_each(output::Folder::abandon);
-                return Err(BadInput(format!("{}: {error}", arguments.tape)));
-            }
-        };
+        let replayed =
+            replay(&scenario.setup(), &tape, &options).map_err(|error| bad_run(&arguments.tape, &error))?;
         let wall = start.elapsed();
         if let Some(folder) = folder {
             folder.write(&replayed.run).map_err(BadInput)?;
@@ -142,18 +142,19 @@ impl Program<'_> {
         let document = self.document(scenario, &name)?;
         let out = arguments.out.as_deref();
         let folder = out.map(output::Folder::prepare).transpose().map_err(BadInput)?;
-        let shrunk = shrink_scenario(&document, &tape).map_err(|error| BadInput(error.to_string()));
-        let shrunk = shrunk.and_then(|shrunk| {
-            shrunk.ok_or_else(|| {
-                BadInput(format!(
-                    "{}: the replay of this tape passes, so there is no failure to shrink",
-                    arguments.tape
-                ))
-            })
-        });
-        let shrunk = shrunk.inspect_err(|_| folder.iter().for_each(output::Folder::abandon))?;
+        let mut meter = Meter::new(0, None)?;
+        let shrunk = shrink_scenario_until(&document, &tape, &mut || meter.step_of_shrink());
+        meter.clear();
+        let shrunk = shrunk.map_err(|error| bad_run(&arguments.tape, &error))?;
+        let shrunk = shrunk.ok_or_else(|| {
+            BadInput(format!(
+                "{}: the replay of this tape passes, so there is no failure to shrink",
+                arguments.tape
+            ))
+        })?;
         if let Some(folder) = &folder {
-            write_failure(folder, &shrunk)?;
+            let files = failure_files(&shrunk).map_err(|error| bad_run(&arguments.tape, &error))?;
+            folder.write_all(&files).map_err(BadInput)?;
         }
         if arguments.json {
             print(&format!("{}\n", shrunk_json(&shrunk)))?;
@@ -165,6 +166,9 @@ impl Program<'_> {
             };
             print(&format!("{sentence}\n{rest}"))?;
         }
+        if meter.is_interrupted() {
+            note("interrupted; this is the smallest failure so far");
+        }
         Ok(false)
     }
 
@@ -173,7 +177,7 @@ impl Program<'_> {
         let builtin = self.builtins().into_iter().find(|builtin| builtin.name == name);
         let text = match builtin {
             Some(builtin) => builtin.source.to_owned(),
-            None => fs::read_to_string(name).map_err(|error| BadInput(format!("{name}: {error}")))?,
+            None => read_text(Path::new(name), "scenario")?,
         };
         Ok(Document::of(self.profiles, scenario, name, &text))
     }
@@ -188,28 +192,27 @@ impl Program<'_> {
 /// Name of the file of a shrunk tape. `scenario.toml` is beside it.
 const TAPE_FILE: &str = "failure.tape";
 
-/// Writes all files about a shrunk failure, and the files that its scenario serves.
-pub(super) fn write_failure(folder: &output::Folder, shrunk: &ShrunkScenario<'_>) -> Result<(), BadInput> {
+/// All files about a shrunk failure, and the files that its scenario serves.
+pub(super) fn failure_files(shrunk: &ShrunkScenario<'_>) -> Result<Vec<output::File>, RunError> {
     let options = RunOptions {
         detail: Detail::Full,
         ..RunOptions::default()
     };
     let setup = shrunk.document.scenario().setup();
-    let replayed = replay(&setup, &shrunk.tape, &options).map_err(|error| {
-        folder.abandon();
-        BadInput(error.to_string())
-    })?;
-    let run = &replayed.run;
+    let run = replay(&setup, &shrunk.tape, &options)?.run;
     let mut files = vec![
-        ("scenario.toml", shrunk.document.to_string().into_bytes()),
-        (TAPE_FILE, shrunk.tape.to_string().into_bytes()),
-        ("story.md", story(shrunk, run).into_bytes()),
-        ("capture.pcapng", report::capture(run)),
-        ("test.rs", test(shrunk).into_bytes()),
+        (
+            "scenario.toml".to_owned(),
+            shrunk.document.to_string().into_bytes(),
+        ),
+        (TAPE_FILE.to_owned(), shrunk.tape.to_string().into_bytes()),
+        ("story.md".to_owned(), story(shrunk, &run).into_bytes()),
+        ("capture.pcapng".to_owned(), report::capture(&run)),
+        ("test.rs".to_owned(), test(shrunk).into_bytes()),
     ];
     let served = shrunk.document.files();
-    files.extend(served.map(|(name, content)| (name, content.to_vec())));
-    folder.write_all(&files).map_err(BadInput)
+    files.extend(served.map(|(name, content)| (name.to_owned(), content.to_vec())));
+    Ok(files)
 }
 
 fn shrunk_json(shrunk: &ShrunkScenario<'_>) -> serde_json::Value {

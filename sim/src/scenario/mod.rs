@@ -31,6 +31,8 @@ pub use expectations::{Expectation, Finally};
 pub use links::{Direction, Link};
 pub use profile::{Features, Profile};
 pub use sandhog_lab::{Pick, values};
+#[cfg(feature = "cli")]
+pub(crate) use source::unreadable;
 pub use source::{Files, ReadFile};
 pub use steps::{Download, Echo, Get, Ping, Step, Upload};
 

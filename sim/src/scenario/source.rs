@@ -32,12 +32,12 @@ impl Scenario {
     /// The first mistake, with file, line and column.
     pub fn load_with(profiles: &[&'static dyn Profile], path: &Path) -> Result<Self, ScenarioError> {
         let file = path.display().to_string();
-        let unreadable =
+        let fail =
             |error: String| ScenarioError::of_file(&file, format!("cannot read the scenario: {error}"));
-        let bytes = std::fs::read(path).map_err(|error| unreadable(describe(path, &error)))?;
+        let bytes = std::fs::read(path).map_err(|error| fail(unreadable(path, &error)))?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
-            unreadable(format!(
+            fail(format!(
                 "byte {at} is not UTF-8; a scenario is a text file in TOML or JSON"
             ))
         })?;
@@ -46,7 +46,7 @@ impl Scenario {
             let path = folder.join(name);
             std::fs::read(&path)
                 .map(Cow::Owned)
-                .map_err(|error| describe(&path, &error))
+                .map_err(|error| unreadable(&path, &error))
         })
     }
 
@@ -160,7 +160,7 @@ fn resolve(profiles: &[&'static dyn Profile], name: Option<&str>) -> Result<&'st
 }
 
 /// The reason why a file cannot be read, with the most similar name in its folder.
-fn describe(path: &Path, error: &io::Error) -> String {
+pub(crate) fn unreadable(path: &Path, error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::NotFound => {
             let name = path.file_name().unwrap_or_default().to_string_lossy();

@@ -16,6 +16,7 @@ use sandhog_peer::IpPrefix;
 
 use super::error::PathPart;
 use super::profile::Profile;
+use super::values::Span;
 use super::{Cipher, Client, Scenario, Server};
 
 /// A mistake, and the path to the wrong value.
@@ -72,7 +73,32 @@ pub(super) fn validate(scenario: &Scenario) -> Checked<'_> {
     links::validate(scenario)?;
     events::validate(scenario)?;
     adversaries::validate(scenario)?;
-    expect::validate(scenario)
+    expect::validate(scenario)?;
+    validate_starts(scenario)
+}
+
+/// Checks that each tunnel and each step starts before the end of the run.
+fn validate_starts(scenario: &Scenario) -> Checked<'_> {
+    let late = |path: &[PathPart<'static>], subject: &str, time: Span| match time.0 < scenario.duration.0 {
+        true => Ok(()),
+        false => Err(mistake(
+            path,
+            format!(
+                "{subject} never starts, because the run ends after {}; increase `duration`",
+                scenario.duration
+            ),
+        )),
+    };
+    for (index, client) in scenario.clients.iter().enumerate() {
+        let table = [PathPart::Key("client"), PathPart::Index(index)];
+        let path = [&table[..], &[PathPart::Key("start")]].concat();
+        late(&path, "this tunnel", client.start)?;
+        for (number, step) in client.steps.iter().enumerate() {
+            let step_path = [PathPart::Key("do"), PathPart::Index(number), PathPart::Key("at")];
+            late(&[&table[..], &step_path].concat(), "this step", step.at)?;
+        }
+    }
+    Ok(())
 }
 
 /// Checks the names and addresses of servers and clients.

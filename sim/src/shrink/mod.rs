@@ -5,9 +5,10 @@ mod edits;
 mod report;
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use sandhog_lab::replay::{Replay, replay_with};
-use sandhog_lab::search::{Failure, Shrunk, shrink};
+use sandhog_lab::search::{Failure, Shrunk, shrink_until};
 use sandhog_lab::setup::Setup;
 use sandhog_lab::tape::{Fault, Tape};
 use toml::Table;
@@ -46,7 +47,21 @@ pub fn shrink_scenario<'a>(
     document: &Document<'a>,
     tape: &Tape,
 ) -> Result<Option<ShrunkScenario<'a>>, RunError> {
-    let Some(whole) = shrink(&document.scenario().setup(), tape)? else {
+    shrink_scenario_until(document, tape, &mut || ControlFlow::Continue(()))
+}
+
+/// As [`shrink_scenario`]. `on_run` is called before each candidate, and can end the search early. The result is then the
+/// smallest scenario and tape so far.
+///
+/// # Errors
+///
+/// As [`shrink_scenario`].
+pub fn shrink_scenario_until<'a>(
+    document: &Document<'a>,
+    tape: &Tape,
+    on_run: &mut dyn FnMut() -> ControlFlow<()>,
+) -> Result<Option<ShrunkScenario<'a>>, RunError> {
+    let Some(whole) = shrink_until(&document.scenario().setup(), tape, on_run)? else {
         return Ok(None);
     };
     let mut search = Search {
@@ -60,6 +75,7 @@ pub fn shrink_scenario<'a>(
         tried: BTreeSet::new(),
         runs: whole.runs,
         last_run: whole.runs + MAX_RUNS,
+        on_run,
     };
     search.without_faults = search.failure_without_faults(document.scenario(), tape.seed)?;
     loop {
@@ -79,7 +95,7 @@ pub fn shrink_scenario<'a>(
 }
 
 /// The smallest scenario and tape so far.
-struct Search<'a> {
+struct Search<'a, 'b> {
     document: Document<'a>,
     tape: Tape,
     failure: Failure,
@@ -90,12 +106,17 @@ struct Search<'a> {
     runs: u64,
     /// The search ends after this number of runs.
     last_run: u64,
+    on_run: &'b mut dyn FnMut() -> ControlFlow<()>,
 }
 
-impl<'a> Search<'a> {
+impl<'a> Search<'a, '_> {
     /// Replaces scenario and tape by a candidate, if it has the same failure. Returns true then.
     fn accept(&mut self, root: Table, tape: Tape) -> bool {
         if self.runs >= self.last_run || !self.tried.insert(format!("{root}\n{tape}")) {
+            return false;
+        }
+        if (self.on_run)().is_break() {
+            self.last_run = self.runs;
             return false;
         }
         let Some(document) = self.document.with_root(root) else {
@@ -223,7 +244,7 @@ impl<'a> Search<'a> {
     /// Shrinks the tape again, because the smaller scenario may need fewer faults.
     fn shrink_tape(&mut self) -> Result<(), RunError> {
         let setup = self.document.scenario().setup();
-        let Some(shrunk) = shrink(&setup, &self.tape)? else {
+        let Some(shrunk) = shrink_until(&setup, &self.tape, self.on_run)? else {
             return Ok(());
         };
         self.runs += shrunk.runs;
