@@ -323,6 +323,41 @@ fn an_event_after_the_end_is_rejected() {
 }
 
 #[test]
+fn a_tunnel_or_step_that_starts_after_the_end_is_rejected() {
+    let never = "never starts, because the run ends after 60s; increase `duration`";
+    rejects_changed(
+        "late-start",
+        ["server = \"server\"", "server = \"server\"\nstart = \"1h\""],
+        "\"1h\"",
+        &format!("this tunnel {never}"),
+    );
+    rejects_changed(
+        "late-step",
+        ["ping = {", "at = \"60s\"\nping = {"],
+        "\"60s\"\nping",
+        &format!("this step {never}"),
+    );
+}
+
+#[test]
+fn more_hosts_than_the_simulator_can_number_are_rejected() {
+    let client = "{\"name\":\"c\",\"address\":\"192.0.2.2:1\",\"server\":\"s\"},";
+    let clients = client.repeat(65_535);
+    let text = format!(
+        "{{\"title\":\"many\",\"duration\":\"1s\",\"server\":[{{\"name\":\"s\",\"address\":\"192.0.2.1:1\",\
+         \"inner\":[\"10.9.0.1/24\"]}}],\"client\":[{}]}}",
+        clients.trim_end_matches(',')
+    );
+    rejects_text(
+        "many-hosts",
+        "many.json",
+        &text,
+        "[{\"name\":\"c\"",
+        "65536 hosts and adversaries; at most 65535 are possible",
+    );
+}
+
+#[test]
 fn empty_and_binary_files_are_rejected() {
     let folder = folder_with_scenario("no-text");
     let empty = "the scenario is empty; it needs at least title, duration, a [[server]] and a [[client]]";

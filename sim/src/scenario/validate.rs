@@ -11,6 +11,7 @@ mod texts;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use sandhog_lab::record::HostId;
 use sandhog_lab::suggest::suggestion;
 use sandhog_peer::IpPrefix;
 
@@ -108,6 +109,14 @@ fn validate_hosts(scenario: &Scenario) -> Checked<'_> {
             &[PathPart::Key("server")],
             "a scenario needs at least one [[server]]",
         ));
+    }
+    let count = scenario.servers.len() + scenario.clients.len() + scenario.adversaries.len();
+    if count > usize::from(HostId::MAX) {
+        let problem = format!(
+            "{count} hosts and adversaries; at most {} are possible",
+            HostId::MAX
+        );
+        return Err(mistake(&[PathPart::Key("client")], problem));
     }
     let servers = scenario
         .servers
