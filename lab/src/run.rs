@@ -86,6 +86,13 @@ pub enum RunError {
     Resolution,
     /// This build of the laboratory has no turmoil engine.
     NoTurmoil,
+    /// The system cannot start so many threads for a sweep.
+    Threads {
+        /// The wanted number.
+        jobs: u64,
+        /// The error of the system.
+        error: String,
+    },
     /// turmoil lost a datagram or ended a host. This is a bug in the laboratory, not in the protocol.
     Turmoil(String),
 }
@@ -99,6 +106,9 @@ impl fmt::Display for RunError {
                 "the turmoil engine needs a resolution of 1ms; use the event engine for any other",
             ),
             Self::NoTurmoil => f.write_str("this build has no turmoil engine; use the event engine"),
+            Self::Threads { jobs, error } => {
+                write!(f, "cannot start {jobs} threads: {error}; use fewer")
+            }
             Self::Turmoil(fault) => write!(f, "the turmoil engine failed: {fault}"),
         }
     }

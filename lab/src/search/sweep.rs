@@ -85,7 +85,7 @@ pub struct Sweep {
 ///
 /// # Errors
 ///
-/// The first setup that cannot run.
+/// The first setup that cannot run, or [`RunError::Threads`].
 pub fn sweep(
     setups: &[Setup],
     options: &SweepOptions,
@@ -105,7 +105,7 @@ pub fn sweep(
         let (sender, results) = mpsc::sync_channel(MAX_WAITING);
         for _ in 0..jobs {
             let (sender, next, stop) = (sender.clone(), &next, &stop);
-            scope.spawn(move || {
+            let run = move || {
                 while !stop.load(Ordering::Relaxed) {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     if number >= total {
@@ -117,7 +117,14 @@ pub fn sweep(
                         break;
                     }
                 }
-            });
+            };
+            std::thread::Builder::new()
+                .spawn_scoped(scope, run)
+                .map_err(|error| {
+                    stop.store(true, Ordering::Relaxed);
+                    let error = error.to_string();
+                    RunError::Threads { jobs, error }
+                })?;
         }
         drop(sender);
         let mut early = BTreeMap::new();

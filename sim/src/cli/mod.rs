@@ -185,6 +185,7 @@ fn bad_run(source: &str, error: &RunError) -> BadInput {
             "the turmoil engine needs a resolution of 1ms; use `--engine event` for any other".into()
         }
         RunError::NoTurmoil => "this build has no turmoil engine; use `--engine event`".into(),
+        RunError::Threads { .. } => format!("{error} `--jobs`"),
         RunError::Setup(_) | RunError::Tape(_) => format!("{source}: {error}"),
         other => other.to_string(),
     })
