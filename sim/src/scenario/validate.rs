@@ -66,6 +66,7 @@ pub(super) fn validate(scenario: &Scenario) -> Checked<'_> {
             ));
         }
     }
+    validate_count(scenario)?;
     validate_hosts(scenario)?;
     for (index, client) in scenario.clients.iter().enumerate() {
         validate_client(scenario, index, client)?;
@@ -102,14 +103,8 @@ fn validate_starts(scenario: &Scenario) -> Checked<'_> {
     Ok(())
 }
 
-/// Checks the names and addresses of servers and clients.
-fn validate_hosts(scenario: &Scenario) -> Checked<'_> {
-    if scenario.servers.is_empty() {
-        return Err(mistake(
-            &[PathPart::Key("server")],
-            "a scenario needs at least one [[server]]",
-        ));
-    }
+/// Checks that each host can have a number of its own.
+fn validate_count(scenario: &Scenario) -> Checked<'_> {
     let count = scenario.servers.len() + scenario.clients.len() + scenario.adversaries.len();
     if count > usize::from(HostId::MAX) {
         let problem = format!(
@@ -117,6 +112,17 @@ fn validate_hosts(scenario: &Scenario) -> Checked<'_> {
             HostId::MAX
         );
         return Err(mistake(&[PathPart::Key("client")], problem));
+    }
+    Ok(())
+}
+
+/// Checks the names and addresses of servers and clients.
+fn validate_hosts(scenario: &Scenario) -> Checked<'_> {
+    if scenario.servers.is_empty() {
+        return Err(mistake(
+            &[PathPart::Key("server")],
+            "a scenario needs at least one [[server]]",
+        ));
     }
     let servers = scenario
         .servers
