@@ -17,6 +17,10 @@ macro_rules! tapes {
 tapes! {
     "rebind-before-session",
     "repeated-ke3-from-a-new-address",
+    "known/classic-server-restarts",
+    "known/classic-server-restarts-in-login",
+    "known/classic-rebind-before-answer",
+    "known/classic-rebind-before-data",
     "known/first-login-without-login",
     "known/first-login-without-cookie",
     "known/first-login-without-login-cookie",
