@@ -12,32 +12,50 @@ const MODULE: &str = "netns::";
 /// Size of the long download over a network with losses, in MiB.
 const LONG_DOWNLOAD: &str = "1024";
 
+/// Module of the tests that need the whole machine. They run first, because otherwise each would wait for all tests that have
+/// started before.
+const ALONE: &str = "netns::crowds::";
+
+/// Number of the other tests that run at the same time. It exceeds the number of processors, because the tests mostly wait.
+const AT_ONCE: &str = "12";
+
 /// Runs all of them.
 ///
 /// # Errors
 /// A test fails, or there is none.
 pub(crate) fn run(strict: bool, long: bool) -> Result<()> {
-    // More threads than processors, because the tests mostly wait. The whole workspace, because with the features of one
-    // package everything would be compiled again.
-    let mut command = shell::cargo("test --workspace --test main netns:: -- --nocapture --test-threads 8");
+    let mut alone = tests(strict, long);
+    alone.args([ALONE, "--test-threads", "1"]);
+    let mut others = tests(strict, long);
+    others.args([MODULE, "--skip", ALONE, "--test-threads", AT_ONCE]);
+    print_with_table([alone, others])
+}
+
+/// The command for these tests, without their names. It names the whole workspace, because with the features of one package
+/// everything would be compiled again.
+fn tests(strict: bool, long: bool) -> Command {
+    let mut command = shell::cargo("test --workspace --test main -- --nocapture");
     if strict {
         command.env("SANDHOG_STRICT", "1");
     }
     if long {
         command.env("SANDHOG_DOWNLOAD_MIB", LONG_DOWNLOAD);
     }
-    print_with_table(command.env("INSTA_UPDATE", "no"))
+    command.env("INSTA_UPDATE", "no");
+    command
 }
 
-fn print_with_table(command: &mut Command) -> Result<()> {
+fn print_with_table(commands: [Command; 2]) -> Result<()> {
     let mut tests = Tests::default();
-    let result = shell::read_lines(command, |line| {
-        if !tests.note(line) {
-            println!("{line}");
-        }
+    let results = commands.map(|mut command| {
+        shell::read_lines(&mut command, |line| {
+            if !tests.note(line) {
+                println!("{line}");
+            }
+        })
     });
     println!("\n{}", tests.table());
-    result?;
+    results.into_iter().collect::<Result<()>>()?;
     ensure!(!tests.0.is_empty(), "there is no test in the module `netns`");
     Ok(())
 }

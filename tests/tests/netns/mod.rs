@@ -34,6 +34,7 @@ macro_rules! testbed_or_skip {
 
 mod classic;
 mod clocks;
+mod crashes;
 mod crowds;
 mod disk;
 mod dns;
@@ -45,7 +46,6 @@ mod network;
 mod operation;
 mod paths;
 mod plane;
-mod recovery;
 mod refusals;
 mod rekey;
 mod secure;
