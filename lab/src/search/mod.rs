@@ -18,6 +18,6 @@ pub use exhaust::{Exhausted, Progress, SearchError, Verified, exhaust, verify};
 pub use failure::Failure;
 pub use faults::{FaultKind, Values};
 pub use schedule::{FailingSchedule, Schedule};
-pub use shrink::{Shrunk, shrink};
+pub use shrink::{Shrunk, shrink, shrink_compared};
 pub use swarm::{Family, Swarm};
 pub use sweep::{FailingSeed, Sweep, SweepOptions, SweepRun, sweep};

@@ -8,7 +8,8 @@ use std::time::Duration;
 use sandhog_peer::Instant;
 
 use super::failure::Failure;
-use crate::replay::replay_with;
+use crate::compare::Second;
+use crate::replay::{Replay, replay_compared, replay_with};
 use crate::run::{RunError, RunOptions};
 use crate::setup::Setup;
 use crate::tape::{Entry, Fault, Tape};
@@ -31,8 +32,22 @@ pub struct Shrunk {
 ///
 /// The setup cannot run.
 pub fn shrink(setup: &Setup, tape: &Tape) -> Result<Option<Shrunk>, RunError> {
+    shrink_compared(setup, tape, None)
+}
+
+/// Shrinks a tape as [`shrink`]. A property that compares each run with a second one may be the failure.
+///
+/// # Errors
+///
+/// The setup cannot run.
+pub fn shrink_compared(
+    setup: &Setup,
+    tape: &Tape,
+    second: Option<&Second>,
+) -> Result<Option<Shrunk>, RunError> {
     let mut shrinker = Shrinker {
         setup,
+        second,
         wanted: None,
         runs: 0,
     };
@@ -50,7 +65,7 @@ pub fn shrink(setup: &Setup, tape: &Tape) -> Result<Option<Shrunk>, RunError> {
             break;
         }
     }
-    let replay = replay_with(setup, &tape, &options())?;
+    let replay = shrinker.replay(&tape)?;
     let failure = Failure::of(&replay.run);
     Ok(failure.map(|failure| Shrunk {
         tape: timed(tape, &replay.tape),
@@ -80,14 +95,22 @@ fn options() -> RunOptions {
 
 struct Shrinker<'a> {
     setup: &'a Setup,
+    second: Option<&'a Second>,
     wanted: Option<Failure>,
     runs: u64,
 }
 
 impl Shrinker<'_> {
+    fn replay(&self, tape: &Tape) -> Result<Replay, RunError> {
+        match self.second {
+            Some(second) => replay_compared(self.setup, tape, &options(), second),
+            None => replay_with(self.setup, tape, &options()),
+        }
+    }
+
     fn failure(&mut self, tape: &Tape) -> Result<Option<Failure>, RunError> {
         self.runs += 1;
-        Ok(Failure::of(&replay_with(self.setup, tape, &options())?.run))
+        Ok(Failure::of(&self.replay(tape)?.run))
     }
 
     /// Returns true if a tape with these entries has the same failure.

@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use sandhog_lab::search::{FailingSeed, Family, Swarm, Sweep, SweepOptions, shrink, sweep};
+use sandhog_lab::compare::Second;
+use sandhog_lab::search::{FailingSeed, Family, Swarm, Sweep, SweepOptions, shrink_compared, sweep};
 use sandhog_lab::setup::Setup;
 use sandhog_lab::suggest::suggestion;
 use serde_json::json;
 
+use super::comparison::Comparison;
 use super::progress::Meter;
 use super::tape::write_failure;
 use super::{BadInput, EngineName, Program, output, print, quoted};
@@ -48,6 +50,8 @@ pub(super) struct Arguments {
     /// Kinds of faults that no seed of a swarm has
     #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = read_family, requires = "swarm")]
     without: Vec<Family>,
+    #[command(flatten)]
+    comparison: Comparison,
     /// The engine; both give the same traces
     #[arg(long, value_name = "ENGINE", default_value = "event")]
     engine: EngineName,
@@ -108,6 +112,7 @@ impl Program<'_> {
         let scenarios = names
             .map(|name| self.find_scenario(name))
             .collect::<Result<Vec<_>, _>>()?;
+        let second = arguments.comparison.second(self, &scenarios)?;
         let engine = arguments.engine.engine();
         scenarios
             .iter()
@@ -128,6 +133,7 @@ impl Program<'_> {
                 excluded: arguments.without.iter().copied().collect::<BTreeSet<_>>(),
                 ..Swarm::default()
             }),
+            second,
         };
         let seeds = arguments.seeds.end - arguments.seeds.start;
         let mut meter = Meter::new(seeds.saturating_mul(setups.len() as u64), arguments.budget)?;
@@ -140,13 +146,14 @@ impl Program<'_> {
         let result = result.map_err(|error| BadInput(error.to_string()))?;
         let mut found = Vec::new();
         for seed in distinct_first(&result.failing) {
-            found.push(match &folder {
-                None => found_without_files(&setups[seed.setup], seed)?,
-                Some(folder) => {
+            let setup = &setups[seed.setup];
+            found.push(match (&folder, &options.second) {
+                (Some(folder), None) => {
                     let (scenario, name) = (&scenarios[seed.setup], &arguments.scenarios[seed.setup]);
                     let document = self.document(scenario.clone(), name)?;
-                    found_with_files(folder, &setups[seed.setup].name, &document, seed)?
+                    found_with_files(folder, &setup.name, &document, seed)?
                 }
+                (folder, second) => found_with_tape(folder.as_ref(), setup, second.as_ref(), seed)?,
             });
         }
         if let Some(path) = &arguments.junit {
@@ -185,15 +192,24 @@ impl Program<'_> {
             let scenario = &scenarios[seed.setup].name;
             let _ = writeln!(text, "{scenario}, seed {}: {sentence}", seed.seed);
             let name = &arguments.scenarios[seed.setup];
+            let second = arguments.comparison.typed();
             let _ = match file {
                 Some(file) => writeln!(
                     text,
-                    "  {} replay {} --scenario {}",
+                    "  {} replay {} --scenario {}{second}",
                     self.command,
                     quoted(file),
                     quoted(name)
                 ),
                 None if arguments.swarm => Ok(()),
+                None if !second.is_empty() => writeln!(
+                    text,
+                    "  {} sweep {} --seeds {}..={}{second}",
+                    self.command,
+                    quoted(name),
+                    seed.seed,
+                    seed.seed
+                ),
                 None => writeln!(
                     text,
                     "  {} run {} --seed {}",
@@ -221,17 +237,30 @@ impl Program<'_> {
     }
 }
 
-/// A failing seed with its shrunk tape. Nothing is written.
-fn found_without_files<'a>(setup: &Setup, seed: &'a FailingSeed) -> Result<Found<'a>, BadInput> {
-    let shrunk = shrink(setup, &seed.tape).map_err(|error| BadInput(error.to_string()))?;
+/// A failing seed with its shrunk tape. Only the tape is written, if there is a `folder`.
+fn found_with_tape<'a>(
+    folder: Option<&output::Folder>,
+    setup: &Setup,
+    second: Option<&Second>,
+    seed: &'a FailingSeed,
+) -> Result<Found<'a>, BadInput> {
+    let shrunk = shrink_compared(setup, &seed.tape, second).map_err(|error| BadInput(error.to_string()))?;
     let unshrunk = || (seed.tape.clone(), seed.failure.clone());
     let (tape, failure) = shrunk.map_or_else(unshrunk, |shrunk| (shrunk.tape, shrunk.failure));
-    Ok(Found {
+    let mut found = Found {
         seed,
         sentence: sentence(&tape, &failure),
         compact: tape.to_compact(),
         file: None,
-    })
+    };
+    if let Some(folder) = folder {
+        let file = format!("{}-{}.tape", setup.name, seed.seed);
+        folder
+            .write_one(&file, tape.to_string().as_bytes())
+            .map_err(BadInput)?;
+        found.file = Some(folder.path_of(&file));
+    }
+    Ok(found)
 }
 
 /// A failing seed with its shrunk tape in `folder`. A folder beside it has the shrunk scenario and the reports.

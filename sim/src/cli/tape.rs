@@ -5,10 +5,11 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use sandhog_lab::replay::replay;
+use sandhog_lab::replay::{replay, replay_compared};
 use sandhog_lab::tape::Tape;
 use serde_json::json;
 
+use super::comparison::Comparison;
 use super::progress::Stopwatch;
 use super::{BadInput, EngineName, Program, human, output, print, quoted};
 use crate::shrink::{Document, ShrunkScenario, sentence, shrink_scenario, story, test};
@@ -24,6 +25,8 @@ pub(super) struct ReplayArguments {
     /// The scenario, if it is not a built-in one and not beside the tape
     #[arg(long, value_name = "SCENARIO")]
     scenario: Option<String>,
+    #[command(flatten)]
+    comparison: Comparison,
     /// The engine; both give the same trace
     #[arg(long, value_name = "ENGINE", default_value = "event")]
     engine: EngineName,
@@ -100,6 +103,9 @@ impl Program<'_> {
     pub(super) fn replay(&self, arguments: &ReplayArguments) -> Result<bool, BadInput> {
         let tape = read_tape(&arguments.tape)?;
         let (scenario, _) = self.scenario_of(&tape, arguments.scenario.as_deref(), &arguments.tape)?;
+        let second = arguments
+            .comparison
+            .second(self, std::slice::from_ref(&scenario))?;
         let out = arguments.out.as_deref();
         let folder = out.map(output::Folder::prepare).transpose().map_err(BadInput)?;
         let start = Stopwatch::start();
@@ -109,7 +115,12 @@ impl Program<'_> {
             detail: Detail::Full,
             ..RunOptions::default()
         };
-        let replayed = match replay(&scenario.setup(), &tape, &options) {
+        let setup = scenario.setup();
+        let replayed = match &second {
+            Some(second) => replay_compared(&setup, &tape, &options, second),
+            None => replay(&setup, &tape, &options),
+        };
+        let replayed = match replayed {
             Ok(replayed) => replayed,
             Err(error) => {
                 folder.iter().for_each(output::Folder::abandon);
