@@ -86,6 +86,23 @@ mod tests {
     }
 
     #[test]
+    fn every_scenario_file_of_a_command_exists() {
+        for bug in &list::read().unwrap() {
+            let words = bug
+                .violation
+                .iter()
+                .flat_map(|violation| violation.command.split(' '));
+            for file in words.filter(|word| word.ends_with(".toml")) {
+                assert!(
+                    list::folder().join(file).is_file(),
+                    "{}: there is no {file}",
+                    bug.entry
+                );
+            }
+        }
+    }
+
+    #[test]
     fn a_property_without_a_bug_is_marked_in_the_table() {
         let rows = table_of(&[("P1".to_owned(), None)], &[None]);
         assert_eq!(rows[0][..2], ["property", "bug"]);
