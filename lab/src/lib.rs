@@ -70,6 +70,7 @@
 pub mod adversary;
 mod boot;
 mod checks;
+pub mod compare;
 mod engine;
 pub mod explain;
 mod grid;

@@ -2,6 +2,7 @@
 
 use sandhog_peer::Instant;
 
+use crate::compare::Second;
 use crate::net::{Faults, Noted, NotedFault};
 use crate::run::{Run, RunError, RunOptions, finish, run_world};
 use crate::setup::{Setup, validate_socket};
@@ -144,6 +145,28 @@ fn check_host_faults(setup: &Setup, tape: &Tape) -> Result<(), TapeError> {
         }
     }
     Ok(())
+}
+
+/// Replays a tape as [`replay`], and adds a property that compares it with a second run.
+///
+/// # Errors
+///
+/// As [`replay`].
+pub fn replay_compared(
+    setup: &Setup,
+    tape: &Tape,
+    options: &RunOptions,
+    second: &Second,
+) -> Result<Replay, RunError> {
+    let options = RunOptions {
+        detail: options.detail.max(second.detail()),
+        ..*options
+    };
+    let mut replay = replay(setup, tape, &options)?;
+    second.judge_often(setup, &mut replay.run, |setup| {
+        Ok(replay_with(setup, tape, &options)?.run)
+    })?;
+    Ok(replay)
 }
 
 /// The names of the hosts and then of the adversaries, by number.

@@ -9,7 +9,7 @@ use crate::inner_packet::echo_request_number;
 use crate::record::{HostId, Record, RecordId, RecordKind};
 
 /// The amount of data that a run keeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Detail {
     /// Digest, outcome and counters, for sweeps and benchmarks.
     Digest,

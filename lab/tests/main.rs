@@ -4,6 +4,7 @@
 mod protocol;
 mod support;
 
+mod compare;
 mod concerns;
 mod endpoints;
 mod limits;

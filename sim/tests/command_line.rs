@@ -308,3 +308,36 @@ fn a_closed_pipe_is_not_an_error() {
         assert_eq!(child.wait().unwrap().code(), Some(0), "{arguments:?}");
     }
 }
+
+#[test]
+fn a_scenario_with_other_hosts_cannot_look_like_this_one() {
+    rejects(
+        &folder("looks-like"),
+        &["sweep", "clean-login", "--looks-like", "simultaneous-init"],
+        "--looks-like: simultaneous-init has the hosts server, phone, laptop, and clean-login has server, alice; both must \
+         have the same hosts",
+    );
+}
+
+#[test]
+fn a_sweep_that_compares_prints_the_command_that_repeats_the_failure() {
+    let arguments = [
+        "sweep",
+        "wrong-password",
+        "--seeds",
+        "7..8",
+        "--looks-like",
+        "clean-login",
+    ];
+    let output = sim(&folder("looks-like-other"), &arguments);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let text = stdout(&output);
+    assert!(
+        text.contains("P10 fails: in clean-login, but not in wrong-password, alice sends"),
+        "{text}"
+    );
+    assert!(
+        text.contains("sweep wrong-password --seeds 7..=7 --looks-like clean-login"),
+        "{text}"
+    );
+}

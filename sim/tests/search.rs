@@ -208,6 +208,7 @@ fn the_canary_fails_without_any_fault() {
 mod seeds {
     use std::num::NonZeroUsize;
 
+    use sandhog_lab::compare::Second;
     use sandhog_lab::search::{Family, Swarm, Sweep, SweepOptions, SweepRun, sweep};
     use sandhog_sim::Engine;
 
@@ -219,6 +220,7 @@ mod seeds {
             jobs: NonZeroUsize::new(jobs).unwrap(),
             engine: Engine::Event,
             swarm: None,
+            second: None,
         }
     }
 
@@ -279,6 +281,26 @@ mod seeds {
         for kind in FaultKind::ALL {
             assert!((430..570).contains(&count(Family::Single(kind))), "{kind}");
         }
+    }
+
+    #[test]
+    fn an_unknown_user_looks_like_a_wrong_password_under_random_faults() {
+        let options = SweepOptions {
+            swarm: Some(Swarm::default()),
+            second: Some(Second::Twin(Box::new(setup("unknown-user")))),
+            ..options(1)
+        };
+        let result = sweep(
+            &[setup("wrong-password")],
+            &options,
+            |_| ControlFlow::Continue(()),
+        )
+        .unwrap();
+        let failed = |name: &str| {
+            let mut failing = result.failing.iter();
+            failing.find(|seed| seed.failure.checks.keys().any(|check| check.starts_with(name)))
+        };
+        assert!(failed("P10 ").is_none(), "{:?}", failed("P10 "));
     }
 
     #[test]

@@ -100,12 +100,12 @@ enum Command {
         #[arg(long, value_name = "COLUMN")]
         without: Vec<String>,
     },
-    /// Plant each known bug of the protocol in turn, and name the tests that find it.
+    /// Plant each known bug of the protocol and of the laboratory in turn, and name the tests that find it.
     ///
     /// Exit status 0: all are found. 1: one is not.
     Mutants {
         /// Only this bug; may be given several times.
-        #[arg(long, value_name = "BUG", conflicts_with_all = ["seed", "search", "pruning"])]
+        #[arg(long, value_name = "BUG", conflicts_with_all = ["seed", "search", "pruning", "properties"])]
         only: Vec<String>,
         /// Let the simulator search for three bugs that this seed chooses, in place of the tests.
         #[arg(long, value_name = "N")]
@@ -116,6 +116,10 @@ enum Command {
         /// Compare the failing schedules of an exhaustive search with and without pruning, for ten bugs.
         #[arg(long, conflicts_with = "search")]
         pruning: bool,
+        /// Let the simulator search for one bug of each property P1, P2, … with the command that the list names. All must be
+        /// found.
+        #[arg(long, conflicts_with_all = ["seed", "search", "pruning"])]
+        properties: bool,
     },
     /// Search for failures of the protocol for some minutes, with other random seeds each time.
     ///
@@ -172,6 +176,7 @@ fn main() -> ExitCode {
             scenario,
             without,
         } => equality::run(seeds, &scenario, &without),
+        Command::Mutants { properties: true, .. } => mutants::properties(),
         Command::Mutants {
             seed, pruning: true, ..
         } => mutants::compare_pruning(seed.unwrap_or_default()),

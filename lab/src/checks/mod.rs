@@ -11,8 +11,8 @@
 //! - P11: the source address of an inner packet belongs to its sender.
 //! - P13: an account changes only in a session that the server has accepted.
 //!
-//! The [`Rules`] of the setup switch each of them on or off and set the limits, except P8, which always runs. P9 and P12 follow
-//! at the end of a run. P10 compares two runs ([`sightings`](crate::report::sightings)).
+//! The [`Rules`] of the setup switch each of them on or off and set the limits, except P8, which always runs. P9 follows
+//! at the end of a run. P10 and P12 compare two runs ([`compare`](crate::compare)).
 
 mod accounts;
 mod inner;

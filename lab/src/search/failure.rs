@@ -109,7 +109,7 @@ impl Failure {
     }
 }
 
-/// A text in which `#` replaces each number, time and address. The number of the steps of a client is left out.
+/// A text in which `#` replaces each number, time, address and digest. The number of the steps of a client is left out.
 fn general(text: &str) -> String {
     let text = text
         .find(STEPS_CHECK)
@@ -118,7 +118,8 @@ fn general(text: &str) -> String {
     for word in text.split_whitespace() {
         let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
         let after_number = words.last() == Some(&NUMBER);
-        if bare.starts_with(|c: char| c.is_ascii_digit()) {
+        let is_digest = bare.len() == DIGEST_LEN && bare.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_digest || bare.starts_with(|c: char| c.is_ascii_digit()) {
             if !after_number {
                 words.push(NUMBER);
             }
@@ -128,6 +129,9 @@ fn general(text: &str) -> String {
     }
     words.join(" ")
 }
+
+/// Length of a digest in hexadecimal digits.
+const DIGEST_LEN: usize = 64;
 
 /// Replacement of a number.
 const NUMBER: &str = "#";

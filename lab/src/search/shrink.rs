@@ -9,7 +9,8 @@ use std::time::Duration;
 use sandhog_peer::Instant;
 
 use super::failure::Failure;
-use crate::replay::replay_with;
+use crate::compare::Second;
+use crate::replay::{Replay, replay_compared, replay_with};
 use crate::run::{RunError, RunOptions};
 use crate::setup::Setup;
 use crate::tape::{Entry, Fault, Tape};
@@ -32,11 +33,11 @@ pub struct Shrunk {
 ///
 /// The setup cannot run.
 pub fn shrink(setup: &Setup, tape: &Tape) -> Result<Option<Shrunk>, RunError> {
-    shrink_until(setup, tape, &mut || ControlFlow::Continue(()))
+    shrink_until(setup, tape, None, &mut || ControlFlow::Continue(()))
 }
 
-/// As [`shrink`]. `on_run` is called before each run but the first, and can end the search early. The result is then the smallest
-/// tape so far.
+/// Shrinks a tape as [`shrink`]. With `second`, the property that compares each run with a second one may be the failure.
+/// `on_run` is called before each run but the first, and can end the search early. The result is then the smallest tape so far.
 ///
 /// # Errors
 ///
@@ -44,10 +45,12 @@ pub fn shrink(setup: &Setup, tape: &Tape) -> Result<Option<Shrunk>, RunError> {
 pub fn shrink_until(
     setup: &Setup,
     tape: &Tape,
+    second: Option<&Second>,
     on_run: &mut dyn FnMut() -> ControlFlow<()>,
 ) -> Result<Option<Shrunk>, RunError> {
     let mut shrinker = Shrinker {
         setup,
+        second,
         wanted: None,
         runs: 0,
         on_run,
@@ -67,7 +70,7 @@ pub fn shrink_until(
             break;
         }
     }
-    let replay = replay_with(setup, &tape, &options())?;
+    let replay = shrinker.replay(&tape)?;
     let failure = Failure::of(&replay.run);
     Ok(failure.map(|failure| Shrunk {
         tape: timed(tape, &replay.tape),
@@ -97,6 +100,7 @@ fn options() -> RunOptions {
 
 struct Shrinker<'a, 'b> {
     setup: &'a Setup,
+    second: Option<&'a Second>,
     wanted: Option<Failure>,
     runs: u64,
     on_run: &'b mut dyn FnMut() -> ControlFlow<()>,
@@ -105,9 +109,16 @@ struct Shrinker<'a, 'b> {
 }
 
 impl Shrinker<'_, '_> {
+    fn replay(&self, tape: &Tape) -> Result<Replay, RunError> {
+        match self.second {
+            Some(second) => replay_compared(self.setup, tape, &options(), second),
+            None => replay_with(self.setup, tape, &options()),
+        }
+    }
+
     fn failure(&mut self, tape: &Tape) -> Result<Option<Failure>, RunError> {
         self.runs += 1;
-        Ok(Failure::of(&replay_with(self.setup, tape, &options())?.run))
+        Ok(Failure::of(&self.replay(tape)?.run))
     }
 
     /// Returns true if a tape with these entries has the same failure. False for each tape after the end of the search.

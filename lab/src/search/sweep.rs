@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::failure::Failure;
 use super::swarm::Swarm;
+use crate::compare::Second;
 use crate::net::Faults;
 use crate::replay::tape_of;
 use crate::run::{Engine, Run, RunError, RunOptions, finish, run_world};
@@ -36,6 +37,8 @@ pub struct SweepOptions {
     /// Random faults of further kinds. With it, only the properties P1, P2, … are judged, because an expectation of a setup
     /// need not hold under arbitrary faults.
     pub swarm: Option<Swarm>,
+    /// A second run of each seed, with which a property compares the first one.
+    pub second: Option<Second>,
 }
 
 /// A seed whose run fails.
@@ -93,6 +96,9 @@ pub fn sweep(
 ) -> Result<Sweep, RunError> {
     for setup in setups {
         setup.validate()?;
+    }
+    if let Some(Second::Twin(twin)) = &options.second {
+        twin.validate()?;
     }
     let count = setups.len() as u64;
     let total = (options.seeds.end.saturating_sub(options.seeds.start)).saturating_mul(count);
@@ -210,16 +216,23 @@ fn run_seed(setup: &Setup, number: usize, seed: u64, options: &SweepOptions) -> 
     let run_options = RunOptions {
         seed,
         engine: options.engine,
-        detail: Detail::Digest,
+        detail: options.second.as_ref().map_or(Detail::Digest, Second::detail),
         ..RunOptions::default()
     };
-    let (reduced, faults) = prepared(setup, seed, swarm, false);
-    let used = reduced.as_ref().unwrap_or(setup);
-    let run = finish(used, &run_options, run_world(used, &run_options, faults)?);
+    let execute = |setup: &Setup| -> Result<Run, RunError> {
+        let (reduced, faults) = prepared(setup, seed, swarm, false);
+        let used = reduced.as_ref().unwrap_or(setup);
+        Ok(finish(used, &run_options, run_world(used, &run_options, faults)?))
+    };
+    let mut run = execute(setup)?;
+    if let Some(second) = &options.second {
+        second.judge(setup, &mut run, execute)?;
+    }
     let failing = match judge(&run, swarm.is_some()) {
         None => None,
         Some(failure) => {
-            let (_, faults) = prepared(setup, seed, swarm, true);
+            let (reduced, faults) = prepared(setup, seed, swarm, true);
+            let used = reduced.as_ref().unwrap_or(setup);
             let world = run_world(used, &run_options, faults)?;
             Some((failure, tape_of(used, seed, &world)))
         }

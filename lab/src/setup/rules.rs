@@ -5,8 +5,8 @@ use std::time::Duration;
 /// The properties that a protocol promises, and thereby the checks of a run.
 ///
 /// P8 (no datagram unaccounted for) always runs, because it tests the laboratory itself. P9 runs if
-/// [`Setup::liveness`](super::Setup::liveness) is set, and P12 when two runs are compared. Each other check has a field here
-/// that switches it on or off. The default is a protocol that encrypts, authenticates and changes no packet, and promises
+/// [`Setup::liveness`](super::Setup::liveness) is set. P10 and P12 compare two runs ([`Second`](crate::compare::Second)). Each
+/// other check has a field here that switches it on or off. The default is a protocol that encrypts, authenticates and changes no packet, and promises
 /// nothing more.
 ///
 /// ```

@@ -68,6 +68,19 @@ fn a_source_can_begin_five_logins_at_once_and_then_one_every_50_ms() {
     assert_eq!(begun(&mut net, 2, 1), 1, "others are not touched");
 }
 
+#[test]
+fn a_repeated_login_with_a_cookie_is_answered_by_its_ke2_alone() {
+    let mut net = Net::pair();
+    let mut insider = Insider::new(3);
+    let attempt = Attempt::new(&mut insider, "kean", PASSWORD);
+    let cookie = attempt.cookie(&mut insider, &mut net, elsewhere(1));
+    let m1 = attempt.first_message(&mut insider, Some(&cookie));
+    let [first, again] = [(); 2].map(|()| ask(&mut net, elsewhere(1), &m1));
+    assert_eq!(first.len(), 1);
+    assert_eq!(again.len(), 1, "no byte more than was received");
+    assert_eq!(again[0].bytes, first[0].bytes);
+}
+
 /// Replies of the server to an M3 with a wrong KE3.
 fn answer_to_wrong_ke3(net: &mut Net, insider: &mut Insider, m3: &[u8]) -> Vec<Seen> {
     let wrong = b64(&insider.random::<64>());

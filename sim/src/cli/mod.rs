@@ -3,6 +3,7 @@
 //! Scripts rely on its commands, its JSON and its exit codes: 0 for all checks passed, 1 for a failed check, 2 for bad input and
 //! for output that cannot be written.
 
+mod comparison;
 mod exhaust;
 mod explain;
 mod human;

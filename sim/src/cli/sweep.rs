@@ -8,11 +8,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use sandhog_lab::compare::Second;
 use sandhog_lab::search::{FailingSeed, Family, Swarm, Sweep, SweepOptions, shrink_until, sweep};
 use sandhog_lab::setup::Setup;
 use sandhog_lab::suggest::suggestion;
 use serde_json::json;
 
+use super::comparison::Comparison;
 use super::input::read_jobs;
 use super::progress::Meter;
 use super::tape::failure_files;
@@ -49,6 +51,8 @@ pub(super) struct Arguments {
     /// Kinds of faults that no seed of a swarm has
     #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = read_family, requires = "swarm")]
     without: Vec<Family>,
+    #[command(flatten)]
+    comparison: Comparison,
     /// The engine; both give the same traces
     #[arg(long, value_name = "ENGINE", default_value = "event")]
     engine: EngineName,
@@ -112,6 +116,7 @@ impl Arguments {
                 excluded: self.without.iter().copied().collect::<BTreeSet<_>>(),
                 ..Swarm::default()
             }),
+            second: None,
         }
     }
 
@@ -145,8 +150,12 @@ impl Program<'_> {
     pub(super) fn sweep(&self, arguments: &Arguments) -> Result<End, BadInput> {
         arguments.check()?;
         let scenarios = self.scenarios_of(&arguments.scenarios)?;
+        let options = SweepOptions {
+            second: arguments.comparison.second(self, &scenarios)?,
+            ..arguments.options()
+        };
         for scenario in &scenarios {
-            super::warn(scenario, arguments.engine.engine());
+            super::warn(scenario, options.engine);
         }
         let folder = arguments
             .out
@@ -164,30 +173,20 @@ impl Program<'_> {
         let seeds = arguments.seeds.end - arguments.seeds.start;
         let mut meter = Meter::new(seeds.saturating_mul(setups.len() as u64), arguments.budget)?;
         let mut failed = 0;
-        let result = sweep(&setups, &arguments.options(), |run| {
+        let result = sweep(&setups, &options, |run| {
             failed += u64::from(run.failing.is_some());
             meter.step(failed)
         });
         meter.clear();
         let result = result.map_err(|error| bad_run("sweep", &error))?;
-        // The report tells all results, also those that cannot be written.
-        let mut written = Ok(());
-        let mut found = Vec::new();
-        for seed in distinct_first(&result.failing) {
-            let go_on = &mut || meter.go_on();
-            found.push(match folder.as_ref().filter(|_| written.is_ok()) {
-                None => found_without_files(&setups[seed.setup], seed, go_on)?,
-                Some(folder) => {
-                    let (scenario, name) = (&scenarios[seed.setup], &arguments.scenarios[seed.setup]);
-                    let document = self.document(scenario.clone(), name)?;
-                    let (mut found, files) = found_with_files(&scenario.name, &document, seed, go_on)?;
-                    written = folder.write_all(&files);
-                    found.file.take_if(|_| written.is_err());
-                    found.file = found.file.map(|file| folder.path_of(&file));
-                    found
-                }
-            });
-        }
+        let (found, mut written) = self.shrink_all(
+            arguments,
+            &scenarios,
+            &result,
+            options.second.as_ref(),
+            folder.as_ref(),
+            &meter,
+        )?;
         if let Some(report) = &junit_report {
             let reported = report.write(junit(&scenarios, &result, &found).as_bytes());
             written = written.and(reported);
@@ -203,6 +202,42 @@ impl Program<'_> {
         written
             .map_err(BadInput)
             .map(|()| end_of(&result, &arguments.seeds, &meter))
+    }
+
+    /// Shrinks the failing seeds and writes their files to `folder`. Returns all of them and the result of the writing, because a
+    /// full disk must not lose the report.
+    fn shrink_all<'a>(
+        &self,
+        arguments: &Arguments,
+        scenarios: &[Scenario],
+        result: &'a Sweep,
+        second: Option<&Second>,
+        folder: Option<&output::Folder>,
+        meter: &Meter,
+    ) -> Result<(Vec<Found<'a>>, Result<(), String>), BadInput> {
+        let mut written = Ok(());
+        let mut found = Vec::new();
+        for seed in distinct_first(&result.failing) {
+            let scenario = &scenarios[seed.setup];
+            let go_on = &mut || meter.go_on();
+            let (mut failing, files) = match (folder, second) {
+                (Some(_), None) => {
+                    let document = self.document(scenario.clone(), &arguments.scenarios[seed.setup])?;
+                    found_with_files(&scenario.name, &document, seed, go_on)?
+                }
+                (_, second) => found_with_tape(&scenario.setup(), second, seed, go_on)?,
+            };
+            let writable = folder.filter(|_| written.is_ok());
+            if let Some(folder) = writable {
+                written = folder.write_all(&files);
+            }
+            failing.file = writable
+                .filter(|_| written.is_ok())
+                .zip(files.first())
+                .map(|(folder, (file, _))| folder.path_of(file));
+            found.push(failing);
+        }
+        Ok((found, written))
     }
 
     /// The scenarios with these names. Each file of a sweep begins with the name of its scenario, so two cannot have the same.
@@ -239,15 +274,24 @@ impl Program<'_> {
             let scenario = &scenarios[seed.setup].name;
             let _ = writeln!(text, "{scenario}, seed {}: {sentence}", seed.seed);
             let name = &arguments.scenarios[seed.setup];
+            let second = arguments.comparison.typed();
             let _ = match file {
                 Some(file) => writeln!(
                     text,
-                    "  {} replay {} --scenario {}",
+                    "  {} replay {} --scenario {}{second}",
                     self.command,
                     quoted(file),
                     quoted(name)
                 ),
                 None if arguments.swarm => Ok(()),
+                None if !second.is_empty() => writeln!(
+                    text,
+                    "  {} sweep {} --seeds {}..={}{second}",
+                    self.command,
+                    quoted(name),
+                    seed.seed,
+                    seed.seed
+                ),
                 None => writeln!(
                     text,
                     "  {} run {} --seed {}",
@@ -275,21 +319,28 @@ impl Program<'_> {
     }
 }
 
-/// A failing seed with its shrunk tape.
-fn found_without_files<'a>(
+/// A failing seed, and the file with its shrunk tape.
+fn found_with_tape<'a>(
     setup: &Setup,
+    second: Option<&Second>,
     seed: &'a FailingSeed,
     go_on: &mut dyn FnMut() -> ControlFlow<()>,
-) -> Result<Found<'a>, BadInput> {
-    let shrunk = shrink_until(setup, &seed.tape, go_on).map_err(|error| bad_run(&setup.name, &error))?;
+) -> Result<(Found<'a>, Vec<output::File>), BadInput> {
+    let shrunk =
+        shrink_until(setup, &seed.tape, second, go_on).map_err(|error| bad_run(&setup.name, &error))?;
     let unshrunk = || (seed.tape.clone(), seed.failure.clone());
     let (tape, failure) = shrunk.map_or_else(unshrunk, |shrunk| (shrunk.tape, shrunk.failure));
-    Ok(Found {
+    let file = (
+        format!("{}-{}.tape", setup.name, seed.seed),
+        tape.to_string().into_bytes(),
+    );
+    let found = Found {
         seed,
         sentence: sentence(&tape, &failure),
         compact: tape.to_compact(),
         file: None,
-    })
+    };
+    Ok((found, vec![file]))
 }
 
 /// A failing seed, and its files: the shrunk tape, and in a folder beside it the shrunk scenario and the reports.
@@ -319,7 +370,7 @@ fn found_with_files<'a>(
         seed,
         sentence: sentence(tape, failure),
         compact: tape.to_compact(),
-        file: files.first().map(|(name, _)| name.clone()),
+        file: None,
     };
     Ok((found, files))
 }

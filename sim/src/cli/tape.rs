@@ -4,10 +4,11 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use sandhog_lab::replay::replay;
+use sandhog_lab::replay::{replay, replay_compared};
 use sandhog_lab::tape::Tape;
 use serde_json::json;
 
+use super::comparison::Comparison;
 use super::input::read_text;
 use super::progress::{Meter, Stopwatch};
 use super::{BadInput, EngineName, Program, bad_run, human, note, output, print, quoted};
@@ -24,6 +25,8 @@ pub(super) struct ReplayArguments {
     /// The scenario, if it is not a built-in one and not beside the tape
     #[arg(long, value_name = "SCENARIO")]
     scenario: Option<String>,
+    #[command(flatten)]
+    comparison: Comparison,
     /// The engine; both give the same trace
     #[arg(long, value_name = "ENGINE", default_value = "event")]
     engine: EngineName,
@@ -105,6 +108,9 @@ impl Program<'_> {
     pub(super) fn replay(&self, arguments: &ReplayArguments) -> Result<bool, BadInput> {
         let tape = read_tape(&arguments.tape)?;
         let (scenario, _) = self.scenario_of(&tape, arguments.scenario.as_deref(), &arguments.tape)?;
+        let second = arguments
+            .comparison
+            .second(self, std::slice::from_ref(&scenario))?;
         let out = arguments.out.as_deref();
         let folder = out.map(output::Folder::prepare).transpose().map_err(BadInput)?;
         let start = Stopwatch::start();
@@ -114,8 +120,12 @@ impl Program<'_> {
             detail: Detail::Full,
             ..RunOptions::default()
         };
-        let replayed =
-            replay(&scenario.setup(), &tape, &options).map_err(|error| bad_run(&arguments.tape, &error))?;
+        let setup = scenario.setup();
+        let replayed = match &second {
+            Some(second) => replay_compared(&setup, &tape, &options, second),
+            None => replay(&setup, &tape, &options),
+        };
+        let replayed = replayed.map_err(|error| bad_run(&arguments.tape, &error))?;
         let wall = start.elapsed();
         if let Some(folder) = folder {
             folder.write(&replayed.run).map_err(BadInput)?;

@@ -61,7 +61,7 @@ pub fn shrink_scenario_until<'a>(
     tape: &Tape,
     on_run: &mut dyn FnMut() -> ControlFlow<()>,
 ) -> Result<Option<ShrunkScenario<'a>>, RunError> {
-    let Some(whole) = shrink_until(&document.scenario().setup(), tape, on_run)? else {
+    let Some(whole) = shrink_until(&document.scenario().setup(), tape, None, on_run)? else {
         return Ok(None);
     };
     let mut search = Search {
@@ -244,7 +244,7 @@ impl<'a> Search<'a, '_> {
     /// Shrinks the tape again, because the smaller scenario may need fewer faults.
     fn shrink_tape(&mut self) -> Result<(), RunError> {
         let setup = self.document.scenario().setup();
-        let Some(shrunk) = shrink_until(&setup, &self.tape, self.on_run)? else {
+        let Some(shrunk) = shrink_until(&setup, &self.tape, None, self.on_run)? else {
             return Ok(());
         };
         self.runs += shrunk.runs;

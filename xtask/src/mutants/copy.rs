@@ -1,4 +1,4 @@
-//! Copy of the protocol core and of the crates that it is built from, with all bugs planted, in `target/mutants`.
+//! Copy of the simulator and of the crates that it is built from, with all bugs planted, in `target/mutants`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,10 +12,7 @@ use serde_json::Value;
 use super::{list::Bug, plant::plant};
 use crate::shell;
 
-/// Package whose tests find the bugs.
-pub(super) const PACKAGE: &str = "sandhog-proto";
-
-/// Package whose search commands find the bugs.
+/// Package whose search commands find the bugs. It depends on all packages with bugs.
 pub(super) const SIMULATOR: &str = "sandhog-sim";
 
 /// Environment variable that chooses a bug.
@@ -39,12 +36,12 @@ pub(super) fn folder() -> PathBuf {
     shell::target_dir().join("mutants")
 }
 
-/// Creates the copy of a package, or updates it: a file that stays the same is not written, so cargo does not build it again.
+/// Creates the copy, or updates it: a file that stays the same is not written, so cargo does not build it again.
 ///
 /// # Errors
 /// A bug does not fit the sources, or a file cannot be read or written.
-pub(super) fn update(bugs: &[Bug], package: &str) -> Result<()> {
-    let crates = crates(package)?;
+pub(super) fn update(bugs: &[Bug]) -> Result<()> {
+    let crates = crates(SIMULATOR)?;
     let mut files = BTreeMap::new();
     for folder in &crates {
         read_folder(&shell::root().join(folder), Path::new(folder), &mut files)?;
@@ -63,7 +60,8 @@ pub(super) fn update(bugs: &[Bug], package: &str) -> Result<()> {
     let manifest = files
         .get_mut(Path::new("Cargo.toml"))
         .context("there is no Cargo.toml")?;
-    *manifest = with_members(std::str::from_utf8(manifest)?, &crates)?.into_bytes();
+    let text = with_members(std::str::from_utf8(manifest)?, &crates)?;
+    *manifest = with_own_version(&text)?.into_bytes();
     write(&folder(), &crates, &files)
 }
 
@@ -77,7 +75,7 @@ fn plant_all(bugs: &[Bug], files: &mut BTreeMap<PathBuf, Vec<u8>>) -> Result<()>
     for file in changed {
         let text = files
             .get_mut(Path::new(file))
-            .with_context(|| format!("a bug changes {file}, which is not part of {PACKAGE}"))?;
+            .with_context(|| format!("a bug changes {file}, which is not part of {SIMULATOR}"))?;
         *text = plant(file, std::str::from_utf8(text)?, bugs)?.into_bytes();
     }
     Ok(())
@@ -120,6 +118,23 @@ fn with_members(manifest: &str, crates: &[String]) -> Result<String> {
         .split_once(']')
         .context("the members in Cargo.toml have no end")?;
     Ok(format!("{before}\nmembers = {crates:?}{after}"))
+}
+
+/// Returns the manifest of the workspace with another version of its packages.
+///
+/// The tests of the copy and of the sources are built in one folder, so that both use the same dependencies. Cargo tells packages
+/// apart by name, version and place in the workspace. With the same version, it would take the tests of the copy for those of the
+/// sources.
+fn with_own_version(manifest: &str) -> Result<String> {
+    let (before, rest) = manifest
+        .split_once("\n[workspace.package]\nversion = \"")
+        .context("[workspace.package] in Cargo.toml does not begin with the version")?;
+    let (version, after) = rest
+        .split_once('"')
+        .context("the version in Cargo.toml has no end")?;
+    Ok(format!(
+        "{before}\n[workspace.package]\nversion = \"{version}+mutants\"{after}"
+    ))
 }
 
 /// Reads the files of the root, without its folders.
@@ -184,6 +199,18 @@ mod tests {
             with_members(manifest, &["b".to_owned()]).unwrap(),
             "[workspace]\nresolver = \"3\"\nmembers = [\"b\"]\n\n[profile.dev]\n"
         );
+    }
+
+    #[test]
+    fn the_packages_of_the_copy_have_a_version_of_their_own() {
+        let manifest = fs::read_to_string(shell::root().join("Cargo.toml")).unwrap();
+        let (before, after) = (manifest.lines(), with_own_version(&manifest).unwrap());
+        let changed: Vec<_> = before.zip(after.lines()).filter(|(a, b)| a != b).collect();
+        let [(before, after)] = changed[..] else {
+            panic!("{changed:?}")
+        };
+        assert!(before.starts_with("version = "));
+        assert_eq!(after, before.trim_end_matches('"').to_owned() + "+mutants\"");
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! List of the planted bugs: the files `xtask/mutants/*.diff`, whose format is in the README beside them.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -8,6 +12,24 @@ use crate::shell;
 
 /// The line of an entry whose bug is reached by faults of the network.
 const REACHABLE: &str = "reached by network faults";
+
+/// The words before property and command in the line of an entry whose bug violates a property.
+const FOUND_AS: &str = "found as ";
+
+/// Number of properties: P1, P2, and so on.
+pub(super) const PROPERTIES: u8 = 13;
+
+/// The commands that search for failures.
+const COMMANDS: &[&str] = &["sweep", "exhaust"];
+
+/// A property that a bug violates, and the search that finds the bug.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Violation {
+    /// The number of the property.
+    pub(super) property: u8,
+    /// The command line of the simulator, without its name.
+    pub(super) command: String,
+}
 
 /// A bug that can be planted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +40,8 @@ pub(super) struct Bug {
     pub(super) meaning: String,
     /// True if faults of the network reach the bug, so that the search commands of the simulator find it.
     pub(super) reachable: bool,
+    /// The property that the bug violates, if the entry names one.
+    pub(super) violation: Option<Violation>,
     /// List file and line of the entry, for error messages.
     pub(super) entry: String,
     /// Changes to the sources.
@@ -35,12 +59,17 @@ pub(super) struct Place {
     pub(super) faulty: Vec<String>,
 }
 
+/// The folder of the list files, and of the scenario files that their commands name.
+pub(super) fn folder() -> PathBuf {
+    shell::root().join("xtask/mutants")
+}
+
 /// Returns all bugs, sorted by list file.
 ///
 /// # Errors
 /// A list file cannot be read or has a syntax error, or two bugs have one name.
 pub(super) fn read() -> Result<Vec<Bug>> {
-    let folder = shell::root().join("xtask/mutants");
+    let folder = folder();
     let entries = fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let mut paths = Vec::new();
     for entry in entries {
@@ -85,6 +114,7 @@ fn parse(name: &str, text: &str) -> Result<Vec<Bug>> {
                 name: name.to_owned(),
                 meaning: String::new(),
                 reachable: false,
+                violation: None,
                 entry: at,
                 places: Vec::new(),
             });
@@ -95,6 +125,10 @@ fn parse(name: &str, text: &str) -> Result<Vec<Bug>> {
             .with_context(|| format!("{at}: a line before the first `bug NAME`"))?;
         if line == REACHABLE {
             bug.reachable = true;
+        } else if let Some(rest) = line.strip_prefix(FOUND_AS) {
+            let violation = Violation::parse(rest).with_context(|| at.clone())?;
+            ensure!(bug.violation.is_none(), "{at}: a second line `{FOUND_AS}…`");
+            bug.violation = Some(violation);
         } else if let Some(file) = line.strip_prefix("file ") {
             bug.places.push(Place {
                 file: file.to_owned(),
@@ -115,6 +149,30 @@ fn parse(name: &str, text: &str) -> Result<Vec<Bug>> {
         bug.check().with_context(|| bug.entry.clone())?;
     }
     Ok(bugs)
+}
+
+impl Violation {
+    /// Parses the rest of the line, such as `P7 by sweep standard`.
+    fn parse(text: &str) -> Result<Self> {
+        let (property, command) = text
+            .split_once(" by ")
+            .with_context(|| format!("expected `{FOUND_AS}P1 by COMMAND`, found `{FOUND_AS}{text}`"))?;
+        let number = property.strip_prefix('P').and_then(|number| number.parse().ok());
+        let known = number.filter(|number| (1..=PROPERTIES).contains(number));
+        let property = known.with_context(|| {
+            format!("there is no property `{property}`; the properties are P1 to P{PROPERTIES}")
+        })?;
+        let word = command.split(' ').next().unwrap_or_default();
+        ensure!(
+            COMMANDS.contains(&word),
+            "`{command}` does not begin with a command that searches: {}",
+            COMMANDS.join(", ")
+        );
+        Ok(Self {
+            property,
+            command: command.to_owned(),
+        })
+    }
 }
 
 impl Place {
@@ -189,8 +247,53 @@ mod tests {
     }
 
     #[test]
+    fn an_entry_may_name_a_property_and_the_command_that_finds_its_bug() {
+        let entry = ENTRY.replace("file ", "found as P7 by sweep standard --swarm\nfile ");
+        let violation = parse("a.diff", &entry).unwrap()[0].violation.clone();
+        let expected = Violation {
+            property: 7,
+            command: "sweep standard --swarm".to_owned(),
+        };
+        assert_eq!(violation, Some(expected));
+        assert_eq!(parse("a.diff", ENTRY).unwrap()[0].violation, None);
+    }
+
+    #[test]
+    fn each_property_of_the_manual_can_be_named() {
+        let path = shell::root().join("docs/scenarios.md");
+        let manual = fs::read_to_string(path).unwrap();
+        let names = |number: u8| {
+            let name = format!("P{number}");
+            let mut words = manual.split(|c: char| !c.is_ascii_alphanumeric());
+            words.any(|word| word == name)
+        };
+        assert!((1..=PROPERTIES).all(names));
+        assert!(!(PROPERTIES + 1..100).any(names));
+    }
+
+    #[test]
     fn a_syntax_error_names_the_line() {
         for (entry, expected) in [
+            (
+                "bug a\nMeaning.\nfound as P14 by sweep standard",
+                "a.diff:3: there is no property `P14`; the properties are P1 to P13",
+            ),
+            (
+                "bug a\nMeaning.\nfound as P7",
+                "a.diff:3: expected `found as P1 by COMMAND`, found `found as P7`",
+            ),
+            (
+                "bug a\nMeaning.\nfound as P7 by ",
+                "a.diff:3: `` does not begin with a command that searches: sweep, exhaust",
+            ),
+            (
+                "bug a\nMeaning.\nfound as P7 by run standard",
+                "a.diff:3: `run standard` does not begin with a command",
+            ),
+            (
+                "bug a\nMeaning.\nfound as P7 by sweep a\nfound as P8 by sweep a",
+                "a.diff:4: a second line `found as …`",
+            ),
             ("- one();", "a.diff:1: a line before the first"),
             (
                 "bug a\nMeaning.\nfile f\n* one();",

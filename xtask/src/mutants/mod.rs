@@ -6,6 +6,7 @@
 mod copy;
 mod list;
 mod plant;
+mod properties;
 mod search;
 
 use std::{
@@ -25,9 +26,12 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
 use crate::{shell, table};
 
-pub(crate) use self::search::{compare_pruning, run as search};
+pub(crate) use self::{
+    properties::run as properties,
+    search::{compare_pruning, run as search},
+};
 
-use self::list::Bug;
+use self::list::{Bug, Place};
 
 /// Number of failed tests after which a bug counts as found and the others are not run.
 const ENOUGH: usize = 3;
@@ -38,8 +42,32 @@ const SLOW: Duration = Duration::from_secs(1);
 /// Time limit for the tests of a module without any bug.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
+/// The package of some bugs, whose tests find them.
+#[derive(Debug, PartialEq, Eq)]
+struct Suite {
+    package: &'static str,
+    folder: &'static str,
+    /// Options of cargo that select the tests.
+    tests: &'static str,
+}
+
+/// The tests of bugs in the protocol.
+const PROTOCOL: &Suite = &Suite {
+    package: "sandhog-proto",
+    folder: "proto",
+    tests: "--lib --test secure",
+};
+
+/// The tests of bugs that are only in the laboratory and in its inner hosts.
+const LABORATORY: &Suite = &Suite {
+    package: "sandhog-lab",
+    folder: "lab",
+    tests: "--lib --test main",
+};
+
 /// The tests of one module.
 struct Module {
+    suite: &'static Suite,
     /// The binary they are in.
     binary: String,
     /// Prefix of all their names.
@@ -65,8 +93,14 @@ struct Outcome<'a> {
 pub(crate) fn run(only: &[String]) -> Result<bool> {
     let bugs = list::read()?;
     let chosen = choose(&bugs, only)?;
-    copy::update(&bugs, copy::PACKAGE)?;
-    let modules = without_bugs(build()?)?;
+    copy::update(&bugs)?;
+    let mut modules = Vec::new();
+    for suite in [PROTOCOL, LABORATORY] {
+        if chosen.iter().any(|bug| suite_of(bug) == suite) {
+            modules.extend(build(suite)?);
+        }
+    }
+    let modules = without_bugs(modules)?;
     let started = Instant::now();
     let outcomes = in_parallel(&chosen, |bug| test(bug, &modules))?;
     println!("\n{}", table::render(&rows(&outcomes)));
@@ -95,12 +129,23 @@ fn choose<'a>(bugs: &'a [Bug], only: &[String]) -> Result<Vec<&'a Bug>> {
     Ok(bugs.iter().filter(is_chosen).collect())
 }
 
-/// Builds the tests of the copy.
-fn build() -> Result<Vec<Module>> {
+/// The tests that find a bug.
+fn suite_of(bug: &Bug) -> &'static Suite {
+    let is_protocol = |place: &Place| place.file.starts_with("proto/");
+    if bug.places.iter().any(is_protocol) {
+        PROTOCOL
+    } else {
+        LABORATORY
+    }
+}
+
+/// Builds the tests of a package of the copy.
+fn build(suite: &'static Suite) -> Result<Vec<Module>> {
     let cargo = |more: &str| {
-        let mut command = shell::cargo("test --quiet --lib --test secure --no-run");
+        let mut command = shell::cargo("test --quiet --no-run --package");
         command
-            .args(["--package", copy::PACKAGE])
+            .arg(suite.package)
+            .args(suite.tests.split(' '))
             .arg("--manifest-path")
             .arg(copy::folder().join("Cargo.toml"))
             .arg("--target-dir")
@@ -116,6 +161,7 @@ fn build() -> Result<Vec<Module>> {
         let listing = shell::read(listing.args(["--list", "--format=terse"]))?;
         let prefixes: BTreeSet<_> = listing.lines().filter_map(prefix).collect();
         modules.extend(prefixes.into_iter().map(|prefix| Module {
+            suite,
             binary: binary.clone(),
             prefix,
             time: Duration::ZERO,
@@ -195,7 +241,8 @@ fn in_parallel<I: Sync, O: Send>(inputs: &[I], one: impl Fn(&I) -> Result<O> + S
 fn test<'a>(bug: &'a Bug, modules: &[Module]) -> Result<Outcome<'a>> {
     let started = Instant::now();
     let mut found_by = Vec::new();
-    for module in modules {
+    let suite = suite_of(bug);
+    for module in modules.iter().filter(|module| module.suite == suite) {
         if !found_by.is_empty() && module.time > SLOW {
             break;
         }
@@ -218,7 +265,7 @@ fn failed_tests(module: &Module, bug: Option<&Bug>, enough: usize) -> Result<Vec
     let mut command = Command::new(&module.binary);
     // One thread, because the other processors run other bugs, and so that the last line names the test that does not end.
     command
-        .current_dir(copy::folder().join("proto"))
+        .current_dir(copy::folder().join(module.suite.folder))
         .args(["--test-threads=1", &module.prefix])
         .env_remove(copy::CHOICE)
         .stdout(Stdio::piped())
@@ -285,7 +332,7 @@ fn rows(outcomes: &[Outcome<'_>]) -> Vec<Vec<String>> {
 mod tests {
     use std::fs;
 
-    use super::{list::Place, *};
+    use super::*;
 
     #[test]
     fn every_entry_of_the_list_fits_the_sources() {
@@ -299,6 +346,18 @@ mod tests {
             }
         }
         assert!(errors.is_empty(), "{}", errors.join("\n"));
+    }
+
+    #[test]
+    fn the_tests_of_the_laboratory_run_only_for_its_own_bugs() {
+        let bugs = list::read().unwrap();
+        let suite = |name: &str| {
+            let bug = bugs.iter().find(|bug| bug.name == name);
+            suite_of(bug.unwrap()).package
+        };
+        assert_eq!(suite("accept-replay"), "sandhog-proto");
+        assert_eq!(suite("forged-source-taken"), "sandhog-proto");
+        assert_eq!(suite("arrivals-in-hash-order"), "sandhog-lab");
     }
 
     #[test]
@@ -337,6 +396,7 @@ mod tests {
             name: "a-bug".to_owned(),
             meaning: "Packets are lost.".to_owned(),
             reachable: false,
+            violation: None,
             entry: String::new(),
             places: Vec::new(),
         };

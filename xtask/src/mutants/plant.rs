@@ -197,6 +197,7 @@ const OUTSIDE: u8 = 3;
         Bug {
             name: name.to_owned(),
             reachable: false,
+            violation: None,
             meaning: "Packets are lost.".to_owned(),
             entry: "a.diff:1".to_owned(),
             places: vec![Place {

@@ -28,13 +28,13 @@ const PRUNED: &str = "exhaust clean-login --datagrams 12 --faults 2";
 const CHOSEN: usize = 3;
 
 /// The simulator with all bugs.
-struct Simulator(PathBuf);
+pub(super) struct Simulator(PathBuf);
 
 /// Result of the searches for one bug.
-struct Outcome<'a> {
+pub(super) struct Outcome<'a> {
     bug: &'a Bug,
     /// The shrunk failure and the command that found it. `None` if no command did.
-    found: Option<(String, &'static str)>,
+    pub(super) found: Option<(String, &'a str)>,
     runs: u64,
     seconds: f64,
 }
@@ -51,15 +51,7 @@ pub(crate) fn run(seed: Option<u64>) -> Result<bool> {
         None => bugs.iter().collect(),
     };
     let simulator = Simulator::build(&bugs)?;
-    let outcomes = super::in_parallel(&chosen, |bug| {
-        let outcome = simulator.search(bug)?;
-        println!(
-            "{:<32}{}",
-            bug.name,
-            outcome.found.as_ref().map_or("not found", |_| "found")
-        );
-        Ok(outcome)
-    })?;
+    let outcomes = super::in_parallel(&chosen, |bug| simulator.search(bug, SEARCHES, None))?;
     println!("\n{}", table::render(&rows(&outcomes)));
     let found = outcomes.iter().filter(|outcome| outcome.found.is_some()).count();
     println!("{} bugs searched, {found} found", outcomes.len());
@@ -143,8 +135,8 @@ fn shuffled(mut bugs: Vec<&Bug>, seed: u64) -> Vec<&Bug> {
 
 impl Simulator {
     /// Builds the copy of the sources with all bugs.
-    fn build(bugs: &[Bug]) -> Result<Self> {
-        copy::update(bugs, copy::SIMULATOR)?;
+    pub(super) fn build(bugs: &[Bug]) -> Result<Self> {
+        copy::update(bugs)?;
         let target = copy::folder().join("target");
         let mut command = shell::cargo("build --quiet --release --bin sandhog-sim --package");
         command
@@ -162,7 +154,7 @@ impl Simulator {
         let mut command = Command::new(&self.0);
         command
             .args(line.split(' '))
-            .current_dir(copy::folder())
+            .current_dir(list::folder())
             .env_remove(copy::CHOICE)
             .stdin(Stdio::null());
         if let Some(bug) = bug {
@@ -182,21 +174,33 @@ impl Simulator {
             .map(Some)
     }
 
-    /// Runs the searches until one finds a failure that the bug causes: its tape passes without the bug.
-    fn search<'a>(&self, bug: &'a Bug) -> Result<Outcome<'a>> {
+    /// Runs the searches until one finds a failure that the bug causes: its tape passes without the bug. With a `property`, only
+    /// failures of that property count.
+    pub(super) fn search<'a>(
+        &self,
+        bug: &'a Bug,
+        searches: &[&'a str],
+        property: Option<&str>,
+    ) -> Result<Outcome<'a>> {
         let started = Instant::now();
         let (mut runs, mut found) = (0, None);
-        for line in SEARCHES {
+        for line in searches {
             let Some(json) = self.json(&format!("{line}{}", jobs(line)), Some(bug))? else {
                 found = Some(("the run without faults fails".to_owned(), *line));
+                found = found.filter(|_| property.is_none());
                 break;
             };
             runs += json["runs"].as_u64().unwrap_or_default();
-            if let Some(sentence) = self.caused(&json)? {
+            if let Some(sentence) = self.caused(line, &json, property)? {
                 found = Some((sentence, *line));
                 break;
             }
         }
+        println!(
+            "{:<36}{}",
+            bug.name,
+            found.as_ref().map_or("not found", |_| "found")
+        );
         Ok(Outcome {
             bug,
             found,
@@ -206,18 +210,61 @@ impl Simulator {
     }
 
     /// The first failure of a search whose tape passes without any bug.
-    fn caused(&self, json: &Value) -> Result<Option<String>> {
+    fn caused(&self, line: &str, json: &Value, property: Option<&str>) -> Result<Option<String>> {
         let list = |name: &str| json[name].as_array().into_iter().flatten();
-        for entry in list("smallest").chain(list("failing")) {
+        let is_wanted = |failure: &str| property.is_none_or(|property| is_of(failure, property));
+        let mut entries: Vec<&Value> = list("smallest").chain(list("failing")).collect();
+        // The sentence of a smaller tape is shorter.
+        entries.sort_by_key(|entry| entry["sentence"].as_str().map_or(0, str::len));
+        for entry in entries {
             let (Some(sentence), Some(tape)) = (entry["sentence"].as_str(), entry["tape"].as_str()) else {
                 continue;
             };
-            if self.output(&format!("replay {tape}"), None)?.status.success() {
+            if is_wanted(entry["failure"].as_str().unwrap_or_default())
+                && self.passes(&replay_of(line, tape, entry["scenario"].as_str()), property)?
+            {
                 return Ok(Some(sentence.to_owned()));
             }
         }
         Ok(None)
     }
+
+    /// Returns true if all checks of a run pass without any bug, or the checks of this property.
+    fn passes(&self, line: &str, property: Option<&str>) -> Result<bool> {
+        let Some(property) = property else {
+            return Ok(self.output(line, None)?.status.success());
+        };
+        let json = self.json(line, None)?;
+        let json = json.with_context(|| format!("`{line}` cannot run without the bug"))?;
+        let checks = json["checks"].as_array().into_iter().flatten();
+        let mut of_property = checks
+            .filter(|check| is_of(check["name"].as_str().unwrap_or_default(), property))
+            .peekable();
+        ensure!(of_property.peek().is_some(), "`{line}` does not check {property}");
+        Ok(of_property.all(|check| check["passed"] == true))
+    }
+}
+
+/// Returns true if a check is one of this property: its name begins with it.
+fn is_of(check: &str, property: &str) -> bool {
+    check.split(' ').next() == Some(property)
+}
+
+/// The command that replays a tape which the search `line` found: with its scenario file, and with its second runs.
+fn replay_of(line: &str, tape: &str, scenario: Option<&str>) -> String {
+    let words: Vec<&str> = line.split(' ').collect();
+    let mut replay = format!("replay {tape}");
+    let file = scenario.map(|scenario| format!("{scenario}.toml"));
+    if let Some(file) = file.filter(|file| words.contains(&file.as_str())) {
+        replay += &format!(" --scenario {file}");
+    }
+    if words.contains(&"--repeat") {
+        replay += " --repeat";
+    }
+    if let Some([option, twin]) = words.windows(2).find(|pair| pair[0] == "--looks-like") {
+        replay += &format!(" {option} {twin}");
+    }
+    replay
 }
 
 /// One thread for a sweep, because each processor searches for another bug.
@@ -230,7 +277,7 @@ fn jobs(line: &str) -> &'static str {
 }
 
 /// Table rows: each bug with its meaning, the command that found it, and the failure.
-fn rows(outcomes: &[Outcome<'_>]) -> Vec<Vec<String>> {
+pub(super) fn rows(outcomes: &[Outcome<'_>]) -> Vec<Vec<String>> {
     let mut rows = vec![["bug", "runs", "seconds", "failure"].map(str::to_owned).to_vec()];
     for outcome in outcomes {
         let (failure, command) = match &outcome.found {
@@ -254,6 +301,27 @@ fn rows(outcomes: &[Outcome<'_>]) -> Vec<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_replay_has_the_scenario_file_and_the_second_run_of_its_search() {
+        let replay = |line| replay_of(line, "TAPE", Some("long-session"));
+        assert_eq!(replay("sweep standard --swarm"), "replay TAPE");
+        assert_eq!(
+            replay("sweep long-session.toml --seeds 1..9"),
+            "replay TAPE --scenario long-session.toml"
+        );
+        assert_eq!(replay("sweep standard --repeat"), "replay TAPE --repeat");
+        assert_eq!(
+            replay("sweep wrong-password --looks-like unknown-user --swarm"),
+            "replay TAPE --looks-like unknown-user"
+        );
+    }
+
+    #[test]
+    fn a_property_is_not_one_that_begins_with_the_same_digit() {
+        assert!(is_of("P1 no plaintext in outer datagrams", "P1"));
+        assert!(!is_of("P13 accounts change only in accepted sessions", "P1"));
+    }
 
     #[test]
     fn a_seed_chooses_three_bugs_that_network_faults_reach() {
