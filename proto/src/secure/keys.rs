@@ -5,11 +5,12 @@
 
 use core::fmt;
 
+use curve25519_dalek::MontgomeryPoint;
 use hkdf::{Hkdf, HkdfExtract, InvalidLength};
 use rand_core::{CryptoRng, RngCore};
 use sha2::{Digest, Sha512};
 use subtle::ConstantTimeEq;
-use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
+use x25519_dalek::x25519;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::State;
@@ -135,7 +136,7 @@ impl Ephemeral {
 
     /// The public key for the peer.
     pub(crate) fn public(&self) -> [u8; X25519_LEN] {
-        x25519(self.0, X25519_BASEPOINT_BYTES)
+        MontgomeryPoint::mul_base_clamped(self.0).to_bytes()
     }
 
     /// The shared secret. `None` if it is all zero: `theirs` is then a point of small order, with which every

@@ -24,6 +24,7 @@ use self::stretch::Stretch;
 use super::{Login, MAX_LOGIN_LEN, Suite};
 
 mod exchange;
+mod group;
 mod stretch;
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,7 @@ use rand_core::{CryptoRng, RngCore, SeedableRng};
 use sha2::Sha512;
 use zeroize::{Zeroize, Zeroizing};
 
+use super::group::Tabled;
 use super::stretch::Stretch;
 
 /// Length of KE1 in bytes: blinded element (32), nonce (32), ephemeral public key (32).
@@ -39,7 +40,7 @@ struct Parts;
 
 impl CipherSuite for Parts {
     type OprfCs = Ristretto255;
-    type KeyExchange = TripleDh<Ristretto255, Sha512>;
+    type KeyExchange = TripleDh<Tabled, Sha512>;
     type Ksf = Stretch;
 }
 

@@ -1,5 +1,7 @@
 //! Test vectors of the key schedule: RFC 7748, Wycheproof and an independent implementation.
 
+use x25519_dalek::X25519_BASEPOINT_BYTES;
+
 use alloc::vec::Vec;
 
 use rand_chacha::ChaCha20Rng;

@@ -1,4 +1,5 @@
 //! Tests of the OPAQUE login.
 
+mod group;
 mod login;
 mod vectors;
