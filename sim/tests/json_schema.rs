@@ -1,5 +1,8 @@
 //! Small validator for JSON Schema, with the keywords that the schema of scenario files uses.
 
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
 use regex::Regex;
 use serde_json::Value;
 
@@ -34,7 +37,7 @@ fn holds(root: &Value, schema: &Value, keyword: &str, argument: &Value, value: &
         },
         "pattern" => value
             .as_str()
-            .is_none_or(|text| Regex::new(argument.as_str().unwrap()).unwrap().is_match(text)),
+            .is_none_or(|text| pattern(argument.as_str().unwrap()).is_match(text)),
         "minimum" => value
             .as_f64()
             .is_none_or(|number| number >= argument.as_f64().unwrap()),
@@ -80,4 +83,16 @@ fn has_type(name: &Value, value: &Value) -> bool {
         "null" => value.is_null(),
         other => panic!("the validator does not know the type {other}"),
     }
+}
+
+/// The compiled pattern. Each is compiled once, because that takes longer than all matches together.
+fn pattern(text: &str) -> Regex {
+    static COMPILED: Mutex<BTreeMap<String, Regex>> = Mutex::new(BTreeMap::new());
+    let mut compiled = COMPILED.lock().unwrap();
+    if let Some(known) = compiled.get(text) {
+        return known.clone();
+    }
+    let new = Regex::new(text).unwrap();
+    compiled.insert(text.into(), new.clone());
+    new
 }

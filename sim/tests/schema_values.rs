@@ -1,5 +1,7 @@
 //! Values of scenario files: the parser and the JSON Schema accept the same ones.
 
+use std::sync::LazyLock;
+
 use sandhog_sim::{Scenario, builtin};
 use serde_json::Value;
 
@@ -101,8 +103,8 @@ fn with(path: &str, value: &str) -> toml::Table {
 /// The results of the parser and of the schema: true for an accepted scenario.
 fn results(table: &toml::Table) -> (Result<(), String>, bool) {
     let parsed = parse(&toml::to_string(table).unwrap());
-    let schema = Scenario::schema();
-    let fits = accepts(&schema, &serde_json::to_value(table).unwrap());
+    static SCHEMA: LazyLock<Value> = LazyLock::new(Scenario::schema);
+    let fits = accepts(&SCHEMA, &serde_json::to_value(table).unwrap());
     (parsed.map(|_| ()).map_err(|error| error.message), fits)
 }
 

@@ -1,12 +1,16 @@
 //! All checks, in the order in which they run. Quick checks run first, so that a small mistake shows early.
 
+mod beside;
 mod capture;
 mod snapshots;
 mod style;
 mod suites;
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Result, bail};
 
+use self::beside::Beside;
 use crate::{
     api, commands, equality, package, picture, publish, readme,
     step::{self, Done, Outcome, Session, Step},
@@ -91,16 +95,16 @@ const STEPS: &[Step] = &[
         check: suites::wasi,
     },
     Step {
-        name: "equality",
-        about: "all engines and targets give the committed digests: for 4 seeds each, in the event engine for 50",
-        needs: &[NODE, WASM_WASI],
-        check: equality::check,
-    },
-    Step {
         name: "proto-pure",
         about: "the core imports nothing and has no source of entropy",
         needs: &[WASM_UNKNOWN],
         check: wasm::core_is_pure,
+    },
+    Step {
+        name: "equality",
+        about: "all engines and targets give the committed digests: for 4 seeds each, in the event engine for 50",
+        needs: &[NODE, WASM_WASI],
+        check: equality::check,
     },
     Step {
         name: "browser",
@@ -156,24 +160,34 @@ pub(crate) fn run(strict: bool, only: &[String]) -> Result<bool> {
         bail!("there is no step `{unknown}`; the steps are {}", names.join(", "));
     }
     let session = Session { strict };
-    let chosen: Vec<_> = STEPS
+    let is_chosen = |step: &&Step| only.is_empty() || only.iter().any(|name| name == step.name);
+    let chosen: Vec<_> = STEPS.iter().filter(is_chosen).collect();
+    let (waiting, working) = chosen
         .iter()
-        .filter(|step| only.is_empty() || only.iter().any(|name| name == step.name))
-        .collect();
-    let numbered = chosen.iter().zip(1..);
-    let results: Vec<_> = numbered
-        .map(|(step, number)| step::run(step, &session, &format!("{number}/{}", chosen.len())))
-        .collect();
-    println!("\n{}", summary(&results));
+        .partition::<Vec<&Step>, _>(|step| only.is_empty() && beside::NAMES.contains(&step.name));
+    let started = Instant::now();
+    let mut second = None;
+    let mut results = Vec::new();
+    for (step, number) in working.iter().zip(1..) {
+        if step.name == beside::FROM && !waiting.is_empty() {
+            second = Some(Beside::start(waiting.clone(), strict)?);
+        }
+        results.push(step::run(step, &session, &format!("{number}/{}", working.len())));
+    }
+    if let Some(second) = second {
+        results.extend(second.finish()?);
+    }
+    println!("\n{}", summary(&results, started.elapsed()));
     Ok(!results
         .iter()
         .any(|done| matches!(done.outcome, Outcome::Failed(_))))
 }
 
-/// The table of results, the reasons of steps that did not pass, and the counts alone on the last line.
-fn summary(results: &[Done]) -> String {
+/// The table of results with the wall time of the whole run, the reasons of steps that did not pass, and the counts alone on the
+/// last line.
+fn summary(results: &[Done], elapsed: Duration) -> String {
     let header = ["step", "seconds", "CPU seconds", "result"];
-    let seconds = |time: std::time::Duration| format!("{:.1}", time.as_secs_f64());
+    let seconds = |time: Duration| format!("{:.1}", time.as_secs_f64());
     let row = |name: &str, elapsed, processor, word: &str| {
         vec![
             name.to_owned(),
@@ -188,7 +202,6 @@ fn summary(results: &[Done]) -> String {
             .iter()
             .map(|done| row(done.name, done.elapsed, done.processor, done.outcome.word())),
     );
-    let elapsed = results.iter().map(|done| done.elapsed).sum();
     let processor = results.iter().map(|done| done.processor).sum();
     rows.push(row("all", elapsed, processor, ""));
     let mut text = table::render(&rows);
@@ -211,8 +224,6 @@ fn summary(results: &[Done]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -228,7 +239,7 @@ mod tests {
             done("clippy", Outcome::Failed("no".to_owned())),
             done("doc", Outcome::Skipped("absent".to_owned())),
         ];
-        let text = summary(&results);
+        let text = summary(&results, Duration::from_millis(3750));
         assert_eq!(text.lines().last(), Some("1 passed, 1 failed, 1 skipped"));
         assert!(
             text.contains("doc skipped: absent") && text.contains("3.8"),
