@@ -81,6 +81,10 @@ impl Group for Tabled {
 }
 
 impl DiffieHellman<Tabled> for SecretKey {
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "points and scalars cannot overflow"
+    )]
     fn diffie_hellman(&self, pk: &PublicKey) -> GenericArray<u8, <Tabled as Group>::PkLen> {
         Tabled::serialize_pk(&PublicKey(pk.0 * self.0))
     }
