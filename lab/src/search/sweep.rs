@@ -104,22 +104,64 @@ pub fn sweep(
     let total = (options.seeds.end.saturating_sub(options.seeds.start)).saturating_mul(count);
     let jobs = options.jobs.get().min(MAX_JOBS) as u64;
     let jobs = jobs.min(total);
-    let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+    let execute = |number: u64| {
+        let (seed, setup) = (options.seeds.start + number / count, (number % count) as usize);
+        run_seed(&setups[setup], setup, seed, options)
+    };
     let mut collected = Collected::default();
+    let take = |result: Result<SweepRun, RunError>| {
+        let run = result?;
+        let flow = on_run(&run);
+        collected.add(run);
+        // All setups have the same last seed.
+        Ok(match collected.runs % count {
+            0 => flow,
+            _ => ControlFlow::Continue(()),
+        })
+    };
+    match jobs {
+        // WebAssembly has no threads, so one job needs none.
+        0 | 1 => in_turn(total, execute, take)?,
+        _ => in_threads(total, jobs, execute, take)?,
+    }
+    Ok(collected.finish(options.seeds.start, count))
+}
+
+/// Passes the results of `execute` for the numbers below `total` to `take`, in order, until that returns a break or an error.
+fn in_turn<T>(
+    total: u64,
+    execute: impl Fn(u64) -> T,
+    mut take: impl FnMut(T) -> Result<ControlFlow<()>, RunError>,
+) -> Result<(), RunError> {
+    for number in 0..total {
+        if take(execute(number))?.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// As [`in_turn`], with this number of threads.
+///
+/// # Errors
+///
+/// [`RunError::Threads`] if a thread cannot be started.
+fn in_threads<T: Send>(
+    total: u64,
+    jobs: u64,
+    execute: impl Fn(u64) -> T + Sync,
+    mut take: impl FnMut(T) -> Result<ControlFlow<()>, RunError>,
+) -> Result<(), RunError> {
+    let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     std::thread::scope(|scope| {
         // A full channel stops the threads, so that a slow reader does not make the results grow.
         let (sender, results) = mpsc::sync_channel(MAX_WAITING);
         for _ in 0..jobs {
-            let (sender, next, stop) = (sender.clone(), &next, &stop);
+            let (sender, next, stop, execute) = (sender.clone(), &next, &stop, &execute);
             let run = move || {
                 while !stop.load(Ordering::Relaxed) {
                     let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= total {
-                        break;
-                    }
-                    let (seed, setup) = (options.seeds.start + number / count, (number % count) as usize);
-                    let result = run_seed(&setups[setup], setup, seed, options);
-                    if sender.send((number, result)).is_err() {
+                    if number >= total || sender.send((number, execute(number))).is_err() {
                         break;
                     }
                 }
@@ -135,22 +177,19 @@ pub fn sweep(
         drop(sender);
         let mut early = BTreeMap::new();
         let mut expected = 0;
-        'receive: for (number, result) in results {
+        for (number, result) in results {
             early.insert(number, result);
             while let Some(result) = early.remove(&expected) {
                 expected += 1;
-                let run = result.inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
-                let flow = on_run(&run);
-                collected.add(run);
-                if flow.is_break() && expected % count == 0 {
+                let flow = take(result).inspect_err(|_| stop.store(true, Ordering::Relaxed))?;
+                if flow.is_break() {
                     stop.store(true, Ordering::Relaxed);
-                    break 'receive;
+                    return Ok(());
                 }
             }
         }
-        Ok::<(), RunError>(())
-    })?;
-    Ok(collected.finish(options.seeds.start, count))
+        Ok(())
+    })
 }
 
 #[derive(Default)]

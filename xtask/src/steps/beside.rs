@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result};
 use crate::{
     shell,
     step::{Done, Outcome, Step},
+    workspace,
 };
 
 /// Names of these steps. They start network namespaces, or wait for pings and time limits. Half of a processor is free meanwhile.
@@ -35,7 +36,8 @@ impl<'a> Beside<'a> {
     pub(super) fn start(steps: Vec<&'a Step>, strict: bool) -> Result<Self> {
         let output = shell::scratch("beside")?.join("output.txt");
         let file = File::create(&output).with_context(|| format!("cannot create {}", output.display()))?;
-        let program = std::env::current_exe().context("cannot find this program")?;
+        // The step `build` has replaced the file of this program.
+        let program = workspace::program("xtask")?;
         let mut command = shell::command(&program.to_string_lossy(), "test");
         if strict {
             command.arg("--strict");
