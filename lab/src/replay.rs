@@ -81,8 +81,7 @@ pub fn record(setup: &Setup, options: &RunOptions) -> Result<(Run, Tape), RunErr
 /// # Errors
 ///
 /// [`RunError::Tape`] if the tape is of another setup, names a host that does not exist, or gives a host an address that it
-/// cannot have. Otherwise as
-/// [`run_setup`](crate::run_setup).
+/// cannot have. Otherwise as [`run_setup`](crate::run_setup).
 pub fn replay(setup: &Setup, tape: &Tape, options: &RunOptions) -> Result<Replay, RunError> {
     if tape.setup != setup.name {
         let message = format!(

@@ -353,7 +353,7 @@ fn more_hosts_than_the_simulator_can_number_are_rejected() {
         "many.json",
         &text,
         "[{\"name\":\"c\"",
-        "65536 hosts and adversaries; at most 65535 are possible",
+        "there are 65536 hosts and adversaries; at most 65535 are possible, so remove some",
     );
 }
 

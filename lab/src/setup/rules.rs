@@ -6,8 +6,8 @@ use std::time::Duration;
 ///
 /// P8 (no datagram unaccounted for) always runs, because it tests the laboratory itself. P9 runs if
 /// [`Setup::liveness`](super::Setup::liveness) is set. P10 and P12 compare two runs ([`Second`](crate::compare::Second)). Each
-/// other check has a field here that switches it on or off. The default is a protocol that encrypts, authenticates and changes no packet, and promises
-/// nothing more.
+/// other check has a field here that switches it on or off. The default is a protocol that encrypts, authenticates and changes
+/// no packet, and promises nothing more.
 ///
 /// ```
 /// use sandhog_lab::setup::Rules;

@@ -108,7 +108,7 @@ fn validate_count(scenario: &Scenario) -> Checked<'_> {
     let count = scenario.servers.len() + scenario.clients.len() + scenario.adversaries.len();
     if count > usize::from(HostId::MAX) {
         let problem = format!(
-            "{count} hosts and adversaries; at most {} are possible",
+            "there are {count} hosts and adversaries; at most {} are possible, so remove some",
             HostId::MAX
         );
         return Err(mistake(&[PathPart::Key("client")], problem));

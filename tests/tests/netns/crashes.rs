@@ -11,10 +11,9 @@ use super::tunnel::{Outer, PASSWORD, SERVER_INNER, Testbed, Tunnel, USER};
 /// Time limit: a client detects after 15 s that its server is gone, and TCP retransmits with growing pauses.
 const LONG: Duration = Duration::from_secs(90);
 
-#[test]
-fn tcp_continues_after_the_server_was_killed_and_restarted() {
-    let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
-    let Tunnel { server, mut client } = testbed.tunnel();
+/// Sends 4 MiB to the server and back. After the first quarter, `crash` kills and restarts a side while the rest is being sent. The
+/// returned program runs until all data have come back.
+fn transfer_during<T>(testbed: &Testbed, crash: impl FnOnce() -> T) {
     let text = text(4 << 20);
     let (first, rest) = text.split_at(1 << 20);
     let echo = Echo::start(&testbed.server, SERVER_INNER[0], LONG);
@@ -23,15 +22,25 @@ fn tcp_continues_after_the_server_was_killed_and_restarted() {
     let mut back = receive(&mut reader, first.len());
     std::thread::scope(|scope| {
         scope.spawn(|| writer.write_all(rest).expect("send"));
-        // Killed and restarted immediately. The client detects it by missing replies.
-        drop(server);
-        let _server = testbed.start_server();
-        client.wait_for("status: reasserting");
-        client.wait_for("status: connected");
-        ping_without_counting(&testbed);
+        let _restarted = crash();
         back.extend(receive(&mut reader, rest.len()));
     });
     assert!(back == text, "the echoed data differs");
+}
+
+#[test]
+fn tcp_continues_after_the_server_was_killed_and_restarted() {
+    let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
+    let Tunnel { server, mut client } = testbed.tunnel();
+    transfer_during(&testbed, || {
+        // Killed and restarted immediately. The client detects it by missing replies.
+        drop(server);
+        let server = testbed.start_server();
+        client.wait_for("status: reasserting");
+        client.wait_for("status: connected");
+        ping_without_counting(&testbed);
+        server
+    });
 }
 
 /// Pings without counting packets, because TCP sends at the same time.
@@ -54,19 +63,10 @@ fn tcp_continues_after_the_client_was_killed_and_restarted() {
         server: _server,
         client,
     } = testbed.tunnel();
-    let text = text(4 << 20);
-    let (first, rest) = text.split_at(1 << 20);
-    let echo = Echo::start(&testbed.server, SERVER_INNER[0], LONG);
-    let (mut writer, mut reader) = echo.connect(&testbed.client);
-    writer.write_all(first).expect("send");
-    let mut back = receive(&mut reader, first.len());
-    std::thread::scope(|scope| {
-        scope.spawn(|| writer.write_all(rest).expect("send"));
+    transfer_during(&testbed, || {
         drop(client);
-        let _client = testbed.start_client();
-        back.extend(receive(&mut reader, rest.len()));
+        testbed.start_client()
     });
-    assert!(back == text, "the echoed data differs");
 }
 
 #[test]

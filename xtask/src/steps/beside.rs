@@ -15,7 +15,7 @@ use crate::{
     workspace,
 };
 
-/// Names of these steps. They start network namespaces, or wait for pings and time limits. Half of a processor is free meanwhile.
+/// Names of these steps. They wait for pings and time limits in network namespaces.
 pub(super) const NAMES: &[&str] = &["netns", "readme"];
 
 /// The step at which they start. It and the later ones compile nothing large.
@@ -66,19 +66,21 @@ impl<'a> Beside<'a> {
             "\n== {} have run beside the last steps\n{output}",
             names(&self.steps)
         );
-        let lost = || Outcome::Failed(format!("the process ended with {status}; its output is above"));
-        Ok(self
-            .steps
-            .iter()
-            .map(|step| {
-                result(step.name, &output).unwrap_or_else(|| Done {
-                    name: step.name,
-                    outcome: lost(),
-                    elapsed: Duration::ZERO,
-                    processor: Duration::ZERO,
-                })
-            })
+        let lost = format!("the process ended with {status}; its output is above");
+        let results = self.steps.iter();
+        Ok(results
+            .map(|step| result(step.name, &output).unwrap_or_else(|| failed(step, &lost)))
             .collect())
+    }
+}
+
+/// The result of a step that has not run, for this reason.
+pub(super) fn failed(step: &Step, reason: &str) -> Done {
+    Done {
+        name: step.name,
+        outcome: Outcome::Failed(reason.to_owned()),
+        elapsed: Duration::ZERO,
+        processor: Duration::ZERO,
     }
 }
 

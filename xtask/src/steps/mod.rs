@@ -170,12 +170,17 @@ pub(crate) fn run(strict: bool, only: &[String]) -> Result<bool> {
     let mut results = Vec::new();
     for (step, number) in working.iter().zip(1..) {
         if step.name == beside::FROM && !waiting.is_empty() {
-            second = Some(Beside::start(waiting.clone(), strict)?);
+            second = Some(Beside::start(waiting.clone(), strict));
         }
         results.push(step::run(step, &session, &format!("{number}/{}", working.len())));
     }
     if let Some(second) = second {
-        results.extend(second.finish()?);
+        // A second process that cannot start must not lose the results of the other steps.
+        let done = second.and_then(Beside::finish);
+        results.extend(done.unwrap_or_else(|error| {
+            let failed = |step: &&Step| beside::failed(step, &format!("{error:#}"));
+            waiting.iter().map(failed).collect()
+        }));
     }
     println!("\n{}", summary(&results, started.elapsed()));
     Ok(!results
