@@ -1,8 +1,11 @@
 //! Shared code of the tests, the program `digests` and the benchmarks: runs of built-in scenarios by name,
 //! and the format of the committed digests.
 
+use std::error::Error;
 use std::fmt;
 
+use sandhog_lab::replay::{record, replay};
+use sandhog_lab::tape::Tape;
 use sandhog_sim::{Detail, Engine, Run, RunOptions, Scenario, builtin, report};
 
 /// The committed digests: a line `name seed digest` for each built-in scenario and seed, from seed 0.
@@ -68,6 +71,33 @@ impl<'a> Line<'a> {
             name,
             seed,
             digest: run.digest.to_string(),
+        }
+    }
+
+    /// Records a run of a built-in scenario in the event engine, replays the text of its tape, and keeps the digest of the replay.
+    ///
+    /// # Panics
+    /// Panics if there is no built-in scenario with this name, or if the tape cannot be replayed.
+    #[must_use]
+    pub fn of_replay(name: &'a str, seed: u64, engine: Engine) -> Self {
+        let setup = Scenario::builtin(name)
+            .unwrap_or_else(|| panic!("there is no built-in scenario `{name}`"))
+            .setup();
+        let options = RunOptions {
+            seed,
+            detail: Detail::Digest,
+            ..RunOptions::default()
+        };
+        let replayed = || -> Result<String, Box<dyn Error>> {
+            let (_, tape) = record(&setup, &options)?;
+            let tape: Tape = tape.to_string().parse()?;
+            let options = RunOptions { engine, ..options };
+            Ok(replay(&setup, &tape, &options)?.run.digest.to_string())
+        };
+        Self {
+            name,
+            seed,
+            digest: replayed().unwrap_or_else(|error| panic!("{name} seed {seed}: {error}")),
         }
     }
 

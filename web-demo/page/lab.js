@@ -53,6 +53,15 @@ export class Laboratory {
   }
 
   /**
+   * The digest of the replay of a recorded run.
+   * @param {string} name
+   * @param {string} seed
+   */
+  replayedDigest(name, seed) {
+    return this.#call('replayed_digest', name, seed);
+  }
+
+  /**
    * @param {string} method
    * @param {string[]} args
    * @returns {Promise<string>}

@@ -1,10 +1,10 @@
 // @ts-check
 // The worker: it calls the WebAssembly module in a thread of its own and sends the result back.
 
-import init, { digest, run, run_source, scenarios } from './pkg/sandhog_web.js';
+import init, { digest, replayed_digest, run, run_source, scenarios } from './pkg/sandhog_web.js';
 
 /** @type {Record<string, (...args: string[]) => string>} */
-const methods = { digest, run, run_source, scenarios };
+const methods = { digest, replayed_digest, run, run_source, scenarios };
 const ready = init();
 
 self.addEventListener('message', async ({ data: { id, method, args } }) => {

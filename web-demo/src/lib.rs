@@ -6,6 +6,8 @@
 #[cfg(target_arch = "wasm32")]
 pub mod module;
 
+use sandhog_lab::replay::{record, replay};
+use sandhog_lab::tape::{Tape, TapeError};
 use sandhog_sim::builtin::ALL;
 use sandhog_sim::{Detail, Engine, Run, RunOptions, Scenario, report};
 use serde_json::json;
@@ -54,6 +56,27 @@ pub fn run_source(source: &str, seed: &str) -> Result<String, String> {
 pub fn digest(name: &str, seed: &str) -> Result<String, String> {
     let run = simulate(&builtin(name)?, parse_seed(seed)?, Detail::Digest)?;
     Ok(run.digest.to_string())
+}
+
+/// Records the tape of a run of a built-in scenario, replays its text, and computes the digest of the replay, in hex.
+///
+/// # Errors
+///
+/// The same as [`run`].
+pub fn replayed_digest(name: &str, seed: &str) -> Result<String, String> {
+    let setup = builtin(name)?.setup();
+    let options = RunOptions {
+        seed: parse_seed(seed)?,
+        detail: Detail::Digest,
+        ..RunOptions::default()
+    };
+    let (_, tape) = record(&setup, &options).map_err(|error| error.to_string())?;
+    let tape: Tape = tape
+        .to_string()
+        .parse()
+        .map_err(|error: TapeError| error.to_string())?;
+    let replay = replay(&setup, &tape, &options).map_err(|error| error.to_string())?;
+    Ok(replay.run.digest.to_string())
 }
 
 fn run_for_page(scenario: &Scenario, seed: u64) -> Result<String, String> {
@@ -115,6 +138,14 @@ mod tests {
             digest("clean-login", "7").unwrap()
         );
         assert_eq!(page["scenario"], "clean-login");
+    }
+
+    #[test]
+    fn a_replay_of_a_recorded_run_has_the_digest_of_the_run() {
+        assert_eq!(
+            replayed_digest("lossy-login", "7").unwrap(),
+            digest("lossy-login", "7").unwrap()
+        );
     }
 
     #[test]

@@ -33,6 +33,12 @@ pub fn run_source(source: &str, seed: &str) -> Result<String, JsError> {
     crate::run_source(source, seed).map_err(|error| JsError::new(&error))
 }
 
+/// See [`crate::replayed_digest`].
+#[wasm_bindgen]
+pub fn replayed_digest(name: &str, seed: &str) -> Result<String, JsError> {
+    crate::replayed_digest(name, seed).map_err(|error| JsError::new(&error))
+}
+
 /// See [`crate::digest`].
 #[wasm_bindgen]
 pub fn digest(name: &str, seed: &str) -> Result<String, JsError> {

@@ -36,6 +36,15 @@ export const behaviours = {
     assert.ok((await page.$$eval('#checks .passed', (passed) => passed.length)) > 0);
   },
 
+  async 'a recorded run of first-light is replayed with the native digest'(page, { address, digest }) {
+    await page.goto(address);
+    const replayed = await page.evaluate(async () => {
+      const { Laboratory } = await import('./lab.js');
+      return new Laboratory().replayedDigest('first-light', '7');
+    });
+    assert.equal(replayed, digest);
+  },
+
   async 'playing moves time and datagrams, and pausing stops them'(page, { address }) {
     await open(page, address, '?scenario=first-light&seed=7&t=0');
     const before = await visible(page);

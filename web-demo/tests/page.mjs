@@ -2,6 +2,7 @@
 //
 //   node page.mjs [PAGE] [--digest HEX] [--only TEXT]       all tests, or those with TEXT in the name
 //   node page.mjs [PAGE] --digests FROM TO [SCENARIO...]    prints "name seed digest" for each run, TO excluded
+//   With --replays, each of these runs is recorded, and the digest is that of the replay.
 //   node page.mjs [PAGE] --screenshot FILE                  a picture of a run halfway
 //
 // PAGE is --url URL or --dir DIR. Without it the page is built and served first. HEX is the native digest of first-light with
@@ -69,6 +70,7 @@ const options = {
   ...OPTIONS,
   digest: { type: 'string' },
   digests: { type: 'boolean', default: false },
+  replays: { type: 'boolean', default: false },
   only: { type: 'string', default: '' },
   screenshot: { type: 'string' },
 };
@@ -79,6 +81,7 @@ function readArguments() {
     const { values, positionals } = parseArgs({ options, allowPositionals: true });
     const [from, to, ...scenarios] = positionals;
     if (values.digests && !(/^\d+$/.test(from) && /^\d+$/.test(to))) throw new Error('--digests takes two seeds, FROM and TO');
+    if (values.replays && !values.digests) throw new Error('--replays needs --digests');
     if (!values.digests && positionals.length > 0) throw new Error(`unexpected argument ${from}`);
     return { ...values, from, to, scenarios };
   } catch (error) {
@@ -89,7 +92,7 @@ function readArguments() {
 
 /** Runs the chosen command. Returns the number of failures. */
 async function work(browser, address) {
-  if (given.digests) await printDigests(browser, address, given.from, given.to, given.scenarios);
+  if (given.digests) await printDigests(browser, address, given);
   else if (given.screenshot !== undefined) await takeScreenshot(browser, address, given.screenshot);
   else return tryAll(browser, address, given.digest ?? (await committedDigest()), given.only);
   return 0;

@@ -90,8 +90,8 @@ const SEEDS_OF_THE_STEP: Seeds = Seeds { start: 0, end: 4 };
 /// # Errors
 /// A build or a run fails, or two digests differ.
 pub(crate) fn check(_: &Session) -> Result<()> {
-    let committed = run(golden::SEEDS, &[], &all_except(&["event"]))?;
-    let everywhere = run(SEEDS_OF_THE_STEP, &[], &[BROWSER.to_owned()])?;
+    let committed = run(golden::SEEDS, &[], &all_except(&["event"]), false)?;
+    let everywhere = run(SEEDS_OF_THE_STEP, &[], &[BROWSER.to_owned()], false)?;
     ensure!(committed && everywhere, "two digests differ");
     Ok(())
 }
@@ -101,7 +101,7 @@ pub(crate) fn check(_: &Session) -> Result<()> {
 /// # Errors
 /// A build or a run fails, or two digests differ.
 pub(crate) fn check_browser() -> Result<()> {
-    let is_equal = run(SEEDS_OF_THE_STEP, &[], &all_except(&["event", BROWSER]))?;
+    let is_equal = run(SEEDS_OF_THE_STEP, &[], &all_except(&["event", BROWSER]), false)?;
     ensure!(is_equal, "two digests differ");
     Ok(())
 }
@@ -114,11 +114,12 @@ fn all_except(kept: &[&str]) -> Vec<String> {
         .collect()
 }
 
-/// Runs the columns in parallel and prints the table and the first difference of each. Returns true if there is none.
+/// Runs the columns in parallel and prints the table and the first difference of each. Returns true if there is none. With
+/// `replays`, the digests are those of recorded runs that are replayed.
 ///
 /// # Errors
 /// A build or a run fails, or a column in `without` does not exist.
-pub(crate) fn run(seeds: Seeds, scenarios: &[String], without: &[String]) -> Result<bool> {
+pub(crate) fn run(seeds: Seeds, scenarios: &[String], without: &[String], replays: bool) -> Result<bool> {
     if let Some(unknown) = without
         .iter()
         .find(|name| COLUMNS.iter().all(|column| column.name != **name))
@@ -142,7 +143,7 @@ pub(crate) fn run(seeds: Seeds, scenarios: &[String], without: &[String]) -> Res
         );
     }
     build(&columns)?;
-    let mut results = collect(&columns, seeds, scenarios)?;
+    let mut results = collect(&columns, seeds, scenarios, replays)?;
     results.push(("committed", committed(seeds, scenarios)?));
     let (_, reference) = &results[0];
     println!("{}", table::render(&rows(reference, &results)));
@@ -166,13 +167,18 @@ fn build(columns: &[&Column]) -> Result<()> {
 }
 
 /// Starts all columns at once, each in a thread, and waits for their digests.
-fn collect(columns: &[&Column], seeds: Seeds, scenarios: &[String]) -> Result<Vec<(&'static str, Digests)>> {
+fn collect(
+    columns: &[&Column],
+    seeds: Seeds,
+    scenarios: &[String],
+    replays: bool,
+) -> Result<Vec<(&'static str, Digests)>> {
     thread::scope(|scope| {
         let started: Vec<_> = columns
             .iter()
             .map(|column| {
                 let mut command = (column.command)(seeds);
-                command.args(scenarios);
+                command.args(replays.then_some("--replays")).args(scenarios);
                 (
                     column.name,
                     scope.spawn(move || golden::parse(&shell::read(&mut command)?)),

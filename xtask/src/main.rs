@@ -99,6 +99,9 @@ enum Command {
         /// Leave out this column, for instance `browser`; may be given several times.
         #[arg(long, value_name = "COLUMN")]
         without: Vec<String>,
+        /// Record each run, replay its tape, and compare the digest of the replay.
+        #[arg(long)]
+        replays: bool,
     },
     /// Plant each known bug of the protocol and of the laboratory in turn, and name the tests that find it.
     ///
@@ -175,7 +178,8 @@ fn main() -> ExitCode {
             seeds,
             scenario,
             without,
-        } => equality::run(seeds, &scenario, &without),
+            replays,
+        } => equality::run(seeds, &scenario, &without, replays),
         Command::Mutants { properties: true, .. } => mutants::properties(),
         Command::Mutants {
             seed, pruning: true, ..
