@@ -1,7 +1,7 @@
 //! Outer network: the addresses of the hosts, the link directions between them, and the copies in flight.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use sandhog_peer::{Instant, PacketBuf, State};
@@ -184,6 +184,11 @@ impl Net {
             );
         }
         net
+    }
+
+    /// Returns true after all faults were switched off.
+    pub(crate) const fn faults_are_off(&self) -> bool {
+        self.faults_are_off
     }
 
     /// The host or adversary at `address`.
@@ -450,6 +455,15 @@ impl Net {
     /// Describes the copies in flight and the state of the links. Returns false if random faults decide about datagrams.
     pub(crate) fn describe(&self, state: &mut State<'_>) -> bool {
         state.flag(self.faults_are_off);
+        state.number(self.addresses.len() as u64);
+        for (address, host) in &self.addresses {
+            match address.ip() {
+                IpAddr::V4(ip) => state.bytes(&ip.octets()),
+                IpAddr::V6(ip) => state.bytes(&ip.octets()),
+            }
+            state.number(u64::from(address.port()));
+            state.number(u64::from(*host));
+        }
         state.number(self.in_flight.len() as u64);
         for (key, flight) in &self.in_flight {
             state.deadline(Some(key.due));
