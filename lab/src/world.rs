@@ -195,6 +195,11 @@ impl World {
         self.phase == Phase::Over
     }
 
+    /// Returns true after all faults were switched off.
+    pub(crate) const fn faults_are_off(&self) -> bool {
+        self.net.faults_are_off()
+    }
+
     /// Returns true during the work phase.
     pub(crate) fn is_working(&self) -> bool {
         self.phase == Phase::Work

@@ -11,6 +11,11 @@ pub trait StateSink {
 
     /// Adds a value that is random in every run, such as a key or a nonce. Only its equality with other such values counts.
     fn secret(&mut self, bytes: &[u8]);
+
+    /// Adds the time in nanoseconds until a deadline. Two deadlines after the end of a run are equal for that run.
+    fn deadline(&mut self, nanos: u64) {
+        self.number(nanos);
+    }
 }
 
 /// Description of the state that decides the future behaviour of a peer.
@@ -79,16 +84,19 @@ impl<'a> State<'a> {
 
     /// Adds a duration.
     pub fn duration(&mut self, time: Duration) {
-        self.number(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+        self.number(nanos(time));
     }
 
     /// Adds a time in the future as the time from now. Times in the past are all equal.
+    ///
+    /// A peer must use a deadline for one purpose only: to compare it with the present time. If a time is also used for something
+    /// else, such as a difference from another time, describe it as a [`duration`](Self::duration).
     pub fn deadline(&mut self, at: Option<Instant>) {
         match at {
             None => self.number(0),
             Some(at) => {
                 self.number(1);
-                self.duration(at.saturating_duration_since(self.now));
+                self.sink.deadline(nanos(at.saturating_duration_since(self.now)));
             }
         }
     }
@@ -119,4 +127,8 @@ impl<'a> State<'a> {
     pub fn secret(&mut self, bytes: &[u8]) {
         self.sink.secret(bytes);
     }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

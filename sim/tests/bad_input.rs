@@ -252,8 +252,8 @@ fn a_cut_or_wrong_certificate_is_rejected() {
     };
     changed(
         "sandhog_certificate",
-        2.into(),
-        "the certificate has version 2, but this program reads version 1; use the program that wrote it",
+        3.into(),
+        "the certificate has version 3, but this program reads version 2; use the program that wrote it",
     );
     changed(
         "scenario_digest",
@@ -274,6 +274,7 @@ fn a_cut_or_wrong_certificate_is_rejected() {
         ("pruned", 1, "pruned"),
         ("runs", 1, "pruned"),
         ("runs", 1_000, "runs"),
+        ("stopped", 1_000, "stopped"),
     ] {
         changed(key, value.into(), &format!("the field `{wrong}` {again}"));
     }

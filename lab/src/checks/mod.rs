@@ -127,6 +127,35 @@ struct Properties {
     account: Property,
 }
 
+impl Properties {
+    const fn all(&self) -> [&Property; 10] {
+        let Self {
+            plaintext,
+            nonce,
+            delivery,
+            amplification,
+            growth,
+            roaming,
+            key_age,
+            conservation,
+            inner_source,
+            account,
+        } = self;
+        [
+            plaintext,
+            nonce,
+            delivery,
+            amplification,
+            growth,
+            roaming,
+            key_age,
+            conservation,
+            inner_source,
+            account,
+        ]
+    }
+}
+
 /// All checks of one run.
 #[derive(Debug)]
 pub(crate) struct Checks {
@@ -414,8 +443,10 @@ impl Checks {
 
     /// The number of violated properties.
     pub(crate) fn violations(&self) -> u64 {
-        let results = self.results();
-        results.iter().filter(|result| !result.passed).count() as u64
+        let all = self.properties.all();
+        all.into_iter()
+            .filter(|property| property.violation.is_some())
+            .count() as u64
     }
 
     /// The name of P3, with the promises of the protocol.

@@ -1,6 +1,7 @@
 //! Event engine: goes from one tick to the next and calls the hosts directly, without tokio and without threads.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use sandhog_peer::Instant;
 
@@ -60,17 +61,23 @@ impl Slots {
 
 /// Runs `world` to the end.
 pub(crate) fn run(world: World) -> World {
-    run_observed(world, |_, _, _| {})
+    run_observed(world, |_, _, _| ControlFlow::Continue(()))
 }
 
-/// Runs `world` to the end, and calls `observe` with the state before each tick and the time of the tick.
-pub(crate) fn run_observed(mut world: World, mut observe: impl FnMut(&World, &[Slot], Instant)) -> World {
+/// Runs `world`, and calls `observe` with the state before each tick and the time of the tick. The run ends early if `observe`
+/// returns a break.
+pub(crate) fn run_observed(
+    mut world: World,
+    mut observe: impl FnMut(&World, &[Slot], Instant) -> ControlFlow<()>,
+) -> World {
     let mut slots = Slots::new(world.hosts.len());
     // The first tick starts all hosts.
     let mut starting: BTreeSet<HostId> = (0..).take(world.hosts.len()).collect();
     let mut next = Some(Instant::ZERO);
     while let Some(now) = next.filter(|_| !world.is_over()) {
-        observe(&world, &slots.slots, now);
+        if observe(&world, &slots.slots, now).is_break() {
+            break;
+        }
         tick(&mut world, &mut slots, now, std::mem::take(&mut starting));
         next = slots.next_deadline().into_iter().chain(world.next_due()).min();
     }

@@ -14,7 +14,7 @@ use crate::setup::Setup;
 use crate::trace::Digest;
 
 /// Version of the format.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 /// A mistake in a certificate, or a difference from the repeated search.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,8 +41,10 @@ pub struct Certificate {
     pub commit: Option<String>,
     /// The bounds.
     pub bounds: Bounds,
-    /// Number of runs.
+    /// Number of runs to the end.
     pub runs: u64,
+    /// Number of runs that stopped after their last fault, at a state with a known result.
+    pub stopped: u64,
     /// Number of explored states.
     pub states: u64,
     /// Number of failing schedules.
@@ -56,6 +58,7 @@ impl Certificate {
         setup: &Setup,
         bounds: &Bounds,
         runs: u64,
+        stopped: u64,
         states: u64,
         failing: &[FailingSchedule],
     ) -> Self {
@@ -73,6 +76,7 @@ impl Certificate {
             commit: None,
             bounds: bounds.clone(),
             runs,
+            stopped,
             states,
             failing: failing.len() as u64,
             failing_digest: Digest(hash.finalize().into()),
@@ -82,7 +86,8 @@ impl Certificate {
     /// Number of schedules that were not run.
     #[must_use]
     pub fn pruned(&self) -> u64 {
-        self.bounds.schedules().saturating_sub(self.runs)
+        let started = self.runs.saturating_add(self.stopped);
+        self.bounds.schedules().saturating_sub(started)
     }
 
     pub(super) fn check_setup(&self, setup: &Setup) -> Result<(), CertificateError> {
@@ -105,6 +110,7 @@ impl Certificate {
     pub(super) fn check_result(&self, again: &Self) -> Result<(), CertificateError> {
         let numbers = [
             ("runs", self.runs, again.runs),
+            ("stopped runs", self.stopped, again.stopped),
             ("explored states", self.states, again.states),
             ("failing schedules", self.failing, again.failing),
         ];
@@ -159,6 +165,7 @@ impl Certificate {
             "prune": prune,
             "schedules": self.bounds.schedules(),
             "runs": self.runs,
+            "stopped": self.stopped,
             "pruned": self.pruned(),
             "states": self.states,
             "failing": self.failing,
@@ -217,13 +224,16 @@ impl Certificate {
                 prune: value["prune"].as_bool().ok_or_else(|| Fields::missing("prune"))?,
             },
             runs: fields.number("runs")?,
+            stopped: fields.number("stopped")?,
             states: fields.number("states")?,
             failing: fields.number("failing")?,
             failing_digest: fields.digest("failing_digest")?,
         };
         // These follow from the others.
-        if certificate.runs > certificate.bounds.schedules() {
-            return Err(Fields::missing("runs"));
+        for (name, count) in [("runs", certificate.runs), ("stopped", certificate.stopped)] {
+            if count > certificate.bounds.schedules() {
+                return Err(Fields::missing(name));
+            }
         }
         let derived = [
             ("schedules", certificate.bounds.schedules()),

@@ -1,19 +1,24 @@
 //! Exhaustive search: every schedule of a few faults in the first datagrams of a run.
 //!
 //! A schedule gives some datagrams one fault each. Datagrams are numbered in the order in which they leave. The search runs the
-//! schedule without faults, then those with one fault, and so on. Two rules leave runs out:
+//! schedule without faults, then those with one fault, and so on. Three rules leave runs out, or parts of them:
 //!
 //! - A fault of a datagram that is never sent changes nothing.
 //! - If the state before a datagram equals a state that was explored before, with at least as many datagrams and faults left,
 //!   then all schedules from there on end in the same way. Both runs must also continue equally without further faults.
+//! - A run that reaches a state after its last fault that another run had after its last fault stops there. It has the result of
+//!   the other run. In both runs, no check has failed before that state.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt;
 use std::ops::ControlFlow;
 
+use sandhog_peer::Instant;
+
 use super::bounds::{Bounds, Start};
 use super::certificate::{Certificate, CertificateError};
+use super::endings::Endings;
 use super::failure::Failure;
 use super::faults::FaultKind;
 use super::schedule::{FailingSchedule, Schedule, Schedules};
@@ -127,6 +132,7 @@ struct Search<'a> {
     /// For a node whose later states were explored before: the datagram, and the explored state.
     links: BTreeMap<usize, (u32, Explored)>,
     explored: BTreeMap<StateKey, Vec<Explored>>,
+    endings: Endings,
     complete: bool,
 }
 
@@ -159,7 +165,8 @@ pub fn verify(
     if !search.complete {
         return Err(SearchError::Interrupted);
     }
-    let ran: BTreeSet<&Schedule> = search.nodes.iter().map(|node| &node.schedule).collect();
+    let to_the_end = search.nodes.iter().filter(|node| !node.is_stopped);
+    let ran: BTreeSet<&Schedule> = to_the_end.map(|node| &node.schedule).collect();
     let failing = search.failing();
     let again = search.certificate(&failing);
     certificate
@@ -175,7 +182,7 @@ pub fn verify(
         if ran.contains(&schedule) || number % SAMPLE != 0 {
             continue;
         }
-        let node = search.runner.run(&schedule, false);
+        let node = search.runner.run(&schedule);
         let reached =
             |(ordinal, _): &&(u32, FaultKind)| ordinal + search.runner.skipped < node.left.len() as u32;
         let effective = Schedule(schedule.0.iter().filter(reached).copied().collect());
@@ -226,7 +233,12 @@ fn search<'a>(
     }
     let skipped = skipped(setup, bounds)?;
     let runner = Runner::new(setup, bounds.seed, bounds.values, skipped, bounds.datagrams);
-    let root = runner.run(&Schedule::default(), bounds.prune);
+    let mut endings = Endings::new(Instant::ZERO + setup.duration);
+    let root = if bounds.prune {
+        runner.run_to_known(&Schedule::default(), true, &mut endings)
+    } else {
+        runner.run(&Schedule::default())
+    };
     if let Some(failure) = root.failure {
         return Err(SearchError::Baseline(failure));
     }
@@ -237,6 +249,7 @@ fn search<'a>(
         children: BTreeMap::new(),
         links: BTreeMap::new(),
         explored: BTreeMap::new(),
+        endings,
         complete: true,
     };
     search.explore(progress);
@@ -324,8 +337,12 @@ impl Search<'_> {
             for node in frontier {
                 for (ordinal, kind) in self.branches(node, self.bounds.faults - depth) {
                     let schedule = self.nodes[node].schedule.with(ordinal, kind);
-                    let observed = self.bounds.prune && depth + 1 < self.bounds.faults;
-                    let child = self.runner.run(&schedule, observed);
+                    let branches = depth + 1 < self.bounds.faults;
+                    let child = if self.bounds.prune {
+                        self.runner.run_to_known(&schedule, branches, &mut self.endings)
+                    } else {
+                        self.runner.run(&schedule)
+                    };
                     counts.runs += 1;
                     counts.failed += u64::from(child.failure.is_some());
                     let index = self.nodes.len();
@@ -416,11 +433,12 @@ impl Search<'_> {
     }
 
     fn certificate(&self, failing: &[FailingSchedule]) -> Certificate {
-        let runs = self.nodes.len() as u64;
+        let stopped = self.nodes.iter().filter(|node| node.is_stopped).count() as u64;
         Certificate::new(
             self.runner.setup,
             self.bounds,
-            runs,
+            self.nodes.len() as u64 - stopped,
+            stopped,
             self.explored.len() as u64,
             failing,
         )

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod certificate;
+mod endings;
 mod exhaust;
 mod failure;
 mod faults;

@@ -2,12 +2,16 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::rc::Rc;
 
+use sandhog_peer::Instant;
+
+use super::endings::{Endings, Known, Seen};
 use super::failure::Failure;
 use super::faults::{FaultKind, Values};
 use super::schedule::{Left, Schedule, Scheduled};
-use super::state::{StateDigest, state_digest};
+use super::state::{Described, StateDigest, describe_state};
 use crate::engine::event::run_observed;
 use crate::net::Faults;
 use crate::replay::tape_of;
@@ -25,6 +29,8 @@ pub(super) type StateKey = (StateDigest, u32, Vec<(u32, FaultKind)>);
 pub(super) struct Node {
     pub(super) schedule: Schedule,
     pub(super) failure: Option<Failure>,
+    /// True if the run stopped at a known state. Its later datagrams are those of the known run.
+    pub(super) is_stopped: bool,
     /// The datagrams of the run before the end of all faults.
     pub(super) left: Vec<Left>,
     /// The state before each datagram of the window that follows the last fault, by ordinal. `None` if it is not described.
@@ -91,31 +97,79 @@ impl<'a> Runner<'a> {
         )
     }
 
-    /// Runs a schedule. With `observed`, the states are kept.
-    pub(super) fn run(&self, schedule: &Schedule, observed: bool) -> Node {
+    /// Runs a schedule to the end, without a look at its states.
+    pub(super) fn run(&self, schedule: &Schedule) -> Node {
+        let (world, left) = self.world(schedule, Detail::Digest, false);
+        let world = run_observed(world, |_, _, _| ControlFlow::Continue(()));
+        let run = finish(self.setup, &self.options(Detail::Digest), world);
+        Node {
+            schedule: schedule.clone(),
+            failure: Failure::under_faults(&run),
+            is_stopped: false,
+            left: left.take(),
+            states: Vec::new(),
+        }
+    }
+
+    /// Runs a schedule until a state whose continuation is known. If the schedule `branches`, the states of the window are kept,
+    /// and the run does not stop before the end of the window.
+    pub(super) fn run_to_known(&self, schedule: &Schedule, branches: bool, endings: &mut Endings) -> Node {
         let (world, left) = self.world(schedule, Detail::Digest, false);
         let first = schedule.first_free() + self.skipped;
         let last = self.skipped + self.window;
         // Ticks that end before the window, or begin after it, are not described.
         let mut ticks: Vec<(u32, Option<StateDigest>)> = Vec::new();
+        let mut seen: Vec<Seen> = Vec::new();
+        let mut known = None;
+        let (mut work_end, mut end) = (Instant::ZERO, Instant::ZERO);
         let world = run_observed(world, |world, slots, now| {
+            end = now;
+            if world.is_working() {
+                work_end = now;
+            }
             let count = left.borrow().len() as u32;
-            if !observed || count >= last || count + MAX_DATAGRAMS_OF_A_TICK < first {
-                return;
+            let is_in_window = branches && count < last && count + MAX_DATAGRAMS_OF_A_TICK >= first;
+            let is_after_faults = count >= first && world.checks.violations() == 0;
+            if !is_in_window && !is_after_faults {
+                return ControlFlow::Continue(());
             }
-            let nodes = slots.iter().map(|slot| slot.node.as_ref());
-            let digest = state_digest(world, now, nodes);
-            match ticks.last_mut() {
-                Some((before, newest)) if *before == count => *newest = digest,
-                _ => ticks.push((count, digest)),
+            let state = describe_state(world, now, slots.iter().map(|slot| slot.node.as_ref()));
+            if is_in_window {
+                let digest = state.as_ref().map(Described::digest);
+                match ticks.last_mut() {
+                    Some((before, newest)) if *before == count => *newest = digest,
+                    _ => ticks.push((count, digest)),
+                }
             }
+            let Some(state) = state.filter(|_| is_after_faults) else {
+                return ControlFlow::Continue(());
+            };
+            if !branches || count >= last || world.faults_are_off() {
+                known = endings.of(&state, now).map(|ending| (ending, now));
+            }
+            if known.is_some() {
+                return ControlFlow::Break(());
+            }
+            seen.push((state, now, count as usize));
+            ControlFlow::Continue(())
         });
-        let run = finish(self.setup, &self.options(Detail::Digest), world);
-        let left = left.borrow().clone();
+        let left = left.take();
+        let result = match &known {
+            Some((ending, now)) => endings.complete(ending, *now, left),
+            None => Known {
+                failure: Failure::under_faults(&finish(self.setup, &self.options(Detail::Digest), world)),
+                left,
+                work_end,
+                end,
+            },
+        };
+        endings.add(seen, result.clone());
+        let Known { failure, left, .. } = result;
         let states = self.states(schedule, &ticks, left.len() as u32);
         Node {
             schedule: schedule.clone(),
-            failure: Failure::under_faults(&run),
+            failure,
+            is_stopped: known.is_some(),
             left,
             states,
         }
@@ -146,7 +200,7 @@ impl<'a> Runner<'a> {
     /// Runs a schedule with all records, and writes its faults down.
     pub(super) fn record(&self, schedule: &Schedule) -> (Run, Tape) {
         let (world, _) = self.world(schedule, Detail::Full, true);
-        let world = run_observed(world, |_, _, _| {});
+        let world = run_observed(world, |_, _, _| ControlFlow::Continue(()));
         let tape = tape_of(self.setup, self.seed, &world);
         (finish(self.setup, &self.options(Detail::Full), world), tape)
     }

@@ -5,8 +5,8 @@
 use core::net::SocketAddr;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use crate::Instant;
 use crate::aead::Cipher;
-use crate::{Instant, State};
 
 /// Marker for "nothing is unanswered".
 const NOTHING: u64 = u64::MAX;
@@ -111,26 +111,6 @@ impl Activity {
     pub(super) fn unanswered_since(&self) -> Option<Instant> {
         let since = self.unanswered.load(Ordering::Relaxed);
         (since != NOTHING).then(|| Instant::from_nanos(since))
-    }
-
-    /// Describes the times that the timers of a client or of a server read.
-    pub(super) fn describe(&self, state: &mut State<'_>, is_client: bool, has_keepalive: bool) {
-        let Self {
-            sent: _,        // read below
-            received: _,    // read below
-            unanswered: _,  // read below
-            packets_out: _, // for display
-            bytes_out: _,   // for display
-            packets_in: _,  // for display
-            bytes_in: _,    // for display
-            user_data: _,   // belongs to the data plane
-        } = self;
-        if is_client {
-            state.age(has_keepalive.then(|| self.last_sent()));
-            state.age(self.unanswered_since());
-        } else {
-            state.age(Some(self.last_heard()));
-        }
     }
 
     /// Counts packets that were sealed.

@@ -210,13 +210,14 @@ fn report(result: &Exhausted, meter: &Meter) -> String {
     let certificate = &result.certificate;
     let _ = writeln!(
         text,
-        "{} schedules, {} runs, {} pruned, {} states, {} failing, {} runs/s",
+        "{} schedules, {} runs, {} stopped at a known state, {} pruned, {} states, {} failing, {} runs/s",
         certificate.bounds.schedules(),
         certificate.runs,
+        certificate.stopped,
         certificate.pruned(),
         certificate.states,
         result.failing.len(),
-        meter.rate(certificate.runs)
+        meter.rate(certificate.runs + certificate.stopped)
     );
     text
 }

@@ -23,6 +23,9 @@ pub(super) struct Bucket {
     full_at: Instant,
 }
 
+/// Largest burst of a bucket whose tokens are described one by one.
+const LARGE: u32 = 16;
+
 impl Bucket {
     /// A full bucket.
     pub(super) const FULL: Self = Self {
@@ -50,10 +53,18 @@ impl Bucket {
         self.full_at <= now
     }
 
-    /// Describes the time until the bucket is full.
-    pub(super) fn describe(self, state: &mut State<'_>) {
+    /// Describes the times at which each token is available again, or the time until the bucket is full if it is large.
+    pub(super) fn describe(self, state: &mut State<'_>, limit: Limit) {
         let Self { full_at } = self;
-        state.deadline(Some(full_at));
+        if limit.burst > LARGE {
+            state.duration(full_at.saturating_duration_since(state.now()));
+            return;
+        }
+        let until_full = full_at.saturating_duration_since(Instant::ZERO);
+        for missing in 0..limit.burst {
+            let until = until_full.saturating_sub(limit.refill.saturating_mul(missing));
+            state.deadline(Some(Instant::ZERO.saturating_add(until)));
+        }
     }
 
     /// Time at which the bucket is full again if nothing is taken until then.

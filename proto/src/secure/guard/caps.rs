@@ -38,7 +38,7 @@ impl Ke1Rate {
     /// Describes the limit.
     pub(crate) fn describe(&self, state: &mut State<'_>) {
         let Self(bucket) = self;
-        bucket.describe(state);
+        bucket.describe(state, KE1_LIMIT);
     }
 }
 

@@ -65,15 +65,17 @@ impl KnownSource {
         now.saturating_duration_since(self.last_success) <= KNOWN_FOR
     }
 
-    fn describe(&self, state: &mut State<'_>) {
+    /// Describes the source. `older` is the number of sources of its login with an older success.
+    fn describe(&self, state: &mut State<'_>, older: usize) {
         let Self {
             prefix,
             last_success,
             bucket,
         } = self;
         prefix.describe(state);
-        state.age(Some(*last_success));
-        bucket.describe(state);
+        state.deadline(Some(last_success.saturating_add(KNOWN_FOR)));
+        describe::len(state, older);
+        bucket.describe(state, LIMIT);
     }
 }
 
@@ -202,11 +204,17 @@ impl LoginBuckets {
         let used: Vec<_> = common.iter().filter(|(_, bucket)| !bucket.is_full(now)).collect();
         describe::list(state, used.into_iter(), |state, (number, bucket)| {
             state.number((*number).into());
-            bucket.describe(state);
+            bucket.describe(state, LIMIT);
         });
         describe::list(state, known.iter(), |state, (login, sources)| {
             describe::text(state, login.as_str());
-            describe::list(state, sources.iter(), |state, source| source.describe(state));
+            describe::list(state, sources.iter(), |state, source| {
+                let is_older = |other: &&KnownSource| other.last_success < source.last_success;
+                source.describe(state, sources.iter().filter(is_older).count());
+                // A full table removes the login with the oldest success.
+                let is_nearly_full = known.len() > MAX_KNOWN_LOGINS / 2;
+                state.age(is_nearly_full.then_some(source.last_success));
+            });
         });
     }
 }

@@ -138,7 +138,7 @@ impl SourceBuckets {
             .collect();
         describe::list(state, used.into_iter(), |state, (prefix, bucket)| {
             prefix.describe(state);
-            bucket.describe(state);
+            bucket.describe(state, LIMIT);
         });
     }
 

@@ -1,8 +1,6 @@
 //! Description of a session, for a search of equal states.
 
-use core::time::Duration;
-
-use super::Session;
+use super::{PROBE_AFTER, PROBE_INTERVAL, Session};
 use crate::secure::epochs::Role;
 use crate::{State, describe};
 
@@ -15,8 +13,8 @@ impl Session {
             remote,
             mtu,
             keepalive,
-            since: _, // for display
-            activity,
+            since: _,      // for display
+            activity: _,   // read as times of timers
             last_probe: _, // read as the time of the next probe
             cipher,
             rekey_after: _,    // described if the session is a client's
@@ -34,11 +32,17 @@ impl Session {
         describe::socket(state, *remote);
         describe::len(state, *mtu);
         state.duration(*keepalive);
-        activity.describe(state, is_client, *keepalive > Duration::ZERO);
         describe::text(state, cipher.name());
         if is_client {
+            state.deadline(self.dead_at());
+            state.deadline(self.keepalive_at());
             state.deadline(self.probe_at());
+            // From this time on, the last probe cannot delay the next one.
+            let after_last = PROBE_INTERVAL.saturating_sub(PROBE_AFTER);
+            state.deadline(Some(self.last_probe.saturating_add(after_last)));
             self.describe_rekey(state);
+        } else {
+            state.deadline(Some(self.idle_at()));
         }
         describe::option(state, path_mtu.as_ref(), |state, search| {
             search.describe(state, *pings);
