@@ -2,8 +2,15 @@
 
 use std::fs;
 
+use sandhog_sim::{Scenario, ScenarioError};
+
 use crate::program::{PROGRAM, folder_with_scenario, place, rejects};
 use crate::support::source;
+
+/// Reads a scenario whose servers serve any file, each of one byte.
+fn parse_with_files(text: &str) -> Result<Scenario, ScenarioError> {
+    Scenario::parse("test.toml", text, &|_| Ok(vec![0].into()))
+}
 
 /// Checks that the program rejects `first-light` with one change and writes no reports. The error is at `mark`.
 #[track_caller]
@@ -471,6 +478,6 @@ fn a_final_status_that_contradicts_outcome_and_events_is_rejected() {
         |tables: String| source("first-light").replacen("[[link]]", &format!("{tables}\n\n[[link]]"), 1);
     let started_again = [event(2, "stop"), event(3, "start"), expect(timeout, "connected")].concat();
     for possible in [started_again, expect("connected", "disconnected")] {
-        assert!(crate::support::parse_with_files(&scenario(possible)).is_ok());
+        assert!(parse_with_files(&scenario(possible)).is_ok());
     }
 }

@@ -110,11 +110,6 @@ pub(crate) fn parse(text: &str) -> Result<Scenario, ScenarioError> {
     Scenario::parse("test.toml", text, &|_| Err("there are no files".into()))
 }
 
-/// Reads a scenario whose servers serve any file, each of one byte.
-pub(crate) fn parse_with_files(text: &str) -> Result<Scenario, ScenarioError> {
-    Scenario::parse("test.toml", text, &|_| Ok(vec![0].into()))
-}
-
 /// The text of a built-in scenario.
 pub(crate) fn source(name: &str) -> &'static str {
     let builtin = ALL.iter().find(|builtin| builtin.name == name);

@@ -47,7 +47,7 @@ impl Known {
 const MARGIN: Duration = Duration::from_secs(1);
 
 /// The states after the last fault that were seen so far, and their runs.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Endings {
     states: BTreeMap<StateDigest, Vec<Ending>>,
     runs: Vec<Known>,
