@@ -1,7 +1,7 @@
 //! Outer network: the addresses of the hosts, the link directions between them, and the copies in flight.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use sandhog_peer::{Instant, PacketBuf, State};
@@ -457,11 +457,7 @@ impl Net {
         state.flag(self.faults_are_off);
         state.number(self.addresses.len() as u64);
         for (address, host) in &self.addresses {
-            match address.ip() {
-                IpAddr::V4(ip) => state.bytes(&ip.octets()),
-                IpAddr::V6(ip) => state.bytes(&ip.octets()),
-            }
-            state.number(u64::from(address.port()));
+            state.bytes(address.to_string().as_bytes());
             state.number(u64::from(*host));
         }
         state.number(self.in_flight.len() as u64);

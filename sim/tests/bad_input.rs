@@ -253,7 +253,7 @@ fn a_cut_or_wrong_certificate_is_rejected() {
     changed(
         "sandhog_certificate",
         3.into(),
-        "the certificate has version 3, but this program reads version 2; use the program that wrote it",
+        "the certificate has version 3, but this program reads version 2; use the program that wrote it, or make a new certificate",
     );
     changed(
         "scenario_digest",

@@ -127,35 +127,6 @@ struct Properties {
     account: Property,
 }
 
-impl Properties {
-    const fn all(&self) -> [&Property; 10] {
-        let Self {
-            plaintext,
-            nonce,
-            delivery,
-            amplification,
-            growth,
-            roaming,
-            key_age,
-            conservation,
-            inner_source,
-            account,
-        } = self;
-        [
-            plaintext,
-            nonce,
-            delivery,
-            amplification,
-            growth,
-            roaming,
-            key_age,
-            conservation,
-            inner_source,
-            account,
-        ]
-    }
-}
-
 /// All checks of one run.
 #[derive(Debug)]
 pub(crate) struct Checks {
@@ -443,9 +414,8 @@ impl Checks {
 
     /// The number of violated properties.
     pub(crate) fn violations(&self) -> u64 {
-        let all = self.properties.all();
-        all.into_iter()
-            .filter(|property| property.violation.is_some())
+        self.enabled()
+            .filter(|(property, ..)| property.violation.is_some())
             .count() as u64
     }
 
@@ -461,6 +431,13 @@ impl Checks {
 
     /// The results of the checks that the rules switch on, by number.
     pub(crate) fn results(&self) -> Vec<CheckResult> {
+        self.enabled()
+            .map(|(property, name, objects)| property.result(name, objects))
+            .collect()
+    }
+
+    /// The properties that the rules switch on, each with its name and the objects that it counts.
+    fn enabled(&self) -> impl Iterator<Item = (&Property, &'static str, &'static str)> {
         let rules = &self.rules;
         let all = [
             (
@@ -525,9 +502,8 @@ impl Checks {
             ),
         ];
         all.into_iter()
-            .filter(|(enabled, ..)| *enabled)
-            .map(|(_, property, name, objects)| property.result(name, objects))
-            .collect()
+            .filter(|(is_enabled, ..)| *is_enabled)
+            .map(|(_, property, name, objects)| (property, name, objects))
     }
 }
 

@@ -187,7 +187,7 @@ impl Certificate {
             version => {
                 return Err(CertificateError(format!(
                     "the certificate has version {version}, but this program reads version {VERSION}; use the program that \
-                     wrote it"
+                     wrote it, or make a new certificate"
                 )));
             }
         }

@@ -189,7 +189,7 @@ impl Program<'_> {
                 .map(|schedule| format!("wrong: {schedule}\n"))
                 .collect();
             print(&format!(
-                "{}{runs} runs repeated, {checked} pruned schedules run in full, {} wrong\n",
+                "{}{runs} runs repeated, {checked} stopped or pruned schedules run in full, {} wrong\n",
                 wrong.concat(),
                 wrong.len()
             ))?;
