@@ -12,7 +12,7 @@ use anyhow::{Result, bail};
 
 use self::beside::Beside;
 use crate::{
-    api, commands, equality, package, picture, publish, readme,
+    api, commands, equality, package, picture, publish, readme, shell,
     step::{self, Done, Outcome, Session, Step},
     table,
     tools::{
@@ -158,6 +158,9 @@ pub(crate) fn run(strict: bool, only: &[String]) -> Result<bool> {
     {
         let names: Vec<_> = STEPS.iter().map(|step| step.name).collect();
         bail!("there is no step `{unknown}`; the steps are {}", names.join(", "));
+    }
+    if only.is_empty() {
+        shell::compile_once();
     }
     let session = Session { strict };
     let is_chosen = |step: &&Step| only.is_empty() || only.iter().any(|name| name == step.name);
