@@ -381,7 +381,9 @@ fn rejects_value(command: &[&str], option: &str, value: &str, expected: &str) {
     let name = option.split(' ').next().unwrap_or_default();
     let message =
         format!("invalid value '{value}' for '{option}': {expected}\n\nFor more information, try '--help'.");
-    rejects(&folder("values"), &[command, &[name, value]].concat(), &message);
+    // Tests run at the same time, and each option belongs to one test.
+    let folder = folder(&format!("values{name}"));
+    rejects(&folder, &[command, &[name, value]].concat(), &message);
 }
 
 #[test]
