@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use crate::program::{folder, json, rejects, sim, stderr, stdout};
 use crate::support::source;
 
-/// A tape that fails: the login is lost by a rebinding.
-const TAPE: &str = "sandhog tape 1\nscenario clean-login\nseed 1\nalice→server ke3 #1: rebind alice to 198.51.100.2:50001\nend\n";
+/// A tape that fails: the session is lost by a rebinding.
+const TAPE: &str = "sandhog tape 1\nscenario classic-clean-login\nseed 1\nalice→server data #1: rebind alice to 198.51.100.2:50001\nend\n";
 
 /// The commands that read a tape, with the arguments around it.
 const TAPE_COMMANDS: [(&[&str], &[&str]); 5] = [
@@ -44,18 +44,19 @@ fn rejects_changed_tape(test: &str, [from, to]: [&str; 2], message: &str) {
 /// The compact form of the smallest tape of [`TAPE`].
 fn compact(folder: &Path) -> String {
     fs::write(folder.join("good.tape"), TAPE).unwrap();
-    fs::write(folder.join("scenario.toml"), source("clean-login")).unwrap();
+    let classic = source("clean-login").replace("profile = \"secure\"", "profile = \"classic\"");
+    fs::write(folder.join("scenario.toml"), classic).unwrap();
     let shrunk = json(&sim(folder, &["shrink", "good.tape", "--json"]));
     shrunk["compact"].as_str().unwrap().to_owned()
 }
 
 #[test]
 fn a_cut_tape_is_rejected_at_its_last_line() {
-    let middle = TAPE.find("ke3").unwrap() + 2;
+    let middle = TAPE.find("data").unwrap() + 2;
     rejects_tape_file(
         "tape-cut-line",
         &TAPE.as_bytes()[..middle],
-        "line 4: expected `SENDER→RECEIVER KIND #N: FAULT`, found `alice→server ke`; the tape may be cut here",
+        "line 4: expected `SENDER→RECEIVER KIND #N: FAULT`, found `alice→server da`; the tape may be cut here",
     );
     let before_end = TAPE.find("end\n").unwrap();
     rejects_tape_file(
@@ -74,7 +75,7 @@ fn a_cut_tape_is_rejected_at_its_last_line() {
 fn a_tape_of_an_unknown_scenario_is_rejected() {
     rejects_changed_tape(
         "tape-other",
-        ["clean-login", "nosuch"],
+        ["classic-clean-login", "nosuch"],
         "the tape is of the scenario `nosuch`, which is not a built-in one; pass its file with `--scenario FILE`",
     );
 }
@@ -86,7 +87,7 @@ fn a_tape_is_rejected_with_the_scenario_of_another_one() {
     rejects(
         &folder,
         &["replay", "good.tape", "--scenario", "first-light"],
-        "good.tape: the tape is of the scenario `clean-login`, and this scenario is `first-light`",
+        "good.tape: the tape is of the scenario `classic-clean-login`, and this scenario is `first-light`",
     );
 }
 
@@ -107,8 +108,8 @@ fn an_unknown_fault_or_host_of_a_tape_is_rejected_with_the_most_similar_one() {
 #[test]
 fn an_unknown_kind_of_datagram_is_reported_as_a_divergence() {
     let folder = folder("tape-kind");
-    fs::write(folder.join("kind.tape"), TAPE.replace("ke3", "k3")).unwrap();
-    let message = "the run diverged from the tape: fault 1: alice→server k3 #1 was never sent\n";
+    fs::write(folder.join("kind.tape"), TAPE.replace("data", "dat")).unwrap();
+    let message = "the run diverged from the tape: fault 1: alice→server dat #1 was never sent\n";
     let replay = sim(&folder, &["replay", "kind.tape"]);
     assert_eq!(stderr(&replay), message);
     assert_eq!(replay.status.code(), Some(0));

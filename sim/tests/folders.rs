@@ -10,7 +10,7 @@ use crate::support::source;
 /// A folder with a failing tape, and a scenario whose every seed fails.
 fn folder_with_failures(test: &str) -> PathBuf {
     let folder = folder(test);
-    let tape = "sandhog tape 1\nscenario clean-login\nseed 1\nalice→server ke3 #1: rebind alice to 198.51.100.2:50001\nend\n";
+    let tape = "sandhog tape 1\nscenario classic-clean-login\nseed 1\nalice→server data #1: rebind alice to 198.51.100.2:50001\nend\n";
     fs::write(folder.join("my.tape"), tape).unwrap();
     let text = source("clean-login").replace("delay = \"20ms\"", "loss = \"100%\"");
     fs::write(folder.join("lost.toml"), text).unwrap();
@@ -23,7 +23,7 @@ const COMMANDS: [&str; 5] = [
     "replay my.tape",
     "shrink my.tape",
     "sweep lost.toml --seeds 1..3",
-    "exhaust clean-login --kinds rebind",
+    "exhaust classic-clean-login --kinds rebind",
 ];
 
 /// The names in a folder without the input of [`folder_with_failures`].
@@ -137,7 +137,14 @@ fn an_exhaustive_search_replaces_the_files_of_an_earlier_one() {
     let search = |kind: &str| {
         let output = sim(
             &folder,
-            &["exhaust", "clean-login", "--kinds", kind, "--out", "found"],
+            &[
+                "exhaust",
+                "classic-clean-login",
+                "--kinds",
+                kind,
+                "--out",
+                "found",
+            ],
         );
         assert!(output.status.code() < Some(2), "{}", stderr(&output));
         names_in(&folder.join("found"))

@@ -47,17 +47,28 @@ fn canary() -> sandhog_lab::setup::Setup {
 }
 
 #[test]
-fn the_search_finds_the_login_that_is_lost_by_a_rebinding() {
-    let found = search("clean-login", &bounds(12, 1));
+fn the_search_finds_the_session_that_is_lost_by_a_rebinding() {
+    let found = search("classic-clean-login", &bounds(12, 1));
     let rebind = |ordinal| Schedule(vec![(ordinal, FaultKind::Rebind)]);
     let failing = schedules(&found);
-    assert!(failing.contains(&rebind(4)), "before KE3: {failing:?}");
-    let settings = found.failing.iter().find(|failing| failing.schedule == rebind(5));
-    assert_eq!(
-        settings.unwrap().failure.primary,
-        "P9 ping passes with faults off",
-        "before the settings"
+    assert!(
+        failing.contains(&rebind(2)),
+        "before the first packet: {failing:?}"
     );
+    let answer = found.failing.iter().find(|failing| failing.schedule == rebind(3));
+    assert_eq!(
+        answer.unwrap().failure.primary,
+        "P9 ping passes with faults off",
+        "before the first answer"
+    );
+}
+
+#[test]
+fn no_fault_on_one_datagram_of_a_secure_login_ends_the_tunnel() {
+    let found = search("clean-login", &bounds(12, 1));
+    assert_eq!(schedules(&found), BTreeSet::new());
+    let Certificate { runs, stopped, .. } = found.certificate;
+    assert!(runs + stopped > 70);
 }
 
 #[test]
@@ -80,7 +91,7 @@ fn pruning_does_not_change_the_set_of_failing_schedules() {
             prune: false,
             ..pruned.clone()
         };
-        let [pruned, full] = [pruned, full].map(|bounds| search("clean-login", &bounds));
+        let [pruned, full] = [pruned, full].map(|bounds| search("classic-clean-login", &bounds));
         assert_eq!(schedules(&pruned), schedules(&full));
         assert!(!pruned.failing.is_empty());
         let Certificate { runs, stopped, .. } = pruned.certificate;
@@ -129,12 +140,12 @@ fn a_search_can_start_at_an_event_in_the_middle_of_a_run() {
         kinds: vec![FaultKind::Rebind],
         ..bounds(1, 1)
     };
-    let found = search("clean-login", &from("ke3"));
+    let found = search("classic-clean-login", &from("started"));
     let (tape, _) = found
         .tapes
         .first()
-        .expect("a rebinding before KE3 breaks the login");
-    assert_eq!(tape.entries[0].datagrams.to_string(), "alice→server ke3 #1");
+        .expect("a rebinding before the first packet breaks the session");
+    assert_eq!(tape.entries[0].datagrams.to_string(), "alice→server data #1");
     let setup = setup("clean-login");
     let error = exhaust(&setup, &from("nap"), &mut |_| ControlFlow::Continue(())).unwrap_err();
     assert_eq!(
@@ -172,13 +183,13 @@ fn an_interrupted_search_is_not_complete() {
 
 #[test]
 fn a_noisy_failure_shrinks_to_one_fault() {
-    let setup = setup("clean-login");
+    let setup = setup("classic-clean-login");
     let (_, mut tape) = record(&setup, &RunOptions::default()).unwrap();
-    let rebind = "alice→server ke3 #1: rebind alice to 198.51.100.2:50001";
-    let harmless = (1..40).map(|number| format!("alice→server data #{number}: late 3ms"));
+    let rebind = "alice→server data #1: rebind alice to 198.51.100.2:50001";
+    let harmless = (1..40).map(|number| format!("server→alice data #{number}: late 3ms"));
     let first = [
-        "alice→server login #1: double",
-        "server→alice cookie #1: late 4ms",
+        "alice→server auth-request #1: double",
+        "server→alice auth-response #1: late 4ms",
         rebind,
     ];
     let lines = first.into_iter().map(str::to_owned).chain(harmless);
@@ -313,34 +324,35 @@ mod seeds {
     }
 
     #[test]
-    fn a_swarm_finds_the_late_bye_that_ends_the_new_session() {
-        let single = |kind| Family::Single(kind);
-        let keep = [single(FaultKind::Hold), Family::Outage];
-        let others = Family::all().into_iter().filter(|family| !keep.contains(family));
+    fn a_swarm_finds_the_session_that_is_lost_by_a_rebinding() {
+        let rebind = Family::Single(FaultKind::Rebind);
         let swarm = Swarm {
-            mandatory: keep.into(),
-            excluded: others.collect(),
+            mandatory: [rebind].into(),
+            excluded: Family::all()
+                .into_iter()
+                .filter(|family| *family != rebind)
+                .collect(),
             ..Swarm::default()
         };
         let options = SweepOptions {
-            seeds: 2780..2781,
+            seeds: 1..20,
             swarm: Some(swarm),
             ..options(1)
         };
-        let setup = setup("reconnect");
+        let setup = setup("classic-clean-login");
         let result = sweep(std::slice::from_ref(&setup), &options, |_| {
             ControlFlow::Continue(())
         })
         .unwrap();
-        let [failing] = &result.failing[..] else {
-            panic!("{result:?}")
-        };
+        let failing = result.failing.first().expect("a failing seed");
         let shrunk = shrink(&setup, &failing.tape).unwrap().unwrap();
-        assert!(shrunk.tape.entries.len() <= 3, "{}", shrunk.tape);
+        let [entry] = &shrunk.tape.entries[..] else {
+            panic!("{}", shrunk.tape)
+        };
         assert!(
-            shrunk.failure.detail.contains("session-replaced"),
+            entry.fault.to_string().starts_with("rebind alice"),
             "{}",
-            shrunk.failure
+            shrunk.tape
         );
     }
 }

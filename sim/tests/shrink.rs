@@ -102,13 +102,16 @@ login = \"bob\"\npassword = \"battery staple\"\n";
 }
 
 #[test]
-fn a_late_bye_keeps_the_sleep_that_it_needs() {
-    let shrunk = known(include_str!("../tapes/known/late-bye-of-old-session.tape"));
-    assert!(
-        shrunk.failure.detail.contains("session-replaced"),
-        "{}",
-        shrunk.failure
-    );
+fn a_failure_after_a_sleep_keeps_the_sleep() {
+    let rest = "[[event]]\nat = \"2s\"\nsleep = \"alice\"\n\n[[event]]\nat = \"200s\"\nwake = \"alice\"\n";
+    let hosts = AliceAndServer {
+        duration: "300s",
+        steps: &pings(240, "1s", 15),
+        rest,
+        ..AliceAndServer::default()
+    };
+    let faults = "alice→server data #1: double\nserver→alice cookie from #2: drop\n";
+    let shrunk = shrunk(&document(&hosts.text()), &tape(faults));
     let text = shrunk.document.to_string();
     assert!(
         text.contains("sleep = \"alice\"") && text.contains("wake = \"alice\""),
@@ -117,31 +120,30 @@ fn a_late_bye_keeps_the_sleep_that_it_needs() {
 }
 
 #[test]
-fn a_rebinding_before_ke3_needs_no_link_and_no_step() {
-    let shrunk = known(include_str!("../tapes/known/rebind-before-ke3.tape"));
-    let scenario = shrunk.document.scenario();
-    assert!(scenario.links.is_empty() && scenario.clients[0].steps.is_empty());
+fn a_rebinding_before_the_answer_needs_no_link() {
+    let shrunk = known(include_str!("../tapes/known/classic-rebind-before-answer.tape"));
+    assert!(shrunk.document.scenario().links.is_empty());
 }
 
 #[test]
-fn a_rebinding_before_settings_stays_the_only_fault() {
-    let shrunk = known(include_str!("../tapes/known/rebind-before-settings.tape"));
+fn a_rebinding_before_data_stays_the_only_fault() {
+    let shrunk = known(include_str!("../tapes/known/classic-rebind-before-data.tape"));
     let [entry] = &shrunk.tape.entries[..] else {
         panic!("{}", shrunk.tape)
     };
-    assert_eq!(entry.datagrams.to_string(), "server→alice settings #1");
+    assert_eq!(entry.datagrams.to_string(), "alice→server data #1");
 }
 
 #[test]
 fn a_restart_of_the_server_is_as_short_as_possible() {
-    let shrunk = known(include_str!("../tapes/known/server-restarts-in-login.tape"));
+    let shrunk = known(include_str!("../tapes/known/classic-server-restarts.tape"));
     assert_eq!(shrunk.tape.entries[0].fault.to_string(), "crash server for 1ms");
 }
 
 #[test]
 fn hosts_that_a_failure_does_not_need_vanish_with_their_faults() {
     let document = document(&two_clients(&mallory("")));
-    let faults = "bob→server login #1: late 3ms\nalice→server ke3 #1: rebind alice to 198.51.100.2:50001
+    let faults = "bob→server login #1: late 3ms\nserver→alice data #1: drop
 server→bob data #1: double\nserver→bob pong #1: drop\n";
     let shrunk = shrunk(&document, &tape(faults));
     assert_eq!(clients(&shrunk), ["alice"]);
@@ -289,7 +291,7 @@ fn a_served_file_stays_for_the_step_that_reads_it() {
 
 #[test]
 fn every_kind_of_failure_of_an_exhaustive_search_shrinks() {
-    let document = builtin("clean-login");
+    let document = builtin("classic-clean-login");
     let bounds = Bounds {
         datagrams: 10,
         faults: 2,
@@ -315,14 +317,11 @@ fn a_json_scenario_shrinks_to_toml() {
         "server": [{ "name": "server", "address": "192.0.2.1:4000", "inner": ["10.9.0.1/24"],
             "user": [{ "login": "alice", "password": "correct \"horse\"", "addresses": ["10.9.0.2"] }] }],
         "client": [{ "name": "alice", "address": "198.51.100.2:50000", "inner": ["10.9.0.2/24"], "server": "server",
-            "login": "alice", "password": "correct \"horse\"" }],
+            "login": "alice", "password": "correct \"horse\"", "do": [{ "ping": { "to": "10.9.0.1", "count": 2 } }] }],
         "link": [{ "between": ["alice", "server"], "loss": 0.05 }] }"#;
     let no_files = |_: &str| Err("there are no files".into());
     let document = Document::parse_with(PROFILES, "test.json", json, &no_files).unwrap();
-    shrunk(
-        &document,
-        &tape("alice→server ke3 #1: rebind alice to 198.51.100.2:50001\n"),
-    );
+    shrunk(&document, &tape("server→alice data #1: drop\n"));
 }
 
 #[test]
@@ -336,11 +335,10 @@ fn a_passing_tape_is_not_shrunk() {
 
 #[test]
 fn the_sentence_names_faults_check_and_reason() {
-    let shrunk = known(include_str!("../tapes/known/late-bye-of-old-session.tape"));
+    let shrunk = known(include_str!("../tapes/known/classic-rebind-before-data.tape"));
     assert_eq!(
         sentence(&shrunk.tape, &shrunk.failure),
-        "server→alice bye #1: late 10s, server→alice settings from #2: drop make P9 fail: alice: disconnected \
-         (session-replaced), no ping passed within 70.000 s"
+        "alice→server data #1: rebind alice to 198.51.100.2:50001 makes P9 fail: alice: no ping passed within 10.000 s"
     );
 }
 
@@ -348,6 +346,6 @@ fn the_sentence_names_faults_check_and_reason() {
 fn the_committed_test_is_that_of_the_generator() {
     let committed = include_str!("shrunk_test.rs");
     let (_, committed) = committed.split_once("\n\n").unwrap();
-    let shrunk = known(include_str!("../tapes/known/late-bye-of-old-session.tape"));
+    let shrunk = known(include_str!("../tapes/known/classic-rebind-before-data.tape"));
     assert_eq!(committed, test(&shrunk));
 }

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use crate::program::{folder, json, names_in, rejects, sim, stderr, stdout};
 
-const TAPE: &str = "sandhog tape 1\nscenario clean-login\nseed 1\nalice→server ke3 #1: rebind alice to 198.51.100.2:50001\n\
-                    alice→server data #1: drop\nend\n";
+const TAPE: &str = "sandhog tape 1\nscenario classic-clean-login\nseed 1\nalice→server data #1: rebind alice to 198.51.100.2:50001\n\
+                    alice→server auth-request #1: double\nend\n";
 const FILES: [&str; 5] = [
     "capture.pcapng",
     "failure.tape",
@@ -36,7 +36,7 @@ fn shrink_writes_files_that_repeat_the_failure() {
     assert_eq!(names_in(&small), FILES.map(str::to_owned).into());
     assert!(
         stdout(&output)
-            .starts_with("alice→server ke3 #1: rebind alice to 198.51.100.2:50001 makes P9 fail: ")
+            .starts_with("alice→server data #1: rebind alice to 198.51.100.2:50001 makes P9 fail: ")
     );
     let replay = sim(&folder, &["replay", "small/failure.tape"]);
     assert_eq!(replay.status.code(), Some(1), "{}", stderr(&replay));

@@ -9,20 +9,16 @@ fn this_tape_does_not_break_p9_ping_passes_with_faults_off() {
     use sandhog_lab::tape::Tape;
     use sandhog_sim::{RunOptions, Scenario};
 
-    const SCENARIO: &str = r#"title = "server→alice bye #1: late 10s, server→alice settings from #2: drop make P9 fail: alice: disconnected (session-replaced), no ping passed within 70.000 s"
-duration = "60s"
-server = [{ name = "server", address = "192.0.2.1:4000", inner = ["10.9.0.1/24"], user = [{ login = "alice", password = "correct horse", addresses = [] }] }]
-client = [{ name = "alice", address = "198.51.100.2:50000", server = "server", login = "alice", password = "correct horse", do = [{ at = "20s", ping = { to = "10.9.0.1" } }] }]
-event = [
-  { at = "10ms", sleep = "alice" },
-  { at = "20s", wake = "alice" },
-]
+    const SCENARIO: &str = r#"title = "alice→server data #1: rebind alice to 198.51.100.2:50001 makes P9 fail: alice: no ping passed within 10.000 s"
+profile = "classic"
+duration = "10s"
+server = [{ name = "server", address = "192.0.2.1:4000", inner = ["10.9.0.1/24"], user = [{ login = "alice", password = "correct horse", addresses = ["10.9.0.2"] }] }]
+client = [{ name = "alice", address = "198.51.100.2:50000", inner = ["10.9.0.2/24"], server = "server", login = "alice", password = "correct horse" }]
 "#;
     const TAPE: &str = r#"sandhog tape 1
 scenario scenario
 seed 1
-server→alice bye #1 @ 20.005s: late 10s
-server→alice settings from #2 @ 20.005s: drop
+alice→server data #1 @ 3ms: rebind alice to 198.51.100.2:50001
 end
 "#;
     let read = |_: &str| Err("there are no files".into());

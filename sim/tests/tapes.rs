@@ -17,6 +17,11 @@ macro_rules! tapes {
 tapes! {
     "rebind-before-session",
     "repeated-ke3-from-a-new-address",
+    "lost-settings-of-reconnect",
+    "rebind-before-ke3",
+    "rebind-before-settings",
+    "refused-account-changes-password",
+    "server-restarts-in-login",
     "known/classic-server-restarts",
     "known/classic-server-restarts-in-login",
     "known/classic-rebind-before-answer",
@@ -27,18 +32,10 @@ tapes! {
     "known/first-login-without-ke2",
     "known/first-login-without-ke3",
     "known/first-login-without-settings",
-    "known/server-restarts-in-login",
-    "known/rebind-before-ke3",
-    "known/rebind-before-settings",
-    "known/late-bye-of-old-session",
-    "known/refused-account-changes-password",
 }
 
 /// Names and texts of the scenarios of tapes that need one of their own. Each is beside its tape.
-const SCENARIOS: &[(&str, &str)] = &[(
-    "refused-account",
-    include_str!("../tapes/known/refused-account.toml"),
-)];
+const SCENARIOS: &[(&str, &str)] = &[("refused-account", include_str!("../tapes/refused-account.toml"))];
 
 /// The scenario with this name: a built-in one, or one beside the tapes.
 fn scenario_of(name: &str) -> Scenario {

@@ -343,6 +343,21 @@ impl Epochs {
         Ok(())
     }
 
+    /// Returns true if the server has answered this request before. The answer is then the stored one.
+    ///
+    /// # Errors
+    ///
+    /// [`DropReason::Unexpected`] if the request is not for the next epoch.
+    pub(super) fn has_answered(&self, asked: &NewKey) -> Result<bool, DropReason> {
+        if Some(asked.n) != self.number.checked_add(1) {
+            return Err(DropReason::Unexpected);
+        }
+        Ok(matches!(
+            &self.rekey,
+            Some(Rekey::Answered { index, pk, .. }) if *index == asked.index && *pk == asked.pk
+        ))
+    }
+
     /// Handles the client's request (server) and returns the answer. The same request gets the same answer.
     ///
     /// A request with another key replaces the pending rekey. `new_index` is the receiver index for the
@@ -354,18 +369,7 @@ impl Epochs {
         (new_index, cipher): (u32, Cipher),
         rng: &mut (impl RngCore + CryptoRng),
     ) -> Result<Vec<u8>, DropReason> {
-        if Some(asked.n) != self.number.checked_add(1) {
-            return Err(DropReason::Unexpected);
-        }
-        if let Some(Rekey::Answered {
-            index,
-            pk: asked_pk,
-            json,
-            ..
-        }) = &self.rekey
-            && *index == asked.index
-            && *asked_pk == asked.pk
-        {
+        if let (true, Some(Rekey::Answered { json, .. })) = (self.has_answered(asked)?, &self.rekey) {
             return Ok(json.clone());
         }
         let ephemeral = Ephemeral::new(rng);

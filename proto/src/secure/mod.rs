@@ -43,7 +43,7 @@ mod window;
 pub use activity::{SessionInfo, Traffic};
 pub use client::{
     Client, ClientConfig, MAX_CANDIDATES, MAX_COOKIES, MAX_RECONNECT_WAIT, MAX_REJECTED_WAIT,
-    MIN_REJECTED_WAIT, REJECTION_GRACE, REPEAT_AFTER, REPEAT_JITTER,
+    MIN_REJECTED_WAIT, REJECTION_GRACE, REPEAT_AFTER, REPEAT_JITTER, RESTART_AFTER, RESTART_ROUND_TRIPS,
 };
 pub use data_path::{DataPath, DataPaths, DataPeer, Incoming, KeyAge, Notice};
 pub use epochs::{KEEP_PREVIOUS, REJECT_AFTER};

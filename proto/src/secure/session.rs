@@ -14,6 +14,7 @@ use super::activity::{Activity, SessionInfo};
 use super::data_path::{DataPath, Notice};
 use super::epochs::{Epochs, Indices, Role, Seen};
 use super::forget;
+use super::guard::SessionLimits;
 use super::keys::Chain;
 use super::message::Message;
 use super::opener::Body;
@@ -96,6 +97,8 @@ pub(super) struct Session {
     since: Instant,
     activity: Arc<Activity>,
     last_probe: Instant,
+    /// The server has not answered the first ping yet, so it may not know that its settings have arrived.
+    awaits_pong: bool,
     /// The cipher that this side prefers.
     cipher: Cipher,
     /// Longest time that a client uses its keys.
@@ -107,6 +110,8 @@ pub(super) struct Session {
     /// The search for the path MTU, if the client runs one.
     path_mtu: Option<Box<PathMtu>>,
     rng: ChaCha20Rng,
+    /// Limits of the requests that a server answers.
+    limits: SessionLimits,
     /// The current snapshot for a data plane. `None` if the session has changed since the last one.
     path: Option<Arc<DataPath>>,
     /// Revision of the keys in the snapshots.
@@ -135,6 +140,7 @@ impl Session {
             since: now,
             activity: Arc::new(Activity::new(now)),
             last_probe: now,
+            awaits_pong: false,
             cipher: Cipher::default(),
             rekey_after: REKEY_AFTER,
             next_rekey: now,
@@ -142,6 +148,7 @@ impl Session {
             pings: 0,
             path_mtu: None,
             rng,
+            limits: SessionLimits::new(),
             path: None,
             revision: 0,
             moved_by: None,
@@ -276,6 +283,13 @@ impl Session {
         self.send_message(now, &Message::Ping { n: self.pings }, tag, queues);
     }
 
+    /// Shows the server that its settings have arrived: sends a ping, and repeats it every [`PROBE_INTERVAL`] until a pong
+    /// arrives.
+    pub(super) fn confirm(&mut self, now: Instant, tag: u64, queues: &mut Queues) {
+        (self.awaits_pong, self.last_probe) = (true, now);
+        self.ping(now, tag, queues);
+    }
+
     /// Sends the padded pings of the path MTU search that are due.
     fn probe_mtu(&mut self, now: Instant, queues: &mut Queues) {
         let sizes = self.path_mtu.as_mut().map(|search| search.due(now));
@@ -386,6 +400,11 @@ impl Session {
         path
     }
 
+    /// Counts the first message of a password change. Returns false if its session has sent too many of them.
+    pub(super) fn may_change_password(&mut self, now: Instant) -> bool {
+        self.limits.take_reg1(now)
+    }
+
     /// Counts a packet of `len` bytes that was received and delivered.
     pub(super) fn count_delivered(&self, len: usize) {
         self.activity.count_in(1, as_u64(len));
@@ -418,12 +437,16 @@ impl Session {
         ) {
             (Message::Ping { n }, _) => self.send_message(now, &Message::Pong { n }, tag, queues),
             (Message::Pong { n }, _) => {
+                self.awaits_pong = false;
                 if let Some(search) = &mut self.path_mtu {
                     search.answered(now, n);
                 }
                 self.apply_mtu();
             }
             (Message::Rekey(asked), Role::Server) => {
+                if !self.epochs.has_answered(&asked)? && !self.limits.take_rekey(now) {
+                    return Err(DropReason::RateLimited);
+                }
                 let ours = (new_index(), self.cipher);
                 let answer = self.epochs.answer(&asked, json, ours, &mut self.rng)?;
                 forget(&mut self.rng);
@@ -525,8 +548,11 @@ impl Session {
 
     /// Time of the next probe of a silent peer.
     fn probe_at(&self) -> Option<Instant> {
-        let since = self.activity.unanswered_since()?;
         let again = self.last_probe.saturating_add(PROBE_INTERVAL);
+        if self.awaits_pong {
+            return Some(again);
+        }
+        let since = self.activity.unanswered_since()?;
         Some(since.saturating_add(PROBE_AFTER).max(again))
     }
 

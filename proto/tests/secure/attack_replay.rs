@@ -140,7 +140,8 @@ fn a_retransmitted_m3_gets_rate_limited_settings_until_the_session_is_confirmed(
     net.start(0);
     net.run_for(Duration::from_millis(110));
     let m3 = net.first("ke3");
-    for _ in 0..50 {
+    // After 2 s the client begins the login again.
+    for _ in 0..20 {
         net.inject(m3.from, m3.to, &m3.bytes);
         net.run_for(Duration::from_millis(50));
     }
@@ -150,7 +151,7 @@ fn a_retransmitted_m3_gets_rate_limited_settings_until_the_session_is_confirmed(
         .filter(|seen| seen.kind == "settings")
         .map(|seen| seen.at)
         .collect();
-    assert!((9..=11).contains(&settings.len()), "{settings:?}");
+    assert!((3..=5).contains(&settings.len()), "{settings:?}");
     assert!(
         settings
             .windows(2)

@@ -348,8 +348,9 @@ impl Session {
         format!(r#"{{"t":"rekey","n":{n},"idx":{ours},"pk":"{pk}"}}"#)
     }
 
-    /// Rekeys with the server as a correct client does.
+    /// Rekeys with the server as a correct client does, one second later. The server gives a session one key a second.
     pub(crate) fn rekey(&mut self, insider: &mut Insider, net: &mut Net, from: SocketAddr) -> Recorded {
+        net.run_for(Duration::from_secs(1));
         let secret = insider.random::<32>();
         let ours = insider.rng.next_u32() | 1;
         let rekey = self.rekey_json(ours, &x25519(secret, X25519_BASEPOINT_BYTES));

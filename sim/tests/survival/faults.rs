@@ -159,8 +159,8 @@ fn both_engines_agree_if_the_first_datagram_of_each_message_is_lost() {
     for seed in 0..10 {
         let run = run_both(&scenario.setup(), seed);
         assert_eq!(
-            run.counters["lost.scripted"], 7,
-            "seed {seed}: a pong is not retransmitted"
+            run.counters["lost.scripted"], 8,
+            "seed {seed}: each message is repeated, the first ping too"
         );
         assert_eq!(logins(&run).len(), 1);
     }

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use super::login_attempt::LoginAttempt;
 use super::{Client, fresh_index};
 use crate::secure::data_path::{DataPaths, DataPeer, Notice, Side};
 use crate::secure::session::Session;
@@ -51,7 +52,7 @@ impl DataPeer for Client {
         }
         let session = self.session.as_mut();
         let paths = session.map(|session| session.data_path(true, &[]));
-        let pending = self.login.as_ref().map(|login| login.index);
+        let pending = self.login.iter().flat_map(LoginAttempt::indices);
         DataPaths::new(Side::Client, paths.into_iter().collect(), pending)
     }
 

@@ -6,7 +6,9 @@ use core::time::Duration;
 
 use rand_core::RngCore;
 
-use super::login_attempt::{Candidate, LoginAttempt, MAX_COOKIES, REJECTION_GRACE, Stage};
+use super::login_attempt::{
+    Candidate, Earlier, LoginAttempt, MAX_COOKIES, REJECTION_GRACE, RESTART_AFTER, Stage,
+};
 use super::retry::Retry;
 use super::{Client, fresh_index};
 use crate::retransmit::RetransmitTimer;
@@ -25,7 +27,32 @@ impl Client {
     /// Begins a new login, which replaces the current one.
     pub(super) fn log_in(&mut self, now: Instant) {
         self.retry.stop();
-        let used = self.used_indices();
+        let timer = match &self.login {
+            // `start` waits for this login, so its deadline stays.
+            Some(login) if self.is_starting => login.timer.restarted(),
+            _ => RetransmitTimer::new(now, REPEAT),
+        };
+        self.begin(now, timer, None);
+    }
+
+    /// Begins the login again, because KE3 or the last cookie has no answer. The deadline stays. The settings of the login so far still count,
+    /// and its KE3 is still repeated, until the next KE3 is sent.
+    pub(super) fn restart_login(&mut self, now: Instant) {
+        let Some(login) = self.login.take() else { return };
+        let earlier = match login.stage {
+            Stage::Confirm(session) => Some(Earlier {
+                index: login.index,
+                session,
+                ke3: login.sent.1,
+            }),
+            _ => login.earlier,
+        };
+        self.begin(now, login.timer.restarted(), earlier);
+    }
+
+    fn begin(&mut self, now: Instant, timer: RetransmitTimer, earlier: Option<Earlier>) {
+        let [a, b, c] = self.used_indices();
+        let used = [a, b, c, earlier.as_ref().map(|earlier| earlier.index)];
         let index = fresh_index(&mut self.rng, &used);
         let password = &self.config.password;
         let Ok((state, ke1)) = ClientLoginState::start(&self.config.login, password, &mut self.rng) else {
@@ -33,11 +60,6 @@ impl Client {
         };
         forget(&mut self.rng);
         let ke1 = Box::new(ke1);
-        let timer = match &self.login {
-            // `start` waits for this login, so its deadline stays.
-            Some(login) if self.is_starting => login.timer.restarted(),
-            _ => RetransmitTimer::new(now, REPEAT),
-        };
         self.login = Some(LoginAttempt {
             index,
             state,
@@ -48,6 +70,10 @@ impl Client {
             cookies: Vec::new(),
             candidates: Vec::new(),
             rejected_at: None,
+            sent_at: Some(now),
+            restart_after: RESTART_AFTER,
+            restart_at: None,
+            earlier,
         });
         self.queues.note_change();
         self.send_ke1(now, None, 0);
@@ -97,6 +123,7 @@ impl Client {
                 Err(DropReason::UnknownIndex)
             }
             Control::Ke2 { index, ke2, .. } if !matches!(login.stage, Stage::Confirm(_)) => {
+                login.note_reply(now);
                 self.on_ke2((index, ke2))
             }
             _ if !matches!(login.stage, Stage::Login) => Err(DropReason::Unexpected),
@@ -106,6 +133,11 @@ impl Client {
                     return Err(DropReason::Unexpected);
                 }
                 login.cookies.push(cookie);
+                login.note_reply(now);
+                if login.cookies.len() >= MAX_COOKIES {
+                    // If the server takes none of them, only a new login can get another one.
+                    login.restart_at = Some(now.saturating_add(login.restart_after));
+                }
                 self.send_ke1(now, Some(cookie), tag);
                 Ok(())
             }
@@ -144,6 +176,7 @@ impl Client {
         let context = context(self.config.suite, indices.ours, indices.theirs);
         let state = login.state.clone();
         login.timer = login.timer.paused();
+        login.restart_at = None;
         login.stage = Stage::Stretch {
             job,
             indices,
@@ -172,6 +205,9 @@ impl Client {
         forget(&mut self.rng);
         let session = Session::new(Role::Client, chain, indices, self.config.server, now, seed);
         login.stage = Stage::Confirm(Box::new(session));
+        login.restart_at = Some(now.saturating_add(login.restart_after));
+        // If the server accepts this KE3, it ends the session of the earlier login.
+        login.earlier = None;
         let ke3 = Control::Ke3 {
             to: indices.theirs,
             ke3,
@@ -198,12 +234,9 @@ impl Client {
     }
 
     /// Completes a login that the server has accepted.
-    pub(super) fn establish(&mut self, now: Instant, settings: TunnelSettings, tag: u64) {
-        let Some(LoginAttempt {
-            stage: Stage::Confirm(mut session),
-            ..
-        }) = self.login.take()
-        else {
+    pub(super) fn establish(&mut self, now: Instant, index: u32, settings: TunnelSettings, tag: u64) {
+        let login = self.login.take();
+        let Some(mut session) = login.and_then(|login| login.into_session(index)) else {
             return;
         };
         session.set_limits(settings.mtu, Duration::from_secs(u64::from(settings.keepalive)));
@@ -213,9 +246,8 @@ impl Client {
             session.search_mtu(now);
         }
         let mtu = session.mtu();
-        // The ping shows the server that its settings have arrived.
-        session.ping(now, tag, &mut self.queues);
-        self.set_session(Some(*session));
+        session.confirm(now, tag, &mut self.queues);
+        self.set_session(Some(session));
         (self.is_session_dead, self.retry) = (false, Retry::default());
         let mut settings = settings.into_network_settings(self.config.server.ip());
         settings.mtu = mtu;

@@ -33,6 +33,15 @@ pub const REPEAT_AFTER: Duration = Duration::from_millis(400);
 /// Maximum jitter that is added to [`REPEAT_AFTER`], so that clients that started together drift apart.
 pub const REPEAT_JITTER: Duration = Duration::from_millis(100);
 
+/// Shortest time without settings after KE3, until the client begins the login again.
+///
+/// After a NAT rebinding the server does not accept the KE3, because it does not know the new address. After a restart it
+/// does not know the login.
+pub const RESTART_AFTER: Duration = Duration::from_secs(2);
+
+/// Number of round trips that KE3 waits for the settings if they take longer than [`RESTART_AFTER`].
+pub const RESTART_ROUND_TRIPS: u32 = 3;
+
 /// [`REPEAT_AFTER`] with its jitter.
 pub(super) const REPEAT: Schedule = Schedule::Steady {
     wait: REPEAT_AFTER,
@@ -83,6 +92,24 @@ impl Stage {
 /// A KE2 and the receiver index of the server.
 pub(super) type Candidate = (u32, Box<[u8; 320]>);
 
+/// A login whose KE3 has got no answer in time. Its settings still count until the next KE3 is sent.
+pub(super) struct Earlier {
+    /// Receiver index of the client.
+    pub(super) index: u32,
+    pub(super) session: Box<Session>,
+    /// The datagram with KE3. It is still repeated.
+    pub(super) ke3: PacketBuf,
+}
+
+impl Earlier {
+    fn describe(&self, state: &mut State<'_>) {
+        let Self { index, session, ke3 } = self;
+        describe::random(state, *index);
+        session.describe(state);
+        state.secret(ke3);
+    }
+}
+
 /// A login attempt.
 pub(super) struct LoginAttempt {
     /// Receiver index of the client, which the server puts into its replies.
@@ -99,6 +126,14 @@ pub(super) struct LoginAttempt {
     pub(super) candidates: Vec<[u8; 320]>,
     /// Set when a KE2 has failed.
     pub(super) rejected_at: Option<Instant>,
+    /// Time of the first message, until its first reply arrives.
+    pub(super) sent_at: Option<Instant>,
+    /// Time that KE3 waits for the settings.
+    pub(super) restart_after: Duration,
+    /// Time at which the login begins again, because KE3 or the last cookie has no answer.
+    pub(super) restart_at: Option<Instant>,
+    /// The login before this one.
+    pub(super) earlier: Option<Earlier>,
 }
 
 impl LoginAttempt {
@@ -107,6 +142,20 @@ impl LoginAttempt {
         self.timer.sent(now, rng);
         let (kind, datagram) = &self.sent;
         (kind, datagram.clone())
+    }
+
+    /// Takes the time of the first round trip. It determines how long KE3 waits for the settings.
+    pub(super) fn note_reply(&mut self, now: Instant) {
+        if let Some(sent) = self.sent_at.take() {
+            let round_trip = now.saturating_duration_since(sent);
+            self.restart_after = round_trip.saturating_mul(RESTART_ROUND_TRIPS).max(RESTART_AFTER);
+        }
+    }
+
+    /// Returns the receiver indices under which settings may arrive.
+    pub(super) fn indices(&self) -> impl Iterator<Item = u32> {
+        let earlier = self.earlier.as_ref().map(|earlier| earlier.index);
+        core::iter::once(self.index).chain(earlier)
     }
 
     /// Returns true if no further KE2 is accepted.
@@ -124,7 +173,11 @@ impl LoginAttempt {
         if self.rejected_at.is_some_and(|at| now >= at) && matches!(self.stage, Stage::Login) {
             return Some(Reason::Rejection);
         }
-        self.timer.due(now)
+        match self.timer.due(now) {
+            Some(Reason::LoginDeadline) => Some(Reason::LoginDeadline),
+            _ if self.restart_at.is_some_and(|at| now >= at) => Some(Reason::Reconnect),
+            other => other,
+        }
     }
 
     /// Returns the next timer.
@@ -133,14 +186,25 @@ impl LoginAttempt {
             .rejected_at
             .filter(|_| matches!(self.stage, Stage::Login))
             .map(|at| (at, Reason::Rejection));
+        let restart = self.restart_at.map(|at| (at, Reason::Reconnect));
         let timer = self.timer.next_timeout();
-        rejection.map_or(timer, |rejection| rejection.min(timer))
+        rejection.into_iter().chain(restart).fold(timer, Ord::min)
     }
 
-    /// The session that waits for its settings, if the attempt has got that far.
-    pub(super) fn session(&mut self) -> Option<&mut Session> {
-        match &mut self.stage {
-            Stage::Confirm(session) => Some(session),
+    /// The session that waits for settings at this receiver index.
+    pub(super) fn session(&mut self, index: u32) -> Option<&mut Session> {
+        match (&mut self.stage, &mut self.earlier) {
+            (Stage::Confirm(session), _) if self.index == index => Some(session),
+            (_, Some(earlier)) if earlier.index == index => Some(&mut earlier.session),
+            _ => None,
+        }
+    }
+
+    /// The session that waits for settings at this receiver index, out of the attempt.
+    pub(super) fn into_session(self, index: u32) -> Option<Session> {
+        match (self.stage, self.earlier) {
+            (Stage::Confirm(session), _) if self.index == index => Some(*session),
+            (_, Some(earlier)) if earlier.index == index => Some(*earlier.session),
             _ => None,
         }
     }
@@ -157,6 +221,10 @@ impl LoginAttempt {
             cookies,
             candidates,
             rejected_at,
+            sent_at,
+            restart_after,
+            restart_at,
+            earlier,
         } = self;
         describe::random(state, *index);
         state.secret(&**ke1);
@@ -170,6 +238,10 @@ impl LoginAttempt {
         });
         describe::list(state, candidates.iter(), |state, ke2| state.secret(ke2));
         state.deadline(*rejected_at);
+        state.age(*sent_at);
+        state.duration(*restart_after);
+        state.deadline(*restart_at);
+        describe::option(state, earlier.as_ref(), |state, earlier| earlier.describe(state));
     }
 }
 

@@ -20,7 +20,10 @@ use zeroize::Zeroize;
 use config::Account;
 pub use config::ClientConfig;
 use login_attempt::LoginAttempt;
-pub use login_attempt::{MAX_CANDIDATES, MAX_COOKIES, REJECTION_GRACE, REPEAT_AFTER, REPEAT_JITTER};
+pub use login_attempt::{
+    MAX_CANDIDATES, MAX_COOKIES, REJECTION_GRACE, REPEAT_AFTER, REPEAT_JITTER, RESTART_AFTER,
+    RESTART_ROUND_TRIPS,
+};
 use password::Change;
 use retry::Retry;
 pub use retry::{MAX_RECONNECT_WAIT, MAX_REJECTED_WAIT, MIN_REJECTED_WAIT};
@@ -317,9 +320,14 @@ impl Client {
             match login.due(now) {
                 Some(Reason::LoginDeadline) => self.login_failed(now, StartError::ConnectionTimedOut, 0),
                 Some(Reason::Rejection) => self.login_failed(now, StartError::AuthenticationRejected, 0),
+                Some(Reason::Reconnect) => self.restart_login(now),
                 Some(_) => {
                     let (kind, datagram) = login.send(now, &mut self.rng);
                     self.queues.send(kind, self.config.server, datagram);
+                    if let Some(earlier) = &login.earlier {
+                        let ke3 = earlier.ke3.clone();
+                        self.queues.send("ke3", self.config.server, ke3);
+                    }
                 }
                 None => {}
             }
@@ -437,17 +445,12 @@ impl Client {
             self.follow_mtu(tag);
             return self.on_input(now, input, payload);
         }
-        let Some(session) = self
-            .login
-            .as_mut()
-            .filter(|login| login.index == index)
-            .and_then(LoginAttempt::session)
-        else {
+        let Some(session) = self.login.as_mut().and_then(|login| login.session(index)) else {
             return Err(DropReason::UnknownIndex);
         };
         let mut no_rekey = || 1;
         match session.open(now, remote, &mut payload, &mut no_rekey, &mut self.queues)? {
-            Input::Message(Message::Settings(settings)) => self.establish(now, settings, tag),
+            Input::Message(Message::Settings(settings)) => self.establish(now, index, settings, tag),
             Input::Message(Message::Refused(refusal)) => self.login_failed(now, refusal.into(), tag),
             _ => return Err(DropReason::NotConnected),
         }
@@ -464,8 +467,6 @@ impl Client {
                 self.queues.deliver(payload);
             }
             Input::Done => {}
-            // The server has ended the old session because it has accepted the new login.
-            Input::Message(Message::Bye { .. }) if self.is_confirming() => self.set_session(None),
             Input::Message(Message::Bye { why }) if why == super::BYE_REPLACED => {
                 self.queues
                     .event(payload.tag, EventKind::Cancelled(StartError::SessionReplaced));
@@ -487,12 +488,6 @@ impl Client {
     fn set_session(&mut self, session: Option<Session>) {
         self.session = session;
         self.queues.note_change();
-    }
-
-    /// Returns true if the client has sent KE3 and waits for the settings.
-    fn is_confirming(&mut self) -> bool {
-        let login = self.login.as_mut();
-        login.and_then(LoginAttempt::session).is_some()
     }
 
     /// Logs in again. The old session stays until then.

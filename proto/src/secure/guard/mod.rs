@@ -8,8 +8,10 @@
 mod bucket;
 mod caps;
 mod login;
+mod session;
 mod source;
 
 pub(crate) use caps::{HalfOpenCaps, Ke1Rate};
 pub(crate) use login::{Debit, LoginBuckets};
+pub(crate) use session::{PasswordChanges, SessionLimits};
 pub(crate) use source::{SourceBuckets, SourcePrefix, source_prefix};

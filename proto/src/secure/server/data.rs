@@ -24,7 +24,7 @@ impl Server {
         let Some(Owner::Session(id)) = self.registry.owner(notice.index) else {
             return Err(DropReason::UnknownIndex);
         };
-        let entry = self.sessions.get_mut(id).ok_or(DropReason::UnknownIndex)?;
+        let entry = self.sessions.accepted(id)?;
         let before = entry.session.open_indices();
         let registry = &mut self.registry;
         let mut new_index = || registry.fresh();

@@ -27,6 +27,7 @@ impl Server {
             sessions,
             jobs,
             saving,
+            password_changes,
             isolates_clients: _, // does not change
             cipher,
         } = self;
@@ -45,6 +46,7 @@ impl Server {
         describe::option(state, saving.as_ref(), |state, saving| {
             saving.describe(state, sessions);
         });
+        password_changes.describe(state);
         describe::text(state, cipher.name());
     }
 }

@@ -5,6 +5,8 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
+use subtle::ConstantTimeEq;
+
 use super::Server;
 use super::half_open::{HALF_OPEN_FOR, HalfOpen, MAX_BAD_KE3};
 use super::registry::{Owner, SessionId};
@@ -17,6 +19,19 @@ use crate::secure::opaque::{context, respond};
 use crate::secure::session::Session;
 use crate::secure::{BYE_REPLACED, Code, Login, User, forget, seed_from};
 use crate::{DropReason, EventKind, Instant, IpPrefix, PacketBuf};
+
+/// Number of sessions of one user that may wait for their first datagram at the same time.
+const MAX_UNCONFIRMED: usize = 4;
+
+/// Number of live sessions that a user may have. A user with a fixed address can have only one.
+fn max_sessions(user: &User) -> usize {
+    let has_fixed_address = user.address4.is_some() || user.address6.is_some();
+    if has_fixed_address {
+        1
+    } else {
+        usize::from(user.max_sessions).max(1)
+    }
+}
 
 impl Server {
     pub(super) fn on_control_datagram(
@@ -208,10 +223,9 @@ impl Server {
 
     /// Sends settings or a refusal to a user who has proved the password.
     fn admit(&mut self, now: Instant, login: Login, mut session: Session, ke3: &[u8; 64], tag: u64) {
-        let admitted = self.check_account(now, &login).and_then(|user| {
-            self.make_room(now, &user, tag);
-            self.assign(&user)
-        });
+        let admitted = self
+            .check_account(now, &login)
+            .and_then(|user| self.assign(&user));
         let (answer, addresses) = match admitted {
             Ok(settings) => {
                 let v4 = settings.address4.map(|prefix| prefix.address);
@@ -230,6 +244,9 @@ impl Server {
             until: now.saturating_add(HALF_OPEN_FOR),
         }));
         let entry = Entry::new(login, session, state, addresses);
+        if entry.is_accepted() {
+            self.limit_unconfirmed(&entry.login, tag);
+        }
         self.sessions.insert(entry, &mut self.registry);
         self.queues.note_change();
     }
@@ -246,25 +263,59 @@ impl Server {
         }
     }
 
-    /// Ends the user's oldest sessions until one more is allowed. A user with a fixed address can have only
-    /// one session.
-    fn make_room(&mut self, now: Instant, user: &User, tag: u64) {
-        let has_fixed_address = user.address4.is_some() || user.address6.is_some();
-        let max_sessions = if has_fixed_address {
-            1
-        } else {
-            usize::from(user.max_sessions).max(1)
+    /// Ends the sessions that a session replaces when it becomes live: those with one of its addresses, and the oldest ones
+    /// above the limit of the user.
+    ///
+    /// An unconfirmed session replaces nothing. Its client may never learn of it, and would lose the session that it has.
+    pub(super) fn replace_others(&mut self, now: Instant, id: SessionId, tag: u64) {
+        let Some(entry) = self.sessions.get(id) else {
+            return;
         };
-        let sessions: Vec<SessionId> = self.sessions.of_user(&user.login);
-        let surplus = sessions.len().saturating_add(1).saturating_sub(max_sessions);
-        for id in sessions.into_iter().take(surplus) {
-            self.end_with_bye(now, id, BYE_REPLACED, tag);
+        let (login, addresses) = (entry.login.clone(), entry.addresses.clone());
+        let shares_address = |other: &SessionId| {
+            let other = self.sessions.get(*other);
+            other.is_some_and(|other| addresses.iter().any(|address| other.addresses.contains(address)))
+        };
+        let others = self.sessions.of_user(&login).into_iter();
+        let (sharing, others): (Vec<_>, Vec<_>) = others
+            .filter(|other| *other != id && self.sessions.is_live(*other))
+            .partition(shares_address);
+        let allowed = self.users.get(&login).map_or(1, max_sessions);
+        let surplus = others.len().saturating_add(1).saturating_sub(allowed);
+        for other in sharing.into_iter().chain(others.into_iter().take(surplus)) {
+            self.end_with_bye(now, other, BYE_REPLACED, tag);
         }
     }
 
-    /// Returns the settings with the user's fixed addresses, or with addresses from the pools.
+    /// Ends the oldest unconfirmed session of a user who has many of them.
+    fn limit_unconfirmed(&mut self, login: &Login, tag: u64) {
+        let mut unconfirmed = self.sessions.of_user(login);
+        unconfirmed.retain(|id| !self.sessions.is_live(*id));
+        if unconfirmed.len() >= MAX_UNCONFIRMED
+            && let Some(oldest) = unconfirmed.first()
+        {
+            self.end(*oldest, BYE_REPLACED, tag);
+        }
+    }
+
+    /// Returns the addresses of the session that the next session of a user will replace. There is none if the user may have
+    /// another session. An unconfirmed session is replaced first, because it may be an earlier attempt of the same device.
+    fn inherited(&self, user: &User) -> Vec<IpAddr> {
+        let sessions = self.sessions.of_user(&user.login);
+        if sessions.len() < max_sessions(user) {
+            return Vec::new();
+        }
+        let unconfirmed = sessions.iter().find(|id| !self.sessions.is_live(**id));
+        let replaced = unconfirmed.or_else(|| sessions.first());
+        let entry = replaced.and_then(|id| self.sessions.get(*id));
+        entry.map_or_else(Vec::new, |entry| entry.addresses.clone())
+    }
+
+    /// Returns the settings with the user's fixed addresses, those of the session that will be replaced, or addresses from the
+    /// pools.
     fn assign(&mut self, user: &User) -> Result<TunnelSettings, Refusal> {
         let device = self.sessions.next_id();
+        let inherited = self.inherited(user);
         let mut assign = |fixed: Option<IpAddr>, is_v4: bool| {
             let pool = if is_v4 {
                 &mut self.pools.v4
@@ -272,7 +323,10 @@ impl Server {
                 &mut self.pools.v6
             };
             let Some(pool) = pool else { return Ok(None) };
-            let address = fixed.or_else(|| pool.assign(&user.login, device));
+            let replaced = inherited.iter().find(|address| address.is_ipv4() == is_v4);
+            let address = fixed
+                .or_else(|| replaced.copied())
+                .or_else(|| pool.assign(&user.login, device));
             let length = pool.prefix().length;
             match address {
                 Some(address) => Ok(Some(IpPrefix { address, length })),
@@ -281,8 +335,8 @@ impl Server {
         };
         let address4 = assign(user.address4.map(IpAddr::from), true)?;
         let address6 = assign(user.address6.map(IpAddr::from), false);
-        if let (Err(_), Some(prefix), Some(pool)) = (&address6, address4, &mut self.pools.v4) {
-            pool.release(prefix.address);
+        if let (Err(_), Some(prefix)) = (&address6, address4) {
+            self.release(&user.login, prefix.address);
         }
         Ok(TunnelSettings {
             address4,
@@ -308,7 +362,7 @@ impl Server {
             return Err(DropReason::Unexpected);
         }
         let is_soon = now < unconfirmed.answered_at.saturating_add(ANSWER_INTERVAL);
-        if is_soon || unconfirmed.ke3 != *ke3 {
+        if is_soon || !bool::from(unconfirmed.ke3.ct_eq(ke3)) {
             return Err(DropReason::Unexpected);
         }
         unconfirmed.answered_at = now;

@@ -14,7 +14,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use rand_chacha::ChaCha20Rng;
 use zeroize::Zeroize;
@@ -31,7 +31,7 @@ use super::control::ControlKeys;
 use super::cookie::Cookies;
 use super::data_path::may_enter;
 use super::frame::session_header;
-use super::guard::{HalfOpenCaps, Ke1Rate, LoginBuckets, SourceBuckets};
+use super::guard::{HalfOpenCaps, Ke1Rate, LoginBuckets, PasswordChanges, SourceBuckets};
 use super::message::{Message, TunnelSettings};
 use super::session::Input;
 use super::{Code, Login, ServerSetup, Suite, UserStore, generator, stream};
@@ -97,6 +97,7 @@ pub struct Server {
     jobs: VecDeque<Job>,
     /// The changed password that is being stored.
     saving: Option<Box<Saving>>,
+    password_changes: PasswordChanges,
     /// Clients cannot reach each other.
     isolates_clients: bool,
     cipher: Cipher,
@@ -129,6 +130,7 @@ impl Server {
             sessions: Sessions::default(),
             jobs: VecDeque::new(),
             saving: None,
+            password_changes: PasswordChanges::default(),
             setup: config.setup,
             users: config.users,
             suite: config.suite,
@@ -309,7 +311,7 @@ impl Server {
         let Some(Owner::Session(id)) = self.registry.owner(index) else {
             return Err(DropReason::UnknownIndex);
         };
-        let entry = self.sessions.get_mut(id).ok_or(DropReason::UnknownIndex)?;
+        let entry = self.sessions.accepted(id)?;
         let before = entry.session.open_indices();
         let registry = &mut self.registry;
         let input = entry.session.open(
@@ -335,6 +337,7 @@ impl Server {
         payload: PacketBuf,
     ) -> Result<(), DropReason> {
         if self.sessions.confirm(id) {
+            self.replace_others(now, id, payload.tag);
             self.queues.note_change();
             self.announce(id, payload.tag);
         }
@@ -391,15 +394,22 @@ impl Server {
         self.end(id, why, tag);
     }
 
+    /// Makes an inner address of a user free, unless another session of the user has or reserves it.
+    fn release(&mut self, login: &Login, address: IpAddr) {
+        if self.sessions.holder(login, address).is_none()
+            && let Some(pool) = self.pools.of_mut(address)
+        {
+            pool.release(address);
+        }
+    }
+
     fn end(&mut self, id: SessionId, reason: &'static str, tag: u64) {
         let Some(entry) = self.sessions.remove(id, &mut self.registry) else {
             return;
         };
         self.queues.note_change();
         for address in &entry.addresses {
-            if let Some(pool) = self.pools.of_mut(*address) {
-                pool.release(*address);
-            }
+            self.release(&entry.login, *address);
         }
         if entry.is_accepted() {
             let login = entry.login.as_str().into();

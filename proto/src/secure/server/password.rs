@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 
 use rand_core::RngCore;
+use subtle::ConstantTimeEq;
 
 use super::Server;
 use super::registry::SessionId;
@@ -63,6 +64,9 @@ impl Server {
         tag: u64,
     ) -> Result<(), DropReason> {
         let entry = self.sessions.get_mut(id).ok_or(DropReason::UnknownIndex)?;
+        if !entry.session.may_change_password(now) {
+            return Err(DropReason::RateLimited);
+        }
         let reg2 = reg_respond(&self.setup, &entry.login, reg1).map_err(|_| DropReason::MalformedBody)?;
         entry
             .session
@@ -83,7 +87,7 @@ impl Server {
         let record = Record::from_bytes(reg3).map_err(|_| DropReason::MalformedBody)?;
         let user = self.users.get(&login).ok_or(DropReason::Unexpected)?;
         let before = user.record.to_bytes();
-        if before == *reg3 {
+        if before.ct_eq(reg3).into() {
             // The confirmation was lost, so it is sent again.
             entry
                 .session
@@ -92,6 +96,9 @@ impl Server {
         }
         if self.saving.is_some() {
             return Err(DropReason::Busy);
+        }
+        if !self.password_changes.take(now, &login) {
+            return Err(DropReason::RateLimited);
         }
         let job = self.rng.next_u64();
         self.save(Saving {

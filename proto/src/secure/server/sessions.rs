@@ -12,7 +12,7 @@ use crate::secure::Login;
 use crate::secure::data_path::DataPath;
 use crate::secure::message::Message;
 use crate::secure::session::Session;
-use crate::{Instant, Reason, describe};
+use crate::{DropReason, Instant, Reason, describe};
 
 /// State of a session.
 #[derive(Debug)]
@@ -42,7 +42,8 @@ pub(super) struct Entry {
     pub(super) login: Login,
     pub(super) session: Session,
     pub(super) state: State,
-    /// Inner addresses of the session. Empty if the login was refused. The session then only repeats the
+    /// Inner addresses of the session. Until it is live, they are only reserved: they may still belong to the session that it
+    /// will replace. Empty if the login was refused. The session then only repeats the
     /// refusal.
     pub(super) addresses: Vec<IpAddr>,
     /// Time of the next check, never later than the next timer.
@@ -147,6 +148,17 @@ impl Sessions {
         self.entries.get_mut(&id).map(Box::as_mut)
     }
 
+    /// Returns a session that may receive datagrams. A refused login has a session only to repeat the refusal. Whatever
+    /// its client sends in it is dropped unopened.
+    pub(super) fn accepted(&mut self, id: SessionId) -> Result<&mut Entry, DropReason> {
+        let entry = self.get_mut(id).ok_or(DropReason::UnknownIndex)?;
+        if entry.is_accepted() {
+            Ok(entry)
+        } else {
+            Err(DropReason::Unexpected)
+        }
+    }
+
     /// Returns the session that owns an inner address.
     pub(super) fn at_address(&mut self, address: IpAddr) -> Option<(SessionId, &mut Entry)> {
         let id = *self.by_address.get(&address)?;
@@ -161,10 +173,14 @@ impl Sessions {
     /// The data paths of all sessions.
     pub(super) fn data_paths(&mut self) -> Vec<Arc<DataPath>> {
         self.entries
-            .values_mut()
-            .map(|entry| {
+            .iter_mut()
+            .filter(|(_, entry)| entry.is_accepted())
+            .map(|(id, entry)| {
                 let is_live = matches!(entry.state, State::Live);
-                entry.session.data_path(is_live, &entry.addresses)
+                // Addresses that a login only reserves belong to another session.
+                let is_own = |address: &&IpAddr| self.by_address.get(*address) == Some(id);
+                let own: Vec<IpAddr> = entry.addresses.iter().filter(is_own).copied().collect();
+                entry.session.data_path(is_live, &own)
             })
             .collect()
     }
@@ -184,7 +200,7 @@ impl Sessions {
         let id = self.next_id();
         self.last_id = id;
         for address in &entry.addresses {
-            self.by_address.insert(*address, id);
+            self.by_address.entry(*address).or_insert(id);
         }
         if entry.is_accepted() {
             self.by_user.insert((entry.login.clone(), id));
@@ -199,15 +215,35 @@ impl Sessions {
     pub(super) fn remove(&mut self, id: SessionId, registry: &mut Registry) -> Option<Entry> {
         let entry = self.entries.remove(&id)?;
         registry.replace(id, &entry.session.open_indices(), &[]);
-        for address in &entry.addresses {
-            self.by_address.remove(address);
-        }
         self.by_user.remove(&(entry.login.clone(), id));
+        for address in &entry.addresses {
+            if self.owner(*address) != Some(id) {
+                continue;
+            }
+            match self.holder(&entry.login, *address) {
+                Some(other) => self.by_address.insert(*address, other),
+                None => self.by_address.remove(address),
+            };
+        }
         self.wakes.remove(&(entry.wake, id));
         Some(*entry)
     }
 
-    /// Records that the client has used the session. Returns true the first time.
+    /// Returns a session of a user that has or reserves an inner address.
+    pub(super) fn holder(&self, login: &Login, address: IpAddr) -> Option<SessionId> {
+        self.of_user(login).into_iter().find(|id| {
+            self.get(*id)
+                .is_some_and(|entry| entry.addresses.contains(&address))
+        })
+    }
+
+    /// Returns true if the client has used the session.
+    pub(super) fn is_live(&self, id: SessionId) -> bool {
+        self.get(id)
+            .is_some_and(|entry| matches!(entry.state, State::Live))
+    }
+
+    /// Records that the client has used the session. From now on its addresses belong to it. Returns true the first time.
     pub(super) fn confirm(&mut self, id: SessionId) -> bool {
         let Some(entry) = self.entries.get_mut(&id) else {
             return false;
@@ -216,6 +252,9 @@ impl Sessions {
             return false;
         }
         entry.state = State::Live;
+        for address in &entry.addresses {
+            self.by_address.insert(*address, id);
+        }
         true
     }
 

@@ -16,13 +16,15 @@ impl Session {
             since: _,      // for display
             activity: _,   // read as times of timers
             last_probe: _, // read as the time of the next probe
+            awaits_pong,
             cipher,
             rekey_after: _,    // described if the session is a client's
             next_rekey: _,     // described if the session is a client's
             earliest_rekey: _, // described if the session is a client's
             pings,
             path_mtu,
-            rng: _,  // positions of generators do not count
+            rng: _, // positions of generators do not count
+            limits,
             path: _, // follows from the others
             revision,
             moved_by,
@@ -36,6 +38,7 @@ impl Session {
         if is_client {
             state.deadline(self.dead_at());
             state.deadline(self.keepalive_at());
+            state.flag(*awaits_pong);
             state.deadline(self.probe_at());
             // From this time on, the last probe cannot delay the next one.
             let after_last = PROBE_INTERVAL.saturating_sub(PROBE_AFTER);
@@ -43,6 +46,7 @@ impl Session {
             self.describe_rekey(state);
         } else {
             state.deadline(Some(self.idle_at()));
+            limits.describe(state);
         }
         describe::option(state, path_mtu.as_ref(), |state, search| {
             search.describe(state, *pings);
