@@ -116,9 +116,6 @@ pub(super) struct Session {
     path: Option<Arc<DataPath>>,
     /// Revision of the keys in the snapshots.
     revision: u32,
-    /// The highest counter with which a data plane has reported a new peer address under the keys of
-    /// `revision`.
-    moved_by: Option<u64>,
 }
 
 impl Session {
@@ -151,7 +148,6 @@ impl Session {
             limits: SessionLimits::new(),
             path: None,
             revision: 0,
-            moved_by: None,
         };
         session.schedule_rekey(now);
         session
@@ -341,11 +337,8 @@ impl Session {
         let seen = self.epochs.note(now, notice.index, notice.is_newest);
         self.note_keys(queues);
         let mut seen = seen?;
-        // Notices of several threads may overtake each other.
-        seen.newest &= self.moved_by.is_none_or(|counter| notice.counter > counter);
-        if seen.newest && notice.remote != self.remote {
-            self.moved_by = Some(notice.counter);
-        }
+        // Another thread may have opened a newer datagram since, perhaps from another address. Then that one decides.
+        seen.newest &= notice.counter.saturating_add(1) >= self.epochs.opener().newest();
         let tag = notice.message.as_ref().map_or(0, |message| message.tag);
         self.on_authentic(now, notice.remote, seen, tag, queues);
         let input = match &notice.message {
@@ -374,7 +367,7 @@ impl Session {
     fn note_keys(&mut self, queues: &mut Queues) {
         if self.revision != self.epochs.revision() {
             self.revision = self.epochs.revision();
-            (self.path, self.moved_by) = (None, None);
+            self.path = None;
             queues.note_change();
         }
     }

@@ -247,28 +247,60 @@ fn again(notice: &Notice) -> Notice {
     }
 }
 
-#[test]
-fn a_notice_changes_the_remote_once_and_an_older_notice_does_not_undo_it() {
-    let mut net = Net::connected();
-    let (client, server) = both_paths(&mut net);
+/// A packet of the client, opened by a thread of the server after it has arrived from this address.
+fn opened_from(net: &Net, (client, server): &(DataPaths, DataPaths), from: usize) -> Option<Notice> {
     let inner = packet(&net.inner(0), "10.9.0.1", b"on the move");
-    let notices: Vec<Notice> = (5..8)
-        .map(|n| {
-            let datagram = seal(&net, &client, &inner);
-            open(&net, &server, client_address(n), &datagram).expect("from elsewhere")
+    open(net, server, client_address(from), &seal(net, client, &inner))
+}
+
+fn take(net: &mut Net, notice: &Notice) {
+    let now = net.now;
+    net.server
+        .take_notices(now, &mut vec![again(notice)], &mut Batch::default());
+}
+
+/// The addresses that the server's session has moved to.
+fn moves(net: &mut Net) -> Vec<std::net::SocketAddr> {
+    std::iter::from_fn(|| net.server.poll_event())
+        .filter_map(|event| match event.kind {
+            EventKind::Roamed { to, .. } => Some(to),
+            _ => None,
         })
-        .collect();
-    let remote = |net: &Net| net.server.remotes().next().map(|(_, remote)| remote);
-    for order in [1, 1, 0, 2, 0, 1] {
-        let mut told = vec![again(&notices[order])];
-        let now = net.now;
-        net.server.take_notices(now, &mut told, &mut Batch::default());
+        .collect()
+}
+
+#[test]
+fn a_notice_moves_the_session_once_and_an_older_notice_does_not_undo_it() {
+    let mut net = Net::connected();
+    let paths = both_paths(&mut net);
+    let first = opened_from(&net, &paths, 5).expect("from elsewhere");
+    take(&mut net, &first);
+    take(&mut net, &first);
+    let second = opened_from(&net, &paths, 6).expect("from elsewhere");
+    take(&mut net, &second);
+    take(&mut net, &first);
+    assert_eq!(moves(&mut net), [client_address(5), client_address(6)]);
+}
+
+#[test]
+fn of_several_notices_only_that_of_the_newest_datagram_moves_the_session() {
+    let mut net = Net::connected();
+    let paths = both_paths(&mut net);
+    let notices = [5, 6, 7].map(|from| opened_from(&net, &paths, from).expect("from elsewhere"));
+    for order in [1, 0, 2, 0, 1] {
+        take(&mut net, &notices[order]);
     }
-    assert_eq!(remote(&net), Some(client_address(7)));
-    let moves: Vec<_> = std::iter::from_fn(|| net.server.poll_event())
-        .filter(|event| matches!(event.kind, EventKind::Roamed { .. }))
-        .collect();
-    assert_eq!(moves.len(), 2, "to the second, then to the third: {moves:?}");
+    assert_eq!(moves(&mut net), [client_address(7)]);
+}
+
+#[test]
+fn a_late_notice_moves_nothing_after_a_newer_datagram_from_the_known_address() {
+    let mut net = Net::connected();
+    let paths = both_paths(&mut net);
+    let late = opened_from(&net, &paths, 5).expect("from elsewhere");
+    assert!(opened_from(&net, &paths, 0).is_none(), "nothing to report");
+    take(&mut net, &late);
+    assert_eq!(moves(&mut net), []);
 }
 
 #[test]

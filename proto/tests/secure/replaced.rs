@@ -188,3 +188,27 @@ fn four_sessions_of_a_user_at_most_wait_for_their_first_datagram() {
     net.run_for(Duration::from_secs(10));
     assert_eq!(net.server.session_count(), 1);
 }
+
+#[test]
+fn after_the_limit_is_lowered_the_next_login_ends_all_surplus_sessions() {
+    let limited = |max_sessions| User {
+        max_sessions,
+        ..user("kean")
+    };
+    let mut config: ServerConfig = server_config();
+    config.users = store([limited(3)]);
+    let clients = [1, 3, 5].map(|seed| client_config("kean", seed));
+    let mut net = Net::new(config, clients);
+    for n in 0..2 {
+        net.start(n);
+        net.run_for(Duration::from_secs(1));
+    }
+    let now = net.now;
+    net.server.set_users(now, store([limited(1)])).unwrap();
+    assert_eq!(net.server.session_count(), 2);
+    net.start(2);
+    net.run_for(Duration::from_secs(1));
+    let states = [0, 1, 2].map(|n| net.status(n));
+    let (up, down) = (TunnelStatus::Connected, TunnelStatus::Disconnected);
+    assert_eq!((states, net.server.session_count()), ([down, down, up], 1));
+}

@@ -27,7 +27,6 @@ impl Session {
             limits,
             path: _, // follows from the others
             revision,
-            moved_by,
         } = self;
         let is_client = *role == Role::Client;
         epochs.describe(state);
@@ -52,11 +51,6 @@ impl Session {
             search.describe(state, *pings);
         });
         state.flag(*revision != epochs.revision());
-        // A packet counter, so it is described relative to another counter of the same key.
-        let newest = epochs.opener().newest();
-        describe::option(state, *moved_by, |state, counter| {
-            state.number(newest.saturating_sub(counter));
-        });
     }
 
     /// Describes the timer of the next rekey. Its jitter is a random number. Until the earliest time that the jitter allows,
