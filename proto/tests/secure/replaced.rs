@@ -212,3 +212,27 @@ fn after_the_limit_is_lowered_the_next_login_ends_all_surplus_sessions() {
     let (up, down) = (TunnelStatus::Connected, TunnelStatus::Disconnected);
     assert_eq!((states, net.server.session_count()), ([down, down, up], 1));
 }
+
+#[test]
+fn all_devices_of_a_user_with_many_sessions_can_log_in_at_the_same_time() {
+    let many = User {
+        max_sessions: 20,
+        ..user("kean")
+    };
+    let mut config: ServerConfig = server_config();
+    config.users = store([many]);
+    let mut net = Net::new(config, []);
+    let mut insider = Insider::new(3);
+    let mut sessions: Vec<_> = (0..20)
+        .map(|n| {
+            // The rate of one source is limited.
+            net.run_for(Duration::from_millis(100));
+            unconfirmed(&mut net, &mut insider, "kean", 100 + n).0
+        })
+        .collect();
+    for (n, session) in sessions.iter_mut().enumerate() {
+        let from = 100 + u16::try_from(n).unwrap();
+        assert_eq!(kinds(&ping(&mut net, session, from)), ["pong"], "device {n}");
+    }
+    assert_eq!(net.server.session_count(), 20);
+}

@@ -20,7 +20,8 @@ use crate::secure::session::Session;
 use crate::secure::{BYE_REPLACED, Code, Login, User, forget, seed_from};
 use crate::{DropReason, EventKind, Instant, IpPrefix, PacketBuf};
 
-/// Number of sessions of one user that may wait for their first datagram at the same time.
+/// Number of sessions of one user that may wait for their first datagram at the same time, or the number of sessions that the
+/// user may have, if that is larger.
 const MAX_UNCONFIRMED: usize = 4;
 
 /// Number of live sessions that a user may have. A user with a fixed address can have only one.
@@ -291,7 +292,8 @@ impl Server {
     fn limit_unconfirmed(&mut self, login: &Login, tag: u64) {
         let mut unconfirmed = self.sessions.of_user(login);
         unconfirmed.retain(|id| !self.sessions.is_live(*id));
-        if unconfirmed.len() >= MAX_UNCONFIRMED
+        let allowed = self.users.get(login).map_or(0, max_sessions);
+        if unconfirmed.len() >= allowed.max(MAX_UNCONFIRMED)
             && let Some(oldest) = unconfirmed.first()
         {
             self.end(*oldest, BYE_REPLACED, tag);
