@@ -35,8 +35,8 @@ impl Client {
         self.begin(now, timer, None);
     }
 
-    /// Begins the login again, because KE3 or the last cookie has no answer. The deadline stays. The settings of the login so far still count,
-    /// and its KE3 is still repeated, until the next KE3 is sent.
+    /// Begins the login again, because KE3 or the last cookie has no answer. The deadline stays. Until the next KE3 is sent, the
+    /// settings of the login so far still count, and its KE3 is still repeated.
     pub(super) fn restart_login(&mut self, now: Instant) {
         let Some(login) = self.login.take() else { return };
         let earlier = match login.stage {
