@@ -28,6 +28,21 @@ fn ping(net: &mut Net, session: &mut Session, from: u16) -> Vec<Seen> {
     ask(net, elsewhere(from), &ping)
 }
 
+/// The user `kean`, with this number of sessions.
+fn limited(max_sessions: u16) -> User {
+    User {
+        max_sessions,
+        ..user("kean")
+    }
+}
+
+/// Three devices of this user, not started.
+fn three_devices(max_sessions: u16) -> Net {
+    let mut config: ServerConfig = server_config();
+    config.users = store([limited(max_sessions)]);
+    Net::new(config, [1, 3, 5].map(|seed| client_config("kean", seed)))
+}
+
 fn kinds(seen: &[Seen]) -> Vec<&'static str> {
     seen.iter().map(|seen| seen.kind).collect()
 }
@@ -158,14 +173,7 @@ fn an_unconfirmed_session_keeps_its_address_when_the_old_one_ends() {
 
 #[test]
 fn a_user_with_two_sessions_loses_the_oldest_one_to_a_third() {
-    let two = User {
-        max_sessions: 2,
-        ..user("kean")
-    };
-    let mut config: ServerConfig = server_config();
-    config.users = store([two]);
-    let clients = [1, 3, 5].map(|seed| client_config("kean", seed));
-    let mut net = Net::new(config, clients);
+    let mut net = three_devices(2);
     for n in 0..3 {
         net.start(n);
         net.run_for(Duration::from_secs(1));
@@ -191,14 +199,7 @@ fn four_sessions_of_a_user_at_most_wait_for_their_first_datagram() {
 
 #[test]
 fn after_the_limit_is_lowered_the_next_login_ends_all_surplus_sessions() {
-    let limited = |max_sessions| User {
-        max_sessions,
-        ..user("kean")
-    };
-    let mut config: ServerConfig = server_config();
-    config.users = store([limited(3)]);
-    let clients = [1, 3, 5].map(|seed| client_config("kean", seed));
-    let mut net = Net::new(config, clients);
+    let mut net = three_devices(3);
     for n in 0..2 {
         net.start(n);
         net.run_for(Duration::from_secs(1));
@@ -215,12 +216,8 @@ fn after_the_limit_is_lowered_the_next_login_ends_all_surplus_sessions() {
 
 #[test]
 fn all_devices_of_a_user_with_many_sessions_can_log_in_at_the_same_time() {
-    let many = User {
-        max_sessions: 20,
-        ..user("kean")
-    };
     let mut config: ServerConfig = server_config();
-    config.users = store([many]);
+    config.users = store([limited(20)]);
     let mut net = Net::new(config, []);
     let mut insider = Insider::new(3);
     let mut sessions: Vec<_> = (0..20)
