@@ -35,6 +35,7 @@ pub mod aead;
 pub mod classic;
 mod describe;
 mod ip;
+pub mod kem;
 mod queues;
 mod retransmit;
 pub mod secure;
