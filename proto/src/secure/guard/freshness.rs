@@ -1,0 +1,203 @@
+//! Freshness of control datagrams: a recorded datagram gets no answer.
+
+use alloc::collections::BTreeSet;
+use core::time::Duration;
+
+use crate::aead::NONCE_LEN;
+use crate::{DropReason, State};
+
+/// Largest difference between the clocks of a client and its server.
+pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(30);
+
+/// A step back of the server's clock by more than this is like a new start.
+const STEP_BACK: u64 = 60_000;
+
+/// Maximum number of datagrams that are remembered.
+pub(crate) const MAX_REMEMBERED: usize = 65_536;
+
+const TOLERANCE: u64 = 30_000;
+
+/// The datagrams that were accepted lately, by time and nonce. Times are milliseconds since 1970.
+///
+/// Only holders of the pre-shared key can fill the table. A full table forgets the oldest datagram, so that logins go on.
+#[derive(Debug)]
+pub(crate) struct Freshness {
+    /// Times up to this one are not accepted.
+    floor: u64,
+    /// Latest reading of the server's clock.
+    latest: u64,
+    seen: BTreeSet<(u64, [u8; NONCE_LEN])>,
+}
+
+impl Freshness {
+    /// The state of a server that starts at `wall`. It does not know the datagrams that were accepted before. So it accepts none
+    /// that was made before.
+    pub(crate) const fn new(wall: u64) -> Self {
+        Self {
+            floor: wall,
+            latest: wall,
+            seen: BTreeSet::new(),
+        }
+    }
+
+    /// Accepts a datagram that its sender has made at `time`, while the server's clock shows `wall`.
+    ///
+    /// # Errors
+    ///
+    /// [`DropReason::Stale`] if the clocks differ by more than [`CLOCK_TOLERANCE`], or if the datagram may be from before the
+    /// start. [`DropReason::Replayed`] for a copy.
+    pub(crate) fn accept(&mut self, wall: u64, time: u64, nonce: [u8; NONCE_LEN]) -> Result<(), DropReason> {
+        self.advance(wall);
+        if time <= self.floor || time.abs_diff(wall) > TOLERANCE {
+            return Err(DropReason::Stale);
+        }
+        self.remember(time, nonce)
+    }
+
+    /// Accepts a datagram without a time.
+    ///
+    /// # Errors
+    ///
+    /// [`DropReason::Replayed`] for a copy.
+    pub(crate) fn accept_untimed(&mut self, wall: u64, nonce: [u8; NONCE_LEN]) -> Result<(), DropReason> {
+        self.advance(wall);
+        self.remember(wall, nonce)
+    }
+
+    fn remember(&mut self, time: u64, nonce: [u8; NONCE_LEN]) -> Result<(), DropReason> {
+        if !self.seen.insert((time, nonce)) {
+            return Err(DropReason::Replayed);
+        }
+        if self.seen.len() > MAX_REMEMBERED {
+            self.seen.pop_first();
+        }
+        Ok(())
+    }
+
+    /// Forgets the datagrams whose time is not accepted any more.
+    fn advance(&mut self, wall: u64) {
+        if wall.saturating_add(STEP_BACK) < self.latest {
+            // The clock was wrong. Datagrams with later times may have been recorded and forgotten.
+            (self.floor, self.latest) = (wall, wall);
+            return;
+        }
+        self.latest = self.latest.max(wall);
+        let oldest = self.latest.saturating_sub(TOLERANCE);
+        self.floor = self.floor.max(oldest.saturating_sub(1));
+        while self.seen.first().is_some_and(|(time, _)| *time < oldest) {
+            self.seen.pop_first();
+        }
+    }
+
+    /// Describes the datagrams that would be recognised.
+    pub(crate) fn describe(&self, state: &mut State<'_>, wall: u64) {
+        let Self { floor, latest, seen } = self;
+        state.number(wall.saturating_sub(*floor).min(TOLERANCE));
+        state.number(latest.saturating_sub(wall));
+        for (time, nonce) in seen
+            .iter()
+            .filter(|(time, _)| time.saturating_add(TOLERANCE) >= wall)
+        {
+            state.number(time.saturating_add(TOLERANCE).saturating_sub(wall));
+            state.secret(nonce);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: u64 = 1_800_000_000_000;
+
+    fn nonce(n: u32) -> [u8; NONCE_LEN] {
+        let mut nonce = [0; NONCE_LEN];
+        nonce[..4].copy_from_slice(&n.to_be_bytes());
+        nonce
+    }
+
+    #[test]
+    fn a_datagram_is_accepted_once() {
+        let mut freshness = Freshness::new(START);
+        for wall in [START + 1_000, START + 20_000, START + 31_000] {
+            let first = wall == START + 1_000;
+            let expected = if first { Ok(()) } else { Err(DropReason::Replayed) };
+            assert_eq!(freshness.accept(wall, START + 1_000, nonce(1)), expected);
+        }
+        assert_eq!(
+            freshness.accept(START + 31_001, START + 1_000, nonce(1)),
+            Err(DropReason::Stale)
+        );
+        assert!(freshness.seen.is_empty());
+    }
+
+    #[test]
+    fn a_clock_may_differ_by_30_s_either_way() {
+        let mut freshness = Freshness::new(START);
+        let wall = START + 100_000;
+        for (time, is_accepted) in [
+            (wall - 30_001, false),
+            (wall - 30_000, true),
+            (wall + 30_000, true),
+            (wall + 30_001, false),
+            (0, false),
+            (u64::MAX, false),
+        ] {
+            assert_eq!(
+                freshness.accept(wall, time, nonce(1)).is_ok(),
+                is_accepted,
+                "{time}"
+            );
+        }
+    }
+
+    #[test]
+    fn nothing_from_before_the_start_is_accepted() {
+        let mut freshness = Freshness::new(START);
+        assert_eq!(
+            freshness.accept(START + 5, START, nonce(1)),
+            Err(DropReason::Stale)
+        );
+        assert_eq!(freshness.accept(START + 5, START + 1, nonce(1)), Ok(()));
+    }
+
+    #[test]
+    fn a_clock_that_was_a_year_ahead_does_not_stop_logins() {
+        let mut freshness = Freshness::new(START);
+        let year = 365 * 24 * 3_600_000;
+        assert_eq!(freshness.accept(START + year, START + year, nonce(1)), Ok(()));
+        assert_eq!(
+            freshness.accept(START + 10, START + 10, nonce(2)),
+            Err(DropReason::Stale)
+        );
+        assert_eq!(freshness.accept(START + 20, START + 20, nonce(3)), Ok(()));
+    }
+
+    #[test]
+    fn a_small_step_back_of_the_clock_lets_no_copy_in() {
+        let mut freshness = Freshness::new(START);
+        assert_eq!(freshness.accept(START + 100, START + 30_000, nonce(1)), Ok(()));
+        assert_eq!(freshness.accept(START + 60_001, START + 60_001, nonce(2)), Ok(()));
+        let back = START + 50_000;
+        assert_eq!(
+            freshness.accept(back, START + 30_000, nonce(1)),
+            Err(DropReason::Stale)
+        );
+        assert_eq!(
+            freshness.accept(back, START + 60_001, nonce(2)),
+            Err(DropReason::Replayed)
+        );
+    }
+
+    #[test]
+    fn a_full_table_stays_bounded_and_goes_on() {
+        let mut freshness = Freshness::new(START);
+        for n in 0..70_000 {
+            assert_eq!(
+                freshness.accept(START + 9, START + 1 + u64::from(n % 8), nonce(n)),
+                Ok(())
+            );
+        }
+        assert_eq!(freshness.seen.len(), MAX_REMEMBERED);
+    }
+}
