@@ -272,3 +272,6 @@ impl Fields<'_> {
         is_padding.then_some(message).ok_or(ParseError::Malformed)
     }
 }
+
+#[cfg(test)]
+mod tests;

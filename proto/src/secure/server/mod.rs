@@ -126,7 +126,7 @@ impl Server {
         let rng = |stream| generator(&config.seed, stream);
         let keys = config.keys()?;
         let mut secrets = rng(stream::SERVER);
-        let start = config.clock.map_or(0, |clock| clock.read(Instant::ZERO));
+        let start = config.clock.map_or(0, WallClock::set_to);
         let server = Self {
             keys,
             nonces: Nonces::new(&mut secrets),
