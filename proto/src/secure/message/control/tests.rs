@@ -41,7 +41,7 @@ fn all() -> [(Code, Control, &'static str); 5] {
         mac: bytes(9),
     });
     [
-        (Code::Up, Control::Hello { time: 1, index: 7 }, "hello"),
+        (Code::Up, Control::Hello { time: 1, index: 7 }, "login"),
         (Code::Down, cookie, "cookie"),
         (
             Code::Up,
@@ -49,7 +49,7 @@ fn all() -> [(Code, Control, &'static str); 5] {
                 time: 0x0102_0304_0506_0708,
                 request: request(),
             },
-            "login",
+            "login-cookie",
         ),
         (Code::Down, ke2, "ke2"),
         (Code::Up, ke3, "ke3"),
@@ -159,7 +159,11 @@ fn the_padding_must_be_zero() {
 fn index_0_is_malformed() {
     for (code, message, kind) in all() {
         let mut body = message.to_bytes();
-        let place = if matches!(kind, "hello" | "login") { 9 } else { 1 };
+        let place = if matches!(kind, "login" | "login-cookie") {
+            9
+        } else {
+            1
+        };
         body[place..place + 4].fill(0);
         assert_eq!(Control::parse(code, &body), Err(ParseError::Malformed), "{kind}");
     }
