@@ -7,6 +7,7 @@ mod attack_keys;
 mod attack_login;
 mod attack_nonces;
 mod attack_replay;
+mod attack_server;
 mod attacker;
 mod audit;
 mod data_plane;

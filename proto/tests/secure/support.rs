@@ -252,12 +252,6 @@ impl Net {
         settings.addresses[0].address.to_string()
     }
 
-    /// Finishes the client's jobs.
-    pub(crate) fn finish_jobs(&mut self, n: usize) {
-        self.clients[n].is_busy = false;
-        self.client_turn(n, vec![], vec![]);
-    }
-
     /// Finishes the server's saves.
     pub(crate) fn finish_saves(&mut self) {
         self.disk_is_slow = false;
