@@ -86,7 +86,7 @@ impl Freshness {
     }
 
     /// Forgets the datagrams whose time is not accepted any more.
-    fn advance(&mut self, wall: u64) {
+    pub(crate) fn advance(&mut self, wall: u64) {
         if wall.saturating_add(STEP_BACK) < self.latest {
             // The clock was wrong. Datagrams with later times may have been recorded and forgotten.
             (self.floor, self.latest) = (wall, wall);

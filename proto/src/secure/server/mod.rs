@@ -266,6 +266,7 @@ impl Server {
     }
 
     fn end_expired(&mut self, now: Instant) {
+        self.freshness.advance(self.checked_clock().read(now));
         while let Some(ended) = self.half_opens.pop_ended(now) {
             self.forget_half_open(&ended);
             let remote = ended.source;
