@@ -17,6 +17,7 @@ pub mod config;
 mod connections;
 pub mod control;
 mod credentials;
+mod date;
 pub mod doctor;
 mod exit_codes;
 pub mod failure;

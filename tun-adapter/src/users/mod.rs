@@ -1,7 +1,6 @@
 //! Users file of the secure profile. It is changed under a lock and replaced atomically.
 
 pub mod command;
-mod expiry;
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
