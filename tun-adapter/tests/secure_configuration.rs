@@ -11,14 +11,17 @@ use sandhog::net::dns::Method;
 use sandhog_proto::aead::Cipher;
 use sandhog_proto::secure::{Suite, User, UserStore};
 
-use crate::support::{Folder, KEY, SERVER, store, user};
+use crate::support::{Folder, KEY, SERVER, server_key_line, store, user};
 
-const CLIENT: &str = r#"server = "vpn.example.com:40404"
+const CLIENT: &str = concat!(
+    r#"server = "vpn.example.com:40404"
 key-file = "key"
 login = "kean"
 password-file = "password"
 included-routes = ["198.51.100.0/24"]
-"#;
+"#,
+    server_key_line!()
+);
 
 /// A folder with all files of a valid server and a valid client.
 fn folder() -> Folder {
@@ -94,12 +97,12 @@ fn a_file_without_a_profile_uses_the_secure_one() {
 }
 
 #[test]
-fn the_secure_profile_may_be_named_and_clients_need_only_three_keys() {
+fn the_secure_profile_may_be_named_and_clients_need_only_four_keys() {
     let folder = folder();
     folder.write("server.toml", &format!("profile = \"secure\"\n{SERVER}"));
     assert!(load_server(&folder).is_ok());
     let three: String = CLIENT.lines().take(3).map(|line| format!("{line}\n")).collect();
-    folder.write("client.toml", &three);
+    folder.write("client.toml", &(three + server_key_line!()));
     let client = load_client(&folder).expect("a valid file");
     assert!(client.password.is_none() && client.network == Options::default());
 }

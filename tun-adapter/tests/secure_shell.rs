@@ -5,6 +5,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use sandhog::clock;
 use sandhog::failure::Failure;
 use sandhog::shell::{Direct, SaveTask, Shell};
 use sandhog::users::UsersFile;
@@ -40,6 +41,7 @@ pub(crate) async fn server(logins: &[&str]) -> (Folder, Shell<Server, Direct<Wir
     let address = socket.local_addr().expect("a bound socket");
     let config = ServerConfig {
         psk: psk(),
+        second_psk: None,
         setup: setup(),
         users,
         suite: Suite::Laboratory,
@@ -50,7 +52,8 @@ pub(crate) async fn server(logins: &[&str]) -> (Folder, Shell<Server, Direct<Wir
         routes: Vec::new(),
         keepalive: 0,
         isolate_clients: false,
-        unix_origin: None,
+        clock: Some(clock::wall()),
+        checks_clock: true,
         seed: [1; 32],
     };
     let server = Server::new(config).expect("a valid configuration");
@@ -72,6 +75,9 @@ pub(crate) async fn client(
         password: password.to_owned().into(),
         suite: Suite::Laboratory,
         server,
+        server_key: setup().server_key(),
+        ticket: None,
+        clock: Some(clock::wall()),
         mtu_search: false,
         seed: [2; 32],
     };

@@ -49,6 +49,9 @@ impl ClientStatus {
         } else {
             line(f, "server", &format!("{} ({})", self.server, self.remote))?;
         }
+        if let Some(fingerprint) = &self.fingerprint {
+            line(f, "fingerprint", fingerprint)?;
+        }
         if let Some(session) = &self.session {
             line(f, "session", &session.to_string())?;
         }
@@ -65,6 +68,9 @@ impl ClientStatus {
 impl ServerStatus {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         line(f, "listen", &self.listen)?;
+        if let Some(fingerprint) = &self.fingerprint {
+            line(f, "fingerprint", fingerprint)?;
+        }
         let Self {
             users,
             session_count,
@@ -103,9 +109,10 @@ impl Display for SessionStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "up {}, last packet {} ago, {}, keys {} old (rekeys: {})",
+            "up {}, last packet {} ago, {}, {}, keys {} old (rekeys: {})",
             Span(self.age_seconds),
             Span(self.last_received_seconds),
+            self.key_exchange,
             self.cipher,
             Span(self.key_seconds),
             self.epoch

@@ -10,6 +10,7 @@ use rand_chacha::rand_core::SeedableRng;
 use sandhog_proto::IpPrefix;
 use sandhog_proto::secure::{Login, Record, StoreOpError, Suite, User, UserStore, register};
 
+use super::refused;
 use crate::config::secure::UserFiles;
 use crate::date::Date;
 use crate::exit_codes::codes_of;
@@ -225,15 +226,6 @@ impl Passwd {
             changed.map_err(|error| refused(&login, error))
         })?;
         Ok(format!("changed the password of {login}. {RELOAD}"))
-    }
-}
-
-fn refused(login: &Login, error: StoreOpError) -> Failure {
-    let failure = Failure::input(format!("{login}: {error}"));
-    match error {
-        StoreOpError::AlreadyThere => failure.with_help("`sandhog user passwd` changes the password"),
-        StoreOpError::NoSuchUser => failure.with_help("`sandhog user list` shows all users"),
-        _ => failure,
     }
 }
 
