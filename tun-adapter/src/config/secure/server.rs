@@ -306,7 +306,9 @@ fn key_name(path: &Path) -> String {
         Some(credential) => Some(credential),
         None => path.file_name().and_then(OsStr::to_str),
     };
-    name.unwrap_or("sandhog.key").to_owned()
+    // The name is also part of a comment, which ends at a line feed.
+    let printable = name.filter(|name| !name.contains(char::is_control));
+    printable.unwrap_or("sandhog.key").to_owned()
 }
 
 /// The error for two pre-shared keys that are equal.
