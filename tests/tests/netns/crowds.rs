@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use rand_chacha::rand_core::SeedableRng;
 use sandhog_proto::secure::{
-    CONTROL_LEN, Client, ClientConfig, Login, Psk, ServerKey, ServerSetup, Suite, Ticket, User, UserStore, WallClock,
-    register, setup_from_text,
+    CONTROL_LEN, Client, ClientConfig, Login, Psk, ServerKey, ServerSetup, Suite, Ticket, User, UserStore,
+    WallClock, register, setup_from_text,
 };
 use sandhog_proto::{Batch, Command, Datagram, EventKind, PacketBuf, Peer};
 
@@ -92,7 +92,9 @@ fn server_setup(testbed: &Testbed) -> ServerSetup {
 
 /// The time of this machine, in milliseconds since 1970.
 fn unix_millis() -> u64 {
-    let since = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("a time after 1970");
+    let since = std::time::SystemTime::UNIX_EPOCH
+        .elapsed()
+        .expect("a time after 1970");
     u64::try_from(since.as_millis()).expect("a plausible time")
 }
 

@@ -316,13 +316,14 @@ fn explain_equal_keys(
     source: &Source,
     (first, second): (&Spanned<PathBuf>, Option<&Spanned<PathBuf>>),
 ) -> Failure {
-    let (place, second) = second.map_or((0..0, Path::new("")), |path| (path.span(), path.get_ref()));
+    // The caller has found a second key, so there is a second file.
+    let second = second.unwrap_or(first);
     let message = format!(
         "{} (key-file) and {} (second-key-file) have the same key",
         first.get_ref().display(),
-        second.display()
+        second.get_ref().display()
     );
-    source.error(place, &message).with_help(
+    source.error(second.span(), &message).with_help(
         "remove `second-key-file`, or write a new key into one of the files: `openssl rand -base64 32`",
     )
 }
