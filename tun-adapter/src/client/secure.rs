@@ -4,32 +4,37 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use sandhog_proto::secure::{self, Suite};
-use sandhog_proto::{Command, EventKind, NetworkSettings};
+use sandhog_proto::{Command, EventKind, NetworkSettings, StartError};
 use tokio::task::{JoinError, JoinHandle};
 use tracing::{debug, info, warn};
 
-use super::{any_address, explain_mark, look_up, resolve_or_last_known, stop};
+use super::tickets::TicketFile;
+use super::{any_address, explain_login, explain_mark, look_up, note_clock, resolve_or_last_known, stop};
 use crate::config::secure::Client;
 use crate::config::{DeviceName, Endpoint};
 use crate::control::command::nothing_to_reload;
 use crate::control::queue::RequestQueue;
 use crate::control::{Reply, Request};
 use crate::failure::Failure;
+use crate::fingerprint::fingerprint;
 use crate::net::client::{Network, StaleState};
 use crate::plane::Plane;
 use crate::service::{DropLog, Signals, log_status, log_stopping, log_warnings};
 use crate::shell::Shell;
 use crate::status::{ClientStatus, Profile, Role, Status, StatusTracker};
+use crate::ticket::Ticket;
 use crate::tun::Queue;
 use crate::udp::{Options, Socket};
-use crate::{notify, password, random};
+use crate::{clock, notify, password, random};
 
 pub(super) async fn run(config: Client) -> Result<(), Failure> {
     let Client {
         server: endpoint,
+        server_key,
         psk,
         login,
         password,
+        ticket,
         device,
         network,
         offload,
@@ -53,6 +58,8 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
     let mut network = Network::begin(&device, network, stale, &[server]).await?;
     let seed = random::bytes();
     let user = login.clone();
+    let tickets = TicketFile::of(&login, &server_key);
+    let ticket = tickets.choose(ticket, clock::unix_now());
     let run = async |network: &mut Network| {
         let options = Options {
             mark: network.mark(),
@@ -66,6 +73,9 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
             password,
             suite: Suite::Standard,
             server,
+            server_key,
+            ticket: ticket.map(Ticket::bytes),
+            clock: Some(clock::wall()),
             mtu_search,
             seed: seed?,
         });
@@ -81,6 +91,8 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
             look_up: None,
             drops: DropLog::default(),
             login,
+            fingerprint: fingerprint(&server_key),
+            tickets,
             tracker: StatusTracker::new(),
         };
         info!(event = "logging-in", %server, "logging in to {server}");
@@ -93,6 +105,15 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
     };
     let result = run(&mut network).await;
     network.end(result).await
+}
+
+/// Logs a failed login that the client will repeat.
+fn log_retry(error: StartError) {
+    let note = match error {
+        StartError::ConnectionTimedOut => format!(" ({})", note_clock(&clock::utc_text())),
+        _ => String::new(),
+    };
+    warn!(event = "retrying", %error, "login failed: {error}; will retry{note}");
 }
 
 /// Opens a socket of the same family as `server`.
@@ -119,6 +140,9 @@ struct RunningClient<'a> {
     drops: DropLog,
     /// The user name.
     login: secure::Login,
+    /// Fingerprint of the server.
+    fingerprint: String,
+    tickets: TicketFile,
     tracker: StatusTracker,
 }
 
@@ -165,9 +189,16 @@ impl RunningClient<'_> {
                         info!("the tunnel's MTU is now {mtu} bytes");
                     }
                 }
-                EventKind::Started(Err(error)) | EventKind::Cancelled(error) => return Err(error.into()),
+                EventKind::Started(Err(error)) | EventKind::Cancelled(error) => {
+                    return Err(explain_login(error, &clock::utc_text()));
+                }
+                EventKind::Ticket(bytes) => {
+                    if let Ok(ticket) = bytes.try_into() {
+                        self.tickets.store(Ticket::new(ticket));
+                    }
+                }
                 EventKind::Retrying(error) => {
-                    warn!(event = "retrying", %error, "login failed: {error}; will retry");
+                    log_retry(error);
                     // The server's address may have changed.
                     let endpoint = self.endpoint.clone();
                     self.look_up
@@ -198,6 +229,7 @@ impl RunningClient<'_> {
             self.server,
             self.applied.as_ref(),
         );
+        let client = client.with_fingerprint(self.fingerprint.clone());
         status.client = Some(self.shell.with_peer(|peer, _| client.with_session(peer)));
         status
     }
