@@ -2,11 +2,10 @@
 """Computes the test vectors of docs/protocol.md from their inputs, without any code of Sandhog.
 
 Needs Python 3.9 and the package `cryptography` 45 or later (X25519, ChaCha20-Poly1305, AES-GCM, Argon2id). This file
-implements OPAQUE (RFC 9807), its OPRF (RFC 9497), ristretto255 (RFC 9496) and ML-KEM-768 (FIPS 203) itself. The code is
-for reading only: it does not run in constant time.
+implements OPAQUE (RFC 9807), its OPRF (RFC 9497) and ristretto255 (RFC 9496) itself, mlkem768.py ML-KEM-768 (FIPS 203). The
+code is for reading only: it does not run in constant time.
 
     python3 docs/check-vectors.py [FILE...]         default: the files secure*.json in proto/tests/vectors
-    python3 docs/check-vectors.py --ml-kem          only compares ML-KEM-768 in this file with published vectors
 """
 
 import base64
@@ -21,6 +20,9 @@ import unicodedata
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+sys.dont_write_bytecode = True  # no cache file among the documents
+import mlkem768
 
 # --- hashes -----------------------------------------------------------------------------------------------------------
 
@@ -210,140 +212,6 @@ def key_exchange(ikm, preamble):
     return server_mac, client_mac, session_key
 
 
-# --- ML-KEM-768, FIPS 203 ---------------------------------------------------------------------------------------------
-
-Q, K, ETA, DU, DV = 3329, 3, 2, 10, 4
-ZETAS = [pow(17, int(f"{i:07b}"[::-1], 2), Q) for i in range(128)]
-GAMMAS = [pow(17, 2 * int(f"{i:07b}"[::-1], 2) + 1, Q) for i in range(128)]
-
-
-def bits(data):
-    return [byte >> i & 1 for byte in data for i in range(8)]
-
-
-def pack(values, width):
-    flat = [value >> i & 1 for value in values for i in range(width)]
-    return bytes(sum(bit << i for i, bit in enumerate(flat[at : at + 8])) for at in range(0, len(flat), 8))
-
-
-def unpack(data, width):
-    flat = bits(data)
-    return [sum(bit << i for i, bit in enumerate(flat[at : at + width])) for at in range(0, len(flat), width)]
-
-
-def compress(values, width):
-    return pack([((value << width + 1) + Q) // (2 * Q) % (1 << width) for value in values], width)
-
-
-def decompress(data, width):
-    return [(2 * Q * value + (1 << width)) >> width + 1 for value in unpack(data, width)]
-
-
-def sample_uniform(seed):
-    stream, out = hashlib.shake_128(seed).digest(3 * 1024), []
-    for a, b_, c in zip(*[iter(stream)] * 3):
-        out += [d for d in (a + 256 * (b_ % 16), b_ // 16 + 16 * c) if d < Q]
-    assert len(out) >= 256, "a longer stream is needed"
-    return out[:256]
-
-
-def sample_small(seed, n):
-    flat = bits(hashlib.shake_256(seed + bytes([n])).digest(64 * ETA))
-    return [(flat[i] + flat[i + 1] - flat[i + 2] - flat[i + 3]) % Q for i in range(0, len(flat), 4)]
-
-
-def ntt(f):
-    f, i, length = f[:], 1, 128
-    while length >= 2:
-        for start in range(0, 256, 2 * length):
-            for j in range(start, start + length):
-                t = ZETAS[i] * f[j + length] % Q
-                f[j], f[j + length] = (f[j] + t) % Q, (f[j] - t) % Q
-            i += 1
-        length //= 2
-    return f
-
-
-def inverse_ntt(f):
-    f, i, length = f[:], 127, 2
-    while length <= 128:
-        for start in range(0, 256, 2 * length):
-            for j in range(start, start + length):
-                f[j], f[j + length] = (f[j] + f[j + length]) % Q, ZETAS[i] * (f[j + length] - f[j]) % Q
-            i -= 1
-        length *= 2
-    return [value * 3303 % Q for value in f]
-
-
-def plus(f, g):
-    return [(x + y) % Q for x, y in zip(f, g)]
-
-
-def minus(f, g):
-    return [(x - y) % Q for x, y in zip(f, g)]
-
-
-def times(f, g):
-    out = []
-    for i in range(128):
-        (a0, a1), (b0, b1) = f[2 * i : 2 * i + 2], g[2 * i : 2 * i + 2]
-        out += [(a0 * b0 + a1 * b1 * GAMMAS[i]) % Q, (a0 * b1 + a1 * b0) % Q]
-    return out
-
-
-def dot(row, column):
-    out = [0] * 256
-    for f, g in zip(row, column):
-        out = plus(out, times(f, g))
-    return out
-
-
-def matrix(rho):
-    return [[sample_uniform(rho + bytes([j, i])) for j in range(K)] for i in range(K)]
-
-
-def chunks(data, size):
-    return [data[at : at + size] for at in range(0, len(data), size)]
-
-
-def kem_key_pair(seed):
-    """The encapsulation key and the secret vector of `d ‖ z`."""
-    g = hashlib.sha3_512(seed[:32] + bytes([K])).digest()
-    rho, sigma = g[:32], g[32:]
-    secret = [ntt(sample_small(sigma, n)) for n in range(K)]
-    error = [ntt(sample_small(sigma, n)) for n in range(K, 2 * K)]
-    public = [plus(dot(row, secret), e) for row, e in zip(matrix(rho), error)]
-    return b"".join(pack(f, 12) for f in public) + rho, secret
-
-
-def kem_encrypt(ek, message, randomness):
-    rho, public = ek[384 * K :], [unpack(part, 12) for part in chunks(ek[: 384 * K], 384)]
-    assert all(value < Q for f in public for value in f), "not an encapsulation key"
-    y = [ntt(sample_small(randomness, n)) for n in range(K)]
-    error = [sample_small(randomness, n) for n in range(K, 2 * K)]
-    columns = zip(*matrix(rho))
-    u = [plus(inverse_ntt(dot(column, y)), e) for column, e in zip(columns, error)]
-    v = plus(inverse_ntt(dot(public, y)), sample_small(randomness, 2 * K))
-    v = plus(v, decompress(message, 1))
-    return b"".join(compress(f, DU) for f in u) + compress(v, DV)
-
-
-def kem_encapsulate(ek, message):
-    g = hashlib.sha3_512(message + hashlib.sha3_256(ek).digest()).digest()
-    return kem_encrypt(ek, message, g[32:]), g[:32]
-
-
-def kem_decapsulate(seed, ct):
-    ek, secret = kem_key_pair(seed)
-    u = [ntt(decompress(part, DU)) for part in chunks(ct[: 32 * DU * K], 32 * DU)]
-    v = decompress(ct[32 * DU * K :], DV)
-    message = compress(minus(v, inverse_ntt(dot(secret, u))), 1)
-    g = hashlib.sha3_512(message + hashlib.sha3_256(ek).digest()).digest()
-    if kem_encrypt(ek, message, g[32:]) == ct:
-        return g[:32]
-    return hashlib.shake_256(seed[32:] + ct).digest(32)
-
-
 # --- the vectors ------------------------------------------------------------------------------------------------------
 
 checks = 0
@@ -367,7 +235,7 @@ def check_server(v):
     setup, values = b(v["inputs"]["setup"]), v["server"]
     x25519 = x25519_public(setup[128:160])
     opaque = public(int.from_bytes(setup[64:96], "little"))
-    ek, _ = kem_key_pair(setup[160:224])
+    ek, _ = mlkem768.key_pair(setup[160:224])
     fingerprint = sha512(b"sandhog/3 server" + x25519 + opaque + ek)[:32]
     same("S", x25519, values["x25519_public"])
     same("A", opaque, values["opaque_public"])
@@ -488,10 +356,10 @@ def check_login(v):
     reply = b"\x34" + c + s + box
     same("M2", [reply.hex()], sent(v, "ke2", "message"))
 
-    ct, ss = kem_encapsulate(ek, b(m3["encapsulation"]))
+    ct, ss = mlkem768.encapsulate(ek, b(m3["encapsulation"]))
     same("ct", ct, m3["ct"])
     same("ss", ss, m3["ss"])
-    same("ss of the server", kem_decapsulate(b(v["inputs"]["setup"])[160:224], ct), m3["ss"])
+    same("ss of the server", mlkem768.decapsulate(b(v["inputs"]["setup"])[160:224], ct), m3["ss"])
     tag = mac(b(m3["session_key"]), b"m3" + ct)[:14]
     same("MAC of M3", tag, m3["mac"])
     proof = b"\x35" + s + b(m3["ke3"]) + ct
@@ -521,12 +389,12 @@ CIPHERS = {"chacha20-poly1305": (0, ChaCha20Poly1305), "aes-256-gcm": (1, AESGCM
 def check_rekey(v, n):
     """The rekey that begins epoch `n`."""
     values, epoch = v[f"rekey_{n}"], v[f"epoch_{n}"]
-    ek, _ = kem_key_pair(b(values["kem_seed"]))
-    ct, ss = kem_encapsulate(ek, b(values["encapsulation"]))
+    ek, _ = mlkem768.key_pair(b(values["kem_seed"]))
+    ct, ss = mlkem768.encapsulate(ek, b(values["encapsulation"]))
     same("ek", ek, values["ek"])
     same("ct", ct, values["ct"])
     same("ss", ss, values["ss"])
-    same("ss of the client", kem_decapsulate(b(values["kem_seed"]), ct), values["ss"])
+    same("ss of the client", mlkem768.decapsulate(b(values["kem_seed"]), ct), values["ss"])
     for side, other in [("client", "server"), ("server", "client")]:
         same(side + " public", x25519_public(b(values[side + "_secret"])), values[side + "_public"])
         dh = x25519(b(values[side + "_secret"]), b(values[other + "_public"]))
@@ -614,27 +482,12 @@ def check_datagrams(v):
         same(f"datagram {n}", code + nonce + sealed, entry["datagram"])
 
 
-def check_ml_kem():
-    """The accumulated vectors of C2SP (CCTV) and of Go's crypto/mlkem for ML-KEM-768, first 100 rounds."""
-    rounds, stream, out = 100, hashlib.shake_128(b"").digest(100 * (64 + 32 + 1088)), hashlib.shake_128()
-    for part in chunks(stream, len(stream) // rounds):
-        seed, message, random_ct = part[:64], part[64:96], part[96:]
-        ek, _ = kem_key_pair(seed)
-        ct, shared = kem_encapsulate(ek, message)
-        same("shared secret", kem_decapsulate(seed, ct), shared.hex())
-        out.update(ek + ct + shared + kem_decapsulate(seed, random_ct))
-    same("ML-KEM-768", out.digest(32), "1114b1b6699ed191734fa339376afa7e285c9e6acf6ff0177d346696ce564415")
-
-
 def main():
     default = sorted((pathlib.Path(__file__).parent.parent / "proto/tests/vectors").glob("secure*.json"))
-    if sys.argv[1:] == ["--ml-kem"]:
-        check_ml_kem()
-    else:
-        for file in sys.argv[1:] or default:
-            vectors = json.loads(pathlib.Path(file).read_text(encoding="utf-8"))
-            for check in [check_login, check_ticket, check_keys, check_change, check_datagrams]:
-                check(vectors)
+    for file in sys.argv[1:] or default:
+        vectors = json.loads(pathlib.Path(file).read_text(encoding="utf-8"))
+        for check in [check_login, check_ticket, check_keys, check_change, check_datagrams]:
+            check(vectors)
     print(f"{checks} values are correct")
 
 

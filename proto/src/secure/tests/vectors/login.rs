@@ -1,5 +1,6 @@
 //! The login: M0 to M3 and the ticket in M4, each value computed from its parts.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use rand_core::RngCore;
@@ -181,7 +182,7 @@ fn cookie_values(pair: &Pair, client_index: u32) -> CookieValues {
         to: client_index,
         cookie,
         fingerprint: public.fingerprint,
-        key_half: alloc::boxed::Box::new(array(&public.kem.as_bytes()[..592])),
+        key_half: Box::new(array(&public.kem.as_bytes()[..592])),
     };
     assert!(pair.control("cookie").0 == sent);
     CookieValues {
