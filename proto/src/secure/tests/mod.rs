@@ -1,5 +1,4 @@
 //! Tests of the whole profile that need access to private values.
 
 mod no_seed_in_state;
-#[cfg(any())]
 mod vectors;
