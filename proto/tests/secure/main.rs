@@ -19,6 +19,7 @@ mod plane;
 mod replaced;
 mod session;
 mod session_limits;
+mod silent;
 mod support;
 mod table;
 mod users;

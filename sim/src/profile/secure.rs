@@ -14,7 +14,9 @@ use sandhog_lab::derive_seed;
 use sandhog_lab::setup::{MakePeer, Nonce, Rules};
 use sandhog_peer::Instant;
 use sandhog_proto::aead;
-use sandhog_proto::secure::{self, Login, Psk, Record, ServerSetup, Suite, UserStore, WallClock, register};
+use sandhog_proto::secure::{
+    self, Login, Psk, Record, ServerSetup, Suite, Ticket, UserStore, WallClock, register,
+};
 use zeroize::Zeroizing;
 
 use super::operator::{Change, OperatedServer};
@@ -92,8 +94,8 @@ impl Profile for Secure {
         make_server(server, changes(scenario, server))
     }
 
-    fn client(&self, _: &Scenario, client: &Client, server: SocketAddr) -> MakePeer {
-        make_client(client, server)
+    fn client(&self, scenario: &Scenario, client: &Client, server: SocketAddr) -> MakePeer {
+        make_client(client, server, ticket(scenario, client, server))
     }
 
     fn adversary(&self, _: &Scenario, speak: &Speak, server: &Server) -> Option<MakePeer> {
@@ -301,7 +303,17 @@ fn make_server(server: &Server, changes: VecDeque<(Instant, Change)>) -> MakePee
     })
 }
 
-fn make_client(client: &Client, server: SocketAddr) -> MakePeer {
+/// The ticket in the profile of a client, as the server's operator issues it together with the account.
+fn ticket(scenario: &Scenario, client: &Client, server: SocketAddr) -> Option<Ticket> {
+    let server = scenario.servers.iter().find(|one| one.address == server)?;
+    let is_own = |user: &&User| user.login == client.login && user.password == client.password;
+    let account = server.users.iter().find(is_own)?;
+    let login = Login::new(&account.login).ok()?;
+    let record = record(&SETUP, &login, &account.password).ok()?;
+    Some(SETUP.ticket(&login, &record, clock(Instant::ZERO).seconds(Instant::ZERO)))
+}
+
+fn make_client(client: &Client, server: SocketAddr, ticket: Option<Ticket>) -> MakePeer {
     let login = Login::new(&client.login).expect("the scenario was validated");
     let password = Zeroizing::new(client.password.clone());
     let (mtu_search, cipher) = (client.mtu_search, cipher(client.cipher));
@@ -313,7 +325,7 @@ fn make_client(client: &Client, server: SocketAddr) -> MakePeer {
             suite: SUITE,
             server,
             server_key: SETUP.server_key(),
-            ticket: None,
+            ticket,
             clock: Some(clock(boot.now)),
             mtu_search,
             seed: boot.seed,

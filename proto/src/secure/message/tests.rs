@@ -144,7 +144,9 @@ fn messages_of_a_password_change_are_written_as_specified() {
     };
     let json = format!(r#"{{"t":"reg3","reg3":"{}","mac":"{}"}}"#, zeros(192), zeros(32));
     message_is(&reg3, "reg3", &json);
-    message_is(&Message::RegOk, "reg-ok", r#"{"t":"regOk"}"#);
+    message_is(&Message::RegOk(None), "reg-ok", r#"{"t":"regOk"}"#);
+    let json = format!(r#"{{"t":"regOk","ticket":"{}"}}"#, zeros(32));
+    message_is(&Message::RegOk(Some([0; 32])), "reg-ok", &json);
 }
 
 fn new_key<const N: usize>(cipher: Cipher) -> NewKey<N> {

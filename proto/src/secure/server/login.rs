@@ -395,7 +395,12 @@ impl Server {
                     v4.into_iter().chain(v6).collect(),
                 )
             }
-            Err(refusal) => (Message::Refused(refusal), Vec::new()),
+            Err(refusal) => {
+                if refusal == Refusal::Full {
+                    self.ask_silent(now, tag);
+                }
+                (Message::Refused(refusal), Vec::new())
+            }
         };
         session.set_limits(self.settings.mtu, Duration::ZERO);
         session.prefer(self.cipher);
@@ -416,7 +421,7 @@ impl Server {
     }
 
     /// A ticket for the next login of a user. A server without a clock issues none, because tickets expire.
-    fn ticket(&self, now: Instant, login: &Login) -> Option<Ticket> {
+    pub(super) fn ticket(&self, now: Instant, login: &Login) -> Option<Ticket> {
         let (user, clock) = (self.users.get(login)?, self.clock?);
         Some(self.setup.ticket(login, &user.record, clock.seconds(now)))
     }
