@@ -8,6 +8,8 @@ use crate::Instant;
 pub struct WallClock {
     /// Milliseconds since 1970 at the origin of [`Instant`]. Negative if the clock is behind the monotonic time.
     origin: i128,
+    /// Reading when it was set.
+    set_to: u64,
 }
 
 impl WallClock {
@@ -16,6 +18,7 @@ impl WallClock {
     pub fn new(now: Instant, unix_millis: u64) -> Self {
         Self {
             origin: i128::from(unix_millis).saturating_sub(millis(now)),
+            set_to: unix_millis,
         }
     }
 
@@ -24,6 +27,11 @@ impl WallClock {
     pub fn read(self, now: Instant) -> u64 {
         let time = self.origin.saturating_add(millis(now)).max(0);
         u64::try_from(time).unwrap_or(u64::MAX)
+    }
+
+    /// Milliseconds since 1970 when the clock was set.
+    pub(super) const fn set_to(self) -> u64 {
+        self.set_to
     }
 
     /// Seconds since 1970 at `now`.

@@ -181,14 +181,14 @@ mod tests {
         assert_eq!(
             (body, tag),
             (
-                &0x4a5d_fd8c_10cc_152b_fff5_2bec_3bd8_93d0_u128.to_be_bytes()[..],
-                &0xd61c_ae38_8a04_1e62_0130_9b4b_58c3_ebf6_u128.to_be_bytes()[..]
+                &0x4a5d_fd8c_10cc_150b_dfd5_0bcc_1bf8_b3f0_u128.to_be_bytes()[..],
+                &0xa338_8e3d_a1ad_6544_2b9c_eb80_ecb0_9956_u128.to_be_bytes()[..]
             )
         );
     }
 
     #[test]
-    fn json_that_does_not_fit_is_not_sealed() {
+    fn a_message_that_does_not_fit_is_not_sealed() {
         let json = [b'x'; CONTROL_BODY_LEN + 1];
         assert!(seal_control(&aead(), Code::Up, [9; NONCE_LEN], &json).is_none());
         assert!(seal_control(&aead(), Code::Session, [9; NONCE_LEN], b"{}").is_none());

@@ -27,6 +27,7 @@ pub use self::settings::{
     MAX_DNS, MAX_KEEPALIVE, MAX_ROUTES, MAX_SEARCH, MIN_MTU, Refusal, SettingsError, TunnelSettings,
 };
 use super::strict;
+use super::ticket::{TICKET_LEN, Ticket};
 use crate::aead::Cipher;
 use crate::kem::{CIPHERTEXT_LEN, PUBLIC_LEN};
 
@@ -89,8 +90,8 @@ pub(crate) enum Message {
     Reg2([u8; 64]),
     /// The registration record, with a MAC under the session key of the proof.
     Reg3 { record: Box<[u8; 192]>, mac: [u8; 32] },
-    /// The server has stored the record.
-    RegOk,
+    /// The server has stored the record. Contains a ticket for it.
+    RegOk(Option<Ticket>),
 }
 
 /// One side's part of a new epoch. `N` is the length of its part of ML-KEM.
@@ -208,7 +209,10 @@ impl Message {
                     mac: mac.0,
                 }
             }
-            "regOk" => Self::RegOk,
+            "regOk" => {
+                let RegOkBody { ticket } = serde_json::from_slice(json)?;
+                Self::RegOk(ticket.map(|ticket| ticket.0))
+            }
             _ => return Err(ParseError::Unexpected),
         })
     }
@@ -241,7 +245,8 @@ impl Message {
             Self::Prove3 { ke3, reg1 } => Object::of_type("prove3").bytes("ke3", &**ke3).bytes("reg1", reg1),
             Self::Reg2(reg2) => Object::of_type("reg2").bytes("reg2", reg2),
             Self::Reg3 { record, mac } => Object::of_type("reg3").bytes("reg3", &**record).bytes("mac", mac),
-            Self::RegOk => Object::of_type("regOk"),
+            Self::RegOk(None) => Object::of_type("regOk"),
+            Self::RegOk(Some(ticket)) => Object::of_type("regOk").bytes("ticket", ticket),
         }
         .end()
     }
@@ -261,7 +266,7 @@ impl Message {
             Self::Prove3 { .. } => "prove3",
             Self::Reg2(_) => "reg2",
             Self::Reg3 { .. } => "reg3",
-            Self::RegOk => "reg-ok",
+            Self::RegOk(_) => "reg-ok",
         }
     }
 }
@@ -322,6 +327,11 @@ struct Prove3Body {
 #[derive(Deserialize)]
 struct Reg2Body {
     reg2: Bytes<64>,
+}
+
+#[derive(Deserialize)]
+struct RegOkBody {
+    ticket: Option<Bytes<TICKET_LEN>>,
 }
 
 #[derive(Deserialize)]

@@ -67,7 +67,7 @@ pub use sealer::{
     AES_MAX_MTU, AES_REJECT_AFTER_MESSAGES, AES_REKEY_AFTER_MESSAGES, Limits, REJECT_AFTER_MESSAGES,
     REKEY_AFTER_MESSAGES, SealError, Sealer,
 };
-pub use server::{ConfigError, HALF_OPEN_FOR, MAX_BAD_KE3, Server, ServerConfig};
+pub use server::{ANSWER_WITHIN, ConfigError, HALF_OPEN_FOR, MAX_BAD_KE3, Server, ServerConfig};
 pub use session::{
     DEAD_AFTER, IDLE_AFTER, MESSAGE_PADDING, MIN_REKEY_AFTER, PROBE_AFTER, PROBE_INTERVAL, REKEY_AFTER,
     REKEY_JITTER, REKEY_REPEAT,

@@ -19,6 +19,7 @@ use crate::secure::login_box::{LoginSecret, SealedKe2, SealedLogin};
 use crate::secure::message::{Accepted, Control, KEY_HALF_LEN, Ke2Reply, LoginRequest, Proof, Refusal};
 use crate::secure::opaque::{ClientLoginState, Finished, context};
 use crate::secure::session::Session;
+use crate::secure::ticket::Ticket;
 use crate::secure::{Code, forget, job, seed_from};
 use crate::{DropReason, EventKind, Instant, PacketBuf, StartError, TunnelStatus};
 
@@ -308,10 +309,7 @@ impl Client {
         } = accepted;
         self.server_clock = time.map(|time| WallClock::new(now, time));
         self.doubts_server_clock = false;
-        if let Some(ticket) = ticket {
-            self.config.ticket = Some(ticket);
-            self.queues.event(tag, EventKind::Ticket(ticket.into()));
-        }
+        self.keep_ticket(ticket, tag);
         session.set_limits(settings.mtu, Duration::from_secs(u64::from(settings.keepalive)));
         session.rekey_after(now, self.config.rekey_after);
         session.prefer(self.config.cipher);
@@ -334,6 +332,14 @@ impl Client {
         }
         self.settings = Some(settings);
         self.set_status(TunnelStatus::Connected, tag);
+    }
+
+    /// Keeps a ticket for the next login, and reports it.
+    pub(super) fn keep_ticket(&mut self, ticket: Option<Ticket>, tag: u64) {
+        if let Some(ticket) = ticket {
+            self.config.ticket = Some(ticket);
+            self.queues.event(tag, EventKind::Ticket(ticket.into()));
+        }
     }
 
     /// Handles a failed login: completes `start`, or schedules the next login.

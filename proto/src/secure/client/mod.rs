@@ -15,7 +15,7 @@ use core::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use config::Account;
 pub use config::ClientConfig;
@@ -285,6 +285,24 @@ impl Client {
         Ok(())
     }
 
+    /// Forgets the session without a word, takes a new seed, and logs in again if the tunnel was up or coming up.
+    ///
+    /// Call it after the machine was restored from a snapshot. The session in the snapshot must not seal anything: its counters may
+    /// have been used already, and each nonce may be used once. `seed` must be fresh entropy.
+    pub fn forget_session(&mut self, now: Instant, seed: [u8; 32]) {
+        let now = self.queues.advance(now);
+        let seed = Zeroizing::new(seed);
+        self.rng = generator(&seed, stream::CLIENT);
+        self.set_session(None);
+        (self.login, self.asleep_since) = (None, None);
+        self.end_change(Err(StartError::Stopped), 0);
+        match self.status {
+            TunnelStatus::Disconnected => {}
+            _ if self.is_starting => self.log_in(now),
+            _ => self.lose_session(now, 0),
+        }
+    }
+
     /// Handles one datagram from the outer network.
     ///
     /// # Errors
@@ -497,7 +515,7 @@ impl Client {
             Input::Message(Message::Settings(_)) => {}
             Input::Message(Message::Prove2(ke2)) => return self.on_prove2(ke2),
             Input::Message(Message::Reg2(reg2)) => return self.on_reg2(&reg2),
-            Input::Message(Message::RegOk) => return self.on_reg_ok(payload.tag),
+            Input::Message(Message::RegOk(ticket)) => return self.on_reg_ok(ticket, payload.tag),
             Input::Message(_) => return Err(DropReason::Unexpected),
         }
         Ok(())

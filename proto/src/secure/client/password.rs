@@ -15,6 +15,7 @@ use crate::secure::job;
 use crate::secure::keys::reg3_mac;
 use crate::secure::message::Message;
 use crate::secure::opaque::{ClientLoginState, Finished, Registration, change_context};
+use crate::secure::ticket::Ticket;
 use crate::{ApiMisuse, DropReason, EventKind, Instant, Reason, StartError, State, describe};
 
 /// A password change in progress.
@@ -301,13 +302,14 @@ impl Client {
     }
 
     /// Completes the change: the server has stored the new record.
-    pub(super) fn on_reg_ok(&mut self, tag: u64) -> Result<(), DropReason> {
+    pub(super) fn on_reg_ok(&mut self, ticket: Option<Ticket>, tag: u64) -> Result<(), DropReason> {
         match &self.change {
             Some(Change {
                 step: Step::Sent { .. },
                 ..
             }) => {
                 self.end_change(Ok(()), tag);
+                self.keep_ticket(ticket, tag);
                 Ok(())
             }
             _ => Err(DropReason::Unexpected),

@@ -1,10 +1,11 @@
 //! Freshness of control datagrams: a recorded datagram gets no answer.
 
 use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::aead::NONCE_LEN;
-use crate::{DropReason, State};
+use crate::{DropReason, State, describe};
 
 /// Largest difference between the clocks of a client and its server.
 pub const CLOCK_TOLERANCE: Duration = Duration::from_secs(30);
@@ -22,11 +23,13 @@ const TOLERANCE: u64 = 30_000;
 /// Only holders of the pre-shared key can fill the table. A full table forgets the oldest datagram, so that logins go on.
 #[derive(Debug)]
 pub(crate) struct Freshness {
-    /// Times up to this one are not accepted.
+    /// Earlier times are not accepted.
     floor: u64,
     /// Latest reading of the server's clock.
     latest: u64,
-    seen: BTreeSet<(u64, [u8; NONCE_LEN])>,
+    seen: BTreeSet<[u8; NONCE_LEN]>,
+    /// The same datagrams by time. Those without a time have the time of their arrival.
+    by_time: BTreeSet<(u64, [u8; NONCE_LEN])>,
 }
 
 impl Freshness {
@@ -37,6 +40,7 @@ impl Freshness {
             floor: wall,
             latest: wall,
             seen: BTreeSet::new(),
+            by_time: BTreeSet::new(),
         }
     }
 
@@ -48,7 +52,7 @@ impl Freshness {
     /// start. [`DropReason::Replayed`] for a copy.
     pub(crate) fn accept(&mut self, wall: u64, time: u64, nonce: [u8; NONCE_LEN]) -> Result<(), DropReason> {
         self.advance(wall);
-        if time <= self.floor || time.abs_diff(wall) > TOLERANCE {
+        if time < self.floor || time.abs_diff(wall) > TOLERANCE {
             return Err(DropReason::Stale);
         }
         self.remember(time, nonce)
@@ -65,17 +69,24 @@ impl Freshness {
     }
 
     fn remember(&mut self, time: u64, nonce: [u8; NONCE_LEN]) -> Result<(), DropReason> {
-        if !self.seen.insert((time, nonce)) {
+        if !self.seen.insert(nonce) {
             return Err(DropReason::Replayed);
         }
+        self.by_time.insert((time, nonce));
         if self.seen.len() > MAX_REMEMBERED {
-            self.seen.pop_first();
+            self.forget_first();
         }
         Ok(())
     }
 
+    fn forget_first(&mut self) {
+        if let Some((_, nonce)) = self.by_time.pop_first() {
+            self.seen.remove(&nonce);
+        }
+    }
+
     /// Forgets the datagrams whose time is not accepted any more.
-    fn advance(&mut self, wall: u64) {
+    pub(crate) fn advance(&mut self, wall: u64) {
         if wall.saturating_add(STEP_BACK) < self.latest {
             // The clock was wrong. Datagrams with later times may have been recorded and forgotten.
             (self.floor, self.latest) = (wall, wall);
@@ -83,24 +94,28 @@ impl Freshness {
         }
         self.latest = self.latest.max(wall);
         let oldest = self.latest.saturating_sub(TOLERANCE);
-        self.floor = self.floor.max(oldest.saturating_sub(1));
-        while self.seen.first().is_some_and(|(time, _)| *time < oldest) {
-            self.seen.pop_first();
+        self.floor = self.floor.max(oldest);
+        while self.by_time.first().is_some_and(|(time, _)| *time < oldest) {
+            self.forget_first();
         }
     }
 
     /// Describes the datagrams that would be recognised.
     pub(crate) fn describe(&self, state: &mut State<'_>, wall: u64) {
-        let Self { floor, latest, seen } = self;
+        let Self {
+            floor,
+            latest,
+            seen: _, // the same datagrams
+            by_time,
+        } = self;
         state.number(wall.saturating_sub(*floor).min(TOLERANCE));
         state.number(latest.saturating_sub(wall));
-        for (time, nonce) in seen
-            .iter()
-            .filter(|(time, _)| time.saturating_add(TOLERANCE) >= wall)
-        {
-            state.number(time.saturating_add(TOLERANCE).saturating_sub(wall));
+        let oldest = wall.saturating_sub(TOLERANCE);
+        let current: Vec<_> = by_time.iter().filter(|(time, _)| *time >= oldest).collect();
+        describe::list(state, current.into_iter(), |state, (time, nonce)| {
+            state.number(time.saturating_sub(oldest));
             state.secret(nonce);
-        }
+        });
     }
 }
 
@@ -132,19 +147,31 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_of_a_datagram_without_a_time_is_recognised_later_too() {
+        let mut freshness = Freshness::new(START);
+        assert_eq!(freshness.accept_untimed(START + 5, nonce(1)), Ok(()));
+        assert_eq!(
+            freshness.accept_untimed(START + 30_005, nonce(1)),
+            Err(DropReason::Replayed)
+        );
+        assert_eq!(freshness.accept_untimed(START + 5, nonce(2)), Ok(()));
+    }
+
+    #[test]
     fn a_clock_may_differ_by_30_s_either_way() {
         let mut freshness = Freshness::new(START);
         let wall = START + 100_000;
-        for (time, is_accepted) in [
+        let cases = [
             (wall - 30_001, false),
             (wall - 30_000, true),
             (wall + 30_000, true),
             (wall + 30_001, false),
             (0, false),
             (u64::MAX, false),
-        ] {
+        ];
+        for (n, (time, is_accepted)) in (0..).zip(cases) {
             assert_eq!(
-                freshness.accept(wall, time, nonce(1)).is_ok(),
+                freshness.accept(wall, time, nonce(n)).is_ok(),
                 is_accepted,
                 "{time}"
             );
@@ -155,10 +182,10 @@ mod tests {
     fn nothing_from_before_the_start_is_accepted() {
         let mut freshness = Freshness::new(START);
         assert_eq!(
-            freshness.accept(START + 5, START, nonce(1)),
+            freshness.accept(START + 5, START - 1, nonce(1)),
             Err(DropReason::Stale)
         );
-        assert_eq!(freshness.accept(START + 5, START + 1, nonce(1)), Ok(()));
+        assert_eq!(freshness.accept(START + 5, START, nonce(1)), Ok(()));
     }
 
     #[test]
@@ -167,7 +194,7 @@ mod tests {
         let year = 365 * 24 * 3_600_000;
         assert_eq!(freshness.accept(START + year, START + year, nonce(1)), Ok(()));
         assert_eq!(
-            freshness.accept(START + 10, START + 10, nonce(2)),
+            freshness.accept(START + 10, START + 9, nonce(2)),
             Err(DropReason::Stale)
         );
         assert_eq!(freshness.accept(START + 20, START + 20, nonce(3)), Ok(()));
@@ -198,6 +225,9 @@ mod tests {
                 Ok(())
             );
         }
-        assert_eq!(freshness.seen.len(), MAX_REMEMBERED);
+        assert_eq!(
+            (freshness.seen.len(), freshness.by_time.len()),
+            (MAX_REMEMBERED, MAX_REMEMBERED)
+        );
     }
 }

@@ -174,9 +174,9 @@ impl Control {
     /// A stable name in kebab case; also the [`Datagram::kind`](crate::Datagram::kind).
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
-            Self::Hello { .. } => "hello",
+            Self::Hello { .. } => "login",
             Self::Cookie { .. } => "cookie",
-            Self::Login { .. } => "login",
+            Self::Login { .. } => "login-cookie",
             Self::Ke2(_) => "ke2",
             Self::Ke3(_) => "ke3",
         }
@@ -272,3 +272,6 @@ impl Fields<'_> {
         is_padding.then_some(message).ok_or(ParseError::Malformed)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,6 @@
 
 use super::Server;
 use super::config::Pools;
-use crate::secure::clock::WallClock;
 use crate::{Instant, State, describe};
 
 impl Server {
@@ -16,7 +15,7 @@ impl Server {
             suite: _,    // does not change
             settings: _, // do not change
             clock,
-            checks_clock,
+            checks_clock: _, // does not change
             freshness,
             pools,
             queues,
@@ -39,10 +38,7 @@ impl Server {
             cipher,
         } = self;
         queues.describe(state);
-        let checked = clock.filter(|_| *checks_clock);
-        let wall = checked
-            .unwrap_or_else(|| WallClock::new(Instant::ZERO, 0))
-            .read(state.now());
+        let wall = self.checked_clock().read(state.now());
         freshness.describe(state, wall);
         users.describe(state, clock.map(|clock| clock.read(Instant::ZERO) / 1000));
         pools.describe(state);

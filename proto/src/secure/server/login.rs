@@ -97,16 +97,21 @@ impl Server {
         control: &Control,
         nonce: [u8; NONCE_LEN],
     ) -> Result<(), DropReason> {
-        let checked = self.clock.filter(|_| self.checks_clock);
-        match (control, checked) {
-            (Control::Hello { time, .. } | Control::Login { time, .. }, Some(clock)) => {
-                self.freshness.accept(clock.read(now), *time, nonce)
+        let wall = self.checked_clock().read(now);
+        match control {
+            Control::Hello { time, .. } | Control::Login { time, .. }
+                if self.checks_clock && self.clock.is_some() =>
+            {
+                self.freshness.accept(wall, *time, nonce)
             }
-            (_, clock) => {
-                let clock = clock.unwrap_or_else(|| WallClock::new(Instant::ZERO, 0));
-                self.freshness.accept_untimed(clock.read(now), nonce)
-            }
+            _ => self.freshness.accept_untimed(wall, nonce),
         }
+    }
+
+    /// The wall clock with which clients are compared. A server that does not check clocks only orders its datagrams by it.
+    pub(super) fn checked_clock(&self) -> WallClock {
+        let clock = self.clock.filter(|_| self.checks_clock);
+        clock.unwrap_or_else(|| WallClock::new(Instant::ZERO, 0))
     }
 
     /// Sends a cookie. The server keeps no state and counts nothing, because an attacker who forges an
@@ -390,7 +395,12 @@ impl Server {
                     v4.into_iter().chain(v6).collect(),
                 )
             }
-            Err(refusal) => (Message::Refused(refusal), Vec::new()),
+            Err(refusal) => {
+                if refusal == Refusal::Full {
+                    self.ask_silent(now, tag);
+                }
+                (Message::Refused(refusal), Vec::new())
+            }
         };
         session.set_limits(self.settings.mtu, Duration::ZERO);
         session.prefer(self.cipher);
@@ -411,7 +421,7 @@ impl Server {
     }
 
     /// A ticket for the next login of a user. A server without a clock issues none, because tickets expire.
-    fn ticket(&self, now: Instant, login: &Login) -> Option<Ticket> {
+    pub(super) fn ticket(&self, now: Instant, login: &Login) -> Option<Ticket> {
         let (user, clock) = (self.users.get(login)?, self.clock?);
         Some(self.setup.ticket(login, &user.record, clock.seconds(now)))
     }

@@ -8,6 +8,7 @@ mod login;
 mod password;
 mod registry;
 mod sessions;
+mod silent;
 mod users;
 
 use alloc::boxed::Box;
@@ -26,6 +27,7 @@ pub use half_open::{HALF_OPEN_FOR, MAX_BAD_KE3};
 use password::Saving;
 use registry::{Owner, Registry, SessionId};
 use sessions::{Sessions, State};
+pub use silent::ANSWER_WITHIN;
 
 use super::clock::WallClock;
 use super::control::{ControlKeys, Nonces};
@@ -126,7 +128,7 @@ impl Server {
         let rng = |stream| generator(&config.seed, stream);
         let keys = config.keys()?;
         let mut secrets = rng(stream::SERVER);
-        let start = config.clock.map_or(0, |clock| clock.read(Instant::ZERO));
+        let start = config.clock.map_or(0, WallClock::set_to);
         let server = Self {
             keys,
             nonces: Nonces::new(&mut secrets),
@@ -266,6 +268,7 @@ impl Server {
     }
 
     fn end_expired(&mut self, now: Instant) {
+        self.freshness.advance(self.checked_clock().read(now));
         while let Some(ended) = self.half_opens.pop_ended(now) {
             self.forget_half_open(&ended);
             let remote = ended.source;
@@ -283,8 +286,11 @@ impl Server {
         entry.proving.take_if(|proving| now >= proving.until);
         let before = entry.session.open_indices();
         let registry = &mut self.registry;
+        let answer_until = entry.answer_until();
+        entry.asked_at.take_if(|_| answer_until.is_none());
         let end = match &entry.state {
             State::Unconfirmed(unconfirmed) if now >= unconfirmed.until => Some("unconfirmed"),
+            _ if answer_until.is_some_and(|until| now >= until) => Some("silent"),
             _ => entry
                 .session
                 .handle_timeout(now, &mut || registry.fresh(), &mut self.queues)

@@ -243,9 +243,7 @@ impl Server {
         let before = user.record.to_bytes();
         if before.ct_eq(reg3).into() {
             // The confirmation was lost, so it is sent again.
-            entry
-                .session
-                .send_message(now, &Message::RegOk, tag, &mut self.queues);
+            self.confirm_change(now, id, &login, tag);
             return Ok(());
         }
         if self.saving.is_some() {
@@ -265,6 +263,14 @@ impl Server {
             tag,
         });
         Ok(())
+    }
+
+    /// Tells a client that its new record is stored. Its old ticket has become invalid, so it gets a new one.
+    fn confirm_change(&mut self, now: Instant, id: SessionId, login: &Login, tag: u64) {
+        let answer = Message::RegOk(self.ticket(now, login));
+        if let Some(entry) = self.sessions.get_mut(id) {
+            entry.session.send_message(now, &answer, tag, &mut self.queues);
+        }
     }
 
     /// Starts a job that writes all users, with the new record of one of them.
@@ -311,11 +317,7 @@ impl Server {
         let Saving {
             session, login, tag, ..
         } = *saving;
-        if let Some(entry) = self.sessions.get_mut(session) {
-            entry
-                .session
-                .send_message(now, &Message::RegOk, tag, &mut self.queues);
-        }
+        self.confirm_change(now, session, &login, tag);
         let login = login.as_str().into();
         self.queues.event(tag, EventKind::RecordChanged { login });
         Ok(())

@@ -51,6 +51,8 @@ pub(super) struct Entry {
     pub(super) session_id: (u32, u32),
     /// Proof of the old password, while the client changes it.
     pub(super) proving: Option<Box<Proving>>,
+    /// Time at which the server has asked the silent session for an answer, because another user needs an address.
+    pub(super) asked_at: Option<Instant>,
     /// Time of the next check, never later than the next timer.
     wake: Instant,
 }
@@ -97,6 +99,7 @@ impl Entry {
             addresses,
             session_id,
             proving: None,
+            asked_at: None,
             wake: Instant::FAR_FUTURE,
         }
     }
@@ -108,7 +111,8 @@ impl Entry {
             .proving
             .as_ref()
             .map(|proving| (proving.until, Reason::ForgetKey));
-        let timer = proof.into_iter().fold(timer, Ord::min);
+        let answer = self.answer_until().map(|until| (until, Reason::Dead));
+        let timer = proof.into_iter().chain(answer).fold(timer, Ord::min);
         match &self.state {
             State::Unconfirmed(unconfirmed) => timer.min((unconfirmed.until, Reason::HalfOpen)),
             State::Live => timer,
@@ -128,6 +132,7 @@ impl Entry {
             addresses,
             session_id: _, // the indices of epoch 0
             proving,
+            asked_at: _, // read as the time of the answer
             wake,
         } = self;
         describe::text(state, login.as_str());
@@ -135,6 +140,7 @@ impl Entry {
         progress.describe(state);
         describe::list(state, addresses.iter().copied(), describe::ip);
         describe::option(state, proving.as_ref(), |state, proving| proving.describe(state));
+        state.deadline(self.answer_until());
         describe::timer(state, *wake);
     }
 }
