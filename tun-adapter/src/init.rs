@@ -59,11 +59,11 @@ pub fn run(folder: &Path, server: Option<&Endpoint>) -> Result<String, Failure> 
     sync_folder(folder)
         .map_err(|error| Failure::runtime(format_args!("write the folder {}", folder.display()), error))?;
     created.keep();
-    Ok(next_steps(folder, &names, &fingerprint(&server_key)))
+    Ok(next_steps(folder, &names, server, &fingerprint(&server_key)))
 }
 
 /// The text for the user: the files, the backups, the next commands. Paths are relative to the current folder.
-fn next_steps(folder: &Path, names: &[&str], fingerprint: &str) -> String {
+fn next_steps(folder: &Path, names: &[&str], server: Option<&Endpoint>, fingerprint: &str) -> String {
     let config = match folder.to_str() {
         Some(".") => SERVER_FILE.to_owned(),
         // A command would take this for an option.
@@ -71,6 +71,10 @@ fn next_steps(folder: &Path, names: &[&str], fingerprint: &str) -> String {
         _ => folder.join(SERVER_FILE).display().to_string(),
     };
     let config = shell_word(&config);
+    let server = server.map_or_else(
+        || "HOST:PORT".to_owned(),
+        |server| shell_word(&server.to_string()),
+    );
     format!(
         "created in {}: {}\n\n\
          {SERVER_FILE} and {CLIENT_FILE} are configuration files, one for each side.\n\
@@ -84,7 +88,7 @@ fn next_steps(folder: &Path, names: &[&str], fingerprint: &str) -> String {
          Clients refuse any other server.\n\n\
          Next: check {config}, then run\n  \
          sandhog user add --config {config} NAME\n  \
-         sandhog profile --config {config} NAME\n  \
+         sandhog profile --config {config} --server {server} NAME\n  \
          sandhog server --config {config}",
         folder.display(),
         names.join(", ")
@@ -175,7 +179,7 @@ mod tests {
     #[test]
     fn printed_paths_work_from_the_current_folder() {
         let config = |folder: &str| {
-            let text = next_steps(Path::new(folder), &[], "");
+            let text = next_steps(Path::new(folder), &[], None, "");
             let command = text.lines().last().expect("a command").trim().to_owned();
             command.replace("sandhog server --config ", "")
         };

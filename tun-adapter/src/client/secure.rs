@@ -7,6 +7,7 @@ use sandhog_proto::secure::{self, Suite};
 use sandhog_proto::{Command, EventKind, NetworkSettings, StartError};
 use tokio::task::{JoinError, JoinHandle};
 use tracing::{debug, info, warn};
+use zeroize::Zeroizing;
 
 use super::tickets::TicketFile;
 use super::{any_address, explain_login, explain_mark, look_up, note_clock, resolve_or_last_known, stop};
@@ -27,39 +28,32 @@ use crate::tun::Queue;
 use crate::udp::{Options, Socket};
 use crate::{clock, notify, password, random};
 
-pub(super) async fn run(config: Client) -> Result<(), Failure> {
+pub(super) async fn run(mut config: Client) -> Result<(), Failure> {
+    log_warnings(&config.warnings);
+    let password = match config.password.take() {
+        Some(password) => password,
+        None => password::ask(&format!("{} at {}", config.login, config.server))?,
+    };
+    let signals = Signals::catch()?;
+    let stale = StaleState::clear(&config.device, &config.network).await?;
+    let server = resolve_or_last_known(&config.server, stale.servers()).await?;
+    let tickets = TicketFile::of(&config.login, &config.server_key);
+    let client = new_client(&config, server, password, &tickets)?;
     let Client {
         server: endpoint,
         server_key,
-        psk,
         login,
-        password,
-        ticket,
         device,
         network,
         offload,
         workers,
         mtu_search,
-        cipher,
-        rekey_after,
         metrics,
-        warnings,
+        ..
     } = config;
-    log_warnings(&warnings);
-    let password = match password {
-        Some(password) => password,
-        None => password::ask(&format!("{login} at {endpoint}"))?,
-    };
-    let signals = Signals::catch()?;
-    let stale = StaleState::clear(&device, &network).await?;
-    let server = resolve_or_last_known(&endpoint, stale.servers()).await?;
     let queues = Queue::open(&device, workers, offload.tun_segmentation)?;
     let requests = RequestQueue::open(&device, metrics.as_ref())?;
     let mut network = Network::begin(&device, network, stale, &[server]).await?;
-    let seed = random::bytes();
-    let user = login.clone();
-    let tickets = TicketFile::of(&login, &server_key);
-    let ticket = tickets.choose(ticket, clock::unix_now());
     let run = async |network: &mut Network| {
         let options = Options {
             mark: network.mark(),
@@ -67,20 +61,6 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
             ..offload.socket_options()
         };
         let socket = open_socket(server, &options)?;
-        let mut client = secure::Client::new(secure::ClientConfig {
-            psk,
-            login: user,
-            password,
-            suite: Suite::Standard,
-            server,
-            server_key,
-            ticket: ticket.map(Ticket::bytes),
-            clock: Some(clock::wall()),
-            mtu_search,
-            seed: seed?,
-        });
-        client.set_rekey_after(rekey_after);
-        client.set_cipher(cipher);
         let mut client = RunningClient {
             shell: Shell::with_transport(client, Plane::start(queues, vec![socket])?)?,
             device,
@@ -105,6 +85,31 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
     };
     let result = run(&mut network).await;
     network.end(result).await
+}
+
+/// The protocol's client, which does nothing until it is started.
+fn new_client(
+    config: &Client,
+    server: SocketAddr,
+    password: Zeroizing<String>,
+    tickets: &TicketFile,
+) -> Result<secure::Client, Failure> {
+    let ticket = tickets.choose(config.ticket, clock::unix_now());
+    let mut client = secure::Client::new(secure::ClientConfig {
+        psk: config.psk.clone(),
+        login: config.login.clone(),
+        password,
+        suite: Suite::Standard,
+        server,
+        server_key: config.server_key,
+        ticket: ticket.map(Ticket::bytes),
+        clock: Some(clock::wall()),
+        mtu_search: config.mtu_search,
+        seed: random::bytes()?,
+    });
+    client.set_rekey_after(config.rekey_after);
+    client.set_cipher(config.cipher);
+    Ok(client)
 }
 
 /// Logs a failed login that the client will repeat.
