@@ -123,7 +123,13 @@ fn a_packet_that_overtakes_the_ping_makes_the_session_live() {
             .unwrap();
         let cause = &run.record(login.cause).unwrap().kind;
         assert!(
-            matches!(cause, RecordKind::Received { kind: "data" | "rekey", .. }),
+            matches!(
+                cause,
+                RecordKind::Received {
+                    kind: "data" | "rekey",
+                    ..
+                }
+            ),
             "seed {seed}: {cause:?}"
         );
         assert_eq!(sent(&run, SERVER, "settings").len(), 2, "seed {seed}");
