@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 
 use super::ping_three_times;
 use super::transfer::transfer_both_ways;
@@ -110,6 +111,11 @@ fn a_user_changes_the_password_and_the_old_one_is_rejected() {
     server.wait_for("kean changed the password");
     let after = fs::read_to_string(testbed.path("users")).expect("the users");
     assert_ne!(after, before);
+    assert_eq!(
+        tickets(&testbed).len(),
+        1,
+        "the ticket for the new password is kept"
+    );
 
     let (code, log) = testbed.spawn_client().wait();
     assert_eq!(code, Some(3), "{log}");
@@ -297,20 +303,23 @@ fn a_client_with_the_key_of_another_server_exits_with_3_and_names_both_commands(
     assert!(!log.contains("logged in"), "{log}");
 }
 
+/// The stored tickets of the client.
+fn tickets(testbed: &Testbed) -> Vec<PathBuf> {
+    let files = fs::read_dir(testbed.runtime_folder(&testbed.client)).expect("the test folder");
+    let paths = files.map(|file| file.expect("an entry").path());
+    paths
+        .filter(|path| path.extension().is_some_and(|ending| ending == "ticket"))
+        .collect()
+}
+
 #[test]
 fn a_client_keeps_its_ticket_and_ignores_a_damaged_one() {
     let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
     let _server = testbed.start_server();
-    let tickets = || {
-        let files = fs::read_dir(testbed.runtime_folder(&testbed.client)).expect("the test folder");
-        let paths = files.map(|file| file.expect("an entry").path());
-        let tickets = paths.filter(|path| path.extension().is_some_and(|ending| ending == "ticket"));
-        tickets.collect::<Vec<_>>()
-    };
-    assert!(tickets().is_empty());
+    assert!(tickets(&testbed).is_empty());
     let (_, log) = testbed.start_client().terminate();
     assert!(!log.contains("ticket"), "{log}");
-    let [ticket] = tickets().try_into().expect("one ticket");
+    let [ticket] = tickets(&testbed).try_into().expect("one ticket");
     let stored = fs::read_to_string(&ticket).expect("a ticket");
     assert_eq!(stored.len(), 45, "{stored}");
     let mode = fs::metadata(&ticket).expect("a ticket").permissions().mode();

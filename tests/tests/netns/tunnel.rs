@@ -233,6 +233,8 @@ impl Testbed {
     pub(super) fn try_sandhog(&self, arguments: &[&str], input: &str) -> (Option<i32>, String) {
         let mut child = Command::new(&self.program)
             .args(arguments)
+            // A command that stores a ticket creates the folder.
+            .env("RUNTIME_DIRECTORY", self.runtime_path(&self.client))
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -314,9 +316,13 @@ impl Testbed {
 
     /// Runtime folder of a namespace. Without it, all namespaces would share that of the machine.
     pub(super) fn runtime_folder(&self, namespace: &Namespace) -> PathBuf {
-        let folder = self.path(&format!("run-{}", namespace.name()));
+        let folder = self.runtime_path(namespace);
         fs::create_dir_all(&folder).expect("the test folder");
         folder
+    }
+
+    fn runtime_path(&self, namespace: &Namespace) -> PathBuf {
+        self.path(&format!("run-{}", namespace.name()))
     }
 
     /// Runs a command that queries a running program. Returns exit code, standard output and standard error.

@@ -40,7 +40,8 @@ pub async fn run(config: Client, from_stdin: bool) -> Result<String, Failure> {
     let server = resolve(&config.server).await?;
     let socket = bind(server, None).await?;
     let login = config.login.clone();
-    let ticket = TicketFile::of(&login, &config.server_key).choose(config.ticket, clock::unix_now());
+    let tickets = TicketFile::of(&login, &config.server_key);
+    let ticket = tickets.choose(config.ticket, clock::unix_now());
     let client = secure::Client::new(secure::ClientConfig {
         psk: config.psk,
         login: config.login,
@@ -72,6 +73,13 @@ pub async fn run(config: Client, from_stdin: bool) -> Result<String, Failure> {
             other => debug!("{other:?}"),
         }
     };
+    if result.is_ok() {
+        // The tickets for the old password are invalid now. The user of this command may have no access to the folder.
+        let newest = shell.with_peer(|client, _| client.ticket().copied());
+        if let Some(Err(error)) = newest.map(|ticket| tickets.write(Ticket::new(ticket))) {
+            debug!("cannot store the new ticket: {error}");
+        }
+    }
     shell.stop();
     result.map(|()| format!("changed the password of {login}. If you use a `password-file`, update it: it has the old password"))
 }

@@ -93,7 +93,8 @@ impl TicketFile {
         }
     }
 
-    fn write(&self, ticket: Ticket) -> io::Result<()> {
+    /// Stores a ticket, or returns the reason why that is not possible.
+    pub(super) fn write(&self, ticket: Ticket) -> io::Result<()> {
         let (folder, name) = (self.path.parent(), self.path.file_name());
         if let Some(folder) = folder {
             DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
