@@ -430,22 +430,29 @@ def check_keys(v):
             chain = extract(b(values["next"]), check_rekey(v, e + 1))
 
 
+def new_ticket(v, record, expiry):
+    """The ticket for a record and an expiry of 8 bytes."""
+    key = b(v["inputs"]["setup"])[224:]
+    return expiry + mac(key, b"ticket" + sha512(record) + expiry + v["inputs"]["login"].encode())[:24]
+
+
 def check_change(v):
     values, registration = v["change"], v["change"]["registration"]
     c, s = be(v["login"]["client_index"], 4), be(v["login"]["server_index"], 4)
     context = b"sandhog/c" + be(v["inputs"]["suite"], 1) + c + s + b(v["server"]["fingerprint"])
     check_opaque(v, values, context)
     check_registration(v, registration, v["inputs"]["new_password"])
-    reg2, reg3 = b(registration["reg2"]), b(registration["record"])
-    tag = mac(b(values["session_key"]), b"reg3" + reg2 + reg3)[:32]
-    same("MAC of reg3", tag, values["mac"])
+    reg1, reg2, reg3 = (b(registration[name]) for name in ["reg1", "reg2", "record"])
+    for name, message in [("reg1", reg1), ("reg2", reg1 + reg2), ("reg3", reg2 + reg3)]:
+        same(f"MAC of {name}", mac(b(values["session_key"]), name.encode() + message)[:32], values[f"{name}_mac"])
+    same("ticket after the change", new_ticket(v, reg3, b(values["ticket"])[:8]), values["ticket"])
     messages = {
         "prove1": {"t": "prove1", "ke1": values["ke1"]},
         "prove2": {"t": "prove2", "ke2": values["ke2"]},
-        "prove3": {"t": "prove3", "ke3": values["ke3"], "reg1": registration["reg1"]},
-        "reg2": {"t": "reg2", "reg2": registration["reg2"]},
-        "reg3": {"t": "reg3", "reg3": registration["record"], "mac": values["mac"]},
-        "reg-ok": {"t": "regOk"},
+        "prove3": {"t": "prove3", "ke3": values["ke3"], "reg1": registration["reg1"], "mac": values["reg1_mac"]},
+        "reg2": {"t": "reg2", "reg2": registration["reg2"], "mac": values["reg2_mac"]},
+        "reg3": {"t": "reg3", "reg3": registration["record"], "mac": values["reg3_mac"]},
+        "reg-ok": {"t": "regOk", "ticket": values["ticket"]},
     }
     for kind, message in messages.items():
         message = {key: text if key == "t" else base64url(b(text)) for key, text in message.items()}

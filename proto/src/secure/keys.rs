@@ -14,15 +14,17 @@ use subtle::ConstantTimeEq;
 use x25519_dalek::x25519;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::message::{Ke2Reply, LoginRequest, M3_MAC_LEN, Proof};
 use crate::State;
 use crate::aead::KEY_LEN;
-use crate::kem::{CIPHERTEXT_LEN, PUBLIC_LEN, SharedSecret};
+use crate::kem::{CIPHERTEXT_LEN, SharedSecret};
 
 /// Output length of SHA-512 and therefore of HKDF-Extract, in bytes.
 const HASH_LEN: usize = 64;
 /// Length of an X25519 secret, a public key and a shared secret in bytes (RFC 7748, section 5).
 const X25519_LEN: usize = 32;
+
+/// Length of the MAC over the ciphertext in M3, in bytes. It fills the datagram.
+pub(crate) const M3_MAC_LEN: usize = 14;
 
 /// HKDF-Extract (RFC 5869, section 2.2) of the concatenated `ikm`.
 pub(super) fn extract(salt: &[u8], ikm: &[&[u8]]) -> Zeroizing<[u8; HASH_LEN]> {
@@ -138,29 +140,19 @@ pub(crate) fn transcript(messages: &[&[u8]]) -> [u8; HASH_LEN] {
     hash.finalize().into()
 }
 
-/// The transcript of a login: M1 without its time, M2, the server's encapsulation key, and M3 without its MAC.
-#[derive(Clone)]
-pub(crate) struct LoginTranscript(Sha512);
-
-impl LoginTranscript {
-    /// The transcript up to M2.
-    pub(crate) fn new(request: &LoginRequest, reply: &Ke2Reply, kem: &[u8; PUBLIC_LEN]) -> Self {
-        let hash = Sha512::new()
-            .chain_update(request.to_bytes())
-            .chain_update(reply.to_bytes())
-            .chain_update(kem);
-        Self(hash)
-    }
-
-    /// The hash of the whole transcript.
-    pub(crate) fn finish(self, proof: &Proof) -> [u8; HASH_LEN] {
-        self.0.chain_update(proof.to_bytes()).finalize().into()
-    }
-}
-
 /// The MAC of a ciphertext for the server's encapsulation key in M3, under the session key of OPAQUE.
 pub(crate) fn m3_mac(session_key: &[u8; HASH_LEN], ciphertext: &[u8; CIPHERTEXT_LEN]) -> [u8; M3_MAC_LEN] {
     cut(&mac(session_key, &[b"m3", ciphertext]))
+}
+
+/// The MAC of a registration request, under the session key of the proof of the old password.
+pub(crate) fn reg1_mac(session_key: &[u8; HASH_LEN], reg1: &[u8; 32]) -> [u8; 32] {
+    cut(&mac(session_key, &[b"reg1", reg1]))
+}
+
+/// The MAC of the answer to a registration request, under the same key.
+pub(crate) fn reg2_mac(session_key: &[u8; HASH_LEN], reg1: &[u8; 32], reg2: &[u8; 64]) -> [u8; 32] {
+    cut(&mac(session_key, &[b"reg2", reg1, reg2]))
 }
 
 /// The MAC of a new record, under the session key of the proof of the old password.

@@ -19,7 +19,7 @@ use serde::Deserialize;
 
 use self::control::Fields;
 pub(crate) use self::control::{
-    Control, KEY_HALF_LEN, Ke2Reply, LoginRequest, M3_MAC_LEN, Proof, SEALED_KE2_LEN, SEALED_LOGIN_LEN,
+    Control, KEY_HALF_LEN, Ke2Reply, LoginRequest, Proof, SEALED_KE2_LEN, SEALED_LOGIN_LEN,
 };
 use self::json::{Bytes, Object, Text};
 pub(crate) use self::settings::Accepted;
@@ -85,9 +85,14 @@ pub(crate) enum Message {
     /// Its KE2.
     Prove2(Box<[u8; 320]>),
     /// Its KE3, which proves the old password, and the registration request for the new one.
-    Prove3 { ke3: Box<[u8; 64]>, reg1: [u8; 32] },
-    /// The registration response.
-    Reg2([u8; 64]),
+    Prove3 {
+        ke3: Box<[u8; 64]>,
+        reg1: [u8; 32],
+        /// Under the session key of the proof.
+        mac: [u8; 32],
+    },
+    /// The registration response, with a MAC under the session key of the proof.
+    Reg2 { reg2: Box<[u8; 64]>, mac: [u8; 32] },
     /// The registration record, with a MAC under the session key of the proof.
     Reg3 { record: Box<[u8; 192]>, mac: [u8; 32] },
     /// The server has stored the record. Contains a ticket for it.
@@ -195,13 +200,20 @@ impl Message {
             "prove1" => Self::Prove1(Box::new(serde_json::from_slice::<Prove1Body>(json)?.ke1.0)),
             "prove2" => Self::Prove2(Box::new(serde_json::from_slice::<Prove2Body>(json)?.ke2.0)),
             "prove3" => {
-                let Prove3Body { ke3, reg1 } = serde_json::from_slice(json)?;
+                let Prove3Body { ke3, reg1, mac } = serde_json::from_slice(json)?;
                 Self::Prove3 {
                     ke3: Box::new(ke3.0),
                     reg1: reg1.0,
+                    mac: mac.0,
                 }
             }
-            "reg2" => Self::Reg2(serde_json::from_slice::<Reg2Body>(json)?.reg2.0),
+            "reg2" => {
+                let Reg2Body { reg2, mac } = serde_json::from_slice(json)?;
+                Self::Reg2 {
+                    reg2: Box::new(reg2.0),
+                    mac: mac.0,
+                }
+            }
             "reg3" => {
                 let Reg3Body { reg3, mac } = serde_json::from_slice(json)?;
                 Self::Reg3 {
@@ -242,8 +254,11 @@ impl Message {
             }
             Self::Prove1(ke1) => Object::of_type("prove1").bytes("ke1", &**ke1),
             Self::Prove2(ke2) => Object::of_type("prove2").bytes("ke2", &**ke2),
-            Self::Prove3 { ke3, reg1 } => Object::of_type("prove3").bytes("ke3", &**ke3).bytes("reg1", reg1),
-            Self::Reg2(reg2) => Object::of_type("reg2").bytes("reg2", reg2),
+            Self::Prove3 { ke3, reg1, mac } => Object::of_type("prove3")
+                .bytes("ke3", &**ke3)
+                .bytes("reg1", reg1)
+                .bytes("mac", mac),
+            Self::Reg2 { reg2, mac } => Object::of_type("reg2").bytes("reg2", &**reg2).bytes("mac", mac),
             Self::Reg3 { record, mac } => Object::of_type("reg3").bytes("reg3", &**record).bytes("mac", mac),
             Self::RegOk(None) => Object::of_type("regOk"),
             Self::RegOk(Some(ticket)) => Object::of_type("regOk").bytes("ticket", ticket),
@@ -264,7 +279,7 @@ impl Message {
             Self::Prove1(_) => "prove1",
             Self::Prove2(_) => "prove2",
             Self::Prove3 { .. } => "prove3",
-            Self::Reg2(_) => "reg2",
+            Self::Reg2 { .. } => "reg2",
             Self::Reg3 { .. } => "reg3",
             Self::RegOk(_) => "reg-ok",
         }
@@ -322,11 +337,13 @@ struct Prove2Body {
 struct Prove3Body {
     ke3: Bytes<64>,
     reg1: Bytes<32>,
+    mac: Bytes<32>,
 }
 
 #[derive(Deserialize)]
 struct Reg2Body {
     reg2: Bytes<64>,
+    mac: Bytes<32>,
 }
 
 #[derive(Deserialize)]

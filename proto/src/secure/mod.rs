@@ -27,6 +27,7 @@ mod job;
 mod keys;
 mod login;
 mod login_box;
+mod login_transcript;
 mod message;
 pub(crate) mod opaque;
 mod opener;

@@ -9,7 +9,8 @@ use rand_core::SeedableRng;
 use sandhog_proto::secure::{ServerConfig, ServerSetup, Suite, User, WallClock, register};
 use sandhog_proto::{Command, DropReason, EventKind, Instant, Peer, TunnelStatus};
 
-use crate::attacker::{Attempt, HandServer, Insider, ask, client_index, context, elsewhere};
+use crate::attacker::{Attempt, Insider, ask, client_index, context, elsewhere};
+use crate::hand_server::HandServer;
 use crate::support::{
     DELAY, Net, PASSWORD, START, Seen, client_address, client_config, login, server_address, server_config,
     setup, store, user,

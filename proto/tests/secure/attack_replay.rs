@@ -10,7 +10,8 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 use sandhog_proto::{Command, DropReason, EventKind, Gauges, Instant, Peer, TunnelStatus};
 
-use crate::attacker::{HandServer, Insider, Session, elsewhere, logged_in};
+use crate::attacker::{Insider, Session, elsewhere, logged_in};
+use crate::hand_server::HandServer;
 use crate::support::{
     DELAY, Net, Seen, client_address, client_config, packet, server_address, server_config,
 };

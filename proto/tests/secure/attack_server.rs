@@ -293,6 +293,44 @@ fn answers_to_a_client_use_the_pre_shared_key_of_its_login() {
     assert_eq!(ask(&mut net, elsewhere(2), &m3).len(), 1);
 }
 
+/// The three steps of a change of the pre-shared key: accept both, move the clients, accept the new one only.
+#[test]
+fn the_pre_shared_key_is_changed_while_sessions_go_on() {
+    let new = Psk::new([0x77; 32]).unwrap();
+    let mut config = client_config("anna", 2);
+    config.psk = new.clone();
+    let mut net = Net::new(server_config(), [client_config("kean", 1), config]);
+    net.start(0);
+    net.start(1);
+    net.run_for(Duration::from_secs(11));
+    assert_eq!(net.started(1).unwrap().1, Err("connection-timed-out"));
+    assert_eq!(
+        net.server.set_keys(&psk(), Some(&psk())),
+        Err(ConfigError::EqualKeys)
+    );
+    net.server.set_keys(&psk(), Some(&new)).unwrap();
+    net.clients[1].events.clear();
+    net.start(1);
+    net.run_for(Duration::from_secs(1));
+    assert_eq!(net.started(1).unwrap().1, Ok(()));
+    net.server.set_keys(&new, None).unwrap();
+    net.run_for(Duration::from_secs(300));
+    let up = TunnelStatus::Connected;
+    assert_eq!(
+        (net.status(0), net.status(1), net.count("login-cookie")),
+        (up, up, 2)
+    );
+    net.command(0, sandhog_proto::Command::Stop);
+    net.clients[0].events.clear();
+    net.start(0);
+    net.run_for(Duration::from_secs(11));
+    assert_eq!(
+        net.started(0).unwrap().1,
+        Err("connection-timed-out"),
+        "the old key"
+    );
+}
+
 #[test]
 fn two_equal_pre_shared_keys_are_a_configuration_error() {
     let config = ServerConfig {

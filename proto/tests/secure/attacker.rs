@@ -1,4 +1,4 @@
-//! Hand-made peers, written from the specification alone: a holder of the pre-shared key, a client and a
+//! Hand-made peers, written from the specification alone: a holder of the pre-shared key, and a client. `hand_server` is a
 //! server.
 //!
 //! They share only cryptographic primitives with the crate. So any peer that understands them implements the
@@ -45,7 +45,7 @@ pub(crate) fn from_b64(text: &Value) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(text.as_str().unwrap()).unwrap()
 }
 
-fn extract(salt: &[u8], ikm: &[u8]) -> [u8; 64] {
+pub(crate) fn extract(salt: &[u8], ikm: &[u8]) -> [u8; 64] {
     Hkdf::<Sha512>::extract(Some(salt), ikm).0.into()
 }
 
@@ -84,7 +84,7 @@ pub(crate) fn open(key: &[u8; 32], datagram: &[u8]) -> Option<Vec<u8>> {
 pub(crate) struct Insider {
     up: [u8; 32],
     down: [u8; 32],
-    mix: [u8; 64],
+    pub(crate) mix: [u8; 64],
     pub(crate) rng: ChaCha20Rng,
     /// Wall clock in milliseconds since 1970.
     pub(crate) time: u64,
@@ -248,17 +248,17 @@ pub(crate) fn change_context(session: &Session) -> Vec<u8> {
 }
 
 /// The keys of the sealed parts of M1 and M2, without the name of the key.
-fn login_prk(dh: &[u8; 32], cookie: &[u8], client: u32) -> [u8; 64] {
+pub(crate) fn login_prk(dh: &[u8; 32], cookie: &[u8], client: u32) -> [u8; 64] {
     extract(&[cookie, &client.to_be_bytes()].concat(), dh)
 }
 
-fn login_key(prk: &[u8; 64], name: &[u8], ephemeral: &[u8], more: &[u8]) -> [u8; 32] {
+pub(crate) fn login_key(prk: &[u8; 64], name: &[u8], ephemeral: &[u8], more: &[u8]) -> [u8; 32] {
     let server = public_keys(&*setup().to_bytes()).x25519;
     expand(prk, &[name, ephemeral, &server, more].concat())
 }
 
 /// ChaCha20-Poly1305 without associated data, with a nonce of zeros.
-fn seal_box(key: &[u8; 32], plaintext: &[u8]) -> Vec<u8> {
+pub(crate) fn seal_box(key: &[u8; 32], plaintext: &[u8]) -> Vec<u8> {
     let mut body = plaintext.to_vec();
     let cipher = ChaCha20Poly1305::new(key.into());
     let tag = cipher
@@ -267,7 +267,7 @@ fn seal_box(key: &[u8; 32], plaintext: &[u8]) -> Vec<u8> {
     [&body, &tag[..]].concat()
 }
 
-fn open_box(key: &[u8; 32], sealed: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn open_box(key: &[u8; 32], sealed: &[u8]) -> Option<Vec<u8>> {
     let (body, tag) = sealed.split_last_chunk::<16>()?;
     let mut body = body.to_vec();
     let cipher = ChaCha20Poly1305::new(key.into());
@@ -283,7 +283,7 @@ pub(crate) fn hmac(key: &[u8], message: &[&[u8]]) -> Vec<u8> {
     mac.finalize().into_bytes().to_vec()
 }
 
-fn identifiers(login: &str) -> Identifiers<'_> {
+pub(crate) fn identifiers(login: &str) -> Identifiers<'_> {
     Identifiers {
         client: Some(login.as_bytes()),
         server: None,
@@ -442,7 +442,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    fn new(is_client: bool, chain: &[u8; 64], epoch: u32, theirs: u32) -> Self {
+    pub(crate) fn new(is_client: bool, chain: &[u8; 64], epoch: u32, theirs: u32) -> Self {
         let key = |name: &str| [name.as_bytes(), &epoch.to_be_bytes()].concat();
         Self {
             is_client,
@@ -578,93 +578,4 @@ pub(crate) fn logged_in(net: &mut Net, insider: &mut Insider, name: &str) -> (Se
     assert_eq!(session.read(&pong[0].bytes)["t"], "pong");
     net.run_for(Duration::from_secs(1));
     (session, settings)
-}
-
-/// A hand-made server. It accepts every cookie.
-pub(crate) struct HandServer {
-    setup: Vec<u8>,
-    record: Option<ServerRegistration<Parts>>,
-    state: Option<ServerLogin<Parts>>,
-    client: u32,
-    server: u32,
-    transcript: Vec<u8>,
-}
-
-impl HandServer {
-    /// A server that `kean` accepts as genuine.
-    pub(crate) fn genuine() -> Self {
-        Self {
-            setup: setup().to_bytes().to_vec(),
-            record: Some(ServerRegistration::deserialize(&user("kean").record.to_bytes()).unwrap()),
-            state: None,
-            client: 0,
-            server: 0x0102_0304,
-            transcript: Vec::new(),
-        }
-    }
-
-    /// M0r for M0 or M1.
-    pub(crate) fn cookie(&self, insider: &mut Insider, first_message: &[u8]) -> Vec<u8> {
-        let client = client_index(&insider.read(first_message)).to_be_bytes();
-        let keys = public_keys(&self.setup);
-        let cookie = insider.random::<16>();
-        let body = [&[0x32][..], &client, &cookie, &keys.fingerprint, &keys.kem[..592]].concat();
-        insider.seal(2, &body)
-    }
-
-    /// M2 for M1.
-    pub(crate) fn ke2(&mut self, insider: &mut Insider, m1: &[u8]) -> Vec<u8> {
-        let m1 = insider.read(m1);
-        let (request, rest) = (&m1[9..270], &m1[270..]);
-        assert!(m1[0] == 0x33 && rest.iter().all(|byte| *byte == 0));
-        let (cookie, ephemeral, sealed) = (&request[4..20], &request[20..52], &request[52..]);
-        self.client = client_index(&m1);
-        let secret = self.setup[128..160].try_into().unwrap();
-        let prk = login_prk(
-            &x25519(secret, ephemeral.try_into().unwrap()),
-            cookie,
-            self.client,
-        );
-        let content = open_box(&login_key(&prk, b"m1", ephemeral, b""), sealed).expect("for this server");
-        let login = std::str::from_utf8(&content[1..=usize::from(content[0])]).unwrap();
-        let context = context(self.client, self.server);
-        let parameters = ServerLoginParameters {
-            context: Some(&context),
-            identifiers: identifiers(login),
-        };
-        let start = ServerLogin::start(
-            &mut insider.rng,
-            &ServerSetup::deserialize(&self.setup[..128]).unwrap(),
-            self.record.clone(),
-            CredentialRequest::deserialize(&content[65..161]).unwrap(),
-            login.as_bytes(),
-            parameters,
-        )
-        .unwrap();
-        self.state = Some(start.state);
-        let keys = public_keys(&self.setup);
-        let server = self.server.to_be_bytes();
-        let content = [&keys.opaque[..], &start.message.serialize(), &keys.kem[592..]].concat();
-        let sealed = seal_box(&login_key(&prk, b"m2", ephemeral, &server), &content);
-        let body = [&[0x34][..], &self.client.to_be_bytes(), &server, &sealed].concat();
-        self.transcript = [request, &body, &keys.kem].concat();
-        insider.seal(2, &body)
-    }
-
-    /// The session, if M3 is valid.
-    pub(crate) fn finish(&self, insider: &Insider, m3: &[u8]) -> Option<Session> {
-        let m3 = insider.read(m3);
-        assert_eq!((m3[0], receiver(&m3)), (0x35, self.server));
-        let (proof, mac) = m3.split_at(1157);
-        let ke3 = CredentialFinalization::deserialize(&proof[5..69]).unwrap();
-        let state = self.state.clone().expect("KE2 was sent");
-        let finish = state.finish(ke3, ServerLoginParameters::default()).ok()?;
-        let ciphertext = &proof[69..];
-        assert_eq!(mac, &hmac(&finish.session_key, &[b"m3", ciphertext])[..14]);
-        let (kem, _) = Seed::new(self.setup[160..224].try_into().unwrap()).key_pair();
-        let shared = kem.decapsulate(ciphertext.try_into().unwrap());
-        let transcript = Sha512::digest([&self.transcript[..], proof].concat());
-        let ikm = [&finish.session_key[..], &*shared, &transcript].concat();
-        Some(Session::new(false, &extract(&insider.mix, &ikm), 0, self.client))
-    }
 }

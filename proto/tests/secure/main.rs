@@ -12,6 +12,7 @@ mod attacker;
 mod audit;
 mod data_plane;
 mod describe;
+mod hand_server;
 mod login;
 mod login_restart;
 mod mutation_gaps;

@@ -52,17 +52,21 @@ fn reg3(net: &mut Net, insider: &mut Insider, session: &mut Session, seed: u8) -
         .expect("the password is right");
     let start = ClientRegistration::<Parts>::start(&mut insider.rng, b"x").unwrap();
     let reg1 = start.message.serialize();
-    let prove3 = format!(
-        r#"{{"t":"prove3","ke3":"{}","reg1":"{}"}}"#,
-        b64(&ke3),
-        b64(&reg1)
-    );
-    let reg2 = bytes(&reply(net, session, prove3.as_bytes())?["reg2"]);
+    let mac = hmac(&session_key, &[b"reg1", &reg1]);
+    let answer = reply(net, session, &prove3(&ke3, &reg1, &mac[..32]))?;
+    let reg2 = bytes(&answer["reg2"]);
+    let expected = hmac(&session_key, &[b"reg2", &reg1, &reg2]);
+    assert_eq!(bytes(&answer["mac"]), expected[..32]);
     let mut rng = ChaCha20Rng::from_seed([seed; 32]);
     let record = register(&setup(), Suite::Laboratory, &login("kean"), PASSWORD, &mut rng).unwrap();
     let record = record.to_bytes();
     let mac = hmac(&session_key, &[b"reg3", &reg2, &record]);
     Some(reg3_json(&record, &mac[..32]))
+}
+
+fn prove3(ke3: &[u8], reg1: &[u8], mac: &[u8]) -> Vec<u8> {
+    let (ke3, reg1, mac) = (b64(ke3), b64(reg1), b64(mac));
+    format!(r#"{{"t":"prove3","ke3":"{ke3}","reg1":"{reg1}","mac":"{mac}"}}"#).into_bytes()
 }
 
 fn reg3_json(record: &[u8], mac: &[u8]) -> Vec<u8> {
@@ -156,14 +160,10 @@ fn nobody_changes_the_password_without_the_old_one() {
         .unwrap()
         .message
         .serialize();
-    let prove3 = format!(
-        r#"{{"t":"prove3","ke3":"{}","reg1":"{}"}}"#,
-        b64(&[7; 64]),
-        b64(&reg1)
-    );
+    let prove3 = prove3(&[7; 64], &reg1, &[7; 32]);
     let wrong = [
         format!(r#"{{"t":"reg1","reg1":"{}"}}"#, b64(&reg1)).into_bytes(),
-        prove3.clone().into_bytes(),
+        prove3.clone(),
         reg3_json(&record, &[0; 32]),
     ];
     assert_eq!(replies(&mut net, &mut session, wrong), 0, "without a proof");
@@ -174,11 +174,7 @@ fn nobody_changes_the_password_without_the_old_one() {
             .finish(&change_context(&session), &bytes(&prove2["ke2"]))
             .is_none()
     );
-    assert_eq!(
-        replies(&mut net, &mut session, [prove3.into_bytes()]),
-        0,
-        "with a wrong proof"
-    );
+    assert_eq!(replies(&mut net, &mut session, [prove3]), 0, "with a wrong proof");
     assert_eq!(replies(&mut net, &mut session, [reg3_json(&record, &[0; 32])]), 0);
     assert!(net.saved.is_empty());
 }
@@ -198,6 +194,44 @@ fn nobody_swaps_the_record_of_a_password_change() {
     assert!(net.saved.is_empty());
     assert_eq!(replies(&mut net, &mut session, [genuine]), 1);
     assert_eq!(net.saved.len(), 1);
+}
+
+/// Attack 27: a thief with the keys of a session, who sends a registration request of its own after the user's proof.
+#[test]
+fn a_registration_request_without_the_mac_of_the_proof_gets_no_answer() {
+    let mut net = Net::pair();
+    let mut insider = Insider::new(3);
+    let (mut session, _) = logged_in(&mut net, &mut insider, "kean");
+    let attempt = Attempt::new(&mut insider, "kean", PASSWORD);
+    let prove2 = reply(&mut net, &mut session, &prove1(&attempt)).unwrap();
+    let (ke3, key) = attempt
+        .finish(&change_context(&session), &bytes(&prove2["ke2"]))
+        .unwrap();
+    let [own, other] = [b"x", b"y"].map(|password| {
+        let start = ClientRegistration::<Parts>::start(&mut insider.rng, password).unwrap();
+        start.message.serialize()
+    });
+    let mac = hmac(&key, &[b"reg1", &own]);
+    assert!(reply(&mut net, &mut session, &prove3(&ke3, &other, &mac[..32])).is_none());
+}
+
+/// Attack 27: a password that was changed in another session after the proof.
+#[test]
+fn a_proof_of_a_password_that_has_changed_since_changes_nothing() {
+    let mut net = Net::pair();
+    let mut insider = Insider::new(3);
+    let (mut session, _) = logged_in(&mut net, &mut insider, "kean");
+    let late = reg3(&mut net, &mut insider, &mut session, 1).unwrap();
+    let mut users = net.server.users().clone();
+    let mut rng = ChaCha20Rng::from_seed([9; 32]);
+    let record = register(&setup(), Suite::Laboratory, &login("kean"), "changed", &mut rng).unwrap();
+    users.change(&login("kean"), record).unwrap();
+    let now = net.now;
+    let before = net.saved.len();
+    // The session ends, because its user has another password.
+    net.server.set_users(now, users).unwrap();
+    assert_eq!(replies(&mut net, &mut session, [late]), 0);
+    assert_eq!(net.saved.len(), before);
 }
 
 /// A proof of a minute ago is erased.

@@ -26,6 +26,7 @@ impl Client {
             clock,
             server_clock,
             doubts_server_clock,
+            skips_ticket,
             session_id: _, // the indices with which the session began
         } = self;
         config.describe(state);
@@ -48,6 +49,7 @@ impl Client {
             });
         }
         state.flag(*doubts_server_clock);
+        state.flag(*skips_ticket);
     }
 }
 

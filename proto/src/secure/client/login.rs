@@ -14,8 +14,9 @@ use crate::retransmit::RetransmitTimer;
 use crate::secure::clock::WallClock;
 use crate::secure::control::{Nonces, parse};
 use crate::secure::epochs::{Indices, Role};
-use crate::secure::keys::{Chain, Ephemeral, LoginTranscript, m3_mac};
+use crate::secure::keys::{Chain, Ephemeral, m3_mac};
 use crate::secure::login_box::{LoginSecret, SealedKe2, SealedLogin};
+use crate::secure::login_transcript::LoginTranscript;
 use crate::secure::message::{Accepted, Control, KEY_HALF_LEN, Ke2Reply, LoginRequest, Proof, Refusal};
 use crate::secure::opaque::{ClientLoginState, Finished, context};
 use crate::secure::session::Session;
@@ -155,8 +156,8 @@ impl Client {
         let Some(login) = &mut self.login else {
             return Err(DropReason::Unexpected);
         };
-        let is_known = login.tries.iter().any(|earlier| earlier.request.cookie == cookie);
-        if login.tries.len() >= MAX_COOKIES || is_known {
+        let is_known = |earlier: &Try| earlier.request.cookie == cookie && earlier.key_half == key_half;
+        if login.tries.len() >= MAX_COOKIES || login.tries.iter().any(is_known) {
             return Err(DropReason::Unexpected);
         }
         let server = &self.config.server_key.x25519;
@@ -166,7 +167,11 @@ impl Client {
         let content = SealedLogin {
             login: self.config.login.clone(),
             ke1: login.ke1.clone(),
-            ticket: self.config.ticket.unwrap_or_default(),
+            ticket: self
+                .config
+                .ticket
+                .filter(|_| !self.skips_ticket)
+                .unwrap_or_default(),
         };
         let request = LoginRequest {
             index: login.index,
@@ -196,27 +201,34 @@ impl Client {
         let Some(login) = &mut self.login else {
             return Err(DropReason::Unexpected);
         };
-        let mut opened = login.tries.iter().filter_map(|attempt| {
-            let content = attempt.secret.open_ke2(reply.index, &reply.sealed)?;
-            Some((attempt, content))
-        });
+        let open = |attempt: &Try| attempt.secret.open_ke2(reply.index, &reply.sealed);
         // Only the configured server can seal this.
-        let (attempt, content) = opened.next().ok_or(DropReason::AuthenticationFailed)?;
+        let content = login
+            .tries
+            .iter()
+            .find_map(open)
+            .ok_or(DropReason::AuthenticationFailed)?;
         let SealedKe2 {
             opaque_key,
             ke2,
             key_half,
         } = content;
-        let mut kem = Box::new([0; PUBLIC_LEN]);
-        for (to, from) in kem.iter_mut().zip(attempt.key_half.iter().chain(&*key_half)) {
-            *to = *from;
-        }
-        // A holder of the pre-shared key may have forged the first half.
-        if !self.config.server_key.matches(&opaque_key, &kem) {
-            return Err(DropReason::OtherServer);
-        }
+        // A holder of the pre-shared key may have forged some of the first halves.
+        let whole = |attempt: &Try| {
+            let mut kem = Box::new([0; PUBLIC_LEN]);
+            for (to, from) in kem.iter_mut().zip(attempt.key_half.iter().chain(&*key_half)) {
+                *to = *from;
+            }
+            open(attempt).filter(|_| self.config.server_key.matches(&opaque_key, &kem))?;
+            Some((attempt.request.clone(), kem))
+        };
+        let (request, kem) = login
+            .tries
+            .iter()
+            .find_map(whole)
+            .ok_or(DropReason::OtherServer)?;
         let answered = Answered {
-            transcript: LoginTranscript::new(&attempt.request, reply, &kem),
+            transcript: LoginTranscript::new(&request, reply, &kem),
             kem: PublicKey::new(&kem).map_err(|_| DropReason::MalformedBody)?,
             opaque_key,
         };
@@ -286,6 +298,9 @@ impl Client {
     /// Handles the deadline of a login.
     pub(super) fn login_timed_out(&mut self, now: Instant) {
         self.doubts_server_clock = !self.doubts_server_clock && self.server_clock.is_some();
+        // The server has sent a cookie, but no KE2. A thief of the ticket may have used up its attempts.
+        let was_limited = self.login.as_ref().is_some_and(LoginAttempt::awaits_ke2);
+        self.skips_ticket = was_limited && !self.skips_ticket;
         let saw_other_server = self.login.as_ref().is_some_and(|login| login.saw_other_server);
         let error = if saw_other_server {
             StartError::OtherServer
@@ -308,7 +323,7 @@ impl Client {
             ticket,
         } = accepted;
         self.server_clock = time.map(|time| WallClock::new(now, time));
-        self.doubts_server_clock = false;
+        (self.doubts_server_clock, self.skips_ticket) = (false, false);
         self.keep_ticket(ticket, tag);
         session.set_limits(settings.mtu, Duration::from_secs(u64::from(settings.keepalive)));
         session.rekey_after(now, self.config.rekey_after);

@@ -9,8 +9,9 @@ use crate::kem::PublicKey;
 use crate::retransmit::{RetransmitTimer, Schedule};
 use crate::secure::control::Nonces;
 use crate::secure::epochs::Indices;
-use crate::secure::keys::{Ephemeral, LoginTranscript};
+use crate::secure::keys::Ephemeral;
 use crate::secure::login_box::LoginSecret;
+use crate::secure::login_transcript::LoginTranscript;
 use crate::secure::message::{Control, KEY_HALF_LEN, LoginRequest, Proof};
 use crate::secure::opaque::ClientLoginState;
 use crate::secure::session::Session;
@@ -174,6 +175,11 @@ impl LoginAttempt {
             .as_ref()
             .map(|earlier| Control::Ke3((*earlier.proof).clone()));
         own.into_iter().chain(earlier)
+    }
+
+    /// Returns true if the server has sent a cookie, and no KE2.
+    pub(super) fn awaits_ke2(&self) -> bool {
+        matches!(self.stage, Stage::Login) && !self.tries.is_empty()
     }
 
     /// Takes the time of the first round trip. It determines how long KE3 waits for the settings.

@@ -62,7 +62,7 @@ use crate::{
 /// - `start` completes exactly once. If its login fails, the client does not try again. A tunnel that was up
 ///   before logs in again without limit, at growing intervals, and reports each failure with
 ///   [`EventKind::Retrying`].
-/// - A [`Job`] stretches the password, at most [`MAX_CANDIDATES`] times per attempt.
+/// - A [`Job`] stretches the password, at most once per attempt.
 /// - During a repeated login the old session still carries packets both ways, if it can.
 /// - Between `sleep` and `wake` nothing is sent or accepted. After a sleep of at least
 ///   [`DEAD_AFTER`] the client logs in again. After a shorter one it sends a ping.
@@ -94,6 +94,8 @@ pub struct Client {
     server_clock: Option<WallClock>,
     /// The next login uses the clock of this machine, because the last one with the server's clock has failed.
     doubts_server_clock: bool,
+    /// The next login shows no ticket, because the last one with the ticket has got no KE2.
+    skips_ticket: bool,
     /// Receiver indices of the client and of the server when the session began. They identify it in a password change.
     session_id: (u32, u32),
 }
@@ -135,6 +137,7 @@ impl Client {
             clock: config.clock,
             server_clock: None,
             doubts_server_clock: false,
+            skips_ticket: false,
             session_id: (0, 0),
         }
     }
@@ -293,6 +296,7 @@ impl Client {
         let now = self.queues.advance(now);
         let seed = Zeroizing::new(seed);
         self.rng = generator(&seed, stream::CLIENT);
+        self.server_clock = None;
         self.set_session(None);
         (self.login, self.asleep_since) = (None, None);
         self.end_change(Err(StartError::Stopped), 0);
@@ -514,7 +518,7 @@ impl Client {
             // The reply to a retransmitted M3. The settings are already known.
             Input::Message(Message::Settings(_)) => {}
             Input::Message(Message::Prove2(ke2)) => return self.on_prove2(ke2),
-            Input::Message(Message::Reg2(reg2)) => return self.on_reg2(&reg2),
+            Input::Message(Message::Reg2 { reg2, mac }) => return self.on_reg2(&reg2, &mac),
             Input::Message(Message::RegOk(ticket)) => return self.on_reg_ok(ticket, payload.tag),
             Input::Message(_) => return Err(DropReason::Unexpected),
         }

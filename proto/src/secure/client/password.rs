@@ -5,6 +5,7 @@ use alloc::string::String;
 use core::fmt;
 
 use rand_core::RngCore;
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::Client;
@@ -12,7 +13,7 @@ use super::login_attempt::REPEAT;
 use crate::retransmit::RetransmitTimer;
 use crate::secure::forget;
 use crate::secure::job;
-use crate::secure::keys::reg3_mac;
+use crate::secure::keys::{reg1_mac, reg2_mac, reg3_mac};
 use crate::secure::message::Message;
 use crate::secure::opaque::{ClientLoginState, Finished, Registration, change_context};
 use crate::secure::ticket::Ticket;
@@ -39,6 +40,7 @@ enum Step {
         registration: Box<Registration>,
         /// Key of the proof.
         session_key: Zeroizing<[u8; 64]>,
+        reg1: [u8; 32],
         message: Message,
     },
     /// A job stretches the new password.
@@ -77,6 +79,7 @@ impl Step {
             Self::Asked {
                 registration: _, // the message stands for it
                 session_key: _,  // the message proves it
+                reg1: _,         // part of the message
                 message,
             } => {
                 state.number(2);
@@ -230,12 +233,15 @@ impl Client {
         let Ok((registration, reg1)) = start else {
             return self.end_change(Err(StartError::InvalidConfiguration), 0);
         };
+        let mac = reg1_mac(&session_key, &reg1);
         change.step = Step::Asked {
             registration: Box::new(registration),
             session_key,
+            reg1,
             message: Message::Prove3 {
                 ke3: Box::new(ke3),
                 reg1,
+                mac,
             },
         };
         change.timer = change.timer.restarted();
@@ -243,7 +249,7 @@ impl Client {
     }
 
     /// Starts a job that stretches the new password, with the reply of the server.
-    pub(super) fn on_reg2(&mut self, reg2: &[u8; 64]) -> Result<(), DropReason> {
+    pub(super) fn on_reg2(&mut self, reg2: &[u8; 64], mac: &[u8; 32]) -> Result<(), DropReason> {
         let job = self.rng.next_u64();
         let mut seed = Zeroizing::new([0; 32]);
         self.rng.fill_bytes(&mut *seed);
@@ -252,11 +258,16 @@ impl Client {
         let Step::Asked {
             registration,
             session_key,
+            reg1,
             ..
         } = &change.step
         else {
             return Err(DropReason::Unexpected);
         };
+        // A thief with the keys of the session could otherwise choose the answer, and guess the new password.
+        if !bool::from(reg2_mac(session_key, reg1, reg2).ct_eq(mac)) {
+            return Err(DropReason::AuthenticationFailed);
+        }
         let (registration, session_key) = (registration.clone(), session_key.clone());
         change.step = Step::Stretching {
             job,

@@ -50,7 +50,7 @@ impl Retry {
             first.saturating_mul(factor).min(max)
         };
         let wait = match error {
-            StartError::ConnectionTimedOut => {
+            StartError::ConnectionTimedOut | StartError::OtherServer => {
                 jitter(rng, doubled(Duration::from_secs(1), MAX_RECONNECT_WAIT))
             }
             _ => doubled(MIN_REJECTED_WAIT, MAX_REJECTED_WAIT).saturating_add(jitter(rng, MAX_JITTER)),

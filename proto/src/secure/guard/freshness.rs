@@ -89,7 +89,7 @@ impl Freshness {
     pub(crate) fn advance(&mut self, wall: u64) {
         if wall.saturating_add(STEP_BACK) < self.latest {
             // The clock was wrong. Datagrams with later times may have been recorded and forgotten.
-            (self.floor, self.latest) = (wall, wall);
+            *self = Self::new(wall);
             return;
         }
         self.latest = self.latest.max(wall);

@@ -94,15 +94,22 @@ impl LoginBuckets {
     /// Cancels the attempt of a valid login. In the own bucket it cancels all attempts: most were the user's, and their KE3 was
     /// lost on the way.
     pub(crate) fn refund(&mut self, debit: Debit) {
-        match debit.0 {
-            Place::Common(number) => {
-                if let Some(bucket) = self.common.get_mut(&number) {
-                    bucket.give_back(LIMIT);
-                }
-            }
+        match &debit.0 {
+            Place::Common(_) => self.cancel(debit),
             Place::Own(login) => {
-                self.own.remove(&login);
+                self.own.remove(login);
             }
+        }
+    }
+
+    /// Cancels an attempt that was not made, because the server is busy.
+    pub(crate) fn cancel(&mut self, debit: Debit) {
+        let bucket = match debit.0 {
+            Place::Common(number) => self.common.get_mut(&number),
+            Place::Own(login) => self.own.get_mut(&login),
+        };
+        if let Some(bucket) = bucket {
+            bucket.give_back(LIMIT);
         }
     }
 

@@ -85,18 +85,28 @@ impl fmt::Debug for SourcePrefix {
 ///
 /// # A full table
 ///
-/// A bucket is full again after at most 1 s and is then removed. So only a sender that uses more than
-/// [`MAX_SOURCES`] prefixes within that time can fill the table. Then the bucket that would be full soonest
+/// A bucket is full again after at most 1 s, and is removed 1 s after its last request. So only a sender that uses more than
+/// [`MAX_SOURCES`] prefixes within that time can fill the table. Then the bucket that would be removed soonest
 /// is removed. Its owner gains at most one burst. The gain is useless: in the same time the sender could
 /// have had a whole burst from each of its other addresses. No sender is rejected because of others, and
 /// [`DhRate`](super::DhRate) and [`Ke1Rate`](super::Ke1Rate) limit the total work of the server.
 #[derive(Debug)]
 pub(crate) struct SourceBuckets {
     limit: SourceLimit,
-    buckets: BTreeMap<SourcePrefix, Bucket>,
-    /// The same buckets. The one that is full soonest comes first.
-    by_age: BTreeSet<(Bucket, SourcePrefix)>,
+    buckets: BTreeMap<SourcePrefix, Kept>,
+    /// The same buckets, by the times until which they are kept.
+    by_age: BTreeSet<(Instant, SourcePrefix)>,
 }
+
+/// A bucket, and the time until which it is kept: until it is full, and its source is quiet again.
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    bucket: Bucket,
+    until: Instant,
+}
+
+/// Time without a request after which a source is quiet.
+const QUIET_AFTER: Duration = Duration::from_secs(1);
 
 impl SourceBuckets {
     /// An empty table.
@@ -110,22 +120,23 @@ impl SourceBuckets {
 
     /// Counts a request from `source`. `None` if its limit is reached, otherwise true if it has sent none lately.
     pub(crate) fn take(&mut self, now: Instant, source: IpAddr) -> Option<bool> {
-        self.remove_full(now);
+        self.remove_old(now);
         let prefix = source_prefix(source);
         let before = self.buckets.get(&prefix).copied();
-        let mut bucket = before.unwrap_or(Bucket::FULL);
+        let mut bucket = before.map_or(Bucket::FULL, |kept| kept.bucket);
         if !bucket.take(now, self.limit.limit()) {
             return None;
         }
         match before {
             Some(before) => {
-                self.by_age.remove(&(before, prefix));
+                self.by_age.remove(&(before.until, prefix));
             }
-            None if self.buckets.len() >= MAX_SOURCES => self.remove_fullest(),
+            None if self.buckets.len() >= MAX_SOURCES => self.remove_first(),
             None => {}
         }
-        self.buckets.insert(prefix, bucket);
-        self.by_age.insert((bucket, prefix));
+        let until = bucket.full_at().max(now.saturating_add(QUIET_AFTER));
+        self.buckets.insert(prefix, Kept { bucket, until });
+        self.by_age.insert((until, prefix));
         Some(before.is_none())
     }
 
@@ -135,13 +146,9 @@ impl SourceBuckets {
         self.buckets.len()
     }
 
-    fn remove_full(&mut self, now: Instant) {
-        while self
-            .by_age
-            .first()
-            .is_some_and(|(bucket, _)| bucket.full_at() <= now)
-        {
-            self.remove_fullest();
+    fn remove_old(&mut self, now: Instant) {
+        while self.by_age.first().is_some_and(|(until, _)| *until <= now) {
+            self.remove_first();
         }
     }
 
@@ -153,17 +160,15 @@ impl SourceBuckets {
             by_age: _, // the same buckets
         } = self;
         let now = state.now();
-        let used: Vec<_> = buckets
-            .iter()
-            .filter(|(_, bucket)| !bucket.is_full(now))
-            .collect();
-        describe::list(state, used.into_iter(), |state, (prefix, bucket)| {
+        let used: Vec<_> = buckets.iter().filter(|(_, kept)| now < kept.until).collect();
+        describe::list(state, used.into_iter(), |state, (prefix, kept)| {
             prefix.describe(state);
-            bucket.describe(state, limit.limit());
+            kept.bucket.describe(state, limit.limit());
+            state.deadline(Some(kept.until));
         });
     }
 
-    fn remove_fullest(&mut self) {
+    fn remove_first(&mut self) {
         if let Some((_, prefix)) = self.by_age.pop_first() {
             self.buckets.remove(&prefix);
         }
@@ -230,12 +235,14 @@ mod tests {
     }
 
     #[test]
-    fn a_source_is_quiet_until_its_first_request() {
+    fn a_source_is_quiet_a_second_after_its_last_request() {
         let mut buckets = SourceBuckets::new(SourceLimit::Dh);
         let source = ip("192.0.2.1");
         assert_eq!(buckets.take(Instant::ZERO, source), Some(true));
         assert_eq!(buckets.take(Instant::ZERO, source), Some(false));
-        assert_eq!(buckets.take(Instant::from_millis(4), source), Some(true));
+        assert_eq!(buckets.take(Instant::from_millis(999), source), Some(false));
+        assert_eq!(buckets.take(Instant::from_millis(1_998), source), Some(false));
+        assert_eq!(buckets.take(Instant::from_millis(2_998), source), Some(true));
     }
 
     #[test]
@@ -253,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_that_is_full_again_is_removed() {
+    fn a_bucket_is_removed_a_second_after_its_last_request() {
         let mut buckets = SourceBuckets::new(SourceLimit::Ke1);
         for host in 0..=255 {
             assert!(
@@ -263,11 +270,7 @@ mod tests {
             );
         }
         assert_eq!(buckets.len(), 256);
-        assert!(
-            buckets
-                .take(Instant::from_millis(50), ip("198.51.100.1"))
-                .is_some()
-        );
+        assert!(buckets.take(Instant::from_secs(1), ip("198.51.100.1")).is_some());
         assert_eq!(buckets.len(), 1);
     }
 

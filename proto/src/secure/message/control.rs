@@ -10,6 +10,7 @@ use core::fmt;
 use super::ParseError;
 use crate::kem::{CIPHERTEXT_LEN, PUBLIC_LEN};
 use crate::secure::Code;
+use crate::secure::keys::M3_MAC_LEN;
 
 /// Length of each half of an encapsulation key in bytes.
 pub(crate) const KEY_HALF_LEN: usize = PUBLIC_LEN / 2;
@@ -17,8 +18,6 @@ pub(crate) const KEY_HALF_LEN: usize = PUBLIC_LEN / 2;
 pub(crate) const SEALED_LOGIN_LEN: usize = 209;
 /// Length of the sealed part of M2 in bytes, with its tag.
 pub(crate) const SEALED_KE2_LEN: usize = 960;
-/// Length of the MAC over the ciphertext in M3, in bytes. It fills the datagram.
-pub(crate) const M3_MAC_LEN: usize = 14;
 
 /// Protocol version, in the high half of the first byte.
 const VERSION: u8 = 3;

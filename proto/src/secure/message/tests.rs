@@ -129,14 +129,19 @@ fn messages_of_a_password_change_are_written_as_specified() {
     let prove3 = Message::Prove3 {
         ke3: Box::new([0; 64]),
         reg1: [0; 32],
+        mac: [0; 32],
     };
-    let json = format!(r#"{{"t":"prove3","ke3":"{}","reg1":"{}"}}"#, zeros(64), zeros(32));
+    let (b32, b64) = (zeros(32), zeros(64));
+    let json = format!(r#"{{"t":"prove3","ke3":"{b64}","reg1":"{b32}","mac":"{b32}"}}"#);
     message_is(&prove3, "prove3", &json);
-    let reg2 = Message::Reg2([0; 64]);
+    let reg2 = Message::Reg2 {
+        reg2: Box::new([0; 64]),
+        mac: [0; 32],
+    };
     message_is(
         &reg2,
         "reg2",
-        &format!(r#"{{"t":"reg2","reg2":"{}"}}"#, zeros(64)),
+        &format!(r#"{{"t":"reg2","reg2":"{b64}","mac":"{b32}"}}"#),
     );
     let reg3 = Message::Reg3 {
         record: Box::new([0; 192]),

@@ -143,16 +143,18 @@ impl Pools {
     }
 }
 
-impl ServerConfig {
-    /// Returns the control keys of each pre-shared key.
-    pub(super) fn keys(&self) -> Result<Vec<ControlKeys>, ConfigError> {
-        if self.second_psk.as_ref().is_some_and(|second| *second == self.psk) {
-            return Err(ConfigError::EqualKeys);
-        }
-        let all = core::iter::once(&self.psk).chain(&self.second_psk);
-        Ok(all.map(ControlKeys::new).collect())
+/// Returns the control keys of each pre-shared key.
+pub(super) fn control_keys(psk: &Psk, second: Option<&Psk>) -> Result<Vec<ControlKeys>, ConfigError> {
+    if second == Some(psk) {
+        return Err(ConfigError::EqualKeys);
     }
+    Ok(core::iter::once(psk)
+        .chain(second)
+        .map(ControlKeys::new)
+        .collect())
+}
 
+impl ServerConfig {
     /// Returns the pools of the inner networks, without the addresses that are reserved for users.
     pub(super) fn pools(&self) -> Result<Pools, ConfigError> {
         let pool = |is_v4: bool| {

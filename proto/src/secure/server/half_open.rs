@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use crate::secure::Login;
 use crate::secure::guard::Debit;
-use crate::secure::keys::LoginTranscript;
+use crate::secure::login_transcript::LoginTranscript;
 use crate::secure::message::Ke2Reply;
 use crate::secure::opaque::ServerLoginState;
 use crate::{Instant, State, describe};
@@ -112,6 +112,11 @@ impl HalfOpens {
             self.answered.remove(&client);
         }
         self.answered.contains(&(source, client_index))
+    }
+
+    /// The server's receiver indices of all half-open logins.
+    pub(super) fn indices(&self) -> impl Iterator<Item = u32> {
+        self.by_index.keys().copied()
     }
 
     pub(super) fn get_mut(&mut self, index: u32) -> Option<&mut HalfOpen> {

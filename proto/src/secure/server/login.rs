@@ -16,8 +16,9 @@ use crate::secure::clock::WallClock;
 use crate::secure::control::parse;
 use crate::secure::epochs::{Indices, Role};
 use crate::secure::guard::Debit;
-use crate::secure::keys::{Chain, LoginTranscript, m3_mac};
+use crate::secure::keys::{Chain, m3_mac};
 use crate::secure::login_box::{LoginSecret, SealedKe2, SealedLogin};
+use crate::secure::login_transcript::LoginTranscript;
 use crate::secure::message::{
     Accepted, Control, Ke2Reply, LoginRequest, Message, Proof, Refusal, TunnelSettings,
 };
@@ -210,20 +211,28 @@ impl Server {
         remote: SocketAddr,
         request: &Request,
     ) -> Result<Debit, DropReason> {
-        let is_admitted = if request.has_ticket {
-            self.ticket_rate.take(now, true)
-        } else {
-            let is_quiet = self
-                .sources
-                .take(now, remote.ip())
-                .ok_or(DropReason::RateLimited)?;
-            self.ke1_rate.take(now, is_quiet)
-        };
-        if !is_admitted {
+        // The bucket of a user with a ticket comes first, so that one user cannot use up the rate of all users with a ticket.
+        let login = &request.content.login;
+        if request.has_ticket {
+            let debit = self
+                .logins
+                .debit(now, login, true)
+                .ok_or(DropReason::LoginLimited)?;
+            if self.ticket_rate.take(now, true) {
+                return Ok(debit);
+            }
+            self.logins.cancel(debit);
+            return Err(DropReason::Busy);
+        }
+        let is_quiet = self
+            .sources
+            .take(now, remote.ip())
+            .ok_or(DropReason::RateLimited)?;
+        if !self.ke1_rate.take(now, is_quiet) {
             return Err(DropReason::Busy);
         }
         self.logins
-            .debit(now, &request.content.login, request.has_ticket)
+            .debit(now, login, false)
             .ok_or(DropReason::LoginLimited)
     }
 

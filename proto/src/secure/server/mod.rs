@@ -6,6 +6,7 @@ mod describe;
 mod half_open;
 mod login;
 mod password;
+mod proving;
 mod registry;
 mod sessions;
 mod silent;
@@ -39,7 +40,7 @@ use super::guard::{
 };
 use super::message::{Message, TunnelSettings};
 use super::session::Input;
-use super::{Code, Login, ServerSetup, Suite, UserStore, generator, stream};
+use super::{Code, Login, Psk, ServerSetup, Suite, UserStore, generator, stream};
 use crate::aead::Cipher;
 use crate::ip::IpAddresses;
 use crate::queues::Queues;
@@ -126,7 +127,7 @@ impl Server {
         let (pools, settings) = (config.pools()?, config.settings()?);
         users::check(&config.users, config.suite, &pools)?;
         let rng = |stream| generator(&config.seed, stream);
-        let keys = config.keys()?;
+        let keys = config::control_keys(&config.psk, config.second_psk.as_ref())?;
         let mut secrets = rng(stream::SERVER);
         let start = config.clock.map_or(0, WallClock::set_to);
         let server = Self {
@@ -197,6 +198,22 @@ impl Server {
     pub fn set_clock(&mut self, now: Instant, unix_millis: u64) {
         let now = self.queues.advance(now);
         self.clock = Some(WallClock::new(now, unix_millis));
+    }
+
+    /// Replaces the pre-shared keys. Sessions stay. A login that has begun under a key that is not there any more begins again.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::EqualKeys`]; nothing has changed.
+    pub fn set_keys(&mut self, psk: &Psk, second: Option<&Psk>) -> Result<(), ConfigError> {
+        self.keys = config::control_keys(psk, second)?;
+        let all: Vec<u32> = self.half_opens.indices().collect();
+        for index in all {
+            if let Some(ended) = self.half_opens.remove(index) {
+                self.forget_half_open(&ended);
+            }
+        }
+        Ok(())
     }
 
     /// Resets the failed logins of a user.
@@ -403,8 +420,8 @@ impl Server {
                 Ok(())
             }
             Input::Message(Message::Prove1(ke1)) => self.on_prove1(now, id, &ke1, payload.tag),
-            Input::Message(Message::Prove3 { ke3, reg1 }) => {
-                self.on_prove3(now, id, (&ke3, &reg1), payload.tag)
+            Input::Message(Message::Prove3 { ke3, reg1, mac }) => {
+                self.on_prove3(now, id, (&ke3, &reg1, &mac), payload.tag)
             }
             Input::Message(Message::Reg3 { record, mac }) => {
                 self.on_reg3(now, id, (&record, &mac), payload.tag)

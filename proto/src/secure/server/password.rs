@@ -1,21 +1,18 @@
 //! Password change on the server: a new record, which is valid only after it has been stored.
 
 use alloc::boxed::Box;
-use core::fmt;
-use core::time::Duration;
 
 use rand_core::RngCore;
 use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
 
 use super::Server;
+use super::proving::{PROVED_FOR, Proving, Step};
 use super::registry::SessionId;
 use super::sessions::Sessions;
-use crate::secure::guard::Debit;
 use crate::secure::job;
-use crate::secure::keys::reg3_mac;
+use crate::secure::keys::{reg1_mac, reg2_mac, reg3_mac};
 use crate::secure::message::Message;
-use crate::secure::opaque::{ServerLoginState, change_context, reg_respond, respond};
+use crate::secure::opaque::{change_context, reg_respond, respond};
 use crate::secure::store::UserStore;
 use crate::secure::{Login, RECORD_LEN, Record, User, forget};
 use crate::{ApiMisuse, DropReason, EventKind, Instant, State, describe};
@@ -59,73 +56,6 @@ impl Saving {
     }
 }
 
-/// Time for which the proof of the old password is valid.
-const PROVED_FOR: Duration = Duration::from_secs(60);
-
-/// Proof of the old password inside a session. Without it nobody who has stolen the keys of a session can change the password.
-pub(super) struct Proving {
-    ke1: Box<[u8; 96]>,
-    ke2: Box<[u8; 320]>,
-    step: Step,
-    /// Time at which the proof is erased.
-    pub(super) until: Instant,
-}
-
-/// Progress of the proof.
-enum Step {
-    /// KE2 is sent.
-    Asked {
-        state: Box<ServerLoginState>,
-        /// Moves to the next step with the state.
-        debit: Debit,
-    },
-    /// KE3 was valid.
-    Proved {
-        session_key: Zeroizing<[u8; 64]>,
-        ke3: Box<[u8; 64]>,
-        reg1: [u8; 32],
-        reg2: [u8; 64],
-    },
-}
-
-impl Proving {
-    /// Describes the proof.
-    pub(super) fn describe(&self, state: &mut State<'_>) {
-        let Self {
-            ke1,
-            ke2: _, // made together with the state
-            step,
-            until,
-        } = self;
-        state.secret(&**ke1);
-        state.deadline(Some(*until));
-        match step {
-            Step::Asked { state: _, debit } => {
-                state.number(0);
-                debit.describe(state);
-            }
-            Step::Proved {
-                session_key,
-                ke3: _, // follows from the session key
-                reg1,
-                reg2: _, // follows from `reg1`
-            } => {
-                state.number(1);
-                state.secret(&**session_key);
-                state.secret(reg1);
-            }
-        }
-    }
-}
-
-impl fmt::Debug for Proving {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Proving")
-            .field("until", &self.until)
-            .finish_non_exhaustive()
-    }
-}
-
 impl Server {
     /// Answers the KE1 of a password change. It counts as an attempt of the user, because the answer can be used to test a guess.
     pub(super) fn on_prove1(
@@ -147,6 +77,7 @@ impl Server {
             .ok_or(DropReason::LoginLimited)?;
         let record = self.users.get(&entry.login).map(|user| &user.record);
         let context = change_context(self.suite, entry.session_id, &self.setup.public().fingerprint);
+        let before = record.map(Record::to_bytes);
         let (state, ke2) = respond(
             self.setup.opaque(),
             record,
@@ -161,6 +92,7 @@ impl Server {
         entry.proving = Some(Box::new(Proving {
             ke1: Box::new(*ke1),
             ke2: ke2.clone(),
+            before,
             step: Step::Asked {
                 state: Box::new(state),
                 debit,
@@ -178,43 +110,50 @@ impl Server {
         &mut self,
         now: Instant,
         id: SessionId,
-        (ke3, reg1): (&[u8; 64], &[u8; 32]),
+        (ke3, reg1, mac): (&[u8; 64], &[u8; 32], &[u8; 32]),
         tag: u64,
     ) -> Result<(), DropReason> {
         let entry = self.sessions.get_mut(id).ok_or(DropReason::UnknownIndex)?;
         let proving = entry.proving.take_if(|proving| now < proving.until);
         let mut proving = proving.ok_or(DropReason::Unexpected)?;
         let result = match proving.step {
-            Step::Asked { state, debit } => match state.verify(ke3) {
-                Some(session_key) => {
-                    let reg2 = reg_respond(self.setup.opaque(), &entry.login, reg1);
-                    self.logins.refund(debit);
-                    let reg2 = reg2.map_err(|_| DropReason::MalformedBody)?;
-                    proving.step = Step::Proved {
-                        session_key,
-                        ke3: Box::new(*ke3),
-                        reg1: *reg1,
-                        reg2,
-                    };
-                    Ok(reg2)
+            Step::Asked { state, debit } => {
+                // One KE2 gives one try. Without a valid KE3 the attempt stays counted.
+                let session_key = state.verify(ke3).ok_or(DropReason::AuthenticationFailed)?;
+                self.logins.refund(debit);
+                if !bool::from(reg1_mac(&session_key, reg1).ct_eq(mac)) {
+                    return Err(DropReason::AuthenticationFailed);
                 }
-                // One KE2 gives one try. The attempt stays counted.
-                None => return Err(DropReason::AuthenticationFailed),
-            },
+                let reg2 = reg_respond(self.setup.opaque(), &entry.login, reg1);
+                let reg2 = Box::new(reg2.map_err(|_| DropReason::MalformedBody)?);
+                let answer = Message::Reg2 {
+                    mac: reg2_mac(&session_key, reg1, &reg2),
+                    reg2: reg2.clone(),
+                };
+                proving.step = Step::Proved {
+                    session_key,
+                    ke3: Box::new(*ke3),
+                    reg1: *reg1,
+                    reg2,
+                };
+                Ok(answer)
+            }
             Step::Proved {
+                ref session_key,
                 ke3: ref proved,
                 reg1: asked,
-                reg2,
-                ..
+                ref reg2,
             } => {
                 let is_same: bool = (proved.ct_eq(ke3) & asked.ct_eq(reg1)).into();
-                is_same.then_some(reg2).ok_or(DropReason::Unexpected)
+                let answer = Message::Reg2 {
+                    mac: reg2_mac(session_key, reg1, reg2),
+                    reg2: reg2.clone(),
+                };
+                is_same.then_some(answer).ok_or(DropReason::Unexpected)
             }
         };
         entry.proving = Some(proving);
-        entry
-            .session
-            .send_message(now, &Message::Reg2(result?), tag, &mut self.queues);
+        entry.session.send_message(now, &result?, tag, &mut self.queues);
         Ok(())
     }
 
@@ -228,9 +167,10 @@ impl Server {
     ) -> Result<(), DropReason> {
         let entry = self.sessions.get_mut(id).ok_or(DropReason::UnknownIndex)?;
         let proving = entry.proving.as_ref().filter(|proving| now < proving.until);
-        let Some(Step::Proved {
+        let proving = proving.ok_or(DropReason::Unexpected)?;
+        let Step::Proved {
             session_key, reg2, ..
-        }) = proving.map(|proving| &proving.step)
+        } = &proving.step
         else {
             return Err(DropReason::Unexpected);
         };
@@ -241,7 +181,12 @@ impl Server {
         let record = Record::from_bytes(reg3).map_err(|_| DropReason::MalformedBody)?;
         let user = self.users.get(&login).ok_or(DropReason::Unexpected)?;
         let before = user.record.to_bytes();
-        if before.ct_eq(reg3).into() {
+        let is_stored: bool = before.ct_eq(reg3).into();
+        if !is_stored && proving.before != Some(before) {
+            // The password has changed since the proof. So the proof was of a password that is not valid any more.
+            return Err(DropReason::Unexpected);
+        }
+        if is_stored {
             // The confirmation was lost, so it is sent again.
             self.confirm_change(now, id, &login, tag);
             return Ok(());

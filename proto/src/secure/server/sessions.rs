@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
-use super::password::Proving;
+use super::proving::Proving;
 use super::registry::{Registry, SessionId};
 use crate::secure::Login;
 use crate::secure::data_path::DataPath;

@@ -12,6 +12,7 @@ use super::sessions::{Entry, State};
 use crate::Instant;
 use crate::secure::control::Nonces;
 use crate::secure::cookie::Cookies;
+use crate::secure::guard::Freshness;
 use crate::secure::session::PROBE_AFTER;
 use crate::secure::{generator, stream};
 
@@ -57,6 +58,7 @@ impl Server {
         self.nonces = Nonces::new(&mut self.rng);
         self.registry.reseed(fresh(stream::INDICES));
         self.cookies = Cookies::new(fresh(stream::COOKIES));
+        self.freshness = Freshness::new(self.checked_clock().read(now));
         while let Some(ended) = self.half_opens.pop_ended(Instant::FAR_FUTURE) {
             self.forget_half_open(&ended);
         }

@@ -103,7 +103,7 @@ impl RngCore for Recorder {
 
 impl CryptoRng for Recorder {}
 
-fn login() -> Login {
+fn account() -> Login {
     Login::new(LOGIN).unwrap()
 }
 
@@ -122,15 +122,15 @@ fn server_address() -> SocketAddr {
 /// The registration, step by step. [`register`](crate::secure::register) does the same in one call.
 fn registered() -> (Record, RegistrationValues) {
     let mut rng = Recorder::new(REGISTRATION_SEED);
-    let (registration, reg1) = Registration::start(&login(), PASSWORD, &mut rng).unwrap();
+    let (registration, reg1) = Registration::start(&account(), PASSWORD, &mut rng).unwrap();
     let [blind] = rng.take();
-    let reg2 = reg_respond(setup().opaque(), &login(), &reg1).unwrap();
+    let reg2 = reg_respond(setup().opaque(), &account(), &reg1).unwrap();
     let seed = seed_from(&mut rng.rng).get_seed();
     let record = registration.finish(Suite::Laboratory, &reg2, seed).unwrap();
     let at_once = crate::secure::register(
         &setup(),
         Suite::Laboratory,
-        &login(),
+        &account(),
         PASSWORD,
         &mut ChaCha20Rng::from_seed(REGISTRATION_SEED),
     );

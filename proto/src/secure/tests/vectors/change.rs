@@ -1,18 +1,77 @@
 //! The password change: a proof of the old password, and the registration of the new one.
 
+use alloc::string::String;
+
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 
 use super::file::{ChangeValues, EpochValues};
 use super::login::After;
 use super::pair::{Pair, opened};
-use super::{NEW_PASSWORD, PASSWORD, array, hex, login, registration_values, setup};
+use super::{NEW_PASSWORD, PASSWORD, Recorder, UNIX_MILLIS, account, array, hex, registration_values, setup};
 use crate::aead::Cipher;
 use crate::secure::keys::mac;
 use crate::secure::keys::tests::hex as bytes;
 use crate::secure::message::Message;
-use crate::secure::opaque::{ClientLoginState, Registration, change_context, reg_respond, respond};
-use crate::secure::{Record, Suite, forget};
+use crate::secure::opaque::{
+    ClientLoginState, Registration, ServerLoginState, change_context, reg_respond, respond,
+};
+use crate::secure::{Record, Suite, Ticket, forget};
+
+/// The proof of the old password.
+struct Proof {
+    /// Blind, seeds and nonces as they were drawn, and KE1 and KE2, in the order of [`ChangeValues`].
+    values: [String; 9],
+    state: ServerLoginState,
+    client: Recorder,
+}
+
+/// The first two messages, compared with those that were sent.
+fn proof(after: After, record: &Record, [prove1, prove2]: [Message; 2]) -> Proof {
+    let [mut client, mut server] = after.peers;
+    let (_, ke1) = ClientLoginState::start(&account(), PASSWORD, &mut client).unwrap();
+    let [blind, client_keyshare_seed, client_nonce] = client.take();
+    // The client checks at once that the new password is not too long.
+    Registration::start(&account(), NEW_PASSWORD, &mut client).unwrap();
+    client.take::<1>();
+    forget(&mut client.rng);
+    assert!(prove1 == Message::Prove1(ke1.into()));
+
+    let [client_index, server_index] = after.indices;
+    let setup = setup();
+    let fingerprint = &setup.public().fingerprint;
+    let context = change_context(Suite::Laboratory, (client_index, server_index), fingerprint);
+    let (state, ke2) = respond(
+        setup.opaque(),
+        Some(record),
+        &account(),
+        &ke1,
+        &context,
+        &mut server,
+    )
+    .unwrap();
+    let [_, masking_nonce, server_keyshare_seed, server_nonce] = server.take();
+    assert!(prove2 == Message::Prove2(ke2.into()));
+    // The jitter of prove1, and the number of the job.
+    client.rng.next_u32();
+    client.rng.next_u64();
+    let values = [
+        &context[..],
+        &blind,
+        &client_keyshare_seed,
+        &client_nonce,
+        &ke1,
+        &masking_nonce,
+        &server_keyshare_seed,
+        &server_nonce,
+        &ke2,
+    ];
+    Proof {
+        values: values.map(hex),
+        state,
+        client,
+    }
+}
 
 /// The values of the password change in the last epoch, compared with the datagrams.
 pub(super) fn change_values(
@@ -25,73 +84,90 @@ pub(super) fn change_values(
         let body = opened(cipher, &array(&bytes(key)), pair.nth(kind, 0));
         Message::parse(body.trim_ascii_end()).unwrap()
     };
-    let [mut client, mut server] = after.peers;
-    let (_, ke1) = ClientLoginState::start(&login(), PASSWORD, &mut client).unwrap();
-    let [blind, client_keyshare_seed, client_nonce] = client.take();
-    // The client checks at once that the new password is not too long.
-    Registration::start(&login(), NEW_PASSWORD, &mut client).unwrap();
-    client.take::<1>();
-    forget(&mut client.rng);
-    assert!(sent("prove1", &epoch.up) == Message::Prove1(ke1.into()));
-
-    let [client_index, server_index] = after.indices;
-    let setup = setup();
-    let fingerprint = &setup.public().fingerprint;
-    let context = change_context(Suite::Laboratory, (client_index, server_index), fingerprint);
-    let (state, ke2) = respond(
-        setup.opaque(),
-        Some(record),
-        &login(),
-        &ke1,
-        &context,
-        &mut server,
-    )
-    .unwrap();
-    let [_, masking_nonce, server_keyshare_seed, server_nonce] = server.take();
-    assert!(sent("prove2", &epoch.down) == Message::Prove2(ke2.into()));
-
-    // The jitter of prove1, and the number of the job.
-    client.rng.next_u32();
-    client.rng.next_u64();
-    let (registration, reg1) = Registration::start(&login(), NEW_PASSWORD, &mut client).unwrap();
+    let (up, down) = (&epoch.up, &epoch.down);
+    let Proof {
+        values,
+        state,
+        mut client,
+    } = proof(after, record, [sent("prove1", up), sent("prove2", down)]);
+    let (registration, reg1) = Registration::start(&account(), NEW_PASSWORD, &mut client).unwrap();
     let [new_blind] = client.take();
     forget(&mut client.rng);
-    let Message::Prove3 { ke3, reg1: asked } = sent("prove3", &epoch.up) else {
+    let Message::Prove3 {
+        ke3,
+        reg1: asked,
+        mac: reg1_mac,
+    } = sent("prove3", up)
+    else {
         panic!("prove3");
     };
-    assert_eq!(asked, reg1);
     let session_key = state.verify(&ke3).unwrap();
-    assert_eq!(session_key, pair.session_keys[1]);
+    assert_eq!((asked, &session_key), (reg1, &pair.session_keys[1]));
+    let tag = |parts: &[&[u8]]| -> [u8; 32] { array(&mac(&*session_key, parts)[..32]) };
+    assert_eq!(reg1_mac, tag(&[b"reg1", &reg1]));
 
-    let reg2 = reg_respond(setup.opaque(), &login(), &reg1).unwrap();
-    assert!(sent("reg2", &epoch.down) == Message::Reg2(reg2));
+    let reg2 = reg_respond(setup().opaque(), &account(), &reg1).unwrap();
+    let reg2_mac = tag(&[b"reg2", &reg1, &reg2]);
+    let expected = Message::Reg2 {
+        reg2: reg2.into(),
+        mac: reg2_mac,
+    };
+    assert!(sent("reg2", down) == expected);
     // The jitter of prove3, and the number of the job.
     client.rng.next_u32();
     client.rng.next_u64();
     let mut seed = [0; 32];
     client.rng.fill_bytes(&mut seed);
     let reg3 = registration.finish(Suite::Laboratory, &reg2, seed).unwrap();
-    let tag = array(&mac(&*session_key, &[b"reg3", &reg2, &reg3])[..32]);
+    let reg3_mac = tag(&[b"reg3", &reg2, &reg3]);
     let expected = Message::Reg3 {
         record: reg3.into(),
-        mac: tag,
+        mac: reg3_mac,
     };
-    assert!(sent("reg3", &epoch.up) == expected);
-    assert!(sent("reg-ok", &epoch.down) == Message::RegOk);
-    let envelope_nonce = ChaCha20Rng::from_seed(seed);
+    assert!(sent("reg3", up) == expected);
+    let registration = registration_values(
+        "tunnel vision",
+        &new_blind,
+        (&reg1, &reg2, &reg3),
+        ChaCha20Rng::from_seed(seed),
+    );
+    let [
+        context,
+        blind,
+        client_keyshare_seed,
+        client_nonce,
+        ke1,
+        masking_nonce,
+        server_keyshare_seed,
+        server_nonce,
+        ke2,
+    ] = values;
     ChangeValues {
-        context: hex(&context),
-        blind: hex(&blind),
-        client_keyshare_seed: hex(&client_keyshare_seed),
-        client_nonce: hex(&client_nonce),
-        ke1: hex(&ke1),
-        masking_nonce: hex(&masking_nonce),
-        server_keyshare_seed: hex(&server_keyshare_seed),
-        server_nonce: hex(&server_nonce),
-        ke2: hex(&ke2),
+        context,
+        blind,
+        client_keyshare_seed,
+        client_nonce,
+        ke1,
+        masking_nonce,
+        server_keyshare_seed,
+        server_nonce,
+        ke2,
         ke3: hex(&*ke3),
         session_key: hex(&*session_key),
-        registration: registration_values("tunnel vision", &new_blind, (&reg1, &reg2, &reg3), envelope_nonce),
-        mac: hex(&tag),
+        registration,
+        reg1_mac: hex(&reg1_mac),
+        reg2_mac: hex(&reg2_mac),
+        reg3_mac: hex(&reg3_mac),
+        ticket: hex(&new_ticket(&sent("reg-ok", down), &reg3)),
     }
+}
+
+/// The ticket in regOk, which is valid for the new record.
+fn new_ticket(reg_ok: &Message, reg3: &[u8; 192]) -> Ticket {
+    let Message::RegOk(Some(ticket)) = reg_ok else {
+        panic!("regOk with a ticket");
+    };
+    let record = Record::from_bytes(reg3).unwrap();
+    assert!(setup().accepts_ticket(ticket, &account(), Some(&record), Some(UNIX_MILLIS / 1000)));
+    *ticket
 }

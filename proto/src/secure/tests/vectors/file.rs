@@ -177,7 +177,10 @@ pub(super) struct ChangeValues {
     pub(super) ke3: String,
     pub(super) session_key: String,
     pub(super) registration: RegistrationValues,
-    pub(super) mac: String,
+    pub(super) reg1_mac: String,
+    pub(super) reg2_mac: String,
+    pub(super) reg3_mac: String,
+    pub(super) ticket: String,
 }
 
 /// A datagram. Its plaintext is JSON (`text`), an inner `packet`, or a binary `message`.

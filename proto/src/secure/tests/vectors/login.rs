@@ -13,8 +13,8 @@ use super::file::{
 };
 use super::pair::Pair;
 use super::{
-    CLIENT_SEED, LOGIN, PASSWORD, PSK, Recorder, SERVER_SEED, UNIX_MILLIS, array, client_address, hex, login,
-    setup,
+    CLIENT_SEED, LOGIN, PASSWORD, PSK, Recorder, SERVER_SEED, UNIX_MILLIS, account, array, client_address,
+    hex, setup,
 };
 use crate::Instant;
 use crate::aead::{Aead, Cipher, DefaultAead};
@@ -193,7 +193,7 @@ fn cookie_values(pair: &Pair, client_index: u32) -> CookieValues {
 }
 
 fn m1(pair: &Pair, client: &mut Recorder, (index, cookie): (u32, &[u8])) -> (M1Values, Request) {
-    let (_, ke1) = ClientLoginState::start(&login(), PASSWORD, client).unwrap();
+    let (_, ke1) = ClientLoginState::start(&account(), PASSWORD, client).unwrap();
     let [blind, keyshare_seed, nonce] = client.take();
     let ephemeral = Ephemeral::new(client).public();
     let [secret] = client.take();
@@ -251,7 +251,7 @@ fn m2(
     let (state, ke2) = respond(
         setup.opaque(),
         Some(record),
-        &login(),
+        &account(),
         &request.ke1,
         &context,
         server,

@@ -8,7 +8,7 @@ use core::net::SocketAddr;
 use zeroize::Zeroizing;
 
 use super::{
-    CLIENT_SEED, NEW_PASSWORD, PASSWORD, PSK, SERVER_SEED, UNIX_MILLIS, client_address, login,
+    CLIENT_SEED, NEW_PASSWORD, PASSWORD, PSK, SERVER_SEED, UNIX_MILLIS, account, client_address,
     server_address, setup,
 };
 use crate::aead::{Aead, Cipher, DefaultAead};
@@ -54,7 +54,7 @@ impl Pair {
     pub(super) fn new(record: Record, cipher: Cipher) -> Self {
         let mut users = UserStore::new();
         let user = User {
-            login: login(),
+            login: account(),
             record,
             suite: Suite::Laboratory,
             disabled: false,
@@ -91,7 +91,7 @@ impl Pair {
         server.set_cipher(cipher);
         let mut client = Client::new(ClientConfig {
             psk: Psk::new(PSK).unwrap(),
-            login: login(),
+            login: account(),
             password: Zeroizing::new(PASSWORD.into()),
             suite: Suite::Laboratory,
             server: server_address(),

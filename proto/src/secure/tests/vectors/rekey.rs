@@ -50,6 +50,19 @@ fn message(pair: &Pair, kind: &str, nth: usize, (cipher, key): (Cipher, &str)) -
     body
 }
 
+/// A rekey message before its part of ML-KEM.
+fn head((first, n, index): (u8, u32, u32), preferred: Cipher, public: &[u8; 32]) -> Vec<u8> {
+    let cipher = u8::from(preferred == Cipher::Aes256Gcm);
+    [
+        &[first][..],
+        &n.to_be_bytes(),
+        &index.to_be_bytes(),
+        &[cipher],
+        public,
+    ]
+    .concat()
+}
+
 /// The rekey from epoch `e`, and the next epoch: its chain from the formula, its keys compared with those of the peers.
 pub(super) fn rekey_values(
     pair: &Pair,
@@ -84,17 +97,7 @@ pub(super) fn rekey_values(
     assert_eq!(asked.index, after.peers[0].rng.next_u32());
 
     let n = e + 1;
-    let head = |first, index: u32, public: &[u8; 32]| {
-        let cipher = u8::from(preferred == Cipher::Aes256Gcm);
-        [
-            &[first][..],
-            &n.to_be_bytes(),
-            &index.to_be_bytes(),
-            &[cipher],
-            public,
-        ]
-        .concat()
-    };
+    let head = |first, index, public| head((first, n, index), preferred, public);
     assert_eq!(
         rekey,
         [&*head(1, asked.index, &client_public), ek.as_bytes()].concat()

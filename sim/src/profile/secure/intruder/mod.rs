@@ -281,11 +281,13 @@ impl Intruder {
         let (Some((ke3, key)), Some((registration, reg1))) = (proved, started) else {
             return self.stop();
         };
+        let mac = wire::mac(&key, &[b"reg1", &reg1]);
         self.stage = Stage::Register(Box::new(registration), key);
         let json = format!(
-            r#"{{"t":"prove3","ke3":"{}","reg1":"{}"}}"#,
+            r#"{{"t":"prove3","ke3":"{}","reg1":"{}","mac":"{}"}}"#,
             text_of(&ke3),
-            text_of(&reg1)
+            text_of(&reg1),
+            text_of(&mac[..32])
         );
         self.ask(now, Request::Session("prove3", json.into()), tag, output);
     }
