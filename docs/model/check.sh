@@ -17,7 +17,14 @@ fi
 results() {
     echo "# $1"
     # A model that does not come to an end in time has fewer lines.
-    timeout 600 "$proverif" -lib sandhog.pvl "$1.pv" | grep -a '^RESULT' || echo "no result"
+    case $1 in
+        rekey*) libraries="-lib rekey.pvl" ;;
+        change*) libraries="-lib opaque.pvl -lib change.pvl" ;;
+        guess*) libraries="-lib opaque.pvl" ;;
+        *) libraries= ;;
+    esac
+    # shellcheck disable=SC2086
+    timeout 600 "$proverif" -lib sandhog.pvl $libraries "$1.pv" | grep -a '^RESULT' || echo "no result"
 }
 
 print=false
