@@ -20,7 +20,7 @@ results() {
     case $1 in
         rekey*) libraries="-lib rekey.pvl" ;;
         change*) libraries="-lib opaque.pvl -lib change.pvl" ;;
-        guess*) libraries="-lib opaque.pvl" ;;
+        guess* | forward*) libraries="-lib opaque.pvl" ;;
         *) libraries= ;;
     esac
     # shellcheck disable=SC2086
