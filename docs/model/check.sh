@@ -1,5 +1,5 @@
 #!/bin/sh
-# Check of all models: runs ProVerif on each and compares its results with expected.txt.
+# Check of all models: runs ProVerif on each and compares its results with expected.txt. `cargo xtask model` runs it.
 #
 # Usage: check.sh [MODEL...]   only these models, without `.pv`
 #        check.sh --print      print the results in the form of expected.txt
@@ -16,7 +16,6 @@ fi
 
 results() {
     echo "# $1"
-    # A model that does not come to an end in time has fewer lines.
     case $1 in
         rekey*) libraries="-lib rekey.pvl" ;;
         change*) libraries="-lib opaque.pvl -lib change.pvl" ;;
