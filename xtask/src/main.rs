@@ -9,6 +9,7 @@ mod equality;
 mod explore;
 mod fuzz;
 mod golden;
+mod model;
 mod mutants;
 mod netns;
 mod package;
@@ -103,6 +104,15 @@ enum Command {
         #[arg(long)]
         replays: bool,
     },
+    /// Run the formal models of the secure profile in `docs/model` and compare the results with the expected ones.
+    ///
+    /// Needs `ProVerif`: the program that `PROVERIF` names, or `proverif` on PATH. Exit status 0: all results are as expected.
+    /// 1: one differs, or `ProVerif` is missing.
+    Model {
+        /// Only these models, for instance `base`.
+        #[arg(value_name = "MODEL")]
+        models: Vec<String>,
+    },
     /// Plant each known bug of the protocol and of the laboratory in turn, and name the tests that find it.
     ///
     /// Exit status 0: all are found. 1: one is not.
@@ -180,6 +190,7 @@ fn main() -> ExitCode {
             without,
             replays,
         } => equality::run(seeds, &scenario, &without, replays),
+        Command::Model { models } => model::run(&models),
         Command::Mutants { properties: true, .. } => mutants::properties(),
         Command::Mutants {
             seed, pruning: true, ..
