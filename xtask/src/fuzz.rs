@@ -23,7 +23,11 @@ pub(crate) fn run(cases: u32, seed: Option<u64>) -> Result<bool> {
     Ok(tests.status()?.success())
 }
 
-fn another_seed() -> Result<u64> {
+/// A seed that differs from that of the previous run.
+///
+/// # Errors
+/// The clock is before 1970.
+pub(crate) fn another_seed() -> Result<u64> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
     Ok(now.as_secs())
 }
