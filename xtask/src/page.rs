@@ -33,6 +33,15 @@ fn install_packages() -> Result<()> {
     shell::run(shell::command("npm", "ci --no-audit --no-fund").current_dir(tests))
 }
 
+/// The tests of ML-KEM in Chromium: the test binary for WASI, in an empty page. A processor without the instructions that the
+/// native code uses must compute the same.
+pub(crate) fn kem_tests() -> Command {
+    let mut command = shell::cargo(&workspace::test_on_wasi("kem"));
+    command.arg("--quiet");
+    command.env("CARGO_TARGET_WASM32_WASIP1_RUNNER", "web-demo/tests/wasi.mjs");
+    command
+}
+
 /// The script over the built page, with further arguments.
 pub(crate) fn script(arguments: &[&str]) -> Command {
     let mut command = shell::command("node", "web-demo/tests/page.mjs --dir");

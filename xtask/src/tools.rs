@@ -106,6 +106,33 @@ pub(crate) const CARGO_DENY: Tool = Tool {
     install: Some(|| install("cargo-deny@0.20.2")),
 };
 
+/// The compiler of the fuzz targets: the counters of the fuzzer are not stable.
+pub(crate) const NIGHTLY: Tool = Tool {
+    name: "the nightly toolchain",
+    present: || {
+        let toolchains = shell::read(&mut shell::command("rustup", "toolchain list"));
+        toolchains.is_ok_and(|list| list.lines().any(|line| line.starts_with("nightly")))
+    },
+    advice: "rustup toolchain install nightly --profile minimal",
+    install: None,
+};
+
+/// The program that builds and starts the fuzz targets.
+pub(crate) const CARGO_FUZZ: Tool = Tool {
+    name: "cargo-fuzz",
+    present: || shell::on_path("cargo-fuzz"),
+    advice: "cargo install cargo-fuzz --locked",
+    install: None,
+};
+
+/// The C++ compiler of the fuzzer.
+pub(crate) const CXX: Tool = Tool {
+    name: "a C++ compiler",
+    present: || shell::on_path("c++"),
+    advice: "apt-get install g++",
+    install: None,
+};
+
 /// The target of the static program.
 pub(crate) const MUSL: &str = "x86_64-unknown-linux-musl";
 

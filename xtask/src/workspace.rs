@@ -83,8 +83,17 @@ pub(crate) fn program(name: &str) -> Result<PathBuf> {
 
 /// Arguments of cargo for the tests that run on WASI, and for the programs beside them.
 pub(crate) fn tests_on_wasi() -> String {
+    on_wasi("--lib --tests")
+}
+
+/// Arguments of cargo for one test binary of the same build.
+pub(crate) fn test_on_wasi(name: &str) -> String {
+    on_wasi(&format!("--test {name}"))
+}
+
+fn on_wasi(chosen: &str) -> String {
     let packages: String = packages(PORTABLE)
         .map(|package| format!(" -p {package}"))
         .collect();
-    format!("test --target wasm32-wasip1{packages} --lib --tests")
+    format!("test --target wasm32-wasip1{packages} {chosen}")
 }

@@ -19,8 +19,8 @@ use opaque_ke::errors::InternalError;
 use opaque_ke::generic_array::{ArrayLength, GenericArray};
 use opaque_ke::ksf::Ksf;
 use opaque_ke::{
-    CipherSuite, ClientLogin, ClientLoginFinishParameters, CredentialFinalization, CredentialRequest,
-    CredentialResponse, Identifiers, Ristretto255, ServerLogin, ServerLoginParameters, ServerRegistration,
+    CipherSuite, ClientLogin, ClientLoginFinishParameters,
+    CredentialResponse, Identifiers, Ristretto255,
     ServerSetup, TripleDh,
 };
 use rand_chacha::ChaCha20Rng;
@@ -30,7 +30,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha512};
 use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
 
-use crate::support::{Net, PASSWORD, START, Seen, server_address, setup, user};
+use crate::support::{Net, PASSWORD, START, Seen, server_address, setup};
 
 /// The bytes of `support::psk`.
 pub(crate) const PSK: [u8; 32] = [0x5a; 32];

@@ -230,6 +230,7 @@ fn a_proof_of_a_password_that_has_changed_since_changes_nothing() {
     let before = net.saved.len();
     // The session ends, because its user has another password.
     net.server.set_users(now, users).unwrap();
+    net.finish_saves();
     assert_eq!(replies(&mut net, &mut session, [late]), 0);
     assert_eq!(net.saved.len(), before);
 }

@@ -108,8 +108,8 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "browser",
-        about: "the page works in headless Chromium, and every scenario gives the committed digests there",
-        needs: &[NODE, NPM, CHROMIUM, WASM_UNKNOWN],
+        about: "the page works in headless Chromium; ML-KEM passes its tests and every scenario gives its digests there",
+        needs: &[NODE, NPM, CHROMIUM, WASM_UNKNOWN, WASM_WASI],
         check: suites::browser,
     },
     Step {

@@ -38,10 +38,11 @@ pub(super) fn wasi(session: &Session) -> Result<()> {
     shell::run(prepare(&mut shell::cargo(&workspace::tests_on_wasi()), session))
 }
 
-/// The tests of the page in a headless browser, and the digests of all scenarios there.
+/// The tests of the page in a headless browser, and there the tests of ML-KEM and the digests of all scenarios.
 pub(super) fn browser(_: &Session) -> Result<()> {
     page::build()?;
     shell::run(&mut page::script(&[]))?;
+    shell::run(&mut page::kem_tests())?;
     equality::check_browser()
 }
 

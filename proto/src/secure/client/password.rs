@@ -319,8 +319,8 @@ impl Client {
                 step: Step::Sent { .. },
                 ..
             }) => {
-                self.end_change(Ok(()), tag);
                 self.keep_ticket(ticket, tag);
+                self.end_change(Ok(()), tag);
                 Ok(())
             }
             _ => Err(DropReason::Unexpected),
