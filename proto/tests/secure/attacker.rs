@@ -19,8 +19,7 @@ use opaque_ke::errors::InternalError;
 use opaque_ke::generic_array::{ArrayLength, GenericArray};
 use opaque_ke::ksf::Ksf;
 use opaque_ke::{
-    CipherSuite, ClientLogin, ClientLoginFinishParameters,
-    CredentialResponse, Identifiers, Ristretto255,
+    CipherSuite, ClientLogin, ClientLoginFinishParameters, CredentialResponse, Identifiers, Ristretto255,
     ServerSetup, TripleDh,
 };
 use rand_chacha::ChaCha20Rng;

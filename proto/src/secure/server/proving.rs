@@ -55,7 +55,7 @@ impl Proving {
         state.secret(&**ke1);
         state.deadline(Some(*until));
         describe::option(state, *before, |state, before| {
-            describe::fingerprint(state, &before)
+            describe::fingerprint(state, &before);
         });
         match step {
             Step::Asked { state: _, debit } => {

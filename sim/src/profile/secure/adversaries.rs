@@ -86,7 +86,7 @@ fn refused_account(speak: &Speak, server: &Server) -> MakePeer {
     };
     let address = server.address;
     Arc::new(move |boot| {
-        let keys = wire::ServerKeys::of_setup(&*SETUP.to_bytes());
+        let keys = wire::ServerKeys::of_setup(&SETUP.to_bytes());
         let clock = clock(boot.now);
         Box::new(Intruder::new(
             (&PSK, keys, clock),
