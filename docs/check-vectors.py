@@ -2,12 +2,13 @@
 """Computes the test vectors of docs/protocol.md from their inputs, without any code of Sandhog.
 
 Needs Python 3.9 and the package `cryptography` 45 or later (X25519, ChaCha20-Poly1305, AES-GCM, Argon2id). This file
-implements OPAQUE (RFC 9807), its OPRF (RFC 9497) and ristretto255 (RFC 9496) itself. The code is for reading only: it does
-not run in constant time.
+implements OPAQUE (RFC 9807), its OPRF (RFC 9497) and ristretto255 (RFC 9496) itself, mlkem768.py ML-KEM-768 (FIPS 203). The
+code is for reading only: it does not run in constant time.
 
     python3 docs/check-vectors.py [FILE...]         default: the files secure*.json in proto/tests/vectors
 """
 
+import base64
 import hashlib
 import hmac
 import ipaddress
@@ -19,6 +20,9 @@ import unicodedata
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+sys.dont_write_bytecode = True  # no cache file among the documents
+import mlkem768
 
 # --- hashes -----------------------------------------------------------------------------------------------------------
 
@@ -226,33 +230,56 @@ def b(text):
     return bytes.fromhex(text)
 
 
-def check_registration(v):
-    identity, values = v["inputs"]["login"].encode(), v["registration"]
-    setup = b(v["inputs"]["setup"])
-    seed, server_secret = setup[:64], int.from_bytes(setup[64:96], "little")
-    server_public = public(server_secret)
-    password = unicodedata.normalize("NFC", v["inputs"]["password"]).encode()
-    password = b"sandhog/2\0" + identity + b"\0" + password
-    same("password", v["inputs"]["password"].encode(), v["inputs"]["password_utf8"])
-    same("password input", password, values["password_input"])
-    oprf_key = derive_key(expand(seed, identity + b"OprfKey", 32), b"OPAQUE-DeriveKeyPair")
+def check_server(v):
+    """The public keys S, A, ek and the fingerprint F."""
+    setup, values = b(v["inputs"]["setup"]), v["server"]
+    x25519 = x25519_public(setup[128:160])
+    opaque = public(int.from_bytes(setup[64:96], "little"))
+    ek, _ = mlkem768.key_pair(setup[160:224])
+    fingerprint = sha512(b"sandhog/3 server" + x25519 + opaque + ek)[:32]
+    same("S", x25519, values["x25519_public"])
+    same("A", opaque, values["opaque_public"])
+    same("ek", ek, values["ek"])
+    same("F", fingerprint, values["fingerprint"])
+    same("server key", base64.b64encode(x25519 + fingerprint).decode(), values["server_key"])
+    return x25519, opaque, ek, fingerprint
 
+
+def x25519_public(secret):
+    return X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw()
+
+
+def x25519(secret, theirs):
+    return X25519PrivateKey.from_private_bytes(secret).exchange(X25519PublicKey.from_public_bytes(theirs))
+
+
+def oprf_input(v, text):
+    return b"sandhog/3\0" + v["inputs"]["login"].encode() + b"\0" + unicodedata.normalize("NFC", text).encode()
+
+
+def oprf_key(v):
+    seed = b(v["inputs"]["setup"])[:64]
+    return derive_key(expand(seed, v["inputs"]["login"].encode() + b"OprfKey", 32), b"OPAQUE-DeriveKeyPair")
+
+
+def check_registration(v, values, text):
+    identity, server_public = v["inputs"]["login"].encode(), b(v["server"]["opaque_public"])
+    password = oprf_input(v, text)
+    same("password input", password, values["password_input"])
     blind = scalar(b(values["blind"]))
     same("reg1", encode(multiply(blind, hash_to_group(password))), values["reg1"])
-    evaluated = encode(multiply(oprf_key, decode(b(values["reg1"]))))
+    evaluated = encode(multiply(oprf_key(v), decode(b(values["reg1"]))))
     same("reg2", evaluated + server_public, values["reg2"])
     randomized = stretched(oprf_finalize(password, blind, evaluated))
     masking_key = expand(randomized, b"MaskingKey", 64)
     client_secret, sealed = envelope(randomized, b(values["envelope_nonce"]), server_public, identity)
     same("record", public(client_secret) + masking_key + sealed, values["record"])
-    return password, oprf_key, server_secret, server_public
 
 
-def check_login(v):
-    password, oprf_key, server_secret, server_public = check_registration(v)
-    identity, values, record = v["inputs"]["login"].encode(), v["login"], b(v["registration"]["record"])
-    c, s = be(values["client_index"], 4), be(values["server_index"], 4)
-    context = b"sandhog/2" + be(v["inputs"]["suite"], 1) + c + s
+def check_opaque(v, values, context):
+    """A login with OPAQUE. The login and the password change have the same names for its values."""
+    password, record = oprf_input(v, v["inputs"]["password"]), b(v["registration"]["record"])
+    identity, server_public = v["inputs"]["login"].encode(), b(v["server"]["opaque_public"])
     same("context", context, values["context"])
 
     blind = scalar(b(values["blind"]))
@@ -261,7 +288,7 @@ def check_login(v):
     ke1 = request + b(values["client_nonce"]) + public(client_ephemeral)
     same("KE1", ke1, values["ke1"])
 
-    evaluated = encode(multiply(oprf_key, decode(request)))
+    evaluated = encode(multiply(oprf_key(v), decode(request)))
     nonce = b(values["masking_nonce"])
     pad = expand(record[32:96], nonce + b"CredentialResponsePad", 128)
     masked = bytes(x ^ y for x, y in zip(pad, server_public + record[96:]))
@@ -283,57 +310,174 @@ def check_login(v):
     same("session key", session_key, values["session_key"])
 
 
+def sent(v, kind, form):
+    """All messages of a kind: their JSON (`text`) or their bytes (`message`)."""
+    return [entry[form] for entry in v["datagrams"] if entry["kind"] == kind]
+
+
+def check_login(v):
+    x25519_server, opaque, ek, fingerprint = check_server(v)
+    same("password", v["inputs"]["password"].encode(), v["inputs"]["password_utf8"])
+    check_registration(v, v["registration"], v["inputs"]["password"])
+    m1, m2, m3, login = v["m1"], v["m2"], v["m3"], v["login"]
+    c, s, time = be(login["client_index"], 4), be(login["server_index"], 4), be(login["time"], 8)
+    host, port = v["inputs"]["client_address"].rsplit(":", 1)
+    shown = ipaddress.ip_address(host).packed + be(int(port), 2) + c
+    cookie = mac(b(v["cookie"]["secret"]), shown)[:16]
+    same("cookie input", shown, v["cookie"]["input"])
+    same("cookie", cookie, v["cookie"]["cookie"])
+    context = b"sandhog/3" + be(v["inputs"]["suite"], 1) + c + s + fingerprint
+    check_opaque(v, {**m1, **m2, **m3}, context)
+    same("M0", [(b"\x31" + time + c).hex()], sent(v, "login", "message"))
+    same("M0r", [(b"\x32" + c + cookie + fingerprint + ek[:592]).hex()], sent(v, "cookie", "message"))
+
+    ephemeral, dh = x25519_public(b(m1["x25519_secret"])), x25519(b(m1["x25519_secret"]), x25519_server)
+    same("e", ephemeral, m1["x25519_public"])
+    same("dh", dh, m1["dh"])
+    same("dh of the server", x25519(b(v["inputs"]["setup"])[128:160], ephemeral), m1["dh"])
+    k = extract(cookie + c, dh)
+    same("K", k, m1["k"])
+    k1 = expand(k, b"m1" + ephemeral + x25519_server, 32)
+    same("k1", k1, m1["k1"])
+    name = v["inputs"]["login"].encode()
+    plaintext = be(len(name), 1) + name.ljust(64, b"\0") + b(m1["ke1"]) + bytes(32)
+    same("box1, plaintext", plaintext, m1["plaintext"])
+    box = ChaCha20Poly1305(k1).encrypt(bytes(12), plaintext, b"")
+    same("box1", box, m1["box"])
+    request = c + cookie + ephemeral + box
+    same("M1", [(b"\x33" + time + request).hex()], sent(v, "login-cookie", "message"))
+
+    k2 = expand(k, b"m2" + ephemeral + x25519_server + s, 32)
+    same("k2", k2, m2["k2"])
+    plaintext = opaque + b(m2["ke2"]) + ek[592:]
+    same("box2, plaintext", plaintext, m2["plaintext"])
+    box = ChaCha20Poly1305(k2).encrypt(bytes(12), plaintext, b"")
+    same("box2", box, m2["box"])
+    reply = b"\x34" + c + s + box
+    same("M2", [reply.hex()], sent(v, "ke2", "message"))
+
+    ct, ss = mlkem768.encapsulate(ek, b(m3["encapsulation"]))
+    same("ct", ct, m3["ct"])
+    same("ss", ss, m3["ss"])
+    same("ss of the server", mlkem768.decapsulate(b(v["inputs"]["setup"])[160:224], ct), m3["ss"])
+    tag = mac(b(m3["session_key"]), b"m3" + ct)[:14]
+    same("MAC of M3", tag, m3["mac"])
+    proof = b"\x35" + s + b(m3["ke3"]) + ct
+    same("M3", [(proof + tag).hex()], sent(v, "ke3", "message"))
+    same("T", sha512(request + reply + ek + proof), m3["transcript"])
+
+
+def check_ticket(v):
+    values, record_hash = v["ticket"], sha512(b(v["registration"]["record"]))
+    same("hash of the record", record_hash, values["record_hash"])
+    same("expiry", v["login"]["time"] // 1000 + 400 * 86400, values["expiry"])
+    expiry = be(values["expiry"], 8)
+    tag = mac(b(v["inputs"]["setup"])[224:], b"ticket" + record_hash + expiry + v["inputs"]["login"].encode())
+    same("ticket", expiry + tag[:24], values["ticket"])
+    [settings] = [json.loads(text) for text in sent(v, "settings", "text")]
+    same("time in M4", settings["time"], v["login"]["time"])
+    same("ticket in M4", settings["ticket"], base64url(b(values["ticket"])))
+
+
+def base64url(data):
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+CIPHERS = {"chacha20-poly1305": (0, ChaCha20Poly1305), "aes-256-gcm": (1, AESGCM)}
+
+
+def check_rekey(v, n):
+    """The rekey that begins epoch `n`."""
+    values, epoch = v[f"rekey_{n}"], v[f"epoch_{n}"]
+    ek, _ = mlkem768.key_pair(b(values["kem_seed"]))
+    ct, ss = mlkem768.encapsulate(ek, b(values["encapsulation"]))
+    same("ek", ek, values["ek"])
+    same("ct", ct, values["ct"])
+    same("ss", ss, values["ss"])
+    same("ss of the client", mlkem768.decapsulate(b(values["kem_seed"]), ct), values["ss"])
+    for side, other in [("client", "server"), ("server", "client")]:
+        same(side + " public", x25519_public(b(values[side + "_secret"])), values[side + "_public"])
+        dh = x25519(b(values[side + "_secret"]), b(values[other + "_public"]))
+        same("dh", dh, values["dh"])
+    same("cipher", epoch["cipher"], v["inputs"]["cipher"])
+    head, cipher = be(n, 4), be(CIPHERS[epoch["cipher"]][0], 1)
+    rekey = b"\1" + head + be(epoch["client_index"], 4) + cipher + b(values["client_public"]) + ek
+    rekeyed = b"\2" + head + be(epoch["server_index"], 4) + cipher + b(values["server_public"]) + ct
+    same("rekey", rekey, values["rekey"])
+    same("rekeyed", rekeyed, values["rekeyed"])
+    same("rekey as sent", sent(v, "rekey", "message")[n - 1], values["rekey"])
+    same("rekeyed as sent", sent(v, "rekeyed", "message")[n - 1], values["rekeyed"])
+    same("transcript", sha512(rekey + rekeyed), values["transcript"])
+    return dh + ss + sha512(rekey + rekeyed)
+
+
 def check_keys(v):
-    prk = extract(b"sandhog/2", b(v["inputs"]["psk"]))
+    prk = extract(b"sandhog/3", b(v["inputs"]["psk"]))
     same("P", prk, v["control"]["prk"])
     for name, info, length in [("up", b"ctl up", 32), ("down", b"ctl down", 32), ("mix", b"mix", 64)]:
         same(name, expand(prk, info, length), v["control"][name])
-
-    host, port = v["inputs"]["client_address"].rsplit(":", 1)
-    shown = ipaddress.ip_address(host).packed + be(int(port), 2) + be(v["login"]["client_index"], 4)
-    same("cookie input", shown, v["cookie"]["input"])
-    same("cookie", mac(b(v["cookie"]["secret"]), shown)[:16], v["cookie"]["cookie"])
-
-    rekey = v["rekey"]
-    for side, other in [("client", "server"), ("server", "client")]:
-        secret = X25519PrivateKey.from_private_bytes(b(rekey[side + "_secret"]))
-        same(side + " public", secret.public_key().public_bytes_raw(), rekey[side + "_public"])
-        dh = secret.exchange(X25519PublicKey.from_public_bytes(b(rekey[other + "_public"])))
-        same("dh", dh, rekey["dh"])
-    transcript = sha512(rekey["rekey"].encode() + rekey["rekeyed"].encode())
-    same("transcript", transcript, rekey["transcript"])
-
-    chain = extract(b(v["control"]["mix"]), b(v["login"]["session_key"]))
-    for e, values in enumerate([v["epoch_0"], v["epoch_1"]]):
+    m3, epoch = v["m3"], v["epoch_0"]
+    same("cipher of epoch 0", epoch["cipher"], "chacha20-poly1305")
+    for side in ["client_index", "server_index"]:
+        same(side, epoch[side], v["login"][side])
+    chain = extract(b(v["control"]["mix"]), b(m3["session_key"]) + b(m3["ss"]) + b(m3["transcript"]))
+    for e in range(3):
+        values = v[f"epoch_{e}"]
         same("chain", chain, values["chain"])
         for name, length in [("up", 32), ("down", 32), ("next", 64)]:
             same(f"epoch {e} {name}", expand(chain, name.encode() + be(e, 4), length), values[name])
-        chain = extract(b(values["next"]), dh + transcript)
+        if e < 2:
+            chain = extract(b(values["next"]), check_rekey(v, e + 1))
+
+
+def check_change(v):
+    values, registration = v["change"], v["change"]["registration"]
+    c, s = be(v["login"]["client_index"], 4), be(v["login"]["server_index"], 4)
+    context = b"sandhog/c" + be(v["inputs"]["suite"], 1) + c + s + b(v["server"]["fingerprint"])
+    check_opaque(v, values, context)
+    check_registration(v, registration, v["inputs"]["new_password"])
+    reg2, reg3 = b(registration["reg2"]), b(registration["record"])
+    tag = mac(b(values["session_key"]), b"reg3" + reg2 + reg3)[:32]
+    same("MAC of reg3", tag, values["mac"])
+    messages = {
+        "prove1": {"t": "prove1", "ke1": values["ke1"]},
+        "prove2": {"t": "prove2", "ke2": values["ke2"]},
+        "prove3": {"t": "prove3", "ke3": values["ke3"], "reg1": registration["reg1"]},
+        "reg2": {"t": "reg2", "reg2": registration["reg2"]},
+        "reg3": {"t": "reg3", "reg3": registration["record"], "mac": values["mac"]},
+        "reg-ok": {"t": "regOk"},
+    }
+    for kind, message in messages.items():
+        message = {key: text if key == "t" else base64url(b(text)) for key, text in message.items()}
+        same(kind, [json.dumps(message, separators=(",", ":"))], sent(v, kind, "text"))
 
 
 def check_datagrams(v):
     codes = {"control.up": 1, "control.down": 2}
-    ciphers = {None: ChaCha20Poly1305, "aes-256-gcm": AESGCM}
-    chosen = ciphers[json.loads(v["rekey"]["rekeyed"]).get("cipher")]
+    control = {"control.up": v["login"]["client_first_nonce"], "control.down": v["login"]["server_first_nonce"]}
     counters = {}
     for n, entry in enumerate(v["datagrams"]):
         group, name = entry["key"].split(".")
         code, nonce = be(codes.get(entry["key"], 3), 1), b(entry["nonce"])
-        if group != "control":
-            index = v[group]["server_index" if name == "up" else "client_index"]
-            counter = counters.get(entry["key"], 0)
-            counters[entry["key"]] = counter + 1
-            same(f"datagram {n}, nonce", be(index, 4) + be(counter, 8), entry["nonce"])
-        if "text" in entry:
-            text = entry["text"].encode()
-            length = 1171 if group == "control" else -(-len(text) // 64) * 64
-            body = text.ljust(length)
+        counter = counters.get(entry["key"], 0)
+        counters[entry["key"]] = counter + 1
+        if group == "control":
+            expected = be((int(control[entry["key"]], 16) + counter) % 2**96, 12)
         else:
+            index = v[group]["server_index" if name == "up" else "client_index"]
+            expected = be(index, 4) + be(counter, 8)
+        same(f"datagram {n}, nonce", expected, entry["nonce"])
+        if "packet" in entry:
             packet = b(entry["packet"])
             body = packet.ljust(min(-(-len(packet) // 16) * 16, 1420), b"\0")
             same(f"datagram {n}, padding", body, entry["padded"])
+        elif group == "control":
+            body = b(entry["message"]).ljust(1171, b"\0")
+        else:
+            body = entry["text"].encode() if "text" in entry else b(entry["message"])
+            body = body.ljust(-(-len(body) // 64) * 64)
         same(f"datagram {n}, length", len(body), entry["padded_length"])
-        cipher = chosen if group == "epoch_1" else ChaCha20Poly1305
+        cipher = ChaCha20Poly1305 if group == "control" else CIPHERS[v[group]["cipher"]][1]
         sealed = cipher(b(v[group][name])).encrypt(nonce, body, code)
         same(f"datagram {n}", code + nonce + sealed, entry["datagram"])
 
@@ -342,7 +486,7 @@ def main():
     default = sorted((pathlib.Path(__file__).parent.parent / "proto/tests/vectors").glob("secure*.json"))
     for file in sys.argv[1:] or default:
         vectors = json.loads(pathlib.Path(file).read_text(encoding="utf-8"))
-        for check in [check_keys, check_login, check_datagrams]:
+        for check in [check_login, check_ticket, check_keys, check_change, check_datagrams]:
             check(vectors)
     print(f"{checks} values are correct")
 

@@ -394,6 +394,7 @@ impl World {
         let numbers = [u64::from(host), u64::from(number)];
         let boot = Boot {
             seed: derive_seed(self.seed, "peer", &numbers),
+            now,
             number,
         };
         let stack_seed = derive_seed(self.seed, "stack", &numbers);

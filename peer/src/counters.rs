@@ -82,6 +82,10 @@ drop_reasons! {
     KeyExhausted = "key-exhausted",
     /// A control datagram whose length differs from the fixed length of all control datagrams.
     WrongLength = "wrong-length",
+    /// A login message whose time is too far from this side's clock, or before its start.
+    Stale = "stale",
+    /// A login message for a server with another key, or from one.
+    OtherServer = "other-server",
     /// A login in a protocol version that this side does not support.
     UnsupportedVersion = "unsupported-version",
     /// A receiver index that belongs to no session and no login of this side.

@@ -26,6 +26,8 @@ pub enum StartError {
     ServerFull,
     /// Another device of the same user took over the session.
     SessionReplaced,
+    /// A server answered, but it has another key than the configured one.
+    OtherServer,
     /// A reason of another protocol, in kebab case.
     Other(&'static str),
 }
@@ -42,6 +44,7 @@ impl StartError {
         Self::AccountExpired,
         Self::ServerFull,
         Self::SessionReplaced,
+        Self::OtherServer,
     ];
 
     /// A stable name in kebab case.
@@ -64,6 +67,7 @@ impl StartError {
             Self::AccountExpired => "account-expired",
             Self::ServerFull => "server-full",
             Self::SessionReplaced => "session-replaced",
+            Self::OtherServer => "other-server",
             Self::Other(name) => name,
         }
     }
@@ -80,6 +84,7 @@ impl fmt::Display for StartError {
             Self::AccountDisabled => "the account is disabled",
             Self::AccountExpired => "the account has expired",
             Self::ServerFull => "the server has no address left",
+            Self::OtherServer => "the server has another key than the configuration",
             Self::SessionReplaced => "the session went to another device of the same user",
             Self::Other(name) => name,
         })

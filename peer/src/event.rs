@@ -1,6 +1,7 @@
 //! Events that a peer reports.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use crate::{DropReason, NetworkSettings, StartError, TunnelStatus};
@@ -64,6 +65,8 @@ pub enum EventKind {
         /// The user name.
         login: String,
     },
+    /// A client received a ticket for its next login. The shell may store it, so that the ticket outlives the program.
+    Ticket(Vec<u8>),
     /// A password change of a client completed.
     PasswordChanged(Result<(), StartError>),
     /// A datagram or packet was dropped.

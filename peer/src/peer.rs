@@ -128,6 +128,11 @@ pub enum Command {
     Wake,
     /// The network path changed (another interface, another address).
     NetworkChanged,
+    /// The wall clock of the machine was set. A peer never reads it.
+    ClockSet {
+        /// The time that it shows now, in milliseconds since 1970.
+        unix_millis: u64,
+    },
 }
 
 impl Command {
@@ -140,6 +145,7 @@ impl Command {
             Self::Sleep => "sleep",
             Self::Wake => "wake",
             Self::NetworkChanged => "network-changed",
+            Self::ClockSet { .. } => "clock-set",
         }
     }
 }

@@ -16,7 +16,7 @@ use support::{client_config, login, server_address, server_config, store, user};
 mod support;
 
 /// Limit in bytes per idle session.
-const PROMISED: usize = 4096;
+const PROMISED: usize = 4608;
 
 /// Number of currently allocated bytes.
 static HEAP: AtomicUsize = AtomicUsize::new(0);

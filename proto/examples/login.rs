@@ -10,7 +10,8 @@ use std::time::Duration;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use sandhog_proto::secure::{
-    Client, ClientConfig, Login, Psk, Server, ServerConfig, ServerSetup, Suite, User, UserStore, register,
+    Client, ClientConfig, Login, Psk, Server, ServerConfig, ServerKey, ServerSetup, Suite, User, UserStore,
+    WallClock, register,
 };
 use sandhog_proto::{Batch, Command, EventKind, Instant, PacketBuf, Peer, TunnelStatus};
 
@@ -24,8 +25,9 @@ fn main() {
     // A real program takes its seeds from the operating system.
     let mut rng = ChaCha20Rng::from_seed([1; 32]);
     let psk = Psk::new([2; 32]).expect("not a published key");
-    let mut client = client(psk.clone());
-    let mut server = server(psk, &mut rng);
+    let setup = ServerSetup::generate(&mut rng);
+    let mut client = client(psk.clone(), setup.server_key());
+    let mut server = server(psk, setup, &mut rng);
 
     client
         .command(Instant::ZERO, Command::Start)
@@ -82,20 +84,27 @@ fn send(output: &mut Batch, from: &str, input: &mut Batch) {
     }
 }
 
-fn client(psk: Psk) -> Client {
+fn client(psk: Psk, server_key: ServerKey) -> Client {
     Client::new(ClientConfig {
         psk,
         login: Login::new("alice").expect("a valid name"),
         password: String::from("correct horse").into(),
         suite: SUITE,
         server: SERVER.parse::<SocketAddr>().expect("an address"),
+        server_key,
+        ticket: None,
+        clock: Some(clock()),
         mtu_search: false,
         seed: [3; 32],
     })
 }
 
-fn server(psk: Psk, rng: &mut ChaCha20Rng) -> Server {
-    let setup = ServerSetup::generate(rng);
+/// The wall clock of both peers. A real program reads it from the operating system.
+fn clock() -> WallClock {
+    WallClock::new(Instant::ZERO, 1_800_000_000_000)
+}
+
+fn server(psk: Psk, setup: ServerSetup, rng: &mut ChaCha20Rng) -> Server {
     let login = Login::new("alice").expect("a valid name");
     let record = register(&setup, SUITE, &login, "correct horse", rng).expect("a short password");
     let mut users = UserStore::default();
@@ -113,6 +122,7 @@ fn server(psk: Psk, rng: &mut ChaCha20Rng) -> Server {
     let network = "10.9.0.1/24".parse().expect("a prefix");
     Server::new(ServerConfig {
         psk,
+        second_psk: None,
         setup,
         users,
         suite: SUITE,
@@ -123,7 +133,8 @@ fn server(psk: Psk, rng: &mut ChaCha20Rng) -> Server {
         search: Vec::new(),
         keepalive: 25,
         isolate_clients: false,
-        unix_origin: None,
+        clock: Some(clock()),
+        checks_clock: true,
         seed: [4; 32],
     })
     .expect("a valid configuration")

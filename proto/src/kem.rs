@@ -114,10 +114,25 @@ impl PublicKey {
         &self.0
     }
 
-    /// A fresh shared secret and the ciphertext from which the owner of the key gets it (FIPS 203, algorithm 20).
-    /// `randomness` must be fresh and secret.
+    /// The bytes of the key.
     #[must_use]
+    pub fn into_bytes(self) -> Box<[u8; PUBLIC_LEN]> {
+        self.0
+    }
+
+    /// A fresh shared secret and the ciphertext from which the owner of the key gets it (FIPS 203, algorithm 20).
     pub fn encapsulate(
+        &self,
+        rng: &mut (impl RngCore + CryptoRng),
+    ) -> (Box<[u8; CIPHERTEXT_LEN]>, SharedSecret) {
+        let mut randomness = Zeroizing::new([0; SHARED_LEN]);
+        rng.fill_bytes(&mut *randomness);
+        self.encapsulate_with(&randomness)
+    }
+
+    /// The same with chosen randomness, which must be fresh and secret. Test vectors need it.
+    #[must_use]
+    pub fn encapsulate_with(
         &self,
         randomness: &Zeroizing<[u8; SHARED_LEN]>,
     ) -> (Box<[u8; CIPHERTEXT_LEN]>, SharedSecret) {
@@ -148,7 +163,7 @@ mod tests {
     #[test]
     fn both_sides_get_the_same_secret() {
         let (secret, public) = pair();
-        let (ciphertext, shared) = public.encapsulate(&Zeroizing::new([9; 32]));
+        let (ciphertext, shared) = public.encapsulate_with(&Zeroizing::new([9; 32]));
         assert_eq!(*secret.decapsulate(&ciphertext), *shared);
     }
 
@@ -165,7 +180,7 @@ mod tests {
     #[test]
     fn a_ciphertext_with_a_changed_bit_gives_another_secret() {
         let (secret, public) = pair();
-        let (mut ciphertext, shared) = public.encapsulate(&Zeroizing::new([9; 32]));
+        let (mut ciphertext, shared) = public.encapsulate_with(&Zeroizing::new([9; 32]));
         for bit in 0..CIPHERTEXT_LEN * 8 {
             ciphertext[bit / 8] ^= 1 << (bit % 8);
             assert_ne!(*secret.decapsulate(&ciphertext), *shared, "bit {bit}");

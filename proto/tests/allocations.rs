@@ -155,6 +155,9 @@ fn secure_pair() -> (secure::Client, secure::Server) {
         password: "123456".to_owned().into(),
         suite,
         server: server_address(),
+        server_key: setup.server_key(),
+        ticket: None,
+        clock: None,
         mtu_search: false,
         seed: [1; 32],
     });
@@ -172,6 +175,7 @@ fn secure_pair() -> (secure::Client, secure::Server) {
     users.add(user).unwrap();
     let server = secure::Server::new(secure::ServerConfig {
         psk,
+        second_psk: None,
         setup,
         users,
         suite,
@@ -182,7 +186,8 @@ fn secure_pair() -> (secure::Client, secure::Server) {
         routes: vec![],
         keepalive: 25,
         isolate_clients: false,
-        unix_origin: None,
+        clock: None,
+        checks_clock: true,
         seed: [2; 32],
     });
     (client, server.unwrap())

@@ -372,7 +372,7 @@ fn a_record_that_a_trace_does_not_have_is_rejected() {
     rejects(
         &folder("record"),
         &["explain", "clean-login:1", "--packet", "999999"],
-        "there is no record 999999; the trace has the records 1 to 57",
+        "there is no record 999999; the trace has the records 1 to 71",
     );
 }
 
@@ -445,7 +445,7 @@ fn bounds_and_options_that_exclude_each_other_are_rejected() {
     rejects(
         &folder,
         &["exhaust", "clean-login", "--from", "999999"],
-        "clean-login: the run without faults has no record 999999; it has the records 1 to 57",
+        "clean-login: the run without faults has no record 999999; it has the records 1 to 71",
     );
     let sweep = ["sweep", "clean-login", "--swarm", "--out", "found"];
     rejects(

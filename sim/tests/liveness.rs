@@ -224,7 +224,7 @@ fn a_move_that_the_server_reports_before_the_login_passes_p6() {
         duration: "30s",
         ends_early: false,
         steps,
-        link: "delay = \"20ms\"\nforward = { drop = [{ kind = \"ping\", nth = 1 }, { kind = \"data\", nth = 1 }] }",
+        link: "delay = \"20ms\"\nforward = { drop = [{ kind = \"ping\", nth = 1 }, { kind = \"data\", nth = 1 }, { kind = \"rekey\", nth = 1 }] }",
         rest: "[[event]]\nat = \"125ms\"\nrebind = \"alice\"\nto = \"203.0.113.80:61000\"\n",
         ..AliceAndServer::default()
     };

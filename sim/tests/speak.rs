@@ -142,9 +142,9 @@ fn endpoints_stop_when_the_faults_are_switched_off() {
     assert!(last < end && last > ms(1000), "{last} {end}");
 }
 
-/// A key holder fills all half-open logins of the server in about a second. Alice starts a second later.
+/// A key holder fills all half-open logins of the server. Alice starts a second later.
 #[test]
-fn unfinished_logins_of_a_key_holder_delay_an_honest_login_and_do_not_prevent_it() {
+fn unfinished_logins_of_a_key_holder_do_not_delay_an_honest_login() {
     let act = "[[adversary.do]]\nspeak = { to = \"server\", as = \"key-holder\", count = 1100 }";
     let base = AliceAndServer {
         duration: "14s",
@@ -160,70 +160,40 @@ fn unfinished_logins_of_a_key_holder_delay_an_honest_login_and_do_not_prevent_it
     let run = run_both(&parse(&text).unwrap().setup(), 7);
     let (at, result) = started(&run, ALICE).unwrap();
     assert_eq!(result, "connected");
-    // The first half-open logins end after 10 s.
-    assert!(at > ms(10_000) && at < ms(12_000), "{at}");
+    assert!(at > ms(2_000) && at < ms(2_500), "{at}");
     let growth = run
         .checks
         .iter()
         .find(|check| check.name.starts_with("P5 "))
         .unwrap();
     assert!(growth.passed && growth.tested, "{}", growth.detail);
-    assert!(run.counters["server.dropped.busy"] > 0, "the limit was reached");
 }
 
+/// A false server has the pre-shared key, but not the keys of the server that alice knows.
 #[test]
-fn a_client_rejects_a_false_server_that_holds_the_pre_shared_key() {
-    let speak = "as = \"false-server\"";
-    let unexpected = run(&format!("{ON_PATH}budget = 1000"), speak, "");
-    let rejected = run(&format!("{ON_PATH}budget = 1000"), speak, REJECTED);
-    assert_eq!(
-        started(&unexpected, ALICE),
-        Some((ms(1022), "authentication-rejected"))
-    );
-    // Without the expectation, the run fails in the same way as with a wrong password.
-    let names = ["alice is connected", "P9 ping passes with faults off"];
-    assert_eq!(failed(&unexpected), names);
-    assert!(rejected.passed, "{:?}", failed(&rejected));
-    assert!(
-        sent(&rejected, ALICE, "ke3").is_empty(),
-        "the client proves nothing to it"
-    );
-    assert!(logins(&rejected).is_empty());
-    let received = records(&rejected, SERVER, |kind| {
-        matches!(kind, RecordKind::Received { .. })
-    });
-    assert_eq!(
-        received.count(),
-        0,
-        "the false server answers in place of the server"
-    );
-    assert!(
-        attacks(&rejected)
-            .iter()
-            .all(|(_, source)| source == "192.0.2.1:4000")
-    );
-}
-
-#[test]
-fn a_false_server_with_other_users_is_rejected_too() {
-    let speak = "as = \"false-server\", login = \"alice\", password = \"a wrong guess\"";
-    let run = run(&format!("{ON_PATH}budget = 1000"), speak, REJECTED);
-    assert!(run.passed, "{:?}", failed(&run));
-    assert!(sent(&run, ALICE, "ke3").is_empty());
-}
-
-#[test]
-fn a_false_server_that_guesses_the_password_is_accepted_as_documented() {
-    let speak = "as = \"false-server\", login = \"alice\", password = \"correct horse\"";
-    let run = run(&format!("{ON_PATH}budget = 1000"), speak, "");
-    assert_eq!(started(&run, ALICE).map(|(_, result)| result), Some("connected"));
-    let end = work_end(&run);
-    assert!(
-        logins(&run).iter().all(|at| *at > end),
-        "the real server has no part in it"
-    );
-    // No rule of the protocol is broken, because a guessed password is a valid proof. The pings of alice have no answer.
-    assert_eq!(failed(&run), ["alice finishes 1 step"]);
+fn a_client_sends_a_false_server_neither_its_name_nor_a_proof() {
+    for login in [
+        "",
+        ", login = \"alice\", password = \"a wrong guess\"",
+        ", login = \"alice\", password = \"correct horse\"",
+    ] {
+        let run = run(
+            &format!("{ON_PATH}budget = 1000"),
+            &format!("as = \"false-server\"{login}"),
+            "",
+        );
+        let end = work_end(&run);
+        for kind in ["login-cookie", "ke3"] {
+            assert!(sent(&run, ALICE, kind).iter().all(|at| *at > end), "{kind}");
+        }
+        assert!(!attacks(&run).is_empty(), "it answers");
+        assert!(attacks(&run).iter().all(|(_, source)| source == "192.0.2.1:4000"));
+        assert!(run.counters["alice.dropped.other-server"] > 5);
+        // The true server answers as soon as the false one is gone.
+        let (at, result) = started(&run, ALICE).unwrap();
+        assert_eq!((result, at > end), ("connected", true));
+        assert!(logins(&run).iter().all(|at| *at > end));
+    }
 }
 
 #[test]
@@ -261,8 +231,10 @@ fn a_refused_account_gets_its_refusal_and_nothing_else() {
         for kind in ["login", "login-cookie", "ke3", "ping", "rekey"] {
             assert!(!sent(&run, MALLORY, kind).is_empty(), "{state}: {kind}");
         }
-        let answers = ["refused", "rekeyed", "reg2", "reg-ok"].map(|kind| sent(&run, SERVER, kind).len());
+        let answers = ["refused", "prove2", "reg2", "reg-ok"].map(|kind| sent(&run, SERVER, kind).len());
         assert_eq!(answers, [1, 0, 0, 0], "{state}");
+        let rekeys_of_alice = sent(&run, ALICE, "rekey").len();
+        assert_eq!(sent(&run, SERVER, "rekeyed").len(), rekeys_of_alice, "{state}");
         let pings_of_alice = sent(&run, ALICE, "ping").len();
         assert_eq!(sent(&run, SERVER, "pong").len(), pings_of_alice, "{state}");
         assert_eq!(account_changed(&run), None, "{state}");

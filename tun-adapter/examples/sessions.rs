@@ -32,7 +32,7 @@ mod crowd {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     use sandhog::{clock, random};
     use sandhog_proto::secure::{
-        Client, ClientConfig, Login, Psk, Suite, User, UserStore, register, setup_from_text,
+        Client, ClientConfig, Login, Psk, ServerSetup, Suite, User, UserStore, register, setup_from_text,
     };
     use sandhog_proto::{Batch, Command, Datagram, EventKind, JobDone, PacketBuf, Peer};
     use zeroize::Zeroizing;
@@ -93,17 +93,27 @@ mod crowd {
 
     impl Member {
         /// Clients of one user have different addresses, and clients at one address have different users.
-        fn new(psk: &Psk, number: u16, count: u16) -> Result<Self, Box<dyn Error>> {
+        fn new(
+            (psk, setup, users): (&Psk, &ServerSetup, &UserStore),
+            number: u16,
+            count: u16,
+        ) -> Result<Self, Box<dyn Error>> {
             let addresses = count.div_ceil(SHARE);
             let [high, low] = (number % addresses + 2).to_be_bytes();
             let socket = UdpSocket::bind((Ipv4Addr::new(127, 0, high, low), 0))?;
             socket.set_nonblocking(true)?;
+            let login = login(number / SHARE)?;
+            let user = users.get(&login).ok_or("the file `users` has too few users")?;
+            let ticket = setup.ticket(&login, &user.record, clock::unix_now());
             let peer = Client::new(ClientConfig {
                 psk: psk.clone(),
-                login: login(number / SHARE)?,
+                login,
                 password: Zeroizing::new(PASSWORD.to_owned()),
                 suite: Suite::Standard,
                 server: SERVER,
+                server_key: setup.server_key(),
+                ticket: Some(ticket),
+                clock: Some(clock::wall()),
                 mtu_search: false,
                 seed: random::bytes().map_err(|failure| failure.to_string())?,
             });
@@ -156,6 +166,9 @@ mod crowd {
         let text = std::fs::read_to_string(folder.join("sandhog.key"))?;
         let key = STANDARD.decode(text.trim()).map_err(|error| error.to_string())?;
         let psk = Psk::new(key.try_into().map_err(|_| "the key has the wrong length")?)?;
+        let setup = setup_from_text(&std::fs::read_to_string(folder.join("sandhog.setup"))?)?;
+        let users = UserStore::parse(&std::fs::read_to_string(folder.join("users"))?)?;
+        let keys = (&psk, &setup, &users);
         let under_way = thread::available_parallelism()?.get();
         let mut members: Vec<Member> = Vec::new();
         let (mut is_ready, mut report_at) = (false, clock::now() + REPORT_EVERY);
@@ -170,7 +183,7 @@ mod crowd {
                 report_at = report_at + REPORT_EVERY;
             }
             while members.len() < usize::from(count) && members.len() < up + under_way {
-                let mut member = Member::new(&psk, u16::try_from(members.len())?, count)?;
+                let mut member = Member::new(keys, u16::try_from(members.len())?, count)?;
                 member.peer.command(clock::now(), Command::Start)?;
                 members.push(member);
             }

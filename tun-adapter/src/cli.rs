@@ -9,6 +9,7 @@ use crate::config::{DeviceName, Endpoint};
 use crate::control::command::ReloadArguments;
 use crate::exit_codes::codes_of;
 use crate::logging::Format;
+use crate::profile::{ProfileArguments, endpoint};
 use crate::status::command::StatusArguments;
 use crate::users::command::UserCommand;
 
@@ -70,6 +71,12 @@ pub enum Command {
         #[command(subcommand)]
         command: UserCommand,
     },
+    /// Print the configuration file of a user's client
+    ///
+    /// It contains the server's key, by which the client recognises the server, and a ticket of the user. Keep it as secret
+    /// as the pre-shared key.
+    #[command(after_help = codes_of("profile"))]
+    Profile(ProfileArguments),
     /// Run a server until SIGTERM or SIGINT
     ///
     /// On SIGHUP it reads the file with the users again.
@@ -165,10 +172,6 @@ pub enum Command {
 /// The exit codes, and the warning about the classic profile, for a command that can start it.
 fn with_warning(command: &str) -> String {
     format!("{}\n\n{WARNING}", codes_of(command))
-}
-
-fn endpoint(text: &str) -> Result<Endpoint, String> {
-    text.parse().map_err(|()| format!("expected {}", Endpoint::FORM))
 }
 
 fn device_name(text: &str) -> Result<DeviceName, String> {

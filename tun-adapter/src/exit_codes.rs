@@ -13,7 +13,7 @@ pub(crate) const EXIT_CODES: [(u8, &str); 6] = [
     ),
     (
         3,
-        "the server rejected the login, or has no free address for the user",
+        "the server rejected the login, has no free address for the user, or is another server",
     ),
     (4, "the server did not answer in time"),
     (5, "the session moved to another device of the same user"),

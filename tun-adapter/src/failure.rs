@@ -167,6 +167,12 @@ impl From<StartError> for Failure {
                 "the same user has logged in on another device; start again to move the session back here; for several \
                  devices at once, the user must be added with `--max-sessions` on the server",
             ),
+            StartError::OtherServer => (
+                Exit::Rejected,
+                "the password was not used. Compare the fingerprints: `sandhog doctor --config FILE` shows that of `server-key` \
+                 in the client's file, `sandhog status` on the server shows that of the server. If the server has a new setup, \
+                 make a new profile with `sandhog profile` on the server. Otherwise another machine has answered in its place",
+            ),
             StartError::InvalidConfiguration => (Exit::Input, "choose a shorter password"),
             StartError::KeyExhausted => (Exit::Runtime, "create a new key and copy it to both sides"),
             _ => {

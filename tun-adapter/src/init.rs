@@ -14,7 +14,9 @@ use zeroize::Zeroizing;
 
 use crate::config::Endpoint;
 use crate::failure::Failure;
+use crate::fingerprint::fingerprint;
 use crate::fs::atomic_file::{sync_folder, write_new};
+use crate::profile::client_file;
 use crate::random;
 
 const SERVER_FILE: &str = "server.toml";
@@ -41,12 +43,13 @@ pub fn run(folder: &Path, server: Option<&Endpoint>) -> Result<String, Failure> 
     let key = Zeroizing::new(random::bytes::<32>()?);
     let key = Zeroizing::new(format!("{}\n", BASE64_STANDARD.encode(*key)));
     let mut rng = ChaCha20Rng::from_seed(random::bytes()?);
-    let setup = setup_to_text(&ServerSetup::generate(&mut rng));
+    let setup = ServerSetup::generate(&mut rng);
+    let server_key = setup.server_key();
     let texts = [
         SERVER_TEXT,
-        &client_text(server),
+        &client_file(server, &server_key, KEY_FILE, None),
         &key,
-        &setup,
+        &setup_to_text(&setup),
         &UserStore::new().to_text(),
     ];
     let mut created = CreatedFiles::default();
@@ -56,11 +59,11 @@ pub fn run(folder: &Path, server: Option<&Endpoint>) -> Result<String, Failure> 
     sync_folder(folder)
         .map_err(|error| Failure::runtime(format_args!("write the folder {}", folder.display()), error))?;
     created.keep();
-    Ok(next_steps(folder, &names))
+    Ok(next_steps(folder, &names, server, &fingerprint(&server_key)))
 }
 
 /// The text for the user: the files, the backups, the next commands. Paths are relative to the current folder.
-fn next_steps(folder: &Path, names: &[&str]) -> String {
+fn next_steps(folder: &Path, names: &[&str], server: Option<&Endpoint>, fingerprint: &str) -> String {
     let config = match folder.to_str() {
         Some(".") => SERVER_FILE.to_owned(),
         // A command would take this for an option.
@@ -68,17 +71,24 @@ fn next_steps(folder: &Path, names: &[&str]) -> String {
         _ => folder.join(SERVER_FILE).display().to_string(),
     };
     let config = shell_word(&config);
+    let server = server.map_or_else(
+        || "HOST:PORT".to_owned(),
+        |server| shell_word(&server.to_string()),
+    );
     format!(
         "created in {}: {}\n\n\
          {SERVER_FILE} and {CLIENT_FILE} are configuration files, one for each side.\n\
          {KEY_FILE} is the pre-shared key of the server and all clients.\n\
-         {SETUP_FILE} is the server's secret for the passwords of all users.\n\
+         {SETUP_FILE} has the server's own secrets: its keys, and its part of all passwords.\n\
          {USERS_FILE} is the list of the users. It is empty.\n\n\
          Back up {SETUP_FILE} and {USERS_FILE}, in two different places. Without the setup,\n\
          no user can ever log in again. Anyone who has both files can guess passwords\n\
          offline. Copy {KEY_FILE} to every client over a safe channel, such as scp.\n\n\
+         The fingerprint of the server is\n  {fingerprint}\n\
+         Clients refuse any other server.\n\n\
          Next: check {config}, then run\n  \
          sandhog user add --config {config} NAME\n  \
+         sandhog profile --config {config} --server {server} NAME\n  \
          sandhog server --config {config}",
         folder.display(),
         names.join(", ")
@@ -138,7 +148,8 @@ const SERVER_TEXT: &str = "\
 # Sandhog server. Start: `sandhog server --config server.toml`. docs/running.md explains every key.
 listen = \"0.0.0.0:40404\"          # \"[::]:40404\" for IPv6 as well
 key-file = \"sandhog.key\"          # the same file on all clients
-setup-file = \"sandhog.setup\"      # the server's part of all passwords: back it up and keep it secret
+# second-key-file = \"old.key\"      # a second key that clients may have, while the key is changed
+setup-file = \"sandhog.setup\"      # the server's own secrets: back them up and keep them secret
 users-file = \"users\"              # edited by `sandhog user`; `sandhog reload` makes a running server read it again
 
 [device]
@@ -161,29 +172,6 @@ addresses = [\"10.9.0.1/24\", \"fd00:9::1/64\"]
 # login-names = false              # true: also metrics for each user
 ";
 
-/// The client's configuration file.
-fn client_text(server: Option<&Endpoint>) -> String {
-    let server = server.map_or_else(|| "vpn.example.com:40404".to_owned(), ToString::to_string);
-    format!(
-        "\
-# Sandhog client. Copy this file and sandhog.key to the client. Start: `sandhog client --config client.toml`.
-server = \"{server}\"
-key-file = \"sandhog.key\"
-login = \"kean\"                    # the user name, as in `sandhog user add`
-# password-file = \"password\"      # without it, the client asks for the password on the terminal
-# included-routes = [\"192.0.2.0/24\"]   # networks to reach through the tunnel, besides those of the server
-# excluded-routes = [\"10.1.0.0/16\"]    # networks to reach outside the tunnel
-# dns = \"auto\"                    # \"off\": do not use the server's name servers
-# kill-switch = false              # true: block all traffic outside the tunnel
-# mtu-search = true                # adapt the MTU of the tunnel to the path to the server
-# cipher = \"auto\"                  # the faster one for this machine, if the server agrees
-
-# [metrics]                        # for Prometheus
-# listen = \"127.0.0.1:9586\"        # http://127.0.0.1:9586/metrics
-"
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,7 +179,7 @@ mod tests {
     #[test]
     fn printed_paths_work_from_the_current_folder() {
         let config = |folder: &str| {
-            let text = next_steps(Path::new(folder), &[]);
+            let text = next_steps(Path::new(folder), &[], None, "");
             let command = text.lines().last().expect("a command").trim().to_owned();
             command.replace("sandhog server --config ", "")
         };

@@ -17,10 +17,12 @@ pub mod config;
 mod connections;
 pub mod control;
 mod credentials;
+mod date;
 pub mod doctor;
 mod exit_codes;
 pub mod failure;
 mod fd;
+mod fingerprint;
 pub(crate) mod fs;
 pub mod init;
 pub mod interface;
@@ -33,11 +35,13 @@ pub mod offload;
 pub mod password;
 pub mod plane;
 mod privileges;
+pub mod profile;
 pub mod random;
 pub mod server;
 pub mod service;
 pub mod shell;
 pub mod status;
+pub mod ticket;
 pub mod tun;
 pub mod udp;
 pub mod users;
@@ -55,6 +59,10 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Init { folder, server } => {
             println!("{}", init::run(&folder, server.as_ref())?);
+            Ok(())
+        }
+        Command::Profile(arguments) => {
+            print!("{}", profile::run(&arguments)?);
             Ok(())
         }
         Command::User { command } => {

@@ -26,7 +26,7 @@ struct Topic {
     pages: &'static [&'static str],
 }
 
-const ENVIRONMENT: [Topic; 4] = [
+const ENVIRONMENT: [Topic; 5] = [
     Topic {
         name: "SANDHOG_PASSWORD",
         text: "A client's password. It has priority over files. Anyone who may inspect the process can see its environment. \
@@ -46,6 +46,12 @@ const ENVIRONMENT: [Topic; 4] = [
         ],
     },
     Topic {
+        name: "STATE_DIRECTORY",
+        text: "The folder for the tickets of a client, instead of /var/lib/sandhog. A service manager sets it. Without it, \
+               RUNTIME_DIRECTORY is used if it is set.",
+        pages: &["sandhog-client", "sandhog-passwd"],
+    },
+    Topic {
         name: "CREDENTIALS_DIRECTORY",
         text: "The folder with the credentials of the service manager. In a configuration file, the path `credential:NAME` \
                is the file NAME in this folder. The credential `sandhog.password` is a client's password.",
@@ -63,7 +69,7 @@ const ENVIRONMENT: [Topic; 4] = [
     },
 ];
 
-const FILES: [Topic; 6] = [
+const FILES: [Topic; 7] = [
     Topic {
         name: "/etc/sandhog",
         text: "Configuration files, keys and users. Only root can read them. `sandhog init --folder /etc/sandhog` creates \
@@ -72,8 +78,9 @@ const FILES: [Topic; 6] = [
     },
     Topic {
         name: "/etc/sandhog/sandhog.setup",
-        text: "The server's part of all passwords. Without it no user can ever log in again, so back it up.",
-        pages: &["sandhog-init", "sandhog-server"],
+        text: "The server's own secrets: its keys, and its part of all passwords. Without it no user can ever log in again, so back \
+               it up.",
+        pages: &["sandhog-init", "sandhog-profile", "sandhog-server"],
     },
     Topic {
         name: "/etc/sandhog/users",
@@ -89,6 +96,12 @@ const FILES: [Topic; 6] = [
             "sandhog-user-unlock",
             "sandhog-user-remove",
         ],
+    },
+    Topic {
+        name: "/var/lib/sandhog/*.ticket",
+        text: "The ticket of the latest login, one file for each user and server. A login with a ticket does not wait because of \
+               other people's attempts.",
+        pages: &["sandhog-client", "sandhog-passwd"],
     },
     Topic {
         name: "/run/sandhog/DEVICE.json",
@@ -114,10 +127,11 @@ const FILES: [Topic; 6] = [
 ];
 
 /// The example on the main page: how to set up a tunnel.
-const EXAMPLE: [&str; 6] = [
+const EXAMPLE: [&str; 7] = [
     "# On the server: create keys, configuration and a user, then start.",
     "sandhog init --folder /etc/sandhog --server vpn.example.com:40404",
     "sandhog user add --config /etc/sandhog/server.toml kean",
+    "sandhog profile --config /etc/sandhog/server.toml --server vpn.example.com:40404 kean > client.toml",
     "sandhog server --config /etc/sandhog/server.toml",
     "# On the client, with copies of client.toml and sandhog.key:",
     "sandhog client --config client.toml",

@@ -25,7 +25,7 @@ use tracing::{debug, error, warn};
 pub(crate) use direct::explain_lost_device;
 pub use direct::{Device, Direct};
 
-use crate::clock::{self, Timer};
+use crate::clock::{self, ClockWatch, Timer};
 use crate::failure::Failure;
 
 /// Largest number of datagrams, and of packets, per turn. Limits the memory and the time of a turn.
@@ -70,6 +70,7 @@ pub struct Shell<P, T> {
     peer: P,
     transport: T,
     timer: Timer,
+    clock: ClockWatch,
     deadline: Option<Instant>,
     input: Batch,
     output: Batch,
@@ -123,6 +124,7 @@ impl<P: Peer, T: Transport<P>> Shell<P, T> {
             peer,
             transport,
             timer: Timer::new().map_err(|error| Failure::runtime("create a timer", error))?,
+            clock: ClockWatch::default(),
             deadline: None,
             input: Batch::default(),
             output: Batch::default(),
@@ -239,9 +241,15 @@ impl<P: Peer, T: Transport<P>> Shell<P, T> {
         counters
     }
 
-    /// Runs one turn of the peer, sends its output and starts its jobs.
+    /// Runs one turn of the peer, sends its output and starts its jobs. Before that, tells the peer if the system clock was
+    /// set, because datagrams contain its time.
     fn turn(&mut self) {
-        let deadline = self.peer.turn(clock::now(), &mut self.input, &mut self.output);
+        let now = clock::now();
+        if let Some(unix_millis) = self.clock.step(now, clock::unix_millis()) {
+            // A peer of the classic profile has no use for it.
+            let _ = self.peer.command(now, Command::ClockSet { unix_millis });
+        }
+        let deadline = self.peer.turn(now, &mut self.input, &mut self.output);
         self.deadline = deadline.map(|(at, _reason)| at);
         self.transport.flush(&mut self.peer, &mut self.output);
         while let Some(job) = self.peer.poll_job() {

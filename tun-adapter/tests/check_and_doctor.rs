@@ -2,9 +2,12 @@
 
 use std::net::UdpSocket;
 
-use crate::support::{Folder, KEY, sandhog, text};
+use crate::support::{Folder, KEY, sandhog, server_key_line, text};
 
-const CLIENT: &str = "server = \"127.0.0.1:40404\"\nkey-file = \"key\"\nlogin = \"kean\"\n";
+const CLIENT: &str = concat!(
+    "server = \"127.0.0.1:40404\"\nkey-file = \"key\"\nlogin = \"kean\"\n",
+    server_key_line!()
+);
 
 #[test]
 fn check_describes_a_valid_file() {

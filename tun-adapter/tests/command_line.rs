@@ -6,7 +6,7 @@ use std::net::UdpSocket;
 use clap::CommandFactory;
 use sandhog::cli::Cli;
 
-use crate::support::{Folder, KEY, sandhog, text};
+use crate::support::{Folder, KEY, sandhog, server_key_line, text};
 
 #[test]
 fn help_lists_the_exit_codes_and_warns_of_the_classic_profile() {
@@ -183,7 +183,7 @@ fn passwd_needs_the_secure_profile_and_a_new_password() {
     folder.write("password", "correct horse\n");
     let client =
         "server = \"127.0.0.1:9\"\nkey-file = \"key\"\nlogin = \"kean\"\npassword-file = \"password\"\n";
-    folder.write("client.toml", client);
+    folder.write("client.toml", &format!("{client}{}", server_key_line!()));
     folder.write(
         "classic.toml",
         &format!("profile = \"classic\"\n{client}[device]\naddresses = [\"10.9.0.2/24\"]\n"),

@@ -2,9 +2,12 @@
 
 use std::process::Output;
 
-use crate::support::{Folder, KEY, command, text};
+use crate::support::{Folder, KEY, command, server_key_line, text};
 
-const CLIENT: &str = "server = \"127.0.0.1:9\"\nkey-file = \"credential:sandhog.key\"\nlogin = \"kean\"\n";
+const CLIENT: &str = concat!(
+    "server = \"127.0.0.1:9\"\nkey-file = \"credential:sandhog.key\"\nlogin = \"kean\"\n",
+    server_key_line!()
+);
 
 /// A client's file, and a folder of credentials next to it.
 fn folder() -> Folder {

@@ -54,6 +54,8 @@ fn init_creates_all_files_for_a_server_and_its_client() {
         panic!("the wrong profile");
     };
     assert_eq!(client.server.to_string(), "[2001:db8::1]:4000");
+    assert_eq!(client.server_key, server.setup.server_key());
+    assert_eq!(client.ticket, None, "there is no user yet");
 }
 
 #[test]
@@ -99,6 +101,25 @@ fn the_printed_commands_work_from_the_current_folder() {
     arguments.extend(["--password-stdin", "kean"]);
     run(&arguments, "correct horse\n");
     assert!(folder.read("new/users").contains("\"kean\""));
+}
+
+#[test]
+fn the_output_has_the_fingerprint_that_doctor_shows_for_both_files() {
+    let folder = Folder::new();
+    let said = text(&init(&folder, ".").stdout);
+    let (_, rest) = said
+        .split_once("The fingerprint of the server is\n  ")
+        .expect("a fingerprint");
+    let fingerprint = rest.lines().next().expect("a line");
+    assert_eq!(fingerprint.len(), 64, "{said}");
+    for file in ["server.toml", "client.toml"] {
+        let output = sandhog(&["doctor", "--config", &folder.name(file)], "");
+        let found = text(&output.stdout);
+        assert!(
+            found.contains(&format!("ok    server's fingerprint: {fingerprint}\n")),
+            "{found}"
+        );
+    }
 }
 
 #[test]

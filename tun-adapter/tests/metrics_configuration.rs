@@ -4,9 +4,12 @@ use sandhog::config::{Client, Metrics, Server};
 use sandhog::failure::Failure;
 
 use crate::secure_configuration::BESIDE;
-use crate::support::{Folder, SERVER};
+use crate::support::{Folder, SERVER, server_key_line};
 
-const CLIENT: &str = "server = \"vpn.example.com:40404\"\nkey-file = \"key\"\nlogin = \"kean\"\n";
+const CLIENT: &str = concat!(
+    "server = \"vpn.example.com:40404\"\nkey-file = \"key\"\nlogin = \"kean\"\n",
+    server_key_line!()
+);
 
 fn folder() -> Folder {
     Folder::with_users(&["kean"])

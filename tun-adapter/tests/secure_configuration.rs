@@ -11,31 +11,34 @@ use sandhog::net::dns::Method;
 use sandhog_proto::aead::Cipher;
 use sandhog_proto::secure::{Suite, User, UserStore};
 
-use crate::support::{Folder, KEY, SERVER, store, user};
+use crate::support::{Folder, KEY, SERVER, server_key_line, store, user};
 
-const CLIENT: &str = r#"server = "vpn.example.com:40404"
+pub(crate) const CLIENT: &str = concat!(
+    r#"server = "vpn.example.com:40404"
 key-file = "key"
 login = "kean"
 password-file = "password"
 included-routes = ["198.51.100.0/24"]
-"#;
+"#,
+    server_key_line!()
+);
 
 /// A folder with all files of a valid server and a valid client.
-fn folder() -> Folder {
+pub(crate) fn folder() -> Folder {
     let folder = Folder::with_users(&["alice", "kean"]);
     folder.write("client.toml", CLIENT);
     folder.write("password", "correct horse\n");
     folder
 }
 
-fn load_server(folder: &Folder) -> Result<Server, Failure> {
+pub(crate) fn load_server(folder: &Folder) -> Result<Server, Failure> {
     match config::Server::load(&folder.path("server.toml"))? {
         config::Server::Secure(server) => Ok(*server),
         config::Server::Classic(server) => panic!("the wrong profile: {server:?}"),
     }
 }
 
-fn load_client(folder: &Folder) -> Result<Client, Failure> {
+pub(crate) fn load_client(folder: &Folder) -> Result<Client, Failure> {
     match config::Client::load(&folder.path("client.toml"))? {
         config::Client::Secure(client) => Ok(*client),
         config::Client::Classic(client) => panic!("the wrong profile: {client:?}"),
@@ -44,7 +47,7 @@ fn load_client(folder: &Folder) -> Result<Client, Failure> {
 
 /// Replaces one file of a valid server and compares the error. Loading must not change the file.
 #[track_caller]
-fn check_server_with(name: &str, text: &str, expected: &str) {
+pub(crate) fn check_server_with(name: &str, text: &str, expected: &str) {
     let folder = folder();
     folder.write(name, text);
     let failure = load_server(&folder).expect_err("an invalid file");
@@ -54,13 +57,13 @@ fn check_server_with(name: &str, text: &str, expected: &str) {
 
 /// The same with one change in the server's configuration file.
 #[track_caller]
-fn check_server(change: (&str, &str), expected: &str) {
+pub(crate) fn check_server(change: (&str, &str), expected: &str) {
     assert!(SERVER.contains(change.0), "nothing to change");
     check_server_with("server.toml", &SERVER.replacen(change.0, change.1, 1), expected);
 }
 
 #[track_caller]
-fn check_client(change: (&str, &str), expected: &str) {
+pub(crate) fn check_client(change: (&str, &str), expected: &str) {
     assert!(CLIENT.contains(change.0), "nothing to change");
     let folder = folder();
     folder.write("client.toml", &CLIENT.replacen(change.0, change.1, 1));
@@ -94,12 +97,12 @@ fn a_file_without_a_profile_uses_the_secure_one() {
 }
 
 #[test]
-fn the_secure_profile_may_be_named_and_clients_need_only_three_keys() {
+fn the_secure_profile_may_be_named_and_clients_need_only_four_keys() {
     let folder = folder();
     folder.write("server.toml", &format!("profile = \"secure\"\n{SERVER}"));
     assert!(load_server(&folder).is_ok());
     let three: String = CLIENT.lines().take(3).map(|line| format!("{line}\n")).collect();
-    folder.write("client.toml", &three);
+    folder.write("client.toml", &(three + server_key_line!()));
     let client = load_client(&folder).expect("a valid file");
     assert!(client.password.is_none() && client.network == Options::default());
 }
@@ -234,7 +237,7 @@ fn an_invalid_setup_is_rejected_and_not_printed() {
     check_server_with(
         "setup",
         KEY,
-        "error: setup:1:1: not a server's setup; the file must begin with {\"sandhog\":\"server-setup\",\"version\":1,\"setup\":\"",
+        "error: setup:1:1: not a server's setup; the file must begin with {\"sandhog\":\"server-setup\",\"version\":2,\"setup\":\"",
     );
 }
 

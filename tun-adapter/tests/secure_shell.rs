@@ -5,10 +5,13 @@ use std::fs;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use sandhog::clock;
 use sandhog::failure::Failure;
 use sandhog::shell::{Direct, SaveTask, Shell};
 use sandhog::users::UsersFile;
-use sandhog_proto::secure::{Client, ClientConfig, Login, Psk, Server, ServerConfig, Suite, User, UserStore};
+use sandhog_proto::secure::{
+    Client, ClientConfig, Login, Psk, Server, ServerConfig, Suite, User, UserStore, WallClock,
+};
 use sandhog_proto::{Command, EventKind, StartError, TunnelStatus};
 use tokio::net::{UdpSocket, UnixDatagram};
 use tokio::time::timeout;
@@ -40,6 +43,7 @@ pub(crate) async fn server(logins: &[&str]) -> (Folder, Shell<Server, Direct<Wir
     let address = socket.local_addr().expect("a bound socket");
     let config = ServerConfig {
         psk: psk(),
+        second_psk: None,
         setup: setup(),
         users,
         suite: Suite::Laboratory,
@@ -50,7 +54,8 @@ pub(crate) async fn server(logins: &[&str]) -> (Folder, Shell<Server, Direct<Wir
         routes: Vec::new(),
         keepalive: 0,
         isolate_clients: false,
-        unix_origin: None,
+        clock: Some(clock::wall()),
+        checks_clock: true,
         seed: [1; 32],
     };
     let server = Server::new(config).expect("a valid configuration");
@@ -65,6 +70,15 @@ pub(crate) async fn client(
     server: SocketAddr,
     password: &str,
 ) -> (Shell<Client, Direct<Wire>>, UnixDatagram) {
+    client_with(server, password, Some(clock::wall())).await
+}
+
+/// The same, with this clock.
+async fn client_with(
+    server: SocketAddr,
+    password: &str,
+    clock: Option<WallClock>,
+) -> (Shell<Client, Direct<Wire>>, UnixDatagram) {
     let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a free port");
     let config = ClientConfig {
         psk: psk(),
@@ -72,6 +86,9 @@ pub(crate) async fn client(
         password: password.to_owned().into(),
         suite: Suite::Laboratory,
         server,
+        server_key: setup().server_key(),
+        ticket: None,
+        clock,
         mtu_search: false,
         seed: [2; 32],
     };
@@ -112,6 +129,22 @@ pub(crate) fn ask_for_change(client: &mut Shell<Client, Direct<Wire>>) {
     client
         .with_peer(|client, now| client.change_password(now, "battery staple".to_owned().into()))
         .expect("a session");
+}
+
+/// A client that does not know the time until its shell tells it.
+#[tokio::test]
+async fn the_shell_tells_a_client_the_time_for_a_server_that_checks_clocks() {
+    let (_folder, mut server, address) = server(&["kean"]).await;
+    let (mut client, _kernel) = client_with(address, PASSWORD, None).await;
+    while_running(&mut server, until(&mut client, is_up)).await;
+}
+
+#[tokio::test]
+async fn the_shell_corrects_the_clock_of_a_client_before_its_login() {
+    let (_folder, mut server, address) = server(&["kean"]).await;
+    let wrong = WallClock::new(clock::now(), clock::unix_millis() + 3_600_000);
+    let (mut client, _kernel) = client_with(address, PASSWORD, Some(wrong)).await;
+    while_running(&mut server, until(&mut client, is_up)).await;
 }
 
 #[tokio::test]

@@ -130,6 +130,14 @@ search = ["example.com"]
 
 pub(crate) const KEY: &str = "c2FuZGhvZyB0ZXN0cyBpbiBuYW1lc3BhY2VzIG9ubHk=\n";
 
+/// The line of a client's file with a server's key: base64 of 64 readable bytes.
+macro_rules! server_key_line {
+    () => {
+        "server-key = \"cHVibGljIGtleSBvZiBhIHNlcnZlciwgYW5kIGl0cyBmaW5nZXJwcmludDsgZm9yIGFsbCB0ZXN0cyBvbmx5Lg==\"\n"
+    };
+}
+pub(crate) use server_key_line;
+
 /// The password of all users of [`store`].
 pub(crate) const PASSWORD: &str = "correct horse";
 

@@ -46,6 +46,7 @@ impl World {
         let numbers = [agent as u64, own, act as u64, number];
         let boot = Boot {
             seed: derive_seed(self.seed, "endpoint", &numbers),
+            now: self.now,
             number: u32::try_from(number).unwrap_or(u32::MAX),
         };
         let in_place_of = match speak.from {

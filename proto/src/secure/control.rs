@@ -20,6 +20,27 @@ pub(super) struct ControlKeys {
     pub(super) mix: Zeroizing<[u8; 64]>,
 }
 
+/// Nonces of control datagrams: a random start, and then one more for each datagram.
+///
+/// All peers with one pre-shared key share a key for each direction. A random start is a number of 96 bits. So two ranges of
+/// nonces hardly ever meet, even after 2^40 datagrams.
+#[derive(Debug)]
+pub(super) struct Nonces(u128);
+
+impl Nonces {
+    pub(super) fn new(rng: &mut impl RngCore) -> Self {
+        let mut start = [0; 16];
+        rng.fill_bytes(&mut start);
+        Self(u128::from_be_bytes(start))
+    }
+
+    fn next(&mut self) -> [u8; NONCE_LEN] {
+        self.0 = self.0.wrapping_add(1);
+        let [_, _, _, _, nonce @ ..] = self.0.to_be_bytes();
+        nonce
+    }
+}
+
 impl ControlKeys {
     pub(super) fn new(psk: &Psk) -> Self {
         let keys = psk.keys();
@@ -31,21 +52,21 @@ impl ControlKeys {
         }
     }
 
-    /// Seals `message` as a datagram under a random nonce.
+    /// Seals `message` as a datagram under the next nonce.
     ///
     /// `None` if it does not fit, which cannot happen with the messages of this protocol.
-    pub(super) fn seal(&self, message: &Control, rng: &mut impl RngCore, tag: u64) -> Option<PacketBuf> {
+    pub(super) fn seal(&self, message: &Control, nonces: &mut Nonces, tag: u64) -> Option<PacketBuf> {
         let code = message.code();
-        let mut nonce = [0; NONCE_LEN];
-        rng.fill_bytes(&mut nonce);
-        let sealed = seal_control(self.key(code), code, nonce, &message.to_json())?;
+        let sealed = seal_control(self.key(code), code, nonces.next(), &message.to_bytes())?;
         Some(sealed.with_tag(tag))
     }
 
-    /// Opens and parses a datagram of the peer, whose code is `code`.
-    pub(super) fn open(&self, code: Code, buf: &mut PacketBuf) -> Result<Control, DropReason> {
+    /// Opens a datagram of the peer, whose code is `code`. Afterwards `buf` is the message with its padding. Returns the
+    /// nonce.
+    pub(super) fn open(&self, code: Code, buf: &mut PacketBuf) -> Result<[u8; NONCE_LEN], DropReason> {
+        let nonce = buf.get(1..).and_then(<[u8]>::first_chunk).copied();
         open_control(self.key(code), code, buf).map_err(FrameError::reason)?;
-        Control::parse(code, buf).map_err(ParseError::reason)
+        nonce.ok_or(DropReason::WrongLength)
     }
 
     const fn key(&self, code: Code) -> &DefaultAead {
@@ -54,6 +75,11 @@ impl ControlKeys {
             _ => &self.down,
         }
     }
+}
+
+/// Parses the body of a datagram whose code is `code`.
+pub(super) fn parse(code: Code, body: &[u8]) -> Result<Control, DropReason> {
+    Control::parse(code, body).map_err(ParseError::reason)
 }
 
 impl FrameError {
@@ -81,5 +107,31 @@ impl ParseError {
 impl fmt::Debug for ControlKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ControlKeys([hidden])")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn no_two_nonces_of_a_peer_are_equal() {
+        let mut nonces = Nonces::new(&mut ChaCha20Rng::from_seed([1; 32]));
+        let first = nonces.next();
+        let mut number =
+            u128::from_be_bytes(core::array::from_fn(|n| n.checked_sub(4).map_or(0, |n| first[n])));
+        for _ in 0..1000 {
+            number = number.wrapping_add(1);
+            assert_eq!(nonces.next()[..], number.to_be_bytes()[4..]);
+        }
+    }
+
+    #[test]
+    fn two_peers_start_at_different_nonces() {
+        let first = |seed| Nonces::new(&mut ChaCha20Rng::from_seed([seed; 32])).next();
+        assert_ne!(first(1), first(2));
     }
 }

@@ -3,14 +3,13 @@
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 
-use hmac::{Hmac, Mac};
 use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
-use sha2::Sha512;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::forget;
+use super::keys::{cut, mac};
 use crate::{Instant, State, describe};
 
 /// Length of a cookie in bytes.
@@ -132,24 +131,7 @@ fn cookie(secret: &Secret, source: SocketAddr, index: u32) -> [u8; COOKIE_LEN] {
         IpAddr::V4(ip) => mac(secret.as_ref(), &[&ip.octets(), &port, &index]),
         IpAddr::V6(ip) => mac(secret.as_ref(), &[&ip.octets(), &port, &index]),
     };
-    let mut cut = [0; COOKIE_LEN];
-    for (to, from) in cut.iter_mut().zip(tag) {
-        *to = from;
-    }
-    cut
-}
-
-/// HMAC-SHA512 (RFC 2104) of the concatenated `message`.
-#[expect(
-    clippy::expect_used,
-    reason = "HMAC takes keys of any length (RFC 2104, section 2)"
-)]
-fn mac(key: &[u8], message: &[&[u8]]) -> [u8; 64] {
-    let mut mac = Hmac::<Sha512>::new_from_slice(key).expect("a key of any length");
-    for part in message {
-        mac.update(part);
-    }
-    mac.finalize().into_bytes().into()
+    cut(&tag)
 }
 
 #[cfg(test)]

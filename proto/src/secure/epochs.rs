@@ -14,6 +14,7 @@ use super::message::{Message, NewKey};
 use super::opener::{OpenError, Opened, Opener};
 use super::sealer::Sealer;
 use crate::aead::Cipher;
+use crate::kem::{CIPHERTEXT_LEN, PUBLIC_LEN, PublicKey, Seed};
 use crate::{DropReason, Instant, PacketBuf, State, describe};
 
 /// Maximum age of the keys of an epoch.
@@ -69,14 +70,15 @@ enum Rekey {
         index: u32,
         cipher: Cipher,
         ephemeral: Ephemeral,
-        json: Vec<u8>,
+        seed: Seed,
+        message: Vec<u8>,
     },
     /// The server has answered. It opens datagrams of the next epoch, but seals under that epoch only after
     /// the client has done so.
     Answered {
         index: u32,
         pk: [u8; 32],
-        json: Vec<u8>,
+        message: Vec<u8>,
         epoch: Box<Epoch>,
         next: Next,
     },
@@ -89,7 +91,8 @@ impl Rekey {
                 index,
                 cipher,
                 ephemeral,
-                json: _, // follows from the others
+                seed: _,    // made together with the X25519 key
+                message: _, // follows from the others
             } => {
                 state.number(0);
                 describe::random(state, *index);
@@ -99,7 +102,7 @@ impl Rekey {
             Self::Answered {
                 index,
                 pk,
-                json: _, // follows from the keys of the epoch
+                message: _, // follows from the keys of the epoch
                 epoch,
                 next,
             } => {
@@ -293,29 +296,36 @@ impl Epochs {
     /// the server's datagrams in the next epoch. `cipher` is the cipher that the client prefers.
     pub(super) fn ask(&mut self, index: u32, cipher: Cipher, rng: &mut (impl RngCore + CryptoRng)) -> &[u8] {
         if !self.is_asking() {
-            let ephemeral = Ephemeral::new(rng);
-            let json = Message::Rekey(NewKey {
+            let (ephemeral, seed) = (Ephemeral::new(rng), Seed::generate(rng));
+            let message = Message::Rekey(NewKey {
                 n: self.number.saturating_add(1),
                 index,
-                pk: ephemeral.public(),
                 cipher,
+                pk: ephemeral.public(),
+                kem: seed.key_pair().1.into_bytes(),
             })
-            .to_json();
+            .to_bytes();
             self.rekey = Some(Rekey::Asked {
                 index,
                 cipher,
                 ephemeral,
-                json,
+                seed,
+                message,
             });
         }
         match &self.rekey {
-            Some(Rekey::Asked { json, .. } | Rekey::Answered { json, .. }) => json,
+            Some(Rekey::Asked { message, .. } | Rekey::Answered { message, .. }) => message,
             None => &[],
         }
     }
 
     /// Handles the server's answer (client). The next epoch becomes the current one.
-    pub(super) fn answered(&mut self, now: Instant, new: &NewKey, json: &[u8]) -> Result<(), DropReason> {
+    pub(super) fn answered(
+        &mut self,
+        now: Instant,
+        new: &NewKey<CIPHERTEXT_LEN>,
+        answer: &[u8],
+    ) -> Result<(), DropReason> {
         if Some(new.n) != self.number.checked_add(1) {
             return Err(DropReason::Unexpected);
         }
@@ -323,7 +333,8 @@ impl Epochs {
             index: ours,
             cipher: wish,
             ephemeral,
-            json: asked,
+            seed,
+            message: asked,
         }) = &self.rekey
         else {
             return Err(DropReason::Unexpected);
@@ -337,7 +348,9 @@ impl Epochs {
             theirs: new.index,
         };
         let dh = ephemeral.agree(&new.pk).ok_or(DropReason::MalformedBody)?;
-        let (keys, next) = self.next.chain(&dh, &transcript(asked, json)).epoch(new.n);
+        let shared = seed.key_pair().0.decapsulate(&new.kem);
+        let chain = self.next.chain(&dh, &shared, &transcript(&[asked, answer]));
+        let (keys, next) = chain.epoch(new.n);
         let epoch = Epoch::new(self.role, new.cipher, &keys, indices);
         self.enter(now, epoch, next);
         Ok(())
@@ -348,7 +361,7 @@ impl Epochs {
     /// # Errors
     ///
     /// [`DropReason::Unexpected`] if the request is not for the next epoch.
-    pub(super) fn has_answered(&self, asked: &NewKey) -> Result<bool, DropReason> {
+    pub(super) fn has_answered(&self, asked: &NewKey<PUBLIC_LEN>) -> Result<bool, DropReason> {
         if Some(asked.n) != self.number.checked_add(1) {
             return Err(DropReason::Unexpected);
         }
@@ -364,16 +377,18 @@ impl Epochs {
     /// client's datagrams. `cipher` is the cipher that the server prefers.
     pub(super) fn answer(
         &mut self,
-        asked: &NewKey,
-        json: &[u8],
+        asked: &NewKey<PUBLIC_LEN>,
+        request: &[u8],
         (new_index, cipher): (u32, Cipher),
         rng: &mut (impl RngCore + CryptoRng),
     ) -> Result<Vec<u8>, DropReason> {
-        if let (true, Some(Rekey::Answered { json, .. })) = (self.has_answered(asked)?, &self.rekey) {
-            return Ok(json.clone());
+        if let (true, Some(Rekey::Answered { message, .. })) = (self.has_answered(asked)?, &self.rekey) {
+            return Ok(message.clone());
         }
+        let public = PublicKey::new(&asked.kem).map_err(|_| DropReason::MalformedBody)?;
         let ephemeral = Ephemeral::new(rng);
         let dh = ephemeral.agree(&asked.pk).ok_or(DropReason::MalformedBody)?;
+        let (ciphertext, shared) = public.encapsulate(rng);
         let cipher = if asked.cipher == cipher {
             cipher
         } else {
@@ -382,11 +397,13 @@ impl Epochs {
         let answer = Message::Rekeyed(NewKey {
             n: asked.n,
             index: new_index,
-            pk: ephemeral.public(),
             cipher,
+            pk: ephemeral.public(),
+            kem: ciphertext,
         })
-        .to_json();
-        let (keys, next) = self.next.chain(&dh, &transcript(json, &answer)).epoch(asked.n);
+        .to_bytes();
+        let chain = self.next.chain(&dh, &shared, &transcript(&[request, &answer]));
+        let (keys, next) = chain.epoch(asked.n);
         let indices = Indices {
             ours: new_index,
             theirs: asked.index,
@@ -394,7 +411,7 @@ impl Epochs {
         self.rekey = Some(Rekey::Answered {
             index: asked.index,
             pk: asked.pk,
-            json: answer.clone(),
+            message: answer.clone(),
             epoch: Box::new(Epoch::new(self.role, cipher, &keys, indices)),
             next,
         });

@@ -1,5 +1,4 @@
-//! Control datagrams: JSON messages before there is a session, padded and sealed with keys derived from the
-//! pre-shared key.
+//! Control datagrams: messages before there is a session, padded and sealed with keys derived from the pre-shared key.
 //!
 //! The layout is `code (1) | nonce (12) | ciphertext | tag (16)`, 1200 bytes in total. The code is the
 //! associated data. All control datagrams have the same length. So the length reveals nothing about the
@@ -14,7 +13,7 @@ use crate::aead::{Aead, NONCE_LEN, TAG_LEN};
 pub const CONTROL_LEN: usize = 1200;
 /// Bytes that sealing adds to a body: code, nonce and tag.
 pub const OVERHEAD: usize = HEADER_LEN + TAG_LEN;
-/// Bytes of JSON and padding in a control datagram.
+/// Bytes of a message and its padding in a control datagram.
 pub(crate) const CONTROL_BODY_LEN: usize = CONTROL_LEN - OVERHEAD;
 
 /// Bytes of a datagram before its body: code and nonce.
@@ -31,26 +30,26 @@ pub(crate) enum FrameError {
     AuthenticationFailed,
 }
 
-/// Seals `json`, padded with spaces, as a control datagram. `nonce` must be random, because all clients share
-/// the key.
+/// Seals `message`, padded with zeros, as a control datagram. No two datagrams may have the same nonce. All clients share the
+/// key.
 ///
-/// `None` if `json` is longer than [`CONTROL_BODY_LEN`], or if `code` is not a control code.
+/// `None` if `message` is longer than [`CONTROL_BODY_LEN`], or if `code` is not a control code.
 pub(crate) fn seal_control<A: Aead>(
     aead: &A,
     code: Code,
     nonce: [u8; NONCE_LEN],
-    json: &[u8],
+    message: &[u8],
 ) -> Option<PacketBuf> {
-    if json.len() > CONTROL_BODY_LEN || code == Code::Session {
+    if message.len() > CONTROL_BODY_LEN || code == Code::Session {
         return None;
     }
     let mut buf = PacketBuf::with_capacity(CONTROL_BODY_LEN);
-    buf.append(json);
-    pad(&mut buf, CONTROL_BODY_LEN, b' ');
+    buf.append(message);
+    pad(&mut buf, CONTROL_BODY_LEN, 0);
     seal(aead, code, nonce, &mut buf).then_some(buf)
 }
 
-/// Opens the control datagram in `buf`. Afterwards `buf` is the JSON with its padding.
+/// Opens the control datagram in `buf`. Afterwards `buf` is the message with its padding.
 ///
 /// # Errors
 ///
@@ -168,7 +167,7 @@ mod tests {
             assert_eq!(buf[..13], [1, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9]);
             open_control(&aead(), Code::Up, &mut buf).unwrap();
             assert_eq!(buf.len(), CONTROL_BODY_LEN);
-            assert!(buf.starts_with(json) && buf[json.len()..].iter().all(|byte| *byte == b' '));
+            assert!(buf.starts_with(json) && buf[json.len()..].iter().all(|byte| *byte == 0));
         }
     }
 
@@ -182,14 +181,14 @@ mod tests {
         assert_eq!(
             (body, tag),
             (
-                &0x4a5d_fd8c_10cc_152b_fff5_2bec_3bd8_93d0_u128.to_be_bytes()[..],
-                &0xd61c_ae38_8a04_1e62_0130_9b4b_58c3_ebf6_u128.to_be_bytes()[..]
+                &0x4a5d_fd8c_10cc_150b_dfd5_0bcc_1bf8_b3f0_u128.to_be_bytes()[..],
+                &0xa338_8e3d_a1ad_6544_2b9c_eb80_ecb0_9956_u128.to_be_bytes()[..]
             )
         );
     }
 
     #[test]
-    fn json_that_does_not_fit_is_not_sealed() {
+    fn a_message_that_does_not_fit_is_not_sealed() {
         let json = [b'x'; CONTROL_BODY_LEN + 1];
         assert!(seal_control(&aead(), Code::Up, [9; NONCE_LEN], &json).is_none());
         assert!(seal_control(&aead(), Code::Session, [9; NONCE_LEN], b"{}").is_none());

@@ -7,7 +7,7 @@ use sandhog_peer::Job;
 use zeroize::Zeroizing;
 
 use super::Suite;
-use super::opaque::{ClientLoginState, Finished, Registration};
+use super::opaque::{CONTEXT_LEN, ClientLoginState, Finished, Registration};
 
 /// Name of [`finish_login`].
 pub(crate) const FINISH_LOGIN: &str = "finish login";
@@ -28,7 +28,7 @@ pub(crate) fn finish_login(
     id: u64,
     login: ClientLoginState,
     suite: Suite,
-    context: [u8; 18],
+    context: [u8; CONTEXT_LEN],
     ke2: Box<[u8; 320]>,
 ) -> Job {
     Job::new(id, FINISH_LOGIN, move || -> LoginFinished {

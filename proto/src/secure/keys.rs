@@ -7,14 +7,17 @@ use core::fmt;
 
 use curve25519_dalek::MontgomeryPoint;
 use hkdf::{Hkdf, HkdfExtract, InvalidLength};
+use hmac::{Hmac, Mac};
 use rand_core::{CryptoRng, RngCore};
 use sha2::{Digest, Sha512};
 use subtle::ConstantTimeEq;
 use x25519_dalek::x25519;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use super::message::{Ke2Reply, LoginRequest, M3_MAC_LEN, Proof};
 use crate::State;
 use crate::aead::KEY_LEN;
+use crate::kem::{CIPHERTEXT_LEN, PUBLIC_LEN, SharedSecret};
 
 /// Output length of SHA-512 and therefore of HKDF-Extract, in bytes.
 const HASH_LEN: usize = 64;
@@ -54,9 +57,15 @@ fn fill(prk: &[u8; HASH_LEN], info: &[&[u8]], out: &mut [u8]) -> Result<(), Inva
 pub(crate) struct Chain(Zeroizing<[u8; HASH_LEN]>);
 
 impl Chain {
-    /// `chain_0`, from the `mix` of the pre-shared key and the session key of OPAQUE.
-    pub(crate) fn first(mix: &[u8; HASH_LEN], session_key: &[u8; HASH_LEN]) -> Self {
-        Self(extract(mix, &[session_key]))
+    /// `chain_0`, from the `mix` of the pre-shared key, the session key of OPAQUE, the shared secret of ML-KEM, and the
+    /// transcript of the login.
+    pub(crate) fn first(
+        mix: &[u8; HASH_LEN],
+        session_key: &[u8; HASH_LEN],
+        shared: &SharedSecret,
+        transcript: &[u8; HASH_LEN],
+    ) -> Self {
+        Self(extract(mix, &[session_key, &**shared, transcript]))
     }
 
     /// The keys of epoch `e`, and the secret for the next epoch. The chain itself is erased.
@@ -90,14 +99,20 @@ impl fmt::Debug for EpochKeys {
     }
 }
 
-/// `next_e`: the secret from which epoch e + 1 is derived, together with a Diffie-Hellman secret. It reveals
+/// `next_e`: the secret from which epoch e + 1 is derived, together with the secrets of X25519 and
+/// ML-KEM. It reveals
 /// nothing about epoch e.
 pub(crate) struct Next(Zeroizing<[u8; HASH_LEN]>);
 
 impl Next {
     /// `chain_{e+1}`. Takes `&self`, because a rekey may be answered and then be replaced by another.
-    pub(crate) fn chain(&self, dh: &[u8; X25519_LEN], transcript: &[u8; HASH_LEN]) -> Chain {
-        Chain(extract(&*self.0, &[dh, transcript]))
+    pub(crate) fn chain(
+        &self,
+        dh: &[u8; X25519_LEN],
+        shared: &SharedSecret,
+        transcript: &[u8; HASH_LEN],
+    ) -> Chain {
+        Chain(extract(&*self.0, &[dh, &**shared, transcript]))
     }
 
     /// Describes the secret. It stands for all keys of the epoch: both sides of a session have it.
@@ -113,17 +128,80 @@ impl fmt::Debug for Next {
     }
 }
 
-/// SHA-512 over both messages of a rekey as sent, without padding. Both are JSON objects, so no other pair
-/// has the same concatenation.
-pub(crate) fn transcript(rekey_json: &[u8], rekeyed_json: &[u8]) -> [u8; HASH_LEN] {
-    Sha512::new()
-        .chain_update(rekey_json)
-        .chain_update(rekeyed_json)
-        .finalize()
-        .into()
+/// SHA-512 over messages as sent, without padding. Each has a fixed length, so no other messages have the same
+/// concatenation.
+pub(crate) fn transcript(messages: &[&[u8]]) -> [u8; HASH_LEN] {
+    let mut hash = Sha512::new();
+    for message in messages {
+        hash.update(message);
+    }
+    hash.finalize().into()
 }
 
-/// X25519 secret of one side for one rekey (RFC 7748, section 6.1). Erased when dropped.
+/// The transcript of a login: M1 without its time, M2, the server's encapsulation key, and M3 without its MAC.
+#[derive(Clone)]
+pub(crate) struct LoginTranscript(Sha512);
+
+impl LoginTranscript {
+    /// The transcript up to M2.
+    pub(crate) fn new(request: &LoginRequest, reply: &Ke2Reply, kem: &[u8; PUBLIC_LEN]) -> Self {
+        let hash = Sha512::new()
+            .chain_update(request.to_bytes())
+            .chain_update(reply.to_bytes())
+            .chain_update(kem);
+        Self(hash)
+    }
+
+    /// The hash of the whole transcript.
+    pub(crate) fn finish(self, proof: &Proof) -> [u8; HASH_LEN] {
+        self.0.chain_update(proof.to_bytes()).finalize().into()
+    }
+}
+
+/// The MAC of a ciphertext for the server's encapsulation key in M3, under the session key of OPAQUE.
+pub(crate) fn m3_mac(session_key: &[u8; HASH_LEN], ciphertext: &[u8; CIPHERTEXT_LEN]) -> [u8; M3_MAC_LEN] {
+    cut(&mac(session_key, &[b"m3", ciphertext]))
+}
+
+/// The MAC of a new record, under the session key of the proof of the old password.
+pub(crate) fn reg3_mac(session_key: &[u8; HASH_LEN], reg2: &[u8; 64], reg3: &[u8; 192]) -> [u8; 32] {
+    cut(&mac(session_key, &[b"reg3", reg2, reg3]))
+}
+
+/// HMAC-SHA512 (RFC 2104) of the concatenated `message`.
+#[expect(
+    clippy::expect_used,
+    reason = "HMAC takes keys of any length (RFC 2104, section 2)"
+)]
+pub(crate) fn mac(key: &[u8], message: &[&[u8]]) -> [u8; HASH_LEN] {
+    let mut mac = Hmac::<Sha512>::new_from_slice(key).expect("a key of any length");
+    for part in message {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}
+
+/// The first `N` bytes of a hash.
+pub(crate) fn cut<const N: usize>(hash: &[u8; HASH_LEN]) -> [u8; N] {
+    const { assert!(N <= HASH_LEN) };
+    let mut out = [0; N];
+    for (to, from) in out.iter_mut().zip(hash) {
+        *to = *from;
+    }
+    out
+}
+
+/// X25519 (RFC 7748, section 6.1). `None` if the result is all zero.
+pub(crate) fn agree(
+    secret: &[u8; X25519_LEN],
+    theirs: &[u8; X25519_LEN],
+) -> Option<Zeroizing<[u8; X25519_LEN]>> {
+    let shared = Zeroizing::new(x25519(*secret, *theirs));
+    let is_zero: bool = shared.ct_eq(&[0; X25519_LEN]).into();
+    (!is_zero).then_some(shared)
+}
+
+/// X25519 secret of one side for one login or rekey. Erased when dropped.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub(crate) struct Ephemeral([u8; X25519_LEN]);
 
@@ -142,9 +220,7 @@ impl Ephemeral {
     /// The shared secret. `None` if it is all zero: `theirs` is then a point of small order, with which every
     /// secret would give the same result (RFC 7748, section 6.1).
     pub(crate) fn agree(&self, theirs: &[u8; X25519_LEN]) -> Option<Zeroizing<[u8; X25519_LEN]>> {
-        let shared = Zeroizing::new(x25519(self.0, *theirs));
-        let is_zero: bool = shared.ct_eq(&[0; X25519_LEN]).into();
-        (!is_zero).then_some(shared)
+        agree(&self.0, theirs)
     }
 
     /// Describes the secret by its public key, which the peer may have stored.

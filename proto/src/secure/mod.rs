@@ -16,6 +16,7 @@ use rand_core::{RngCore, SeedableRng};
 
 mod activity;
 mod client;
+mod clock;
 mod control;
 mod cookie;
 mod data_path;
@@ -25,6 +26,7 @@ mod guard;
 mod job;
 mod keys;
 mod login;
+mod login_box;
 mod message;
 pub(crate) mod opaque;
 mod opener;
@@ -34,25 +36,29 @@ mod psk;
 mod sealer;
 mod server;
 mod session;
+mod setup;
 mod store;
 mod strict;
 #[cfg(test)]
 mod tests;
+mod ticket;
 mod window;
 
 pub use activity::{SessionInfo, Traffic};
 pub use client::{
-    Client, ClientConfig, MAX_CANDIDATES, MAX_COOKIES, MAX_RECONNECT_WAIT, MAX_REJECTED_WAIT,
-    MIN_REJECTED_WAIT, REJECTION_GRACE, REPEAT_AFTER, REPEAT_JITTER, RESTART_AFTER, RESTART_ROUND_TRIPS,
+    Client, ClientConfig, MAX_COOKIES, MAX_RECONNECT_WAIT, MAX_REJECTED_WAIT, MIN_REJECTED_WAIT,
+    REPEAT_AFTER, REPEAT_JITTER, RESTART_AFTER, RESTART_ROUND_TRIPS,
 };
+pub use clock::WallClock;
 pub use data_path::{DataPath, DataPaths, DataPeer, Incoming, KeyAge, Notice};
 pub use epochs::{KEEP_PREVIOUS, REJECT_AFTER};
 pub use frame::{CONTROL_LEN, HEADER_LEN, OVERHEAD};
+pub use guard::CLOCK_TOLERANCE;
 pub use login::{Login, LoginError, MAX_LOGIN_LEN};
 pub use message::{
     MAX_DNS, MAX_KEEPALIVE, MAX_ROUTES, MAX_SEARCH, MIN_MTU, Refusal, SettingsError, TunnelSettings,
 };
-pub use opaque::{BadRecord, BadSetup, RECORD_LEN, Record, RegisterError, SETUP_LEN, ServerSetup, register};
+pub use opaque::{BadRecord, RECORD_LEN, Record, RegisterError};
 pub use opener::{Body, MAX_FAILED_OPENS, OpenError, Opened, Opener};
 pub use path_mtu::{MTU_PRECISION, MTU_PROBE_WAIT, MTU_PROBES, MTU_SEARCH_AGAIN};
 pub use pool::{Pool, PoolError};
@@ -61,14 +67,17 @@ pub use sealer::{
     AES_MAX_MTU, AES_REJECT_AFTER_MESSAGES, AES_REKEY_AFTER_MESSAGES, Limits, REJECT_AFTER_MESSAGES,
     REKEY_AFTER_MESSAGES, SealError, Sealer,
 };
-pub use server::{ConfigError, HALF_OPEN_FOR, MAX_BAD_KE3, Server, ServerConfig};
+pub use server::{ANSWER_WITHIN, ConfigError, HALF_OPEN_FOR, MAX_BAD_KE3, Server, ServerConfig};
 pub use session::{
     DEAD_AFTER, IDLE_AFTER, MESSAGE_PADDING, MIN_REKEY_AFTER, PROBE_AFTER, PROBE_INTERVAL, REKEY_AFTER,
     REKEY_JITTER, REKEY_REPEAT,
 };
+pub use setup::{BadServerKey, BadSetup, SERVER_KEY_LEN, SETUP_LEN, ServerKey, ServerSetup, register};
 pub use store::{
     SetupError, StoreError, StoreErrorKind, StoreOpError, User, UserStore, setup_from_text, setup_to_text,
 };
+
+pub use ticket::{TICKET_FOR, TICKET_LEN, Ticket};
 
 pub use crate::retransmit::{LOGIN_TIMEOUT, MAX_JITTER};
 

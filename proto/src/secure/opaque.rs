@@ -29,51 +29,41 @@ mod stretch;
 #[cfg(test)]
 mod tests;
 
-pub use self::exchange::{RECORD_LEN, SETUP_LEN};
+pub(crate) use self::exchange::OPAQUE_SETUP_LEN;
+pub use self::exchange::RECORD_LEN;
 
 /// Length of the context of a login in bytes.
-pub(crate) const CONTEXT_LEN: usize = 18;
+pub(crate) const CONTEXT_LEN: usize = 50;
 /// Longest input of the OPRF in bytes (RFC 9497: below 2^16). The library checks it only when the login is
 /// finished.
 const MAX_OPRF_INPUT_LEN: usize = 65_535;
 /// Prefix of every password input and every context. The number is the protocol version.
-const PROTOCOL: &[u8; 9] = b"sandhog/2";
+const PROTOCOL: &[u8; 9] = b"sandhog/3";
 
-/// The server's long-term secrets for registrations and logins: the OPRF seed, its key pair, and the public
-/// key used for unknown users. Anyone with these secrets and the records can guess passwords offline. Without
-/// them nobody can log in, so keep a copy. Erased when dropped, never printed.
+/// The server's secrets for registrations and logins: the OPRF seed, its key pair, and the public key used for unknown users.
+/// Anyone with these secrets and the records can guess passwords offline. Erased when dropped.
 #[derive(Clone)]
-pub struct ServerSetup(exchange::Setup);
+pub(crate) struct OpaqueSetup(exchange::Setup);
 
-impl ServerSetup {
-    /// Generates a new setup. Users registered with another setup cannot log in with it.
-    pub fn generate(rng: &mut (impl RngCore + CryptoRng)) -> Self {
+impl OpaqueSetup {
+    /// Generates a new setup.
+    pub(crate) fn generate(rng: &mut (impl RngCore + CryptoRng)) -> Self {
         Self(exchange::Setup::generate(rng))
     }
 
     /// OPRF seed (64 bytes), private key (32), public key for unknown users (32).
-    #[must_use]
-    pub fn to_bytes(&self) -> Zeroizing<[u8; SETUP_LEN]> {
+    pub(crate) fn to_bytes(&self) -> Zeroizing<[u8; OPAQUE_SETUP_LEN]> {
         self.0.to_bytes()
     }
 
-    /// Reads the output of [`Self::to_bytes`].
-    ///
-    /// # Errors
-    ///
-    /// [`BadSetup`] for any other bytes.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, BadSetup> {
-        let bytes = bytes.try_into().map_err(|_| BadSetup)?;
-        exchange::Setup::from_bytes(bytes)
-            .map(Self)
-            .map_err(|Refused| BadSetup)
+    /// Reads the output of [`Self::to_bytes`]. `None` for any other bytes.
+    pub(crate) fn from_bytes(bytes: &[u8; OPAQUE_SETUP_LEN]) -> Option<Self> {
+        exchange::Setup::from_bytes(bytes).map(Self).ok()
     }
-}
 
-/// Hides everything.
-impl fmt::Debug for ServerSetup {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ServerSetup([hidden])")
+    /// The server's public key.
+    pub(crate) fn public_key(&self) -> [u8; 32] {
+        self.0.public_key()
     }
 }
 
@@ -118,8 +108,8 @@ impl fmt::Debug for Record {
 /// # Errors
 ///
 /// [`RegisterError::PasswordTooLong`].
-pub fn register(
-    setup: &ServerSetup,
+pub(crate) fn register(
+    setup: &OpaqueSetup,
     suite: Suite,
     login: &Login,
     password: &str,
@@ -134,14 +124,43 @@ pub fn register(
     Record::from_bytes(&record).map_err(|BadRecord| RegisterError::InvalidMessage)
 }
 
-/// The context that both sides bind to a login: suite, client's and server's receiver index.
-pub(crate) fn context(suite: Suite, client_index: u32, server_index: u32) -> [u8; CONTEXT_LEN] {
-    let [c0, c1, c2, c3] = client_index.to_be_bytes();
-    let [s0, s1, s2, s3] = server_index.to_be_bytes();
-    let tail = [suite.byte(), c0, c1, c2, c3, s0, s1, s2, s3];
+/// The context that both sides bind to a login: suite, client's and server's receiver index, and the fingerprint of the
+/// server's public keys.
+pub(crate) fn context(
+    suite: Suite,
+    client_index: u32,
+    server_index: u32,
+    fingerprint: &[u8; 32],
+) -> [u8; CONTEXT_LEN] {
+    context_for(PROTOCOL, suite, (client_index, server_index), fingerprint)
+}
+
+/// The context of the proof inside a password change: suite, the two receiver indices with which the session began, and the
+/// fingerprint. It differs from every context of a login.
+pub(crate) fn change_context(
+    suite: Suite,
+    session_id: (u32, u32),
+    fingerprint: &[u8; 32],
+) -> [u8; CONTEXT_LEN] {
+    context_for(b"sandhog/c", suite, session_id, fingerprint)
+}
+
+fn context_for(
+    purpose: &[u8; 9],
+    suite: Suite,
+    (client_index, server_index): (u32, u32),
+    fingerprint: &[u8; 32],
+) -> [u8; CONTEXT_LEN] {
+    let parts = purpose
+        .iter()
+        .copied()
+        .chain([suite.byte()])
+        .chain(client_index.to_be_bytes())
+        .chain(server_index.to_be_bytes())
+        .chain(*fingerprint);
     let mut context = [0; CONTEXT_LEN];
-    for (to, from) in context.iter_mut().zip(PROTOCOL.iter().chain(&tail)) {
-        *to = *from;
+    for (to, from) in context.iter_mut().zip(parts) {
+        *to = from;
     }
     context
 }
@@ -210,7 +229,11 @@ impl ClientLoginState {
         let identifiers = identifiers(&self.login);
         self.state
             .finish(&self.input, Stretch::Argon2id(suite), identifiers, context, ke2)
-            .map(|(ke3, session_key)| Finished { ke3, session_key })
+            .map(|(ke3, session_key, server_key)| Finished {
+                ke3,
+                session_key,
+                server_key,
+            })
             .map_err(|Refused| LoginFailed)
     }
 }
@@ -227,6 +250,8 @@ pub(crate) struct Finished {
     pub(crate) ke3: [u8; KE3_LEN],
     /// The key that both sides now share.
     pub(crate) session_key: Zeroizing<[u8; 64]>,
+    /// The server's public key, from the envelope of the record.
+    pub(crate) server_key: [u8; 32],
 }
 
 impl fmt::Debug for Finished {
@@ -257,7 +282,7 @@ impl fmt::Debug for ServerLoginState {
 /// bytes are masked with a fresh nonce or are fresh. The masking key of a fake is also fresh. Only a holder
 /// of the masking key could notice that, and nobody has it.
 pub(crate) fn respond(
-    setup: &ServerSetup,
+    setup: &OpaqueSetup,
     record: Option<&Record>,
     login: &Login,
     ke1: &[u8; KE1_LEN],
@@ -324,27 +349,12 @@ impl fmt::Debug for Registration {
 
 /// The server's answer to the first message of a registration. Stores nothing.
 pub(crate) fn reg_respond(
-    setup: &ServerSetup,
+    setup: &OpaqueSetup,
     login: &Login,
     reg1: &[u8; REG1_LEN],
 ) -> Result<[u8; REG2_LEN], BadMessage> {
     exchange::reg_respond(&setup.0, login.as_str().as_bytes(), reg1).map_err(|Refused| BadMessage)
 }
-
-/// Bytes that are not a [`ServerSetup`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BadSetup;
-
-impl fmt::Display for BadSetup {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the server's setup is damaged: it is not {SETUP_LEN} bytes of seed and keys"
-        )
-    }
-}
-
-impl Error for BadSetup {}
 
 /// Bytes that are not a [`Record`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,6 +12,7 @@ use spin::Mutex;
 
 use super::Code;
 use super::frame::{HEADER_LEN, open_framed, session_header};
+use super::message::binary_len;
 use super::sealer::{Limits, REJECT_AFTER_MESSAGES};
 use super::strict::trimmed;
 use super::window::{Accepted, Window};
@@ -170,6 +171,9 @@ fn body(plaintext: &[u8]) -> Option<(Body, usize)> {
     let first = *plaintext.first()?;
     if first == b'{' {
         return Some((Body::Message, trimmed(plaintext).len()));
+    }
+    if let Some(len) = binary_len(first) {
+        return (len <= plaintext.len()).then_some((Body::Message, len));
     }
     let (len, header_len) = match first >> 4 {
         4 => {

@@ -63,7 +63,7 @@ impl Psk {
 
     /// The keys that the profile derives from the pre-shared key, one for each purpose.
     pub(crate) fn keys(&self) -> PskKeys {
-        let prk = keys::extract(b"sandhog/2", &[&self.0]);
+        let prk = keys::extract(b"sandhog/3", &[&self.0]);
         PskKeys {
             up: keys::expand(&prk, &[b"ctl up"]),
             down: keys::expand(&prk, &[b"ctl down"]),
@@ -71,6 +71,15 @@ impl Psk {
         }
     }
 }
+
+/// Compares in constant time.
+impl PartialEq for Psk {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for Psk {}
 
 /// Hides the key.
 impl fmt::Debug for Psk {

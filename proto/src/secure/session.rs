@@ -20,7 +20,6 @@ use super::message::Message;
 use super::opener::Body;
 use super::path_mtu::PathMtu;
 use super::sealer::{AES_MAX_MTU, SealError};
-use super::strict::trimmed;
 use crate::aead::Cipher;
 use crate::ip::IpAddresses;
 use crate::queues::Queues;
@@ -170,13 +169,17 @@ impl Session {
         }
     }
 
-    /// Sets the preferred cipher. It is used if the peer prefers it too and if it is safe for packets as
-    /// large as the MTU. A client requests a rekey at once.
-    pub(super) fn prefer(&mut self, now: Instant, cipher: Cipher) {
-        if cipher == self.cipher || self.mtu > usize::from(AES_MAX_MTU) {
-            return;
+    /// Sets the preferred cipher. It is used from the next rekey on, if the peer prefers it too and if it is safe for packets as
+    /// large as the MTU.
+    pub(super) fn prefer(&mut self, cipher: Cipher) {
+        if self.mtu <= usize::from(AES_MAX_MTU) {
+            self.cipher = cipher;
         }
-        self.cipher = cipher;
+    }
+
+    /// Requests the first rekey. The keys of a login depend on a key of the server that does not change. Those of a rekey do not,
+    /// so a later theft of that key does not reveal them.
+    pub(super) const fn rekey_now(&mut self, now: Instant) {
         (self.next_rekey, self.earliest_rekey) = (now, now);
     }
 
@@ -241,19 +244,19 @@ impl Session {
 
     /// Seals a message and queues it, or drops it.
     pub(super) fn send_message(&mut self, now: Instant, message: &Message, tag: u64, queues: &mut Queues) {
-        self.send_json(now, message.kind(), &message.to_json(), tag, queues);
+        self.send_bytes(now, message.kind(), &message.to_bytes(), tag, queues);
     }
 
-    fn send_json(&mut self, now: Instant, kind: &'static str, json: &[u8], tag: u64, queues: &mut Queues) {
-        let padded = json.len().next_multiple_of(MESSAGE_PADDING);
-        self.send_padded(now, kind, (json, padded), tag, queues);
+    fn send_bytes(&mut self, now: Instant, kind: &'static str, bytes: &[u8], tag: u64, queues: &mut Queues) {
+        let padded = bytes.len().next_multiple_of(MESSAGE_PADDING);
+        self.send_padded(now, kind, (bytes, padded), tag, queues);
     }
 
     fn send_padded(
         &mut self,
         now: Instant,
         kind: &'static str,
-        (json, padded): (&[u8], usize),
+        (bytes, padded): (&[u8], usize),
         tag: u64,
         queues: &mut Queues,
     ) {
@@ -261,7 +264,7 @@ impl Session {
             return queues.drop(DropReason::KeyExpired, tag);
         }
         let mut buf = PacketBuf::with_capacity(padded).with_tag(tag);
-        buf.append(json);
+        buf.append(bytes);
         match self.epochs.sealer().seal_message(&mut buf, padded) {
             Ok(_) => self.send(kind, now, buf, queues),
             Err(error) => queues.drop(error.reason(), tag),
@@ -295,7 +298,7 @@ impl Session {
                 search.sent(self.pings, size);
             }
             let ping = Message::Ping { n: self.pings };
-            let padded = (&*ping.to_json(), usize::from(size));
+            let padded = (&*ping.to_bytes(), usize::from(size));
             self.send_padded(now, "probe", padded, 0, queues);
         }
         self.apply_mtu();
@@ -393,11 +396,6 @@ impl Session {
         path
     }
 
-    /// Counts the first message of a password change. Returns false if its session has sent too many of them.
-    pub(super) fn may_change_password(&mut self, now: Instant) -> bool {
-        self.limits.take_reg1(now)
-    }
-
     /// Counts a packet of `len` bytes that was received and delivered.
     pub(super) fn count_delivered(&self, len: usize) {
         self.activity.count_in(1, as_u64(len));
@@ -423,9 +421,9 @@ impl Session {
         new_index: &mut dyn FnMut() -> u32,
         queues: &mut Queues,
     ) -> Result<Input, DropReason> {
-        let (tag, json) = (buf.tag, trimmed(buf));
+        let tag = buf.tag;
         match (
-            Message::parse(json).map_err(|_| DropReason::MalformedBody)?,
+            Message::parse(buf).map_err(|_| DropReason::MalformedBody)?,
             self.role,
         ) {
             (Message::Ping { n }, _) => self.send_message(now, &Message::Pong { n }, tag, queues),
@@ -441,12 +439,12 @@ impl Session {
                     return Err(DropReason::RateLimited);
                 }
                 let ours = (new_index(), self.cipher);
-                let answer = self.epochs.answer(&asked, json, ours, &mut self.rng)?;
+                let answer = self.epochs.answer(&asked, buf, ours, &mut self.rng)?;
                 forget(&mut self.rng);
-                self.send_json(now, "rekeyed", &answer, tag, queues);
+                self.send_bytes(now, "rekeyed", &answer, tag, queues);
             }
             (Message::Rekeyed(new), Role::Client) => {
-                self.epochs.answered(now, &new, json)?;
+                self.epochs.answered(now, &new, buf)?;
                 self.schedule_rekey(now);
                 self.report_epoch(tag, queues);
                 // The server keeps sealing under the old epoch until it has received a datagram of the new
@@ -487,9 +485,9 @@ impl Session {
         }
         if now >= self.next_rekey || (self.epochs.needs_rekey() && !self.epochs.is_asking()) {
             let asked = self.epochs.ask(new_index(), self.cipher, &mut self.rng);
-            let json = asked.to_vec();
+            let request = asked.to_vec();
             forget(&mut self.rng);
-            self.send_json(now, "rekey", &json, 0, queues);
+            self.send_bytes(now, "rekey", &request, 0, queues);
             let wait = REKEY_REPEAT.saturating_add(jitter(&mut self.rng, MAX_JITTER));
             self.next_rekey = now.saturating_add(wait);
             self.earliest_rekey = now.saturating_add(REKEY_REPEAT);

@@ -9,8 +9,10 @@ use proptest::test_runner::{Config, RngSeed};
 use sandhog_proto::{Batch, Command, DropReason, EventKind, Instant, PacketBuf, Peer, TunnelStatus, classic};
 
 use crate::attack_replay::by_hand_server;
-use crate::attacker::{Attempt, CONTROL_LEN, Insider, PSK, ask, b64, elsewhere, index, logged_in};
-use crate::support::{Net, PASSWORD, client_address, client_config, packet, server_address, server_config};
+use crate::attacker::{Attempt, CONTROL_LEN, Insider, PSK, ask, b64, client_index, elsewhere, logged_in};
+use crate::support::{
+    Net, PASSWORD, START, client_address, client_config, packet, server_address, server_config,
+};
 
 /// An IPv6 packet without payload.
 fn packet6(from: &str, to: &str) -> PacketBuf {
@@ -108,40 +110,55 @@ fn bombs(valid: &str) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Attack 19: JSON bombs in control datagrams, from a holder of the pre-shared key.
+/// Attack 19: malformed control datagrams, from a holder of the pre-shared key.
 #[test]
-fn json_bombs_before_a_session_get_no_reply_and_leave_no_state() {
+fn malformed_messages_before_a_session_get_no_reply_and_leave_no_state() {
     let mut net = Net::pair();
     let mut insider = Insider::new(3);
-    let ke3 = format!(r#"{{"v":2,"t":"ke3","to":9,"ke3":"{}"}}"#, b64(&[7; 64]));
-    let ke1 = b64(&[7; 96]);
-    let login = format!(r#"{{"v":2,"t":"login","idx":9,"login":"kean","ke1":"{ke1}"}}"#);
-    let mut sent = 0;
-    for (n, (what, bomb)) in bombs(&login).into_iter().chain(bombs(&ke3)).enumerate() {
-        let datagram = insider.seal(1, &bomb);
-        assert!(ask(&mut net, elsewhere(n as u16), &datagram).is_empty(), "{what}");
-        sent += 1;
-    }
-    // Also invalid user names, and other types, versions and sizes.
-    let long = "a".repeat(65);
-    for name in ["", "Kean", "ke an", "kean\\u0000", "k\\u00e9an", "../kean", &long] {
-        let json = format!(r#"{{"v":2,"t":"login","idx":9,"login":"{name}","ke1":"{ke1}"}}"#);
-        let datagram = insider.seal(1, &json);
-        assert!(
-            ask(&mut net, elsewhere(1000 + sent), &datagram).is_empty(),
-            "{name}"
-        );
-        sent += 1;
+    let time = START.to_be_bytes();
+    let hello = [&[0x31][..], &time, &[0, 0, 0, 9]].concat();
+    let with = |place: usize, byte: u8| {
+        let mut message = hello.clone();
+        message.resize(1171, 0);
+        message[place] = byte;
+        message
+    };
+    // An index of 0, and padding that is not zero.
+    let wrong = [with(12, 0), with(13, 1), with(1170, b' ')];
+    for (n, message) in wrong.iter().enumerate() {
+        let datagram = insider.seal(1, message);
+        assert!(ask(&mut net, elsewhere(n as u16), &datagram).is_empty(), "{n}");
     }
     let counters = net.server.counters();
-    assert_eq!(counters.dropped(DropReason::MalformedBody), u64::from(sent));
+    assert_eq!(counters.dropped(DropReason::MalformedBody), 3);
     assert_eq!((net.server.half_open_count(), net.server.session_count()), (0, 0));
-    let datagram = insider.seal(1, &login);
+    let datagram = insider.seal(1, &hello);
     assert_eq!(
         ask(&mut net, elsewhere(9999), &datagram).len(),
         1,
         "the valid message is accepted"
     );
+}
+
+/// Attack 19: user names that are not valid, in an M1 with a valid cookie.
+#[test]
+fn invalid_user_names_get_no_reply_and_leave_no_state() {
+    let mut net = Net::pair();
+    let mut insider = Insider::new(3);
+    for (n, name) in ["", "Kean", "ke an", "kean\u{0}", "k\u{e9}an", "../kean"]
+        .into_iter()
+        .enumerate()
+    {
+        let attempt = Attempt::new(&mut insider, name, PASSWORD);
+        assert!(
+            attempt
+                .begin(&mut insider, &mut net, elsewhere(n as u16))
+                .is_none(),
+            "{name}"
+        );
+    }
+    assert_eq!(net.server.counters().dropped(DropReason::OtherServer), 6);
+    assert_eq!((net.server.half_open_count(), net.server.session_count()), (0, 0));
 }
 
 /// Attack 19: the same inside a session in both directions, where a message may be longer.
@@ -219,17 +236,17 @@ fn classic_datagrams_and_other_versions_get_no_reply_from_a_secure_server() {
             }
         }
     }
-    for version in ["1", "3", "0", "\"2\"", "2.0", "null"] {
-        let ke1 = b64(&[7; 96]);
-        let json = format!(r#"{{"v":{version},"t":"login","idx":9,"login":"kean","ke1":"{ke1}"}}"#);
-        let bytes = insider.seal(1, &json);
+    // Revision 2 had JSON.
+    let old = br#"{"v":2,"t":"login","idx":9,"login":"kean"}"#;
+    for message in [&old[..], &[0x21; 20], &[0x41; 20]] {
+        let bytes = insider.seal(1, message);
         net.inject(elsewhere(3), server_address(), &bytes);
         sent += 1;
     }
     assert!(net.log.is_empty(), "{:?}", net.kinds());
     let drops: u64 = net.server.counters().drops().map(|(_, count)| count).sum();
     assert_eq!(drops, sent);
-    assert_eq!(net.server.counters().dropped(DropReason::UnsupportedVersion), 3);
+    assert_eq!(net.server.counters().dropped(DropReason::UnsupportedVersion), 4);
 }
 
 fn classic_config() -> classic::ClientConfig {
@@ -269,34 +286,38 @@ enum Step {
     Command(Command),
 }
 
-/// Messages before a session. `{c}` and `{s}` are the indices of client and server.
-const CONTROL: [&str; 5] = [
-    r#"{"v":2,"t":"login","idx":{c},"login":"kean","ke1":"{96}"}"#,
-    r#"{"v":2,"t":"login","idx":{c},"login":"kean","ke1":"{96}","cookie":"{16}"}"#,
-    r#"{"v":2,"t":"ke3","to":{s},"ke3":"{64}"}"#,
-    r#"{"v":2,"t":"cookie","to":{c},"cookie":"{16}"}"#,
-    r#"{"v":2,"t":"ke2","to":{c},"idx":{s},"ke2":"{320}"}"#,
-];
+/// Messages before a session.
+const CONTROL: usize = 5;
+
+/// Message number `which` before a session, for the indices of client and server.
+fn control(which: usize, time: u64, client: u32, server: u32) -> Vec<u8> {
+    let (time, client, server) = (time.to_be_bytes(), client.to_be_bytes(), server.to_be_bytes());
+    match which {
+        0 => [&[0x31][..], &time, &client].concat(),
+        1 => [&[0x33][..], &time, &client, &[9; 257]].concat(),
+        2 => [&[0x35][..], &server, &[9; 1166]].concat(),
+        3 => [&[0x32][..], &client, &[9; 640]].concat(),
+        _ => [&[0x34][..], &client, &server, &[9; 960]].concat(),
+    }
+}
 
 /// Messages inside a session.
 const INSIDE: [&str; 11] = [
     r#"{"t":"ping","n":1}"#,
     r#"{"t":"pong","n":1}"#,
-    r#"{"t":"rekey","n":1,"idx":{c},"pk":"{32}"}"#,
-    r#"{"t":"rekeyed","n":1,"idx":{s},"pk":"{32}"}"#,
+    r#"{"t":"prove1","ke1":"{96}"}"#,
+    r#"{"t":"prove2","ke2":"{320}"}"#,
+    r#"{"t":"prove3","ke3":"{64}","reg1":"{32}"}"#,
     r#"{"isOK":true,"addr4":"10.9.0.2/24","mtu":1420,"dns":[],"search":[],"routes":[],"keepalive":25}"#,
     r#"{"isOK":false,"error":"disabled"}"#,
-    r#"{"t":"reg1","reg1":"{32}"}"#,
     r#"{"t":"reg2","reg2":"{64}"}"#,
-    r#"{"t":"reg3","reg3":"{192}"}"#,
+    r#"{"t":"reg3","reg3":"{192}","mac":"{32}"}"#,
     r#"{"t":"regOk"}"#,
     r#"{"t":"bye","why":"replaced"}"#,
 ];
 
-fn filled(template: &str, client: u32, server: u32) -> String {
-    let mut text = template
-        .replace("{c}", &client.to_string())
-        .replace("{s}", &server.to_string());
+fn filled(template: &str) -> String {
+    let mut text = template.to_owned();
     for len in [16, 32, 64, 96, 192, 320] {
         text = text.replace(&format!("{{{len}}}"), &b64(&vec![9; len]));
     }
@@ -304,8 +325,7 @@ fn filled(template: &str, client: u32, server: u32) -> String {
 }
 
 /// Changes one byte. With 0 the text stays unchanged.
-fn changed(text: String, place: prop::sample::Index, by: u8) -> Vec<u8> {
-    let mut bytes = text.into_bytes();
+fn changed(mut bytes: Vec<u8>, place: prop::sample::Index, by: u8) -> Vec<u8> {
     let place = place.index(bytes.len());
     bytes[place] ^= by;
     bytes
@@ -329,10 +349,10 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         1 => coded,
         2 => (1..=2u8, body.clone()).prop_map(|(code, body)| Step::Control(code, body)),
-        6 => (1..=2u8, 0..CONTROL.len(), place.clone(), change.clone())
+        6 => (1..=2u8, 0..CONTROL, place.clone(), change.clone())
             .prop_map(|(code, which, place, by)| Step::Message(code, which, place, by)),
         3 => (counter, body).prop_map(|(counter, body)| Step::Session(counter, body)),
-        6 => (0..INSIDE.len(), place, change).prop_map(|(which, place, by)| Step::SessionMessage(which, place, by)),
+        6 => (0..INSIDE.len() + 2, place, change).prop_map(|(which, place, by)| Step::SessionMessage(which, place, by)),
         2 => pass.prop_map(Step::Pass),
         2 => command.prop_map(Step::Command),
     ]
@@ -341,7 +361,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// Runs a step against both sides. `session` seals for the server, `to_client` for the client.
 fn take(net: &mut Net, insider: &mut Insider, sessions: &mut [crate::attacker::Session; 2], step: Step) {
     let first_message = net.log.iter().rev().find(|seen| seen.kind == "login");
-    let client = first_message.map_or(1, |seen| index(&insider.read(&seen.bytes)["idx"]));
+    let client = first_message.map_or(1, |seen| client_index(&insider.read(&seen.bytes)));
     let to_both = |net: &mut Net, bytes: &[u8]| {
         for from in [elsewhere(1), elsewhere(bytes.len() as u16)] {
             net.inject(from, server_address(), bytes);
@@ -351,12 +371,13 @@ fn take(net: &mut Net, insider: &mut Insider, sessions: &mut [crate::attacker::S
     match step {
         Step::Raw(bytes) => to_both(net, &bytes),
         Step::Control(code, mut body) => {
-            body.resize(CONTROL_LEN - 29, b' ');
+            body.resize(CONTROL_LEN - 29, 0);
             to_both(net, &insider.seal_bytes(code, &body));
         }
         Step::Message(code, which, place, by) => {
-            let mut body = changed(filled(CONTROL[which], client, sessions[0].theirs), place, by);
-            body.resize(CONTROL_LEN - 29, b' ');
+            let time = insider.at(net).time;
+            let mut body = changed(control(which, time, client, sessions[0].theirs), place, by);
+            body.resize(CONTROL_LEN - 29, 0);
             to_both(net, &insider.seal_bytes(code, &body));
         }
         Step::Session(counter, body) => {
@@ -365,7 +386,12 @@ fn take(net: &mut Net, insider: &mut Insider, sessions: &mut [crate::attacker::S
             }
         }
         Step::SessionMessage(which, place, by) => {
-            let body = changed(filled(INSIDE[which], client, sessions[0].theirs), place, by);
+            let body = match INSIDE.get(which) {
+                Some(template) => filled(template).into_bytes(),
+                None if which == INSIDE.len() => sessions[0].rekey_message(client, &[9; 32]),
+                None => [&[2, 0, 0, 0, 1, 0, 0, 0, 9, 0][..], &[9; 1120]].concat(),
+            };
+            let body = changed(body, place, by);
             for session in sessions {
                 to_both(net, &session.seal(&body));
             }

@@ -5,26 +5,25 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
+use sandhog_proto::kem::PublicKey;
 use sandhog_proto::secure::{Client, ClientConfig, Psk, Server, ServerConfig, Suite, User, register};
 use sandhog_proto::{Command, Datagram, DropReason, EventKind, Instant, PacketBuf, Peer, TunnelStatus};
 use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
 use zeroize::ZeroizeOnDrop;
 
 use crate::attack_replay::by_hand_server;
-use crate::attacker::{Insider, Parts, Session, ask, b64, elsewhere, from_b64, index, logged_in};
+use crate::attacker::{
+    Insider, Parts, Recorded, Session, ask, b64, elsewhere, logged_in, rekey_index, rekey_public,
+};
 use crate::support::{
     DELAY, Net, Seen, client_address, client_config, login, packet, server_address, server_config, setup,
     store, user,
 };
 
-/// All sessions that an attacker with the keys of epoch e can derive from memory and recorded datagrams, without the
-/// Diffie-Hellman secret.
-fn derived(stolen: &Session, rekey: &[u8], rekeyed: &[u8], receiver: u32) -> Vec<Session> {
-    let public = |json: &[u8]| -> [u8; 32] {
-        let json: serde_json::Value = serde_json::from_slice(json).unwrap();
-        from_b64(&json["pk"]).try_into().unwrap()
-    };
-    let (ours, theirs) = (public(rekey), public(rekeyed));
+/// All sessions that an attacker with the keys of epoch e can derive from memory and recorded datagrams, without one of the two
+/// shared secrets of the rekey.
+fn derived(stolen: &Session, recorded: &Recorded, receiver: u32) -> Vec<Session> {
+    let (ours, theirs) = (rekey_public(&recorded.rekey), rekey_public(&recorded.rekeyed));
     let guesses = [
         [0; 32],
         ours,
@@ -34,9 +33,16 @@ fn derived(stolen: &Session, rekey: &[u8], rekeyed: &[u8], receiver: u32) -> Vec
         stolen.up,
         stolen.down,
     ];
+    let texts = (&recorded.rekey[..], &recorded.rekeyed[..]);
     guesses
         .iter()
-        .map(|dh| stolen.after(dh, rekey, rekeyed, receiver))
+        .flat_map(|guess| {
+            [
+                // Without X25519, which a quantum computer may break, and without ML-KEM.
+                stolen.after(guess, &recorded.shared, texts, receiver),
+                stolen.after(&recorded.dh, guess, texts, receiver),
+            ]
+        })
         .collect()
 }
 
@@ -83,20 +89,18 @@ fn stolen_keys_of_an_epoch_open_neither_earlier_nor_later_epochs() {
     assert_eq!(opened(stolen, &after.1), 0);
     // With all messages of both rekeys, for later and earlier epochs.
     for (rekey, of) in [(&rekeys[0], &before.1), (&rekeys[1], &after.1)] {
-        for guess in derived(stolen, &rekey.rekey, &rekey.rekeyed, after.0.theirs) {
+        for guess in derived(stolen, rekey, after.0.theirs) {
             assert_eq!(opened(&guess, of), 0);
         }
     }
-    // Only the secret of the second rekey is missing.
-    let complete = stolen.after(
-        &rekeys[1].dh,
-        &rekeys[1].rekey,
-        &rekeys[1].rekeyed,
-        after.0.theirs,
-    );
+    // Only the secrets of the second rekey are missing.
+    let with = |rekey: &Recorded, theirs: u32| {
+        stolen.after(&rekey.dh, &rekey.shared, (&rekey.rekey, &rekey.rekeyed), theirs)
+    };
+    let complete = with(&rekeys[1], after.0.theirs);
     assert_eq!(opened(&complete, &after.1), 40);
-    // The secret of the first rekey reveals no earlier keys, because its other input was erased.
-    let backwards = stolen.after(&rekeys[0].dh, &rekeys[0].rekey, &rekeys[0].rekeyed, stolen.theirs);
+    // The secrets of the first rekey reveal no earlier keys, because its other input was erased.
+    let backwards = with(&rekeys[0], stolen.theirs);
     assert_eq!(opened(&backwards, &before.1), 0);
 }
 
@@ -133,8 +137,8 @@ fn a_server_drops_rekeys_with_points_of_small_order_in_every_encoding() {
     for point in small_order() {
         assert_eq!(x25519([0x42; 32], point), [0; 32], "{point:x?} is one");
         net.run_for(Duration::from_secs(1));
-        let rekey = session.rekey_json(77, &point);
-        let sealed = session.seal(rekey.as_bytes());
+        let rekey = session.rekey_message(77, &point);
+        let sealed = session.seal(&rekey);
         assert!(ask(&mut net, elsewhere(1), &sealed).is_empty(), "{point:x?}");
     }
     assert_eq!(net.server.counters().dropped(DropReason::MalformedBody), 14);
@@ -154,17 +158,15 @@ fn a_client_drops_rekeys_with_points_of_small_order_in_every_encoding() {
     let mut net = Net::pair();
     let mut insider = Insider::new(3);
     let mut session = by_hand_server(&mut net, &mut insider);
-    // The server answers pings, so the session lives until the client starts a rekey.
-    for _ in 0..120 {
-        net.run_for(Duration::from_secs(1));
-        let pong = session.seal(br#"{"t":"pong","n":1}"#);
-        net.inject(server_address(), client_address(0), &pong);
-    }
+    net.run_for(Duration::from_secs(1));
     let asked = net.first("rekey");
-    let ask = session.read(&asked.bytes);
-    let rekeyed = |pk: &[u8; 32]| format!(r#"{{"t":"rekeyed","n":1,"idx":88,"pk":"{}"}}"#, b64(pk));
+    let mut rekey = session.open(&asked.bytes).unwrap();
+    rekey.truncate(42 + 1184);
+    let kem = PublicKey::new(rekey[42..].try_into().unwrap()).unwrap();
+    let (ciphertext, shared) = kem.encapsulate(&mut insider.rng);
+    let rekeyed = |pk: &[u8; 32]| [&[2, 0, 0, 0, 1, 0, 0, 0, 88, 0][..], pk, &*ciphertext].concat();
     for point in small_order() {
-        let answer = session.seal(rekeyed(&point).as_bytes());
+        let answer = session.seal(&rekeyed(&point));
         net.inject(server_address(), client_address(0), &answer);
     }
     let is_rekeyed = |kind: &EventKind| matches!(kind, EventKind::Rekeyed { .. });
@@ -174,22 +176,31 @@ fn a_client_drops_rekeys_with_points_of_small_order_in_every_encoding() {
         14
     );
     // A genuine answer is accepted as before, and the first ping is sealed under the new key.
-    let (secret, theirs) = ([0x42; 32], from_b64(&ask["pk"]).try_into().unwrap());
+    let secret = [0x42; 32];
     let genuine = rekeyed(&x25519(secret, X25519_BASEPOINT_BYTES));
-    let answer = session.seal(genuine.as_bytes());
+    let answer = session.seal(&genuine);
     net.inject(server_address(), client_address(0), &answer);
-    let rekey = session.open(&asked.bytes).unwrap().trim_ascii_end().to_vec();
-    let next = session.after(
-        &x25519(secret, theirs),
-        &rekey,
-        genuine.as_bytes(),
-        index(&ask["idx"]),
-    );
+    let dh = x25519(secret, rekey_public(&rekey));
+    let next = session.after(&dh, &shared, (&rekey, &genuine), rekey_index(&rekey));
     let ping = net.log.last().unwrap();
     assert_eq!(
         (next.read(&ping.bytes)["t"].as_str(), index_of(ping)),
         (Some("ping"), 88)
     );
+}
+
+/// A public key of ML-KEM with a coefficient that is not below the modulus.
+#[test]
+fn a_server_drops_rekeys_with_an_invalid_encapsulation_key() {
+    let mut net = Net::pair();
+    let mut insider = Insider::new(3);
+    let (mut session, _) = logged_in(&mut net, &mut insider, "kean");
+    net.run_for(Duration::from_secs(1));
+    let mut rekey = session.rekey_message(77, &x25519([0x42; 32], X25519_BASEPOINT_BYTES));
+    rekey[42..45].fill(0xff);
+    let sealed = session.seal(&rekey);
+    assert!(ask(&mut net, elsewhere(1), &sealed).is_empty());
+    assert_eq!(net.server.counters().dropped(DropReason::MalformedBody), 1);
 }
 
 /// Receiver index of a session datagram.

@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
-use sandhog_proto::secure::{ServerConfig, ServerSetup, Suite, User, register};
+use sandhog_proto::secure::{ServerConfig, ServerSetup, Suite, User, WallClock, register};
 use sandhog_proto::{Command, DropReason, EventKind, Instant, Peer, TunnelStatus};
-use serde_json::Value;
 
-use crate::attacker::{Attempt, HandServer, Insider, ask, context, elsewhere, from_b64, index};
+use crate::attacker::{Attempt, HandServer, Insider, ask, client_index, context, elsewhere};
 use crate::support::{
-    DELAY, Net, PASSWORD, Seen, client_address, client_config, login, server_address, server_config, setup,
-    store, user,
+    DELAY, Net, PASSWORD, START, Seen, client_address, client_config, login, server_address, server_config,
+    setup, store, user,
 };
 
 /// Requests a KE2 from the n-th stranger's address and stops. Returns true if the KE2 arrived.
@@ -22,11 +21,8 @@ fn guess(net: &mut Net, insider: &mut Insider, name: &str, n: u16) -> bool {
     let Some(m2) = attempt.begin(insider, net, elsewhere(n)) else {
         return false;
     };
-    let context = context(attempt.index, index(&m2["idx"]));
-    assert!(
-        attempt.finish(&context, &from_b64(&m2["ke2"])).is_none(),
-        "guessed"
-    );
+    let context = context(attempt.index, m2.index);
+    assert!(attempt.finish(&context, &m2.ke2).is_none(), "guessed");
     true
 }
 
@@ -53,7 +49,7 @@ fn the_eleventh_ke1_without_ke3_gets_no_ke2_for_known_and_unknown_names() {
 
 /// Attack 9: locking a user out.
 #[test]
-fn a_user_locked_out_by_a_stranger_can_still_log_in_from_a_known_address() {
+fn a_user_with_a_ticket_is_not_locked_out_by_a_stranger_not_even_somewhere_new() {
     let mut net = Net::new(
         server_config(),
         [client_config("kean", 1), client_config("kean", 2)],
@@ -74,9 +70,19 @@ fn a_user_locked_out_by_a_stranger_can_still_log_in_from_a_known_address() {
     assert_eq!(
         net.started(1).unwrap().1,
         Err("connection-timed-out"),
-        "from somewhere new"
+        "without a ticket"
     );
     net.clients[0].events.clear();
+    // The ticket survives a restart of the server, and a move of the client.
+    net.server = sandhog_proto::secure::Server::new(ServerConfig {
+        clock: Some(WallClock::new(net.now, START + net.now.as_nanos() / 1_000_000)),
+        ..server_config()
+    })
+    .unwrap();
+    for n in 0..12 {
+        guess(&mut net, &mut insider, "kean", n);
+    }
+    net.clients[0].address = elsewhere(4000);
     let begun = net.now;
     net.start(0);
     net.run_for(Duration::from_secs(3));
@@ -105,15 +111,8 @@ fn replays_with_a_forged_address_do_not_use_up_the_limit_of_its_owner() {
     assert_eq!(net.count("login"), 1, "no retransmission was needed");
 }
 
-/// View of an observer of a control datagram: time, direction, length and content.
-type Line = (
-    Instant,
-    SocketAddr,
-    SocketAddr,
-    usize,
-    usize,
-    Vec<(String, usize)>,
-);
+/// View of a holder of the pre-shared key of a control datagram: time, direction, length and first byte.
+type Line = (Instant, SocketAddr, SocketAddr, usize, u8);
 
 /// A dozen rejected logins as seen on the network, at the client and at the server.
 #[derive(Debug, PartialEq)]
@@ -146,19 +145,8 @@ fn rejected(name: &str) -> Transcript {
     assert!(net.now < Instant::from_secs(60), "no guess has come back");
     let insider = Insider::new(3);
     let line = |seen: &Seen| {
-        let json = insider.read(&seen.bytes);
-        let fields = json.as_object().unwrap().iter();
-        let fields = fields
-            .map(|(key, value)| (key.clone(), value.to_string().len()))
-            .collect();
-        (
-            seen.at,
-            seen.from,
-            seen.to,
-            seen.bytes.len(),
-            json.to_string().len(),
-            fields,
-        )
+        let body = insider.read(&seen.bytes);
+        (seen.at, seen.from, seen.to, seen.bytes.len(), body[0])
     };
     Transcript {
         wire: net.log.iter().map(line).collect(),
@@ -199,7 +187,7 @@ fn two_replies_to_one_ke1_share_the_same_bytes_for_known_and_unknown_names() {
         let mut attempt = Attempt::new(&mut insider, name, "a guess");
         let mut answer = |net: &mut Net, n| {
             attempt.index += 1;
-            from_b64(&attempt.begin(&mut insider, net, elsewhere(n)).unwrap()["ke2"])
+            attempt.begin(&mut insider, net, elsewhere(n)).unwrap().ke2
         };
         let (one, other) = (answer(&mut net, 1), answer(&mut net, 2));
         assert_eq!(one.len(), 320);
@@ -228,47 +216,96 @@ fn rogue(password: Option<&str>) -> ServerConfig {
 
 /// Attack 11: a rogue server with the pre-shared key.
 #[test]
-fn a_server_without_the_users_record_gets_no_ke3_and_no_tunnel() {
+fn a_server_with_other_keys_gets_no_name_no_guess_and_no_tunnel() {
     assert_ne!(*rogue(None).setup.to_bytes(), *setup().to_bytes());
-    // The genuine record under another setup, a wrong guess, and no record.
+    // The genuine record under another setup, the right password, and no record.
     let stolen = ServerConfig {
         users: store([user("kean")]),
         ..rogue(None)
     };
-    for config in [stolen, rogue(Some("a guess")), rogue(None)] {
+    for config in [stolen, rogue(Some(PASSWORD)), rogue(None)] {
+        let mut net = Net::new(config, [client_config("kean", 1)]);
+        net.start(0);
+        net.run_for(Duration::from_secs(60));
+        assert_eq!(net.started(0).unwrap().1, Err("other-server"));
+        assert_eq!((net.count("cookie") > 0, net.count("login-cookie")), (true, 0));
+        assert_eq!(net.status(0), TunnelStatus::Disconnected);
+        assert_eq!(net.clients[0].jobs, 0);
+    }
+}
+
+/// Attack 11: a rogue server that also has the server's setup, but not the record.
+#[test]
+fn a_server_without_the_users_record_gets_no_ke3_and_no_tunnel() {
+    let guessed = |password| {
+        let mut rng = ChaCha20Rng::from_seed([66; 32]);
+        let record = register(&setup(), Suite::Laboratory, &login("kean"), password, &mut rng).unwrap();
+        User {
+            record,
+            ..user("kean")
+        }
+    };
+    for users in [store([guessed("a guess")]), store([])] {
+        let config = ServerConfig {
+            users,
+            ..server_config()
+        };
         let mut net = Net::new(config, [client_config("kean", 1)]);
         net.start(0);
         net.run_for(Duration::from_secs(60));
         assert_eq!(net.started(0).unwrap().1, Err("authentication-rejected"));
         assert_eq!((net.count("ke2") > 0, net.count("ke3")), (true, 0));
-        assert_eq!(net.status(0), TunnelStatus::Disconnected);
-        assert!(net.clients[0].jobs <= 2);
+        assert_eq!(net.clients[0].jobs, 1);
     }
 }
 
 /// Attack 11: a tunnel that was up does not connect to a rogue server either.
 #[test]
-fn a_server_without_the_users_record_cannot_take_over_an_existing_tunnel() {
+fn a_server_with_other_keys_cannot_take_over_an_existing_tunnel() {
     let mut net = Net::connected();
     net.log.clear();
-    net.server = sandhog_proto::secure::Server::new(rogue(Some("a guess"))).unwrap();
+    net.server = sandhog_proto::secure::Server::new(rogue(Some(PASSWORD))).unwrap();
     net.run_for(Duration::from_secs(600));
     assert_eq!(net.status(0), TunnelStatus::Reasserting);
-    assert_eq!(
-        (net.count("ke2") > 0, net.count("ke3"), net.count("data")),
-        (true, 0, 0)
-    );
+    assert_eq!((net.count("cookie") > 0, net.count("login-cookie")), (true, 0));
+}
+
+/// Attack 11: a holder of the pre-shared key who answers faster than the server.
+#[test]
+fn a_forged_cookie_with_a_wrong_key_half_does_not_deny_the_login() {
+    let mut net = Net::pair();
+    let mut insider = Insider::new(3);
+    net.wire = Box::new(move |seen: &Seen| {
+        if seen.kind != "cookie" {
+            return vec![(DELAY, seen.clone())];
+        }
+        let forge = |insider: &mut Insider, places: core::ops::Range<usize>| Seen {
+            bytes: insider.changed(&seen.bytes, |body| body[places].fill(9)),
+            ..seen.clone()
+        };
+        let (wrong_half, wrong_fingerprint) = (forge(&mut insider, 60..80), forge(&mut insider, 21..53));
+        let wrong_cookie = forge(&mut insider, 5..21);
+        vec![
+            (DELAY / 2, wrong_fingerprint),
+            (DELAY / 2, wrong_cookie),
+            (DELAY, seen.clone()),
+            (DELAY, wrong_half),
+        ]
+    });
+    net.start(0);
+    net.run_for(Duration::from_secs(3));
+    assert_eq!(net.status(0), TunnelStatus::Connected);
 }
 
 /// A login through a machine in the middle that has the pre-shared key and applies `tamper` to each control
 /// message.
-fn login_through(tamper: impl Fn(&'static str, &mut Value) + 'static) -> Net {
+fn login_through(tamper: impl Fn(&'static str, &mut [u8]) + 'static) -> Net {
     let mut net = Net::pair();
     let mut insider = Insider::new(3);
     net.wire = Box::new(move |seen: &Seen| {
         let mut seen = seen.clone();
         if seen.bytes[0] != 3 {
-            seen.bytes = insider.changed(&seen.bytes, |json| tamper(seen.kind, json));
+            seen.bytes = insider.changed(&seen.bytes, |body| tamper(seen.kind, body));
         }
         vec![(DELAY, seen)]
     });
@@ -277,32 +314,29 @@ fn login_through(tamper: impl Fn(&'static str, &mut Value) + 'static) -> Net {
     net
 }
 
-fn flip(json: &mut Value, key: &str, bit: u32) {
-    json[key] = Value::from(index(&json[key]) ^ 1 << bit);
-}
-
 /// Attack 12: consistent tampering with the indices, so that each side sees its own value.
 #[test]
 fn a_flipped_bit_in_either_index_makes_the_login_fail_before_ke3() {
     assert_eq!(login_through(|_, _| {}).status(0), TunnelStatus::Connected);
     for bit in 0..32 {
-        let of_client = login_through(move |kind, json| match kind {
-            "login" | "login-cookie" => flip(json, "idx", bit),
-            "cookie" | "ke2" => flip(json, "to", bit),
+        let flip = move |body: &mut [u8], place: usize| body[place + bit / 8] ^= 1 << (bit % 8);
+        let of_client = login_through(move |kind, body| match kind {
+            "login" | "login-cookie" => flip(body, 9),
+            "cookie" | "ke2" => flip(body, 1),
             _ => {}
         });
-        let of_server = login_through(move |kind, json| match kind {
-            "ke2" => flip(json, "idx", bit),
-            "ke3" => flip(json, "to", bit),
+        let of_server = login_through(move |kind, body| match kind {
+            "ke2" => flip(body, 5),
+            "ke3" => flip(body, 1),
             _ => {}
         });
         for net in [of_client, of_server] {
             assert_eq!(
                 net.started(0).unwrap().1,
-                Err("authentication-rejected"),
+                Err("connection-timed-out"),
                 "bit {bit}"
             );
-            assert_eq!((net.count("ke2") > 0, net.count("ke3")), (true, 0));
+            assert_eq!(net.count("ke3"), 0);
             assert_eq!(net.server.session_count(), 0);
         }
     }
@@ -315,45 +349,51 @@ fn a_flipped_bit_in_the_context_makes_the_login_fail() {
     let mut insider = Insider::new(3);
     let attempt = Attempt::new(&mut insider, "kean", PASSWORD);
     let m2 = attempt.begin(&mut insider, &mut net, elsewhere(1)).unwrap();
-    let (context, ke2) = (context(attempt.index, index(&m2["idx"])), from_b64(&m2["ke2"]));
-    assert_eq!((context.len(), context[9]), (18, Suite::Laboratory.byte()));
-    assert!(attempt.finish(&context, &ke2).is_some());
+    let context = context(attempt.index, m2.index);
+    assert_eq!((context.len(), context[9]), (50, Suite::Laboratory.byte()));
+    assert!(attempt.finish(&context, &m2.ke2).is_some());
     for bit in 0..8 * context.len() {
         let mut flipped = context.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
-        assert!(attempt.finish(&flipped, &ke2).is_none(), "bit {bit}");
+        assert!(attempt.finish(&flipped, &m2.ke2).is_none(), "bit {bit}");
     }
 }
 
-/// Attack 12: the same for every OPAQUE byte, and for the user name.
+/// Attack 12: the same for every byte of M1, M2 and M3 after the version, except the time of M1.
 #[test]
-fn a_changed_byte_in_an_opaque_message_or_the_name_makes_the_login_fail() {
-    let change = |json: &mut Value, key: &str, place: usize| {
-        let mut bytes = from_b64(&json[key]);
-        bytes[place] ^= 1;
-        json[key] = Value::from(crate::attacker::b64(&bytes));
-    };
-    let ke1 = (0..96).step_by(5).map(|place| ("login", "ke1", place));
-    let ke2 = (0..320).step_by(5).map(|place| ("ke2", "ke2", place));
-    let ke3 = (0..64).step_by(5).map(|place| ("ke3", "ke3", place));
-    for (which, key, place) in ke1.chain(ke2).chain(ke3) {
-        let net = login_through(move |kind, json| {
-            if kind.starts_with(which) {
-                change(json, key, place);
+fn a_changed_byte_in_any_message_makes_the_login_fail() {
+    let m1 = (9..270).step_by(9).map(|place| ("login-cookie", place));
+    let m2 = (1..969).step_by(29).map(|place| ("ke2", place));
+    let m3 = (1..1171).step_by(31).map(|place| ("ke3", place));
+    for (which, place) in m1.chain(m2).chain(m3) {
+        let net = login_through(move |kind, body| {
+            if kind == which {
+                body[place] ^= 1;
             }
         });
-        assert!(net.started(0).unwrap().1.is_err(), "byte {place} of {key}");
+        assert!(net.started(0).unwrap().1.is_err(), "byte {place} of {which}");
         assert_eq!(net.server.session_count(), 0);
     }
-    let net = login_through(|_, json| {
-        if json["t"] == "login" {
-            json["login"] = Value::from("anna");
-        }
-    });
-    assert_eq!(
-        (net.started(0).unwrap().1, net.count("ke3")),
-        (Err("authentication-rejected"), 0)
-    );
+}
+
+/// Attack 12: a changed ciphertext for the key against quantum computers, once.
+#[test]
+fn one_changed_m3_does_not_end_the_login() {
+    for place in [5, 69, 1156, 1170] {
+        let mut net = Net::pair();
+        let mut insider = Insider::new(3);
+        let mut is_first = true;
+        net.wire = Box::new(move |seen: &Seen| {
+            let mut seen = seen.clone();
+            if seen.kind == "ke3" && core::mem::take(&mut is_first) {
+                seen.bytes = insider.changed(&seen.bytes, |body| body[place] ^= 1);
+            }
+            vec![(DELAY, seen)]
+        });
+        net.start(0);
+        net.run_for(Duration::from_secs(1));
+        assert_eq!(net.status(0), TunnelStatus::Connected, "byte {place}");
+    }
 }
 
 /// Attack 20: a stolen cookie.
@@ -380,7 +420,7 @@ fn a_cookie_is_bound_to_address_port_and_index_and_expires_after_30_s() {
             let cookie = attempt.cookie(&mut insider, &mut net, home);
             net.run_for(Duration::from_millis(wait));
             attempt.index ^= u32::from(other_index) << 7;
-            let m1 = attempt.first_message(&mut insider, Some(&cookie));
+            let m1 = attempt.first_message(insider.at(&net), Some(&cookie));
             let answers = ask(&mut net, from, &m1);
             let kinds: Vec<_> = answers.iter().map(|seen| seen.kind).collect();
             assert_eq!(
@@ -395,84 +435,31 @@ fn a_cookie_is_bound_to_address_port_and_index_and_expires_after_30_s() {
 
 /// Attack 24: forcing the client to stretch its password repeatedly.
 #[test]
-fn a_hundred_forged_ke2_cost_the_client_at_most_two_runs_of_argon2() {
+fn a_hundred_forged_m2_cost_the_client_no_run_of_argon2() {
     for spread in [0, 5, 100] {
         let mut net = Net::new(server_config(), [client_config("kean", 1)]);
         let mut insider = Insider::new(3);
         net.wire = Box::new(|_| vec![]);
         net.start(0);
-        let to = index(&insider.read(&net.first("login").bytes)["idx"]);
+        let m0 = net.first("login").bytes;
+        let to = client_index(&insider.read(&m0));
+        let mut genuine = HandServer::genuine();
+        let m0r = genuine.cookie(&mut insider, &m0);
+        net.inject(server_address(), client_address(0), &m0r);
         for _ in 0..100 {
-            let forged = insider.forged_ke2(to);
+            let forged = insider.forged_m2(to);
             net.inject(server_address(), client_address(0), &forged);
             net.run_for(Duration::from_millis(spread));
         }
-        net.run_for(Duration::from_secs(10));
-        assert_eq!(net.clients[0].jobs, 2, "{spread} ms apart");
-        assert_eq!(net.count("ke3"), 0);
-        assert!(net.started(0).unwrap().1.is_err());
-    }
-}
-
-/// Attack 24: the same against a tunnel that was up and logs in again without limit.
-#[test]
-fn forged_ke2_in_every_attempt_cost_two_runs_of_argon2_and_attempts_slow_down() {
-    let mut net = Net::connected();
-    let mut insider = Insider::new(3);
-    net.clients[0].jobs = 0;
-    net.wire = Box::new(|_| vec![]);
-    let (mut heard, mut attempts) = (net.log.len(), 0);
-    for _ in 0..36_000 {
-        net.run_for(Duration::from_millis(100));
-        let first_messages: Vec<Seen> = net.log[heard..]
-            .iter()
-            .filter(|seen| seen.kind == "login")
-            .cloned()
-            .collect();
-        heard = net.log.len();
-        for first_message in first_messages {
-            attempts += 1;
-            for _ in 0..20 {
-                let forged = insider.forged_ke2(index(&insider.read(&first_message.bytes)["idx"]));
-                net.inject(server_address(), client_address(0), &forged);
-            }
-        }
-    }
-    assert!(net.clients[0].jobs <= 2 * attempts);
-    assert!(attempts < 20, "{attempts} in an hour");
-    assert_eq!(net.count("ke3"), 1, "that of the first login");
-}
-
-/// Attack 24: the genuine KE2 arrives while the client stretches the password for a forged one.
-#[test]
-fn a_genuine_ke2_that_arrives_during_stretching_for_a_forged_one_is_tried_next() {
-    for (forged_before, is_in_time) in [(1, true), (2, false)] {
-        let mut net = Net::pair();
-        net.wire = Box::new(|_| vec![]);
-        net.clients[0].is_busy = true;
-        net.start(0);
-        let first_message = net.first("login").bytes;
-        let mut insider = Insider::new(3);
-        let to = index(&insider.read(&first_message)["idx"]);
-        for _ in 0..forged_before {
-            let forged = insider.forged_ke2(to);
-            net.inject(server_address(), client_address(0), &forged);
-        }
-        let mut genuine = HandServer::genuine();
-        let ke2 = genuine.ke2(&mut insider, &first_message);
-        for _ in 0..10 {
-            net.inject(server_address(), client_address(0), &ke2);
-        }
-        net.run_for(Duration::from_millis(700));
-        assert_eq!(net.count("login"), 1, "nothing is retransmitted meanwhile");
-        net.finish_jobs(0);
-        assert_eq!(net.clients[0].jobs, 2);
-        if is_in_time {
+        assert_eq!(net.clients[0].jobs, 0, "{spread} ms apart");
+        if spread < 100 {
+            let m1 = net.first("login-cookie").bytes;
+            let m2 = genuine.ke2(&mut insider, &m1);
+            net.inject(server_address(), client_address(0), &m2);
             let m3 = net.first("ke3").bytes;
             assert!(genuine.finish(&insider, &m3).is_some());
-        } else {
-            assert_eq!(net.count("ke3"), 0, "two candidates were forged");
-            assert_eq!(net.started(0).unwrap().1, Err("authentication-rejected"));
         }
+        net.run_for(Duration::from_secs(10));
+        assert!(net.started(0).unwrap().1.is_err());
     }
 }

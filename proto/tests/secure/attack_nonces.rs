@@ -15,7 +15,6 @@ fn no_nonce_is_used_twice_under_one_key_in_a_hundred_thousand_packets() {
     assert!(audit.datagrams >= 90_000, "{}", audit.datagrams);
     assert!(audit.keys() >= 2 * 10, "{} keys", audit.keys());
     assert!(audit.rekeys >= 7, "{} rekeys", audit.rekeys);
-    assert!(audit.repeats >= 1, "{} repeats", audit.repeats);
     let [at_server, at_client] = audit.delivered;
     assert!(
         at_server.count >= 40_000 && at_client.count >= 40_000,

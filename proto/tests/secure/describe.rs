@@ -267,7 +267,7 @@ const SESSION: [Row; 11] = [
             net.run_for(secs(120));
             send_data(net);
         },
-        [|net| deliver(net, "data", 0), |net| deliver(net, "rekey", 0)],
+        [|net| deliver(net, "data", 0), |net| deliver(net, "rekey", 1)],
     ),
     (
         "new keys",
@@ -276,7 +276,7 @@ const SESSION: [Row; 11] = [
             lose(net, &["rekeyed"]);
             net.run_for(secs(120));
         },
-        [nothing, |net| deliver(net, "rekeyed", 0)],
+        [nothing, |net| deliver(net, "rekeyed", 1)],
     ),
     (
         "unanswered packet",
@@ -384,9 +384,9 @@ fn the_jitter_of_a_rekey_counts_from_the_earliest_time_that_it_allows() {
     let described_at = |seed, seconds: u64| {
         let mut net = a_minute_after_login(Net::new(server_config(), [client_config("kean", seed)]));
         net.run_for(secs(seconds - 60));
-        assert_eq!(net.count("rekey"), 0, "seed {seed}, {seconds} s");
+        assert_eq!(net.count("rekey"), 1, "seed {seed}, {seconds} s");
         described(&net)
     };
     assert_eq!(described_at(1, 109), described_at(3, 109));
-    assert_ne!(described_at(1, 110), described_at(3, 110));
+    assert_ne!(described_at(1, 111), described_at(3, 111));
 }

@@ -23,12 +23,29 @@ fn a_login_takes_six_datagrams_and_three_round_trips() {
             "ke3",
             "settings",
             "ping",
+            "rekey",
+            "pong",
+            "rekeyed",
+            "ping",
             "pong"
         ]
     );
     let (at, result) = net.started(0).unwrap();
     assert_eq!((at.as_millis(), result), (120, Ok(())));
     assert_eq!(net.status(0), TunnelStatus::Connected);
+}
+
+#[test]
+fn no_datagram_is_longer_than_1200_bytes_before_the_tunnel_is_up() {
+    let mut net = Net::pair();
+    net.start(0);
+    net.run_for(Duration::from_secs(1));
+    let (up, _) = net.started(0).unwrap();
+    let before = net.log.iter().filter(|seen| seen.at < up);
+    assert!(before.clone().count() >= 6 && before.clone().all(|seen| seen.bytes.len() <= 1200));
+    // A rekey is as long as a packet of 1280 bytes, the smallest MTU.
+    assert_eq!(net.first("rekey").bytes.len(), 1280 + 29);
+    assert_eq!(net.first("rekeyed").bytes.len(), 1152 + 29);
 }
 
 #[test]
@@ -67,7 +84,7 @@ fn keys_change_at_least_every_two_minutes() {
             _ => None,
         })
         .collect();
-    assert_eq!(epochs, (1..=10).collect::<Vec<_>>());
+    assert_eq!(epochs, (1..=11).collect::<Vec<_>>());
     assert_eq!(net.status(0), TunnelStatus::Connected);
 }
 

@@ -5,10 +5,9 @@ use std::time::Duration;
 use sandhog_proto::{Command, DropReason, EventKind, Peer, TunnelStatus};
 use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
 
-use crate::attacker::{Attempt, HandServer, Insider, ask, b64, elsewhere, index, logged_in};
+use crate::attacker::{Attempt, Insider, ask, elsewhere, logged_in};
 use crate::support::{
-    DELAY, Net, PASSWORD, Seen, client_address, client_config, packet, server_address, server_config, store,
-    user,
+    DELAY, Net, PASSWORD, Seen, client_config, packet, server_address, server_config, store, user,
 };
 
 #[test]
@@ -31,7 +30,7 @@ fn a_rekey_for_any_epoch_except_the_next_gets_no_reply() {
     for epoch in [1, 2, 1000, u32::MAX - 1] {
         let mut ahead = session.clone();
         ahead.epoch = epoch;
-        let datagram = session.seal(ahead.rekey_json(7, &pk).as_bytes());
+        let datagram = session.seal(&ahead.rekey_message(7, &pk));
         assert!(ask(&mut net, elsewhere(1), &datagram).is_empty(), "after {epoch}");
     }
     session.rekey(&mut insider, &mut net, elsewhere(1));
@@ -43,7 +42,7 @@ fn a_rekey_for_any_epoch_except_the_next_gets_no_reply() {
     // A datagram of the current epoch.
     let mut present = session.clone();
     present.epoch = 0;
-    let datagram = session.seal(present.rekey_json(8, &pk).as_bytes());
+    let datagram = session.seal(&present.rekey_message(8, &pk));
     assert!(ask(&mut net, elsewhere(1), &datagram).is_empty());
     assert_eq!(net.server.counters().dropped(DropReason::Unexpected), 5);
 }
@@ -75,16 +74,18 @@ fn a_repeated_login_with_a_cookie_is_answered_by_its_ke2_alone() {
     let attempt = Attempt::new(&mut insider, "kean", PASSWORD);
     let cookie = attempt.cookie(&mut insider, &mut net, elsewhere(1));
     let m1 = attempt.first_message(&mut insider, Some(&cookie));
-    let [first, again] = [(); 2].map(|()| ask(&mut net, elsewhere(1), &m1));
+    let first = ask(&mut net, elsewhere(1), &m1);
+    let m1 = insider.again(&m1);
+    let again = ask(&mut net, elsewhere(1), &m1);
     assert_eq!(first.len(), 1);
     assert_eq!(again.len(), 1, "no byte more than was received");
-    assert_eq!(again[0].bytes, first[0].bytes);
+    assert_eq!(insider.read(&again[0].bytes), insider.read(&first[0].bytes));
 }
 
 /// Replies of the server to an M3 with a wrong KE3.
 fn answer_to_wrong_ke3(net: &mut Net, insider: &mut Insider, m3: &[u8]) -> Vec<Seen> {
-    let wrong = b64(&insider.random::<64>());
-    let changed = insider.changed(m3, |json| json["ke3"] = wrong.into());
+    let wrong = insider.random::<64>();
+    let changed = insider.changed(m3, |body| body[5..69].copy_from_slice(&wrong));
     ask(net, elsewhere(1), &changed)
 }
 
@@ -123,6 +124,7 @@ fn settings_are_sent_again_only_for_the_right_ke3() {
     assert_eq!(ask(&mut net, elsewhere(1), &m3).len(), 1);
     net.run_for(Duration::from_secs(1));
     assert!(answer_to_wrong_ke3(&mut net, &mut insider, &m3).is_empty());
+    let m3 = insider.again(&m3);
     assert_eq!(ask(&mut net, elsewhere(1), &m3).len(), 1);
 }
 
@@ -131,7 +133,6 @@ fn an_account_is_valid_until_the_second_before_it_expires() {
     const ORIGIN: u64 = 1_800_000_000;
     for (expires, result) in [(ORIGIN + 10, Err("account-expired")), (ORIGIN + 11, Ok(()))] {
         let mut config = server_config();
-        config.unix_origin = Some(ORIGIN);
         let mut kean = user("kean");
         kean.expires = Some(expires);
         config.users = store([kean]);
@@ -142,26 +143,6 @@ fn an_account_is_valid_until_the_second_before_it_expires() {
         assert_eq!(net.started(0).unwrap().1, result);
         assert_eq!(net.status(0) == TunnelStatus::Connected, result.is_ok());
     }
-}
-
-#[test]
-fn a_repeated_forged_ke2_is_not_tried_again_but_a_genuine_one_is() {
-    let mut net = Net::pair();
-    net.wire = Box::new(|_| vec![]);
-    net.start(0);
-    let first_message = net.first("login").bytes;
-    let mut insider = Insider::new(3);
-    let to = index(&insider.read(&first_message)["idx"]);
-    let forged = insider.forged_ke2(to);
-    for _ in 0..5 {
-        net.inject(server_address(), client_address(0), &forged);
-    }
-    assert_eq!(net.clients[0].jobs, 1);
-    let mut genuine = HandServer::genuine();
-    let ke2 = genuine.ke2(&mut insider, &first_message);
-    net.inject(server_address(), client_address(0), &ke2);
-    let m3 = net.first("ke3").bytes;
-    assert!(genuine.finish(&insider, &m3).is_some());
 }
 
 #[test]

@@ -7,7 +7,8 @@ use std::time::Duration;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use sandhog_proto::secure::{
-    Client, ClientConfig, Login, Psk, Server, ServerConfig, ServerSetup, Suite, User, UserStore, register,
+    Client, ClientConfig, Login, Psk, Server, ServerConfig, ServerSetup, Suite, User, UserStore, WallClock,
+    register,
 };
 use sandhog_proto::{Batch, Command, Datagram, EventKind, Instant, PacketBuf, Peer, Reason, TunnelStatus};
 
@@ -15,6 +16,13 @@ pub(crate) const PASSWORD: &str = "correct horse";
 
 pub(crate) fn psk() -> Psk {
     Psk::new([0x5a; 32]).unwrap()
+}
+
+/// Wall clock of all peers at the start of a test, in milliseconds since 1970.
+pub(crate) const START: u64 = 1_800_000_000_000;
+
+pub(crate) fn clock() -> WallClock {
+    WallClock::new(Instant::ZERO, START)
 }
 
 pub(crate) fn setup() -> ServerSetup {
@@ -49,6 +57,7 @@ pub(crate) fn store(users: impl IntoIterator<Item = User>) -> UserStore {
 pub(crate) fn server_config() -> ServerConfig {
     ServerConfig {
         psk: psk(),
+        second_psk: None,
         setup: setup(),
         users: store(["kean", "anna"].map(user)),
         suite: Suite::Laboratory,
@@ -59,7 +68,8 @@ pub(crate) fn server_config() -> ServerConfig {
         routes: vec!["10.9.0.0/24".parse().unwrap(), "fd00::/64".parse().unwrap()],
         keepalive: 25,
         isolate_clients: false,
-        unix_origin: None,
+        clock: Some(clock()),
+        checks_clock: true,
         seed: [2; 32],
     }
 }
@@ -71,6 +81,9 @@ pub(crate) fn client_config(name: &str, seed: u8) -> ClientConfig {
         password: PASSWORD.to_owned().into(),
         suite: Suite::Laboratory,
         server: server_address(),
+        server_key: setup().server_key(),
+        ticket: None,
+        clock: Some(clock()),
         mtu_search: false,
         seed: [seed; 32],
     }
@@ -237,12 +250,6 @@ impl Net {
     pub(crate) fn inner(&self, n: usize) -> String {
         let settings = self.clients[n].peer.settings().expect("the tunnel is up");
         settings.addresses[0].address.to_string()
-    }
-
-    /// Finishes the client's jobs.
-    pub(crate) fn finish_jobs(&mut self, n: usize) {
-        self.clients[n].is_busy = false;
-        self.client_turn(n, vec![], vec![]);
     }
 
     /// Finishes the server's saves.

@@ -14,7 +14,9 @@ use sandhog_lab::derive_seed;
 use sandhog_lab::setup::{MakePeer, Nonce, Rules};
 use sandhog_peer::Instant;
 use sandhog_proto::aead;
-use sandhog_proto::secure::{self, Login, Psk, Record, ServerSetup, Suite, UserStore, register};
+use sandhog_proto::secure::{
+    self, Login, Psk, Record, ServerSetup, Suite, Ticket, UserStore, WallClock, register,
+};
 use zeroize::Zeroizing;
 
 use super::operator::{Change, OperatedServer};
@@ -92,8 +94,8 @@ impl Profile for Secure {
         make_server(server, changes(scenario, server))
     }
 
-    fn client(&self, _: &Scenario, client: &Client, server: SocketAddr) -> MakePeer {
-        make_client(client, server)
+    fn client(&self, scenario: &Scenario, client: &Client, server: SocketAddr) -> MakePeer {
+        make_client(client, server, ticket(scenario, client, server))
     }
 
     fn adversary(&self, _: &Scenario, speak: &Speak, server: &Server) -> Option<MakePeer> {
@@ -131,7 +133,9 @@ const KINDS: &[&str] = &[
     "rekey",
     "rekeyed",
     "bye",
-    "reg1",
+    "prove1",
+    "prove2",
+    "prove3",
     "reg2",
     "reg3",
     "reg-ok",
@@ -143,7 +147,7 @@ const PSK: [u8; 32] = *b"laboratory key: known to anyone!";
 /// The suite without password stretching. The simulator protects no secrets, and stretching would only take time.
 const SUITE: Suite = Suite::Laboratory;
 
-/// The OPAQUE setup of all simulated servers. It is created once, because that takes as much time as a login.
+/// The setup of all simulated servers. It is created once, because that takes as much time as a login.
 static SETUP: LazyLock<ServerSetup> =
     LazyLock::new(|| ServerSetup::generate(&mut ChaCha20Rng::from_seed(derive_seed(0, "opaque", &[]))));
 
@@ -219,10 +223,17 @@ fn store(users: Vec<secure::User>) -> UserStore {
     store
 }
 
+/// The wall clock of all simulated hosts. A run begins at the end of 2026.
+fn clock(now: Instant) -> WallClock {
+    const BEGIN: u64 = 1_798_761_600_000;
+    WallClock::new(now, BEGIN + now.as_nanos() / 1_000_000)
+}
+
 fn config(server: &Server, users: &UserStore, seed: [u8; 32]) -> secure::ServerConfig {
     let addresses = server.inner_prefixes();
     secure::ServerConfig {
         psk: Psk::new(PSK).expect("the key is neither zero nor published"),
+        second_psk: None,
         setup: SETUP.clone(),
         users: users.clone(),
         suite: SUITE,
@@ -233,7 +244,8 @@ fn config(server: &Server, users: &UserStore, seed: [u8; 32]) -> secure::ServerC
         search: Vec::new(),
         keepalive: 25,
         isolate_clients: false,
-        unix_origin: Some(0),
+        clock: Some(clock(Instant::ZERO)),
+        checks_clock: true,
         seed,
     }
 }
@@ -278,7 +290,10 @@ fn make_server(server: &Server, changes: VecDeque<(Instant, Change)>) -> MakePee
     );
     let server = server.clone();
     Arc::new(move |boot| {
-        let config = config(&server, &users, boot.seed);
+        let config = secure::ServerConfig {
+            clock: Some(clock(boot.now)),
+            ..config(&server, &users, boot.seed)
+        };
         let mut peer = secure::Server::new(config).expect("the scenario was validated");
         peer.set_cipher(cipher(server.cipher));
         match changes.is_empty() {
@@ -288,7 +303,17 @@ fn make_server(server: &Server, changes: VecDeque<(Instant, Change)>) -> MakePee
     })
 }
 
-fn make_client(client: &Client, server: SocketAddr) -> MakePeer {
+/// The ticket in the profile of a client, as the server's operator issues it together with the account.
+fn ticket(scenario: &Scenario, client: &Client, server: SocketAddr) -> Option<Ticket> {
+    let server = scenario.servers.iter().find(|one| one.address == server)?;
+    let is_own = |user: &&User| user.login == client.login && user.password == client.password;
+    let account = server.users.iter().find(is_own)?;
+    let login = Login::new(&account.login).ok()?;
+    let record = record(&SETUP, &login, &account.password).ok()?;
+    Some(SETUP.ticket(&login, &record, clock(Instant::ZERO).seconds(Instant::ZERO)))
+}
+
+fn make_client(client: &Client, server: SocketAddr, ticket: Option<Ticket>) -> MakePeer {
     let login = Login::new(&client.login).expect("the scenario was validated");
     let password = Zeroizing::new(client.password.clone());
     let (mtu_search, cipher) = (client.mtu_search, cipher(client.cipher));
@@ -299,6 +324,9 @@ fn make_client(client: &Client, server: SocketAddr) -> MakePeer {
             password: password.clone(),
             suite: SUITE,
             server,
+            server_key: SETUP.server_key(),
+            ticket,
+            clock: Some(clock(boot.now)),
             mtu_search,
             seed: boot.seed,
         });

@@ -97,10 +97,10 @@ fn a_transfer_loses_no_packet_during_a_rekey() {
     let setup = scenario("160s", steps, link, "").setup();
     for seed in 0..2 {
         let run = run(&setup, seed);
-        let [(changed, 1)] = epochs(&run, ALICE)[..] else {
+        let [(_, 1), (changed, 2)] = epochs(&run, ALICE)[..] else {
             panic!("seed {seed}: {:?}", epochs(&run, ALICE))
         };
-        assert_eq!(epochs(&run, SERVER).len(), 1, "seed {seed}");
+        assert_eq!(epochs(&run, SERVER).len(), 2, "seed {seed}");
         let none = |pick: fn(&RecordKind) -> bool| !run.records.iter().any(|record| pick(&record.kind));
         assert!(
             none(|kind| matches!(kind, RecordKind::Lost { .. } | RecordKind::Dropped { .. })),
@@ -144,7 +144,7 @@ fn a_minute_without_rekey_messages_has_no_effect() {
     for seed in 0..10 {
         let run = run(&setup, seed);
         assert!(run.counters["lost.scripted"] >= 9, "seed {seed}");
-        let [(at, 1)] = epochs(&run, ALICE)[..] else {
+        let [(_, 1), (at, 2)] = epochs(&run, ALICE)[..] else {
             panic!("seed {seed}: {:?}", epochs(&run, ALICE))
         };
         assert!(
@@ -195,13 +195,17 @@ fn an_idle_client_sends_a_ping_exactly_every_25_s() {
         let times = sent(&run, host, kind).into_iter().filter(|at| *at < until);
         times.map(|at| at.as_millis()).collect::<Vec<_>>()
     };
-    assert_eq!(of(ALICE, "ping"), [120, 25_120, 50_120, 75_120, 100_120]);
-    assert_eq!(of(SERVER, "pong"), [140, 25_140, 50_140, 75_140, 100_140]);
+    assert_eq!(of(ALICE, "ping"), [120, 160, 25_160, 50_160, 75_160, 100_160]);
+    assert_eq!(of(SERVER, "pong"), [140, 180, 25_180, 50_180, 75_180, 100_180]);
     let datagrams = run
         .records
         .iter()
         .filter(|record| matches!(record.kind, RecordKind::Sent { .. }) && record.at < until);
-    assert_eq!(datagrams.count(), 6 + 10, "the login and these");
+    assert_eq!(
+        datagrams.count(),
+        6 + 2 + 12,
+        "the login, the first rekey and these"
+    );
 }
 
 #[test]
@@ -213,7 +217,7 @@ fn a_sent_packet_delays_the_next_ping_and_a_received_packet_does_not() {
         .iter()
         .map(|at| at.as_millis())
         .collect();
-    assert_eq!(pings, [120, 45_120, 70_120]);
+    assert_eq!(pings, [120, 160, 45_120, 70_120]);
 }
 
 #[test]
@@ -225,12 +229,12 @@ fn a_silent_server_is_pinged_each_second_from_10_s_and_given_up_at_15_s() {
         .iter()
         .map(|at| at.as_millis())
         .collect();
-    // The keepalive at 25.12 s gets no reply. From 10 s after it, the client sends one ping each second.
+    // The keepalive at 50.16 s gets no reply. From 10 s after it, the client sends one ping each second.
     assert_eq!(
         pings,
-        [120, 25_120, 50_120, 60_120, 61_120, 62_120, 63_120, 64_120]
+        [120, 160, 25_160, 50_160, 60_160, 61_160, 62_160, 63_160, 64_160]
     );
-    assert_eq!(statuses(&run, ALICE).last(), Some(&(ms(65_120), "reasserting")));
+    assert_eq!(statuses(&run, ALICE).last(), Some(&(ms(65_160), "reasserting")));
 }
 
 #[test]
@@ -240,10 +244,14 @@ fn a_session_without_received_datagrams_ends_when_its_keys_are_180_s_old() {
     let [(at, _)] = ends(&run)[..] else {
         panic!("{:?}", ends(&run))
     };
-    assert_eq!(at, ms(180_100), "the proof (KE3) arrived at 100 ms");
+    assert_eq!(
+        at,
+        ms(180_180),
+        "the first datagram under the new keys arrived at 180 ms"
+    );
     assert_eq!(
         count(&run, SERVER, |kind| matches!(kind, RecordKind::Sent { .. })),
-        4,
+        6,
         "the server sends nothing else"
     );
 }

@@ -1,7 +1,7 @@
 //! Clock tests: machines with different clocks, and a client that was suspended.
 //!
 //! The system clock is not changed here, because it belongs to the whole machine. The module `tidy` checks
-//! that the sources do not use it while a tunnel is up.
+//! that no deadline depends on it. The tests of the program set the clock of a client.
 
 use std::process::Command;
 use std::thread::sleep;

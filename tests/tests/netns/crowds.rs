@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use rand_chacha::rand_core::SeedableRng;
 use sandhog_proto::secure::{
-    CONTROL_LEN, Client, ClientConfig, Login, Psk, Suite, User, UserStore, register, setup_from_text,
+    CONTROL_LEN, Client, ClientConfig, Login, Psk, ServerKey, ServerSetup, Suite, Ticket, User, UserStore,
+    WallClock, register, setup_from_text,
 };
 use sandhog_proto::{Batch, Command, Datagram, EventKind, PacketBuf, Peer};
 
@@ -83,16 +84,29 @@ fn login(number: u16) -> Login {
     Login::new(&format!("user{number}")).expect("a login")
 }
 
-/// Writes users whose records use the cheap password hash of the laboratory. The server cannot detect that,
-/// because only clients compute the hash.
-fn write_users(testbed: &Testbed) {
+/// The server's secrets, from the file of `sandhog init`.
+fn server_setup(testbed: &Testbed) -> ServerSetup {
     let setup = std::fs::read_to_string(testbed.path("sandhog.setup")).expect("a file of the test");
-    let setup = setup_from_text(&setup).expect("a setup");
+    setup_from_text(&setup).expect("a setup")
+}
+
+/// The time of this machine, in milliseconds since 1970.
+fn unix_millis() -> u64 {
+    let since = std::time::SystemTime::UNIX_EPOCH
+        .elapsed()
+        .expect("a time after 1970");
+    u64::try_from(since.as_millis()).expect("a plausible time")
+}
+
+/// Writes users whose records use the cheap password hash of the laboratory. The server cannot detect that,
+/// because only clients compute the hash. Returns a ticket for each user.
+fn write_users(testbed: &Testbed, setup: &ServerSetup) -> Vec<Ticket> {
     let mut rng = rand_chacha::ChaCha20Rng::from_seed([7; 32]);
-    let mut users = UserStore::new();
+    let (mut users, mut tickets) = (UserStore::new(), Vec::new());
     for number in 0..SESSIONS / PER_USER {
         let login = login(number);
-        let record = register(&setup, Suite::Laboratory, &login, "pass", &mut rng).expect("a record");
+        let record = register(setup, Suite::Laboratory, &login, "pass", &mut rng).expect("a record");
+        tickets.push(setup.ticket(&login, &record, unix_millis() / 1000));
         let user = User {
             record,
             login,
@@ -106,6 +120,15 @@ fn write_users(testbed: &Testbed) {
         users.add(user).expect("a new user");
     }
     std::fs::write(testbed.path("users"), users.to_text()).expect("the test folder");
+    tickets
+}
+
+/// The values that the clients need to log in.
+struct Keys {
+    psk: Psk,
+    server: ServerKey,
+    /// By user.
+    tickets: Vec<Ticket>,
 }
 
 /// A client without a device.
@@ -123,18 +146,21 @@ const PING_INTERVAL: Duration = Duration::from_secs(1);
 
 impl TestClient {
     /// Clients at one address have different users.
-    fn start(psk: &Psk, number: u16, now: sandhog_proto::Instant) -> Self {
+    fn start(keys: &Keys, number: u16, now: sandhog_proto::Instant) -> Self {
         let [high, low] = (number % (SESSIONS / PER_USER) + 2).to_be_bytes();
         let socket = UdpSocket::bind((Ipv4Addr::new(127, 0, high, low), 0)).expect("a UDP socket");
         socket.set_nonblocking(true).expect("a socket");
         let mut seed = [9; 32];
         seed[..2].copy_from_slice(&number.to_be_bytes());
         let mut peer = Client::new(ClientConfig {
-            psk: psk.clone(),
+            psk: keys.psk.clone(),
             login: login(number / PER_USER),
             password: "pass".to_owned().into(),
             suite: Suite::Standard,
             server: SocketAddr::from(([127, 0, 0, 1], 40404)),
+            server_key: keys.server,
+            ticket: Some(keys.tickets[usize::from(number / PER_USER)]),
+            clock: Some(WallClock::new(now, unix_millis())),
             mtu_search: false,
             seed,
         });
@@ -229,9 +255,14 @@ fn echo_request(source: Ipv4Addr) -> Vec<u8> {
 fn a_thousand_simultaneous_sessions_each_carry_their_own_packets() {
     let testbed = testbed_or_skip!(Testbed::exclusive(Outer::V4));
     testbed.edit("server.toml", "10.9.0.1/24", "10.9.0.1/16");
-    write_users(&testbed);
+    let setup = server_setup(&testbed);
+    let tickets = write_users(&testbed, &setup);
     let key = std::fs::read_to_string(testbed.path("sandhog.key")).expect("a file of the test");
-    let psk = Psk::from_base64(key.trim()).expect("a key");
+    let keys = Keys {
+        psk: Psk::from_base64(key.trim()).expect("a key"),
+        server: setup.server_key(),
+        tickets,
+    };
     let server = testbed.start_server();
     let start = Instant::now();
     testbed.server.enter(|| {
@@ -246,7 +277,7 @@ fn a_thousand_simultaneous_sessions_each_carry_their_own_packets() {
             );
             let up = clients.iter().filter(|client| client.address.is_some()).count();
             while clients.len() < usize::from(SESSIONS) && clients.len() < up + CONCURRENT_LOGINS {
-                clients.push(TestClient::start(&psk, clients.len() as u16, now()));
+                clients.push(TestClient::start(&keys, clients.len() as u16, now()));
             }
             clients
                 .iter_mut()

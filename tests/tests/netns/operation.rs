@@ -49,8 +49,12 @@ fn status_shows_sessions_and_traffic_on_both_sides() {
         // The keys have changed once, to change the cipher.
         assert_eq!(session["epoch"], 1);
         assert_eq!(session["cipher"], "aes-256-gcm");
+        assert_eq!(session["key_exchange"], "X25519 + ML-KEM-768");
     }
     assert_eq!(session["bytes_received"], 3 * 84);
+    let fingerprint = &server["server"]["fingerprint"];
+    assert_eq!(fingerprint.as_str().map(str::len), Some(64), "{server}");
+    assert_eq!(&client["client"]["fingerprint"], fingerprint);
     for side in [&client, &server] {
         assert_eq!(side["traffic"]["packets_received"], 3, "{side}");
         assert_eq!(side["traffic"]["bytes_sent"], 3 * 84, "{side}");

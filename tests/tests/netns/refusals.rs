@@ -194,7 +194,7 @@ fn an_invalid_configuration_exits_with_2_a_position_and_a_suggestion() {
     let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
     for (namespace, role) in [(&testbed.server, "server"), (&testbed.client, "client")] {
         let file = format!("{role}.toml");
-        testbed.edit(&file, "key-file", "key-fiel");
+        testbed.edit(&file, "key-file = \"sandhog.key\"", "key-fiel = \"sandhog.key\"");
         let command = testbed.role(namespace, role, &file);
         let place = format!("{file}:");
         let printed = [&place, "unknown key `key-fiel`", "help: ", "`key-file`"];
@@ -219,7 +219,11 @@ fn an_unreachable_server_exits_with_4() {
     let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
     testbed.edit("client.toml", "198.18.0.1:40404", "192.0.2.1:40404");
     let command = testbed.role(&testbed.client, "client", "client.toml");
-    let printed = ["error: the server did not answer in time\nhelp: check that the server is running"];
+    let printed = [
+        "error: the server did not answer in time\nhelp: check that the server is running",
+        "a server ignores clients whose clock differs by more than 30 s",
+        " UTC\n",
+    ];
     assert_rejected(&testbed.client, command, 4, &printed);
 }
 

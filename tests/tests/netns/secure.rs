@@ -2,6 +2,7 @@
 //! server.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use super::ping_three_times;
 use super::transfer::transfer_both_ways;
@@ -273,4 +274,71 @@ fn a_client_logs_in_to_a_restarted_server_again_and_applies_new_settings() {
         log.contains("name servers of the server are not used, because `dns` is \"off\": 10.9.0.1"),
         "{log}"
     );
+}
+
+#[test]
+fn a_client_with_the_key_of_another_server_exits_with_3_and_names_both_commands() {
+    let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
+    let server = testbed.start_server();
+    let key = |file: &str| {
+        let text = fs::read_to_string(testbed.path(file)).expect("a file of the test");
+        let line = text.lines().find(|line| line.starts_with("server-key = "));
+        line.expect("the server's key").to_owned()
+    };
+    let other = testbed.path("other").display().to_string();
+    let (code, printed) = testbed.try_sandhog(&["init", "--folder", &other], "");
+    assert_eq!(code, Some(0), "{printed}");
+    testbed.edit("client.toml", &key("client.toml"), &key("other/client.toml"));
+    let (code, log) = testbed.spawn_client().wait();
+    assert_eq!(code, Some(3), "{log}");
+    let said = "error: the server has another key than the configuration\nhelp: ";
+    assert!(log.contains(said) && log.contains("`sandhog status`"), "{log}");
+    let (_, log) = server.terminate();
+    assert!(!log.contains("logged in"), "{log}");
+}
+
+#[test]
+fn a_client_keeps_its_ticket_and_ignores_a_damaged_one() {
+    let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
+    let _server = testbed.start_server();
+    let tickets = || {
+        let files = fs::read_dir(testbed.runtime_folder(&testbed.client)).expect("the test folder");
+        let paths = files.map(|file| file.expect("an entry").path());
+        let tickets = paths.filter(|path| path.extension().is_some_and(|ending| ending == "ticket"));
+        tickets.collect::<Vec<_>>()
+    };
+    assert!(tickets().is_empty());
+    let (_, log) = testbed.start_client().terminate();
+    assert!(!log.contains("ticket"), "{log}");
+    let [ticket] = tickets().try_into().expect("one ticket");
+    let stored = fs::read_to_string(&ticket).expect("a ticket");
+    assert_eq!(stored.len(), 45, "{stored}");
+    let mode = fs::metadata(&ticket).expect("a ticket").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+
+    fs::write(&ticket, "damaged").expect("the test folder");
+    let (code, log) = testbed.start_client().terminate();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("ignoring the stored ticket"), "{log}");
+    assert_eq!(fs::read_to_string(&ticket).expect("a ticket").len(), 45);
+}
+
+#[test]
+fn while_the_key_is_changed_clients_with_the_old_and_the_new_one_log_in() {
+    let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
+    testbed.write("new.key", "c2FuZGhvZyB0ZXN0cyBpbiBuYW1lc3BhY2VzIG9ubHk=\n");
+    testbed.edit(
+        "server.toml",
+        "\nkey-file = \"sandhog.key\"",
+        "\nkey-file = \"new.key\"\nsecond-key-file = \"sandhog.key\"",
+    );
+    let _server = testbed.start_server();
+    let log_in = || {
+        let client = testbed.start_client();
+        ping_three_times(&testbed.client, SERVER_INNER[0]);
+        client.terminate();
+    };
+    log_in();
+    testbed.edit("client.toml", "\"sandhog.key\"", "\"new.key\"");
+    log_in();
 }

@@ -193,7 +193,7 @@ const OTHER_CLOCKS: &[(&str, &str, &str)] = &[
     (
         "clock.rs",
         "Realtime",
-        "the day on which users expire, read once, at the start",
+        "the time in login messages, and the expiry of users; a step is only passed on",
     ),
     (
         "doctor/machine.rs",

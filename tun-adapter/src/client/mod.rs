@@ -3,11 +3,13 @@
 mod classic;
 pub mod passwd;
 mod secure;
+mod tickets;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use sandhog_proto::{EventKind, NetworkSettings, Peer};
+use sandhog_proto::secure::CLOCK_TOLERANCE;
+use sandhog_proto::{EventKind, NetworkSettings, Peer, StartError};
 use socket2::SockRef;
 use tokio::net::UdpSocket;
 use tracing::info;
@@ -41,6 +43,27 @@ fn stop<P: Peer, T: Transport<P>>(shell: &mut Shell<P, T>) {
         }
     }
     log_counters(&shell.counters());
+}
+
+/// The error for a failed login of the secure profile. `clock` is the time that this machine shows.
+fn explain_login(error: StartError, clock: &str) -> Failure {
+    let failure = Failure::from(error);
+    match (error, failure.help()) {
+        (StartError::ConnectionTimedOut, Some(help)) => {
+            let help = format!("{help}; {}", note_clock(clock));
+            failure.with_help(help)
+        }
+        _ => failure,
+    }
+}
+
+/// The reason why a clock matters, for a login without a reply.
+fn note_clock(clock: &str) -> String {
+    let tolerance = CLOCK_TOLERANCE.as_secs();
+    format!(
+        "a server ignores clients whose clock differs by more than {tolerance} s from its own, and the clock of this machine \
+         shows {clock}"
+    )
 }
 
 /// All addresses of the server's name, in the order of the resolver.
@@ -111,4 +134,35 @@ fn find_loop(settings: &NetworkSettings, server: IpAddr) -> Option<String> {
         .chain(&settings.addresses)
         .find(|route| route.contains(server))
         .map(|route| format!("{route} would route the datagrams to the server {server} into the tunnel"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Exit;
+
+    #[test]
+    fn a_login_without_a_reply_names_the_clock_of_this_machine() {
+        let failure = explain_login(StartError::ConnectionTimedOut, "2026-11-28 19:40:12 UTC");
+        assert_eq!(failure.exit, Exit::TimedOut);
+        let said = failure.to_string();
+        let clock = "differs by more than 30 s from its own, and the clock of this machine shows 2026-11-28 19:40:12 UTC";
+        assert!(said.ends_with(clock), "{said}");
+        let failure = explain_login(StartError::AuthenticationRejected, "2026-11-28 19:40:12 UTC");
+        assert!(!failure.to_string().contains("clock"), "{failure}");
+    }
+
+    #[test]
+    fn another_server_is_named_with_the_commands_that_show_its_fingerprint() {
+        let failure = explain_login(StartError::OtherServer, "");
+        assert_eq!(failure.exit, Exit::Rejected);
+        let said = failure.to_string();
+        assert!(
+            said.starts_with("error: the server has another key than the configuration\nhelp: "),
+            "{said}"
+        );
+        for word in ["sandhog doctor", "sandhog status", "`server-key`"] {
+            assert!(said.contains(word), "{word}: {said}");
+        }
+    }
 }

@@ -7,12 +7,14 @@ use sandhog_proto::secure::{self, Suite};
 use sandhog_proto::{Command, EventKind, StartError};
 use tracing::debug;
 
-use super::{bind, resolve};
+use super::tickets::TicketFile;
+use super::{bind, explain_login, resolve};
 use crate::config::Client;
 use crate::failure::Failure;
 use crate::service::log_warnings;
 use crate::shell::{Device, Shell};
-use crate::{password, random};
+use crate::ticket::Ticket;
+use crate::{clock, password, random};
 
 /// Logs in and changes the password. Returns the text to print.
 ///
@@ -38,12 +40,16 @@ pub async fn run(config: Client, from_stdin: bool) -> Result<String, Failure> {
     let server = resolve(&config.server).await?;
     let socket = bind(server, None).await?;
     let login = config.login.clone();
+    let ticket = TicketFile::of(&login, &config.server_key).choose(config.ticket, clock::unix_now());
     let client = secure::Client::new(secure::ClientConfig {
         psk: config.psk,
         login: config.login,
         password: old,
         suite: Suite::Standard,
         server,
+        server_key: config.server_key,
+        ticket: ticket.map(Ticket::bytes),
+        clock: Some(clock::wall()),
         mtu_search: false,
         seed: random::bytes()?,
     });
@@ -59,7 +65,9 @@ pub async fn run(config: Client, from_stdin: bool) -> Result<String, Failure> {
                     break Err(Failure::runtime("change the password", misuse));
                 }
             }
-            EventKind::Started(Err(error)) | EventKind::Cancelled(error) => break Err(error.into()),
+            EventKind::Started(Err(error)) | EventKind::Cancelled(error) => {
+                break Err(explain_login(error, &clock::utc_text()));
+            }
             EventKind::PasswordChanged(result) => break result.map_err(explain),
             other => debug!("{other:?}"),
         }

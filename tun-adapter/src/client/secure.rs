@@ -4,55 +4,56 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use sandhog_proto::secure::{self, Suite};
-use sandhog_proto::{Command, EventKind, NetworkSettings};
+use sandhog_proto::{Command, EventKind, NetworkSettings, StartError};
 use tokio::task::{JoinError, JoinHandle};
 use tracing::{debug, info, warn};
+use zeroize::Zeroizing;
 
-use super::{any_address, explain_mark, look_up, resolve_or_last_known, stop};
+use super::tickets::TicketFile;
+use super::{any_address, explain_login, explain_mark, look_up, note_clock, resolve_or_last_known, stop};
 use crate::config::secure::Client;
 use crate::config::{DeviceName, Endpoint};
 use crate::control::command::nothing_to_reload;
 use crate::control::queue::RequestQueue;
 use crate::control::{Reply, Request};
 use crate::failure::Failure;
+use crate::fingerprint::fingerprint;
 use crate::net::client::{Network, StaleState};
 use crate::plane::Plane;
 use crate::service::{DropLog, Signals, log_status, log_stopping, log_warnings};
 use crate::shell::Shell;
 use crate::status::{ClientStatus, Profile, Role, Status, StatusTracker};
+use crate::ticket::Ticket;
 use crate::tun::Queue;
 use crate::udp::{Options, Socket};
-use crate::{notify, password, random};
+use crate::{clock, notify, password, random};
 
-pub(super) async fn run(config: Client) -> Result<(), Failure> {
+pub(super) async fn run(mut config: Client) -> Result<(), Failure> {
+    log_warnings(&config.warnings);
+    let password = match config.password.take() {
+        Some(password) => password,
+        None => password::ask(&format!("{} at {}", config.login, config.server))?,
+    };
+    let signals = Signals::catch()?;
+    let stale = StaleState::clear(&config.device, &config.network).await?;
+    let server = resolve_or_last_known(&config.server, stale.servers()).await?;
+    let tickets = TicketFile::of(&config.login, &config.server_key);
+    let client = new_client(&config, server, password, &tickets)?;
     let Client {
         server: endpoint,
-        psk,
+        server_key,
         login,
-        password,
         device,
         network,
         offload,
         workers,
         mtu_search,
-        cipher,
-        rekey_after,
         metrics,
-        warnings,
+        ..
     } = config;
-    log_warnings(&warnings);
-    let password = match password {
-        Some(password) => password,
-        None => password::ask(&format!("{login} at {endpoint}"))?,
-    };
-    let signals = Signals::catch()?;
-    let stale = StaleState::clear(&device, &network).await?;
-    let server = resolve_or_last_known(&endpoint, stale.servers()).await?;
     let queues = Queue::open(&device, workers, offload.tun_segmentation)?;
     let requests = RequestQueue::open(&device, metrics.as_ref())?;
     let mut network = Network::begin(&device, network, stale, &[server]).await?;
-    let seed = random::bytes();
-    let user = login.clone();
     let run = async |network: &mut Network| {
         let options = Options {
             mark: network.mark(),
@@ -60,17 +61,6 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
             ..offload.socket_options()
         };
         let socket = open_socket(server, &options)?;
-        let mut client = secure::Client::new(secure::ClientConfig {
-            psk,
-            login: user,
-            password,
-            suite: Suite::Standard,
-            server,
-            mtu_search,
-            seed: seed?,
-        });
-        client.set_rekey_after(rekey_after);
-        client.set_cipher(cipher);
         let mut client = RunningClient {
             shell: Shell::with_transport(client, Plane::start(queues, vec![socket])?)?,
             device,
@@ -81,6 +71,8 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
             look_up: None,
             drops: DropLog::default(),
             login,
+            fingerprint: fingerprint(&server_key),
+            tickets,
             tracker: StatusTracker::new(),
         };
         info!(event = "logging-in", %server, "logging in to {server}");
@@ -93,6 +85,40 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
     };
     let result = run(&mut network).await;
     network.end(result).await
+}
+
+/// The protocol's client, which does nothing until it is started.
+fn new_client(
+    config: &Client,
+    server: SocketAddr,
+    password: Zeroizing<String>,
+    tickets: &TicketFile,
+) -> Result<secure::Client, Failure> {
+    let ticket = tickets.choose(config.ticket, clock::unix_now());
+    let mut client = secure::Client::new(secure::ClientConfig {
+        psk: config.psk.clone(),
+        login: config.login.clone(),
+        password,
+        suite: Suite::Standard,
+        server,
+        server_key: config.server_key,
+        ticket: ticket.map(Ticket::bytes),
+        clock: Some(clock::wall()),
+        mtu_search: config.mtu_search,
+        seed: random::bytes()?,
+    });
+    client.set_rekey_after(config.rekey_after);
+    client.set_cipher(config.cipher);
+    Ok(client)
+}
+
+/// Logs a failed login that the client will repeat.
+fn log_retry(error: StartError) {
+    let note = match error {
+        StartError::ConnectionTimedOut => format!(" ({})", note_clock(&clock::utc_text())),
+        _ => String::new(),
+    };
+    warn!(event = "retrying", %error, "login failed: {error}; will retry{note}");
 }
 
 /// Opens a socket of the same family as `server`.
@@ -119,6 +145,9 @@ struct RunningClient<'a> {
     drops: DropLog,
     /// The user name.
     login: secure::Login,
+    /// Fingerprint of the server.
+    fingerprint: String,
+    tickets: TicketFile,
     tracker: StatusTracker,
 }
 
@@ -165,9 +194,16 @@ impl RunningClient<'_> {
                         info!("the tunnel's MTU is now {mtu} bytes");
                     }
                 }
-                EventKind::Started(Err(error)) | EventKind::Cancelled(error) => return Err(error.into()),
+                EventKind::Started(Err(error)) | EventKind::Cancelled(error) => {
+                    return Err(explain_login(error, &clock::utc_text()));
+                }
+                EventKind::Ticket(bytes) => {
+                    if let Ok(ticket) = bytes.try_into() {
+                        self.tickets.store(Ticket::new(ticket));
+                    }
+                }
                 EventKind::Retrying(error) => {
-                    warn!(event = "retrying", %error, "login failed: {error}; will retry");
+                    log_retry(error);
                     // The server's address may have changed.
                     let endpoint = self.endpoint.clone();
                     self.look_up
@@ -198,6 +234,7 @@ impl RunningClient<'_> {
             self.server,
             self.applied.as_ref(),
         );
+        let client = client.with_fingerprint(self.fingerprint.clone());
         status.client = Some(self.shell.with_peer(|peer, _| client.with_session(peer)));
         status
     }

@@ -12,12 +12,12 @@ use crate::net::command;
 
 /// Recommended receive buffer in bytes: 0.1 s at 640 Mbit/s.
 const RECOMMENDED_BUFFER: u64 = 8 << 20;
-/// 2025-01-01 00:00 UTC. An earlier time is wrong.
-const PAST: i64 = 1_735_689_600;
+/// 2026-01-01 00:00 UTC, before this program was built. An earlier time is wrong.
+const PAST: i64 = 1_767_225_600;
 /// 2100-01-01 00:00 UTC. A later time is wrong.
 const FAR_FUTURE: i64 = 4_102_444_800;
 
-pub(super) fn check() -> Vec<Finding> {
+pub(super) async fn check() -> Vec<Finding> {
     let may_administer =
         capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::NET_ADMIN));
     vec![
@@ -29,7 +29,7 @@ pub(super) fn check() -> Vec<Finding> {
                 .map(drop),
         ),
         privileges(may_administer),
-        clock(clock_gettime(ClockId::Realtime).tv_sec),
+        clock(clock_gettime(ClockId::Realtime).tv_sec, is_synchronised().await),
         ipv6(
             fs::read_to_string("/proc/sys/net/ipv6/conf/all/disable_ipv6")
                 .ok()
@@ -72,15 +72,30 @@ fn privileges(may_administer: bool) -> Finding {
     )
 }
 
-fn clock(now: i64) -> Finding {
-    if (PAST..FAR_FUTURE).contains(&now) {
-        return Finding::ok("clock", "the date is plausible");
+/// Checks the clock. `synchronised` is `None` if the machine cannot tell if its clock is set by NTP.
+fn clock(now: i64, synchronised: Option<bool>) -> Finding {
+    const SUBJECT: &str = "clock";
+    const HELP: &str = "set it, best with NTP: `timedatectl set-ntp true`, or install chrony. A server ignores clients whose clock \
+                        differs from its own by more than 30 s";
+    if !(PAST..FAR_FUTURE).contains(&now) {
+        return Finding::warn(SUBJECT, "this machine's clock is wrong by years", HELP);
     }
-    Finding::warn(
-        "clock",
-        "this machine's clock is wrong by years",
-        "set it, with NTP or `date`. A server needs it for users with an expiry date",
-    )
+    match synchronised {
+        Some(true) => Finding::ok(SUBJECT, "set by NTP"),
+        Some(false) => Finding::warn(SUBJECT, "not set by NTP: it may be wrong by more than 30 s", HELP),
+        None => Finding::ok(SUBJECT, "the date is plausible"),
+    }
+}
+
+/// Returns the kernel's information about NTP (adjtimex(2)), from systemd. `None` without systemd, for example in a container.
+async fn is_synchronised() -> Option<bool> {
+    let program = command::find("timedatectl")?;
+    let arguments = ["show", "--property=NTPSynchronized", "--value"];
+    match command::run(&program, &arguments, "").await.ok()?.trim() {
+        "yes" => Some(true),
+        "no" => Some(false),
+        _ => None,
+    }
 }
 
 fn ipv6(disabled: Option<&str>) -> Finding {
@@ -149,9 +164,12 @@ mod tests {
             (driver(Err(denied())), Level::Fail),
             (privileges(true), Level::Ok),
             (privileges(false), Level::Fail),
-            (clock(0), Level::Warn),
-            (clock(1_790_000_000), Level::Ok),
-            (clock(i64::MAX), Level::Warn),
+            (clock(0, Some(true)), Level::Warn),
+            (clock(PAST - 1, None), Level::Warn),
+            (clock(1_790_000_000, None), Level::Ok),
+            (clock(1_790_000_000, Some(true)), Level::Ok),
+            (clock(1_790_000_000, Some(false)), Level::Warn),
+            (clock(i64::MAX, None), Level::Warn),
             (ipv6(Some("0\n")), Level::Ok),
             (ipv6(Some("1\n")), Level::Warn),
             (ipv6(None), Level::Warn),

@@ -76,7 +76,7 @@ impl Finding {
 ///
 /// If a finding has the level `Fail`.
 pub async fn run(config: Option<&Path>) -> Result<(), Failure> {
-    let mut findings = machine::check();
+    let mut findings = machine::check().await;
     if let Some(path) = config {
         match CheckedConfig::load(path) {
             Ok(checked) => {

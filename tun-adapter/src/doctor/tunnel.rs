@@ -10,6 +10,7 @@ use crate::check::CheckedConfig;
 use crate::config::{Client, DeviceName, Endpoint, Server};
 use crate::control::Request;
 use crate::control::client::send_request;
+use crate::fingerprint::fingerprint;
 use crate::net::routes::{Route, all, overlap};
 use crate::{client, server};
 
@@ -35,6 +36,7 @@ pub(super) async fn check(checked: &CheckedConfig) -> Vec<Finding> {
     };
     let is_running = matches!(send_request(device.as_str(), Request::Status), Ok(Some(_)));
     let mut findings = vec![name(device, is_running)];
+    findings.extend(server_key(checked));
     match checked {
         CheckedConfig::Server(Server::Secure(server)) => findings.push(port(server.listen, is_running)),
         CheckedConfig::Server(Server::Classic(server)) => findings.push(port(server.listen, is_running)),
@@ -43,6 +45,20 @@ pub(super) async fn check(checked: &CheckedConfig) -> Vec<Finding> {
     }
     findings.push(routes(device, &networks, &all()));
     findings
+}
+
+/// The fingerprint of the server, for a comparison of both sides. The classic profile has none.
+fn server_key(checked: &CheckedConfig) -> Option<Finding> {
+    const SUBJECT: &str = "server's fingerprint";
+    match checked {
+        CheckedConfig::Server(Server::Secure(server)) => {
+            Some(Finding::ok(SUBJECT, fingerprint(&server.setup.server_key())))
+        }
+        CheckedConfig::Client(Client::Secure(client)) => {
+            Some(Finding::ok(SUBJECT, fingerprint(&client.server_key)))
+        }
+        _ => None,
+    }
 }
 
 fn name(device: &DeviceName, is_running: bool) -> Finding {

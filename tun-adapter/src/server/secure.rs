@@ -15,6 +15,7 @@ use crate::control::handle::PendingRequest;
 use crate::control::queue::RequestQueue;
 use crate::control::{Reply, Request};
 use crate::failure::Failure;
+use crate::fingerprint::fingerprint;
 use crate::net::record::Journal;
 use crate::plane::Plane;
 use crate::privileges::Privileges;
@@ -36,7 +37,7 @@ pub(super) async fn run(
     privileges: Option<Privileges>,
 ) -> Result<(), Failure> {
     log_warnings(&config.warnings);
-    let protocol = config.protocol(random::bytes()?, Some(clock::unix_origin()));
+    let protocol = config.protocol(random::bytes()?, Some(clock::wall()));
     let mut server = secure::Server::new(protocol).map_err(|error| config.users_file.explain(&error))?;
     server.set_cipher(config.cipher);
     if config.users.is_empty() {
@@ -44,6 +45,7 @@ pub(super) async fn run(
     }
     let Server {
         listen,
+        setup,
         users_file,
         device,
         forwarding,
@@ -58,7 +60,11 @@ pub(super) async fn run(
     let queues = Queue::open(&device.name, workers, offload.tun_segmentation)?;
     let mut requests = RequestQueue::open(&device.name, metrics.as_ref())?;
     let mut journal = Journal::begin(&device.name, left)?;
-    let local = LocalConfig { listen, device };
+    let local = LocalConfig {
+        listen,
+        fingerprint: fingerprint(&setup.server_key()),
+        device,
+    };
     let result = async {
         interface::apply(&local.device.name, &device_settings(listen, &local.device)).await?;
         forwarding::apply(&mut journal, &local.device, forwarding).await?;
@@ -97,9 +103,11 @@ fn open_sockets(listen: SocketAddr, workers: usize, offload: Offload) -> Result<
     Socket::bind_many(listen, workers, &options).map_err(|error| explain_bind(listen, &error))
 }
 
-/// Listen address and device of the server.
+/// Listen address, identity and device of the server.
 struct LocalConfig {
     listen: SocketAddr,
+    /// Fingerprint of the server.
+    fingerprint: String,
     device: config::Device,
 }
 
@@ -193,13 +201,14 @@ impl<T: Transport<secure::Server>> RunningServer<T> {
             .with_settings(&device_settings(local.listen, &local.device));
         status.server = Some(self.shell.with_peer(|server, _| {
             let (users, half_open) = (server.users().len(), server.half_open_count());
-            self.tracker.server(
+            let status = self.tracker.server(
                 local.listen,
                 users,
                 half_open,
                 server.session_count(),
                 server.session_infos(),
-            )
+            );
+            status.with_fingerprint(local.fingerprint.clone())
         }));
         status
     }

@@ -106,6 +106,9 @@ pub struct ClientStatus {
     pub server: String,
     /// The present address of the server.
     pub remote: String,
+    /// Fingerprint of the server's public keys. `None` in the classic profile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
     /// Networks routed through the tunnel.
     pub routes: Vec<String>,
     /// Name servers from the server.
@@ -121,6 +124,9 @@ pub struct ClientStatus {
 pub struct ServerStatus {
     /// Listen address.
     pub listen: String,
+    /// Fingerprint of the server's public keys. `None` in the classic profile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<String>,
     /// Number of users.
     pub users: usize,
     /// Logins in progress.
@@ -159,6 +165,9 @@ pub struct SessionStatus {
     /// The cipher.
     #[serde(default)]
     pub cipher: String,
+    /// The methods that agreed on the keys. An attacker must break both.
+    #[serde(default)]
+    pub key_exchange: String,
     /// Age of the present keys.
     pub key_seconds: u64,
     /// Time since the last authenticated datagram from the peer.

@@ -49,6 +49,9 @@ impl ClientStatus {
         } else {
             line(f, "server", &format!("{} ({})", self.server, self.remote))?;
         }
+        if let Some(fingerprint) = &self.fingerprint {
+            line(f, "fingerprint", fingerprint)?;
+        }
         if let Some(session) = &self.session {
             line(f, "session", &session.to_string())?;
         }
@@ -65,6 +68,9 @@ impl ClientStatus {
 impl ServerStatus {
     fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         line(f, "listen", &self.listen)?;
+        if let Some(fingerprint) = &self.fingerprint {
+            line(f, "fingerprint", fingerprint)?;
+        }
         let Self {
             users,
             session_count,
@@ -101,12 +107,14 @@ impl UserSession {
 
 impl Display for SessionStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let methods = [&self.key_exchange, &self.cipher].map(String::as_str);
+        let methods: Vec<_> = methods.into_iter().filter(|name| !name.is_empty()).collect();
         write!(
             f,
             "up {}, last packet {} ago, {}, keys {} old (rekeys: {})",
             Span(self.age_seconds),
             Span(self.last_received_seconds),
-            self.cipher,
+            methods.join(", "),
             Span(self.key_seconds),
             self.epoch
         )
@@ -185,6 +193,41 @@ mod tests {
         assert_eq!(
             texts,
             ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1.0 MiB", "15.9 EiB"]
+        );
+    }
+
+    /// The status of a client of the secure profile, with these keys added.
+    fn client_with(client: &str, session: &str) -> String {
+        let text = format!(
+            r#"{{"device":"sandhog0","role":"client","profile":"secure","program":"0.1.0","pid":1,"uptime_seconds":9,
+            "status":"connected","status_seconds":8,"addresses":[],"mtu":1420,"traffic":{{"packets_received":0,
+            "bytes_received":0,"packets_sent":0,"bytes_sent":0,"datagrams_received":0,"datagrams_sent":0}},"dropped":{{}},
+            "client":{{"login":"kean","server":"a:1","remote":"a:1","routes":[],"dns":[],"search":[]{client},
+            "session":{{"age_seconds":8,"epoch":1,"cipher":"aes-256-gcm","key_seconds":7,"last_received_seconds":6,
+            "packets_received":0,"bytes_received":0,"packets_sent":0,"bytes_sent":0{session}}}}}}}"#
+        );
+        let status: Status = serde_json::from_str(&text).expect("a status");
+        status.to_string()
+    }
+
+    #[test]
+    fn a_clients_status_shows_fingerprint_and_key_exchange() {
+        let shown = client_with(
+            r#","fingerprint":"c0ffee""#,
+            r#","key_exchange":"X25519 + ML-KEM-768""#,
+        );
+        let expected = "  server: a:1\n  fingerprint: c0ffee\n  session: up 8 s, last packet 6 s ago, X25519 + ML-KEM-768, \
+                        aes-256-gcm, keys 7 s old (rekeys: 1)\n";
+        assert!(shown.contains(expected), "{shown}");
+    }
+
+    #[test]
+    fn a_status_of_an_earlier_version_is_shown_without_the_new_keys() {
+        let shown = client_with("", "");
+        let expected = "  session: up 8 s, last packet 6 s ago, aes-256-gcm, keys 7 s old (rekeys: 1)\n";
+        assert!(
+            shown.contains(expected) && !shown.contains("fingerprint"),
+            "{shown}"
         );
     }
 }

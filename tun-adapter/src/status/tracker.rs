@@ -10,6 +10,9 @@ use super::{ClientStatus, Profile, Role, ServerStatus, SessionStatus, Status, Tr
 use crate::clock;
 use crate::config::DeviceName;
 
+/// The methods that agree on the keys of each session: login and rekey use both. ML-KEM also resists quantum computers.
+const KEY_EXCHANGE: &str = "X25519 + ML-KEM-768";
+
 /// State collected from the events of a peer.
 #[derive(Debug)]
 pub(crate) struct StatusTracker {
@@ -90,6 +93,7 @@ impl StatusTracker {
         let now = clock::now();
         ServerStatus {
             listen: listen.to_string(),
+            fingerprint: None,
             users,
             logins_half_open: half_open,
             logins_accepted: self.logins_accepted,
@@ -123,11 +127,18 @@ impl ClientStatus {
             login: login.to_owned(),
             server: server.to_string(),
             remote: remote.to_string(),
+            fingerprint: None,
             routes: settings.map_or_else(Vec::new, |settings| texts(&settings.included_routes)),
             dns: settings.map_or_else(Vec::new, |settings| texts(&settings.dns_servers)),
             search: settings.map_or_else(Vec::new, |settings| settings.search_domains.clone()),
             session: None,
         }
+    }
+
+    /// Adds the fingerprint of the server.
+    pub(crate) fn with_fingerprint(mut self, fingerprint: String) -> Self {
+        self.fingerprint = Some(fingerprint);
+        self
     }
 
     /// Adds the session of a client of the secure profile, and the present address of the server.
@@ -136,6 +147,14 @@ impl ClientStatus {
             self.remote = info.remote.to_string();
             self.session = Some(SessionStatus::new(clock::now(), &info));
         }
+        self
+    }
+}
+
+impl ServerStatus {
+    /// Adds the server's own fingerprint.
+    pub(crate) fn with_fingerprint(mut self, fingerprint: String) -> Self {
+        self.fingerprint = Some(fingerprint);
         self
     }
 }
@@ -157,6 +176,7 @@ impl SessionStatus {
             age_seconds: seconds(now, info.since),
             epoch: info.epoch,
             cipher: info.cipher.to_string(),
+            key_exchange: KEY_EXCHANGE.to_owned(),
             key_seconds: seconds(now, info.keys_since),
             last_received_seconds: seconds(now, info.last_heard),
             packets_received: info.traffic.packets_in,

@@ -10,8 +10,9 @@ use rand_chacha::rand_core::SeedableRng;
 use sandhog_proto::IpPrefix;
 use sandhog_proto::secure::{Login, Record, StoreOpError, Suite, User, UserStore, register};
 
-use super::expiry::Expiry;
+use super::refused;
 use crate::config::secure::UserFiles;
+use crate::date::Date;
 use crate::exit_codes::codes_of;
 use crate::failure::Failure;
 use crate::{password, random};
@@ -71,7 +72,7 @@ pub struct Add {
     address: Vec<IpAddr>,
     /// First day (UTC) on which logins are refused
     #[arg(long, value_name = "YYYY-MM-DD")]
-    expires: Option<Expiry>,
+    expires: Option<Date>,
     /// Maximum number of concurrent sessions; a further login ends the oldest
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     max_sessions: u16,
@@ -163,7 +164,7 @@ impl Add {
             login: self.user.login.clone(),
             suite: Suite::Standard,
             disabled: false,
-            expires: self.expires.map(Expiry::seconds),
+            expires: self.expires.map(Date::seconds),
             address4,
             address6,
             max_sessions: self.max_sessions,
@@ -228,15 +229,6 @@ impl Passwd {
     }
 }
 
-fn refused(login: &Login, error: StoreOpError) -> Failure {
-    let failure = Failure::input(format!("{login}: {error}"));
-    match error {
-        StoreOpError::AlreadyThere => failure.with_help("`sandhog user passwd` changes the password"),
-        StoreOpError::NoSuchUser => failure.with_help("`sandhog user list` shows all users"),
-        _ => failure,
-    }
-}
-
 /// Table of the users, one per line.
 fn list(users: &UserStore) -> String {
     let header = ["LOGIN", "STATE", "EXPIRES", "SESSIONS", "ADDRESSES"].map(str::to_owned);
@@ -267,7 +259,7 @@ fn row(user: &User) -> [String; 5] {
         user.login.to_string(),
         if user.disabled { "disabled" } else { "enabled" }.to_owned(),
         user.expires
-            .and_then(Expiry::of)
+            .and_then(Date::of)
             .map_or_else(never, |day| day.to_string()),
         user.max_sessions.to_string(),
         if addresses.is_empty() {

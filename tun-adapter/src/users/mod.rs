@@ -1,12 +1,11 @@
 //! Users file of the secure profile. It is changed under a lock and replaced atomically.
 
 pub mod command;
-mod expiry;
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use sandhog_proto::secure::{ConfigError, Login, StoreError, Suite, UserStore};
+use sandhog_proto::secure::{ConfigError, Login, StoreError, StoreOpError, Suite, UserStore};
 
 use crate::failure::Failure;
 use crate::fs::atomic_file::LockedFolder;
@@ -16,6 +15,16 @@ pub(crate) fn count_users(count: usize) -> String {
     match count {
         1 => "1 user".to_owned(),
         _ => format!("{count} users"),
+    }
+}
+
+/// The error if a change of the user `login` was refused.
+pub(crate) fn refused(login: &Login, error: StoreOpError) -> Failure {
+    let failure = Failure::input(format!("{login}: {error}"));
+    match error {
+        StoreOpError::AlreadyThere => failure.with_help("`sandhog user passwd` changes the password"),
+        StoreOpError::NoSuchUser => failure.with_help("`sandhog user list` shows all users"),
+        _ => failure,
     }
 }
 

@@ -8,7 +8,9 @@ use core::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::aead::Cipher;
-use crate::secure::{Login, Psk, Suite};
+use crate::secure::clock::WallClock;
+use crate::secure::ticket::Ticket;
+use crate::secure::{Login, Psk, ServerKey, Suite};
 
 /// Configuration of a client. Debug does not show key, password or seed.
 #[derive(Clone)]
@@ -23,6 +25,12 @@ pub struct ClientConfig {
     pub suite: Suite,
     /// Outer address of the server.
     pub server: SocketAddr,
+    /// Public key of the server. The client sends no proof to any other server.
+    pub server_key: ServerKey,
+    /// Ticket of an earlier login of this user. Without one, other people's attempts count against the login.
+    pub ticket: Option<Ticket>,
+    /// The client's wall clock. A server that checks clocks does not answer a client without one.
+    pub clock: Option<WallClock>,
     /// True to search for the MTU of the path with padded pings (RFC 8899). The tunnel then begins with an
     /// MTU of [`MIN_MTU`](crate::secure::MIN_MTU), and
     /// [`EventKind::SettingsChanged`](crate::EventKind::SettingsChanged) reports each change. The MTU never
@@ -51,6 +59,8 @@ pub(super) struct Account {
     /// Suite at whose cost the client stretches the password.
     pub(super) stretching: Suite,
     pub(super) server: SocketAddr,
+    pub(super) server_key: ServerKey,
+    pub(super) ticket: Option<Ticket>,
     pub(super) mtu_search: bool,
     pub(super) cipher: Cipher,
     pub(super) rekey_after: Duration,

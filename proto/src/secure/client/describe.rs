@@ -2,7 +2,7 @@
 
 use super::Client;
 use super::config::Account;
-use crate::{State, describe};
+use crate::{Instant, State, describe};
 
 impl Client {
     /// Describes status, login, session and timers.
@@ -23,6 +23,10 @@ impl Client {
             jobs,
             change,
             has_data_plane,
+            clock,
+            server_clock,
+            doubts_server_clock,
+            session_id: _, // the indices with which the session began
         } = self;
         config.describe(state);
         queues.describe(state);
@@ -37,6 +41,13 @@ impl Client {
         describe::jobs(state, jobs);
         describe::option(state, change.as_ref(), |state, change| change.describe(state));
         state.flag(*has_data_plane);
+        // The time goes on in the same way for all states.
+        for clock in [clock, server_clock] {
+            describe::option(state, *clock, |state, clock| {
+                state.number(clock.read(Instant::ZERO));
+            });
+        }
+        state.flag(*doubts_server_clock);
     }
 }
 
@@ -48,6 +59,8 @@ impl Account {
             suite: _, // does not change
             stretching,
             server,
+            server_key: _, // does not change
+            ticket,
             mtu_search: _, // does not change
             cipher,
             rekey_after,
@@ -55,6 +68,8 @@ impl Account {
         describe::fingerprint(state, password.as_bytes());
         state.number(stretching.byte().into());
         describe::socket(state, *server);
+        // The server never compares two tickets. It only accepts them until they expire.
+        state.flag(ticket.is_some());
         describe::text(state, cipher.name());
         state.duration(*rekey_after);
     }

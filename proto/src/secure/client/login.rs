@@ -6,21 +6,21 @@ use core::time::Duration;
 
 use rand_core::RngCore;
 
-use super::login_attempt::{
-    Candidate, Earlier, LoginAttempt, MAX_COOKIES, REJECTION_GRACE, RESTART_AFTER, Stage,
-};
+use super::login_attempt::{Answered, Earlier, LoginAttempt, MAX_COOKIES, REPEAT, RESTART_AFTER, Stage, Try};
 use super::retry::Retry;
 use super::{Client, fresh_index};
+use crate::kem::{PUBLIC_LEN, PublicKey};
 use crate::retransmit::RetransmitTimer;
-use crate::secure::Code;
-use crate::secure::client::login_attempt::REPEAT;
+use crate::secure::clock::WallClock;
+use crate::secure::control::{Nonces, parse};
 use crate::secure::epochs::{Indices, Role};
-use crate::secure::job;
-use crate::secure::keys::Chain;
-use crate::secure::message::{Control, Refusal, TunnelSettings};
+use crate::secure::keys::{Chain, Ephemeral, LoginTranscript, m3_mac};
+use crate::secure::login_box::{LoginSecret, SealedKe2, SealedLogin};
+use crate::secure::message::{Accepted, Control, KEY_HALF_LEN, Ke2Reply, LoginRequest, Proof, Refusal};
 use crate::secure::opaque::{ClientLoginState, Finished, context};
 use crate::secure::session::Session;
-use crate::secure::{forget, seed_from};
+use crate::secure::ticket::Ticket;
+use crate::secure::{Code, forget, job, seed_from};
 use crate::{DropReason, EventKind, Instant, PacketBuf, StartError, TunnelStatus};
 
 impl Client {
@@ -39,15 +39,24 @@ impl Client {
     /// settings of the login so far still count, and its KE3 is still repeated.
     pub(super) fn restart_login(&mut self, now: Instant) {
         let Some(login) = self.login.take() else { return };
+        let saw_other_server = login.saw_other_server;
         let earlier = match login.stage {
-            Stage::Confirm(session) => Some(Earlier {
+            Stage::Confirm {
+                session,
+                indices,
+                proof,
+            } => Some(Earlier {
                 index: login.index,
                 session,
-                ke3: login.sent.1,
+                indices,
+                proof,
             }),
             _ => login.earlier,
         };
         self.begin(now, login.timer.restarted(), earlier);
+        if let Some(login) = &mut self.login {
+            login.saw_other_server = saw_other_server;
+        }
     }
 
     fn begin(&mut self, now: Instant, timer: RetransmitTimer, earlier: Option<Earlier>) {
@@ -58,53 +67,42 @@ impl Client {
         let Ok((state, ke1)) = ClientLoginState::start(&self.config.login, password, &mut self.rng) else {
             return self.login_failed(now, StartError::InvalidConfiguration, 0);
         };
+        let ephemeral = Ephemeral::new(&mut self.rng);
         forget(&mut self.rng);
-        let ke1 = Box::new(ke1);
         self.login = Some(LoginAttempt {
             index,
             state,
-            ke1,
+            ke1: Box::new(ke1),
+            ephemeral,
+            nonces: Nonces::new(&mut self.rng),
             stage: Stage::Login,
             timer,
-            sent: ("", PacketBuf::default()),
-            cookies: Vec::new(),
-            candidates: Vec::new(),
-            rejected_at: None,
+            tries: Vec::new(),
+            saw_other_server: false,
             sent_at: Some(now),
             restart_after: RESTART_AFTER,
             restart_at: None,
             earlier,
         });
         self.queues.note_change();
-        self.send_ke1(now, None, 0);
+        self.send_login(now, 0);
     }
 
     pub(super) fn used_indices(&self) -> [Option<u32>; 3] {
         self.session.as_ref().map_or([None; 3], Session::open_indices)
     }
 
-    /// Sends the first message of a login, with the cookie if there is one.
-    fn send_ke1(&mut self, now: Instant, cookie: Option<[u8; 16]>, tag: u64) {
+    /// Sends the messages of the login that wait for an answer, for the first time or again.
+    pub(super) fn send_login(&mut self, now: Instant, tag: u64) {
+        let server_clock = self.server_clock.filter(|_| !self.doubts_server_clock);
+        let time = server_clock.or(self.clock).map_or(0, |clock| clock.read(now));
         let Some(login) = &mut self.login else { return };
-        let message = Control::Login {
-            index: login.index,
-            login: self.config.login.clone(),
-            ke1: login.ke1.clone(),
-            cookie,
-        };
-        self.send_control(now, &message, tag);
-    }
-
-    /// Sends a message of the current login. It is retransmitted until it is answered.
-    fn send_control(&mut self, now: Instant, message: &Control, tag: u64) {
-        let Some(login) = &mut self.login else { return };
-        let Some(datagram) = self.keys.seal(message, &mut self.rng, 0) else {
-            return self.login_failed(now, StartError::InvalidConfiguration, tag);
-        };
-        login.sent = (message.kind(), datagram);
-        login.timer = login.timer.restarted();
-        let (kind, datagram) = login.send(now, &mut self.rng);
-        self.queues.send(kind, self.config.server, datagram.with_tag(tag));
+        login.timer.sent(now, &mut self.rng);
+        for message in login.messages(time).collect::<Vec<_>>() {
+            if let Some(datagram) = self.keys.seal(&message, &mut login.nonces, tag) {
+                self.queues.send(message.kind(), self.config.server, datagram);
+            }
+        }
     }
 
     pub(super) fn on_control_datagram(
@@ -116,71 +114,126 @@ impl Client {
         let Some(login) = &mut self.login else {
             return Err(DropReason::Unexpected);
         };
-        let control = self.keys.open(Code::Down, &mut payload)?;
+        self.keys.open(Code::Down, &mut payload)?;
         let tag = payload.tag;
+        let control = parse(Code::Down, &payload)?;
+        let (Control::Cookie { to, .. } | Control::Ke2(Ke2Reply { to, .. })) = &control else {
+            return Err(DropReason::Unexpected);
+        };
+        if *to != login.index {
+            return Err(DropReason::UnknownIndex);
+        }
+        if !matches!(login.stage, Stage::Login) {
+            return Err(DropReason::Unexpected);
+        }
         match control {
-            Control::Cookie { to, .. } | Control::Ke2 { to, .. } if to != login.index => {
-                Err(DropReason::UnknownIndex)
-            }
-            Control::Ke2 { index, ke2, .. } if !matches!(login.stage, Stage::Confirm(_)) => {
-                login.note_reply(now);
-                self.on_ke2((index, ke2))
-            }
-            _ if !matches!(login.stage, Stage::Login) => Err(DropReason::Unexpected),
-            Control::Cookie { cookie, .. } => {
-                let is_known = login.cookies.contains(&cookie);
-                if login.cookies.len() >= MAX_COOKIES || is_known {
-                    return Err(DropReason::Unexpected);
+            Control::Cookie {
+                cookie,
+                fingerprint,
+                key_half,
+                ..
+            } => {
+                if fingerprint != *self.config.server_key.fingerprint() {
+                    login.saw_other_server = true;
+                    return Err(DropReason::OtherServer);
                 }
-                login.cookies.push(cookie);
-                login.note_reply(now);
-                if login.cookies.len() >= MAX_COOKIES {
-                    // If the server takes none of them, only a new login can get another one.
-                    login.restart_at = Some(now.saturating_add(login.restart_after));
-                }
-                self.send_ke1(now, Some(cookie), tag);
-                Ok(())
+                self.on_cookie(now, cookie, key_half, tag)
             }
-            Control::Ke2 { .. } | Control::Login { .. } | Control::Ke3 { .. } => Err(DropReason::Unexpected),
+            Control::Ke2(reply) => self.on_ke2(now, &reply),
+            Control::Hello { .. } | Control::Login { .. } | Control::Ke3(_) => Err(DropReason::Unexpected),
         }
     }
 
-    /// Tries a KE2 that was not tried before. If the password is being stretched for another KE2, the new one
-    /// waits: the other may be forged, and the server does not repeat its reply unless the client sends
-    /// again.
-    fn on_ke2(&mut self, candidate: Candidate) -> Result<(), DropReason> {
+    /// Shows a cookie to the server, together with the user name and KE1.
+    fn on_cookie(
+        &mut self,
+        now: Instant,
+        cookie: [u8; 16],
+        key_half: Box<[u8; KEY_HALF_LEN]>,
+        tag: u64,
+    ) -> Result<(), DropReason> {
         let Some(login) = &mut self.login else {
             return Err(DropReason::Unexpected);
         };
-        let is_tried = login.candidates.contains(&*candidate.1);
-        if login.has_max_candidates() || is_tried {
+        let is_known = login.tries.iter().any(|earlier| earlier.request.cookie == cookie);
+        if login.tries.len() >= MAX_COOKIES || is_known {
             return Err(DropReason::Unexpected);
         }
-        login.candidates.push(*candidate.1);
-        match &mut login.stage {
-            Stage::Stretch { waiting, .. } => *waiting = Some(candidate),
-            _ => self.stretch(candidate),
+        let server = &self.config.server_key.x25519;
+        let public = login.ephemeral.public();
+        let dh = login.ephemeral.agree(server).ok_or(DropReason::OtherServer)?;
+        let secret = LoginSecret::new(&dh, (&cookie, login.index), &public, server);
+        let content = SealedLogin {
+            login: self.config.login.clone(),
+            ke1: login.ke1.clone(),
+            ticket: self.config.ticket.unwrap_or_default(),
+        };
+        let request = LoginRequest {
+            index: login.index,
+            cookie,
+            ephemeral: public,
+            sealed: secret.seal_login(&content).ok_or(DropReason::TooLarge)?,
+        };
+        login.tries.push(Try {
+            key_half,
+            request,
+            secret,
+        });
+        login.note_reply(now);
+        if login.tries.len() >= MAX_COOKIES {
+            // If the server takes none of them, only a new login can get another one.
+            login.restart_at = Some(now.saturating_add(login.restart_after));
         }
+        login.timer = login.timer.restarted();
+        self.send_login(now, tag);
         Ok(())
     }
 
-    /// Starts a job that stretches the password for a KE2.
-    fn stretch(&mut self, (server_index, ke2): Candidate) {
+    /// Starts a job that stretches the password for a KE2 of the configured server.
+    fn on_ke2(&mut self, now: Instant, reply: &Ke2Reply) -> Result<(), DropReason> {
         // Job numbers are unpredictable, so the result of another login matches no job here.
         let job = self.rng.next_u64();
-        let Some(login) = &mut self.login else { return };
+        let Some(login) = &mut self.login else {
+            return Err(DropReason::Unexpected);
+        };
+        let mut opened = login.tries.iter().filter_map(|attempt| {
+            let content = attempt.secret.open_ke2(reply.index, &reply.sealed)?;
+            Some((attempt, content))
+        });
+        // Only the configured server can seal this.
+        let (attempt, content) = opened.next().ok_or(DropReason::AuthenticationFailed)?;
+        let SealedKe2 {
+            opaque_key,
+            ke2,
+            key_half,
+        } = content;
+        let mut kem = Box::new([0; PUBLIC_LEN]);
+        for (to, from) in kem.iter_mut().zip(attempt.key_half.iter().chain(&*key_half)) {
+            *to = *from;
+        }
+        // A holder of the pre-shared key may have forged the first half.
+        if !self.config.server_key.matches(&opaque_key, &kem) {
+            return Err(DropReason::OtherServer);
+        }
+        let answered = Answered {
+            transcript: LoginTranscript::new(&attempt.request, reply, &kem),
+            kem: PublicKey::new(&kem).map_err(|_| DropReason::MalformedBody)?,
+            opaque_key,
+        };
         let indices = Indices {
             ours: login.index,
-            theirs: server_index,
+            theirs: reply.index,
         };
-        let context = context(self.config.suite, indices.ours, indices.theirs);
+        let fingerprint = self.config.server_key.fingerprint();
+        let context = context(self.config.suite, indices.ours, indices.theirs, fingerprint);
         let state = login.state.clone();
+        login.note_reply(now);
         login.timer = login.timer.paused();
         login.restart_at = None;
         login.stage = Stage::Stretch {
             job,
             indices,
-            waiting: None,
+            answered: Box::new(answered),
         };
         self.jobs.push_back(job::finish_login(
             job,
@@ -189,59 +242,78 @@ impl Client {
             context,
             ke2,
         ));
+        Ok(())
     }
 
-    /// Continues with the result of the job: sends KE3, or tries the next KE2.
+    /// Continues with the result of the job: sends M3, or fails.
     pub(super) fn on_login_finished(&mut self, now: Instant, finished: Option<Finished>) {
         let Some(login) = &mut self.login else { return };
-        let Stage::Stretch { indices, .. } = login.stage else {
+        let Stage::Stretch {
+            indices, answered, ..
+        } = core::mem::replace(&mut login.stage, Stage::Login)
+        else {
             return;
         };
-        let Some(Finished { ke3, session_key }) = finished else {
-            return self.candidate_failed(now);
+        // The record must be one of this server.
+        let finished = finished.filter(|finished| finished.server_key == answered.opaque_key);
+        let Some(Finished { ke3, session_key, .. }) = finished else {
+            return self.login_failed(now, StartError::AuthenticationRejected, 0);
         };
-        let chain = Chain::first(&self.keys.mix, &session_key);
+        let Answered { transcript, kem, .. } = *answered;
+        let (ciphertext, shared) = kem.encapsulate(&mut self.rng);
+        let proof = Proof {
+            to: indices.theirs,
+            ke3,
+            mac: m3_mac(&session_key, &ciphertext),
+            ciphertext,
+        };
+        let chain = Chain::first(&self.keys.mix, &session_key, &shared, &transcript.finish(&proof));
         let seed = seed_from(&mut self.rng);
         forget(&mut self.rng);
         let session = Session::new(Role::Client, chain, indices, self.config.server, now, seed);
-        login.stage = Stage::Confirm(Box::new(session));
+        login.stage = Stage::Confirm {
+            session: Box::new(session),
+            indices,
+            proof: Box::new(proof),
+        };
         login.restart_at = Some(now.saturating_add(login.restart_after));
         // If the server accepts this KE3, it ends the session of the earlier login.
         login.earlier = None;
-        let ke3 = Control::Ke3 {
-            to: indices.theirs,
-            ke3,
-        };
-        self.send_control(now, &ke3, 0);
+        login.timer = login.timer.restarted();
+        self.send_login(now, 0);
     }
 
-    /// Tries the waiting KE2, or waits a short time for another one.
-    fn candidate_failed(&mut self, now: Instant) {
-        let Some(login) = &mut self.login else { return };
-        let stage = core::mem::replace(&mut login.stage, Stage::Login);
-        login.timer = login.timer.restarted();
-        let at = now.saturating_add(REJECTION_GRACE);
-        login.rejected_at.get_or_insert(at);
-        if let Stage::Stretch {
-            waiting: Some(waiting),
-            ..
-        } = stage
-        {
-            self.stretch(waiting);
-        } else if login.has_max_candidates() {
-            self.login_failed(now, StartError::AuthenticationRejected, 0);
-        }
+    /// Handles the deadline of a login.
+    pub(super) fn login_timed_out(&mut self, now: Instant) {
+        self.doubts_server_clock = !self.doubts_server_clock && self.server_clock.is_some();
+        let saw_other_server = self.login.as_ref().is_some_and(|login| login.saw_other_server);
+        let error = if saw_other_server {
+            StartError::OtherServer
+        } else {
+            StartError::ConnectionTimedOut
+        };
+        self.login_failed(now, error, 0);
     }
 
     /// Completes a login that the server has accepted.
-    pub(super) fn establish(&mut self, now: Instant, index: u32, settings: TunnelSettings, tag: u64) {
+    pub(super) fn establish(&mut self, now: Instant, index: u32, accepted: Accepted, tag: u64) {
         let login = self.login.take();
-        let Some(mut session) = login.and_then(|login| login.into_session(index)) else {
+        let Some((mut session, indices)) = login.and_then(|login| login.into_session(index)) else {
             return;
         };
+        self.session_id = (indices.ours, indices.theirs);
+        let Accepted {
+            settings,
+            time,
+            ticket,
+        } = accepted;
+        self.server_clock = time.map(|time| WallClock::new(now, time));
+        self.doubts_server_clock = false;
+        self.keep_ticket(ticket, tag);
         session.set_limits(settings.mtu, Duration::from_secs(u64::from(settings.keepalive)));
         session.rekey_after(now, self.config.rekey_after);
-        session.prefer(now, self.config.cipher);
+        session.prefer(self.config.cipher);
+        session.rekey_now(now);
         if self.config.mtu_search {
             session.search_mtu(now);
         }
@@ -260,6 +332,14 @@ impl Client {
         }
         self.settings = Some(settings);
         self.set_status(TunnelStatus::Connected, tag);
+    }
+
+    /// Keeps a ticket for the next login, and reports it.
+    pub(super) fn keep_ticket(&mut self, ticket: Option<Ticket>, tag: u64) {
+        if let Some(ticket) = ticket {
+            self.config.ticket = Some(ticket);
+            self.queues.event(tag, EventKind::Ticket(ticket.into()));
+        }
     }
 
     /// Handles a failed login: completes `start`, or schedules the next login.

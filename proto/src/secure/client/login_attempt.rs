@@ -5,25 +5,21 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use rand_core::RngCore;
-
+use crate::kem::PublicKey;
 use crate::retransmit::{RetransmitTimer, Schedule};
+use crate::secure::control::Nonces;
 use crate::secure::epochs::Indices;
+use crate::secure::keys::{Ephemeral, LoginTranscript};
+use crate::secure::login_box::LoginSecret;
+use crate::secure::message::{Control, KEY_HALF_LEN, LoginRequest, Proof};
 use crate::secure::opaque::ClientLoginState;
 use crate::secure::session::Session;
-use crate::{Instant, PacketBuf, Reason, State, describe};
-
-/// Number of different KE2 for which one attempt stretches the password. It is 2, because a holder of the
-/// pre-shared key may have forged the first.
-pub const MAX_CANDIDATES: usize = 2;
-
-/// Time that an attempt waits for another KE2 after the first has failed. Then it is rejected.
-pub const REJECTION_GRACE: Duration = Duration::from_secs(1);
+use crate::{Instant, Reason, State, describe};
 
 /// Number of cookies that one attempt accepts.
 pub const MAX_COOKIES: usize = 3;
 
-/// Retransmission interval of an unanswered message. The same bytes are sent until the attempt is over.
+/// Retransmission interval of an unanswered message. It is sealed anew each time, because a server answers each datagram once.
 ///
 /// A login has three round trips. With a doubling interval, the third would seldom get more than one
 /// retransmission: at 30 % loss each way, one login in seven would fail. With a constant interval, one in
@@ -56,11 +52,22 @@ pub(super) enum Stage {
     Stretch {
         job: u64,
         indices: Indices,
-        /// Another KE2 that has arrived meanwhile. It is tried if this one fails.
-        waiting: Option<Candidate>,
+        answered: Box<Answered>,
     },
     /// M3 is sent. The client waits for the settings, which are sealed under the session keys.
-    Confirm(Box<Session>),
+    Confirm {
+        session: Box<Session>,
+        indices: Indices,
+        proof: Box<Proof>,
+    },
+}
+
+/// Values from M2 that M3 needs.
+pub(super) struct Answered {
+    pub(super) transcript: LoginTranscript,
+    pub(super) kem: PublicKey,
+    /// OPAQUE key of the server. The envelope of the record must have the same.
+    pub(super) opaque_key: [u8; 32],
 }
 
 impl Stage {
@@ -70,44 +77,57 @@ impl Stage {
             Self::Stretch {
                 job,
                 indices: Indices { ours, theirs },
-                waiting,
+                answered: _, // follows from M1 and the receiver indices
             } => {
                 state.number(1);
                 describe::job_id(state, *job);
                 describe::random(state, *ours);
                 describe::random(state, *theirs);
-                describe::option(state, waiting.as_ref(), |state, (index, ke2)| {
-                    describe::random(state, *index);
-                    state.secret(&**ke2);
-                });
             }
-            Self::Confirm(session) => {
+            Self::Confirm {
+                session,
+                indices: _, // described by the session
+                proof,
+            } => {
                 state.number(2);
                 session.describe(state);
+                state.secret(&proof.ke3);
             }
         }
     }
 }
-
-/// A KE2 and the receiver index of the server.
-pub(super) type Candidate = (u32, Box<[u8; 320]>);
 
 /// A login whose KE3 has got no answer in time. Its settings still count until the next KE3 is sent.
 pub(super) struct Earlier {
     /// Receiver index of the client.
     pub(super) index: u32,
     pub(super) session: Box<Session>,
-    /// The datagram with KE3. It is still repeated.
-    pub(super) ke3: PacketBuf,
+    pub(super) indices: Indices,
+    /// It is still repeated.
+    pub(super) proof: Box<Proof>,
 }
 
 impl Earlier {
     fn describe(&self, state: &mut State<'_>) {
-        let Self { index, session, ke3 } = self;
+        let Self {
+            index,
+            session,
+            indices: _, // described by the session
+            proof,
+        } = self;
         describe::random(state, *index);
         session.describe(state);
-        state.secret(ke3);
+        state.secret(&proof.ke3);
     }
+}
+
+/// A cookie of the server, with the M1 that shows it.
+pub(super) struct Try {
+    /// First half of the server's encapsulation key.
+    pub(super) key_half: Box<[u8; KEY_HALF_LEN]>,
+    pub(super) request: LoginRequest,
+    /// Opens the M2 that answers this M1.
+    pub(super) secret: LoginSecret,
 }
 
 /// A login attempt.
@@ -116,16 +136,14 @@ pub(super) struct LoginAttempt {
     pub(super) index: u32,
     pub(super) state: ClientLoginState,
     pub(super) ke1: Box<[u8; 96]>,
+    pub(super) ephemeral: Ephemeral,
+    pub(super) nonces: Nonces,
     pub(super) stage: Stage,
     pub(super) timer: RetransmitTimer,
-    /// Kind and bytes of the datagram that is retransmitted.
-    pub(super) sent: (&'static str, PacketBuf),
-    /// Accepted cookies. If one arrives again, it is a replayed message.
-    pub(super) cookies: Vec<[u8; 16]>,
-    /// Each KE2 that was tried or waits.
-    pub(super) candidates: Vec<[u8; 320]>,
-    /// Set when a KE2 has failed.
-    pub(super) rejected_at: Option<Instant>,
+    /// Accepted cookies, the latest one last. If one arrives again, it is a replayed message.
+    pub(super) tries: Vec<Try>,
+    /// A server with other keys than the configured one has answered.
+    pub(super) saw_other_server: bool,
     /// Time of the first message, until its first reply arrives.
     pub(super) sent_at: Option<Instant>,
     /// Time that KE3 waits for the settings.
@@ -137,11 +155,25 @@ pub(super) struct LoginAttempt {
 }
 
 impl LoginAttempt {
-    /// Returns the datagram to send, and schedules its retransmission.
-    pub(super) fn send(&mut self, now: Instant, rng: &mut impl RngCore) -> (&'static str, PacketBuf) {
-        self.timer.sent(now, rng);
-        let (kind, datagram) = &self.sent;
-        (kind, datagram.clone())
+    /// The messages that wait for an answer. `time` is the server's wall clock in milliseconds since 1970.
+    pub(super) fn messages(&self, time: u64) -> impl Iterator<Item = Control> {
+        let own = match (&self.stage, self.tries.last()) {
+            (Stage::Login, None) => Some(Control::Hello {
+                time,
+                index: self.index,
+            }),
+            (Stage::Login, Some(latest)) => Some(Control::Login {
+                time,
+                request: latest.request.clone(),
+            }),
+            (Stage::Stretch { .. }, _) => None,
+            (Stage::Confirm { proof, .. }, _) => Some(Control::Ke3((**proof).clone())),
+        };
+        let earlier = self
+            .earlier
+            .as_ref()
+            .map(|earlier| Control::Ke3((*earlier.proof).clone()));
+        own.into_iter().chain(earlier)
     }
 
     /// Takes the time of the first round trip. It determines how long KE3 waits for the settings.
@@ -158,11 +190,6 @@ impl LoginAttempt {
         core::iter::once(self.index).chain(earlier)
     }
 
-    /// Returns true if no further KE2 is accepted.
-    pub(super) fn has_max_candidates(&self) -> bool {
-        self.candidates.len() >= MAX_CANDIDATES
-    }
-
     /// Returns true if the deadline was before `now`.
     pub(super) fn was_over_before(&self, now: Instant) -> bool {
         self.timer.was_over_before(now)
@@ -170,9 +197,6 @@ impl LoginAttempt {
 
     /// Returns the timer that is due, if any.
     pub(super) fn due(&self, now: Instant) -> Option<Reason> {
-        if self.rejected_at.is_some_and(|at| now >= at) && matches!(self.stage, Stage::Login) {
-            return Some(Reason::Rejection);
-        }
         match self.timer.due(now) {
             Some(Reason::LoginDeadline) => Some(Reason::LoginDeadline),
             _ if self.restart_at.is_some_and(|at| now >= at) => Some(Reason::Reconnect),
@@ -182,29 +206,24 @@ impl LoginAttempt {
 
     /// Returns the next timer.
     pub(super) fn next_timeout(&self) -> (Instant, Reason) {
-        let rejection = self
-            .rejected_at
-            .filter(|_| matches!(self.stage, Stage::Login))
-            .map(|at| (at, Reason::Rejection));
         let restart = self.restart_at.map(|at| (at, Reason::Reconnect));
-        let timer = self.timer.next_timeout();
-        rejection.into_iter().chain(restart).fold(timer, Ord::min)
+        restart.into_iter().fold(self.timer.next_timeout(), Ord::min)
     }
 
     /// The session that waits for settings at this receiver index.
     pub(super) fn session(&mut self, index: u32) -> Option<&mut Session> {
         match (&mut self.stage, &mut self.earlier) {
-            (Stage::Confirm(session), _) if self.index == index => Some(session),
+            (Stage::Confirm { session, .. }, _) if self.index == index => Some(session),
             (_, Some(earlier)) if earlier.index == index => Some(&mut earlier.session),
             _ => None,
         }
     }
 
-    /// The session that waits for settings at this receiver index, out of the attempt.
-    pub(super) fn into_session(self, index: u32) -> Option<Session> {
+    /// The session that waits for settings at this receiver index, out of the attempt, with its first indices.
+    pub(super) fn into_session(self, index: u32) -> Option<(Session, Indices)> {
         match (self.stage, self.earlier) {
-            (Stage::Confirm(session), _) if self.index == index => Some(*session),
-            (_, Some(earlier)) if earlier.index == index => Some(*earlier.session),
+            (Stage::Confirm { session, indices, .. }, _) if self.index == index => Some((*session, indices)),
+            (_, Some(earlier)) if earlier.index == index => Some((*earlier.session, earlier.indices)),
             _ => None,
         }
     }
@@ -215,12 +234,12 @@ impl LoginAttempt {
             index,
             state: _, // `ke1` stands for it
             ke1,
+            ephemeral,
+            nonces: _, // positions of generators do not count
             stage,
             timer,
-            sent: (kind, datagram),
-            cookies,
-            candidates,
-            rejected_at,
+            tries,
+            saw_other_server,
             sent_at,
             restart_after,
             restart_at,
@@ -228,16 +247,14 @@ impl LoginAttempt {
         } = self;
         describe::random(state, *index);
         state.secret(&**ke1);
+        ephemeral.describe(state);
         stage.describe(state);
         timer.describe(state);
-        describe::text(state, kind);
-        state.secret(datagram);
         // Only the server's secret decides whether a cookie is valid. Equality does not show that.
-        describe::list(state, cookies.iter(), |state, cookie| {
-            describe::fingerprint(state, cookie);
+        describe::list(state, tries.iter(), |state, attempt| {
+            describe::fingerprint(state, &attempt.request.cookie);
         });
-        describe::list(state, candidates.iter(), |state, ke2| state.secret(ke2));
-        state.deadline(*rejected_at);
+        state.flag(*saw_other_server);
         state.age(*sent_at);
         state.duration(*restart_after);
         state.deadline(*restart_at);
@@ -250,12 +267,12 @@ impl fmt::Debug for LoginAttempt {
         let stage = match self.stage {
             Stage::Login => "login",
             Stage::Stretch { .. } => "stretch",
-            Stage::Confirm(_) => "confirm",
+            Stage::Confirm { .. } => "confirm",
         };
         f.debug_struct("LoginAttempt")
             .field("stage", &stage)
             .field("timer", &self.timer)
-            .field("candidates", &self.candidates.len())
+            .field("tries", &self.tries.len())
             .finish_non_exhaustive()
     }
 }

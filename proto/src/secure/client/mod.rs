@@ -15,23 +15,22 @@ use core::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use config::Account;
 pub use config::ClientConfig;
 use login_attempt::LoginAttempt;
-pub use login_attempt::{
-    MAX_CANDIDATES, MAX_COOKIES, REJECTION_GRACE, REPEAT_AFTER, REPEAT_JITTER, RESTART_AFTER,
-    RESTART_ROUND_TRIPS,
-};
+pub use login_attempt::{MAX_COOKIES, REPEAT_AFTER, REPEAT_JITTER, RESTART_AFTER, RESTART_ROUND_TRIPS};
 use password::Change;
 use retry::Retry;
 pub use retry::{MAX_RECONNECT_WAIT, MAX_REJECTED_WAIT, MIN_REJECTED_WAIT};
 
+use super::clock::WallClock;
 use super::control::ControlKeys;
 use super::frame::session_header;
 use super::message::Message;
 use super::session::{DEAD_AFTER, Input, REKEY_AFTER, Session};
+use super::ticket::Ticket;
 use super::{Code, generator, stream};
 use crate::aead::Cipher;
 use crate::ip::{IpAddresses, is_own_datagram};
@@ -89,6 +88,14 @@ pub struct Client {
     change: Option<Change>,
     /// A data plane seals and opens the packets.
     has_data_plane: bool,
+    /// The wall clock of this machine.
+    clock: Option<WallClock>,
+    /// The wall clock of the server, from the last M4.
+    server_clock: Option<WallClock>,
+    /// The next login uses the clock of this machine, because the last one with the server's clock has failed.
+    doubts_server_clock: bool,
+    /// Receiver indices of the client and of the server when the session began. They identify it in a password change.
+    session_id: (u32, u32),
 }
 
 impl Client {
@@ -106,6 +113,8 @@ impl Client {
                 suite: config.suite,
                 stretching: config.suite,
                 server: config.server,
+                server_key: config.server_key,
+                ticket: config.ticket,
                 mtu_search: config.mtu_search,
                 cipher: Cipher::default(),
                 rekey_after: REKEY_AFTER,
@@ -123,6 +132,10 @@ impl Client {
             jobs: VecDeque::new(),
             change: None,
             has_data_plane: false,
+            clock: config.clock,
+            server_clock: None,
+            doubts_server_clock: false,
+            session_id: (0, 0),
         }
     }
 
@@ -150,6 +163,18 @@ impl Client {
     /// Sets the address for the next login, after the name of the server has resolved to a new address.
     pub const fn set_server(&mut self, server: SocketAddr) {
         self.config.server = server;
+    }
+
+    /// Sets the wall clock: it shows `unix_millis` (milliseconds since 1970) at `now`.
+    pub fn set_clock(&mut self, now: Instant, unix_millis: u64) {
+        let now = self.queues.advance(now);
+        self.clock = Some(WallClock::new(now, unix_millis));
+    }
+
+    /// Ticket for the next login, the latest one from the server.
+    #[must_use]
+    pub const fn ticket(&self) -> Option<&Ticket> {
+        self.config.ticket.as_ref()
     }
 
     /// Sets the maximum age of keys in later sessions, between [`MIN_REKEY_AFTER`] and [`REKEY_AFTER`]. The
@@ -260,6 +285,24 @@ impl Client {
         Ok(())
     }
 
+    /// Forgets the session without a word, takes a new seed, and logs in again if the tunnel was up or coming up.
+    ///
+    /// Call it after the machine was restored from a snapshot. The session in the snapshot must not seal anything: its counters may
+    /// have been used already, and each nonce may be used once. `seed` must be fresh entropy.
+    pub fn forget_session(&mut self, now: Instant, seed: [u8; 32]) {
+        let now = self.queues.advance(now);
+        let seed = Zeroizing::new(seed);
+        self.rng = generator(&seed, stream::CLIENT);
+        self.set_session(None);
+        (self.login, self.asleep_since) = (None, None);
+        self.end_change(Err(StartError::Stopped), 0);
+        match self.status {
+            TunnelStatus::Disconnected => {}
+            _ if self.is_starting => self.log_in(now),
+            _ => self.lose_session(now, 0),
+        }
+    }
+
     /// Handles one datagram from the outer network.
     ///
     /// # Errors
@@ -274,7 +317,7 @@ impl Client {
             .as_ref()
             .is_some_and(|login| login.was_over_before(now))
         {
-            self.login_failed(now, StartError::ConnectionTimedOut, 0);
+            self.login_timed_out(now);
         }
         let tag = datagram.payload.tag;
         if let Err(reason) = self.dispatch(now, datagram) {
@@ -316,19 +359,11 @@ impl Client {
             return Ok(());
         }
         self.session_timeout(now);
-        if let Some(login) = &mut self.login {
+        if let Some(login) = &self.login {
             match login.due(now) {
-                Some(Reason::LoginDeadline) => self.login_failed(now, StartError::ConnectionTimedOut, 0),
-                Some(Reason::Rejection) => self.login_failed(now, StartError::AuthenticationRejected, 0),
+                Some(Reason::LoginDeadline) => self.login_timed_out(now),
                 Some(Reason::Reconnect) => self.restart_login(now),
-                Some(_) => {
-                    let (kind, datagram) = login.send(now, &mut self.rng);
-                    self.queues.send(kind, self.config.server, datagram);
-                    if let Some(earlier) = &login.earlier {
-                        let ke3 = earlier.ke3.clone();
-                        self.queues.send("ke3", self.config.server, ke3);
-                    }
-                }
+                Some(_) => self.send_login(now, 0),
                 None => {}
             }
         }
@@ -450,7 +485,7 @@ impl Client {
         };
         let mut no_rekey = || 1;
         match session.open(now, remote, &mut payload, &mut no_rekey, &mut self.queues)? {
-            Input::Message(Message::Settings(settings)) => self.establish(now, index, settings, tag),
+            Input::Message(Message::Settings(accepted)) => self.establish(now, index, *accepted, tag),
             Input::Message(Message::Refused(refusal)) => self.login_failed(now, refusal.into(), tag),
             _ => return Err(DropReason::NotConnected),
         }
@@ -478,8 +513,9 @@ impl Client {
             }
             // The reply to a retransmitted M3. The settings are already known.
             Input::Message(Message::Settings(_)) => {}
+            Input::Message(Message::Prove2(ke2)) => return self.on_prove2(ke2),
             Input::Message(Message::Reg2(reg2)) => return self.on_reg2(&reg2),
-            Input::Message(Message::RegOk) => return self.on_reg_ok(payload.tag),
+            Input::Message(Message::RegOk(ticket)) => return self.on_reg_ok(ticket, payload.tag),
             Input::Message(_) => return Err(DropReason::Unexpected),
         }
         Ok(())

@@ -12,8 +12,10 @@ use super::login_attempt::REPEAT;
 use crate::retransmit::RetransmitTimer;
 use crate::secure::forget;
 use crate::secure::job;
+use crate::secure::keys::reg3_mac;
 use crate::secure::message::Message;
-use crate::secure::opaque::Registration;
+use crate::secure::opaque::{ClientLoginState, Finished, Registration, change_context};
+use crate::secure::ticket::Ticket;
 use crate::{ApiMisuse, DropReason, EventKind, Instant, Reason, StartError, State, describe};
 
 /// A password change in progress.
@@ -25,13 +27,26 @@ pub(super) struct Change {
 
 /// Progress of the change.
 enum Step {
-    /// The request is sent.
+    /// KE1 with the old password is sent.
+    Proving {
+        login: Box<ClientLoginState>,
+        message: Message,
+    },
+    /// A job stretches the old password.
+    StretchingOld { job: u64 },
+    /// The proof of the old password and the registration request are sent.
     Asked {
         registration: Box<Registration>,
+        /// Key of the proof.
+        session_key: Zeroizing<[u8; 64]>,
         message: Message,
     },
     /// A job stretches the new password.
-    Stretching { job: u64 },
+    Stretching {
+        job: u64,
+        session_key: Zeroizing<[u8; 64]>,
+        reg2: [u8; 64],
+    },
     /// The new record is sent.
     Sent { message: Message },
 }
@@ -39,28 +54,47 @@ enum Step {
 impl Step {
     const fn message(&self) -> Option<&Message> {
         match self {
-            Self::Asked { message, .. } | Self::Sent { message } => Some(message),
-            Self::Stretching { .. } => None,
+            Self::Proving { message, .. } | Self::Asked { message, .. } | Self::Sent { message } => {
+                Some(message)
+            }
+            Self::StretchingOld { .. } | Self::Stretching { .. } => None,
         }
     }
 
     fn describe(&self, state: &mut State<'_>) {
         match self {
-            Self::Asked {
-                registration: _, // the message stands for it
+            Self::Proving {
+                login: _, // the message stands for it
                 message,
             } => {
                 state.number(0);
-                state.secret(&message.to_json());
+                state.secret(&message.to_bytes());
             }
-            Self::Stretching { job } => {
+            Self::StretchingOld { job } => {
                 state.number(1);
                 describe::job_id(state, *job);
             }
-            Self::Sent { message } => {
+            Self::Asked {
+                registration: _, // the message stands for it
+                session_key: _,  // the message proves it
+                message,
+            } => {
                 state.number(2);
+                state.secret(&message.to_bytes());
+            }
+            Self::Stretching {
+                job,
+                session_key,
+                reg2: _, // follows from the request
+            } => {
+                state.number(3);
+                describe::job_id(state, *job);
+                state.secret(&**session_key);
+            }
+            Self::Sent { message } => {
+                state.number(4);
                 // The server compares the record with the one that it has.
-                if let Message::Reg3(record) = message {
+                if let Message::Reg3 { record, .. } = message {
                     describe::fingerprint(state, &**record);
                 }
             }
@@ -93,6 +127,8 @@ impl fmt::Debug for Change {
     }
 }
 
+const REFUSED: EventKind = EventKind::PasswordChanged(Err(StartError::InvalidConfiguration));
+
 impl Client {
     /// Changes the user's password through the established session. Completes once, with
     /// [`EventKind::PasswordChanged`]. After an error, the server may still have stored the new password. The
@@ -110,18 +146,21 @@ impl Client {
         if self.change.is_some() {
             return Err(ApiMisuse::AlreadyStarted);
         }
-        let Ok((registration, reg1)) = Registration::start(&self.config.login, &password, &mut self.rng)
-        else {
-            let failed = EventKind::PasswordChanged(Err(StartError::InvalidConfiguration));
-            self.queues.event(0, failed);
+        let old = &self.config.password;
+        let Ok((login, ke1)) = ClientLoginState::start(&self.config.login, old, &mut self.rng) else {
+            self.queues.event(0, REFUSED);
             return Ok(());
         };
+        if Registration::start(&self.config.login, &password, &mut self.rng).is_err() {
+            self.queues.event(0, REFUSED);
+            return Ok(());
+        }
         forget(&mut self.rng);
         self.change = Some(Change {
             password,
-            step: Step::Asked {
-                registration: Box::new(registration),
-                message: Message::Reg1(reg1),
+            step: Step::Proving {
+                login: Box::new(login),
+                message: Message::Prove1(Box::new(ke1)),
             },
             timer: RetransmitTimer::new(now, REPEAT),
         });
@@ -147,6 +186,62 @@ impl Client {
         }
     }
 
+    /// Starts a job that stretches the old password, with the server's KE2.
+    pub(super) fn on_prove2(&mut self, ke2: Box<[u8; 320]>) -> Result<(), DropReason> {
+        let job = self.rng.next_u64();
+        let change = self.change.as_mut().ok_or(DropReason::Unexpected)?;
+        let Step::Proving { login, .. } = &change.step else {
+            return Err(DropReason::Unexpected);
+        };
+        let context = change_context(
+            self.config.suite,
+            self.session_id,
+            self.config.server_key.fingerprint(),
+        );
+        let state = (**login).clone();
+        change.step = Step::StretchingOld { job };
+        change.timer = change.timer.paused();
+        self.jobs.push_back(job::finish_login(
+            job,
+            state,
+            self.config.stretching,
+            context,
+            ke2,
+        ));
+        Ok(())
+    }
+
+    /// Number of the job that stretches the old password, if there is one.
+    pub(super) fn proving_job(&self) -> Option<u64> {
+        match self.change.as_ref()?.step {
+            Step::StretchingOld { job } => Some(job),
+            _ => None,
+        }
+    }
+
+    /// Proves the old password, and asks to register the new one.
+    pub(super) fn on_proved(&mut self, now: Instant, finished: Option<Finished>) {
+        let Some(change) = &mut self.change else { return };
+        let Some(Finished { ke3, session_key, .. }) = finished else {
+            return self.end_change(Err(StartError::AuthenticationRejected), 0);
+        };
+        let start = Registration::start(&self.config.login, &change.password, &mut self.rng);
+        forget(&mut self.rng);
+        let Ok((registration, reg1)) = start else {
+            return self.end_change(Err(StartError::InvalidConfiguration), 0);
+        };
+        change.step = Step::Asked {
+            registration: Box::new(registration),
+            session_key,
+            message: Message::Prove3 {
+                ke3: Box::new(ke3),
+                reg1,
+            },
+        };
+        change.timer = change.timer.restarted();
+        self.send_change(now);
+    }
+
     /// Starts a job that stretches the new password, with the reply of the server.
     pub(super) fn on_reg2(&mut self, reg2: &[u8; 64]) -> Result<(), DropReason> {
         let job = self.rng.next_u64();
@@ -154,15 +249,23 @@ impl Client {
         self.rng.fill_bytes(&mut *seed);
         forget(&mut self.rng);
         let change = self.change.as_mut().ok_or(DropReason::Unexpected)?;
-        let Step::Asked { .. } = &change.step else {
+        let Step::Asked {
+            registration,
+            session_key,
+            ..
+        } = &change.step
+        else {
             return Err(DropReason::Unexpected);
         };
-        let step = core::mem::replace(&mut change.step, Step::Stretching { job });
-        if let Step::Asked { registration, .. } = step {
-            change.timer = change.timer.paused();
-            self.jobs
-                .push_back(job::register(job, registration, self.config.suite, reg2, seed));
-        }
+        let (registration, session_key) = (registration.clone(), session_key.clone());
+        change.step = Step::Stretching {
+            job,
+            session_key,
+            reg2: *reg2,
+        };
+        change.timer = change.timer.paused();
+        self.jobs
+            .push_back(job::register(job, registration, self.config.suite, reg2, seed));
         Ok(())
     }
 
@@ -171,19 +274,27 @@ impl Client {
         &mut self,
         now: Instant,
         id: u64,
-        reg3: Option<Box<[u8; 192]>>,
+        record: Option<Box<[u8; 192]>>,
     ) -> Result<(), ApiMisuse> {
-        let awaited = self.change.as_mut().filter(|change| match change.step {
-            Step::Stretching { job } => job == id,
-            _ => false,
-        });
-        let change = awaited.ok_or(ApiMisuse::UnknownJob)?;
-        let Some(reg3) = reg3 else {
+        let change = self.change.as_mut().ok_or(ApiMisuse::UnknownJob)?;
+        let Step::Stretching {
+            job,
+            session_key,
+            reg2,
+        } = &change.step
+        else {
+            return Err(ApiMisuse::UnknownJob);
+        };
+        if *job != id {
+            return Err(ApiMisuse::UnknownJob);
+        }
+        let Some(record) = record else {
             self.end_change(Err(StartError::AuthenticationRejected), 0);
             return Ok(());
         };
+        let mac = reg3_mac(session_key, reg2, &record);
         change.step = Step::Sent {
-            message: Message::Reg3(reg3),
+            message: Message::Reg3 { record, mac },
         };
         change.timer = change.timer.restarted();
         self.send_change(now);
@@ -191,13 +302,14 @@ impl Client {
     }
 
     /// Completes the change: the server has stored the new record.
-    pub(super) fn on_reg_ok(&mut self, tag: u64) -> Result<(), DropReason> {
+    pub(super) fn on_reg_ok(&mut self, ticket: Option<Ticket>, tag: u64) -> Result<(), DropReason> {
         match &self.change {
             Some(Change {
                 step: Step::Sent { .. },
                 ..
             }) => {
                 self.end_change(Ok(()), tag);
+                self.keep_ticket(ticket, tag);
                 Ok(())
             }
             _ => Err(DropReason::Unexpected),

@@ -48,6 +48,10 @@ impl Peer for Client {
             Command::Sleep => self.sleep(now),
             Command::Wake => self.wake(now),
             Command::NetworkChanged => self.network_changed(now),
+            Command::ClockSet { unix_millis } => {
+                self.set_clock(now, unix_millis);
+                Ok(())
+            }
             _ => Err(ApiMisuse::Unsupported),
         }
     }
@@ -66,6 +70,10 @@ impl Peer for Client {
         match done.name() {
             job::FINISH_LOGIN if awaited == Some(id) => {
                 self.on_login_finished(now, done.result::<LoginFinished>().flatten());
+                Ok(())
+            }
+            job::FINISH_LOGIN if self.proving_job() == Some(id) => {
+                self.on_proved(now, done.result::<LoginFinished>().flatten());
                 Ok(())
             }
             job::REGISTER => self.on_registered(now, id, done.result::<Registered>().flatten()),

@@ -34,8 +34,14 @@ impl Bucket {
 
     /// Takes a token. Returns false if there is none.
     pub(super) fn take(&mut self, now: Instant, limit: Limit) -> bool {
+        self.take_leaving(now, limit, 0)
+    }
+
+    /// Takes a token if at least `reserved` tokens are left then. Returns false otherwise.
+    pub(super) fn take_leaving(&mut self, now: Instant, limit: Limit, reserved: u32) -> bool {
         let full_at = self.full_at.max(now).saturating_add(limit.refill);
-        let is_there = full_at.saturating_duration_since(now) <= limit.refill.saturating_mul(limit.burst);
+        let most = limit.burst.saturating_sub(reserved);
+        let is_there = full_at.saturating_duration_since(now) <= limit.refill.saturating_mul(most);
         if is_there {
             self.full_at = full_at;
         }

@@ -14,33 +14,22 @@ const REKEYS: Limit = Limit {
     refill: Duration::from_secs(1),
 };
 
-/// First messages of a password change that one session gets an answer to. A client that repeats its message after a
-/// loss needs a few of them.
-const REG1: Limit = Limit {
-    burst: 3,
-    refill: Duration::from_secs(1),
-};
-
 /// New passwords of one user. Each of them is a new file with all users.
 const CHANGES: Limit = Limit {
     burst: 3,
     refill: Duration::from_secs(20 * 60),
 };
 
-/// Token buckets of one session, for the messages whose answer costs a multiplication on the curve.
+/// Token bucket of one session, for the requests whose answer costs a multiplication on the curve.
 #[derive(Debug)]
 pub(crate) struct SessionLimits {
     rekeys: Bucket,
-    reg1: Bucket,
 }
 
 impl SessionLimits {
     /// The limits of a new session.
     pub(crate) const fn new() -> Self {
-        Self {
-            rekeys: Bucket::FULL,
-            reg1: Bucket::FULL,
-        }
+        Self { rekeys: Bucket::FULL }
     }
 
     /// Counts a rekey request with a new key. Returns false if it is one too many.
@@ -48,15 +37,9 @@ impl SessionLimits {
         self.rekeys.take(now, REKEYS)
     }
 
-    /// Counts the first message of a password change. Returns false if it is one too many.
-    pub(crate) fn take_reg1(&mut self, now: Instant) -> bool {
-        self.reg1.take(now, REG1)
-    }
-
     pub(crate) fn describe(&self, state: &mut State<'_>) {
-        let Self { rekeys, reg1 } = self;
+        let Self { rekeys } = self;
         rekeys.describe(state, REKEYS);
-        reg1.describe(state, REG1);
     }
 }
 

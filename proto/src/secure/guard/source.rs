@@ -1,4 +1,4 @@
-//! Rate limit of logins per source, the first check after the cookie.
+//! Rate limits for each source, the first checks after the cookie.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -9,11 +9,29 @@ use core::time::Duration;
 use super::bucket::{Bucket, Limit};
 use crate::{Instant, State, describe};
 
-/// 20 logins per second from one prefix, with a burst of five.
-const LIMIT: Limit = Limit {
-    burst: 5,
-    refill: Duration::from_millis(50),
-};
+/// A limit for each prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SourceLimit {
+    /// X25519 for M1: 500 per second, with a burst of 500.
+    Dh,
+    /// Answers to KE1 without a ticket: 20 per second, with a burst of 5.
+    Ke1,
+}
+
+impl SourceLimit {
+    const fn limit(self) -> Limit {
+        match self {
+            Self::Dh => Limit {
+                burst: 500,
+                refill: Duration::from_millis(2),
+            },
+            Self::Ke1 => Limit {
+                burst: 5,
+                refill: Duration::from_millis(50),
+            },
+        }
+    }
+}
 
 /// Maximum number of prefixes counted at a time.
 pub(crate) const MAX_SOURCES: usize = 4096;
@@ -62,18 +80,19 @@ impl fmt::Debug for SourcePrefix {
     }
 }
 
-/// One bucket per source prefix: 20 per second, with a burst of 5. It is checked after the cookie, so only a
-/// host that receives datagrams at an address can use up its bucket.
+/// One bucket per source prefix. It is checked after the cookie, so only a host that receives datagrams at an address can use up
+/// its bucket.
 ///
 /// # A full table
 ///
-/// A bucket is full again after at most 250 ms and is then removed. So only a sender that uses more than
+/// A bucket is full again after at most 1 s and is then removed. So only a sender that uses more than
 /// [`MAX_SOURCES`] prefixes within that time can fill the table. Then the bucket that would be full soonest
-/// is removed. Its owner gains at most one burst. The gain is useless: in the same 250 ms the sender could
+/// is removed. Its owner gains at most one burst. The gain is useless: in the same time the sender could
 /// have had a whole burst from each of its other addresses. No sender is rejected because of others, and
-/// [`Ke1Rate`](super::Ke1Rate) limits the total work of the server.
+/// [`DhRate`](super::DhRate) and [`Ke1Rate`](super::Ke1Rate) limit the total work of the server.
 #[derive(Debug)]
 pub(crate) struct SourceBuckets {
+    limit: SourceLimit,
     buckets: BTreeMap<SourcePrefix, Bucket>,
     /// The same buckets. The one that is full soonest comes first.
     by_age: BTreeSet<(Bucket, SourcePrefix)>,
@@ -81,21 +100,22 @@ pub(crate) struct SourceBuckets {
 
 impl SourceBuckets {
     /// An empty table.
-    pub(crate) const fn new() -> Self {
+    pub(crate) const fn new(limit: SourceLimit) -> Self {
         Self {
+            limit,
             buckets: BTreeMap::new(),
             by_age: BTreeSet::new(),
         }
     }
 
-    /// Counts a login from `source`. Returns false if its limit is reached.
-    pub(crate) fn take(&mut self, now: Instant, source: IpAddr) -> bool {
+    /// Counts a request from `source`. `None` if its limit is reached, otherwise true if it has sent none lately.
+    pub(crate) fn take(&mut self, now: Instant, source: IpAddr) -> Option<bool> {
         self.remove_full(now);
         let prefix = source_prefix(source);
         let before = self.buckets.get(&prefix).copied();
         let mut bucket = before.unwrap_or(Bucket::FULL);
-        if !bucket.take(now, LIMIT) {
-            return false;
+        if !bucket.take(now, self.limit.limit()) {
+            return None;
         }
         match before {
             Some(before) => {
@@ -106,7 +126,7 @@ impl SourceBuckets {
         }
         self.buckets.insert(prefix, bucket);
         self.by_age.insert((bucket, prefix));
-        true
+        Some(before.is_none())
     }
 
     /// Number of prefixes counted, at most [`MAX_SOURCES`].
@@ -128,6 +148,7 @@ impl SourceBuckets {
     /// Describes the buckets that are not full.
     pub(crate) fn describe(&self, state: &mut State<'_>) {
         let Self {
+            limit,
             buckets,
             by_age: _, // the same buckets
         } = self;
@@ -138,7 +159,7 @@ impl SourceBuckets {
             .collect();
         describe::list(state, used.into_iter(), |state, (prefix, bucket)| {
             prefix.describe(state);
-            bucket.describe(state, LIMIT);
+            bucket.describe(state, limit.limit());
         });
     }
 
@@ -191,11 +212,11 @@ mod tests {
 
     #[test]
     fn a_source_gets_five_at_once_and_then_one_each_50_ms() {
-        let mut buckets = SourceBuckets::new();
+        let mut buckets = SourceBuckets::new(SourceLimit::Ke1);
         let source = ip("192.0.2.1");
         let mut taken = |millis| {
             let now = Instant::from_millis(millis);
-            core::iter::from_fn(|| buckets.take(now, source).then_some(())).count()
+            core::iter::from_fn(|| buckets.take(now, source)).count()
         };
         assert_eq!(taken(1000), 5);
         assert_eq!(taken(1049), 0);
@@ -209,29 +230,50 @@ mod tests {
     }
 
     #[test]
+    fn a_source_is_quiet_until_its_first_request() {
+        let mut buckets = SourceBuckets::new(SourceLimit::Dh);
+        let source = ip("192.0.2.1");
+        assert_eq!(buckets.take(Instant::ZERO, source), Some(true));
+        assert_eq!(buckets.take(Instant::ZERO, source), Some(false));
+        assert_eq!(buckets.take(Instant::from_millis(4), source), Some(true));
+    }
+
+    #[test]
     fn addresses_of_one_64_share_a_bucket_and_others_do_not() {
-        let mut buckets = SourceBuckets::new();
+        let mut buckets = SourceBuckets::new(SourceLimit::Ke1);
         for host in 1..=5 {
-            assert!(buckets.take(Instant::ZERO, ip(&format!("2001:db8::{host}"))));
+            assert!(
+                buckets
+                    .take(Instant::ZERO, ip(&format!("2001:db8::{host}")))
+                    .is_some()
+            );
         }
-        assert!(!buckets.take(Instant::ZERO, ip("2001:db8::6")));
-        assert!(buckets.take(Instant::ZERO, ip("2001:db8:0:1::6")));
+        assert!(buckets.take(Instant::ZERO, ip("2001:db8::6")).is_none());
+        assert!(buckets.take(Instant::ZERO, ip("2001:db8:0:1::6")).is_some());
     }
 
     #[test]
     fn a_bucket_that_is_full_again_is_removed() {
-        let mut buckets = SourceBuckets::new();
+        let mut buckets = SourceBuckets::new(SourceLimit::Ke1);
         for host in 0..=255 {
-            assert!(buckets.take(Instant::ZERO, IpAddr::from([192, 0, 2, host])));
+            assert!(
+                buckets
+                    .take(Instant::ZERO, IpAddr::from([192, 0, 2, host]))
+                    .is_some()
+            );
         }
         assert_eq!(buckets.len(), 256);
-        assert!(buckets.take(Instant::from_millis(50), ip("198.51.100.1")));
+        assert!(
+            buckets
+                .take(Instant::from_millis(50), ip("198.51.100.1"))
+                .is_some()
+        );
         assert_eq!(buckets.len(), 1);
     }
 
     #[test]
     fn a_flood_of_sources_neither_grows_the_table_nor_blocks_an_honest_source() {
-        let mut buckets = SourceBuckets::new();
+        let mut buckets = SourceBuckets::new(SourceLimit::Ke1);
         let mut rng = ChaCha20Rng::from_seed([1; 32]);
         let honest = ip("192.0.2.1");
         // 100,000 sources within a second: five times more than the table can distinguish.
@@ -241,12 +283,12 @@ mod tests {
                 let mut octets = [0; 16];
                 rng.fill_bytes(&mut octets);
                 octets[0] = 0x20;
-                assert!(buckets.take(now, IpAddr::from(octets)));
+                assert!(buckets.take(now, IpAddr::from(octets)).is_some());
             }
             assert!(buckets.len() <= MAX_SOURCES);
             assert_eq!(buckets.len(), buckets.by_age.len());
             if millis % 100 == 0 {
-                assert!(buckets.take(now, honest));
+                assert!(buckets.take(now, honest).is_some());
             }
         }
         assert_eq!(buckets.len(), MAX_SOURCES, "the table was full");
@@ -254,16 +296,20 @@ mod tests {
 
     #[test]
     fn a_full_table_drops_the_fullest_bucket() {
-        let mut buckets = SourceBuckets::new();
+        let mut buckets = SourceBuckets::new(SourceLimit::Ke1);
         let greedy = ip("192.0.2.1");
         for _ in 0..5 {
-            assert!(buckets.take(Instant::ZERO, greedy));
+            assert!(buckets.take(Instant::ZERO, greedy).is_some());
         }
         for source in 0..100_000u32 {
-            assert!(buckets.take(Instant::ZERO, Ipv4Addr::from_bits(0x0a00_0000 + source).into()));
+            assert!(
+                buckets
+                    .take(Instant::ZERO, Ipv4Addr::from_bits(0x0a00_0000 + source).into())
+                    .is_some()
+            );
         }
         assert!(
-            !buckets.take(Instant::ZERO, greedy),
+            buckets.take(Instant::ZERO, greedy).is_none(),
             "an empty bucket is not removed"
         );
     }

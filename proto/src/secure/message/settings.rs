@@ -10,7 +10,8 @@ use core::str::FromStr;
 use serde::Deserialize;
 
 use super::ParseError;
-use super::json::{Object, Text};
+use super::json::{Bytes, Object, Text};
+use crate::secure::ticket::{TICKET_LEN, Ticket};
 use crate::{IpPrefix, NetworkSettings};
 
 /// Smallest MTU of a tunnel in bytes: the IPv6 minimum (RFC 8200, section 5).
@@ -156,8 +157,8 @@ impl TunnelSettings {
         }
     }
 
-    pub(super) fn to_json(&self) -> Vec<u8> {
-        let mut json = Object::new().plain("isOK", true);
+    /// Appends the settings to an object.
+    fn write(&self, mut json: Object) -> Object {
         for (key, prefix) in [("addr4", self.address4), ("addr6", self.address6)] {
             if let Some(prefix) = prefix {
                 json = json.text(key, prefix);
@@ -168,12 +169,35 @@ impl TunnelSettings {
             .list("search", &self.search)
             .list("routes", &self.routes)
             .plain("keepalive", self.keepalive)
-            .end()
+    }
+}
+
+/// Content of M4 for an accepted login.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Accepted {
+    pub(crate) settings: TunnelSettings,
+    /// Wall clock of the server in milliseconds since 1970. `None` if it has no clock.
+    pub(crate) time: Option<u64>,
+    /// A ticket for the next login.
+    pub(crate) ticket: Option<Ticket>,
+}
+
+impl Accepted {
+    pub(super) fn to_json(&self) -> Vec<u8> {
+        let mut json = self.settings.write(Object::new().plain("isOK", true));
+        if let Some(time) = self.time {
+            json = json.plain("time", time);
+        }
+        match &self.ticket {
+            Some(ticket) => json.bytes("ticket", ticket),
+            None => json,
+        }
+        .end()
     }
 
     pub(super) fn from_json(json: &[u8]) -> Result<Self, ParseError> {
         let fields: Fields<'_> = serde_json::from_slice(json)?;
-        let settings = Self {
+        let settings = TunnelSettings {
             address4: fields.addr4.map(read).transpose()?,
             address6: fields.addr6.map(read).transpose()?,
             mtu: fields.mtu,
@@ -187,7 +211,11 @@ impl TunnelSettings {
             keepalive: fields.keepalive,
         };
         settings.check().map_err(|_| ParseError::Malformed)?;
-        Ok(settings)
+        Ok(Self {
+            settings,
+            time: fields.time,
+            ticket: fields.ticket.map(|ticket| ticket.0),
+        })
     }
 }
 
@@ -205,6 +233,8 @@ struct Fields<'a> {
     #[serde(borrow, default)]
     routes: Vec<Text<'a>>,
     keepalive: u16,
+    time: Option<u64>,
+    ticket: Option<Bytes<TICKET_LEN>>,
 }
 
 fn read<T: FromStr>(text: Text<'_>) -> Result<T, ParseError> {

@@ -29,8 +29,8 @@ pub(super) const REG1_LEN: usize = 32;
 pub(super) const REG2_LEN: usize = 64;
 /// Length of a registration record in bytes.
 pub const RECORD_LEN: usize = 192;
-/// Length of a server's setup in bytes.
-pub const SETUP_LEN: usize = 128;
+/// Length of OPAQUE's part of a server's setup in bytes.
+pub(crate) const OPAQUE_SETUP_LEN: usize = 128;
 
 /// A session key: the secret that both sides share after a login.
 type SessionKey = Zeroizing<[u8; 64]>;
@@ -71,12 +71,16 @@ impl Setup {
         Self(opaque_ke::ServerSetup::new(rng))
     }
 
-    pub(super) fn to_bytes(&self) -> Zeroizing<[u8; SETUP_LEN]> {
+    pub(super) fn to_bytes(&self) -> Zeroizing<[u8; OPAQUE_SETUP_LEN]> {
         let bytes = Zeroizing::new(self.0.serialize());
         Zeroizing::new(array(&bytes))
     }
 
-    pub(super) fn from_bytes(bytes: &[u8; SETUP_LEN]) -> Result<Self, Refused> {
+    pub(super) fn public_key(&self) -> [u8; 32] {
+        array(&self.0.keypair().public().serialize())
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8; OPAQUE_SETUP_LEN]) -> Result<Self, Refused> {
         Ok(Self(opaque_ke::ServerSetup::deserialize(bytes)?))
     }
 }
@@ -148,7 +152,7 @@ impl ClientExchangeState {
         Ok((Self(start.state), array(&start.message.serialize())))
     }
 
-    /// KE3 and the session key.
+    /// KE3, the session key, and the public key of the server.
     pub(super) fn finish(
         self,
         password: &[u8],
@@ -156,7 +160,7 @@ impl ClientExchangeState {
         identifiers: Identifiers<'_>,
         context: &[u8],
         ke2: &[u8; KE2_LEN],
-    ) -> Result<([u8; KE3_LEN], SessionKey), Refused> {
+    ) -> Result<([u8; KE3_LEN], SessionKey, [u8; 32]), Refused> {
         let ke2 = CredentialResponse::deserialize(ke2)?;
         let parameters = ClientLoginFinishParameters::new(Some(context), identifiers, Some(&stretch));
         // The library needs randomness only for key exchanges with signatures. 3DH has none, so the generator
@@ -166,7 +170,8 @@ impl ClientExchangeState {
         let session_key = Zeroizing::new(array(&finish.session_key));
         finish.session_key.zeroize();
         finish.export_key.zeroize();
-        Ok((array(&finish.message.serialize()), session_key))
+        let server_key = array(&finish.server_s_pk.serialize());
+        Ok((array(&finish.message.serialize()), session_key, server_key))
     }
 }
 

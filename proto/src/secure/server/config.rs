@@ -1,5 +1,6 @@
 //! Configuration of a server, and its errors.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::error::Error;
@@ -7,8 +8,11 @@ use core::fmt;
 use core::net::IpAddr;
 
 use crate::IpPrefix;
-use crate::secure::message::{Message, SettingsError, TunnelSettings};
+use crate::secure::clock::WallClock;
+use crate::secure::control::ControlKeys;
+use crate::secure::message::{Accepted, Message, SettingsError, TunnelSettings};
 use crate::secure::pool::{Pool, PoolError};
+use crate::secure::ticket::TICKET_LEN;
 use crate::secure::{CONTROL_LEN, MESSAGE_PADDING, OVERHEAD, Psk, ServerSetup, Suite, UserStore};
 
 /// Configuration of a server. Debug does not show keys or seed.
@@ -16,7 +20,9 @@ use crate::secure::{CONTROL_LEN, MESSAGE_PADDING, OVERHEAD, Psk, ServerSetup, Su
 pub struct ServerConfig {
     /// The pre-shared key.
     pub psk: Psk,
-    /// OPAQUE setup of the server. Without it no user can log in, and it cannot be created again.
+    /// A second pre-shared key, which is also accepted. So the key can be changed client by client.
+    pub second_psk: Option<Psk>,
+    /// Setup of the server. Without it no user can log in, and it cannot be created again.
     pub setup: ServerSetup,
     /// The users that may log in.
     pub users: UserStore,
@@ -37,9 +43,11 @@ pub struct ServerConfig {
     pub keepalive: u16,
     /// True to isolate clients: a packet from one client to an address of another is dropped.
     pub isolate_clients: bool,
-    /// Real time at the origin of [`Instant`](crate::Instant), in seconds since 1970. Without it no account
-    /// expires.
-    pub unix_origin: Option<u64>,
+    /// The server's wall clock. Without it no account expires, no ticket is issued, and the clocks of clients are not checked.
+    pub clock: Option<WallClock>,
+    /// True to answer only clients whose clock differs by at most [`CLOCK_TOLERANCE`](crate::secure::CLOCK_TOLERANCE). Otherwise
+    /// everybody who has recorded a first message can find the server.
+    pub checks_clock: bool,
     /// Seed of all randomness. In production it must be fresh entropy for every run.
     pub seed: [u8; 32],
 }
@@ -59,6 +67,8 @@ impl fmt::Debug for ServerConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
+    /// The two pre-shared keys are equal.
+    EqualKeys,
     /// There is no inner address, or more than one of the same family.
     Addresses,
     /// A network from which clients cannot get addresses.
@@ -78,6 +88,9 @@ pub enum ConfigError {
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::EqualKeys => f.write_str(
+                "the two pre-shared keys are equal: leave the second one out, or make a new one with `openssl rand -base64 32`",
+            ),
             Self::Addresses => f.write_str(
                 "a server needs one inner address of its own, or one of each family: 10.9.0.1/24, fd00::1/64",
             ),
@@ -131,6 +144,15 @@ impl Pools {
 }
 
 impl ServerConfig {
+    /// Returns the control keys of each pre-shared key.
+    pub(super) fn keys(&self) -> Result<Vec<ControlKeys>, ConfigError> {
+        if self.second_psk.as_ref().is_some_and(|second| *second == self.psk) {
+            return Err(ConfigError::EqualKeys);
+        }
+        let all = core::iter::once(&self.psk).chain(&self.second_psk);
+        Ok(all.map(ControlKeys::new).collect())
+    }
+
     /// Returns the pools of the inner networks, without the addresses that are reserved for users.
     pub(super) fn pools(&self) -> Result<Pools, ConfigError> {
         let pool = |is_v4: bool| {
@@ -180,7 +202,12 @@ impl ServerConfig {
             address6: longest(false, [0xffff; 8].into(), 128),
             ..settings.clone()
         };
-        let len = Message::Settings(longest).to_json().len();
+        let longest = Accepted {
+            settings: longest,
+            time: Some(u64::MAX),
+            ticket: Some([0xff; TICKET_LEN]),
+        };
+        let len = Message::Settings(Box::new(longest)).to_bytes().len();
         if len.next_multiple_of(MESSAGE_PADDING).saturating_add(OVERHEAD) > CONTROL_LEN {
             return Err(ConfigError::SettingsTooLong);
         }

@@ -2,27 +2,33 @@
 
 use super::Server;
 use super::config::Pools;
-use crate::{State, describe};
+use crate::{Instant, State, describe};
 
 impl Server {
     /// Describes logins, sessions, users and limits.
     pub(super) fn describe_state(&self, state: &mut State<'_>) {
         let Self {
-            keys: _,  // made from the pre-shared key, which does not change
-            setup: _, // does not change
+            keys: _,   // made from the pre-shared keys, which do not change
+            nonces: _, // positions of generators do not count
+            setup: _,  // does not change
             users,
             suite: _,    // does not change
             settings: _, // do not change
-            unix_origin,
+            clock,
+            checks_clock: _, // does not change
+            freshness,
             pools,
             queues,
             rng: _, // positions of generators do not count
             registry,
             cookies,
+            dh_sources,
+            dh_rate,
             sources,
-            logins,
             ke1_rate,
-            caps,
+            ticket_rate,
+            logins,
+            places,
             half_opens,
             sessions,
             jobs,
@@ -32,14 +38,19 @@ impl Server {
             cipher,
         } = self;
         queues.describe(state);
-        users.describe(state, *unix_origin);
+        let wall = self.checked_clock().read(state.now());
+        freshness.describe(state, wall);
+        users.describe(state, clock.map(|clock| clock.read(Instant::ZERO) / 1000));
         pools.describe(state);
         registry.describe(state);
         cookies.describe(state);
+        dh_sources.describe(state);
+        dh_rate.describe(state);
         sources.describe(state);
-        logins.describe(state);
         ke1_rate.describe(state);
-        caps.describe(state);
+        ticket_rate.describe(state);
+        logins.describe(state);
+        places.describe(state);
         half_opens.describe(state);
         sessions.describe(state);
         describe::jobs(state, jobs);

@@ -1,6 +1,5 @@
 //! Half-open logins: the state between KE2 and KE3, limited in number, time and KE3 failures.
 
-use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::fmt;
@@ -9,8 +8,10 @@ use core::time::Duration;
 
 use crate::secure::Login;
 use crate::secure::guard::Debit;
+use crate::secure::keys::LoginTranscript;
+use crate::secure::message::Ke2Reply;
 use crate::secure::opaque::ServerLoginState;
-use crate::{Instant, PacketBuf, State, describe};
+use crate::{Instant, State, describe};
 
 /// Maximum time of a login between KE2 and KE3.
 pub const HALF_OPEN_FOR: Duration = Duration::from_secs(10);
@@ -32,10 +33,15 @@ pub(super) struct HalfOpen {
     pub(super) client_index: u32,
     pub(super) source: SocketAddr,
     pub(super) login: Login,
-    pub(super) ke1: Box<[u8; 96]>,
+    /// Ephemeral key of the client. It identifies the login when M1 arrives again.
+    pub(super) ephemeral: [u8; 32],
     pub(super) state: ServerLoginState,
-    /// The datagram with KE2, which is sent again if the same KE1 arrives again.
-    pub(super) reply: PacketBuf,
+    /// M2, which is sent again if M1 arrives again.
+    pub(super) reply: Ke2Reply,
+    /// Hash of M1, M2 and the server's encapsulation key.
+    pub(super) transcript: LoginTranscript,
+    /// Number of the pre-shared key that has opened M1. All answers use it.
+    pub(super) key: usize,
     pub(super) debit: Debit,
     pub(super) bad_ke3: u8,
 }
@@ -47,9 +53,11 @@ impl HalfOpen {
             client_index,
             source,
             login,
-            ke1,
-            state: _, // `ke1` and `index` stand for it
+            ephemeral,
+            state: _, // `ephemeral` and `index` stand for it
             reply,
+            transcript: _, // `reply` stands for it
+            key,
             debit,
             bad_ke3,
         } = self;
@@ -57,8 +65,9 @@ impl HalfOpen {
         describe::random(state, *client_index);
         describe::socket(state, *source);
         describe::text(state, login.as_str());
-        state.secret(&**ke1);
-        state.secret(reply);
+        state.secret(ephemeral);
+        state.secret(&*reply.sealed);
+        describe::len(state, *key);
         debit.describe(state);
         state.number((*bad_ke3).into());
     }

@@ -11,12 +11,19 @@ use super::Server;
 use super::half_open::{HALF_OPEN_FOR, HalfOpen, MAX_BAD_KE3};
 use super::registry::{Owner, SessionId};
 use super::sessions::{ANSWER_INTERVAL, Entry, State, Unconfirmed};
+use crate::aead::NONCE_LEN;
+use crate::secure::clock::WallClock;
+use crate::secure::control::parse;
 use crate::secure::epochs::{Indices, Role};
-use crate::secure::guard::{Debit, source_prefix};
-use crate::secure::keys::Chain;
-use crate::secure::message::{Control, Message, Refusal, TunnelSettings};
+use crate::secure::guard::Debit;
+use crate::secure::keys::{Chain, LoginTranscript, m3_mac};
+use crate::secure::login_box::{LoginSecret, SealedKe2, SealedLogin};
+use crate::secure::message::{
+    Accepted, Control, Ke2Reply, LoginRequest, Message, Proof, Refusal, TunnelSettings,
+};
 use crate::secure::opaque::{context, respond};
 use crate::secure::session::Session;
+use crate::secure::ticket::Ticket;
 use crate::secure::{BYE_REPLACED, Code, Login, User, forget, seed_from};
 use crate::{DropReason, EventKind, Instant, IpPrefix, PacketBuf};
 
@@ -34,6 +41,16 @@ fn max_sessions(user: &User) -> usize {
     }
 }
 
+/// The parts of an M1 that has passed the checks of its sender.
+struct Request {
+    message: LoginRequest,
+    secret: LoginSecret,
+    content: SealedLogin,
+    has_ticket: bool,
+    /// Number of the pre-shared key that has opened it.
+    key: usize,
+}
+
 impl Server {
     pub(super) fn on_control_datagram(
         &mut self,
@@ -41,174 +58,305 @@ impl Server {
         remote: SocketAddr,
         mut payload: PacketBuf,
     ) -> Result<(), DropReason> {
-        let control = self.keys.open(Code::Up, &mut payload)?;
+        let (key, nonce) = self.open_control(&mut payload)?;
         let tag = payload.tag;
+        let control = parse(Code::Up, &payload)?;
+        self.check_freshness(now, &control, nonce)?;
         match control {
-            Control::Login {
-                index,
-                login,
-                ke1,
-                cookie,
-            } => {
-                let is_proved =
-                    cookie.is_some_and(|cookie| self.cookies.accepts(now, remote, index, &cookie));
-                if is_proved {
-                    self.on_ke1(now, remote, (index, login, ke1), tag)
-                } else {
-                    self.send_cookie(now, remote, index, tag);
-                    Ok(())
+            Control::Hello { index, .. } => self.send_cookie(now, remote, index, (key, tag)),
+            Control::Login { request, .. } => {
+                if self.cookies.accepts(now, remote, request.index, &request.cookie) {
+                    return self.on_login(now, remote, request, (key, tag));
                 }
+                self.send_cookie(now, remote, request.index, (key, tag));
             }
-            Control::Ke3 { to, ke3 } => self.on_ke3(now, remote, to, &ke3, tag),
-            Control::Cookie { .. } | Control::Ke2 { .. } => Err(DropReason::Unexpected),
+            Control::Ke3(proof) => return self.on_ke3(now, remote, &proof, (key, tag)),
+            Control::Cookie { .. } | Control::Ke2(_) => return Err(DropReason::Unexpected),
         }
+        Ok(())
+    }
+
+    /// Opens a control datagram with one of the pre-shared keys. Returns the number of the key, and the nonce.
+    fn open_control(&self, payload: &mut PacketBuf) -> Result<(usize, [u8; NONCE_LEN]), DropReason> {
+        let (last, others) = self.keys.split_last().ok_or(DropReason::AuthenticationFailed)?;
+        for (number, key) in others.iter().enumerate() {
+            // A failed attempt may change the bytes.
+            let mut copy = PacketBuf::copied_from(payload).with_tag(payload.tag);
+            if let Ok(nonce) = key.open(Code::Up, &mut copy) {
+                *payload = copy;
+                return Ok((number, nonce));
+            }
+        }
+        last.open(Code::Up, payload).map(|nonce| (others.len(), nonce))
+    }
+
+    /// Rejects copies, and messages that are too old or too far in the future.
+    fn check_freshness(
+        &mut self,
+        now: Instant,
+        control: &Control,
+        nonce: [u8; NONCE_LEN],
+    ) -> Result<(), DropReason> {
+        let wall = self.checked_clock().read(now);
+        match control {
+            Control::Hello { time, .. } | Control::Login { time, .. }
+                if self.checks_clock && self.clock.is_some() =>
+            {
+                self.freshness.accept(wall, *time, nonce)
+            }
+            _ => self.freshness.accept_untimed(wall, nonce),
+        }
+    }
+
+    /// The wall clock with which clients are compared. A server that does not check clocks only orders its datagrams by it.
+    pub(super) fn checked_clock(&self) -> WallClock {
+        let clock = self.clock.filter(|_| self.checks_clock);
+        clock.unwrap_or_else(|| WallClock::new(Instant::ZERO, 0))
     }
 
     /// Sends a cookie. The server keeps no state and counts nothing, because an attacker who forges an
     /// address would otherwise use up the limit of its owner.
-    fn send_cookie(&mut self, now: Instant, remote: SocketAddr, index: u32, tag: u64) {
+    fn send_cookie(&mut self, now: Instant, remote: SocketAddr, index: u32, (key, tag): (usize, u64)) {
+        let public = self.setup.public();
         let cookie = Control::Cookie {
             to: index,
             cookie: self.cookies.make(now, remote, index),
+            fingerprint: public.fingerprint,
+            key_half: public.kem_half(true),
         };
-        self.send_control(remote, &cookie, tag);
+        self.send_control(remote, &cookie, (key, tag));
     }
 
-    fn send_control(&mut self, remote: SocketAddr, message: &Control, tag: u64) {
-        match self.keys.seal(message, &mut self.rng, tag) {
+    fn send_control(&mut self, remote: SocketAddr, message: &Control, (key, tag): (usize, u64)) {
+        let sealed = self
+            .keys
+            .get(key)
+            .and_then(|key| key.seal(message, &mut self.nonces, tag));
+        match sealed {
             Some(datagram) => self.queues.send(message.kind(), remote, datagram),
             None => self.queues.drop(DropReason::TooLarge, tag),
         }
     }
 
-    /// Handles a KE1 from a source that has shown a valid cookie.
-    fn on_ke1(
+    /// Handles an M1 from a source that has shown a valid cookie.
+    fn on_login(
         &mut self,
         now: Instant,
         remote: SocketAddr,
-        (client_index, login, ke1): (u32, Login, Box<[u8; 96]>),
-        tag: u64,
+        message: LoginRequest,
+        (key, tag): (usize, u64),
     ) -> Result<(), DropReason> {
-        if let Some(known) = self.half_opens.of_client(remote, client_index) {
-            if known.ke1 != ke1 || known.login != login {
+        if let Some(known) = self.half_opens.of_client(remote, message.index) {
+            if known.ephemeral != message.ephemeral {
                 return Err(DropReason::Unexpected);
             }
-            self.queues.send("ke2", remote, known.reply.clone().with_tag(tag));
+            let (reply, key) = (Control::Ke2(known.reply.clone()), known.key);
+            self.send_control(remote, &reply, (key, tag));
             return Ok(());
         }
-        if self.half_opens.is_spent(now, remote, client_index) {
+        if self.half_opens.is_spent(now, remote, message.index) {
             return Err(DropReason::Replayed);
         }
-        if !self.sources.take(now, remote.ip()) {
-            return Err(DropReason::RateLimited);
+        let request = self.open_login(now, remote, message, key)?;
+        let debit = self.check_limits(now, remote, &request)?;
+        self.answer_login(now, remote, request, debit, tag)
+    }
+
+    /// Opens the sealed part of M1 and checks the ticket.
+    fn open_login(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        message: LoginRequest,
+        key: usize,
+    ) -> Result<Request, DropReason> {
+        let is_quiet = self
+            .dh_sources
+            .take(now, remote.ip())
+            .ok_or(DropReason::RateLimited)?;
+        if !self.dh_rate.take(now, is_quiet) {
+            return Err(DropReason::Busy);
         }
-        let debit = self.check_limits(now, remote, &login)?;
-        let index = self.registry.fresh();
-        let context = context(self.suite, client_index, index);
-        let record = self.users.get(&login).map(|user| &user.record);
-        let Ok((state, ke2)) = respond(&self.setup, record, &login, &ke1, &context, &mut self.rng) else {
-            // The attempt stays counted, because a correct client never sends this.
-            self.caps.leave(source_prefix(remote.ip()));
-            return Err(DropReason::MalformedBody);
-        };
-        forget(&mut self.rng);
-        let message = Control::Ke2 {
-            to: client_index,
+        let LoginRequest {
             index,
+            cookie,
+            ephemeral,
+            sealed,
+        } = &message;
+        let secret = self
+            .setup
+            .login_secret(cookie, *index, ephemeral)
+            .ok_or(DropReason::MalformedBody)?;
+        let content = secret.open_login(sealed).ok_or(DropReason::OtherServer)?;
+        let record = self.users.get(&content.login).map(|user| &user.record);
+        let seconds = self.clock.map(|clock| clock.seconds(now));
+        let has_ticket = self
+            .setup
+            .accepts_ticket(&content.ticket, &content.login, record, seconds);
+        Ok(Request {
+            message,
+            secret,
+            content,
+            has_ticket,
+            key,
+        })
+    }
+
+    /// Checks the limits for this source, for all sources, and for this user name. A login with a ticket has its own limits, which
+    /// others cannot use up.
+    fn check_limits(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        request: &Request,
+    ) -> Result<Debit, DropReason> {
+        let is_admitted = if request.has_ticket {
+            self.ticket_rate.take(now, true)
+        } else {
+            let is_quiet = self
+                .sources
+                .take(now, remote.ip())
+                .ok_or(DropReason::RateLimited)?;
+            self.ke1_rate.take(now, is_quiet)
+        };
+        if !is_admitted {
+            return Err(DropReason::Busy);
+        }
+        self.logins
+            .debit(now, &request.content.login, request.has_ticket)
+            .ok_or(DropReason::LoginLimited)
+    }
+
+    /// Makes KE2 and sends M2. The login is half open then.
+    fn answer_login(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        request: Request,
+        debit: Debit,
+        tag: u64,
+    ) -> Result<(), DropReason> {
+        let Request {
+            message,
+            secret,
+            content: SealedLogin { login, ke1, .. },
+            has_ticket,
+            key,
+        } = request;
+        let index = self.registry.fresh();
+        let public = self.setup.public();
+        let context = context(self.suite, message.index, index, &public.fingerprint);
+        let record = self.users.get(&login).map(|user| &user.record);
+        // The attempt stays counted if KE1 is invalid, because a correct client never sends that.
+        let (state, ke2) = respond(self.setup.opaque(), record, &login, &ke1, &context, &mut self.rng)
+            .map_err(|_| DropReason::MalformedBody)?;
+        forget(&mut self.rng);
+        let content = SealedKe2 {
+            opaque_key: public.opaque,
             ke2: Box::new(ke2),
+            key_half: public.kem_half(false),
         };
-        let Some(reply) = self.keys.seal(&message, &mut self.rng, 0) else {
-            self.caps.leave(source_prefix(remote.ip()));
-            return Err(DropReason::TooLarge);
+        let reply = Ke2Reply {
+            to: message.index,
+            index,
+            sealed: secret.seal_ke2(index, &content).ok_or(DropReason::TooLarge)?,
         };
-        self.registry.insert(index, Owner::HalfOpen);
-        self.queues
-            .send(message.kind(), remote, reply.clone().with_tag(tag));
         let half_open = HalfOpen {
             index,
-            client_index,
+            client_index: message.index,
             source: remote,
             login,
-            ke1,
+            ephemeral: message.ephemeral,
             state,
-            reply,
+            transcript: LoginTranscript::new(&message, &reply, public.kem.as_bytes()),
+            reply: reply.clone(),
+            key,
             debit,
             bad_ke3: 0,
         };
+        self.registry.insert(index, Owner::HalfOpen);
         self.half_opens.insert(now, half_open);
+        if let Some(index) = self.places.enter(index, remote.ip(), has_ticket)
+            && let Some(ended) = self.half_opens.remove(index)
+        {
+            self.forget_half_open(&ended);
+        }
+        self.send_control(remote, &Control::Ke2(reply), (key, tag));
         Ok(())
-    }
-
-    /// Checks the limits for this source, for all sources, and for this user name.
-    fn check_limits(&mut self, now: Instant, remote: SocketAddr, login: &Login) -> Result<Debit, DropReason> {
-        let source = source_prefix(remote.ip());
-        if !self.caps.enter(source) {
-            return Err(DropReason::Busy);
-        }
-        let allowed = if self.ke1_rate.take(now) {
-            self.logins
-                .debit(now, login, source)
-                .ok_or(DropReason::LoginLimited)
-        } else {
-            Err(DropReason::Busy)
-        };
-        if allowed.is_err() {
-            self.caps.leave(source);
-        }
-        allowed
     }
 
     /// Releases the resources of a half-open login.
     pub(super) fn forget_half_open(&mut self, half_open: &HalfOpen) {
-        self.caps.leave(source_prefix(half_open.source.ip()));
+        self.places.leave(half_open.index);
         self.registry.remove(half_open.index);
     }
 
-    /// Handles a KE3 of a half-open login, or a retransmitted KE3 of an accepted one.
+    /// Handles an M3 of a half-open login, or a retransmitted M3 of an accepted one.
     fn on_ke3(
         &mut self,
         now: Instant,
         remote: SocketAddr,
-        to: u32,
-        ke3: &[u8; 64],
-        tag: u64,
+        proof: &Proof,
+        (key, tag): (usize, u64),
     ) -> Result<(), DropReason> {
-        match self.registry.owner(to) {
-            Some(Owner::Session(id)) => return self.resend_settings(now, (id, remote), ke3, tag),
+        match self.registry.owner(proof.to) {
+            Some(Owner::Session(id)) => return self.resend_settings(now, (id, remote), &proof.ke3, tag),
             Some(Owner::HalfOpen) => {}
             None => return Err(DropReason::UnknownIndex),
         }
-        let half_open = self.half_opens.get_mut(to).ok_or(DropReason::UnknownIndex)?;
-        // The address that has shown the cookie. Replies go to this address, and it becomes a known source of
-        // the user.
-        if half_open.source != remote {
+        let half_open = self
+            .half_opens
+            .get_mut(proof.to)
+            .ok_or(DropReason::UnknownIndex)?;
+        // The address that has shown the cookie, because replies go to this address.
+        if half_open.source != remote || half_open.key != key {
             return Err(DropReason::Unexpected);
         }
-        let Some(session_key) = half_open.state.verify(ke3) else {
+        let Some(session_key) = half_open.state.verify(&proof.ke3) else {
             half_open.bad_ke3 = half_open.bad_ke3.saturating_add(1);
             if half_open.bad_ke3 >= MAX_BAD_KE3
-                && let Some(half_open) = self.half_opens.remove(to)
+                && let Some(half_open) = self.half_opens.remove(proof.to)
             {
                 self.forget_half_open(&half_open);
                 self.queues.network_event(tag, EventKind::LoginRefused { remote });
             }
             return Err(DropReason::AuthenticationFailed);
         };
-        let half_open = self.half_opens.remove(to).ok_or(DropReason::UnknownIndex)?;
+        // A holder of the pre-shared key may have changed the ciphertext. The client sends its own again.
+        if !bool::from(m3_mac(&session_key, &proof.ciphertext).ct_eq(&proof.mac)) {
+            return Err(DropReason::AuthenticationFailed);
+        }
+        let half_open = self.half_opens.remove(proof.to).ok_or(DropReason::UnknownIndex)?;
         self.forget_half_open(&half_open);
+        self.begin_session(now, remote, half_open, (proof, &session_key), tag);
+        Ok(())
+    }
+
+    /// Begins the session of a login whose KE3 was valid.
+    fn begin_session(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        half_open: HalfOpen,
+        (proof, session_key): (&Proof, &[u8; 64]),
+        tag: u64,
+    ) {
         let HalfOpen {
             login,
             debit,
             client_index,
+            transcript,
+            key,
             ..
         } = half_open;
+        let Some(keys) = self.keys.get(key) else { return };
         self.logins.refund(debit);
-        self.logins.succeeded(now, &login, source_prefix(remote.ip()));
         let indices = Indices {
-            ours: to,
+            ours: proof.to,
             theirs: client_index,
         };
-        let chain = Chain::first(&self.keys.mix, &session_key);
+        let shared = self.setup.decapsulate(&proof.ciphertext);
+        let chain = Chain::first(&keys.mix, session_key, &shared, &transcript.finish(proof));
         let session = Session::new(
             Role::Server,
             chain,
@@ -218,12 +366,18 @@ impl Server {
             seed_from(&mut self.rng),
         );
         forget(&mut self.rng);
-        self.admit(now, login, session, ke3, tag);
-        Ok(())
+        self.admit(now, login, (session, indices), &proof.ke3, tag);
     }
 
     /// Sends settings or a refusal to a user who has proved the password.
-    fn admit(&mut self, now: Instant, login: Login, mut session: Session, ke3: &[u8; 64], tag: u64) {
+    fn admit(
+        &mut self,
+        now: Instant,
+        login: Login,
+        (mut session, indices): (Session, Indices),
+        ke3: &[u8; 64],
+        tag: u64,
+    ) {
         let admitted = self
             .check_account(now, &login)
             .and_then(|user| self.assign(&user));
@@ -231,12 +385,25 @@ impl Server {
             Ok(settings) => {
                 let v4 = settings.address4.map(|prefix| prefix.address);
                 let v6 = settings.address6.map(|prefix| prefix.address);
-                (Message::Settings(settings), v4.into_iter().chain(v6).collect())
+                let accepted = Accepted {
+                    settings,
+                    time: self.clock.map(|clock| clock.read(now)),
+                    ticket: self.ticket(now, &login),
+                };
+                (
+                    Message::Settings(Box::new(accepted)),
+                    v4.into_iter().chain(v6).collect(),
+                )
             }
-            Err(refusal) => (Message::Refused(refusal), Vec::new()),
+            Err(refusal) => {
+                if refusal == Refusal::Full {
+                    self.ask_silent(now, tag);
+                }
+                (Message::Refused(refusal), Vec::new())
+            }
         };
         session.set_limits(self.settings.mtu, Duration::ZERO);
-        session.prefer(now, self.cipher);
+        session.prefer(self.cipher);
         session.send_message(now, &answer, tag, &mut self.queues);
         let state = State::Unconfirmed(Box::new(Unconfirmed {
             ke3: *ke3,
@@ -244,7 +411,8 @@ impl Server {
             answered_at: now,
             until: now.saturating_add(HALF_OPEN_FOR),
         }));
-        let entry = Entry::new(login, session, state, addresses);
+        let session_id = (indices.theirs, indices.ours);
+        let entry = Entry::new(login, session, session_id, state, addresses);
         if entry.is_accepted() {
             self.limit_unconfirmed(&entry.login, tag);
         }
@@ -252,11 +420,16 @@ impl Server {
         self.queues.note_change();
     }
 
+    /// A ticket for the next login of a user. A server without a clock issues none, because tickets expire.
+    pub(super) fn ticket(&self, now: Instant, login: &Login) -> Option<Ticket> {
+        let (user, clock) = (self.users.get(login)?, self.clock?);
+        Some(self.setup.ticket(login, &user.record, clock.seconds(now)))
+    }
+
     fn check_account(&self, now: Instant, login: &Login) -> Result<User, Refusal> {
         // The user existed when KE2 was made, but may have been removed since.
         let user = self.users.get(login).ok_or(Refusal::Disabled)?;
-        let seconds = now.as_nanos() / 1_000_000_000;
-        let today = self.unix_origin.map(|origin| origin.saturating_add(seconds));
+        let today = self.clock.map(|clock| clock.seconds(now));
         match (user.expires, today) {
             _ if user.disabled => Err(Refusal::Disabled),
             (Some(expires), Some(today)) if today >= expires => Err(Refusal::Expired),
@@ -368,6 +541,9 @@ impl Server {
             return Err(DropReason::Unexpected);
         }
         unconfirmed.answered_at = now;
+        if let Message::Settings(accepted) = &mut unconfirmed.answer {
+            accepted.time = self.clock.map(|clock| clock.read(now));
+        }
         let answer = unconfirmed.answer.clone();
         entry.session.send_message(now, &answer, tag, &mut self.queues);
         self.sessions.rearm(id);

@@ -8,6 +8,7 @@ mod login;
 mod password;
 mod registry;
 mod sessions;
+mod silent;
 mod users;
 
 use alloc::boxed::Box;
@@ -26,12 +27,16 @@ pub use half_open::{HALF_OPEN_FOR, MAX_BAD_KE3};
 use password::Saving;
 use registry::{Owner, Registry, SessionId};
 use sessions::{Sessions, State};
+pub use silent::ANSWER_WITHIN;
 
-use super::control::ControlKeys;
+use super::clock::WallClock;
+use super::control::{ControlKeys, Nonces};
 use super::cookie::Cookies;
 use super::data_path::may_enter;
 use super::frame::session_header;
-use super::guard::{HalfOpenCaps, Ke1Rate, LoginBuckets, PasswordChanges, SourceBuckets};
+use super::guard::{
+    DhRate, Freshness, Ke1Rate, LoginBuckets, PasswordChanges, Places, SourceBuckets, SourceLimit,
+};
 use super::message::{Message, TunnelSettings};
 use super::session::Input;
 use super::{Code, Login, ServerSetup, Suite, UserStore, generator, stream};
@@ -60,12 +65,12 @@ use crate::{
 /// The cheapest checks come first. A datagram passes them in this order:
 ///
 /// 1. Length and code.
-/// 2. Authentication under the pre-shared key. Without the key there is no reply.
-/// 3. JSON.
+/// 2. Authentication under a pre-shared key. Without the key there is no reply.
+/// 3. Form, and freshness: an old datagram or a copy gets no reply, also after a restart.
 /// 4. The cookie, which proves the source address. Without a cookie the server keeps no state.
 /// 5. The table of half-open logins. Retransmissions are answered without cryptography.
-/// 6. The token bucket of the source.
-/// 7. Number and rate limits for all sources together.
+/// 6. The limits of X25519, for the source and for all sources. Then the server reads the user name and the ticket.
+/// 7. Without a ticket: the token bucket of the source, and the rate limit of all sources. With a ticket: a rate limit of its own.
 /// 8. The token bucket of the user name, for known and unknown users alike.
 /// 9. OPAQUE.
 ///
@@ -73,25 +78,32 @@ use crate::{
 ///
 /// # Bounds
 ///
-/// State for peers that have not authenticated: at most 1024 half-open logins, 8 per source prefix, for 10 s;
-/// the tables of the token buckets; and at most [`MAX_EVENTS`](crate::classic::MAX_EVENTS) queued events.
+/// State for peers that have not authenticated: at most 1024 half-open logins, shared fairly among networks, for 10 s; the
+/// tables of the token buckets; 65,536 times and nonces of control datagrams; and at most [`MAX_EVENTS`](crate::classic::MAX_EVENTS) queued events.
 pub struct Server {
-    keys: ControlKeys,
+    /// One for each pre-shared key.
+    keys: Vec<ControlKeys>,
+    nonces: Nonces,
     setup: ServerSetup,
     users: UserStore,
     suite: Suite,
     /// Settings of all clients, without addresses.
     settings: TunnelSettings,
-    unix_origin: Option<u64>,
+    clock: Option<WallClock>,
+    checks_clock: bool,
+    freshness: Freshness,
     pools: Pools,
     queues: Queues,
     rng: ChaCha20Rng,
     registry: Registry,
     cookies: Cookies,
+    dh_sources: SourceBuckets,
+    dh_rate: DhRate,
     sources: SourceBuckets,
-    logins: LoginBuckets,
     ke1_rate: Ke1Rate,
-    caps: HalfOpenCaps,
+    ticket_rate: Ke1Rate,
+    logins: LoginBuckets,
+    places: Places,
     half_opens: HalfOpens,
     sessions: Sessions,
     jobs: VecDeque<Job>,
@@ -114,18 +126,25 @@ impl Server {
         let (pools, settings) = (config.pools()?, config.settings()?);
         users::check(&config.users, config.suite, &pools)?;
         let rng = |stream| generator(&config.seed, stream);
+        let keys = config.keys()?;
+        let mut secrets = rng(stream::SERVER);
+        let start = config.clock.map_or(0, WallClock::set_to);
         let server = Self {
-            keys: ControlKeys::new(&config.psk),
+            keys,
+            nonces: Nonces::new(&mut secrets),
             pools,
             settings,
             queues: Queues::default(),
-            rng: rng(stream::SERVER),
+            rng: secrets,
             registry: Registry::new(rng(stream::INDICES)),
             cookies: Cookies::new(rng(stream::COOKIES)),
-            sources: SourceBuckets::new(),
-            logins: LoginBuckets::new(),
+            dh_sources: SourceBuckets::new(SourceLimit::Dh),
+            dh_rate: DhRate::new(),
+            sources: SourceBuckets::new(SourceLimit::Ke1),
             ke1_rate: Ke1Rate::new(),
-            caps: HalfOpenCaps::new(),
+            ticket_rate: Ke1Rate::new(),
+            logins: LoginBuckets::new(),
+            places: Places::default(),
             half_opens: HalfOpens::default(),
             sessions: Sessions::default(),
             jobs: VecDeque::new(),
@@ -134,7 +153,9 @@ impl Server {
             setup: config.setup,
             users: config.users,
             suite: config.suite,
-            unix_origin: config.unix_origin,
+            clock: config.clock,
+            checks_clock: config.checks_clock,
+            freshness: Freshness::new(start),
             isolates_clients: config.isolate_clients,
             cipher: Cipher::default(),
         };
@@ -170,6 +191,12 @@ impl Server {
     /// [`AES_MAX_MTU`](super::AES_MAX_MTU).
     pub const fn set_cipher(&mut self, cipher: Cipher) {
         self.cipher = cipher;
+    }
+
+    /// Sets the wall clock: it shows `unix_millis` (milliseconds since 1970) at `now`.
+    pub fn set_clock(&mut self, now: Instant, unix_millis: u64) {
+        let now = self.queues.advance(now);
+        self.clock = Some(WallClock::new(now, unix_millis));
     }
 
     /// Resets the failed logins of a user.
@@ -241,6 +268,7 @@ impl Server {
     }
 
     fn end_expired(&mut self, now: Instant) {
+        self.freshness.advance(self.checked_clock().read(now));
         while let Some(ended) = self.half_opens.pop_ended(now) {
             self.forget_half_open(&ended);
             let remote = ended.source;
@@ -255,10 +283,14 @@ impl Server {
         let Some(entry) = self.sessions.get_mut(id) else {
             return;
         };
+        entry.proving.take_if(|proving| now >= proving.until);
         let before = entry.session.open_indices();
         let registry = &mut self.registry;
+        let answer_until = entry.answer_until();
+        entry.asked_at.take_if(|_| answer_until.is_none());
         let end = match &entry.state {
             State::Unconfirmed(unconfirmed) if now >= unconfirmed.until => Some("unconfirmed"),
+            _ if answer_until.is_some_and(|until| now >= until) => Some("silent"),
             _ => entry
                 .session
                 .handle_timeout(now, &mut || registry.fresh(), &mut self.queues)
@@ -370,8 +402,13 @@ impl Server {
                 self.end(id, "bye", payload.tag);
                 Ok(())
             }
-            Input::Message(Message::Reg1(reg1)) => self.on_reg1(now, id, &reg1, payload.tag),
-            Input::Message(Message::Reg3(reg3)) => self.on_reg3(now, id, &reg3, payload.tag),
+            Input::Message(Message::Prove1(ke1)) => self.on_prove1(now, id, &ke1, payload.tag),
+            Input::Message(Message::Prove3 { ke3, reg1 }) => {
+                self.on_prove3(now, id, (&ke3, &reg1), payload.tag)
+            }
+            Input::Message(Message::Reg3 { record, mac }) => {
+                self.on_reg3(now, id, (&record, &mac), payload.tag)
+            }
             Input::Message(_) => Err(DropReason::Unexpected),
         }
     }
@@ -450,8 +487,14 @@ impl Peer for Server {
         self.queues.poll_event()
     }
 
-    fn command(&mut self, _now: Instant, _command: Command) -> Result<(), ApiMisuse> {
-        Err(ApiMisuse::NotAClient)
+    fn command(&mut self, now: Instant, command: Command) -> Result<(), ApiMisuse> {
+        match command {
+            Command::ClockSet { unix_millis } => {
+                self.set_clock(now, unix_millis);
+                Ok(())
+            }
+            _ => Err(ApiMisuse::NotAClient),
+        }
     }
 
     fn poll_job(&mut self) -> Option<Job> {

@@ -33,6 +33,11 @@ impl Registry {
         }
     }
 
+    /// Takes another generator.
+    pub(super) fn reseed(&mut self, rng: ChaCha20Rng) {
+        self.rng = rng;
+    }
+
     #[cfg(test)]
     pub(super) const fn generator(&self) -> &ChaCha20Rng {
         &self.rng

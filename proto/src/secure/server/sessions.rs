@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
+use super::password::Proving;
 use super::registry::{Registry, SessionId};
 use crate::secure::Login;
 use crate::secure::data_path::DataPath;
@@ -46,6 +47,12 @@ pub(super) struct Entry {
     /// will replace. Empty if the login was refused. The session then only repeats the
     /// refusal.
     pub(super) addresses: Vec<IpAddr>,
+    /// Receiver indices of the client and of the server when the session began. They identify it in a password change.
+    pub(super) session_id: (u32, u32),
+    /// Proof of the old password, while the client changes it.
+    pub(super) proving: Option<Box<Proving>>,
+    /// Time at which the server has asked the silent session for an answer, because another user needs an address.
+    pub(super) asked_at: Option<Instant>,
     /// Time of the next check, never later than the next timer.
     wake: Instant,
 }
@@ -71,19 +78,28 @@ impl Unconfirmed {
             until,
         } = self;
         state.secret(ke3);
-        state.bytes(&answer.to_json());
+        state.bytes(&answer.to_bytes());
         state.deadline(Some(answered_at.saturating_add(ANSWER_INTERVAL)));
         state.deadline(Some(*until));
     }
 }
 
 impl Entry {
-    pub(super) const fn new(login: Login, session: Session, state: State, addresses: Vec<IpAddr>) -> Self {
+    pub(super) const fn new(
+        login: Login,
+        session: Session,
+        session_id: (u32, u32),
+        state: State,
+        addresses: Vec<IpAddr>,
+    ) -> Self {
         Self {
             login,
             session,
             state,
             addresses,
+            session_id,
+            proving: None,
+            asked_at: None,
             wake: Instant::FAR_FUTURE,
         }
     }
@@ -91,6 +107,12 @@ impl Entry {
     /// Returns the next timer.
     fn next_timeout(&self) -> (Instant, Reason) {
         let timer = self.session.poll_timeout();
+        let proof = self
+            .proving
+            .as_ref()
+            .map(|proving| (proving.until, Reason::ForgetKey));
+        let answer = self.answer_until().map(|until| (until, Reason::Dead));
+        let timer = proof.into_iter().chain(answer).fold(timer, Ord::min);
         match &self.state {
             State::Unconfirmed(unconfirmed) => timer.min((unconfirmed.until, Reason::HalfOpen)),
             State::Live => timer,
@@ -108,12 +130,17 @@ impl Entry {
             session,
             state: progress,
             addresses,
+            session_id: _, // the indices of epoch 0
+            proving,
+            asked_at: _, // read as the time of the answer
             wake,
         } = self;
         describe::text(state, login.as_str());
         session.describe(state);
         progress.describe(state);
         describe::list(state, addresses.iter().copied(), describe::ip);
+        describe::option(state, proving.as_ref(), |state, proving| proving.describe(state));
+        state.deadline(self.answer_until());
         describe::timer(state, *wake);
     }
 }

@@ -1,7 +1,7 @@
 //! The server's own secrets as text, in a separate file.
 //!
 //! ```text
-//! {"sandhog":"server-setup","version":1,"setup":"…"}
+//! {"sandhog":"server-setup","version":2,"setup":"…"}
 //! ```
 //!
 //! The setup is base64url without padding (RFC 4648, section 5). The line ends with a line feed.
@@ -16,13 +16,13 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::line::{Header, read_object};
-use crate::secure::opaque::ServerSetup;
+use crate::secure::setup::ServerSetup;
 
-const BEFORE: &str = r#"{"sandhog":"server-setup","version":1,"setup":""#;
+const BEFORE: &str = r#"{"sandhog":"server-setup","version":2,"setup":""#;
 
 const AFTER: &str = "\"}\n";
 
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 /// Reason why a text is not a server's setup. It never contains a part of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,10 @@ impl fmt::Display for SetupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotASetup => write!(f, "not a server's setup; the file must begin with {BEFORE}"),
+            Self::UnsupportedVersion(1) => f.write_str(
+                "the server's setup is of an earlier version, without keys against quantum computers: make a new one with \
+                 `sandhog init`, and set the passwords of all users again",
+            ),
             Self::UnsupportedVersion(version) => write!(
                 f,
                 "version {version} of the server's setup; this program supports version {VERSION}: use a newer program"
@@ -60,7 +64,7 @@ impl Error for SetupError {}
 #[must_use]
 pub fn setup_to_text(setup: &ServerSetup) -> Zeroizing<String> {
     // Large enough from the start, so that reallocation leaves no copy of the secrets.
-    let mut text = Zeroizing::new(String::with_capacity(256));
+    let mut text = Zeroizing::new(String::with_capacity(512));
     text.push_str(BEFORE);
     BASE64.encode_string(*setup.to_bytes(), &mut text);
     text.push_str(AFTER);
@@ -126,7 +130,7 @@ mod tests {
     #[test]
     fn a_written_setup_is_read_back() {
         let text = setup_to_text(&setup());
-        assert!(text.len() <= 256 && text.lines().count() == 1);
+        assert!(text.len() <= 512 && text.lines().count() == 1);
         let again = setup_from_text(&text).unwrap();
         assert_eq!(*again.to_bytes(), *setup().to_bytes());
     }
@@ -154,15 +158,17 @@ mod tests {
 
     #[test]
     fn an_unsupported_version_is_reported() {
-        let text = "{\"sandhog\":\"server-setup\",\"version\":2,\"keys\":[]}\n";
-        check(text, SetupError::UnsupportedVersion(2));
+        for version in [1, 3] {
+            let text = format!("{{\"sandhog\":\"server-setup\",\"version\":{version},\"keys\":[]}}\n");
+            check(&text, SetupError::UnsupportedVersion(version));
+        }
     }
 
     #[test]
     fn a_damaged_setup_is_refused_without_showing_it() {
         let text = setup_to_text(&setup());
         let secret = &text[BEFORE.len()..text.len() - AFTER.len()];
-        let zeros = BASE64.encode([0; 128]);
+        let zeros = BASE64.encode([0; 256]);
         for (from, to) in [
             (secret, &secret[1..]),
             (secret, zeros.as_str()),
@@ -185,6 +191,11 @@ mod tests {
             SetupError::UnsupportedVersion(3)
                 .to_string()
                 .contains("version 3")
+        );
+        assert!(
+            SetupError::UnsupportedVersion(1)
+                .to_string()
+                .contains("sandhog init")
         );
     }
 }

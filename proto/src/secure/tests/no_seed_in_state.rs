@@ -13,6 +13,10 @@ use crate::secure::{
 
 const SEED: [u8; 32] = [0xa5; 32];
 
+fn setup() -> ServerSetup {
+    ServerSetup::generate(&mut ChaCha20Rng::from_seed([2; 32]))
+}
+
 fn client() -> Client {
     Client::new(ClientConfig {
         psk: Psk::new([1; 32]).unwrap(),
@@ -20,6 +24,9 @@ fn client() -> Client {
         password: "123456".to_string().into(),
         suite: Suite::Laboratory,
         server: "203.0.113.1:9999".parse().unwrap(),
+        server_key: setup().server_key(),
+        ticket: None,
+        clock: None,
         mtu_search: false,
         seed: SEED,
     })
@@ -28,7 +35,8 @@ fn client() -> Client {
 fn server() -> Server {
     Server::new(ServerConfig {
         psk: Psk::new([1; 32]).unwrap(),
-        setup: ServerSetup::generate(&mut ChaCha20Rng::from_seed([2; 32])),
+        second_psk: None,
+        setup: setup(),
         users: UserStore::new(),
         suite: Suite::Laboratory,
         addresses: vec!["10.9.0.1/24".parse().unwrap()],
@@ -38,7 +46,8 @@ fn server() -> Server {
         routes: vec![],
         keepalive: 25,
         isolate_clients: false,
-        unix_origin: None,
+        clock: None,
+        checks_clock: true,
         seed: SEED,
     })
     .unwrap()

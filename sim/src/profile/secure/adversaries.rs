@@ -9,15 +9,15 @@ use sandhog_lab::setup::MakePeer;
 use sandhog_proto::secure::{self, Login, Psk, ServerSetup, UserStore};
 use zeroize::Zeroizing;
 
-use super::intruder::{Account, Intruder};
-use super::{PSK, SUITE, config, store, user};
+use super::intruder::{Account, Intruder, wire};
+use super::{PSK, SETUP, SUITE, clock, config, store, user};
 use crate::scenario::adversary::{Part, Speak};
 use crate::scenario::{Server, User};
 
 /// The password of logins that need none, because they end before their last message.
 const ANY_PASSWORD: &str = "any password";
 
-/// The OPAQUE setup of all false servers.
+/// The setup of all false servers.
 static FALSE_SETUP: LazyLock<ServerSetup> =
     LazyLock::new(|| ServerSetup::generate(&mut ChaCha20Rng::from_seed(derive_seed(0, "false opaque", &[]))));
 
@@ -44,13 +44,16 @@ fn key_holder(speak: &Speak, server: &Server) -> MakePeer {
             password: Zeroizing::new(password.clone()),
             suite: SUITE,
             server: address,
+            server_key: SETUP.server_key(),
+            ticket: None,
+            clock: Some(clock(boot.now)),
             mtu_search: false,
             seed: boot.seed,
         }))
     })
 }
 
-/// A server of our own, with another OPAQUE setup and other users.
+/// A server of our own, with another setup and other users.
 fn false_server(speak: &Speak, server: &Server) -> MakePeer {
     let account = speak.login.as_ref().zip(speak.password.as_ref());
     let guessed = account.map(|(login, password)| User {
@@ -68,6 +71,7 @@ fn false_server(speak: &Speak, server: &Server) -> MakePeer {
     Arc::new(move |boot| {
         let config = secure::ServerConfig {
             setup: FALSE_SETUP.clone(),
+            clock: Some(clock(boot.now)),
             ..config(&server, &users, boot.seed)
         };
         Box::new(secure::Server::new(config).expect("the scenario was validated"))
@@ -81,5 +85,14 @@ fn refused_account(speak: &Speak, server: &Server) -> MakePeer {
         password: speak.password.clone().unwrap_or_default(),
     };
     let address = server.address;
-    Arc::new(move |boot| Box::new(Intruder::new(&PSK, account.clone(), address, boot.seed)))
+    Arc::new(move |boot| {
+        let keys = wire::ServerKeys::of_setup(&*SETUP.to_bytes());
+        let clock = clock(boot.now);
+        Box::new(Intruder::new(
+            (&PSK, keys, clock),
+            account.clone(),
+            address,
+            boot.seed,
+        ))
+    })
 }

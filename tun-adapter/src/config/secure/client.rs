@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sandhog_proto::IpPrefix;
 use sandhog_proto::aead::Cipher;
-use sandhog_proto::secure::{Login, MIN_REKEY_AFTER, Psk, REKEY_AFTER};
+use sandhog_proto::secure::{Login, MIN_REKEY_AFTER, Psk, REKEY_AFTER, ServerKey};
 use serde::Deserialize;
 use toml::Spanned;
 use zeroize::Zeroizing;
@@ -21,18 +21,23 @@ use crate::config::{Metrics, Offload, Profile, Workers, networks};
 use crate::failure::Failure;
 use crate::net::client::{Ipv6Outside, Mark, Options};
 use crate::net::dns::Method;
+use crate::ticket::Ticket;
 
 /// A valid configuration of a client.
 #[derive(Debug)]
 pub struct Client {
     /// Address of the server.
     pub server: Endpoint,
+    /// The public key of the server. The client sends no proof of the password to any other server.
+    pub server_key: ServerKey,
     /// The pre-shared key. Datagrams that are not sealed under it get no reply.
     pub psk: Psk,
     /// The user's name.
     pub login: Login,
     /// The user's password. `None`: the client asks the user.
     pub password: Option<Zeroizing<String>>,
+    /// A ticket of the user. Without one, login attempts of others count against the user's own.
+    pub ticket: Option<Ticket>,
     /// The name of the TUN device. All other settings of it come from the server.
     pub device: DeviceName,
     /// Settings of this machine's network.
@@ -59,9 +64,11 @@ struct ClientFile {
     #[serde(rename = "profile")]
     _profile: Option<Profile>,
     server: Text<Endpoint>,
+    server_key: Option<Spanned<String>>,
     key_file: Spanned<PathBuf>,
     login: Spanned<String>,
     password_file: Option<Spanned<PathBuf>>,
+    ticket: Option<Spanned<String>>,
     #[serde(default)]
     included_routes: Vec<Spanned<Text<IpPrefix>>>,
     #[serde(default)]
@@ -94,6 +101,12 @@ impl Client {
     pub(in crate::config) fn read(source: &Source) -> Result<Self, Failure> {
         let file: ClientFile = source.parse()?;
         let mut warnings = Vec::new();
+        let server_key = server_key(file.server_key.as_ref(), source)?;
+        let ticket = file
+            .ticket
+            .as_ref()
+            .map(|text| ticket(text, source))
+            .transpose()?;
         let login = Login::new(file.login.get_ref())
             .map_err(|error| source.error(file.login.span(), &error.to_string()))?;
         let psk = read_secret("key-file", &file.key_file, source, &mut warnings)?.into_psk(source)?;
@@ -117,9 +130,11 @@ impl Client {
         let rekey_after = rekey_after(file.rekey_after.as_ref(), source)?;
         Ok(Self {
             server: file.server.0,
+            server_key,
             psk,
             login,
             password,
+            ticket,
             device: file.device.into(),
             network,
             offload: file.offload,
@@ -131,6 +146,28 @@ impl Client {
             warnings,
         })
     }
+}
+
+/// Returns the value of `server-key`, which every client needs.
+fn server_key(text: Option<&Spanned<String>>, source: &Source) -> Result<ServerKey, Failure> {
+    const HELP: &str = "copy it from the profile that `sandhog profile` writes on the server";
+    let Some(text) = text else {
+        return Err(source.error(0..0, "missing key `server-key`").with_help(HELP));
+    };
+    ServerKey::from_base64(text.get_ref()).map_err(|_| {
+        source
+            .error(text.span(), "the server key is not 88 characters of base64")
+            .with_help(HELP)
+    })
+}
+
+/// Returns the value of `ticket`. The error does not show it.
+fn ticket(text: &Spanned<String>, source: &Source) -> Result<Ticket, Failure> {
+    Ticket::from_base64(text.get_ref()).ok_or_else(|| {
+        source
+            .error(text.span(), "the ticket is not 44 characters of base64")
+            .with_help("copy it from the profile that `sandhog profile` writes, or remove it: it is optional")
+    })
 }
 
 /// Returns the value of `rekey-after`, which must be in the range that the protocol allows.

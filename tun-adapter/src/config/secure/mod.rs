@@ -5,4 +5,4 @@ mod client;
 mod server;
 
 pub use client::Client;
-pub use server::{ClientSettings, Forwarding, Server, UserFiles};
+pub use server::{ClientSettings, ClockCheck, Forwarding, Server, UserFiles};

@@ -1,12 +1,13 @@
 //! Configuration file of a server in the secure profile.
 
+use std::ffi::OsStr;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use sandhog_proto::IpPrefix;
 use sandhog_proto::aead::Cipher;
-use sandhog_proto::secure::{self, ConfigError, Psk, ServerConfig, ServerSetup, Suite, UserStore};
+use sandhog_proto::secure::{self, ConfigError, Psk, ServerConfig, ServerSetup, Suite, UserStore, WallClock};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -19,6 +20,7 @@ use crate::config::secret::{read_secret, warn_if_world_readable};
 use crate::config::source::Source;
 use crate::config::text::Text;
 use crate::config::{Device, Metrics, Offload, Profile, Role, Workers, networks, role_of};
+use crate::credentials;
 use crate::failure::Failure;
 use crate::users::UsersFile;
 
@@ -33,7 +35,9 @@ pub struct Server {
     pub listen: SocketAddr,
     /// The pre-shared key. Datagrams that are not sealed under it get no reply.
     pub psk: Psk,
-    /// The server's part of all passwords.
+    /// A second pre-shared key, which clients may use as well.
+    pub second_psk: Option<Psk>,
+    /// The server's own secrets: its keys, and its part of all passwords.
     pub setup: ServerSetup,
     /// The users.
     pub users: UserStore,
@@ -49,6 +53,8 @@ pub struct Server {
     pub workers: usize,
     /// The preferred cipher. It is used for clients that prefer it too.
     pub cipher: Cipher,
+    /// The clocks of clients that may log in.
+    pub clock: ClockCheck,
     /// Forwarding of the clients' packets.
     pub forwarding: Forwarding,
     /// A server of the classic profile in the same process, with its own device.
@@ -57,6 +63,17 @@ pub struct Server {
     pub metrics: Option<Metrics>,
     /// Warnings for the user.
     pub warnings: Vec<String>,
+}
+
+/// The clocks of clients that may log in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClockCheck {
+    /// Clocks that differ from the server's by at most 30 s. A recorded first message of a login gets no reply.
+    #[default]
+    Checked,
+    /// All clocks. Anyone who has recorded the first message of a login can send it again and find the server.
+    Unchecked,
 }
 
 /// Handling of the clients' packets to other networks.
@@ -89,7 +106,9 @@ pub struct ClientSettings {
 /// The settings that `sandhog user` needs.
 #[derive(Debug)]
 pub struct UserFiles {
-    /// The server's part of all passwords.
+    /// Name of the file with the pre-shared key, for a client's file.
+    pub key_name: String,
+    /// The server's own secrets: its keys, and its part of all passwords.
     pub setup: ServerSetup,
     /// The file with the users.
     pub users: UsersFile,
@@ -104,6 +123,7 @@ struct ServerFile {
     _profile: Option<Profile>,
     listen: Text<SocketAddr>,
     key_file: Spanned<PathBuf>,
+    second_key_file: Option<Spanned<PathBuf>>,
     setup_file: Spanned<PathBuf>,
     users_file: Spanned<PathBuf>,
     device: Spanned<DeviceTable>,
@@ -116,6 +136,8 @@ struct ServerFile {
     workers: Workers,
     #[serde(default)]
     cipher: Choice<CipherChoice>,
+    #[serde(default)]
+    clock: Choice<ClockCheck>,
     metrics: Option<MetricsTable>,
 }
 
@@ -161,6 +183,11 @@ impl Server {
         let file: ServerFile = source.parse()?;
         let mut warnings = Vec::new();
         let psk = read_secret("key-file", &file.key_file, source, &mut warnings)?.into_psk(source)?;
+        let second_psk = file
+            .second_key_file
+            .as_ref()
+            .map(|path| read_secret("second-key-file", path, source, &mut warnings)?.into_psk(source));
+        let second_psk = second_psk.transpose()?;
         let setup = read_setup(source, &file.setup_file, &mut warnings)?;
         let users_file = users_file(source, &file.users_file)?;
         let users = users_file.load()?;
@@ -177,6 +204,7 @@ impl Server {
         let server = Self {
             listen,
             psk,
+            second_psk,
             setup,
             users,
             users_file,
@@ -190,10 +218,12 @@ impl Server {
             offload: file.offload,
             workers: file.workers.0,
             cipher: file.cipher.0.into(),
+            clock: file.clock.0,
             metrics,
             warnings,
         };
-        server.check_with_protocol(source, device_place, clients_place)?;
+        let keys = (&file.key_file, file.second_key_file.as_ref());
+        server.check_with_protocol(source, keys, device_place, clients_place)?;
         Ok(server)
     }
 
@@ -201,12 +231,14 @@ impl Server {
     fn check_with_protocol(
         &self,
         source: &Source,
+        keys: (&Spanned<PathBuf>, Option<&Spanned<PathBuf>>),
         device: Range<usize>,
         clients: Range<usize>,
     ) -> Result<(), Failure> {
         secure::Server::new(self.protocol([0; 32], None))
             .map(drop)
             .map_err(|error| match &error {
+                ConfigError::EqualKeys => explain_equal_keys(source, keys),
                 ConfigError::Addresses | ConfigError::Pool(..) => source.error(device, &error.to_string()),
                 ConfigError::Settings(_) | ConfigError::SettingsTooLong => {
                     source.error(clients, &error.to_string())
@@ -215,12 +247,12 @@ impl Server {
             })
     }
 
-    /// The configuration for the protocol. `unix_origin` is the Unix time at the origin of the protocol's
-    /// clock.
+    /// The configuration for the protocol. `clock` is the clock of this machine.
     #[must_use]
-    pub fn protocol(&self, seed: [u8; 32], unix_origin: Option<u64>) -> ServerConfig {
+    pub fn protocol(&self, seed: [u8; 32], clock: Option<WallClock>) -> ServerConfig {
         ServerConfig {
             psk: self.psk.clone(),
+            second_psk: self.second_psk.clone(),
             setup: self.setup.clone(),
             users: self.users.clone(),
             suite: Suite::Standard,
@@ -231,7 +263,8 @@ impl Server {
             routes: self.clients.routes.clone(),
             keepalive: self.clients.keepalive,
             isolate_clients: self.clients.isolated,
-            unix_origin,
+            clock,
+            checks_clock: self.clock == ClockCheck::Checked,
             seed,
         }
     }
@@ -259,11 +292,40 @@ impl UserFiles {
         }
         let file: ServerFile = source.parse()?;
         Ok(Self {
+            key_name: key_name(file.key_file.get_ref()),
             setup: read_setup(&source, &file.setup_file, &mut Vec::new())?,
             users: users_file(&source, &file.users_file)?,
             networks: Device::from(file.device.into_inner()).addresses,
         })
     }
+}
+
+/// The name for a client's copy of the file with the pre-shared key.
+fn key_name(path: &Path) -> String {
+    let name = match credentials::name_in(path) {
+        Some(credential) => Some(credential),
+        None => path.file_name().and_then(OsStr::to_str),
+    };
+    // The name is also part of a comment, which ends at a line feed.
+    let printable = name.filter(|name| !name.contains(char::is_control));
+    printable.unwrap_or("sandhog.key").to_owned()
+}
+
+/// The error for two pre-shared keys that are equal.
+fn explain_equal_keys(
+    source: &Source,
+    (first, second): (&Spanned<PathBuf>, Option<&Spanned<PathBuf>>),
+) -> Failure {
+    // The caller has found a second key, so there is a second file.
+    let second = second.unwrap_or(first);
+    let message = format!(
+        "{} (key-file) and {} (second-key-file) have the same key",
+        first.get_ref().display(),
+        second.get_ref().display()
+    );
+    source.error(second.span(), &message).with_help(
+        "remove `second-key-file`, or write a new key into one of the files: `openssl rand -base64 32`",
+    )
 }
 
 fn check_forwarding(source: &Source, table: &Spanned<Forwarding>) -> Result<Forwarding, Failure> {

@@ -22,6 +22,7 @@ fn server() -> Status {
         dropped: BTreeMap::from([("no-route".to_owned(), 3)]),
         server: Some(ServerStatus {
             listen: "0.0.0.0:40404".to_owned(),
+            fingerprint: None,
             users: 5,
             logins_half_open: 1,
             logins_accepted: 7,
@@ -42,6 +43,7 @@ fn client() -> Status {
             login: "kean".to_owned(),
             server: "vpn.example.com:40404".to_owned(),
             remote: "198.18.0.1:40404".to_owned(),
+            fingerprint: None,
             routes: Vec::new(),
             dns: Vec::new(),
             search: Vec::new(),
@@ -83,6 +85,7 @@ fn session(packets: u64) -> SessionStatus {
         age_seconds: 80,
         epoch: 2,
         cipher: "aes-256-gcm".to_owned(),
+        key_exchange: "X25519 + ML-KEM-768".to_owned(),
         key_seconds: 70,
         last_received_seconds: 6,
         packets_received: packets,

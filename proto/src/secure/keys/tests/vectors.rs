@@ -195,16 +195,16 @@ fn keys_derived_from_the_pre_shared_key_match_the_specification() {
     let keys = crate::secure::Psk::new(counting()).unwrap().keys();
     assert_eq!(
         *keys.up,
-        hex32("64dd8ab5943351ada2f2e56bbde574ba433715c54b6e0805d095ebe3e26216bf")
+        hex32("e4eeb09d9d46ee9af3d80786f5f14125621348a9bc59cbfbe64e95b9b64d07c9")
     );
     assert_eq!(
         *keys.down,
-        hex32("4d4f9e3f34ee7eebd24d254985dc3966f4da92c825e9599832266c074ff8a7ea")
+        hex32("a7aaec5006d59cce1e54697e4a307948425303749143c25c9482659e8111b906")
     );
     assert_eq!(
         keys.mix.as_slice(),
-        hex("34ad72a1cc24af996a454a702d14f3a12fa40f3d81791b9d1cf8a89a58a5f47d\
-             3d093933b6d2b90e252f06c602437a2d78a102a9f228f211e417d3bc8c023ecc")
+        hex("03e143abb72a6cc60fc905fd4349354f2a76eb8799d5c8ccf65e386fb8e010d4\
+             aada5b5ef70caa633cc45a99a27b71aa7c1dffaf05555e98e7dc62f4b98349a0")
     );
 }
 
@@ -212,17 +212,17 @@ fn keys_derived_from_the_pre_shared_key_match_the_specification() {
 #[test]
 fn the_keys_of_two_epochs_match_the_specification() {
     let mix = crate::secure::Psk::new(counting()).unwrap().keys().mix;
-    let (zero, next) = Chain::first(&mix, &counting()).epoch(0);
+    let (zero, next) = Chain::first(&mix, &counting(), &Zeroizing::new([0x11; 32]), &[0x22; 64]).epoch(0);
     let dh = counting::<64>()[32..].try_into().unwrap();
-    let transcript = transcript(br#"{"t":"rekey"}"#, br#"{"t":"rekeyed"}"#);
-    let (one, _) = next.chain(&dh, &transcript).epoch(1);
+    let transcript = transcript(&[b"rekey", b"rekeyed"]);
+    let (one, _) = next.chain(&dh, &Zeroizing::new([0x33; 32]), &transcript).epoch(1);
     assert_eq!(
         [*zero.up, *zero.down, *one.up, *one.down],
         [
-            "f1eae618bb088967df8ef388e5cddd48e4755e49ea3898a5da6118311a889206",
-            "efce9fcd70875ca0b209d96caf80165fca7202817b9d4c7be8778445e5ad253a",
-            "ca862c90e3ddda1568ebeeb415450d686fd5bd3774a734a61f79a895ca592121",
-            "a3d5c697d2ec1d48aedaf65b0cac62173a226fe5b23d1df3335e38dacbd83408",
+            "7677f4e964fe7c77cd1ccac76fb393a5ea2e43b201fb0379a40b02d8c9bf8cc5",
+            "266e1a480acf40e94629c4cb717cea0addedffb28163ba3b818fbc834e6ed859",
+            "b4e7272b3623f748ee3eb72fc01684711810910572ba43769150f71a05d7bf25",
+            "b39c64b6877bdf52bda17583705abba525fed01996a778c22d3ac243fa2c6fd2",
         ]
         .map(hex32)
     );

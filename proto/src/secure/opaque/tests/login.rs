@@ -10,7 +10,7 @@ const LAB: Suite = Suite::Laboratory;
 /// A server with the user `kean`, whose password is `correct horse`.
 struct Fixture {
     rng: ChaCha20Rng,
-    setup: ServerSetup,
+    setup: OpaqueSetup,
     login: Login,
     record: Record,
 }
@@ -18,7 +18,7 @@ struct Fixture {
 impl Fixture {
     fn new() -> Self {
         let mut rng = ChaCha20Rng::from_seed([1; 32]);
-        let setup = ServerSetup::generate(&mut rng);
+        let setup = OpaqueSetup::generate(&mut rng);
         let login = Login::new("kean").unwrap();
         let record = register(&setup, LAB, &login, "correct horse", &mut rng).unwrap();
         Self {
@@ -51,7 +51,7 @@ impl Fixture {
 
     /// Runs a whole login and compares the session keys of both sides.
     fn log_in(&mut self, password: &str) -> Result<(), LoginFailed> {
-        let context = context(LAB, 1, 2);
+        let context = context(LAB, 1, 2, &[4; 32]);
         let (client, ke1) = self.start(password);
         let (server, ke2) = self.respond(&ke1, &context);
         let finished = client.finish(LAB, &context, &ke2)?;
@@ -74,7 +74,7 @@ fn a_wrong_password_fails_at_the_client() {
 #[test]
 fn each_login_has_its_own_session_key() {
     let mut world = Fixture::new();
-    let context = context(LAB, 1, 2);
+    let context = context(LAB, 1, 2, &[4; 32]);
     let mut key = || {
         let (client, ke1) = world.start("correct horse");
         let (_, ke2) = world.respond(&ke1, &context);
@@ -95,7 +95,7 @@ fn equivalent_unicode_forms_of_a_password_are_equal() {
 fn the_password_input_names_protocol_and_user() {
     let login = Login::new("kean").unwrap();
     let input = password_input(&login, "cafe\u{301}").unwrap();
-    assert_eq!(input.as_slice(), "sandhog/2\0kean\0caf\u{e9}".as_bytes());
+    assert_eq!(input.as_slice(), "sandhog/3\0kean\0caf\u{e9}".as_bytes());
 }
 
 #[test]
@@ -134,16 +134,19 @@ fn a_password_too_long_for_the_oprf_is_rejected() {
 }
 
 #[test]
-fn the_context_is_protocol_suite_and_both_indices() {
-    let standard = context(Suite::Standard, 0x0102_0304, 0x0506_0708);
-    assert_eq!(&standard, b"sandhog/2\x01\x01\x02\x03\x04\x05\x06\x07\x08");
-    assert_eq!(context(LAB, 0, 0)[9], 0);
+fn the_context_is_protocol_suite_both_indices_and_fingerprint() {
+    let standard = context(Suite::Standard, 0x0102_0304, 0x0506_0708, &[9; 32]);
+    let expected = [&b"sandhog/3\x01\x01\x02\x03\x04\x05\x06\x07\x08"[..], &[9; 32]].concat();
+    assert_eq!(standard[..], expected);
+    assert_eq!(context(LAB, 0, 0, &[0; 32])[9], 0);
+    let change = change_context(Suite::Standard, (0x0102_0304, 0x0506_0708), &[9; 32]);
+    assert_eq!((&change[..9], &change[9..]), (&b"sandhog/c"[..], &standard[9..]));
 }
 
 #[test]
-fn a_flipped_bit_of_suite_or_either_index_fails_the_login() {
+fn a_flipped_bit_of_the_context_fails_the_login() {
     let mut world = Fixture::new();
-    let good = context(LAB, 0x0102_0304, 0x0506_0708);
+    let good = context(LAB, 0x0102_0304, 0x0506_0708, &[4; 32]);
     let (client, ke1) = world.start("correct horse");
     let (_, ke2) = world.respond(&ke1, &good);
     assert!(client.clone().finish(LAB, &good, &ke2).is_ok());
@@ -158,7 +161,7 @@ fn a_flipped_bit_of_suite_or_either_index_fails_the_login() {
 #[test]
 fn a_changed_byte_of_any_message_fails_the_login() {
     let mut world = Fixture::new();
-    let context = context(LAB, 1, 2);
+    let context = context(LAB, 1, 2, &[4; 32]);
     let (client, ke1) = world.start("correct horse");
     for byte in 0..KE1_LEN {
         let mut changed = ke1;
@@ -197,7 +200,7 @@ fn a_changed_byte_of_any_message_fails_the_login() {
 #[test]
 fn a_client_with_another_suite_than_the_registration_fails() {
     let mut world = Fixture::new();
-    let context = context(LAB, 1, 2);
+    let context = context(LAB, 1, 2, &[4; 32]);
     let (client, ke1) = world.start("correct horse");
     let (_, ke2) = world.respond(&ke1, &context);
     assert_eq!(
@@ -209,7 +212,7 @@ fn a_client_with_another_suite_than_the_registration_fails() {
 #[test]
 fn a_server_with_the_record_but_another_setup_is_rejected() {
     let mut world = Fixture::new();
-    world.setup = ServerSetup::generate(&mut world.rng);
+    world.setup = OpaqueSetup::generate(&mut world.rng);
     assert_eq!(world.log_in("correct horse"), Err(LoginFailed));
 }
 
@@ -223,7 +226,7 @@ fn a_record_is_valid_only_for_its_user_name() {
 #[test]
 fn an_unknown_user_looks_like_a_wrong_password() {
     let mut world = Fixture::new();
-    let context = context(LAB, 1, 2);
+    let context = context(LAB, 1, 2, &[4; 32]);
     let (client, ke1) = world.start("correct horse");
     let mut answer =
         |record| respond(&world.setup, record, &world.login, &ke1, &context, &mut world.rng).unwrap();
@@ -259,7 +262,7 @@ fn an_unknown_user_looks_like_a_wrong_password() {
 #[test]
 fn a_fake_login_accepts_no_ke3() {
     let mut world = Fixture::new();
-    let context = context(LAB, 1, 2);
+    let context = context(LAB, 1, 2, &[4; 32]);
     let (client, ke1) = world.start("correct horse");
     let (_, ke2) = world.respond(&ke1, &context);
     let ke3 = client.finish(LAB, &context, &ke2).unwrap().ke3;
@@ -283,7 +286,7 @@ fn a_ke1_with_invalid_curve_points_is_rejected() {
                     record,
                     &world.login,
                     &changed,
-                    &context(LAB, 1, 2),
+                    &context(LAB, 1, 2, &[4; 32]),
                     &mut world.rng,
                 );
                 assert_eq!(answer.unwrap_err(), Ke1Invalid);
@@ -326,7 +329,7 @@ fn invalid_messages_of_a_registration_are_refused() {
 #[test]
 fn setup_and_record_can_be_stored_and_read_back() {
     let mut world = Fixture::new();
-    world.setup = ServerSetup::from_bytes(world.setup.to_bytes().as_ref()).unwrap();
+    world.setup = OpaqueSetup::from_bytes(&world.setup.to_bytes()).unwrap();
     world.record = Record::from_bytes(&world.record.to_bytes()).unwrap();
     world.log_in("correct horse").unwrap();
 }
@@ -335,21 +338,17 @@ fn setup_and_record_can_be_stored_and_read_back() {
 fn damaged_setups_and_records_are_refused() {
     let world = Fixture::new();
     let (setup, record) = (world.setup.to_bytes(), world.record.to_bytes());
-    for len in [0, 1, SETUP_LEN - 1] {
-        assert_eq!(ServerSetup::from_bytes(&setup[..len]).unwrap_err(), BadSetup);
-    }
     for len in [0, 1, RECORD_LEN - 1] {
         assert_eq!(Record::from_bytes(&record[..len]).unwrap_err(), BadRecord);
     }
-    assert!(ServerSetup::from_bytes(&[setup.as_slice(), &[0]].concat()).is_err());
     assert!(Record::from_bytes(&[record.as_slice(), &[0]].concat()).is_err());
     // A private key of zero, and public keys that are the identity.
     let mut damaged = setup.clone();
     damaged[64..96].fill(0);
-    assert!(ServerSetup::from_bytes(damaged.as_ref()).is_err());
+    assert!(OpaqueSetup::from_bytes(&damaged).is_none());
     damaged = setup;
     damaged[96..].fill(0);
-    assert!(ServerSetup::from_bytes(damaged.as_ref()).is_err());
+    assert!(OpaqueSetup::from_bytes(&damaged).is_none());
     let mut damaged = record;
     damaged[..32].fill(0);
     assert!(Record::from_bytes(&damaged).is_err());
@@ -358,10 +357,9 @@ fn damaged_setups_and_records_are_refused() {
 #[test]
 fn nothing_secret_is_printed() {
     let mut world = Fixture::new();
-    let context = context(LAB, 1, 2);
+    let context = context(LAB, 1, 2, &[4; 32]);
     let (client, ke1) = world.start("correct horse");
     let (server, ke2) = world.respond(&ke1, &context);
-    assert_eq!(format!("{:?}", world.setup), "ServerSetup([hidden])");
     assert_eq!(format!("{:?}", world.record), "Record([hidden])");
     assert_eq!(format!("{client:?}"), "ClientLoginState([hidden])");
     assert_eq!(format!("{server:?}"), "ServerLoginState([hidden])");

@@ -163,7 +163,7 @@ fn logs_in(vector: &Vector) {
     rng.assert_empty();
     assert_eq!(ke2, vector.array("KE2"));
 
-    let (ke3, session_key) = client
+    let (ke3, session_key, _) = client
         .finish(&password, Stretch::Identity, identifiers, &context, &ke2)
         .unwrap();
     assert_eq!(ke3, vector.array("KE3"));

@@ -4,7 +4,9 @@ use alloc::vec;
 use core::net::SocketAddr;
 
 use rand_core::SeedableRng;
+use zeroize::Zeroizing;
 
+use crate::kem::CIPHERTEXT_LEN;
 use crate::secure::message::NewKey;
 use crate::secure::sealer::AES_REKEY_AFTER_MESSAGES;
 use crate::secure::session::*;
@@ -28,14 +30,15 @@ impl Ends {
         let session = |role, (ours, theirs), cipher| {
             let mut session = Session::new(
                 role,
-                Chain::first(&[1; 64], &[2; 64]),
+                Chain::first(&[1; 64], &[2; 64], &Zeroizing::new([3; 32]), &[4; 64]),
                 Indices { ours, theirs },
                 ADDRESS,
                 Instant::ZERO,
                 ChaCha20Rng::from_seed([ours as u8; 32]),
             );
             session.set_limits(mtu, Duration::ZERO);
-            session.prefer(Instant::ZERO, cipher);
+            session.prefer(cipher);
+            session.rekey_now(Instant::ZERO);
             session
         };
         Self {
@@ -116,11 +119,7 @@ fn a_cipher_that_only_one_side_prefers_is_not_used() {
         "the keys are new nevertheless"
     );
     let mut server_only = Ends::new([CHACHA, AES], 1420);
-    assert_eq!(server_only.talk(Instant::ZERO), [""; 0], "no rekey is requested");
-    assert_eq!(
-        server_only.talk(Instant::from_secs(120))[..2],
-        ["rekey", "rekeyed"]
-    );
+    assert_eq!(server_only.talk(Instant::ZERO)[..2], ["rekey", "rekeyed"]);
     assert_eq!(server_only.ciphers(), [CHACHA, CHACHA]);
 }
 
@@ -130,8 +129,7 @@ fn aes_is_not_used_if_the_mtu_is_above_2000_bytes() {
     assert_eq!(fits.talk(Instant::ZERO)[..2], ["rekey", "rekeyed"]);
     assert_eq!(fits.ciphers(), [AES, AES]);
     let mut jumbo = Ends::new([AES, AES], 2001);
-    assert_eq!(jumbo.talk(Instant::ZERO), [""; 0]);
-    assert_eq!(jumbo.talk(Instant::from_secs(120))[..2], ["rekey", "rekeyed"]);
+    assert_eq!(jumbo.talk(Instant::ZERO)[..2], ["rekey", "rekeyed"]);
     assert_eq!(jumbo.ciphers(), [CHACHA, CHACHA]);
 }
 
@@ -148,10 +146,11 @@ fn a_client_rejects_a_cipher_that_it_did_not_ask_for() {
         index: 4,
         pk: [9; 32],
         cipher: AES,
+        kem: Box::new([9; CIPHERTEXT_LEN]),
     });
     let taken = ends.client.message(
         now,
-        &PacketBuf::copied_from(&answer.to_json()),
+        &PacketBuf::copied_from(&answer.to_bytes()),
         &mut || 5,
         &mut ends.queues,
     );

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use rand_core::{RngCore, SeedableRng};
 use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
+use zeroize::Zeroizing;
 
 use crate::secure::message::NewKey;
 use crate::secure::session::*;
@@ -12,7 +13,7 @@ use crate::secure::session::*;
 const INDICES: Indices = Indices { ours: 1, theirs: 2 };
 
 fn session(role: Role) -> Session {
-    let chain = Chain::first(&[1; 64], &[2; 64]);
+    let chain = Chain::first(&[1; 64], &[2; 64], &Zeroizing::new([3; 32]), &[4; 64]);
     let remote = SocketAddr::from(([203, 0, 113, 1], 9999));
     Session::new(
         role,
@@ -54,7 +55,7 @@ fn a_stolen_session_generator_does_not_reveal_earlier_secrets() {
 
     let mut server = session(Role::Server);
     let before = server.rng.get_seed();
-    let json = Message::Rekey(asked).to_json();
+    let json = Message::Rekey(asked.clone()).to_bytes();
     let buf = PacketBuf::copied_from(&json);
     server
         .message(Instant::from_secs(120), &buf, &mut || 6, &mut queues)

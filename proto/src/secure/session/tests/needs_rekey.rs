@@ -3,6 +3,7 @@
 use core::net::SocketAddr;
 
 use rand_core::SeedableRng;
+use zeroize::Zeroizing;
 
 use crate::secure::sealer::{REJECT_AFTER_MESSAGES, REKEY_AFTER_MESSAGES};
 use crate::secure::session::*;
@@ -11,7 +12,7 @@ use crate::secure::session::*;
 fn after(messages: u64) -> (Session, Queues) {
     let session = Session::new(
         Role::Client,
-        Chain::first(&[1; 64], &[2; 64]),
+        Chain::first(&[1; 64], &[2; 64], &Zeroizing::new([3; 32]), &[4; 64]),
         Indices { ours: 1, theirs: 2 },
         SocketAddr::from(([203, 0, 113, 1], 9999)),
         Instant::ZERO,

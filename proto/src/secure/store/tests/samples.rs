@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
-use crate::secure::opaque::{ServerSetup, register};
+use crate::secure::setup::{ServerSetup, register};
 use crate::secure::store::*;
 
 // The curve is slow in a debug build, so values that need it are made once.

@@ -10,12 +10,20 @@ pub(super) struct Vectors {
     pub(super) about: &'static str,
     pub(super) inputs: Inputs,
     pub(super) control: ControlValues,
+    pub(super) server: ServerValues,
     pub(super) registration: RegistrationValues,
     pub(super) login: LoginValues,
     pub(super) cookie: CookieValues,
+    pub(super) m1: M1Values,
+    pub(super) m2: M2Values,
+    pub(super) m3: M3Values,
+    pub(super) ticket: TicketValues,
     pub(super) epoch_0: EpochValues,
-    pub(super) rekey: RekeyValues,
+    pub(super) rekey_1: RekeyValues,
     pub(super) epoch_1: EpochValues,
+    pub(super) rekey_2: RekeyValues,
+    pub(super) epoch_2: EpochValues,
+    pub(super) change: ChangeValues,
     pub(super) datagrams: Vec<Entry>,
 }
 
@@ -25,7 +33,9 @@ pub(super) struct Inputs {
     pub(super) login: &'static str,
     pub(super) password: &'static str,
     pub(super) password_utf8: String,
+    pub(super) new_password: &'static str,
     pub(super) suite: u8,
+    pub(super) cipher: &'static str,
     pub(super) setup: String,
     pub(super) client_address: String,
     pub(super) client_seed: String,
@@ -38,6 +48,16 @@ pub(super) struct ControlValues {
     pub(super) up: String,
     pub(super) down: String,
     pub(super) mix: String,
+}
+
+#[derive(Serialize)]
+pub(super) struct ServerValues {
+    pub(super) x25519_public: String,
+    pub(super) opaque_public: String,
+    pub(super) ek: String,
+    pub(super) fingerprint: String,
+    /// Base64, as in a client's profile.
+    pub(super) server_key: String,
 }
 
 #[derive(Serialize)]
@@ -54,17 +74,10 @@ pub(super) struct RegistrationValues {
 pub(super) struct LoginValues {
     pub(super) client_index: u32,
     pub(super) server_index: u32,
-    pub(super) blind: String,
-    pub(super) client_keyshare_seed: String,
-    pub(super) client_nonce: String,
-    pub(super) ke1: String,
-    pub(super) context: String,
-    pub(super) masking_nonce: String,
-    pub(super) server_keyshare_seed: String,
-    pub(super) server_nonce: String,
-    pub(super) ke2: String,
-    pub(super) ke3: String,
-    pub(super) session_key: String,
+    /// Of M0, M1 and M4.
+    pub(super) time: u64,
+    pub(super) client_first_nonce: String,
+    pub(super) server_first_nonce: String,
 }
 
 #[derive(Serialize)]
@@ -75,7 +88,55 @@ pub(super) struct CookieValues {
 }
 
 #[derive(Serialize)]
+pub(super) struct M1Values {
+    pub(super) blind: String,
+    pub(super) client_keyshare_seed: String,
+    pub(super) client_nonce: String,
+    pub(super) ke1: String,
+    pub(super) x25519_secret: String,
+    pub(super) x25519_public: String,
+    pub(super) dh: String,
+    pub(super) k: String,
+    pub(super) k1: String,
+    pub(super) plaintext: String,
+    #[serde(rename = "box")]
+    pub(super) sealed: String,
+}
+
+#[derive(Serialize)]
+pub(super) struct M2Values {
+    pub(super) context: String,
+    pub(super) masking_nonce: String,
+    pub(super) server_keyshare_seed: String,
+    pub(super) server_nonce: String,
+    pub(super) ke2: String,
+    pub(super) k2: String,
+    pub(super) plaintext: String,
+    #[serde(rename = "box")]
+    pub(super) sealed: String,
+}
+
+#[derive(Serialize)]
+pub(super) struct M3Values {
+    pub(super) ke3: String,
+    pub(super) session_key: String,
+    pub(super) encapsulation: String,
+    pub(super) ct: String,
+    pub(super) ss: String,
+    pub(super) mac: String,
+    pub(super) transcript: String,
+}
+
+#[derive(Serialize)]
+pub(super) struct TicketValues {
+    pub(super) expiry: u64,
+    pub(super) record_hash: String,
+    pub(super) ticket: String,
+}
+
+#[derive(Serialize)]
 pub(super) struct EpochValues {
+    pub(super) cipher: &'static str,
     pub(super) client_index: u32,
     pub(super) server_index: u32,
     pub(super) chain: String,
@@ -88,15 +149,38 @@ pub(super) struct EpochValues {
 pub(super) struct RekeyValues {
     pub(super) client_secret: String,
     pub(super) client_public: String,
+    /// `d ‖ z`.
+    pub(super) kem_seed: String,
+    pub(super) ek: String,
     pub(super) server_secret: String,
     pub(super) server_public: String,
+    pub(super) encapsulation: String,
+    pub(super) ct: String,
     pub(super) dh: String,
+    pub(super) ss: String,
     pub(super) rekey: String,
     pub(super) rekeyed: String,
     pub(super) transcript: String,
 }
 
-/// A datagram. Its plaintext is JSON (`text`) or an inner `packet`.
+#[derive(Serialize)]
+pub(super) struct ChangeValues {
+    pub(super) context: String,
+    pub(super) blind: String,
+    pub(super) client_keyshare_seed: String,
+    pub(super) client_nonce: String,
+    pub(super) ke1: String,
+    pub(super) masking_nonce: String,
+    pub(super) server_keyshare_seed: String,
+    pub(super) server_nonce: String,
+    pub(super) ke2: String,
+    pub(super) ke3: String,
+    pub(super) session_key: String,
+    pub(super) registration: RegistrationValues,
+    pub(super) mac: String,
+}
+
+/// A datagram. Its plaintext is JSON (`text`), an inner `packet`, or a binary `message`.
 #[derive(Serialize)]
 pub(super) struct Entry {
     pub(super) kind: &'static str,
@@ -104,6 +188,8 @@ pub(super) struct Entry {
     pub(super) nonce: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) message: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) packet: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

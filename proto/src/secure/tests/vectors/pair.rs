@@ -1,4 +1,5 @@
-//! A client and a server, directly connected, that log in, carry ten packets each way and rekey.
+//! A client and a server, directly connected, that log in, carry ten packets each way, rekey twice and change
+//! the password.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -6,12 +7,17 @@ use core::net::SocketAddr;
 
 use zeroize::Zeroizing;
 
-use super::{CLIENT_SEED, PASSWORD, PSK, SERVER_SEED, client_address, login, server_address, setup};
+use super::{
+    CLIENT_SEED, NEW_PASSWORD, PASSWORD, PSK, SERVER_SEED, UNIX_MILLIS, client_address, login,
+    server_address, setup,
+};
 use crate::aead::{Aead, Cipher, DefaultAead};
 use crate::secure::frame::open;
 use crate::secure::job::LoginFinished;
 use crate::secure::message::Control;
-use crate::secure::{Client, ClientConfig, Code, Psk, Record, Server, ServerConfig, Suite, User, UserStore};
+use crate::secure::{
+    Client, ClientConfig, Code, Psk, Record, Server, ServerConfig, Suite, User, UserStore, WallClock,
+};
 use crate::{Batch, Command, Datagram, EventKind, Instant, PacketBuf, Peer};
 
 /// IP version and length in bytes of the inner packets, each way.
@@ -36,8 +42,10 @@ pub(super) struct Pair {
     server: Server,
     now: Instant,
     pub(super) seen: Vec<(&'static str, Vec<u8>)>,
-    pub(super) session_key: Option<Zeroizing<[u8; 64]>>,
+    /// Of the login, and of the proof in the password change.
+    pub(super) session_keys: Vec<Zeroizing<[u8; 64]>>,
     rekeyed: usize,
+    is_changed: bool,
     delivered: Vec<Vec<u8>>,
 }
 
@@ -56,8 +64,10 @@ impl Pair {
             max_sessions: 1,
         };
         users.add(user).unwrap();
+        let clock = WallClock::new(Instant::ZERO, UNIX_MILLIS);
         let mut server = Server::new(ServerConfig {
             psk: Psk::new(PSK).unwrap(),
+            second_psk: None,
             setup: setup(),
             users,
             suite: Suite::Laboratory,
@@ -73,7 +83,8 @@ impl Pair {
             // Long enough that no ping is sent before the rekey.
             keepalive: 600,
             isolate_clients: false,
-            unix_origin: None,
+            clock: Some(clock),
+            checks_clock: true,
             seed: SERVER_SEED,
         })
         .unwrap();
@@ -84,6 +95,9 @@ impl Pair {
             password: Zeroizing::new(PASSWORD.into()),
             suite: Suite::Laboratory,
             server: server_address(),
+            server_key: setup().server_key(),
+            ticket: None,
+            clock: Some(clock),
             mtu_search: false,
             seed: CLIENT_SEED,
         });
@@ -93,8 +107,9 @@ impl Pair {
             server,
             now: Instant::from_secs(1),
             seen: vec![],
-            session_key: None,
+            session_keys: vec![],
             rekeyed: 0,
+            is_changed: false,
             delivered: vec![],
         }
     }
@@ -117,6 +132,10 @@ impl Pair {
             self.carry(client_address(), sent, &mut to_server);
             let mut sent = Batch::default();
             self.server.turn(self.now, &mut to_server, &mut sent);
+            while let Some(job) = self.server.poll_job() {
+                self.server.handle_job(self.now, job.run()).unwrap();
+            }
+            self.server.turn(self.now, &mut Batch::default(), &mut sent);
             self.carry(server_address(), sent, &mut to_client);
             self.take_events();
             if to_client.is_empty() {
@@ -142,7 +161,7 @@ impl Pair {
         while let Some(job) = self.client.poll_job() {
             let done = job.run();
             if let Some(Some(finished)) = done.result_ref::<LoginFinished>() {
-                self.session_key = Some(finished.session_key.clone());
+                self.session_keys.push(finished.session_key.clone());
             }
             self.client.handle_job(self.now, done).unwrap();
         }
@@ -153,15 +172,17 @@ impl Pair {
             while let Some(event) = peer.poll_event() {
                 assert!(!matches!(event.kind, EventKind::Dropped(_)), "{event:?}");
                 self.rekeyed += usize::from(matches!(event.kind, EventKind::Rekeyed { .. }));
+                self.is_changed |= matches!(event.kind, EventKind::PasswordChanged(Ok(())));
             }
         }
     }
 
-    /// A login, ten packets each way and a rekey. The rekey comes at once for another cipher, otherwise when
-    /// it is due.
+    /// A login, after which the first rekey follows at once; ten packets each way; the second rekey when it is due; a
+    /// password change.
     pub(super) fn run(&mut self) {
         self.client.command(self.now, Command::Start).unwrap();
         self.talk(&[], &[]);
+        assert_eq!(self.rekeyed, 2, "both sides");
         self.now = Instant::from_secs(2);
         let up = PACKETS.map(|(version, len)| packet(version, len, true));
         self.talk(&up, &[]);
@@ -169,12 +190,16 @@ impl Pair {
         let down = PACKETS.map(|(version, len)| packet(version, len, false));
         self.talk(&[], &down);
         assert_eq!(self.delivered, [up, down].concat());
-        while self.rekeyed == 0 {
+        while self.rekeyed == 2 {
             let (client, server) = (self.client.poll_timeout(), self.server.poll_timeout());
             (self.now, _) = client.into_iter().chain(server).min().unwrap();
             self.talk(&[], &[]);
         }
-        assert_eq!(self.rekeyed, 2, "both sides");
+        assert_eq!(self.rekeyed, 4, "both sides");
+        let password = Zeroizing::new(NEW_PASSWORD.into());
+        self.client.change_password(self.now, password).unwrap();
+        self.talk(&[], &[]);
+        assert!(self.is_changed);
     }
 
     /// The datagram number `nth` of its kind, counted from 0.
@@ -183,11 +208,16 @@ impl Pair {
         &all.nth(nth).expect(kind).1
     }
 
-    /// The message in a control datagram.
-    pub(super) fn control(&self, kind: &str, key: &[u8; 32]) -> Control {
+    /// The first control message of its kind, and its nonce.
+    pub(super) fn control(&self, kind: &str) -> (Control, [u8; 12]) {
         let datagram = self.nth(kind, 0);
-        let code = if datagram[0] == 1 { Code::Up } else { Code::Down };
-        Control::parse(code, &opened(Cipher::default(), key, datagram)).unwrap()
+        let keys = Psk::new(PSK).unwrap().keys();
+        let (code, key) = match datagram[0] {
+            1 => (Code::Up, &keys.up),
+            _ => (Code::Down, &keys.down),
+        };
+        let message = Control::parse(code, &opened(Cipher::default(), key, datagram)).unwrap();
+        (message, datagram[1..13].try_into().unwrap())
     }
 }
 

@@ -3,7 +3,7 @@
 //! It is written from the specification. A client of the protocol stops after a refusal, so it cannot do this.
 
 mod opaque;
-mod wire;
+pub(super) mod wire;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,8 +13,10 @@ use rand_core::{RngCore, SeedableRng};
 use sandhog_peer::{ApiMisuse, Batch, Command, Counters, Datagram, Event, Instant, PacketBuf, Peer, Reason};
 use serde_json::Value;
 
-use opaque::{Attempt, Registration};
-use wire::{ControlKeys, SessionKeys, bytes_of, index_of, text_of};
+use opaque::{Attempt, Context, Registration};
+use sandhog_proto::kem::Seed;
+use sandhog_proto::secure::WallClock;
+use wire::{ControlKeys, ServerKeys, SessionKeys, bytes_of, text_of};
 
 /// The password that the client sets.
 const NEW_PASSWORD: &str = "set by the adversary";
@@ -41,20 +43,21 @@ pub(super) struct Account {
 
 /// The message that waits for its answer.
 enum Request {
-    /// A control datagram. Its repetition has the same bytes.
-    Control(&'static str, Vec<u8>),
+    /// A message of the login, made from the present time. It is sealed anew for each transmission.
+    Control(&'static str, Box<dyn Fn(u64) -> Vec<u8> + Send>),
     /// A session message. It is sealed anew for each transmission.
-    Session(&'static str, String),
+    Session(&'static str, Vec<u8>),
 }
 
 /// The state of the client. Each state but the first and the last waits for an answer.
 enum Stage {
     Idle,
-    Login(Box<Attempt>, Vec<u8>),
+    Login(Box<Attempt>, Vec<u8>, Option<Box<wire::Request>>),
     Confirm,
     Ping,
     Rekey,
-    Reg1(Box<Registration>),
+    Prove(Box<Attempt>),
+    Register(Box<Registration>, Vec<u8>),
     Reg3,
     Over,
 }
@@ -65,9 +68,15 @@ pub(super) struct Intruder {
     server: SocketAddr,
     rng: ChaCha20Rng,
     keys: ControlKeys,
+    server_keys: ServerKeys,
+    clock: WallClock,
     session: Option<SessionKeys>,
     /// Its receiver index.
     index: u32,
+    /// Receiver index of the server in the first epoch.
+    theirs: u32,
+    /// X25519 secret of M1.
+    ephemeral: [u8; 32],
     stage: Stage,
     request: Option<Request>,
     transmissions: u32,
@@ -75,14 +84,25 @@ pub(super) struct Intruder {
 }
 
 impl Intruder {
-    pub(super) fn new(psk: &[u8; 32], account: Account, server: SocketAddr, seed: [u8; 32]) -> Self {
+    pub(super) fn new(
+        (psk, server_keys, clock): (&[u8; 32], ServerKeys, WallClock),
+        account: Account,
+        server: SocketAddr,
+        seed: [u8; 32],
+    ) -> Self {
         let mut rng = ChaCha20Rng::from_seed(seed);
+        let mut ephemeral = [0; 32];
+        rng.fill_bytes(&mut ephemeral);
         Self {
             account,
             server,
             index: rng.next_u32() | 1,
+            theirs: 0,
+            ephemeral,
             rng,
             keys: ControlKeys::new(psk),
+            server_keys,
+            clock,
             session: None,
             stage: Stage::Idle,
             request: None,
@@ -101,8 +121,11 @@ impl Intruder {
     /// Sends the present request.
     fn transmit(&mut self, now: Instant, tag: u64, output: &mut Batch) {
         let (kind, bytes) = match (&self.request, &mut self.session) {
-            (Some(Request::Control(kind, bytes)), _) => (*kind, bytes.clone()),
-            (Some(Request::Session(kind, json)), Some(session)) => (*kind, session.seal(json)),
+            (Some(Request::Control(kind, message)), _) => {
+                let message = message(self.clock.read(now));
+                (*kind, self.keys.seal(&mut self.rng, &message))
+            }
+            (Some(Request::Session(kind, message)), Some(session)) => (*kind, session.seal(message)),
             _ => return,
         };
         self.transmissions += 1;
@@ -123,24 +146,14 @@ impl Intruder {
         self.request = None;
     }
 
-    /// The first message of a login, with the cookie if there is one.
-    fn login(&mut self, ke1: &[u8], cookie: Option<&str>) -> Request {
-        let (kind, cookie) = match cookie {
-            Some(cookie) => ("login-cookie", format!(r#","cookie":"{cookie}""#)),
-            None => ("login", String::new()),
-        };
-        let (index, login, ke1) = (self.index, &self.account.login, text_of(ke1));
-        let json = format!(r#"{{"v":2,"t":"login","idx":{index},"login":"{login}","ke1":"{ke1}"{cookie}}}"#);
-        Request::Control(kind, self.keys.seal(&mut self.rng, &json))
-    }
-
     fn begin(&mut self, now: Instant, output: &mut Batch) {
         let attempt = Attempt::start(&mut self.rng, &self.account.login, &self.account.password);
         let Some((attempt, ke1)) = attempt else {
             return self.stop();
         };
-        let request = self.login(&ke1, None);
-        self.stage = Stage::Login(Box::new(attempt), ke1);
+        let index = self.index;
+        self.stage = Stage::Login(Box::new(attempt), ke1, None);
+        let request = Request::Control("login", Box::new(move |time| wire::m0(time, index)));
         self.ask(now, request, 0, output);
     }
 
@@ -161,50 +174,66 @@ impl Intruder {
     }
 
     /// Handles a control message: the cookie or KE2.
-    fn on_control(&mut self, now: Instant, message: &Value, tag: u64, output: &mut Batch) {
-        if index_of(message, "to") != Some(self.index) {
-            return;
-        }
-        let Stage::Login(attempt, ke1) = &self.stage else {
+    fn on_control(&mut self, now: Instant, message: &[u8], tag: u64, output: &mut Batch) {
+        let Stage::Login(attempt, ke1, asked) = &mut self.stage else {
             return;
         };
-        if let Some(cookie) = message.get("cookie").and_then(Value::as_str) {
-            let ke1 = ke1.clone();
-            let request = self.login(&ke1, Some(cookie));
+        if let Some(cookie) = wire::cookie(message, self.index) {
+            let own = (self.ephemeral, self.index);
+            let request = wire::Request::new(&self.server_keys, own, cookie, (&self.account.login, ke1));
+            *asked = Some(Box::new(request.clone()));
+            let request = Request::Control("login-cookie", Box::new(move |time| request.message(time)));
             return self.ask(now, request, tag, output);
         }
-        let (Some(theirs), Some(ke2)) = (index_of(message, "idx"), bytes_of(message, "ke2")) else {
+        let Some(asked) = asked else { return };
+        let Some((theirs, ke2)) = asked.ke2(&self.server_keys, message) else {
             return;
         };
-        let Some((ke3, key)) = attempt.finish(&mut self.rng, [self.index, theirs], &ke2) else {
+        let context = Context {
+            purpose: b"sandhog/3",
+            indices: [self.index, theirs],
+            fingerprint: self.server_keys.fingerprint,
+        };
+        let Some((ke3, key)) = attempt.finish(&mut self.rng, &context, &ke2) else {
             return self.stop();
         };
-        self.session = Some(self.keys.session(&key, theirs));
-        let json = format!(r#"{{"v":2,"t":"ke3","to":{theirs},"ke3":"{}"}}"#, text_of(&ke3));
-        let request = Request::Control("ke3", self.keys.seal(&mut self.rng, &json));
+        let keys = (&self.server_keys, &self.keys);
+        let (m3, session) = asked.proof(keys, &mut self.rng, message, (theirs, &ke3, &key));
+        (self.session, self.theirs) = (Some(session), theirs);
         self.stage = Stage::Confirm;
-        self.ask(now, request, tag, output);
+        self.ask(
+            now,
+            Request::Control("ke3", Box::new(move |_| m3.clone())),
+            tag,
+            output,
+        );
     }
 
     /// Handles a message of the session.
-    fn on_message(&mut self, now: Instant, message: &Value, tag: u64, output: &mut Batch) {
+    fn on_message(&mut self, now: Instant, bytes: &[u8], tag: u64, output: &mut Batch) {
+        let message: Value = serde_json::from_slice(bytes).unwrap_or_default();
+        let is_rekeyed = bytes.first() == Some(&2);
         let kind = message.get("t").and_then(Value::as_str).unwrap_or_default();
+        let bytes = |key: &str| bytes_of(&message, key).unwrap_or_default();
         match (&self.stage, kind) {
+            (Stage::Rekey, _) if is_rekeyed => self.change_password(now, tag, output),
             (Stage::Confirm, "") => match message.get("isOK").and_then(Value::as_bool) {
                 Some(false) => self.continue_with(now, Stage::Ping, tag, output),
                 _ => self.stop(), // accepted
             },
-            (_, "ping") => self.answer(message, tag, output),
+            (_, "ping") => self.answer(&message, tag, output),
             (Stage::Ping, "pong") => self.continue_with(now, Stage::Rekey, tag, output),
-            (Stage::Rekey, "rekeyed") => self.change_password(now, tag, output),
-            (Stage::Reg1(registration), "reg2") => {
-                let reg2 = bytes_of(message, "reg2").unwrap_or_default();
+            (Stage::Prove(_), "prove2") => self.prove(now, &bytes("ke2"), tag, output),
+            (Stage::Register(registration, key), "reg2") => {
+                let reg2 = bytes("reg2");
                 let Some(record) = registration.finish(&mut self.rng, &reg2) else {
                     return self.stop();
                 };
+                let mac = wire::mac(key, &[b"reg3", &reg2, &record]);
+                let (record, mac) = (text_of(&record), text_of(&mac[..32]));
                 self.stage = Stage::Reg3;
-                let json = format!(r#"{{"t":"reg3","reg3":"{}"}}"#, text_of(&record));
-                self.ask(now, Request::Session("reg3", json), tag, output);
+                let json = format!(r#"{{"t":"reg3","reg3":"{record}","mac":"{mac}"}}"#);
+                self.ask(now, Request::Session("reg3", json.into()), tag, output);
             }
             (Stage::Reg3, "regOk") => self.stop(),
             _ => {}
@@ -215,31 +244,57 @@ impl Intruder {
     fn continue_with(&mut self, now: Instant, stage: Stage, tag: u64, output: &mut Batch) {
         let request = match stage {
             Stage::Rekey => {
-                let (index, pk) = (self.index ^ 2, text_of(&BASE_POINT));
-                let json = format!(r#"{{"t":"rekey","n":1,"idx":{index},"pk":"{pk}"}}"#);
-                Request::Session("rekey", json)
+                let index = (self.index ^ 2).to_be_bytes();
+                let (_, kem) = Seed::generate(&mut self.rng).key_pair();
+                let head = [&[1, 0, 0, 0, 1][..], &index, &[0]].concat();
+                Request::Session("rekey", [&head, &BASE_POINT[..], kem.as_bytes()].concat())
             }
-            _ => Request::Session("ping", r#"{"t":"ping","n":1}"#.into()),
+            _ => Request::Session("ping", br#"{"t":"ping","n":1}"#.to_vec()),
         };
         self.stage = stage;
         self.ask(now, request, tag, output);
     }
 
+    /// Begins to change the password: asks for a KE2 for the old one.
     fn change_password(&mut self, now: Instant, tag: u64, output: &mut Batch) {
-        let started = Registration::start(&mut self.rng, &self.account.login, NEW_PASSWORD);
-        let Some((registration, reg1)) = started else {
+        let started = Attempt::start(&mut self.rng, &self.account.login, &self.account.password);
+        let Some((attempt, ke1)) = started else {
             return self.stop();
         };
-        self.stage = Stage::Reg1(Box::new(registration));
-        let json = format!(r#"{{"t":"reg1","reg1":"{}"}}"#, text_of(&reg1));
-        self.ask(now, Request::Session("reg1", json), tag, output);
+        self.stage = Stage::Prove(Box::new(attempt));
+        let json = format!(r#"{{"t":"prove1","ke1":"{}"}}"#, text_of(&ke1));
+        self.ask(now, Request::Session("prove1", json.into()), tag, output);
+    }
+
+    /// Proves the old password, and asks to register a new one.
+    fn prove(&mut self, now: Instant, ke2: &[u8], tag: u64, output: &mut Batch) {
+        let Stage::Prove(attempt) = &self.stage else {
+            return;
+        };
+        let context = Context {
+            purpose: b"sandhog/c",
+            indices: [self.index, self.theirs],
+            fingerprint: self.server_keys.fingerprint,
+        };
+        let proved = attempt.finish(&mut self.rng, &context, ke2);
+        let started = Registration::start(&mut self.rng, &self.account.login, NEW_PASSWORD);
+        let (Some((ke3, key)), Some((registration, reg1))) = (proved, started) else {
+            return self.stop();
+        };
+        self.stage = Stage::Register(Box::new(registration), key);
+        let json = format!(
+            r#"{{"t":"prove3","ke3":"{}","reg1":"{}"}}"#,
+            text_of(&ke3),
+            text_of(&reg1)
+        );
+        self.ask(now, Request::Session("prove3", json.into()), tag, output);
     }
 
     /// Answers a ping of the server.
     fn answer(&mut self, ping: &Value, tag: u64, output: &mut Batch) {
         let number = ping.get("n").and_then(Value::as_u64).unwrap_or_default();
         let json = format!(r#"{{"t":"pong","n":{number}}}"#);
-        if let Some(bytes) = self.session.as_mut().map(|session| session.seal(&json)) {
+        if let Some(bytes) = self.session.as_mut().map(|session| session.seal(json.as_bytes())) {
             self.send("pong", &bytes, tag, output);
         }
     }

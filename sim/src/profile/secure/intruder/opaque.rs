@@ -7,7 +7,7 @@ use opaque_ke::ksf::Ksf;
 use opaque_ke::{
     CipherSuite, ClientLogin, ClientLoginFinishParameters, ClientRegistration,
     ClientRegistrationFinishParameters, CredentialResponse, Identifiers, RegistrationResponse, Ristretto255,
-    TripleDh,
+    ServerSetup, TripleDh,
 };
 use rand_chacha::ChaCha20Rng;
 use sha2::Sha512;
@@ -41,7 +41,7 @@ impl Ksf for Laboratory {
 
 /// The input of the OPRF.
 fn input(login: &str, password: &str) -> Vec<u8> {
-    format!("sandhog/2\0{login}\0{password}").into_bytes()
+    format!("sandhog/3\0{login}\0{password}").into_bytes()
 }
 
 fn identifiers(login: &str) -> Identifiers<'_> {
@@ -49,6 +49,21 @@ fn identifiers(login: &str) -> Identifiers<'_> {
         client: Some(login.as_bytes()),
         server: None,
     }
+}
+
+/// The context of a login or of a password change.
+pub(super) struct Context {
+    pub(super) purpose: &'static [u8; 9],
+    /// Receiver indices of client and server.
+    pub(super) indices: [u32; 2],
+    /// Fingerprint of the server's keys.
+    pub(super) fingerprint: [u8; 32],
+}
+
+/// The public key in a setup of OPAQUE.
+pub(super) fn public_key(setup: &[u8]) -> Vec<u8> {
+    let setup = ServerSetup::<Parts>::deserialize(setup).expect("a valid setup");
+    setup.keypair().public().serialize().to_vec()
 }
 
 /// A login before KE2.
@@ -71,14 +86,26 @@ impl Attempt {
         Some((attempt, start.message.serialize().to_vec()))
     }
 
-    /// KE3 and the session key. `ours` and `theirs` are the receiver indices. `None` if the password is wrong.
+    /// KE3 and the session key. `None` if the password is wrong.
     pub(super) fn finish(
         &self,
         rng: &mut ChaCha20Rng,
-        [ours, theirs]: [u32; 2],
+        context: &Context,
         ke2: &[u8],
     ) -> Option<(Vec<u8>, Vec<u8>)> {
-        let context = [&b"sandhog/2\0"[..], &ours.to_be_bytes(), &theirs.to_be_bytes()].concat();
+        let Context {
+            purpose,
+            indices: [ours, theirs],
+            fingerprint,
+        } = context;
+        let context = [
+            &purpose[..],
+            b"\0",
+            &ours.to_be_bytes(),
+            &theirs.to_be_bytes(),
+            fingerprint,
+        ]
+        .concat();
         let ke2 = CredentialResponse::deserialize(ke2).ok()?;
         let parameters =
             ClientLoginFinishParameters::new(Some(&context), identifiers(&self.login), Some(&Laboratory));

@@ -1,4 +1,4 @@
-//! Expiry date of a user: a day in commands, Unix time in the users file.
+//! Date in the Gregorian calendar (UTC), and its Unix time.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,22 +7,22 @@ const SECONDS_PER_DAY: u64 = 86_400;
 /// First second of the year 10000. Later years would need five digits.
 const END: u64 = 253_402_300_800;
 
-/// The first day (UTC) on which a user's logins are refused.
+/// A day (UTC).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Expiry {
+pub(crate) struct Date {
     year: u16,
     month: u8,
     day: u8,
 }
 
-impl Expiry {
+impl Date {
     /// First second of the day, in seconds of Unix time.
-    pub(super) fn seconds(self) -> u64 {
+    pub(crate) fn seconds(self) -> u64 {
         self.days() * SECONDS_PER_DAY
     }
 
     /// The day of a Unix time. Returns `None` after the year 9999.
-    pub(super) fn of(seconds: u64) -> Option<Self> {
+    pub(crate) fn of(seconds: u64) -> Option<Self> {
         if seconds >= END {
             return None;
         }
@@ -71,7 +71,7 @@ impl Expiry {
     }
 }
 
-impl FromStr for Expiry {
+impl FromStr for Date {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -99,7 +99,7 @@ impl FromStr for Expiry {
     }
 }
 
-impl fmt::Display for Expiry {
+impl fmt::Display for Date {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:04}-{:02}-{:02}", self.year, self.month, self.day)
     }
@@ -120,12 +120,12 @@ mod tests {
             ("2100-03-01", 4_107_542_400),
             ("9999-12-31", 253_402_214_400),
         ] {
-            let date: Expiry = day.parse().expect("a day");
+            let date: Date = day.parse().expect("a day");
             assert_eq!(date.seconds(), seconds, "{day}");
-            assert_eq!(Expiry::of(seconds + 86_399), Some(date), "{day}");
+            assert_eq!(Date::of(seconds + 86_399), Some(date), "{day}");
         }
-        assert_eq!(Expiry::of(END), None);
-        assert_eq!(Expiry::of(u64::MAX), None);
+        assert_eq!(Date::of(END), None);
+        assert_eq!(Date::of(u64::MAX), None);
     }
 
     #[test]
@@ -143,7 +143,7 @@ mod tests {
             "tomorrow",
             "",
         ] {
-            assert!(text.parse::<Expiry>().is_err(), "{text}");
+            assert!(text.parse::<Date>().is_err(), "{text}");
         }
     }
 }
