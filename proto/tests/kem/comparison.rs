@@ -53,7 +53,7 @@ pub(crate) fn exchange(rng: &mut ChaCha20Rng) -> Exchange {
     assert_eq!(*public.as_bytes(), theirs.public(), "key pair of {seed:02x?}");
 
     let randomness: [u8; 32] = bytes(rng);
-    let (ciphertext, shared) = public.encapsulate(&randomness.into());
+    let (ciphertext, shared) = public.encapsulate_with(&randomness.into());
     let expected = second::encapsulate(public.as_bytes(), randomness);
     assert_eq!(
         Some((*ciphertext, *shared)),
@@ -125,7 +125,7 @@ pub(crate) fn damaged_key(exchange: &Exchange, rng: &mut ChaCha20Rng) -> bool {
     }
     let randomness: [u8; 32] = bytes(rng);
     let ours = PublicKey::new(&public).ok().map(|key| {
-        let (ciphertext, shared) = key.encapsulate(&randomness.into());
+        let (ciphertext, shared) = key.encapsulate_with(&randomness.into());
         (*ciphertext, *shared)
     });
     assert_eq!(
