@@ -13,9 +13,6 @@ use crate::support::{
 
 const ON_PATH: &str = "on-path = [\"alice\", \"server\"]\n";
 
-/// The expectation that the login of alice is rejected.
-const REJECTED: &str = "[[expect]]\nclient = \"alice\"\noutcome = \"authentication-rejected\"\n";
-
 /// The scenario of alice and a server, with mallory, whose only action is `speak` with these keys.
 fn scenario(profile: &str, keys: &str, speak: &str, rest: &str) -> Result<Scenario, String> {
     let act = format!("[[adversary.do]]\nspeak = {{ to = \"server\", {speak} }}");

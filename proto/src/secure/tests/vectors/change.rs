@@ -5,7 +5,7 @@ use alloc::string::String;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 
-use super::file::{ChangeValues, EpochValues};
+use super::file::{ChangeValues, EpochValues, RegistrationValues};
 use super::login::After;
 use super::pair::{Pair, opened};
 use super::{NEW_PASSWORD, PASSWORD, Recorder, UNIX_MILLIS, account, array, hex, registration_values, setup};
@@ -131,6 +131,18 @@ pub(super) fn change_values(
         (&reg1, &reg2, &reg3),
         ChaCha20Rng::from_seed(seed),
     );
+    let last = [
+        &ke3[..],
+        &*session_key,
+        &reg1_mac,
+        &reg2_mac,
+        &reg3_mac,
+        &new_ticket(&sent("reg-ok", down), &reg3),
+    ];
+    collected(values, registration, last.map(hex))
+}
+
+fn collected(proof: [String; 9], registration: RegistrationValues, last: [String; 6]) -> ChangeValues {
     let [
         context,
         blind,
@@ -141,7 +153,8 @@ pub(super) fn change_values(
         server_keyshare_seed,
         server_nonce,
         ke2,
-    ] = values;
+    ] = proof;
+    let [ke3, session_key, reg1_mac, reg2_mac, reg3_mac, ticket] = last;
     ChangeValues {
         context,
         blind,
@@ -152,13 +165,13 @@ pub(super) fn change_values(
         server_keyshare_seed,
         server_nonce,
         ke2,
-        ke3: hex(&*ke3),
-        session_key: hex(&*session_key),
+        ke3,
+        session_key,
         registration,
-        reg1_mac: hex(&reg1_mac),
-        reg2_mac: hex(&reg2_mac),
-        reg3_mac: hex(&reg3_mac),
-        ticket: hex(&new_ticket(&sent("reg-ok", down), &reg3)),
+        reg1_mac,
+        reg2_mac,
+        reg3_mac,
+        ticket,
     }
 }
 
