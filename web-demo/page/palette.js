@@ -29,8 +29,10 @@ const KNOWN = {
   rekey: ['triangle', 0],
   rekeyed: ['hexagon', 0],
   bye: ['diamond', 4],
-  reg1: ['triangle', 1],
-  reg2: ['hexagon', 1],
+  prove1: ['triangle', 1],
+  prove2: ['hexagon', 1],
+  prove3: ['triangle', 2],
+  reg2: ['hexagon', 2],
   reg3: ['triangle', 3],
   'reg-ok': ['hexagon', 3],
 };
