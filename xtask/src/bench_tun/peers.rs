@@ -141,10 +141,14 @@ fn sandhog(network: &Network, program: &Path) -> Result<Vec<Process>> {
         .arg(&config);
     fs::write(folder.join("password"), PASSWORD)?;
     shell::read(add.stdin(fs::File::open(folder.join("password"))?))?;
+    let sample = fs::read_to_string(folder.join("client.toml"))?;
+    let is_server_key = |line: &&str| line.starts_with("server-key");
+    let server_key = sample.lines().find(is_server_key);
+    let server_key = server_key.context("`sandhog init` has written no server key")?;
     fs::write(
         folder.join("client.toml"),
         format!(
-            "server = \"{}:40404\"\nkey-file = \"sandhog.key\"\nlogin = \"bench\"\npassword-file = \"password\"\n\
+            "{server_key}\nserver = \"{}:40404\"\nkey-file = \"sandhog.key\"\nlogin = \"bench\"\npassword-file = \"password\"\n\
              [device]\nname = \"{client}\"\n",
             Network::SERVER
         ),

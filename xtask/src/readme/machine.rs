@@ -1,4 +1,5 @@
-//! Test machine made of namespaces for network, mounts and processes, with its own /etc, /run and /usr/local/bin.
+//! Test machine made of namespaces for network, mounts and processes, with its own /etc, /run,
+//! /usr/local/bin and /var/lib.
 //!
 //! The machine disappears when its first process ends. That process ends with this program, even if this program is killed.
 
@@ -30,6 +31,8 @@ rm -f /etc/sandhog /etc/hosts /usr/local/bin/sandhog
 printf '127.0.0.1 localhost\n%s\n' "$2" > /etc/hosts
 mount -t proc proc /proc
 mount -t tmpfs tmpfs /run
+mkdir "$1/lib"
+mount --bind "$1/lib" /var/lib
 ip link set lo up
 echo "$pid"
 exec cat
