@@ -21,7 +21,7 @@ pub struct ClientConfig {
     pub login: Login,
     /// Password of the user. The server never sees it.
     pub password: Zeroizing<String>,
-    /// Suite that stretches the password. The server chooses it for each user.
+    /// Suite that stretches the password. A server has one for all its users.
     pub suite: Suite,
     /// Outer address of the server.
     pub server: SocketAddr,
