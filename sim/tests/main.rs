@@ -3,6 +3,7 @@
 mod addresses;
 mod adversary;
 mod behaviour;
+mod clocks;
 mod hostile;
 mod json_schema;
 mod language;

@@ -12,6 +12,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use sandhog_lab::derive_seed;
 use sandhog_lab::setup::{MakePeer, Nonce, Rules};
+use sandhog_lab::values::Span;
 use sandhog_peer::Instant;
 use sandhog_proto::aead;
 use sandhog_proto::secure::{
@@ -22,7 +23,7 @@ use zeroize::Zeroizing;
 use super::operator::{Change, OperatedServer};
 use crate::builtin::{self, Builtin};
 use crate::scenario::adversary::{Part, Speak};
-use crate::scenario::{Cipher, Client, Features, Profile, Scenario, Server, TimedEvent, User};
+use crate::scenario::{Cipher, Client, Clock, Features, Profile, Scenario, Server, TimedEvent, User};
 
 /// The secure profile.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +69,7 @@ impl Profile for Secure {
             mtu_search: true,
             cipher: true,
             accounts: true,
+            clock: true,
         }
     }
 
@@ -229,6 +231,19 @@ fn clock(now: Instant) -> WallClock {
     WallClock::new(now, BEGIN + now.as_nanos() / 1_000_000)
 }
 
+/// The wall clock of a client. Times before 1970 are 1970.
+fn clock_of(client: &Client, now: Instant) -> Option<WallClock> {
+    let right = clock(now).read(now);
+    let millis = |span: Span| u64::try_from(span.0.as_millis()).unwrap_or(u64::MAX);
+    let shown = match client.clock {
+        Clock::None => return None,
+        Clock::Right => right,
+        Clock::Ahead(span) => right.saturating_add(millis(span)),
+        Clock::Behind(span) => right.saturating_sub(millis(span)),
+    };
+    Some(WallClock::new(now, shown))
+}
+
 fn config(server: &Server, users: &UserStore, seed: [u8; 32]) -> secure::ServerConfig {
     let addresses = server.inner_prefixes();
     secure::ServerConfig {
@@ -317,6 +332,7 @@ fn make_client(client: &Client, server: SocketAddr, ticket: Option<Ticket>) -> M
     let login = Login::new(&client.login).expect("the scenario was validated");
     let password = Zeroizing::new(client.password.clone());
     let (mtu_search, cipher) = (client.mtu_search, cipher(client.cipher));
+    let client = client.clone();
     Arc::new(move |boot| {
         let mut peer = secure::Client::new(secure::ClientConfig {
             psk: Psk::new(PSK).expect("the key is neither zero nor published"),
@@ -326,7 +342,7 @@ fn make_client(client: &Client, server: SocketAddr, ticket: Option<Ticket>) -> M
             server,
             server_key: SETUP.server_key(),
             ticket,
-            clock: Some(clock(boot.now)),
+            clock: clock_of(&client, boot.now),
             mtu_search,
             seed: boot.seed,
         });

@@ -2,6 +2,7 @@
 
 pub mod adversary;
 mod builtin;
+mod clock;
 mod error;
 mod events;
 mod expectations;
@@ -25,6 +26,7 @@ use sandhog_lab::values::Span;
 use sandhog_peer::IpPrefix;
 
 pub use builtin::Builtin;
+pub use clock::Clock;
 pub use error::ScenarioError;
 pub use events::{AccountChange, AccountState, TimedEvent};
 pub use expectations::{Expectation, Finally};
@@ -243,6 +245,9 @@ pub struct Client {
     /// The preferred cipher. A session uses it if the server prefers the same one. Secure profile only.
     #[serde(default)]
     pub cipher: Cipher,
+    /// Its wall clock. A server does not answer a client whose clock differs by more than 30 s. Secure profile only.
+    #[serde(default)]
+    pub clock: Clock,
     /// The name of its server.
     pub server: String,
     /// The user name. Required by every profile with a login.

@@ -23,6 +23,8 @@ pub struct Features {
     pub cipher: bool,
     /// `account` events.
     pub accounts: bool,
+    /// `clock` of clients.
+    pub clock: bool,
 }
 
 /// A protocol, as scenarios use it.

@@ -18,7 +18,7 @@ use sandhog_peer::IpPrefix;
 use super::error::PathPart;
 use super::profile::Profile;
 use super::values::Span;
-use super::{Cipher, Client, Scenario, Server};
+use super::{Cipher, Client, Clock, Scenario, Server};
 
 /// A mistake, and the path to the wrong value.
 pub(super) struct Mistake<'a> {
@@ -362,6 +362,16 @@ fn validate_client<'a>(scenario: &'a Scenario, index: usize, client: &'a Client)
                 PathPart::Key("mtu-search"),
             ],
             format!("profile `{profile}` has no path MTU discovery; remove this key"),
+        ));
+    }
+    if !features.clock && client.clock != Clock::Right {
+        return Err(mistake(
+            &[
+                PathPart::Key("client"),
+                PathPart::Index(index),
+                PathPart::Key("clock"),
+            ],
+            format!("profile `{profile}` has no wall clocks; remove this key"),
         ));
     }
     validate_cipher(scenario.profile, "client", index, client.cipher)?;

@@ -22,6 +22,12 @@ const BEGINNINGS: [&str; 6] = [
     "UNLICENSE",
 ];
 
+/// Identifier of the Apache License, version 2.0 (SPDX).
+const APACHE: &str = "Apache-2.0";
+
+/// Its text.
+const APACHE_TEXT: &str = include_str!("../../../LICENSE-APACHE");
+
 /// Writes `licences.txt.gz` into `folder`.
 ///
 /// # Errors
@@ -37,7 +43,11 @@ pub(super) fn write(folder: &Path) -> Result<()> {
     for package in linked.iter().filter(|package| !package["source"].is_null()) {
         let word = |key: &str| package[key].as_str().unwrap_or_default();
         let name = format!("{} {}", word("name"), word("version"));
-        let found = read_texts(Path::new(word("manifest_path")))?;
+        let mut found = read_texts(Path::new(word("manifest_path")))?;
+        if found.is_empty() && word("license") == APACHE {
+            // The text of this licence is the same for all packages. Some do not include it.
+            found.push(APACHE_TEXT.trim().to_owned());
+        }
         ensure!(!found.is_empty(), "{name} has no file with its licence");
         for text in found {
             texts.entry(text).or_default().push(name.clone());
