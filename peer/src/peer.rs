@@ -65,8 +65,6 @@ pub enum Reason {
     Repeat,
     /// Login timeout.
     LoginDeadline,
-    /// Delay before a rejected login fails, in case that another reply arrives.
-    Rejection,
     /// Delay before the next login attempt.
     Reconnect,
     /// Rekey interval.
@@ -98,7 +96,6 @@ impl Reason {
         match self {
             Self::Repeat => "repeat",
             Self::LoginDeadline => "login-deadline",
-            Self::Rejection => "rejection",
             Self::Reconnect => "reconnect",
             Self::Rekey => "rekey",
             Self::Keepalive => "keepalive",
