@@ -127,10 +127,10 @@ pub enum Command {
     /// Show the tunnels that run on this machine
     #[command(after_help = codes_of("status"))]
     Status(StatusArguments),
-    /// Make running servers read their users again
+    /// Make running servers read their users and pre-shared keys again
     ///
-    /// Like SIGHUP, but waits for the result and prints it. If the file with the users has an error, the server keeps its present
-    /// users.
+    /// Like SIGHUP, but waits for the result and prints it. If a file has an error, the server keeps its present users and keys.
+    /// Sessions stay.
     #[command(after_help = codes_of("reload"))]
     Reload(ReloadArguments),
     /// Change your own password on the server

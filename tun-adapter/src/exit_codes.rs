@@ -41,12 +41,12 @@ const EXACT_CODES: [(&str, u8, &str); 15] = [
     ("doctor", 1, "a problem prevents a tunnel"),
     ("status", 0, "a tunnel is running"),
     ("status", 1, "no tunnel is running, or a tunnel does not reply"),
-    ("reload", 0, "the servers use the present users"),
+    ("reload", 0, "the servers use the present users and keys"),
     ("reload", 1, "no server is running, or a server does not reply"),
     (
         "reload",
         2,
-        "bad command line, or the file with the users has an error",
+        "bad command line, or a file with users or keys has an error",
     ),
 ];
 

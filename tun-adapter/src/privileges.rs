@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
 use rustix::thread::{
@@ -21,10 +21,13 @@ use crate::failure::Failure;
 const NETWORK: CapabilitySet = CapabilitySet::NET_ADMIN;
 /// For ports below 1024.
 const PORTS: CapabilitySet = CapabilitySet::NET_BIND_SERVICE;
-/// For files of other users.
+/// For replacing files of other users.
 const FILES: CapabilitySet = CapabilitySet::DAC_OVERRIDE
     .union(CapabilitySet::CHOWN)
     .union(CapabilitySet::FOWNER);
+
+/// For reading files of other users.
+const READS: CapabilitySet = CapabilitySet::DAC_READ_SEARCH;
 
 /// The capabilities over files that the process still has.
 #[derive(Clone, Copy, Debug)]
@@ -33,19 +36,21 @@ pub(crate) struct Privileges {
 }
 
 impl Privileges {
-    /// Keeps only the capabilities for setting up a tunnel, for this process and its children. `written` is a
-    /// file that will be replaced while the tunnel runs. If it belongs to another user, the capabilities for
-    /// that are kept too.
+    /// Keeps only the capabilities for setting up a tunnel, for this process and its children. While the tunnel
+    /// runs, the file `written` will be replaced, and the files in `read` will be read. If one of them belongs to
+    /// another user, the capabilities for that are kept too.
     ///
     /// # Errors
     ///
     /// None are known: dropping capabilities is always allowed.
-    pub(crate) fn keep_for_setup(written: Option<&Path>) -> Result<Self, Failure> {
-        let files = if written.is_some_and(belongs_to_another) {
-            FILES
-        } else {
-            CapabilitySet::empty()
-        };
+    pub(crate) fn keep_for_setup(written: Option<&Path>, read: &[PathBuf]) -> Result<Self, Failure> {
+        let mut files = CapabilitySet::empty();
+        if written.is_some_and(belongs_to_another) {
+            files |= FILES;
+        }
+        if read.iter().any(|file| belongs_to_another(file)) {
+            files |= READS;
+        }
         let kept = NETWORK | PORTS | files;
         for right in CapabilitySet::all().difference(kept).iter() {
             // This needs CAP_SETPCAP. Without it, for example under systemd, the process has few capabilities
@@ -118,7 +123,7 @@ mod tests {
     fn a_thread_keeps_only_the_requested_capabilities_and_other_threads_keep_all() {
         let before = capabilities(None).expect("a thread has some");
         let after = in_thread(|| {
-            Privileges::keep_for_setup(None)
+            Privileges::keep_for_setup(None, &[])
                 .and_then(|privileges| privileges.keep_for_running(true))
                 .expect("dropping is allowed");
             capabilities(None).expect("a thread has some")

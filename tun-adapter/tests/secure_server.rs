@@ -77,7 +77,7 @@ async fn reading_users_while_a_password_is_stored_keeps_both_changes() {
     let meanwhile = async {
         serve(&mut life, |life| life.shell().is_saving()).await;
         disable_alice(&folder);
-        life.read_users();
+        life.read_files();
         serve(&mut life, |life| users_of(life) != before).await;
         lock.unlock().expect("the held lock");
         let is_alike = |life: &mut RunningServer<Direct<Wire>>| {
@@ -117,11 +117,11 @@ async fn only_users_removed_from_the_file_lose_their_sessions() {
             .with_peer(|server, _| (server.users().len(), server.session_count()))
     };
     remove("alice");
-    life.read_users();
+    life.read_files();
     serve(&mut life, |life| count(life).0 == 1).await;
     assert_eq!(count(&mut life), (1, 1));
     remove("kean");
-    life.read_users();
+    life.read_files();
     serve(&mut life, |life| count(life) == (0, 0)).await;
     let down =
         |event: &EventKind| matches!(event, EventKind::Status(status) if status.name() == "reasserting");
@@ -136,7 +136,7 @@ async fn a_damaged_file_with_users_changes_nothing() {
     let mut life = RunningServer::new(shell, file);
     let before = users_of(&mut life);
     folder.write("users", &before.replace("{\"end\":2}\n", ""));
-    life.read_users();
+    life.read_files();
     serve_during(&mut life, tokio::time::sleep(Duration::from_millis(300))).await;
     assert_eq!(users_of(&mut life), before);
     let (mut other, _other_kernel) = crate::secure_shell::client(address, PASSWORD).await;

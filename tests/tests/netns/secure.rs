@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::ping_three_times;
 use super::transfer::transfer_both_ways;
-use super::tunnel::{CLIENT_INNER, Outer, PASSWORD, SERVER_INNER, Testbed, Tunnel, USER};
+use super::tunnel::{CLIENT_INNER, KEY, Outer, PASSWORD, SERVER_INNER, Testbed, Tunnel, USER};
 
 #[test]
 fn pings_of_both_families_pass_between_addresses_assigned_by_the_server() {
@@ -201,7 +201,7 @@ fn a_damaged_file_with_users_is_rejected_on_sighup_and_the_old_users_stay() {
     let cut = users.replace("{\"end\":1}\n", "");
     fs::write(testbed.path("users"), &cut).expect("the test folder");
     server.send_sighup();
-    server.wait_for("users not reloaded, keeping the old ones: ");
+    server.wait_for("nothing reloaded, keeping the old users and keys: ");
     ping_three_times(&testbed.client, SERVER_INNER[0]);
     let (code, _) = client.terminate();
     assert_eq!(code, Some(0));
@@ -332,10 +332,84 @@ fn a_client_keeps_its_ticket_and_ignores_a_damaged_one() {
     assert_eq!(fs::read_to_string(&ticket).expect("a ticket").len(), 45);
 }
 
+/// The reply of the server to `sandhog reload`.
+fn reload(testbed: &Testbed) -> (Option<i32>, String) {
+    let (code, stdout, stderr) = testbed.query(&testbed.server, &["reload"]);
+    (code, stdout + &stderr)
+}
+
+#[test]
+fn reload_changes_the_key_of_a_server_while_sessions_go_on() {
+    let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
+    let Tunnel { server, client } = testbed.tunnel();
+    let done = (Some(0), "sandhog0: 1 user\n".to_owned());
+    let [old, new] = ["\"sandhog.key\"", "\"new.key\""];
+    testbed.write("new.key", &format!("{KEY}\n"));
+    let names = format!("\nkey-file = {new}\nsecond-key-file = {old}");
+    testbed.edit("server.toml", &format!("\nkey-file = {old}"), &names);
+    assert_eq!(reload(&testbed), done);
+    ping_three_times(&testbed.client, SERVER_INNER[0]);
+    client.terminate();
+    testbed.edit("client.toml", old, new);
+    testbed.start_client().terminate();
+    testbed.edit("client.toml", new, old);
+    let client = testbed.start_client();
+
+    // Now the old key opens no session, but its sessions stay.
+    testbed.edit("server.toml", &format!("\nsecond-key-file = {old}"), "");
+    assert_eq!(reload(&testbed), done);
+    ping_three_times(&testbed.client, SERVER_INNER[0]);
+    client.terminate();
+    let (_, log) = testbed.spawn_client().wait();
+    assert!(
+        log.contains("error: the server did not answer in time\n"),
+        "{log}"
+    );
+    testbed.edit("client.toml", old, new);
+    testbed.start_client().terminate();
+    server.terminate();
+}
+
+#[test]
+fn reload_keeps_users_and_keys_if_a_key_file_has_an_error() {
+    let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
+    let mut server = testbed.start_server();
+    testbed.user(&["add", "--password-stdin", "alice"], PASSWORD);
+    testbed.edit(
+        "server.toml",
+        "\nkey-file = \"sandhog.key\"",
+        "\nkey-file = \"new.key\"",
+    );
+    let (code, printed) = reload(&testbed);
+    assert_eq!(code, Some(2), "{printed}");
+    assert!(
+        printed.contains("server.toml:") && printed.contains("new.key"),
+        "{printed}"
+    );
+    server.wait_for("nothing reloaded, keeping the old users and keys: ");
+    let client = testbed.start_client();
+    ping_three_times(&testbed.client, SERVER_INNER[0]);
+    client.terminate();
+    server.terminate();
+}
+
+#[test]
+fn reload_reads_files_that_only_another_user_may_read() {
+    let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
+    for name in ["server.toml", "sandhog.key"] {
+        let path = testbed.path(name);
+        std::os::unix::fs::chown(&path, Some(65_534), None).expect("root may");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("root may");
+    }
+    let server = testbed.start_server();
+    assert_eq!(reload(&testbed), (Some(0), "sandhog0: 1 user\n".to_owned()));
+    server.terminate();
+}
+
 #[test]
 fn while_the_key_is_changed_clients_with_the_old_and_the_new_one_log_in() {
     let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
-    testbed.write("new.key", "c2FuZGhvZyB0ZXN0cyBpbiBuYW1lc3BhY2VzIG9ubHk=\n");
+    testbed.write("new.key", &format!("{KEY}\n"));
     testbed.edit(
         "server.toml",
         "\nkey-file = \"sandhog.key\"",

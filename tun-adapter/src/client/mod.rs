@@ -28,7 +28,7 @@ use crate::shell::{Shell, Transport};
 /// not answer or rejects the login, or if the device is removed.
 pub async fn run(config: Client) -> Result<(), Failure> {
     // Each login may change addresses and routes, so these privileges are kept.
-    Privileges::keep_for_setup(None)?;
+    Privileges::keep_for_setup(None, &[])?;
     match config {
         Client::Secure(config) => secure::run(*config).await,
         Client::Classic(config) => classic::run(*config).await,

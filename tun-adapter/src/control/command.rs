@@ -21,11 +21,11 @@ pub struct ReloadArguments {
     config: Option<PathBuf>,
 }
 
-/// Makes running servers read their users again. Returns the text to print.
+/// Makes running servers read their users and pre-shared keys again. Returns the text to print.
 ///
 /// # Errors
 ///
-/// If no server is running, or if a users file has an error. The server then keeps its old users.
+/// If no server is running, or if a file has an error. The server then keeps its old users and keys.
 pub fn reload(arguments: ReloadArguments) -> Result<String, Failure> {
     let named = match arguments.config {
         Some(file) => Some(config::device_of(&file)?.to_string()),

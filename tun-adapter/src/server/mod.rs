@@ -24,11 +24,12 @@ pub async fn run(config: Server) -> Result<(), Failure> {
     let mut config = match config {
         Server::Secure(config) => *config,
         Server::Classic(config) => {
-            Privileges::keep_for_setup(None)?;
+            Privileges::keep_for_setup(None, &[])?;
             return classic::run(*config, Signals::catch()?).await;
         }
     };
-    let privileges = Privileges::keep_for_setup(Some(config.users_file.path()))?;
+    let read = [std::slice::from_ref(&config.path), &config.key_files].concat();
+    let privileges = Privileges::keep_for_setup(Some(config.users_file.path()), &read)?;
     let Some(second) = config.classic.take() else {
         return secure::run(config, Signals::catch()?, Some(privileges)).await;
     };

@@ -1,7 +1,8 @@
 //! Server of the secure profile. Its users file can be changed by the server and by other programs while the
-//! server runs.
+//! server runs, and its pre-shared keys by the operator.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use sandhog_proto::EventKind;
 use sandhog_proto::secure::{self, Login, UserStore};
@@ -10,7 +11,7 @@ use tracing::{debug, error, info, warn};
 
 use super::{device_settings, explain_bind, forwarding};
 use crate::config::Offload;
-use crate::config::secure::Server;
+use crate::config::secure::{Keys, Server};
 use crate::control::handle::PendingRequest;
 use crate::control::queue::RequestQueue;
 use crate::control::{Reply, Request};
@@ -44,6 +45,8 @@ pub(super) async fn run(
         warn!("there are no users yet: add users with `sandhog user add`, then run `sandhog reload`");
     }
     let Server {
+        path,
+        keys,
         listen,
         setup,
         users_file,
@@ -79,7 +82,8 @@ pub(super) async fn run(
         let mut server = RunningServer::new(
             Shell::with_transport(server, Plane::start(queues, sockets)?)?,
             users_file,
-        );
+        )
+        .with_keys_of(path, keys);
         let (device, users) = (&local.device.name, server.count_users());
         let about = format!("listening on {listen}, device {device}; users: {users}");
         info!(event = "ready", %listen, %device, users, "ready: {about}");
@@ -116,8 +120,16 @@ struct LocalConfig {
 pub struct RunningServer<T> {
     shell: Shell<secure::Server, T>,
     users: Users,
+    keys: Option<KeyFiles>,
     drops: DropLog,
     tracker: StatusTracker,
+}
+
+/// The pre-shared keys in use, and the configuration file that names their files.
+#[derive(Debug)]
+struct KeyFiles {
+    path: PathBuf,
+    keys: Keys,
 }
 
 /// State of the users file.
@@ -159,9 +171,18 @@ impl<T: Transport<secure::Server>> RunningServer<T> {
                 is_stale: false,
                 waiting: Vec::new(),
             },
+            keys: None,
             drops: DropLog::default(),
             tracker: StatusTracker::new(),
         }
+    }
+
+    /// The same server, which also reads its pre-shared keys again. `path` is the configuration file. `keys` are the keys in
+    /// use.
+    #[must_use]
+    pub fn with_keys_of(mut self, path: PathBuf, keys: Keys) -> Self {
+        self.keys = Some(KeyFiles { path, keys });
+        self
     }
 
     /// Serves until a signal to stop.
@@ -181,7 +202,7 @@ impl<T: Transport<secure::Server>> RunningServer<T> {
                 }
                 () = hangup.next() => {
                     info!("SIGHUP: reading {}", self.users.file.path().display());
-                    self.read_users();
+                    self.read_files();
                 }
                 pending = requests.next() => match pending.request {
                     Request::Status => pending.reply(Reply::Status(self.status(local).into())),
@@ -213,11 +234,11 @@ impl<T: Transport<secure::Server>> RunningServer<T> {
         status
     }
 
-    /// Starts to read the users, and replies when the result is known.
+    /// Starts to read users and keys, and replies when the result is known.
     fn reload(&mut self, pending: PendingRequest) {
         info!("reload requested: reading {}", self.users.file.path().display());
         self.users.waiting.push(pending);
-        self.read_users();
+        self.read_files();
     }
 
     /// Serves until the next event, and handles it.
@@ -248,7 +269,7 @@ impl<T: Transport<secure::Server>> RunningServer<T> {
             EventKind::RecordChanged { login } => {
                 info!(event = "password-changed", login, "{login} changed the password");
                 if std::mem::take(&mut self.users.is_stale) {
-                    self.read_users();
+                    self.read_files();
                 }
             }
             EventKind::Dropped(reason) => self.drops.log(reason),
@@ -274,35 +295,36 @@ impl<T: Transport<secure::Server>> RunningServer<T> {
         self.shell.with_peer(|server, _| server.users().len())
     }
 
-    /// Starts to read the users on another thread, because all records are checked and another program may
+    /// Starts to read users and keys on another thread, because all records are checked and another program may
     /// hold the lock.
-    pub fn read_users(&mut self) {
+    pub fn read_files(&mut self) {
         if self.users.reading.is_some() {
             self.users.is_outdated = true;
             return;
         }
         notify::reloading();
         let file = self.users.file.clone();
+        let path = self.keys.as_ref().map(|files| files.path.clone());
         self.users.reading = Some(ReadTask {
-            task: tokio::task::spawn_blocking(move || (file.load(), file.take_unlocks())),
+            task: tokio::task::spawn_blocking(move || Files {
+                users: file.load(),
+                keys: path.map(|path| Server::load_keys(&path)).transpose(),
+                unlocks: file.take_unlocks(),
+            }),
             saves: self.shell.saves(),
         });
     }
 
-    /// Replaces the users with those that were read. On an error the server keeps the old ones.
-    fn finish_reading(&mut self, read: ReadResult) {
-        self.unlock(read.unlocks);
+    /// Replaces users and keys with those that were read. On an error the server keeps all old ones.
+    fn finish_reading(&mut self, (files, saves): (Files, u64)) {
+        self.unlock(files.unlocks);
         let is_outdated = std::mem::take(&mut self.users.is_outdated);
-        if is_outdated || self.shell.saves() != read.saves {
+        if is_outdated || self.shell.saves() != saves {
             // The file may have been changed after it was read.
-            self.read_users();
+            self.read_files();
             return;
         }
-        let result = read.users.and_then(|users| {
-            self.shell
-                .with_peer(|server, now| server.set_users(now, users))
-                .map_err(|error| self.users.file.explain(&error))
-        });
+        let result = self.replace(files.users, files.keys);
         let users = self.count_users();
         let outcome = match &result {
             Ok(()) => {
@@ -314,7 +336,7 @@ impl<T: Transport<secure::Server>> RunningServer<T> {
                 let error = failure.message();
                 error!(
                     event = "users-kept",
-                    users, error, "users not reloaded, keeping the old ones: {error}"
+                    users, error, "nothing reloaded, keeping the old users and keys: {error}"
                 );
                 format!("users: {users}, not reloaded: {}", failure.message())
             }
@@ -326,6 +348,38 @@ impl<T: Transport<secure::Server>> RunningServer<T> {
                 Err(failure) => failure.into(),
             });
         }
+    }
+
+    /// Replaces the users, and the keys if they are other ones. On an error nothing changes.
+    fn replace(
+        &mut self,
+        users: Result<UserStore, Failure>,
+        keys: Result<Option<(Keys, Vec<String>)>, Failure>,
+    ) -> Result<(), Failure> {
+        let (users, keys) = (users?, keys?);
+        self.shell
+            .with_peer(|server, now| server.set_users(now, users))
+            .map_err(|error| self.users.file.explain(&error))?;
+        let Some((files, (keys, warnings))) = self.keys.as_mut().zip(keys) else {
+            return Ok(());
+        };
+        if files.keys != keys {
+            log_warnings(&warnings);
+            self.shell
+                .with_peer(|server, _| server.set_keys(&keys.first, keys.second.as_ref()))
+                .map_err(|error| Failure::runtime("replace the pre-shared keys", error))?;
+            let count = if keys.second.is_some() {
+                "two keys"
+            } else {
+                "one key"
+            };
+            info!(
+                event = "keys-read",
+                "new pre-shared keys: clients may use {count}"
+            );
+            files.keys = keys;
+        }
+        Ok(())
     }
 
     /// Forgets the failed logins of these users.
@@ -342,33 +396,30 @@ impl<T: Transport<secure::Server>> RunningServer<T> {
     }
 }
 
-/// The users, and the users to be unlocked.
-type Files = (Result<UserStore, Failure>, Result<Vec<Login>, Failure>);
-
-/// The result of a [`ReadTask`].
-struct ReadResult {
+/// The content of all files that are read while the server runs.
+#[derive(Debug)]
+struct Files {
     users: Result<UserStore, Failure>,
+    /// With warnings for the user. `None` if this server does not read them.
+    keys: Result<Option<(Keys, Vec<String>)>, Failure>,
+    /// The users to be unlocked.
     unlocks: Result<Vec<Login>, Failure>,
-    /// As in [`ReadTask`].
-    saves: u64,
 }
 
 impl Users {
-    /// Waits for the read in progress, or forever if there is none. May be dropped and called again.
-    async fn next_read(&mut self) -> ReadResult {
+    /// Waits for the read in progress, or forever if there is none. May be dropped and called again. Returns the files, and
+    /// the number of saves before they were read.
+    async fn next_read(&mut self) -> (Files, u64) {
         let Some(reading) = &mut self.reading else {
             return std::future::pending().await;
         };
-        let (users, unlocks) = (&mut reading.task).await.unwrap_or_else(|error| {
-            let failure = Failure::runtime("read the users", error);
-            (Err(failure), Ok(Vec::new()))
+        let files = (&mut reading.task).await.unwrap_or_else(|error| Files {
+            users: Err(Failure::runtime("read the users", error)),
+            keys: Ok(None),
+            unlocks: Ok(Vec::new()),
         });
         let saves = reading.saves;
         self.reading = None;
-        ReadResult {
-            users,
-            unlocks,
-            saves,
-        }
+        (files, saves)
     }
 }

@@ -2,7 +2,9 @@
 //! settings from the server.
 
 mod client;
+mod keys;
 mod server;
 
 pub use client::Client;
+pub use keys::Keys;
 pub use server::{ClientSettings, ClockCheck, Forwarding, Server, UserFiles};

@@ -7,16 +7,17 @@ use std::path::{Path, PathBuf};
 
 use sandhog_proto::IpPrefix;
 use sandhog_proto::aead::Cipher;
-use sandhog_proto::secure::{self, ConfigError, Psk, ServerConfig, ServerSetup, Suite, UserStore, WallClock};
+use sandhog_proto::secure::{self, ConfigError, ServerConfig, ServerSetup, Suite, UserStore, WallClock};
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::keys::Keys;
 use crate::config::choice::Choice;
 use crate::config::cipher::CipherChoice;
 use crate::config::classic::{self, ServerTable};
 use crate::config::device::DeviceTable;
 use crate::config::metrics::MetricsTable;
-use crate::config::secret::{read_secret, warn_if_world_readable};
+use crate::config::secret::warn_if_world_readable;
 use crate::config::source::Source;
 use crate::config::text::Text;
 use crate::config::{Device, Metrics, Offload, Profile, Role, Workers, networks, role_of};
@@ -33,10 +34,12 @@ const KEEPALIVE: u16 = 25;
 pub struct Server {
     /// The UDP address to listen on.
     pub listen: SocketAddr,
-    /// The pre-shared key. Datagrams that are not sealed under it get no reply.
-    pub psk: Psk,
-    /// A second pre-shared key, which clients may use as well.
-    pub second_psk: Option<Psk>,
+    /// The configuration file.
+    pub path: PathBuf,
+    /// The files with the pre-shared keys, without credentials of the service manager.
+    pub key_files: Vec<PathBuf>,
+    /// The pre-shared keys.
+    pub keys: Keys,
     /// The server's own secrets: its keys, and its part of all passwords.
     pub setup: ServerSetup,
     /// The users.
@@ -154,6 +157,23 @@ struct ClientsTable {
     isolated: Option<bool>,
 }
 
+impl ServerFile {
+    /// The names of the key files.
+    const fn keys(&self) -> (&Spanned<PathBuf>, Option<&Spanned<PathBuf>>) {
+        (&self.key_file, self.second_key_file.as_ref())
+    }
+
+    /// Returns the paths of the key files, without credentials of the service manager.
+    fn key_files(&self, source: &Source) -> Vec<PathBuf> {
+        std::iter::once(&self.key_file)
+            .chain(&self.second_key_file)
+            .map(Spanned::get_ref)
+            .filter(|path| credentials::name_in(path).is_none())
+            .map(|path| source.resolve(path))
+            .collect()
+    }
+}
+
 impl ClientSettings {
     fn read(source: &Source, table: Option<ClientsTable>) -> Result<Self, Failure> {
         let table = table.unwrap_or(ClientsTable {
@@ -182,12 +202,8 @@ impl Server {
     pub(in crate::config) fn read(source: &Source) -> Result<Self, Failure> {
         let file: ServerFile = source.parse()?;
         let mut warnings = Vec::new();
-        let psk = read_secret("key-file", &file.key_file, source, &mut warnings)?.into_psk(source)?;
-        let second_psk = file
-            .second_key_file
-            .as_ref()
-            .map(|path| read_secret("second-key-file", path, source, &mut warnings)?.into_psk(source));
-        let second_psk = second_psk.transpose()?;
+        let keys = Keys::read(source, file.keys(), &mut warnings)?;
+        let key_files = file.key_files(source);
         let setup = read_setup(source, &file.setup_file, &mut warnings)?;
         let users_file = users_file(source, &file.users_file)?;
         let users = users_file.load()?;
@@ -203,8 +219,9 @@ impl Server {
             .transpose()?;
         let server = Self {
             listen,
-            psk,
-            second_psk,
+            path: source.path().to_owned(),
+            key_files,
+            keys,
             setup,
             users,
             users_file,
@@ -222,23 +239,33 @@ impl Server {
             metrics,
             warnings,
         };
-        let keys = (&file.key_file, file.second_key_file.as_ref());
-        server.check_with_protocol(source, keys, device_place, clients_place)?;
+        server.check_with_protocol(source, device_place, clients_place)?;
         Ok(server)
+    }
+
+    /// Reads only the pre-shared keys, from the configuration file at `path`. Returns them with warnings for the user.
+    ///
+    /// # Errors
+    ///
+    /// If the file is not one of a server, or if a key file cannot be read or has no usable key.
+    pub fn load_keys(path: &Path) -> Result<(Keys, Vec<String>), Failure> {
+        let source = Source::read(path)?;
+        let file: ServerFile = source.parse()?;
+        let mut warnings = Vec::new();
+        let keys = Keys::read(&source, file.keys(), &mut warnings)?;
+        Ok((keys, warnings))
     }
 
     /// Checks that the protocol accepts the configuration. The server created here never runs.
     fn check_with_protocol(
         &self,
         source: &Source,
-        keys: (&Spanned<PathBuf>, Option<&Spanned<PathBuf>>),
         device: Range<usize>,
         clients: Range<usize>,
     ) -> Result<(), Failure> {
         secure::Server::new(self.protocol([0; 32], None))
             .map(drop)
             .map_err(|error| match &error {
-                ConfigError::EqualKeys => explain_equal_keys(source, keys),
                 ConfigError::Addresses | ConfigError::Pool(..) => source.error(device, &error.to_string()),
                 ConfigError::Settings(_) | ConfigError::SettingsTooLong => {
                     source.error(clients, &error.to_string())
@@ -251,8 +278,8 @@ impl Server {
     #[must_use]
     pub fn protocol(&self, seed: [u8; 32], clock: Option<WallClock>) -> ServerConfig {
         ServerConfig {
-            psk: self.psk.clone(),
-            second_psk: self.second_psk.clone(),
+            psk: self.keys.first.clone(),
+            second_psk: self.keys.second.clone(),
             setup: self.setup.clone(),
             users: self.users.clone(),
             suite: Suite::Standard,
@@ -309,23 +336,6 @@ fn key_name(path: &Path) -> String {
     // The name is also part of a comment, which ends at a line feed.
     let printable = name.filter(|name| !name.contains(char::is_control));
     printable.unwrap_or("sandhog.key").to_owned()
-}
-
-/// The error for two pre-shared keys that are equal.
-fn explain_equal_keys(
-    source: &Source,
-    (first, second): (&Spanned<PathBuf>, Option<&Spanned<PathBuf>>),
-) -> Failure {
-    // The caller has found a second key, so there is a second file.
-    let second = second.unwrap_or(first);
-    let message = format!(
-        "{} (key-file) and {} (second-key-file) have the same key",
-        first.get_ref().display(),
-        second.get_ref().display()
-    );
-    source.error(second.span(), &message).with_help(
-        "remove `second-key-file`, or write a new key into one of the files: `openssl rand -base64 32`",
-    )
 }
 
 fn check_forwarding(source: &Source, table: &Spanned<Forwarding>) -> Result<Forwarding, Failure> {
