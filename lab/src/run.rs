@@ -17,7 +17,7 @@ use crate::limits::DEFAULT_MAX_RECORDS;
 use crate::net::Faults;
 use crate::progress::StepState;
 use crate::record::{HostId, Record};
-use crate::setup::{Expected, Role, Setup, SetupError};
+use crate::setup::{Expected, PENDING, Role, Setup, SetupError};
 use crate::tape::TapeError;
 use crate::trace::{Detail, Digest};
 use crate::world::World;
@@ -377,7 +377,7 @@ fn expectation(world: &World, expected: &Expected) -> Vec<CheckResult> {
                 },
             )
         }
-        None => (false, NOT_STARTED.into()),
+        None => (wanted.contains(&PENDING), NOT_STARTED.into()),
     };
     let outcome = match wanted.as_slice() {
         ["connected"] => format!("{name} is connected{when}"),

@@ -53,7 +53,7 @@ pub enum EventKind {
     },
     /// Logging in again failed, and the client will retry. The shell should resolve the server's name again.
     Retrying(StartError),
-    /// A session of a server ended.
+    /// A session of a server ended that [`LoggedIn`](Self::LoggedIn) had reported.
     SessionEnded {
         /// The user name.
         login: String,

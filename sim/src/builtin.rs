@@ -52,6 +52,7 @@ builtins! {
     "simultaneous-init",
     "init-flood-spoofed",
     "amplification",
+    "recorded-logins",
     "rebind-port",
     "rebind-addr",
     "path-mtu",

@@ -4,6 +4,7 @@ mod addresses;
 mod adversary;
 mod behaviour;
 mod clocks;
+mod goals;
 mod hostile;
 mod json_schema;
 mod language;
@@ -19,6 +20,7 @@ mod shrink;
 // A test that panics, which WebAssembly does not support.
 #[cfg(not(target_family = "wasm"))]
 mod shrunk_test;
+mod silence;
 mod speak;
 mod support;
 mod survival;

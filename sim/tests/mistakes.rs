@@ -390,6 +390,18 @@ fn rejects_expect(test: &str, tables: &str, mark: &str, message: &str) {
 }
 
 #[test]
+fn an_expected_timeout_of_a_client_that_tries_again_is_rejected() {
+    let message = "this outcome can never happen: `alice` tries again until the server answers; add `once = true` to the client";
+    for (test, key, other) in [
+        ("once-outcome", "outcome", ""),
+        ("once-or", "or", "outcome = \"connected\"\n"),
+    ] {
+        let tables = format!("[[expect]]\nclient = \"alice\"\n{other}{key} = \"connection-timed-out\"");
+        rejects_expect(test, &tables, "\"connection-timed-out\"\n\n[[link", message);
+    }
+}
+
+#[test]
 fn an_expected_time_that_can_never_happen_is_rejected() {
     let at = |at: &str| format!("[[expect]]\nclient = \"alice\"\noutcome = \"connected\"\nat = \"{at}\"");
     let never = "this outcome can never happen: ";
@@ -445,11 +457,11 @@ fn a_final_status_that_contradicts_outcome_and_events_is_rejected() {
         let mark = format!("\"{finally}\"\n\n[[link");
         rejects_expect(test, &tables, &mark, &format!("{never}{problem}"));
     };
-    let (none, timeout) = (String::new(), "connection-timed-out");
+    let (none, refused) = (String::new(), "authentication-rejected");
     rejects(
         "finally-failed",
         none.clone(),
-        timeout,
+        refused,
         "connected",
         "its `start` fails, and no event starts it again; use `finally = \"disconnected\"`",
     );
@@ -476,7 +488,7 @@ fn a_final_status_that_contradicts_outcome_and_events_is_rejected() {
     );
     let scenario =
         |tables: String| source("first-light").replacen("[[link]]", &format!("{tables}\n\n[[link]]"), 1);
-    let started_again = [event(2, "stop"), event(3, "start"), expect(timeout, "connected")].concat();
+    let started_again = [event(2, "stop"), event(3, "start"), expect(refused, "connected")].concat();
     for possible in [started_again, expect("connected", "disconnected")] {
         assert!(parse_with_files(&scenario(possible)).is_ok());
     }

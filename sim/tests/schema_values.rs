@@ -53,6 +53,10 @@ to = "203.0.113.80:61000"
 at = "3s"
 account = { server = "server", login = "alice", becomes = "disabled" }
 
+[[event]]
+at = "4s"
+clock = { of = "alice", becomes = "+1h" }
+
 [[adversary]]
 name = "mallory"
 address = "203.0.113.66:666"
@@ -211,6 +215,12 @@ const WRONG: &[(&str, &[&str])] = &[
     ("event.0.crash", &["\"the server\""]),
     ("event.1.to", &["\"203.0.113.80\""]),
     ("event.2.account.becomes", &["\"gone\""]),
+    (
+        "event.3.clock.becomes",
+        &["\"none\"", "\"1h\"", "\"+1\"", "\"wrong\""],
+    ),
+    ("client.0.clock", &["\"25s\"", "\"+\"", "\"\""]),
+    ("server.0.checks-clock", &["\"yes\"", "0"]),
     ("adversary.0.budget", &["-1"]),
     ("adversary.0.do.0.inject.bytes", &["\"0g\"", "\"abc\"", "\"\""]),
     (
@@ -336,7 +346,10 @@ const RIGHT: &[(&str, &[&str])] = &[
     ("adversary.1.do.0.speak.from", &["\"own\"", "\"random\""]),
     ("adversary.1.do.0.speak.withhold", &["[]", "[\"ke3\", \"data\"]"]),
     ("event.2.account.becomes", &["\"expired\""]),
-    ("expect.0.or", &["\"connection-timed-out\""]),
+    ("event.3.clock.becomes", &["\"right\"", "\"-1.5min\""]),
+    ("client.0.clock", &["\"none\"", "\"-3ms\""]),
+    ("server.0.checks-clock", &["false"]),
+    ("expect.0.or", &["\"authentication-rejected\""]),
 ];
 
 #[test]

@@ -209,6 +209,7 @@ fn many_faults_that_are_needed_together_become_one_rule_after_few_runs() {
 fn a_login_without_any_answer_needs_one_rule_of_the_tape() {
     let hosts = AliceAndServer {
         duration: "12s",
+        inner: "inner = [\"10.9.0.2/24\"]\nonce = true",
         link: "loss = \"100%\"",
         ..AliceAndServer::default()
     };

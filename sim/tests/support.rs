@@ -19,7 +19,7 @@ pub(crate) struct AliceAndServer<'a> {
     pub(crate) profile: &'a str,
     pub(crate) duration: &'a str,
     pub(crate) ends_early: bool,
-    /// The line `inner` of alice. Without it, the server assigns the address.
+    /// The line `inner` of alice, and further keys. Without `inner`, the server assigns the address.
     pub(crate) inner: &'a str,
     /// Tables `[[client.do]]` of alice.
     pub(crate) steps: &'a str,

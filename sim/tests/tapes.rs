@@ -26,16 +26,19 @@ tapes! {
     "known/classic-server-restarts-in-login",
     "known/classic-rebind-before-answer",
     "known/classic-rebind-before-data",
-    "known/first-login-without-login",
-    "known/first-login-without-cookie",
-    "known/first-login-without-login-cookie",
-    "known/first-login-without-ke2",
-    "known/first-login-without-ke3",
-    "known/first-login-without-settings",
+    "first-login-without-login",
+    "first-login-without-cookie",
+    "first-login-without-login-cookie",
+    "first-login-without-ke2",
+    "first-login-without-ke3",
+    "first-login-without-settings",
 }
 
 /// Names and texts of the scenarios of tapes that need one of their own. Each is beside its tape.
-const SCENARIOS: &[(&str, &str)] = &[("refused-account", include_str!("../tapes/refused-account.toml"))];
+const SCENARIOS: &[(&str, &str)] = &[
+    ("refused-account", include_str!("../tapes/refused-account.toml")),
+    ("first-login", include_str!("../tapes/first-login.toml")),
+];
 
 /// The scenario with this name: a built-in one, or one beside the tapes.
 fn scenario_of(name: &str) -> Scenario {

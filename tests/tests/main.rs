@@ -27,6 +27,7 @@ macro_rules! for_every_scenario {
             simultaneous_init "simultaneous-init",
             init_flood_spoofed "init-flood-spoofed",
             amplification "amplification",
+            recorded_logins "recorded-logins",
             rebind_port "rebind-port",
             rebind_addr "rebind-addr",
             path_mtu "path-mtu",

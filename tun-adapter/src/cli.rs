@@ -87,11 +87,16 @@ pub enum Command {
         config: PathBuf,
     },
     /// Log in to a server and run the tunnel until SIGTERM or SIGINT
+    ///
+    /// If the server does not answer, the client tries again, with longer and longer pauses.
     #[command(after_help = with_warning("client"))]
     Client {
         /// The client's configuration file (TOML)
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
+        /// End if the server does not answer the first login within 10 s. The classic profile always does
+        #[arg(long)]
+        once: bool,
     },
     /// Stop a tunnel, or clean up after one that was killed
     ///

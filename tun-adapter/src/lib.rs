@@ -70,7 +70,9 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
             Ok(())
         }
         Command::Server { config } => service::block_on(server::run(config::Server::load(&config)?)),
-        Command::Client { config } => service::block_on(client::run(config::Client::load(&config)?)),
+        Command::Client { config, once } => {
+            service::block_on(client::run(config::Client::load(&config)?, once))
+        }
         Command::Down { device, config } => {
             let device = match config {
                 Some(config) => config::device_of(&config)?,

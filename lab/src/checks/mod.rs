@@ -1,4 +1,4 @@
-//! Checks P1 to P8, P11 and P13, which run after every event of every run.
+//! Checks P1 to P8, P11, P13 and P14, which run after every event of every run.
 //!
 //! - P1: no plaintext and no secret appears in an outer datagram or in a text of the trace.
 //! - P2: no nonce is reused under a key.
@@ -10,6 +10,7 @@
 //! - P8: every datagram is accounted for: sent + duplicated = delivered + lost with a reason + in flight.
 //! - P11: the source address of an inner packet belongs to its sender.
 //! - P13: an account changes only in a session that the server has accepted.
+//! - P14: a server answers a stranger only if the stranger's datagram is fresh and a participant has made it.
 //!
 //! The [`Rules`] of the setup switch each of them on or off and set the limits, except P8, which always runs. P9 follows
 //! at the end of a run. P10 and P12 compare two runs ([`compare`](crate::compare)).
@@ -19,6 +20,7 @@ mod inner;
 mod nonces;
 mod outer;
 mod secrets;
+mod silence;
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -106,6 +108,8 @@ struct Role {
 pub(crate) struct Outgoing<'a> {
     pub(crate) record: RecordId,
     pub(crate) now: Instant,
+    /// The record of the arrival that it answers, or of a timer.
+    pub(crate) cause: RecordId,
     pub(crate) host: HostId,
     pub(crate) remote: SocketAddr,
     pub(crate) payload: &'a [u8],
@@ -125,7 +129,11 @@ struct Properties {
     conservation: Property,
     inner_source: Property,
     account: Property,
+    silence: Property,
 }
+
+/// A property in the results: true if the rules switch it on, its name, and the objects that it counts.
+type Row<'a> = (bool, &'a Property, &'static str, &'static str);
 
 /// All checks of one run.
 #[derive(Debug)]
@@ -141,6 +149,9 @@ pub(crate) struct Checks {
     moves: Vec<outer::Move>,
     keys: outer::Keys,
     accounts: accounts::Accounts,
+    silence: silence::Silence,
+    /// Sessions that ended in this turn. Their last datagrams follow.
+    ended: Vec<(HostId, String)>,
     properties: Properties,
 }
 
@@ -167,6 +178,8 @@ impl Checks {
             moves: Vec::new(),
             keys: outer::Keys::default(),
             accounts: accounts::Accounts::default(),
+            silence: silence::Silence::default(),
+            ended: Vec::new(),
             properties: Properties::default(),
         }
     }
@@ -195,7 +208,7 @@ impl Checks {
         });
     }
 
-    /// P1, P2, P4 and P7 for a datagram that a host sends.
+    /// P1, P2, P4, P7 and P14 for a datagram that a host sends.
     pub(crate) fn on_sent(&mut self, sent: Outgoing<'_>) {
         self.on_public_bytes(sent.record, sent.payload);
         let role = self.role(sent.host);
@@ -221,6 +234,7 @@ impl Checks {
             };
             self.properties.key_age.check(age <= limit, sent.record, detail);
         }
+        self.check_silence(&sent, role, nonce.is_some_and(|nonce| nonce.session));
         if let Some(factor) = self.rules.amplification
             && role.server
         {
@@ -233,6 +247,30 @@ impl Checks {
         }
     }
 
+    /// P14 for a datagram of an honest host. A datagram of a session begins no login.
+    fn check_silence(&mut self, sent: &Outgoing<'_>, role: Role, of_session: bool) {
+        let Some(limit) = self.rules.first_message_age else {
+            return;
+        };
+        if !role.server {
+            if !of_session {
+                self.silence.on_made(sent.fingerprint, sent.now);
+            }
+        } else if !self.accounts.knows(sent.host, sent.remote) {
+            let fault = self.silence.fault(sent.cause, sent.remote, sent.now, limit);
+            self.properties
+                .silence
+                .check(fault.is_none(), sent.record, || fault.unwrap_or_default());
+        }
+    }
+
+    /// An adversary that speaks the protocol has made a datagram.
+    pub(crate) fn on_spoken(&mut self, fingerprint: u64, now: Instant) {
+        if self.rules.first_message_age.is_some() {
+            self.silence.on_made(fingerprint, now);
+        }
+    }
+
     /// A datagram of `len` bytes with the source address `remote` arrived at `host`.
     pub(crate) fn on_received(
         &mut self,
@@ -242,8 +280,12 @@ impl Checks {
         len: u64,
         fingerprint: u64,
     ) {
-        if self.rules.amplification.is_some() && self.role(host).server {
+        let is_server = self.role(host).server;
+        if self.rules.amplification.is_some() && is_server {
             self.balances.on_received(host, remote, len);
+        }
+        if self.rules.first_message_age.is_some() && is_server && !self.accounts.knows(host, remote) {
+            self.silence.on_received(record, host, remote, fingerprint);
         }
         if self.rules.fresh_roaming {
             self.arrivals.add(record, host, fingerprint);
@@ -287,7 +329,7 @@ impl Checks {
     /// The session of `login` at the server `host` ended.
     pub(crate) fn on_session_ended(&mut self, host: HostId, login: &str) {
         self.keys.on_session_ended(host, login);
-        self.accounts.on_session_ended(host, login);
+        self.ended.push((host, login.to_owned()));
     }
 
     /// P13: the server `host` changed the account `login`. A datagram from `remote` asked for it.
@@ -336,6 +378,9 @@ impl Checks {
 
     /// P5 and P6 at the end of a turn of `host`.
     pub(crate) fn on_turn_end(&mut self, record: RecordId, host: HostId, gauges: Gauges) {
+        for (host, login) in std::mem::take(&mut self.ended) {
+            self.accounts.on_session_ended(host, &login);
+        }
         self.check_moves(host);
         self.check_gauges(record, host, gauges);
     }
@@ -438,8 +483,15 @@ impl Checks {
 
     /// The properties that the rules switch on, each with its name and the objects that it counts.
     fn enabled(&self) -> impl Iterator<Item = (&Property, &'static str, &'static str)> {
+        let all = self.of_datagrams().into_iter().chain(self.of_sessions());
+        all.filter(|(is_enabled, ..)| *is_enabled)
+            .map(|(_, property, name, objects)| (property, name, objects))
+    }
+
+    /// The properties P1 to P5.
+    fn of_datagrams(&self) -> [Row<'_>; 5] {
         let rules = &self.rules;
-        let all = [
+        [
             (
                 rules.encrypts,
                 &self.properties.plaintext,
@@ -470,6 +522,13 @@ impl Checks {
                 "P5 bounded state for unauthenticated peers",
                 "turns",
             ),
+        ]
+    }
+
+    /// The properties P6 and later.
+    fn of_sessions(&self) -> [Row<'_>; 6] {
+        let rules = &self.rules;
+        [
             (
                 rules.fresh_roaming,
                 &self.properties.roaming,
@@ -500,10 +559,13 @@ impl Checks {
                 "P13 accounts change only in accepted sessions",
                 "account changes",
             ),
-        ];
-        all.into_iter()
-            .filter(|(is_enabled, ..)| *is_enabled)
-            .map(|(_, property, name, objects)| (property, name, objects))
+            (
+                rules.first_message_age.is_some(),
+                &self.properties.silence,
+                "P14 strangers get answers only to fresh messages",
+                "datagrams to strangers",
+            ),
+        ]
     }
 }
 

@@ -89,12 +89,16 @@ impl Setup {
     }
 }
 
+/// The outcome of a `start` that has not completed at the end of the work phase.
+pub const PENDING: &str = "pending";
+
 /// The expected result of one client. If its tunnel is up, all steps of the client must also succeed.
 #[derive(Clone, Debug)]
 pub struct Expected {
     /// The number of the client.
     pub host: HostId,
-    /// The allowed results of its first `start`: `connected`, or the name of a [`StartError`](sandhog_peer::StartError).
+    /// The allowed results of its first `start`: `connected`, the name of a [`StartError`](sandhog_peer::StartError), or
+    /// [`PENDING`].
     pub outcomes: Vec<Cow<'static, str>>,
     /// The exact time of the result, if given. A multiple of the resolution.
     pub at: Option<Instant>,

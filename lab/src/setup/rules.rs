@@ -53,6 +53,10 @@ pub struct Rules {
     /// [`RecordChanged`](sandhog_peer::EventKind::RecordChanged), and an accepted login with
     /// [`LoggedIn`](sandhog_peer::EventKind::LoggedIn). A sender that the server has refused has no such event.
     pub accepted_changes: bool,
+    /// P14: a server sends a datagram to an address without an accepted session only as the answer to a datagram from there. A
+    /// host, or an adversary that speaks the protocol, has made that datagram at most this long ago, and it has not arrived
+    /// before, also not before a restart. `None` switches the check off.
+    pub first_message_age: Option<Duration>,
 }
 
 impl Default for Rules {
@@ -69,6 +73,7 @@ impl Default for Rules {
             key_age: None,
             inner_owner: false,
             accepted_changes: false,
+            first_message_age: None,
         }
     }
 }

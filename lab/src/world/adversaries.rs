@@ -15,6 +15,9 @@ use crate::trace::fingerprint;
 /// Message kind of a datagram that is not a copy.
 const FORGED_KIND: &str = "junk";
 
+/// Name of the act of an adversary that speaks the protocol.
+pub(super) const SPEAK: &str = "speak";
+
 /// A datagram that an adversary sends.
 pub(super) struct Forged {
     pub(super) agent: usize,
@@ -270,6 +273,9 @@ impl World {
             }
         };
         let fingerprint = fingerprint(&payload);
+        if act == SPEAK {
+            self.checks.on_spoken(fingerprint, self.now);
+        }
         let sent = self.record_sent(id, attack, sending, kind, fingerprint, &payload);
         let flight = Flight {
             record: 0,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sandhog_peer::{Datagram, Instant};
 
 use super::World;
-use super::adversaries::Forged;
+use super::adversaries::{Forged, SPEAK};
 use crate::adversary::{Endpoint, Plan, Source, Speak};
 use crate::boot::Boot;
 use crate::net::Flight;
@@ -112,7 +112,7 @@ impl World {
             }
             self.forge(Forged {
                 agent,
-                act: "speak",
+                act: SPEAK,
                 cause: datagram.payload.tag,
                 origin: None,
                 kind: datagram.kind,

@@ -24,6 +24,7 @@ impl World {
         self.checks.on_sent(Outgoing {
             record: sent,
             now: self.now,
+            cause,
             host,
             remote,
             payload: &payload,

@@ -12,7 +12,6 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use sandhog_lab::derive_seed;
 use sandhog_lab::setup::{MakePeer, Nonce, Rules};
-use sandhog_lab::values::Span;
 use sandhog_peer::Instant;
 use sandhog_proto::aead;
 use sandhog_proto::secure::{
@@ -52,6 +51,7 @@ impl Profile for Secure {
             key_age: Some(secure::REJECT_AFTER),
             inner_owner: true,
             accepted_changes: true,
+            first_message_age: Some(Duration::from_secs(60)),
             ..Rules::default()
         }
     }
@@ -70,6 +70,7 @@ impl Profile for Secure {
             cipher: true,
             accounts: true,
             clock: true,
+            retries: true,
         }
     }
 
@@ -93,11 +94,20 @@ impl Profile for Secure {
     }
 
     fn server(&self, scenario: &Scenario, server: &Server) -> MakePeer {
-        make_server(server, changes(scenario, server))
+        make_server(
+            server,
+            changes(scenario, server),
+            clock_changes(scenario, &server.name),
+        )
     }
 
     fn client(&self, scenario: &Scenario, client: &Client, server: SocketAddr) -> MakePeer {
-        make_client(client, server, ticket(scenario, client, server))
+        make_client(
+            client,
+            server,
+            ticket(scenario, client, server),
+            clock_changes(scenario, &client.name),
+        )
     }
 
     fn adversary(&self, _: &Scenario, speak: &Speak, server: &Server) -> Option<MakePeer> {
@@ -107,7 +117,7 @@ impl Profile for Secure {
     fn withheld(&self, part: Part) -> &'static [&'static str] {
         match part {
             Part::KeyHolder => &["ke3"],
-            Part::FalseServer | Part::RefusedAccount => &[],
+            Part::FalseServer | Part::RefusedAccount | Part::Insider => &[],
         }
     }
 
@@ -225,23 +235,36 @@ fn store(users: Vec<secure::User>) -> UserStore {
     store
 }
 
-/// The wall clock of all simulated hosts. A run begins at the end of 2026.
+/// The true time.
 fn clock(now: Instant) -> WallClock {
-    const BEGIN: u64 = 1_798_761_600_000;
-    WallClock::new(now, BEGIN + now.as_nanos() / 1_000_000)
+    clock_at(Clock::Right, &[], now).unwrap_or_else(|| WallClock::new(now, 0))
 }
 
-/// The wall clock of a client. Times before 1970 are 1970.
-fn clock_of(client: &Client, now: Instant) -> Option<WallClock> {
-    let right = clock(now).read(now);
-    let millis = |span: Span| u64::try_from(span.0.as_millis()).unwrap_or(u64::MAX);
-    let shown = match client.clock {
-        Clock::None => return None,
-        Clock::Right => right,
-        Clock::Ahead(span) => right.saturating_add(millis(span)),
-        Clock::Behind(span) => right.saturating_sub(millis(span)),
+/// The wall clock of a host that boots at `now`: the latest of its changes, or else the first one.
+fn clock_at(first: Clock, changes: &[(Instant, Clock)], now: Instant) -> Option<WallClock> {
+    let is_past = |change: &&(Instant, Clock)| change.0 <= now;
+    let latest = changes
+        .iter()
+        .rev()
+        .find(is_past)
+        .map_or(first, |(_, clock)| *clock);
+    latest.shows(now).map(|shown| WallClock::new(now, shown))
+}
+
+/// The changes of the wall clock of the host `name`, in the order of their times.
+fn clock_changes(scenario: &Scenario, name: &str) -> Vec<(Instant, Clock)> {
+    let of_host = |event: &TimedEvent| {
+        let change = event.clock.as_ref().filter(|change| change.of == name)?;
+        let times = event.occurrences(scenario.duration);
+        Some(
+            times
+                .map(|(_, at)| (Instant::ZERO + at, change.becomes))
+                .collect::<Vec<_>>(),
+        )
     };
-    Some(WallClock::new(now, shown))
+    let mut changes: Vec<_> = scenario.events.iter().filter_map(of_host).flatten().collect();
+    changes.sort_by_key(|(at, _)| *at);
+    changes
 }
 
 fn config(server: &Server, users: &UserStore, seed: [u8; 32]) -> secure::ServerConfig {
@@ -260,7 +283,7 @@ fn config(server: &Server, users: &UserStore, seed: [u8; 32]) -> secure::ServerC
         keepalive: 25,
         isolate_clients: false,
         clock: Some(clock(Instant::ZERO)),
-        checks_clock: true,
+        checks_clock: server.checks_clock,
         seed,
     }
 }
@@ -295,7 +318,11 @@ fn changes(scenario: &Scenario, server: &Server) -> VecDeque<(Instant, Change)> 
     changes.into()
 }
 
-fn make_server(server: &Server, changes: VecDeque<(Instant, Change)>) -> MakePeer {
+fn make_server(
+    server: &Server,
+    changes: VecDeque<(Instant, Change)>,
+    clocks: Vec<(Instant, Clock)>,
+) -> MakePeer {
     let users = store(
         server
             .users
@@ -306,7 +333,7 @@ fn make_server(server: &Server, changes: VecDeque<(Instant, Change)>) -> MakePee
     let server = server.clone();
     Arc::new(move |boot| {
         let config = secure::ServerConfig {
-            clock: Some(clock(boot.now)),
+            clock: clock_at(server.clock, &clocks, boot.now),
             ..config(&server, &users, boot.seed)
         };
         let mut peer = secure::Server::new(config).expect("the scenario was validated");
@@ -328,7 +355,12 @@ fn ticket(scenario: &Scenario, client: &Client, server: SocketAddr) -> Option<Ti
     Some(SETUP.ticket(&login, &record, clock(Instant::ZERO).seconds(Instant::ZERO)))
 }
 
-fn make_client(client: &Client, server: SocketAddr, ticket: Option<Ticket>) -> MakePeer {
+fn make_client(
+    client: &Client,
+    server: SocketAddr,
+    ticket: Option<Ticket>,
+    clocks: Vec<(Instant, Clock)>,
+) -> MakePeer {
     let login = Login::new(&client.login).expect("the scenario was validated");
     let password = Zeroizing::new(client.password.clone());
     let (mtu_search, cipher) = (client.mtu_search, cipher(client.cipher));
@@ -342,11 +374,14 @@ fn make_client(client: &Client, server: SocketAddr, ticket: Option<Ticket>) -> M
             server,
             server_key: SETUP.server_key(),
             ticket,
-            clock: clock_of(&client, boot.now),
+            clock: clock_at(client.clock, &clocks, boot.now),
             mtu_search,
             seed: boot.seed,
         });
         peer.set_cipher(cipher);
+        if !client.once {
+            peer.retry_start();
+        }
         Box::new(peer)
     })
 }

@@ -183,13 +183,13 @@ pub struct Speak {
     #[serde(rename = "as")]
     pub part: Part,
     /// The user name. `key-holder`: without this key, another invented name for each attempt. `false-server`: the only user of
-    /// the false server; without this key it has none. `refused-account`: required.
+    /// the false server; without this key it has none. `refused-account` and `insider`: required.
     pub login: Option<String>,
     /// The password. `key-holder`: that of `login`. `false-server`: the guess with which the user was registered.
-    /// `refused-account`: required.
+    /// `refused-account` and `insider`: required.
     pub password: Option<String>,
     /// The source address: `own` (each further attempt has the next port) or `random` (a new address for each attempt). The
-    /// default is `random` for `key-holder`, and `own` for `refused-account`. A `false-server` has the address of the server.
+    /// default is `random` for `key-holder`, and `own` for `refused-account` and `insider`. A `false-server` has the address of the server.
     pub from: Option<String>,
     /// Number of attempts.
     #[serde(default = "once")]
@@ -215,6 +215,8 @@ pub enum Part {
     FalseServer,
     /// A client with a valid password that continues after the server has refused its login.
     RefusedAccount,
+    /// A client with a valid account that asks for rekeys and for changes of its password without end.
+    Insider,
 }
 
 impl Part {
@@ -225,6 +227,7 @@ impl Part {
             Self::KeyHolder => "key-holder",
             Self::FalseServer => "false-server",
             Self::RefusedAccount => "refused-account",
+            Self::Insider => "insider",
         }
     }
 }

@@ -1,8 +1,15 @@
 //! Wall clock of a host in a scenario, relative to the true time.
 
+use std::fmt;
+use std::time::Duration;
+
 use sandhog_lab::values::Span;
+use sandhog_peer::Instant;
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+/// The true time at the begin of each run, in milliseconds since 1970: the end of 2026.
+const BEGIN: u64 = 1_798_761_600_000;
 
 /// The wall clock of a client or server: `right`, `none`, or its difference to the true time, like `+25s` or `-1h`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -18,6 +25,43 @@ pub enum Clock {
     Ahead(Span),
     /// It is behind the true time.
     Behind(Span),
+}
+
+impl Clock {
+    /// The time that the clock shows at `now`, in milliseconds since 1970. `None` without a clock. Times before 1970 are 1970.
+    #[must_use]
+    pub fn shows(self, now: Instant) -> Option<u64> {
+        let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        let right = BEGIN.saturating_add(now.as_nanos() / 1_000_000);
+        match self {
+            Self::None => None,
+            Self::Right => Some(right),
+            Self::Ahead(span) => Some(right.saturating_add(millis(span.0))),
+            Self::Behind(span) => Some(right.saturating_sub(millis(span.0))),
+        }
+    }
+}
+
+/// The words of the story.
+impl fmt::Display for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Right => write!(f, "to the true time"),
+            Self::None => write!(f, "to nothing"),
+            Self::Ahead(span) => write!(f, "{span} ahead"),
+            Self::Behind(span) => write!(f, "{span} behind"),
+        }
+    }
+}
+
+/// A wall clock that is set during a run. It survives crashes of its host.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ClockChange {
+    /// The host whose clock is set.
+    pub of: String,
+    /// The new clock: `right`, or its difference to the true time, like `+25s` or `-1h`.
+    pub becomes: Clock,
 }
 
 impl TryFrom<String> for Clock {

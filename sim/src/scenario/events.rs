@@ -7,6 +7,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::clock::ClockChange;
 use super::values::Span;
 
 /// An event at a given time. Exactly one of the keys except `at`, `every`, `times` and `to`.
@@ -43,6 +44,8 @@ pub struct TimedEvent {
     pub to: Option<SocketAddr>,
     /// A change of a user's account by the operator of a server. It survives crashes of the server.
     pub account: Option<AccountChange>,
+    /// A wall clock that is set.
+    pub clock: Option<ClockChange>,
 }
 
 /// A change of a user's account by the operator. Exactly one of `becomes` and `password`.
@@ -89,7 +92,7 @@ impl fmt::Display for AccountChange {
 
 impl TimedEvent {
     /// The times of the event in a run of this `duration`, each with its number from 0.
-    pub(super) fn occurrences(&self, duration: Span) -> impl Iterator<Item = (u16, Duration)> {
+    pub(crate) fn occurrences(&self, duration: Span) -> impl Iterator<Item = (u16, Duration)> {
         let (at, every) = (self.at.0, self.every.unwrap_or_default().0);
         let times = match self.every {
             Some(_) => self.times.unwrap_or(u32::MAX),

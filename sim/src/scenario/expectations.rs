@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use sandhog_lab::setup::PENDING;
 use sandhog_peer::{StartError, TunnelStatus};
 
 use super::profile::Profile;
@@ -53,9 +54,13 @@ impl From<Finally> for TunnelStatus {
     }
 }
 
-/// The valid outcomes: `connected`, the start errors, and those of the profile.
+/// The valid outcomes: `connected`, `pending`, the start errors, and those of the profile.
 pub(super) fn outcomes(profile: &dyn Profile) -> Vec<&'static str> {
     let errors = StartError::ALL.iter().map(|error| error.name());
     let own = profile.outcomes().iter().copied();
-    ["connected"].into_iter().chain(errors).chain(own).collect()
+    ["connected", PENDING]
+        .into_iter()
+        .chain(errors)
+        .chain(own)
+        .collect()
 }

@@ -26,7 +26,7 @@ use sandhog_lab::values::Span;
 use sandhog_peer::IpPrefix;
 
 pub use builtin::Builtin;
-pub use clock::Clock;
+pub use clock::{Clock, ClockChange};
 pub use error::ScenarioError;
 pub use events::{AccountChange, AccountState, TimedEvent};
 pub use expectations::{Expectation, Finally};
@@ -143,12 +143,22 @@ pub struct Server {
     /// The preferred cipher. A session uses it if the client prefers the same one. Secure profile only.
     #[serde(default)]
     pub cipher: Cipher,
+    /// Its wall clock. A server without a clock cannot check the age of first messages. Secure profile only.
+    #[serde(default)]
+    pub clock: Clock,
+    /// If false, the server does not check the age of first messages. Secure profile only.
+    #[serde(default = "yes")]
+    pub checks_clock: bool,
     /// The users who may log in.
     #[serde(default, rename = "user")]
     pub users: Vec<User>,
     /// The services of its inner host.
     #[serde(default)]
     pub serve: Serve,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 impl Server {
@@ -256,6 +266,10 @@ pub struct Client {
     /// The password. Required by every profile with a login.
     #[serde(default)]
     pub password: String,
+    /// If true, the start ends after 10 s without an answer. If false, the client tries again. A client of the classic profile
+    /// never tries again.
+    #[serde(default)]
+    pub once: bool,
     /// The time at which the tunnel is started.
     #[serde(default)]
     pub start: Span,

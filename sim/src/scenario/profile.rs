@@ -23,8 +23,10 @@ pub struct Features {
     pub cipher: bool,
     /// `account` events.
     pub accounts: bool,
-    /// `clock` of clients.
+    /// `clock` of hosts, `checks-clock` of servers, and `clock` events.
     pub clock: bool,
+    /// A start without an answer goes on, unless the client has `once`.
+    pub retries: bool,
 }
 
 /// A protocol, as scenarios use it.

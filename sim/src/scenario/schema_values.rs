@@ -134,6 +134,8 @@ const PARAGRAPH: &str = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f
 const LOGIN: &str = r"^[^\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufffe\uffff]+$";
 const FILE: &str = r"^[^/\\\u0000-\u001f\u007f-\u009f][^\\\u0000-\u001f\u007f-\u009f]*$";
 const HTTP_PATH: &str = "^/[!-~]*$";
+const CLOCK: &str = r"^(right|none|[+-]\s*[0-9]{1,18}(\.[0-9]{0,9})?\s*(ns|us|ms|s|min|h)\s*)$";
+const SET_CLOCK: &str = r"^(right|[+-]\s*[0-9]{1,18}(\.[0-9]{0,9})?\s*(ns|us|ms|s|min|h)\s*)$";
 const BYTES: &str = "^(random|copied-header|([0-9A-Fa-f]{2})+)$";
 
 /// The largest number of the type `u64`.
@@ -151,6 +153,7 @@ pub(super) const CONSTRAINTS: &[(&str, &str, Constraint)] = &[
     ("Server", "address", Pattern(SOCKET)),
     ("Server", "inner", Each(PREFIX, 1, 4)),
     ("Server", "mtu", Range(576, 9000)),
+    ("Server", "clock", Pattern(CLOCK)),
     ("User", "login", Pattern(LOGIN)),
     ("User", "addresses", Each(IP, 0, MANY)),
     ("Serve", "udp-echo", PORT),
@@ -162,6 +165,7 @@ pub(super) const CONSTRAINTS: &[(&str, &str, Constraint)] = &[
     ("Client", "address", Pattern(SOCKET)),
     ("Client", "inner", Each(PREFIX, 0, 4)),
     ("Client", "mtu", Range(576, 9000)),
+    ("Client", "clock", Pattern(CLOCK)),
     ("Client", "server", Pattern(NAME)),
     ("Client", "login", Pattern(LINE)),
     ("Ping", "to", Pattern(IP)),
@@ -194,6 +198,8 @@ pub(super) const CONSTRAINTS: &[(&str, &str, Constraint)] = &[
     ("TimedEvent", "to", Pattern(SOCKET)),
     ("AccountChange", "server", Pattern(NAME)),
     ("AccountChange", "login", Pattern(LOGIN)),
+    ("ClockChange", "of", Pattern(NAME)),
+    ("ClockChange", "becomes", Pattern(SET_CLOCK)),
     ("Adversary", "name", Pattern(NAME)),
     ("Adversary", "address", Pattern(SOCKET)),
     ("Adversary", "on-path", Each(NAME, 2, 2)),

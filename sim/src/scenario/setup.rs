@@ -102,10 +102,26 @@ fn controls(scenario: &Scenario, id: impl Fn(&str) -> HostId + Copy) -> Vec<(Ins
     let repetitions = |event: &TimedEvent| {
         let times = event.occurrences(scenario.duration);
         times
-            .map(|(number, at)| (instant(at), control(event, number, id)))
+            .flat_map(|(number, at)| {
+                let at = instant(at);
+                let set = clock_set(event, at, id);
+                set.into_iter()
+                    .chain([control(event, number, id)])
+                    .map(move |control| (at, control))
+            })
             .collect::<Vec<_>>()
     };
     scenario.events.iter().flat_map(repetitions).collect()
+}
+
+/// The command that tells a host about its new wall clock.
+fn clock_set(event: &TimedEvent, at: Instant, id: impl Fn(&str) -> HostId) -> Option<Control> {
+    let change = event.clock.as_ref()?;
+    let unix_millis = change.becomes.shows(at)?;
+    Some(Control::Command(
+        id(&change.of),
+        Command::ClockSet { unix_millis },
+    ))
 }
 
 fn control(event: &TimedEvent, number: u16, id: impl Fn(&str) -> HostId) -> Control {
@@ -114,6 +130,9 @@ fn control(event: &TimedEvent, number: u16, id: impl Fn(&str) -> HostId) -> Cont
     }
     if let Some(change) = &event.account {
         return Control::Note(change.to_string());
+    }
+    if let Some(change) = &event.clock {
+        return Control::Note(format!("{}'s wall clock is set {}", change.of, change.becomes));
     }
     let commands = [
         (&event.stop, Command::Stop),

@@ -168,20 +168,27 @@ fn validate_hosts(scenario: &Scenario) -> Checked<'_> {
         }
     }
     for (index, server) in scenario.servers.iter().enumerate() {
-        validate_users(scenario.profile, index, server)?;
-        validate_files(index, server)?;
-        validate_cipher(scenario.profile, "server", index, server.cipher)?;
-        scenario.profile.check_server(server).map_err(|message| {
-            mistake(
-                &[
-                    PathPart::Key("server"),
-                    PathPart::Index(index),
-                    PathPart::Key("inner"),
-                ],
-                message,
-            )
-        })?;
+        validate_server(scenario.profile, index, server)?;
     }
+    Ok(())
+}
+
+/// Checks the keys that only servers have.
+fn validate_server<'a>(profile: &'static dyn Profile, index: usize, server: &'a Server) -> Checked<'a> {
+    validate_users(profile, index, server)?;
+    validate_files(index, server)?;
+    validate_cipher(profile, "server", index, server.cipher)?;
+    validate_clock(profile, "server", index, server.clock, server.checks_clock)?;
+    profile.check_server(server).map_err(|message| {
+        mistake(
+            &[
+                PathPart::Key("server"),
+                PathPart::Index(index),
+                PathPart::Key("inner"),
+            ],
+            message,
+        )
+    })?;
     Ok(())
 }
 
@@ -364,16 +371,7 @@ fn validate_client<'a>(scenario: &'a Scenario, index: usize, client: &'a Client)
             format!("profile `{profile}` has no path MTU discovery; remove this key"),
         ));
     }
-    if !features.clock && client.clock != Clock::Right {
-        return Err(mistake(
-            &[
-                PathPart::Key("client"),
-                PathPart::Index(index),
-                PathPart::Key("clock"),
-            ],
-            format!("profile `{profile}` has no wall clocks; remove this key"),
-        ));
-    }
+    validate_clock(scenario.profile, "client", index, client.clock, true)?;
     validate_cipher(scenario.profile, "client", index, client.cipher)?;
     for (number, step) in client.steps.iter().enumerate() {
         let path = [
@@ -385,6 +383,28 @@ fn validate_client<'a>(scenario: &'a Scenario, index: usize, client: &'a Client)
         steps::validate(step, &path)?;
     }
     Ok(())
+}
+
+/// Checks that the profile has wall clocks, if a host has another one than the right one, or does not check that of others.
+fn validate_clock(
+    profile: &dyn Profile,
+    table: &'static str,
+    index: usize,
+    clock: Clock,
+    checks_clock: bool,
+) -> Checked<'static> {
+    let key = match (clock, checks_clock) {
+        (Clock::Right, true) => return Ok(()),
+        (Clock::Right, false) => "checks-clock",
+        _ => "clock",
+    };
+    if profile.features().clock {
+        return Ok(());
+    }
+    Err(mistake(
+        &[PathPart::Key(table), PathPart::Index(index), PathPart::Key(key)],
+        format!("profile `{}` has no wall clocks; remove this key", profile.name()),
+    ))
 }
 
 fn validate_pair<'a>(hosts: &[&str], pair: &'a [String; 2], path: &[PathPart<'a>]) -> Checked<'a> {

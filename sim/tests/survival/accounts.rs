@@ -85,7 +85,7 @@ fn guesses_from_many_addresses_share_a_limit_of_ten_and_then_one_a_minute() {
         let _ = write!(
             rest,
             "[[client]]\nname = \"m{number}\"\naddress = \"203.0.{number}.66:666\"\ninner = [\"10.9.0.2/24\"]\n\
-             server = \"server\"\nlogin = \"alice\"\npassword = \"wrong {number}\"\nstart = \"{start}ms\"\n\
+             server = \"server\"\nlogin = \"alice\"\npassword = \"wrong {number}\"\nonce = true\nstart = \"{start}ms\"\n\
              [[event]]\nat = \"{again}ms\"\nevery = \"11s\"\ntimes = 11\nstart = \"m{number}\"\n\
              [[expect]]\nclient = \"m{number}\"\noutcome = \"authentication-rejected\"\nor = \"connection-timed-out\"\n",
             start = 1000 + number,

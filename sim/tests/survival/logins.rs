@@ -8,8 +8,8 @@ use sandhog_sim::{Run, Scenario};
 
 use super::scenario;
 use crate::support::{
-    ALICE, SERVER, between, consequences, ends, logins, ms, pings, records, retries, run, run_any, run_both,
-    run_builtin, sent, started, statuses, work_end,
+    ALICE, AliceAndServer, SERVER, between, consequences, ends, logins, ms, pings, records, retries, run,
+    run_any, run_both, run_builtin, sent, started, statuses, work_end,
 };
 
 /// Kind, sender and time of each datagram until the end of the work.
@@ -76,13 +76,15 @@ fn with_a_delay_of_750_ms_each_message_is_sent_at_most_four_times() {
 #[test]
 fn first_messages_after_fourteen_weeks_get_no_reply() {
     const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
-    let scenario = scenario(
-        "11s",
-        "",
-        "delay = \"2352h\"",
-        "[[expect]]\nclient = \"alice\"\noutcome = \"connection-timed-out\"\nat = \"10s\"\nfinally = \"disconnected\"\n",
-    );
-    let mut setup = scenario.setup();
+    let scenario = AliceAndServer {
+        duration: "11s",
+        ends_early: false,
+        inner: "inner = [\"10.9.0.2/24\"]\nonce = true",
+        link: "delay = \"2352h\"",
+        rest: "[[expect]]\nclient = \"alice\"\noutcome = \"connection-timed-out\"\nat = \"10s\"\nfinally = \"disconnected\"\n",
+        ..AliceAndServer::default()
+    };
+    let mut setup = scenario.scenario().setup();
     setup.duration = WEEK * 30;
     for seed in 0..10 {
         let run = run(&setup, seed);
@@ -187,6 +189,29 @@ fn a_login_is_retransmitted_every_400_to_500_ms_for_exactly_ten_seconds() {
             payloads.len(),
             requests.len(),
             "each retransmission is sealed anew"
+        );
+    }
+}
+
+#[test]
+fn a_first_login_without_an_answer_goes_on_after_the_outage() {
+    let cut = "[[event]]\nat = \"0s\"\npartition = [\"alice\", \"server\"]\n";
+    let heal = "[[event]]\nat = \"45s\"\nrepair = [\"alice\", \"server\"]\n";
+    let scenario = scenario("120s", "", "delay = \"20ms\"", &[cut, heal].concat());
+    for seed in 0..10 {
+        let run = run_both(&scenario.setup(), seed);
+        let failed = retries(&run, ALICE);
+        assert_eq!(failed[0], (ms(10_000), "connection-timed-out"), "seed {seed}");
+        let (at, result) = started(&run, ALICE).unwrap();
+        assert_eq!(result, "connected", "seed {seed}");
+        assert!(
+            at > ms(45_000) && failed.iter().all(|(failed, _)| *failed < at),
+            "seed {seed}: {at}"
+        );
+        assert_eq!(
+            statuses(&run, ALICE).len(),
+            2,
+            "seed {seed}: connecting, connected"
         );
     }
 }

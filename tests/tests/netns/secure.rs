@@ -57,7 +57,7 @@ fn a_client_with_another_key_gets_no_reply_and_exits_with_4() {
     let mut server = testbed.start_server();
     testbed.write("other.key", "c2FuZGhvZyB0ZXN0cyBpbiBuYW1lc3BhY2VzIG9ubHk=\n");
     testbed.edit("client.toml", "\"sandhog.key\"", "\"other.key\"");
-    let (code, log) = testbed.spawn_client().wait();
+    let (code, log) = testbed.spawn_client_once().wait();
     assert_eq!(code, Some(4), "{log}");
     server.wait_for("dropped a packet: authentication-failed");
     let (_, log) = server.terminate();
@@ -65,6 +65,18 @@ fn a_client_with_another_key_gets_no_reply_and_exits_with_4() {
         log.contains("datagrams received: ") && log.contains(", sent: 0;"),
         "{log}"
     );
+}
+
+#[test]
+fn a_client_that_starts_before_its_server_connects_once_the_server_runs() {
+    let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
+    let mut client = testbed.spawn_client();
+    client.wait_for(
+        "login failed: the server did not answer in time; will retry; help: check that the server is running",
+    );
+    let _server = testbed.start_server();
+    client.wait_for("ready: ");
+    ping_three_times(&testbed.client, SERVER_INNER[0]);
 }
 
 #[test]

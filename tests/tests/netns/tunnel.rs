@@ -343,6 +343,13 @@ impl Testbed {
         self.spawn(&self.client, "client", "client.toml")
     }
 
+    /// Starts a client that ends if its first login has no answer.
+    pub(super) fn spawn_client_once(&self) -> Program {
+        let mut command = self.role(&self.client, "client", "client.toml");
+        command.arg("--once");
+        self.client.enter(|| Program::spawn(command))
+    }
+
     /// Starts a server and waits until it is ready.
     #[track_caller]
     pub(super) fn start_server(&self) -> Program {

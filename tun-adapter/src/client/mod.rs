@@ -20,17 +20,18 @@ use crate::privileges::Privileges;
 use crate::service::{log_counters, log_status};
 use crate::shell::{Shell, Transport};
 
-/// Logs in and carries packets until SIGTERM or SIGINT.
+/// Logs in and carries packets until SIGTERM or SIGINT. If the server does not answer the first login, a client of the secure
+/// profile tries again, unless `once` is true.
 ///
 /// # Errors
 ///
-/// If the socket or the device is not available, if the server's name cannot be resolved, if the server does
-/// not answer or rejects the login, or if the device is removed.
-pub async fn run(config: Client) -> Result<(), Failure> {
+/// If the socket or the device is not available, if the server's name cannot be resolved, if the server
+/// rejects the login or does not answer the only one, or if the device is removed.
+pub async fn run(config: Client, once: bool) -> Result<(), Failure> {
     // Each login may change addresses and routes, so these privileges are kept.
     Privileges::keep_for_setup(None, &[])?;
     match config {
-        Client::Secure(config) => secure::run(*config).await,
+        Client::Secure(config) => secure::run(*config, once).await,
         Client::Classic(config) => classic::run(*config).await,
     }
 }

@@ -28,7 +28,7 @@ use crate::tun::Queue;
 use crate::udp::{Options, Socket};
 use crate::{clock, notify, password, random};
 
-pub(super) async fn run(mut config: Client) -> Result<(), Failure> {
+pub(super) async fn run(mut config: Client, once: bool) -> Result<(), Failure> {
     log_warnings(&config.warnings);
     let password = match config.password.take() {
         Some(password) => password,
@@ -38,7 +38,10 @@ pub(super) async fn run(mut config: Client) -> Result<(), Failure> {
     let stale = StaleState::clear(&config.device, &config.network).await?;
     let server = resolve_or_last_known(&config.server, stale.servers()).await?;
     let tickets = TicketFile::of(&config.login, &config.server_key);
-    let client = new_client(&config, server, password, &tickets)?;
+    let mut client = new_client(&config, server, password, &tickets)?;
+    if !once {
+        client.retry_start();
+    }
     let Client {
         server: endpoint,
         server_key,
@@ -112,10 +115,12 @@ fn new_client(
     Ok(client)
 }
 
-/// Logs a failed login that the client will repeat.
-fn log_retry(error: StartError) {
-    let note = match error {
-        StartError::ConnectionTimedOut => format!(" ({})", note_clock(&clock::utc_text())),
+/// Logs a failed login that the client will repeat. `help` is given for the first login only, because a later one had the right
+/// address and keys.
+fn log_retry(error: StartError, help: Option<&str>) {
+    let note = match (error, help) {
+        (_, Some(help)) => format!("; help: {help}"),
+        (StartError::ConnectionTimedOut, None) => format!(" ({})", note_clock(&clock::utc_text())),
         _ => String::new(),
     };
     warn!(event = "retrying", %error, "login failed: {error}; will retry{note}");
@@ -203,7 +208,9 @@ impl RunningClient<'_> {
                     }
                 }
                 EventKind::Retrying(error) => {
-                    log_retry(error);
+                    let failure = explain_login(error, &clock::utc_text());
+                    let is_first = self.applied.is_none();
+                    log_retry(error, failure.help().filter(|_| is_first));
                     // The server's address may have changed.
                     let endpoint = self.endpoint.clone();
                     self.look_up

@@ -272,6 +272,12 @@ impl<T: Transport<secure::Server>> RunningServer<T> {
                     self.read_files();
                 }
             }
+            EventKind::Other("login-unconfirmed") => {
+                info!(
+                    event = "login-unconfirmed",
+                    "a login ended: its client sent nothing after the password was accepted"
+                );
+            }
             EventKind::Dropped(reason) => self.drops.log(reason),
             other => debug!("{other:?}"),
         }

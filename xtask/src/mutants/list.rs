@@ -17,7 +17,7 @@ const REACHABLE: &str = "reached by network faults";
 const FOUND_AS: &str = "found as ";
 
 /// Number of properties: P1, P2, and so on.
-pub(super) const PROPERTIES: u8 = 13;
+pub(super) const PROPERTIES: u8 = 14;
 
 /// The commands that search for failures.
 const COMMANDS: &[&str] = &["sweep", "exhaust"];
@@ -275,8 +275,8 @@ mod tests {
     fn a_syntax_error_names_the_line() {
         for (entry, expected) in [
             (
-                "bug a\nMeaning.\nfound as P14 by sweep standard",
-                "a.diff:3: there is no property `P14`; the properties are P1 to P13",
+                "bug a\nMeaning.\nfound as P15 by sweep standard",
+                "a.diff:3: there is no property `P15`; the properties are P1 to P14",
             ),
             (
                 "bug a\nMeaning.\nfound as P7",

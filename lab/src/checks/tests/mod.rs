@@ -8,6 +8,8 @@ use sandhog_peer::{Batch, Command, Counters, Event, Peer, Reason};
 use super::*;
 use crate::setup::{InnerSpec, Nonce, Script};
 
+mod silence;
+
 // A server, two clients with one inner address each, and a hostile host.
 const SERVER: HostId = 0;
 const ALICE: HostId = 1;
@@ -81,6 +83,7 @@ fn send(checks: &mut Checks, host: HostId, remote: SocketAddr, millis: u64, payl
     checks.on_sent(Outgoing {
         record: 1,
         now: Instant::from_millis(millis),
+        cause: 1,
         host,
         remote,
         payload,
@@ -376,6 +379,7 @@ fn an_account_that_changes_without_an_accepted_session_is_found() {
     let ended = |checks: &mut Checks| {
         accepted(checks);
         checks.on_session_ended(SERVER, "alice");
+        checks.on_turn_end(1, SERVER, Gauges::default());
     };
     assert_eq!(changed(&ended, from_alice), [name]);
     let rebooted = |checks: &mut Checks| {
@@ -395,6 +399,7 @@ fn an_account_may_change_in_a_session_that_has_moved_or_is_one_of_two() {
     checks.on_session(SERVER, "alice", address(ALICE));
     checks.on_session(SERVER, "alice", address(BOB));
     checks.on_session_ended(SERVER, "alice");
+    checks.on_turn_end(1, SERVER, Gauges::default());
     checks.on_account_changed(1, SERVER, "alice", Some(address(BOB)));
     checks.on_roamed(1, SERVER, [address(BOB), address(9)], 1, Some(BOB));
     checks.on_account_changed(2, SERVER, "alice", Some(address(9)));

@@ -64,6 +64,8 @@ pub(super) struct Account {
     pub(super) mtu_search: bool,
     pub(super) cipher: Cipher,
     pub(super) rekey_after: Duration,
+    /// A `start` without an answer goes on.
+    pub(super) retries_start: bool,
 }
 
 impl fmt::Debug for Account {

@@ -66,6 +66,7 @@ impl Account {
             mtu_search: _, // does not change
             cipher,
             rekey_after,
+            retries_start: _, // does not change
         } = self;
         describe::fingerprint(state, password.as_bytes());
         state.number(stretching.byte().into());

@@ -361,7 +361,8 @@ impl Client {
     pub(super) fn login_failed(&mut self, now: Instant, error: StartError, tag: u64) {
         self.login = None;
         self.queues.note_change();
-        if self.is_starting {
+        let goes_on = self.config.retries_start && error == StartError::ConnectionTimedOut;
+        if self.is_starting && !goes_on {
             self.is_starting = false;
             self.queues.event(tag, EventKind::Started(Err(error)));
             return self.go_down(tag);

@@ -59,9 +59,9 @@ use crate::{
 ///       └────────────────────────────────────────────────────────────────── stop, session replaced ───┘
 /// ```
 ///
-/// - `start` completes exactly once. If its login fails, the client does not try again. A tunnel that was up
-///   before logs in again without limit, at growing intervals, and reports each failure with
-///   [`EventKind::Retrying`].
+/// - `start` completes exactly once. If its login fails, the client does not try again, unless the server has not
+///   answered and [`retry_start`](Self::retry_start) was called. A tunnel that was up before logs in again without
+///   limit, at growing intervals, and reports each failure with [`EventKind::Retrying`].
 /// - A [`Job`] stretches the password, at most once per attempt.
 /// - During a repeated login the old session still carries packets both ways, if it can.
 /// - Between `sleep` and `wake` nothing is sent or accepted. After a sleep of at least
@@ -120,6 +120,7 @@ impl Client {
                 mtu_search: config.mtu_search,
                 cipher: Cipher::default(),
                 rekey_after: REKEY_AFTER,
+                retries_start: false,
             },
             queues: Queues::default(),
             rng,
@@ -193,6 +194,15 @@ impl Client {
     /// [`AES_MAX_MTU`](super::AES_MAX_MTU).
     pub const fn set_cipher(&mut self, cipher: Cipher) {
         self.config.cipher = cipher;
+    }
+
+    /// Lets a [`start`](Self::start) go on if the server does not answer. The client then logs in again without limit, at
+    /// growing intervals, and reports each failure with [`EventKind::Retrying`]. The start still ends if the server
+    /// rejects the login, or if another server answers.
+    ///
+    /// Without this, a start ends after [`LOGIN_TIMEOUT`](super::LOGIN_TIMEOUT) without an answer.
+    pub const fn retry_start(&mut self) {
+        self.config.retries_start = true;
     }
 
     /// Brings the tunnel up. Poll the first datagram afterwards.

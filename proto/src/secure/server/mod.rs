@@ -465,10 +465,18 @@ impl Server {
         for address in &entry.addresses {
             self.release(&entry.login, *address);
         }
-        if entry.is_accepted() {
-            let login = entry.login.as_str().into();
-            self.queues
-                .network_event(tag, EventKind::SessionEnded { login, reason });
+        match entry.state {
+            State::Live => {
+                let login = entry.login.as_str().into();
+                self.queues
+                    .network_event(tag, EventKind::SessionEnded { login, reason });
+            }
+            // No `LoggedIn` was reported for it.
+            State::Unconfirmed(_) if entry.is_accepted() => {
+                self.queues
+                    .network_event(tag, EventKind::Other("login-unconfirmed"));
+            }
+            State::Unconfirmed(_) => {}
         }
     }
 }

@@ -9,7 +9,7 @@ use sandhog_lab::setup::MakePeer;
 use sandhog_proto::secure::{self, Login, Psk, ServerSetup, UserStore};
 use zeroize::Zeroizing;
 
-use super::intruder::{Account, Intruder, wire};
+use super::intruder::{Account, Aim, Intruder, wire};
 use super::{PSK, SETUP, SUITE, clock, config, store, user};
 use crate::scenario::adversary::{Part, Speak};
 use crate::scenario::{Server, User};
@@ -26,7 +26,8 @@ pub(super) fn make(speak: &Speak, server: &Server) -> MakePeer {
     match speak.part {
         Part::KeyHolder => key_holder(speak, server),
         Part::FalseServer => false_server(speak, server),
-        Part::RefusedAccount => refused_account(speak, server),
+        Part::RefusedAccount => account_holder(speak, server, Aim::Continue),
+        Part::Insider => account_holder(speak, server, Aim::Flood),
     }
 }
 
@@ -78,8 +79,8 @@ fn false_server(speak: &Speak, server: &Server) -> MakePeer {
     })
 }
 
-/// A client that continues after its login was refused.
-fn refused_account(speak: &Speak, server: &Server) -> MakePeer {
+/// A client that has an account and does not follow the protocol.
+fn account_holder(speak: &Speak, server: &Server, aim: Aim) -> MakePeer {
     let account = Account {
         login: speak.login.clone().unwrap_or_default(),
         password: speak.password.clone().unwrap_or_default(),
@@ -92,6 +93,7 @@ fn refused_account(speak: &Speak, server: &Server) -> MakePeer {
             (&PSK, keys, clock),
             account.clone(),
             address,
+            aim,
             boot.seed,
         ))
     })

@@ -117,7 +117,7 @@ fn speak_of(scenario: &Scenario, speak: &file::Speak, id: &dyn Fn(&str) -> HostI
         (file::Part::FalseServer, _) => Source::Host(id(&speak.to)),
         (_, Some(from)) => source(from, id),
         (file::Part::KeyHolder, None) => Source::Random,
-        (file::Part::RefusedAccount, None) => Source::Own,
+        (file::Part::RefusedAccount | file::Part::Insider, None) => Source::Own,
     };
     let withheld = match &speak.withhold {
         Some(kinds) => kinds.clone(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::{Checked, Mistake, PathPart, host_names, known, mistake, validate_pair};
-use crate::scenario::{AccountChange, AccountState, Scenario, TimedEvent};
+use crate::scenario::{AccountChange, AccountState, Clock, ClockChange, Scenario, TimedEvent};
 
 /// Largest number of repetitions of an event.
 const MAX_TIMES: u16 = 10_000;
@@ -63,6 +63,10 @@ fn validate_event<'a>(scenario: &'a Scenario, index: usize, event: &'a TimedEven
         count += 1;
         validate_account(scenario, index, event, change)?;
     }
+    if let Some(change) = &event.clock {
+        count += 1;
+        validate_clock(scenario, index, change)?;
+    }
     match count {
         1 if event.at.0 >= scenario.duration.0 => Err(mistake(
             &at("at"),
@@ -75,7 +79,7 @@ fn validate_event<'a>(scenario: &'a Scenario, index: usize, event: &'a TimedEven
         _ => Err(mistake(
             &at("at"),
             "an event needs exactly one of crash, restart, partition, repair, stop, start, sleep, wake, network-changed, \
-             rebind, account",
+             rebind, account, clock",
         )),
     }
 }
@@ -143,6 +147,31 @@ fn validate_account<'a>(
             table,
             "`account` needs exactly one of becomes and password",
         )),
+    }
+}
+
+/// Checks `clock`: a host has a clock of its own, and can be told a time.
+fn validate_clock<'a>(scenario: &'a Scenario, index: usize, change: &'a ClockChange) -> Checked<'a> {
+    let at = |key| {
+        [
+            PathPart::Key("event"),
+            PathPart::Index(index),
+            PathPart::Key("clock"),
+            PathPart::Key(key),
+        ]
+    };
+    if !scenario.profile.features().clock {
+        let profile = scenario.profile.name();
+        let message = format!("profile `{profile}` has no wall clocks; remove this event");
+        return Err(mistake(&at("of")[..3], message));
+    }
+    known("host", &change.of, &host_names(scenario), &at("of"))?;
+    match change.becomes {
+        Clock::None => Err(mistake(
+            &at("becomes"),
+            "a clock cannot disappear; expected `right`, or a difference to the true time, like `+25s` or `-1h`",
+        )),
+        _ => Ok(()),
     }
 }
 

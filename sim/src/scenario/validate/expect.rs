@@ -1,6 +1,7 @@
 //! Validation of the expected results: known names, and no result that can never happen.
 
 use sandhog_lab::record::format_duration;
+use sandhog_lab::setup::PENDING;
 use sandhog_peer::StartError;
 
 use super::{Checked, PathPart, known, mistake};
@@ -35,6 +36,7 @@ pub(super) fn validate(scenario: &Scenario) -> Checked<'_> {
             .iter()
             .find(|client| client.name == expect.client);
         if let Some(client) = client {
+            validate_timeout(scenario, index, client, expect)?;
             validate_time(scenario, index, client, expect)?;
             validate_finally(scenario, index, expect)?;
         }
@@ -48,6 +50,31 @@ fn path<'a>(index: usize, key: &'a str) -> [PathPart<'a>; 3] {
         PathPart::Index(index),
         PathPart::Key(key),
     ]
+}
+
+/// Checks that a start that is expected to time out can do so.
+fn validate_timeout<'a>(
+    scenario: &'a Scenario,
+    index: usize,
+    client: &Client,
+    expect: &'a Expectation,
+) -> Checked<'a> {
+    let is_timeout = |outcome: &str| outcome == StartError::ConnectionTimedOut.name();
+    let key = if is_timeout(&expect.outcome) {
+        "outcome"
+    } else if expect.or.as_deref().is_some_and(is_timeout) {
+        "or"
+    } else {
+        return Ok(());
+    };
+    if client.once || !scenario.profile.features().retries {
+        return Ok(());
+    }
+    let message = format!(
+        "this outcome can never happen: `{}` tries again until the server answers; add `once = true` to the client",
+        client.name
+    );
+    Err(mistake(&path(index, key), message))
 }
 
 /// Checks that the outcome can happen before the work ends, and at the given time.
@@ -78,6 +105,8 @@ fn validate_time<'a>(
             client.name,
             format_duration(start)
         )
+    } else if expect.outcome == PENDING {
+        format!("a start that is `{PENDING}` at the end of the work has no time")
     } else if at.as_nanos() % scenario.resolution.0.as_nanos() != 0 {
         format!(
             "everything happens at a multiple of the resolution, {}, and this time is none",

@@ -1,4 +1,4 @@
-//! Client that does not obey a refusal: after its login was refused, it sends a ping, asks for a rekey, and changes the password.
+//! Client with an account that does not follow the protocol: it continues after a refusal, or floods its own session.
 //!
 //! It is written from the specification. A client of the protocol stops after a refusal, so it cannot do this.
 
@@ -27,12 +27,17 @@ const REPEAT_AFTER: Duration = Duration::from_millis(500);
 /// Number of transmissions of a message until the client continues without an answer. A lossy link needs some.
 const MAX_TRANSMISSIONS: u32 = 6;
 
-/// A public key of X25519: the base point (RFC 7748, section 4.1). The client never uses the new epoch, so it needs no secret.
-const BASE_POINT: [u8; 32] = {
-    let mut point = [0; 32];
-    point[0] = 9;
-    point
-};
+/// Interval between the requests of a flood.
+const FLOOD_EVERY: Duration = Duration::from_millis(10);
+
+/// The purpose of the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Aim {
+    /// Continues after a refusal: sends a ping, asks for a rekey, and changes the password.
+    Continue,
+    /// Asks in its accepted session for rekeys and for changes of the password without end.
+    Flood,
+}
 
 /// A user name and its password.
 #[derive(Clone, Debug)]
@@ -54,6 +59,8 @@ enum Stage {
     Idle,
     Login(Box<Attempt>, Vec<u8>, Option<Box<wire::Request>>),
     Confirm,
+    /// Number of requests.
+    Flood(u64),
     Ping,
     Rekey,
     Prove(Box<Attempt>),
@@ -65,6 +72,7 @@ enum Stage {
 /// The client.
 pub(super) struct Intruder {
     account: Account,
+    aim: Aim,
     server: SocketAddr,
     rng: ChaCha20Rng,
     keys: ControlKeys,
@@ -88,6 +96,7 @@ impl Intruder {
         (psk, server_keys, clock): (&[u8; 32], ServerKeys, WallClock),
         account: Account,
         server: SocketAddr,
+        aim: Aim,
         seed: [u8; 32],
     ) -> Self {
         let mut rng = ChaCha20Rng::from_seed(seed);
@@ -95,6 +104,7 @@ impl Intruder {
         rng.fill_bytes(&mut ephemeral);
         Self {
             account,
+            aim,
             server,
             index: rng.next_u32() | 1,
             theirs: 0,
@@ -218,8 +228,12 @@ impl Intruder {
         match (&self.stage, kind) {
             (Stage::Rekey, _) if is_rekeyed => self.change_password(now, tag, output),
             (Stage::Confirm, "") => match message.get("isOK").and_then(Value::as_bool) {
-                Some(false) => self.continue_with(now, Stage::Ping, tag, output),
-                _ => self.stop(), // accepted
+                Some(false) if self.aim == Aim::Continue => self.continue_with(now, Stage::Ping, tag, output),
+                Some(true) if self.aim == Aim::Flood => {
+                    self.stage = Stage::Flood(0);
+                    self.flood(now, tag, output);
+                }
+                _ => self.stop(),
             },
             (_, "ping") => self.answer(&message, tag, output),
             (Stage::Ping, "pong") => self.continue_with(now, Stage::Rekey, tag, output),
@@ -243,16 +257,45 @@ impl Intruder {
     /// Goes on with a ping or a rekey.
     fn continue_with(&mut self, now: Instant, stage: Stage, tag: u64, output: &mut Batch) {
         let request = match stage {
-            Stage::Rekey => {
-                let index = (self.index ^ 2).to_be_bytes();
-                let (_, kem) = Seed::generate(&mut self.rng).key_pair();
-                let head = [&[1, 0, 0, 0, 1][..], &index, &[0]].concat();
-                Request::Session("rekey", [&head, &BASE_POINT[..], kem.as_bytes()].concat())
-            }
+            Stage::Rekey => Request::Session("rekey", self.rekey()),
             _ => Request::Session("ping", br#"{"t":"ping","n":1}"#.to_vec()),
         };
         self.stage = stage;
         self.ask(now, request, tag, output);
+    }
+
+    /// A request for new keys. The client never uses the new epoch, so it needs no secret of its X25519 key.
+    fn rekey(&mut self) -> Vec<u8> {
+        let mut x25519 = [0; 32];
+        self.rng.fill_bytes(&mut x25519);
+        let index = (self.index ^ 2).to_be_bytes();
+        let (_, kem) = Seed::generate(&mut self.rng).key_pair();
+        let head = [&[1, 0, 0, 0, 1][..], &index, &[0]].concat();
+        [&head, &x25519[..], kem.as_bytes()].concat()
+    }
+
+    /// Sends the next request of a flood: a ping first, then rekeys and proofs of the password in turn.
+    fn flood(&mut self, now: Instant, tag: u64, output: &mut Batch) {
+        let Stage::Flood(sent) = &mut self.stage else {
+            return;
+        };
+        let number = *sent;
+        *sent += 1;
+        let (kind, message) = match number {
+            0 => ("ping", br#"{"t":"ping","n":1}"#.to_vec()),
+            odd if odd % 2 == 1 => ("rekey", self.rekey()),
+            _ => {
+                let Some((_, ke1)) =
+                    Attempt::start(&mut self.rng, &self.account.login, &self.account.password)
+                else {
+                    return self.stop();
+                };
+                let json = format!(r#"{{"t":"prove1","ke1":"{}"}}"#, text_of(&ke1));
+                ("prove1", json.into())
+            }
+        };
+        self.ask(now, Request::Session(kind, message), tag, output);
+        self.repeat_at = now + FLOOD_EVERY;
     }
 
     /// Begins to change the password: asks for a KE2 for the old one.
@@ -303,6 +346,9 @@ impl Intruder {
 
     /// Repeats the request, or goes on without an answer to it.
     fn on_timeout(&mut self, now: Instant, output: &mut Batch) {
+        if matches!(self.stage, Stage::Flood(_)) {
+            return self.flood(now, 0, output);
+        }
         if self.transmissions < MAX_TRANSMISSIONS {
             return self.transmit(now, 0, output);
         }

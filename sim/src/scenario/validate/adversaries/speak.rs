@@ -22,7 +22,7 @@ pub(super) fn validate<'a>(
     validate_account(scenario, speak, path)?;
     match speak.part {
         Part::FalseServer => validate_false_server(adversary, speak, path)?,
-        Part::KeyHolder | Part::RefusedAccount => {
+        Part::KeyHolder | Part::RefusedAccount | Part::Insider => {
             validate_source(adversary, speak, server.address.is_ipv4(), path)?;
         }
     }
@@ -54,18 +54,18 @@ fn validate_account<'a>(scenario: &'a Scenario, speak: &'a Speak, path: &[PathPa
         checked.map_err(|message| mistake(&at("login"), message))?;
     }
     match (speak.part, &speak.login, &speak.password) {
-        (Part::RefusedAccount, None, _) => Err(mistake(
+        (Part::RefusedAccount | Part::Insider, None, _) => Err(mistake(
             path,
             format!(
                 "missing key `login`; `{part}` needs the name of a user of `{}`",
                 speak.to
             ),
         )),
-        (Part::RefusedAccount, Some(_), None) => Err(mistake(
+        (Part::RefusedAccount | Part::Insider, Some(_), None) => Err(mistake(
             path,
             format!("missing key `password`; `{part}` needs the password of its user"),
         )),
-        (Part::RefusedAccount, Some(login), Some(_)) => {
+        (Part::RefusedAccount | Part::Insider, Some(login), Some(_)) => {
             let server = scenario.servers.iter().filter(|server| server.name == speak.to);
             let users = server.flat_map(|server| &server.users);
             let users: Vec<&str> = users.map(|user| user.login.as_str()).collect();
