@@ -320,6 +320,9 @@ impl Node {
             EventKind::RecordChanged { .. } => RecordKind::Event {
                 event: "record-changed",
             },
+            EventKind::PasswordChanged(result) => RecordKind::Event {
+                event: result.map_or("password-change-failed", |()| "password-changed"),
+            },
             EventKind::Other(event) => RecordKind::Event { event },
             EventKind::Dropped(reason) => RecordKind::Dropped {
                 reason: reason.name(),

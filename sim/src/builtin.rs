@@ -49,6 +49,7 @@ builtins! {
     "unknown-user",
     "user-guess-flood",
     "password-changed-mid-session",
+    "password-change",
     "simultaneous-init",
     "init-flood-spoofed",
     "amplification",

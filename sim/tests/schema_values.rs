@@ -57,6 +57,10 @@ account = { server = "server", login = "alice", becomes = "disabled" }
 at = "4s"
 clock = { of = "alice", becomes = "+1h" }
 
+[[event]]
+at = "5s"
+passwd = { client = "alice", password = "battery staple" }
+
 [[adversary]]
 name = "mallory"
 address = "203.0.113.66:666"

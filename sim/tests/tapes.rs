@@ -22,6 +22,7 @@ tapes! {
     "rebind-before-settings",
     "refused-account-changes-password",
     "server-restarts-in-login",
+    "password-change-without-answer",
     "known/classic-server-restarts",
     "known/classic-server-restarts-in-login",
     "known/classic-rebind-before-answer",
@@ -122,6 +123,10 @@ const CERTIFICATES: &[(&str, &str)] = &[
     (
         "clean-login",
         include_str!("../tapes/certificates/clean-login.json"),
+    ),
+    (
+        "password-change",
+        include_str!("../tapes/certificates/password-change.json"),
     ),
     ("reconnect", include_str!("../tapes/certificates/reconnect.json")),
 ];

@@ -24,6 +24,7 @@ macro_rules! for_every_scenario {
             unknown_user "unknown-user",
             user_guess_flood "user-guess-flood",
             password_changed_mid_session "password-changed-mid-session",
+            password_change "password-change",
             simultaneous_init "simultaneous-init",
             init_flood_spoofed "init-flood-spoofed",
             amplification "amplification",

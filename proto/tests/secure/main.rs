@@ -23,4 +23,5 @@ mod session_limits;
 mod silent;
 mod support;
 mod table;
+mod unanswered_change;
 mod users;

@@ -3,6 +3,7 @@
 mod classic;
 mod operator;
 mod secure;
+mod user;
 
 pub use crate::scenario::{Features, Profile};
 pub use classic::Classic;

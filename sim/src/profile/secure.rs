@@ -20,6 +20,7 @@ use sandhog_proto::secure::{
 use zeroize::Zeroizing;
 
 use super::operator::{Change, OperatedServer};
+use super::user::ChangingClient;
 use crate::builtin::{self, Builtin};
 use crate::scenario::adversary::{Part, Speak};
 use crate::scenario::{Cipher, Client, Clock, Features, Profile, Scenario, Server, TimedEvent, User};
@@ -107,6 +108,7 @@ impl Profile for Secure {
             server,
             ticket(scenario, client, server),
             clock_changes(scenario, &client.name),
+            password_changes(scenario, &client.name),
         )
     }
 
@@ -318,6 +320,20 @@ fn changes(scenario: &Scenario, server: &Server) -> VecDeque<(Instant, Change)> 
     changes.into()
 }
 
+/// The changes of the password by the user of the client `name`, in the order of their times.
+fn password_changes(scenario: &Scenario, name: &str) -> VecDeque<(Instant, Zeroizing<String>)> {
+    let of_client = |event: &TimedEvent| {
+        let change = event.passwd.as_ref().filter(|change| change.client == name)?;
+        Some((
+            Instant::ZERO + event.at.0,
+            Zeroizing::new(change.password.clone()),
+        ))
+    };
+    let mut changes: Vec<_> = scenario.events.iter().filter_map(of_client).collect();
+    changes.sort_by_key(|(at, _)| *at);
+    changes.into()
+}
+
 fn make_server(
     server: &Server,
     changes: VecDeque<(Instant, Change)>,
@@ -360,6 +376,7 @@ fn make_client(
     server: SocketAddr,
     ticket: Option<Ticket>,
     clocks: Vec<(Instant, Clock)>,
+    passwords: VecDeque<(Instant, Zeroizing<String>)>,
 ) -> MakePeer {
     let login = Login::new(&client.login).expect("the scenario was validated");
     let password = Zeroizing::new(client.password.clone());
@@ -382,6 +399,14 @@ fn make_client(
         if !client.once {
             peer.retry_start();
         }
-        Box::new(peer)
+        let later: VecDeque<_> = passwords
+            .iter()
+            .filter(|(at, _)| *at >= boot.now)
+            .cloned()
+            .collect();
+        match later.is_empty() {
+            true => Box::new(peer),
+            false => Box::new(ChangingClient::new(peer, later)),
+        }
     })
 }

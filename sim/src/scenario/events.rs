@@ -44,6 +44,8 @@ pub struct TimedEvent {
     pub to: Option<SocketAddr>,
     /// A change of a user's account by the operator of a server. It survives crashes of the server.
     pub account: Option<AccountChange>,
+    /// A client's user who changes the password through the tunnel.
+    pub passwd: Option<PasswordChange>,
     /// A wall clock that is set.
     pub clock: Option<ClockChange>,
 }
@@ -60,6 +62,16 @@ pub struct AccountChange {
     pub becomes: Option<AccountState>,
     /// The new password.
     pub password: Option<String>,
+}
+
+/// A change of a password by the user of a client.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PasswordChange {
+    /// The client.
+    pub client: String,
+    /// The new password.
+    pub password: String,
 }
 
 /// The new state of an account.

@@ -28,7 +28,7 @@ use sandhog_peer::IpPrefix;
 pub use builtin::Builtin;
 pub use clock::{Clock, ClockChange};
 pub use error::ScenarioError;
-pub use events::{AccountChange, AccountState, TimedEvent};
+pub use events::{AccountChange, AccountState, PasswordChange, TimedEvent};
 pub use expectations::{Expectation, Finally};
 pub use links::{Direction, Link};
 pub use profile::{Features, Profile};

@@ -198,6 +198,7 @@ pub(super) const CONSTRAINTS: &[(&str, &str, Constraint)] = &[
     ("TimedEvent", "to", Pattern(SOCKET)),
     ("AccountChange", "server", Pattern(NAME)),
     ("AccountChange", "login", Pattern(LOGIN)),
+    ("PasswordChange", "client", Pattern(NAME)),
     ("ClockChange", "of", Pattern(NAME)),
     ("ClockChange", "becomes", Pattern(SET_CLOCK)),
     ("Adversary", "name", Pattern(NAME)),

@@ -131,6 +131,9 @@ fn control(event: &TimedEvent, number: u16, id: impl Fn(&str) -> HostId) -> Cont
     if let Some(change) = &event.account {
         return Control::Note(change.to_string());
     }
+    if let Some(change) = &event.passwd {
+        return Control::Note(format!("{}'s user wants another password", change.client));
+    }
     if let Some(change) = &event.clock {
         return Control::Note(format!("{}'s wall clock is set {}", change.of, change.becomes));
     }

@@ -55,6 +55,9 @@ pub(super) struct Account {
     pub(super) login: Login,
     /// Needed for later logins.
     pub(super) password: Zeroizing<String>,
+    /// Another password that the server may have stored: a change to it, or from it, had no answer. A login that is rejected
+    /// tries it too.
+    pub(super) other_password: Option<Zeroizing<String>>,
     pub(super) suite: Suite,
     /// Suite at whose cost the client stretches the password.
     pub(super) stretching: Suite,

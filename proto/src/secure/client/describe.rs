@@ -58,6 +58,7 @@ impl Account {
         let Self {
             login: _, // does not change
             password,
+            other_password,
             suite: _, // does not change
             stretching,
             server,
@@ -69,6 +70,12 @@ impl Account {
             retries_start: _, // does not change
         } = self;
         describe::fingerprint(state, password.as_bytes());
+        describe::fingerprint(
+            state,
+            other_password
+                .as_ref()
+                .map_or(b"", |password| password.as_bytes()),
+        );
         state.number(stretching.byte().into());
         describe::socket(state, *server);
         // The server never compares two tickets. It only accepts them until they expire.

@@ -40,7 +40,7 @@ impl Client {
     /// settings of the login so far still count, and its KE3 is still repeated.
     pub(super) fn restart_login(&mut self, now: Instant) {
         let Some(login) = self.login.take() else { return };
-        let saw_other_server = login.saw_other_server;
+        let (saw_other_server, tried_other) = (login.saw_other_server, login.tried_other_password);
         let earlier = match login.stage {
             Stage::Confirm {
                 session,
@@ -56,7 +56,7 @@ impl Client {
         };
         self.begin(now, login.timer.restarted(), earlier);
         if let Some(login) = &mut self.login {
-            login.saw_other_server = saw_other_server;
+            (login.saw_other_server, login.tried_other_password) = (saw_other_server, tried_other);
         }
     }
 
@@ -80,6 +80,7 @@ impl Client {
             timer,
             tries: Vec::new(),
             saw_other_server: false,
+            tried_other_password: false,
             sent_at: Some(now),
             restart_after: RESTART_AFTER,
             restart_at: None,
@@ -269,7 +270,7 @@ impl Client {
         // The record must be one of this server.
         let finished = finished.filter(|finished| finished.server_key == answered.opaque_key);
         let Some(Finished { ke3, session_key, .. }) = finished else {
-            return self.login_failed(now, StartError::AuthenticationRejected, 0);
+            return self.login_rejected(now);
         };
         let Answered { transcript, kem, .. } = *answered;
         let (ciphertext, shared) = kem.encapsulate(&mut self.rng);
@@ -293,6 +294,17 @@ impl Client {
         login.earlier = None;
         login.timer = login.timer.restarted();
         self.send_login(now, 0);
+    }
+
+    /// Handles a KE2 that does not fit the password: begins again with the other one that the server may have, or fails.
+    fn login_rejected(&mut self, now: Instant) {
+        let untried = self.login.as_mut().filter(|login| !login.tried_other_password);
+        if let (Some(login), Some(other)) = (untried, &mut self.config.other_password) {
+            core::mem::swap(&mut self.config.password, other);
+            login.tried_other_password = true;
+            return self.restart_login(now);
+        }
+        self.login_failed(now, StartError::AuthenticationRejected, 0);
     }
 
     /// Handles the deadline of a login.

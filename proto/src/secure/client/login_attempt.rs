@@ -145,6 +145,8 @@ pub(super) struct LoginAttempt {
     pub(super) tries: Vec<Try>,
     /// A server with other keys than the configured one has answered.
     pub(super) saw_other_server: bool,
+    /// Both passwords that the server may have were rejected.
+    pub(super) tried_other_password: bool,
     /// Time of the first message, until its first reply arrives.
     pub(super) sent_at: Option<Instant>,
     /// Time that KE3 waits for the settings.
@@ -246,6 +248,7 @@ impl LoginAttempt {
             timer,
             tries,
             saw_other_server,
+            tried_other_password,
             sent_at,
             restart_after,
             restart_at,
@@ -261,6 +264,7 @@ impl LoginAttempt {
             describe::fingerprint(state, &attempt.request.cookie);
         });
         state.flag(*saw_other_server);
+        state.flag(*tried_other_password);
         state.age(*sent_at);
         state.duration(*restart_after);
         state.deadline(*restart_at);

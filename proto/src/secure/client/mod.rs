@@ -112,6 +112,7 @@ impl Client {
             config: Account {
                 login: config.login,
                 password: config.password,
+                other_password: None,
                 suite: config.suite,
                 stretching: config.suite,
                 server: config.server,

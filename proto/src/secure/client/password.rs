@@ -24,6 +24,8 @@ pub(super) struct Change {
     password: Zeroizing<String>,
     step: Step,
     timer: RetransmitTimer,
+    /// The proof with the first of two old passwords was rejected.
+    tried_other: bool,
 }
 
 /// Progress of the change.
@@ -117,7 +119,9 @@ impl Change {
             password,
             step,
             timer,
+            tried_other,
         } = self;
+        state.flag(*tried_other);
         describe::fingerprint(state, password.as_bytes());
         step.describe(state);
         timer.describe(state);
@@ -134,8 +138,8 @@ const REFUSED: EventKind = EventKind::PasswordChanged(Err(StartError::InvalidCon
 
 impl Client {
     /// Changes the user's password through the established session. Completes once, with
-    /// [`EventKind::PasswordChanged`]. After an error, the server may still have stored the new password. The
-    /// change can be repeated with either password.
+    /// [`EventKind::PasswordChanged`]. After an error, the server may still have stored the new password. The client keeps
+    /// both then, and the change can be repeated.
     ///
     /// # Errors
     ///
@@ -149,15 +153,20 @@ impl Client {
         if self.change.is_some() {
             return Err(ApiMisuse::AlreadyStarted);
         }
+        self.begin_proof(now, password, false);
+        Ok(())
+    }
+
+    /// Begins to prove the old password.
+    fn begin_proof(&mut self, now: Instant, password: Zeroizing<String>, tried_other: bool) {
         let old = &self.config.password;
-        let Ok((login, ke1)) = ClientLoginState::start(&self.config.login, old, &mut self.rng) else {
-            self.queues.event(0, REFUSED);
-            return Ok(());
+        let started = ClientLoginState::start(&self.config.login, old, &mut self.rng);
+        let (Ok((login, ke1)), Ok(_)) = (
+            started,
+            Registration::start(&self.config.login, &password, &mut self.rng),
+        ) else {
+            return self.queues.event(0, REFUSED);
         };
-        if Registration::start(&self.config.login, &password, &mut self.rng).is_err() {
-            self.queues.event(0, REFUSED);
-            return Ok(());
-        }
         forget(&mut self.rng);
         self.change = Some(Change {
             password,
@@ -166,9 +175,9 @@ impl Client {
                 message: Message::Prove1(Box::new(ke1)),
             },
             timer: RetransmitTimer::new(now, REPEAT),
+            tried_other,
         });
         self.send_change(now);
-        Ok(())
     }
 
     /// Sends the message of the current step, for the first time or again.
@@ -226,7 +235,7 @@ impl Client {
     pub(super) fn on_proved(&mut self, now: Instant, finished: Option<Finished>) {
         let Some(change) = &mut self.change else { return };
         let Some(Finished { ke3, session_key, .. }) = finished else {
-            return self.end_change(Err(StartError::AuthenticationRejected), 0);
+            return self.proof_rejected(now);
         };
         let start = Registration::start(&self.config.login, &change.password, &mut self.rng);
         forget(&mut self.rng);
@@ -246,6 +255,18 @@ impl Client {
         };
         change.timer = change.timer.restarted();
         self.send_change(now);
+    }
+
+    /// Begins the proof again with the other old password that the server may have, or fails.
+    fn proof_rejected(&mut self, now: Instant) {
+        let untried = self
+            .change
+            .take_if(|change| !change.tried_other && self.config.other_password.is_some());
+        if let (Some(change), Some(other)) = (untried, &mut self.config.other_password) {
+            core::mem::swap(&mut self.config.password, other);
+            return self.begin_proof(now, change.password, true);
+        }
+        self.end_change(Err(StartError::AuthenticationRejected), 0);
     }
 
     /// Starts a job that stretches the new password, with the reply of the server.
@@ -331,6 +352,10 @@ impl Client {
         if let Some(change) = self.change.take() {
             if result.is_ok() {
                 self.config.password = change.password;
+                self.config.other_password = None;
+            } else if matches!(change.step, Step::Sent { .. }) {
+                // The server may have stored the record.
+                self.config.other_password = Some(change.password);
             }
             self.queues.event(tag, EventKind::PasswordChanged(result));
         }

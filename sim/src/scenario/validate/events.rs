@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::{Checked, Mistake, PathPart, host_names, known, mistake, validate_pair};
-use crate::scenario::{AccountChange, AccountState, Clock, ClockChange, Scenario, TimedEvent};
+use crate::scenario::{
+    AccountChange, AccountState, Clock, ClockChange, PasswordChange, Scenario, TimedEvent,
+};
 
 /// Largest number of repetitions of an event.
 const MAX_TIMES: u16 = 10_000;
@@ -63,6 +65,10 @@ fn validate_event<'a>(scenario: &'a Scenario, index: usize, event: &'a TimedEven
         count += 1;
         validate_account(scenario, index, event, change)?;
     }
+    if let Some(change) = &event.passwd {
+        count += 1;
+        validate_passwd(scenario, index, event, change)?;
+    }
     if let Some(change) = &event.clock {
         count += 1;
         validate_clock(scenario, index, change)?;
@@ -79,7 +85,7 @@ fn validate_event<'a>(scenario: &'a Scenario, index: usize, event: &'a TimedEven
         _ => Err(mistake(
             &at("at"),
             "an event needs exactly one of crash, restart, partition, repair, stop, start, sleep, wake, network-changed, \
-             rebind, account, clock",
+             rebind, account, passwd, clock",
         )),
     }
 }
@@ -148,6 +154,46 @@ fn validate_account<'a>(
             "`account` needs exactly one of becomes and password",
         )),
     }
+}
+
+/// Checks `passwd`: a client with a user, and a password.
+fn validate_passwd<'a>(
+    scenario: &'a Scenario,
+    index: usize,
+    event: &'a TimedEvent,
+    change: &'a PasswordChange,
+) -> Checked<'a> {
+    let at = |key| {
+        [
+            PathPart::Key("event"),
+            PathPart::Index(index),
+            PathPart::Key("passwd"),
+            PathPart::Key(key),
+        ]
+    };
+    let table = &at("client")[..3];
+    if !scenario.profile.features().accounts {
+        let profile = scenario.profile.name();
+        let message = format!("profile `{profile}` has no changes of passwords; remove this event");
+        return Err(mistake(table, message));
+    }
+    let clients = scenario.clients.iter().map(|client| client.name.as_str());
+    known(
+        "client",
+        &change.client,
+        &clients.collect::<Vec<_>>(),
+        &at("client"),
+    )?;
+    if change.password.is_empty() {
+        return Err(mistake(&at("password"), "the new password is empty"));
+    }
+    if event.every.is_some() {
+        return Err(mistake(
+            table,
+            "a `passwd` event cannot be repeated; remove `every`, or write one [[event]] for each change",
+        ));
+    }
+    Ok(())
 }
 
 /// Checks `clock`: a host has a clock of its own, and can be told a time.
