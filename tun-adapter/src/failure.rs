@@ -135,6 +135,20 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// Both failures in one text. The exit code is that of the first.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        let help = self
+            .help
+            .map(|help| format!("\nhelp: {help}"))
+            .unwrap_or_default();
+        self.message = format!("{}{help}\nerror: {}", self.message, other.message);
+        self.help = other.help;
+        self
+    }
+}
+
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         let (exit, help) = match error {

@@ -38,6 +38,7 @@ mod crashes;
 mod crowds;
 mod disk;
 mod dns;
+mod forget;
 mod gateway;
 mod interop;
 mod limits;

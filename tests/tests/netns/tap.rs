@@ -51,10 +51,15 @@ impl Tap {
         Self { is_over, listener }
     }
 
+    /// Stops the capture and returns the frames in the order of their arrival.
+    pub(super) fn stop_with_frames(self) -> Vec<Vec<u8>> {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.listener.join().expect("the listener")
+    }
+
     /// Stops the capture and returns the counts.
     pub(super) fn stop(self) -> Seen {
-        self.is_over.store(true, Ordering::Relaxed);
-        let frames = self.listener.join().expect("the listener");
+        let frames = self.stop_with_frames();
         let mut seen = Seen::default();
         for frame in frames {
             let has_canary = frame
@@ -87,4 +92,11 @@ fn listen(socket: &OwnedFd, is_over: &AtomicBool) -> Vec<Vec<u8>> {
             Err(error) => panic!("the tap: {error}"),
         }
     }
+}
+
+/// The payload of a captured UDP datagram over IPv4 on the outer network (RFC 768, RFC 791).
+pub(super) fn udp_payload(frame: &[u8]) -> Option<&[u8]> {
+    let packet = frame.strip_prefix(&[2, 0, 0, 0, 0])?.get(9..)?;
+    let is_udp = packet.first() == Some(&0x45) && packet.get(9) == Some(&17);
+    packet.get(28..).filter(|_| is_udp)
 }

@@ -9,6 +9,7 @@ mod inbound;
 mod inbox;
 mod local_addresses;
 mod outbound;
+mod published;
 mod trains;
 mod worker;
 
@@ -16,6 +17,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustix::event::{EventfdFlags, eventfd};
@@ -30,7 +32,11 @@ use crate::tun::Queue;
 use crate::udp::{Route, Socket};
 use inbox::Inbox;
 use local_addresses::{LocalAddresses, RecentPeers};
+use published::Published;
 use worker::Worker;
+
+/// Longest time that a thread may need for a batch. A healthy one needs some milliseconds.
+const BATCH_LIMIT: Duration = Duration::from_secs(5);
 
 /// State that the threads share with the main loop.
 #[derive(Debug)]
@@ -50,8 +56,7 @@ pub struct Plane {
     socket: Arc<Socket>,
     stop: Arc<OwnedFd>,
     threads: Vec<JoinHandle<()>>,
-    /// Generation of the session table that the threads have.
-    generation: Option<u64>,
+    published: Published,
     notices: Vec<Notice>,
     recent_peers: RecentPeers,
     counters: Counters,
@@ -84,7 +89,7 @@ impl Plane {
             socket: socket.clone(),
             stop: Arc::new(stop),
             threads: Vec::new(),
-            generation: None,
+            published: Published::default(),
             notices: Vec::new(),
             recent_peers: RecentPeers::default(),
             counters: Counters::default(),
@@ -144,10 +149,8 @@ impl<P: DataPeer> Transport<P> for Plane {
 
     fn flush(&mut self, peer: &mut P, output: &mut Batch) {
         // Publish the session table before sending: a reply may arrive before this function ends.
-        let generation = peer.generation();
-        if self.generation != Some(generation) {
-            self.generation = Some(generation);
-            self.shared.paths.store(Arc::new(peer.data_paths()));
+        if !self.published.is_current(peer.generation()) {
+            self.publish(peer);
         }
         for datagram in output.datagrams.drain(..) {
             let route = Route {
@@ -165,6 +168,15 @@ impl<P: DataPeer> Transport<P> for Plane {
             let result = self.queue.write(&[IoSlice::new(&header), IoSlice::new(&packet)]);
             self.count_lost(result, "write a packet to the tunnel device");
         }
+    }
+
+    fn withdraw(&mut self, peer: &mut P) -> Result<(), Failure> {
+        self.publish(peer);
+        if !self.published.wait_for_threads(BATCH_LIMIT) {
+            let cause = "a packet thread does not finish its work";
+            return Err(Failure::runtime("withdraw the keys of the old sessions", cause));
+        }
+        Ok(())
     }
 
     async fn ready(&mut self, _output: &Batch) -> io::Result<()> {
@@ -195,6 +207,13 @@ impl<P: DataPeer> Transport<P> for Plane {
 }
 
 impl Plane {
+    /// Gives the present session table to the threads.
+    fn publish(&mut self, peer: &mut impl DataPeer) {
+        let table = peer.data_paths();
+        self.published
+            .replace(&self.shared.paths, peer.generation(), table);
+    }
+
     /// Stops the threads and waits for them.
     fn stop_threads(&mut self) {
         // The counter of the eventfd cannot overflow: there are at most two writes.
