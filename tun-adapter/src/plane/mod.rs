@@ -10,10 +10,12 @@ mod inbox;
 mod local_addresses;
 mod outbound;
 mod published;
+mod shares;
 mod trains;
 mod worker;
 
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -22,7 +24,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use rustix::event::{EventfdFlags, eventfd};
 use sandhog_proto::secure::{DataPaths, DataPeer, Notice};
-use sandhog_proto::{Batch, Counters, DropReason};
+use sandhog_proto::{Batch, Counters, DropReason, Instant};
+use tracing::warn;
 
 use crate::clock;
 use crate::failure::Failure;
@@ -37,6 +40,9 @@ use worker::Worker;
 
 /// Longest time that a thread may need for a batch. A healthy one needs some milliseconds.
 const BATCH_LIMIT: Duration = Duration::from_secs(5);
+
+/// Shortest time between two log lines about sources that send too much.
+const REPORT_EVERY: Duration = Duration::from_secs(60);
 
 /// State that the threads share with the main loop.
 #[derive(Debug)]
@@ -57,6 +63,8 @@ pub struct Plane {
     stop: Arc<OwnedFd>,
     threads: Vec<JoinHandle<()>>,
     published: Published,
+    /// Earliest time of the next log line about a source that sends too much.
+    next_report: Option<Instant>,
     notices: Vec<Notice>,
     recent_peers: RecentPeers,
     counters: Counters,
@@ -90,6 +98,7 @@ impl Plane {
             stop: Arc::new(stop),
             threads: Vec::new(),
             published: Published::default(),
+            next_report: None,
             notices: Vec::new(),
             recent_peers: RecentPeers::default(),
             counters: Counters::default(),
@@ -132,17 +141,17 @@ impl<P: DataPeer> Transport<P> for Plane {
         if let Some(error) = contents.device_error.take() {
             return Err(explain_lost_device(error));
         }
-        let count = contents.datagrams.len().min(TURN_LIMIT);
-        for (datagram, local) in contents.datagrams.drain(..count) {
+        let more = contents.take_datagrams(TURN_LIMIT, |(datagram, local)| {
             self.recent_peers.note(datagram.remote, local);
             input.datagrams.push(datagram);
-        }
-        for (notice, local) in contents.notices.drain(..) {
+        });
+        contents.take_notices(|(notice, local)| {
             self.recent_peers.note(notice.remote, local);
             self.notices.push(notice);
-        }
-        let more = !contents.datagrams.is_empty();
+        });
+        let greedy = contents.greedy.take();
         drop(contents);
+        self.report_greedy(greedy);
         peer.take_notices(clock::now(), &mut self.notices, output);
         Ok(more)
     }
@@ -212,6 +221,21 @@ impl Plane {
         let table = peer.data_paths();
         self.published
             .replace(&self.shared.paths, peer.generation(), table);
+    }
+
+    /// Logs a source that has used up its share of the inbox, at most once a minute.
+    fn report_greedy(&mut self, source: Option<IpAddr>) {
+        let Some(source) = source else { return };
+        let now = clock::now();
+        if self.next_report.is_some_and(|next| now < next) {
+            return;
+        }
+        self.next_report = Some(now + REPORT_EVERY);
+        warn!(
+            event = "flood",
+            %source,
+            "{source} sends faster than this tunnel can process; its datagrams above its share are dropped (logged once a minute)"
+        );
     }
 
     /// Stops the threads and waits for them.

@@ -66,7 +66,7 @@ mod tests {
                 let table = present.load();
                 sender.send(()).expect("a receiver");
                 // A batch that takes long.
-                for _ in 0..10_000 {
+                for _ in 0..300 {
                     thread::yield_now();
                 }
                 is_released.store(true, Ordering::SeqCst);
