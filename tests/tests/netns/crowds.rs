@@ -1,4 +1,6 @@
-//! Load tests: a login during a flood of forged datagrams, and a thousand sessions.
+//! Load tests: a login during a flood of forged datagrams, or of begun logins, and a thousand sessions.
+
+mod attempts;
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,6 +14,7 @@ use sandhog_proto::secure::{
 use sandhog_proto::{Batch, Command, Datagram, EventKind, PacketBuf, Peer};
 
 use super::ping_three_times;
+use super::stranger::unix_millis;
 use super::tunnel::{Outer, SERVER_INNER, Testbed};
 
 /// Forged datagrams per second.
@@ -84,25 +87,12 @@ fn login(number: u16) -> Login {
     Login::new(&format!("user{number}")).expect("a login")
 }
 
-/// The server's secrets, from the file of `sandhog init`.
-fn server_setup(testbed: &Testbed) -> ServerSetup {
-    let setup = std::fs::read_to_string(testbed.path("sandhog.setup")).expect("a file of the test");
-    setup_from_text(&setup).expect("a setup")
-}
-
-/// The time of this machine, in milliseconds since 1970.
-fn unix_millis() -> u64 {
-    let since = std::time::SystemTime::UNIX_EPOCH
-        .elapsed()
-        .expect("a time after 1970");
-    u64::try_from(since.as_millis()).expect("a plausible time")
-}
-
 /// Writes users whose records use the cheap password hash of the laboratory. The server cannot detect that,
-/// because only clients compute the hash. Returns a ticket for each user.
+/// because only clients compute the hash. The user of `sandhog init` stays. Returns a ticket for each new user.
 fn write_users(testbed: &Testbed, setup: &ServerSetup) -> Vec<Ticket> {
     let mut rng = rand_chacha::ChaCha20Rng::from_seed([7; 32]);
-    let (mut users, mut tickets) = (UserStore::new(), Vec::new());
+    let before = std::fs::read_to_string(testbed.path("users")).expect("a file of the test");
+    let (mut users, mut tickets) = (UserStore::parse(&before).expect("users"), Vec::new());
     for number in 0..SESSIONS / PER_USER {
         let login = login(number);
         let record = register(setup, Suite::Laboratory, &login, "pass", &mut rng).expect("a record");
@@ -129,6 +119,19 @@ struct Keys {
     server: ServerKey,
     /// By user.
     tickets: Vec<Ticket>,
+}
+
+impl Keys {
+    /// Writes the users, and returns the values for their clients.
+    fn with_users(testbed: &Testbed) -> Self {
+        let read = |name| std::fs::read_to_string(testbed.path(name)).expect("a file of the test");
+        let setup = setup_from_text(&read("sandhog.setup")).expect("a setup");
+        Self {
+            psk: Psk::from_base64(read("sandhog.key").trim()).expect("a key"),
+            server: setup.server_key(),
+            tickets: write_users(testbed, &setup),
+        }
+    }
 }
 
 /// A client without a device.
@@ -255,14 +258,7 @@ fn echo_request(source: Ipv4Addr) -> Vec<u8> {
 fn a_thousand_simultaneous_sessions_each_carry_their_own_packets() {
     let testbed = testbed_or_skip!(Testbed::exclusive(Outer::V4));
     testbed.edit("server.toml", "10.9.0.1/24", "10.9.0.1/16");
-    let setup = server_setup(&testbed);
-    let tickets = write_users(&testbed, &setup);
-    let key = std::fs::read_to_string(testbed.path("sandhog.key")).expect("a file of the test");
-    let keys = Keys {
-        psk: Psk::from_base64(key.trim()).expect("a key"),
-        server: setup.server_key(),
-        tickets,
-    };
+    let keys = Keys::with_users(&testbed);
     let server = testbed.start_server();
     let start = Instant::now();
     testbed.server.enter(|| {

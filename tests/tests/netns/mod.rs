@@ -7,6 +7,7 @@
 
 mod namespace;
 mod program;
+mod stranger;
 mod tap;
 mod transfer;
 mod tunnel;
@@ -40,6 +41,7 @@ mod disk;
 mod dns;
 mod forget;
 mod gateway;
+mod held;
 mod interop;
 mod limits;
 mod loss;
@@ -49,8 +51,14 @@ mod paths;
 mod plane;
 mod refusals;
 mod rekey;
+mod replays;
 mod secure;
 mod traffic;
+
+/// True if the tests may take minutes and use large numbers (`SANDHOG_LONG=1`, which `cargo xtask netns --long` sets).
+fn is_long() -> bool {
+    std::env::var_os("SANDHOG_LONG").is_some_and(|long| long == "1")
+}
 
 /// Sends three pings from one side. The tunnel's device must carry exactly these pings and their replies.
 #[track_caller]
