@@ -14,7 +14,7 @@ use super::tunnel::{Outer, SERVER_INNER, Testbed, Tunnel};
 
 /// First byte of a datagram of a session.
 const SESSION: u8 = 3;
-/// Where the relay listens, in the client's namespace.
+/// Address of the relay in the client's namespace.
 const NEAR: &str = "127.0.0.1:5000";
 /// Interval at which the relay looks for its end.
 const TICK: Duration = Duration::from_millis(50);
@@ -87,7 +87,7 @@ impl Relay {
         let (state, near) = (relay.state.clone(), relay.clone_of(&relay.near));
         relay.spawn(move |buffer| {
             if let Ok(len) = far.recv(buffer) {
-                lock(&state).to_client(&near, &buffer[..len]);
+                lock(&state).deliver(&near, &buffer[..len]);
             }
         });
         relay
@@ -133,7 +133,7 @@ impl Relay {
 }
 
 impl State {
-    fn to_client(&mut self, near: &UdpSocket, payload: &[u8]) {
+    fn deliver(&mut self, near: &UdpSocket, payload: &[u8]) {
         let index = match payload {
             [SESSION, a, b, c, d, ..] => Some([*a, *b, *c, *d]),
             _ => None,

@@ -8,9 +8,9 @@ use sandhog_proto::secure::Client;
 use sandhog_proto::{Batch, Datagram, PacketBuf, Peer};
 
 use super::{Keys, PER_USER, TestClient};
-use crate::netns::ping_three_times;
 use crate::netns::stranger::{SERVER, SharedKeys, Stranger};
 use crate::netns::tunnel::{Outer, SERVER_INNER, Testbed, USER};
+use crate::netns::{SetOnDrop, ping_three_times};
 
 /// Networks of the attacker.
 const NETWORKS: u16 = 256;
@@ -86,7 +86,16 @@ impl Place {
     }
 }
 
-/// Begins logins for the user and for others until `is_over`.
+/// The user name of a begun login: that of the program's user, of one of the other users, or of nobody.
+fn name(number: u64) -> String {
+    match number % 4 {
+        0 => USER.to_owned(),
+        1 | 2 => format!("user{}", number / 4 % u64::from(LOGINS)),
+        _ => format!("nobody{number}"),
+    }
+}
+
+/// Begins logins for all users and for others until `is_over`.
 fn attack(keys: &SharedKeys, sockets: Vec<UdpSocket>, is_over: &AtomicBool, counts: &Counts) {
     let mut places: Vec<_> = sockets
         .into_iter()
@@ -104,10 +113,8 @@ fn attack(keys: &SharedKeys, sockets: Vec<UdpSocket>, is_over: &AtomicBool, coun
     while !is_over.load(Ordering::Relaxed) {
         for place in &mut places {
             if place.attempt.is_none() && number < start.elapsed().as_millis() as u64 * RATE / 1000 {
-                let other = format!("user{}", number % 1000);
-                let login = if number.is_multiple_of(4) { USER } else { &other };
                 place.attempt = Some(Attempt {
-                    client: keys.begin(login, number, now()),
+                    client: keys.begin(&name(number), number, now()),
                     start: now(),
                     sent: 0,
                 });
@@ -161,6 +168,7 @@ fn users_with_tickets_log_in_within_1_s_during_logins_from_256_networks() {
     let sockets = stranger.sockets(NETWORKS);
     let shared = SharedKeys::of(&testbed);
     std::thread::scope(|scope| {
+        let over = SetOnDrop(&is_over);
         let attack = scope.spawn(|| attack(&shared, sockets, &is_over, &counts));
         // The table of half-open logins is full, and all attempts of the names are used up.
         while counts.attempts.load(Ordering::Relaxed) < 1500 && !attack.is_finished() {
@@ -171,7 +179,7 @@ fn users_with_tickets_log_in_within_1_s_during_logins_from_256_networks() {
         let sent = run_client(&testbed);
         let attempts = counts.attempts.load(Ordering::Relaxed) - before;
         let rate = attempts as f64 / start.elapsed().as_secs_f64();
-        is_over.store(true, Ordering::Relaxed);
+        drop(over);
         times.sort_unstable();
         let [first, .., last] = &times[..] else {
             panic!("many times")
