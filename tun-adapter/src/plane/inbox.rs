@@ -62,14 +62,20 @@ impl Default for Contents {
 impl Contents {
     fn put_datagram(&mut self, received: Received<Datagram>) -> Result<(), DropReason> {
         let source = received.0.remote.ip();
-        let entered = self.datagram_shares.enter(&networks(source));
+        let others = || {
+            self.datagrams
+                .iter()
+                .map(|(other, _)| networks(other.remote.ip()))
+        };
+        let entered = self.datagram_shares.enter(&networks(source), others);
         self.note_greedy(entered, source)?;
         self.datagrams.push_back(received);
         Ok(())
     }
 
     fn put_notice(&mut self, received: Received<Notice>) -> Result<(), DropReason> {
-        let entered = self.notice_shares.enter(&[(received.0.index, 1)]);
+        let others = || self.notices.iter().map(|(other, _)| [(other.index, 1)]);
+        let entered = self.notice_shares.enter(&[(received.0.index, 1)], others);
         self.note_greedy(entered, received.0.remote.ip())?;
         self.notices.push(received);
         Ok(())

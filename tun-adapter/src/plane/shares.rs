@@ -55,12 +55,16 @@ pub(super) fn networks(source: IpAddr) -> [(Network, Halves); 3] {
 }
 
 /// Counts of the waiting items of a queue, by source.
+///
+/// As long as less than a third of the queue is used, no source can be above its share. Nothing is counted then, because counting
+/// costs more than the queue itself.
 #[derive(Debug)]
 pub(super) struct Shares<K> {
     /// Room of the queue.
     room: usize,
     waiting: usize,
-    counts: BTreeMap<K, usize>,
+    /// `None` if nothing is counted.
+    counts: Option<BTreeMap<K, usize>>,
 }
 
 impl<K: Copy + Ord> Shares<K> {
@@ -69,46 +73,68 @@ impl<K: Copy + Ord> Shares<K> {
         Self {
             room,
             waiting: 0,
-            counts: BTreeMap::new(),
+            counts: None,
         }
     }
 
-    /// Adds an item of these sources.
+    /// Adds an item of these sources. `others` returns the sources of the items that wait already.
     ///
     /// # Errors
     ///
     /// [`DropReason::Overloaded`] if the queue is full, [`DropReason::ShareLimited`] if one of the sources has used up its share.
     /// Nothing is added.
-    pub(super) fn enter<const N: usize>(&mut self, sources: &[(K, Halves); N]) -> Result<(), DropReason> {
+    pub(super) fn enter<const N: usize, I: Iterator<Item = [(K, Halves); N]>>(
+        &mut self,
+        sources: &[(K, Halves); N],
+        others: impl FnOnce() -> I,
+    ) -> Result<(), DropReason> {
+        if self.waiting < self.room / 3 && self.counts.is_none() {
+            self.waiting += 1;
+            return Ok(());
+        }
         let free = self.room.saturating_sub(self.waiting);
         if free == 0 {
             return Err(DropReason::Overloaded);
         }
+        let counts = self.counts.get_or_insert_with(|| {
+            let mut counts = BTreeMap::new();
+            others().for_each(|sources| count(&mut counts, &sources));
+            counts
+        });
         let is_used_up = |(source, halves): &(K, Halves)| {
-            let count = self.counts.get(source).copied().unwrap_or_default();
+            let count = counts.get(source).copied().unwrap_or_default();
             count >= (free * halves / 2).max(1)
         };
         if sources.iter().any(is_used_up) {
             return Err(DropReason::ShareLimited);
         }
         self.waiting += 1;
-        for (source, _) in sources {
-            *self.counts.entry(*source).or_default() += 1;
-        }
+        count(counts, sources);
         Ok(())
     }
 
     /// Removes an item of these sources.
     pub(super) fn leave<const N: usize>(&mut self, sources: &[(K, Halves); N]) {
         self.waiting = self.waiting.saturating_sub(1);
+        let Some(counts) = &mut self.counts else { return };
+        if self.waiting == 0 {
+            self.counts = None;
+            return;
+        }
         for (source, _) in sources {
-            if let Some(count) = self.counts.get_mut(source) {
+            if let Some(count) = counts.get_mut(source) {
                 *count -= 1;
                 if *count == 0 {
-                    self.counts.remove(source);
+                    counts.remove(source);
                 }
             }
         }
+    }
+}
+
+fn count<K: Copy + Ord>(counts: &mut BTreeMap<K, usize>, sources: &[(K, Halves)]) {
+    for (source, _) in sources {
+        *counts.entry(*source).or_default() += 1;
     }
 }
 
@@ -118,8 +144,23 @@ mod tests {
 
     const ROOM: usize = 1200;
 
+    /// A queue that contains only the sources.
+    struct Queue(Shares<Network>, Vec<[(Network, Halves); 3]>);
+
+    impl Queue {
+        fn new() -> Self {
+            Self(Shares::of(ROOM), Vec::new())
+        }
+
+        fn enter(&mut self, source: [(Network, Halves); 3]) -> bool {
+            let is_in = self.0.enter(&source, || self.1.iter().copied()).is_ok();
+            self.1.extend(is_in.then_some(source));
+            is_in
+        }
+    }
+
     /// Sends more items from each of these addresses, in turn, than there is room. Returns how many of each have entered.
-    fn fill(shares: &mut Shares<Network>, addresses: &[&str]) -> Vec<usize> {
+    fn fill(queue: &mut Queue, addresses: &[&str]) -> Vec<usize> {
         let sources: Vec<_> = addresses
             .iter()
             .map(|address| networks(address.parse().expect("an address")))
@@ -127,7 +168,7 @@ mod tests {
         let mut entered = vec![0; sources.len()];
         for _ in 0..=ROOM {
             for (source, entered) in sources.iter().zip(&mut entered) {
-                *entered += usize::from(shares.enter(source).is_ok());
+                *entered += usize::from(queue.enter(*source));
             }
         }
         entered
@@ -136,13 +177,13 @@ mod tests {
     #[test]
     fn an_address_gets_at_most_a_third_of_a_queue() {
         for address in ["192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1"] {
-            assert_eq!(fill(&mut Shares::of(ROOM), &[address]), [400]);
+            assert_eq!(fill(&mut Queue::new(), &[address]), [400]);
         }
     }
 
     #[test]
     fn a_prefix_gets_at_most_half_of_a_queue_and_a_large_one_two_thirds() {
-        let total = |addresses: &[&str]| fill(&mut Shares::of(ROOM), addresses).iter().sum::<usize>();
+        let total = |addresses: &[&str]| fill(&mut Queue::new(), addresses).iter().sum::<usize>();
         let small: Vec<_> = (0..=255).map(|last| format!("192.0.2.{last}")).collect();
         let small: Vec<_> = small.iter().map(String::as_str).collect();
         assert_eq!(total(&small), 600);
@@ -161,34 +202,44 @@ mod tests {
 
     #[test]
     fn a_source_that_comes_late_gets_room_under_a_flood_from_a_hundred_networks() {
-        let mut shares = Shares::of(ROOM);
+        let mut queue = Queue::new();
         let flood: Vec<_> = (1..=100).map(|first| format!("{first}.0.0.1")).collect();
         let flood: Vec<_> = flood.iter().map(String::as_str).collect();
-        assert!(fill(&mut shares, &flood).iter().all(|entered| *entered > 0));
-        assert!(fill(&mut shares, &["192.0.2.1"])[0] > 1);
-        assert_eq!(fill(&mut shares, &flood), [0; 100]);
-        assert!(fill(&mut shares, &["2001:db8::1"])[0] > 1);
+        assert!(fill(&mut queue, &flood).iter().all(|entered| *entered > 0));
+        assert!(fill(&mut queue, &["192.0.2.1"])[0] > 1);
+        assert_eq!(fill(&mut queue, &flood), [0; 100]);
+        assert!(fill(&mut queue, &["2001:db8::1"])[0] > 1);
     }
 
     #[test]
     fn a_full_queue_and_a_used_up_share_have_different_reasons() {
         let mut shares = Shares::of(2);
         let [one, two, three] = [[(1, 1)], [(2, 1)], [(3, 1)]];
-        assert_eq!(shares.enter(&one), Ok(()));
-        assert_eq!(shares.enter(&one), Err(DropReason::ShareLimited));
-        assert_eq!(shares.enter(&two), Ok(()));
-        assert_eq!(shares.enter(&three), Err(DropReason::Overloaded));
+        assert_eq!(shares.enter(&one, || [].into_iter()), Ok(()));
+        assert_eq!(
+            shares.enter(&one, || [one].into_iter()),
+            Err(DropReason::ShareLimited)
+        );
+        assert_eq!(shares.enter(&two, || [one].into_iter()), Ok(()));
+        assert_eq!(
+            shares.enter(&three, || [one, two].into_iter()),
+            Err(DropReason::Overloaded)
+        );
     }
 
     #[test]
     fn items_that_have_left_count_no_more() {
-        let mut shares = Shares::of(3);
-        let source = [(1, 2), (2, 2)];
-        for _ in 0..100 {
-            assert_eq!(shares.enter(&source), Ok(()));
-            shares.leave(&source);
+        let source = |address: &str| networks(address.parse().expect("an address"));
+        let (one, two) = (source("192.0.2.1"), source("2001:db8::1"));
+        let mut queue = Queue::new();
+        assert!((0..ROOM / 2).all(|number| queue.enter(if number % 2 == 0 { one } else { two })));
+        for _ in 0..ROOM {
+            queue.0.leave(&one);
+            assert!(queue.enter(one));
         }
-        assert!(shares.counts.is_empty(), "{shares:?}");
-        assert_eq!(shares.waiting, 0);
+        for left in [one, two] {
+            (0..ROOM / 4).for_each(|_| queue.0.leave(&left));
+        }
+        assert!(queue.0.counts.is_none() && queue.0.waiting == 0, "{:?}", queue.0);
     }
 }
