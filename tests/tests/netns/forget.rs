@@ -201,3 +201,29 @@ fn only_the_owner_of_a_tunnel_may_let_it_forget() {
     );
     ping_three_times(&testbed.client, SERVER_INNER[0]);
 }
+
+#[test]
+fn a_client_that_forgets_during_its_first_login_logs_in_with_new_numbers() {
+    let testbed = testbed_or_skip!(Testbed::secure(Outer::V4));
+    let mut client = testbed.spawn_client();
+    client.wait_for("status: connecting");
+    let tap = Tap::start(&testbed.client);
+    let (code, stdout, stderr) = testbed.query(&testbed.client, &["forget"]);
+    assert_eq!(
+        (code, stdout.as_str()),
+        (Some(0), "sandhog0: 0 sessions forgotten\n"),
+        "{stderr}"
+    );
+    let _server = testbed.start_server();
+    client.wait_for("ready: ");
+    ping_three_times(&testbed.client, SERVER_INNER[0]);
+    let frames = tap.stop_with_frames();
+    let logins: Vec<_> = frames
+        .iter()
+        .filter_map(|frame| udp_payload(frame))
+        .filter(|payload| (payload.first(), payload.len()) == (Some(&1), 1200))
+        .collect();
+    let nonces: BTreeSet<_> = logins.iter().map(|login| &login[1..13]).collect();
+    assert!(nonces.len() >= 3, "{} messages", logins.len());
+    assert_eq!(nonces.len(), logins.len(), "a nonce was used twice");
+}
