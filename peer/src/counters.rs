@@ -104,6 +104,8 @@ drop_reasons! {
     RoutingLoop = "routing-loop",
     /// A queue was full: the peer, the network or the device could not keep up.
     Overloaded = "overloaded",
+    /// Above the share of its source in a queue.
+    ShareLimited = "share-limited",
 }
 
 /// Event counts of a peer since it was created. Byte counts are those of inner packets. All counters saturate.

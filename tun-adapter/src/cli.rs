@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::config::{DeviceName, Endpoint};
-use crate::control::command::ReloadArguments;
+use crate::control::command::{ForgetArguments, ReloadArguments};
 use crate::exit_codes::codes_of;
 use crate::logging::Format;
 use crate::profile::{ProfileArguments, endpoint};
@@ -138,6 +138,13 @@ pub enum Command {
     /// Sessions stay.
     #[command(after_help = codes_of("reload"))]
     Reload(ReloadArguments),
+    /// Forget all sessions, after this machine was restored from a snapshot
+    ///
+    /// A restored machine would use numbers again that must be used only once. So run this before the machine has its network
+    /// again, and after its clock is right. The tunnels send nothing in their old sessions, not even a goodbye, and take new
+    /// random numbers from the kernel. Clients log in again. A server waits for logins.
+    #[command(after_help = codes_of("forget"))]
+    Forget(ForgetArguments),
     /// Change your own password on the server
     ///
     /// Logs in and registers the new password. Needs no root. If the user may have only one session, a tunnel of the

@@ -20,7 +20,7 @@ pub(crate) const EXIT_CODES: [(u8, &str); 6] = [
 ];
 
 /// Meanings of single exit codes that a command states more exactly than [`EXIT_CODES`]: command, code, meaning.
-const EXACT_CODES: [(&str, u8, &str); 15] = [
+const EXACT_CODES: [(&str, u8, &str); 17] = [
     (
         "init",
         1,
@@ -47,6 +47,12 @@ const EXACT_CODES: [(&str, u8, &str); 15] = [
         "reload",
         2,
         "bad command line, or a file with users or keys has an error",
+    ),
+    ("forget", 0, "the tunnels have forgotten all sessions"),
+    (
+        "forget",
+        1,
+        "no tunnel is running, a tunnel does not reply, or one has the classic profile",
     ),
 ];
 

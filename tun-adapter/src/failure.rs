@@ -135,6 +135,20 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// Both failures in one text. The exit code is that of the first.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        let help = self
+            .help
+            .map(|help| format!("\nhelp: {help}"))
+            .unwrap_or_default();
+        self.message = format!("{}{help}\nerror: {}", self.message, other.message);
+        self.help = other.help;
+        self
+    }
+}
+
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         let (exit, help) = match error {
@@ -209,3 +223,20 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_failures_print_both_messages_with_their_advice() {
+        let one = Failure::input("no file").with_help("check the path");
+        let two = Failure::machine("no tunnel").with_help("start it");
+        let both = one.and(two);
+        assert_eq!(both.exit, Exit::Input);
+        assert_eq!(
+            both.to_string(),
+            "error: no file\nhelp: check the path\nerror: no tunnel\nhelp: start it"
+        );
+    }
+}

@@ -91,6 +91,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
             println!("{}", control::command::reload(arguments)?);
             Ok(())
         }
+        Command::Forget(arguments) => control::command::forget(arguments),
         Command::Passwd {
             config,
             password_stdin,

@@ -43,6 +43,7 @@ const ENVIRONMENT: [Topic; 5] = [
             "sandhog-down",
             "sandhog-status",
             "sandhog-reload",
+            "sandhog-forget",
         ],
     },
     Topic {
@@ -117,6 +118,7 @@ const FILES: [Topic; 7] = [
             "sandhog-client",
             "sandhog-status",
             "sandhog-reload",
+            "sandhog-forget",
         ],
     },
     Topic {

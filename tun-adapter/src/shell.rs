@@ -49,6 +49,15 @@ pub trait Transport<P> {
     /// May be dropped at any time and called again. Nothing is lost.
     fn ready(&mut self, output: &Batch) -> impl Future<Output = io::Result<()>>;
 
+    /// Waits until no other thread seals or opens with the earlier sessions of the peer.
+    ///
+    /// # Errors
+    ///
+    /// If a thread does not stop doing so.
+    fn withdraw(&mut self, _peer: &mut P) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// Returns a reason for which the transport itself has dropped something, once per reason.
     fn poll_drop(&mut self) -> Option<DropReason> {
         None
@@ -188,6 +197,20 @@ impl<P: Peer, T: Transport<P>> Shell<P, T> {
         work(&mut self.peer, clock::now())
     }
 
+    /// Lets the peer forget its sessions. Afterwards nothing is sent that was sealed under their keys.
+    ///
+    /// # Errors
+    ///
+    /// If a thread of the transport does not stop using the keys.
+    pub fn forget<R>(&mut self, forget: impl FnOnce(&mut P, Instant) -> R) -> Result<R, Failure> {
+        // A restored machine often has a new time. The peer must know it before it accepts logins again.
+        self.note_clock(clock::now());
+        let result = self.with_peer(forget);
+        self.output.datagrams.clear();
+        self.transport.withdraw(&mut self.peer)?;
+        Ok(result)
+    }
+
     /// Sets how the peer's users are stored: by the tasks that `saver` creates. `saver` gets the peer before
     /// the change and the text of all users after it. Without a saver, the peer cannot change its users.
     pub fn save_users_with(&mut self, saver: impl Fn(&P, &str) -> SaveTask + 'static) {
@@ -241,14 +264,18 @@ impl<P: Peer, T: Transport<P>> Shell<P, T> {
         counters
     }
 
-    /// Runs one turn of the peer, sends its output and starts its jobs. Before that, tells the peer if the system clock was
-    /// set, because datagrams contain its time.
-    fn turn(&mut self) {
-        let now = clock::now();
+    /// Tells the peer if the system clock was set, because datagrams contain its time.
+    fn note_clock(&mut self, now: Instant) {
         if let Some(unix_millis) = self.clock.step(now, clock::unix_millis()) {
             // A peer of the classic profile has no use for it.
             let _ = self.peer.command(now, Command::ClockSet { unix_millis });
         }
+    }
+
+    /// Runs one turn of the peer, sends its output and starts its jobs.
+    fn turn(&mut self) {
+        let now = clock::now();
+        self.note_clock(now);
         let deadline = self.peer.turn(now, &mut self.input, &mut self.output);
         self.deadline = deadline.map(|(at, _reason)| at);
         self.transport.flush(&mut self.peer, &mut self.output);

@@ -22,7 +22,7 @@ fn help_lists_the_exit_codes_and_warns_of_the_classic_profile() {
 #[test]
 fn help_of_a_command_lists_only_its_own_exit_codes() {
     for command in [
-        "down", "status", "doctor", "reload", "check", "init", "man", "user add",
+        "down", "status", "doctor", "reload", "forget", "check", "init", "man", "user add",
     ] {
         let words: Vec<_> = command.split(' ').chain(["--help"]).collect();
         let help = text(&sandhog(&words, "").stdout);

@@ -72,7 +72,8 @@ enum Command {
     ///
     /// The step `netns` of `cargo xtask test` runs the same tests.
     Netns {
-        /// Download 1 GiB instead of 64 MiB over the network with losses. Takes some minutes more.
+        /// Download 1 GiB instead of 64 MiB over the network with losses, replay a login 100,000 times, also 60 s after it, and
+        /// hold a `bye` for 12 s. Takes some minutes more.
         #[arg(long)]
         long: bool,
     },

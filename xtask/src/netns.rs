@@ -40,6 +40,7 @@ fn tests(strict: bool, long: bool) -> Command {
     }
     if long {
         command.env("SANDHOG_DOWNLOAD_MIB", LONG_DOWNLOAD);
+        command.env("SANDHOG_LONG", "1");
     }
     command.env("INSTA_UPDATE", "no");
     command

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use sandhog_proto::secure::ServerConfig;
-use sandhog_proto::{EventKind, Instant, TunnelStatus};
+use sandhog_proto::{EventKind, Instant, Peer, TunnelStatus};
 
-use crate::support::{DELAY, Net, Seen, client_address, client_config, packet, server_config};
+use crate::support::{
+    DELAY, Net, Seen, client_address, client_config, packet, server_address, server_config, store,
+};
 
 /// A server with one address for clients. Kean has it.
 fn full() -> Net {
@@ -117,4 +119,29 @@ fn a_restored_client_sends_nothing_in_its_old_session_and_logs_in_again() {
     let login = ["login", "cookie", "login-cookie", "ke2", "ke3", "settings"];
     assert_eq!(net.kinds()[before..before + 6], login);
     assert_eq!(net.server.session_count(), 1);
+}
+
+#[test]
+fn a_restored_server_discards_a_bye_that_was_not_sent_yet() {
+    let mut net = Net::connected();
+    let now = net.now;
+    net.server.set_users(now, store([])).unwrap();
+    net.server.forget_sessions(now, [99; 32]);
+    assert!(net.server.poll_datagram().is_none());
+    let sent = net.server.counters().datagrams_out;
+    let on_the_wire = net.log.iter().filter(|seen| seen.from == server_address());
+    assert_eq!(sent, on_the_wire.count() as u64);
+}
+
+#[test]
+fn a_restored_client_discards_a_ping_that_was_not_sent_yet() {
+    let mut net = Net::connected();
+    let now = net.now;
+    let client = &mut net.clients[0].peer;
+    client.network_changed(now).unwrap();
+    client.forget_session(now, [99; 32]);
+    let kinds: Vec<_> = core::iter::from_fn(|| client.poll_datagram())
+        .map(|datagram| datagram.kind)
+        .collect();
+    assert_eq!(kinds, ["login"]);
 }

@@ -1,4 +1,6 @@
-//! Load tests: a login during a flood of forged datagrams, and a thousand sessions.
+//! Load tests: a login during a flood of forged datagrams, or of begun logins, and a thousand sessions.
+
+mod attempts;
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,8 +13,9 @@ use sandhog_proto::secure::{
 };
 use sandhog_proto::{Batch, Command, Datagram, EventKind, PacketBuf, Peer};
 
-use super::ping_three_times;
+use super::stranger::unix_millis;
 use super::tunnel::{Outer, SERVER_INNER, Testbed};
+use super::{SetOnDrop, ping_three_times};
 
 /// Forged datagrams per second.
 const FLOOD: u64 = 50_000;
@@ -52,6 +55,7 @@ fn a_user_logs_in_within_3_s_under_50000_forged_datagrams_per_second() {
     socket.connect("198.18.0.1:40404").expect("a route");
     let (is_over, sent) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
+        let over = SetOnDrop(&is_over);
         scope.spawn(|| flood(&socket, &is_over, &sent));
         while sent.load(Ordering::Relaxed) < FLOOD / 5 {
             std::thread::yield_now();
@@ -61,7 +65,7 @@ fn a_user_logs_in_within_3_s_under_50000_forged_datagrams_per_second() {
         let took = start.elapsed();
         ping_three_times(&testbed.client, SERVER_INNER[0]);
         let rate = (sent.load(Ordering::Relaxed) - before) as f64 / start.elapsed().as_secs_f64();
-        is_over.store(true, Ordering::Relaxed);
+        drop(over);
         println!("logged in after {took:?} under {rate:.0} forged datagrams per second");
         assert!(took < Duration::from_secs(3), "{took:?}");
         assert!(rate > FLOOD as f64 * 0.9, "only {rate:.0} per second");
@@ -84,25 +88,12 @@ fn login(number: u16) -> Login {
     Login::new(&format!("user{number}")).expect("a login")
 }
 
-/// The server's secrets, from the file of `sandhog init`.
-fn server_setup(testbed: &Testbed) -> ServerSetup {
-    let setup = std::fs::read_to_string(testbed.path("sandhog.setup")).expect("a file of the test");
-    setup_from_text(&setup).expect("a setup")
-}
-
-/// The time of this machine, in milliseconds since 1970.
-fn unix_millis() -> u64 {
-    let since = std::time::SystemTime::UNIX_EPOCH
-        .elapsed()
-        .expect("a time after 1970");
-    u64::try_from(since.as_millis()).expect("a plausible time")
-}
-
 /// Writes users whose records use the cheap password hash of the laboratory. The server cannot detect that,
-/// because only clients compute the hash. Returns a ticket for each user.
+/// because only clients compute the hash. The user of `sandhog init` stays. Returns a ticket for each new user.
 fn write_users(testbed: &Testbed, setup: &ServerSetup) -> Vec<Ticket> {
     let mut rng = rand_chacha::ChaCha20Rng::from_seed([7; 32]);
-    let (mut users, mut tickets) = (UserStore::new(), Vec::new());
+    let before = std::fs::read_to_string(testbed.path("users")).expect("a file of the test");
+    let (mut users, mut tickets) = (UserStore::parse(&before).expect("users"), Vec::new());
     for number in 0..SESSIONS / PER_USER {
         let login = login(number);
         let record = register(setup, Suite::Laboratory, &login, "pass", &mut rng).expect("a record");
@@ -129,6 +120,19 @@ struct Keys {
     server: ServerKey,
     /// By user.
     tickets: Vec<Ticket>,
+}
+
+impl Keys {
+    /// Writes the users, and returns the values for their clients.
+    fn with_users(testbed: &Testbed) -> Self {
+        let read = |name| std::fs::read_to_string(testbed.path(name)).expect("a file of the test");
+        let setup = setup_from_text(&read("sandhog.setup")).expect("a setup");
+        Self {
+            psk: Psk::from_base64(read("sandhog.key").trim()).expect("a key"),
+            server: setup.server_key(),
+            tickets: write_users(testbed, &setup),
+        }
+    }
 }
 
 /// A client without a device.
@@ -255,14 +259,7 @@ fn echo_request(source: Ipv4Addr) -> Vec<u8> {
 fn a_thousand_simultaneous_sessions_each_carry_their_own_packets() {
     let testbed = testbed_or_skip!(Testbed::exclusive(Outer::V4));
     testbed.edit("server.toml", "10.9.0.1/24", "10.9.0.1/16");
-    let setup = server_setup(&testbed);
-    let tickets = write_users(&testbed, &setup);
-    let key = std::fs::read_to_string(testbed.path("sandhog.key")).expect("a file of the test");
-    let keys = Keys {
-        psk: Psk::from_base64(key.trim()).expect("a key"),
-        server: setup.server_key(),
-        tickets,
-    };
+    let keys = Keys::with_users(&testbed);
     let server = testbed.start_server();
     let start = Instant::now();
     testbed.server.enter(|| {

@@ -7,11 +7,13 @@
 
 mod namespace;
 mod program;
+mod stranger;
 mod tap;
 mod transfer;
 mod tunnel;
 
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use namespace::Namespace;
 
@@ -38,7 +40,9 @@ mod crashes;
 mod crowds;
 mod disk;
 mod dns;
+mod forget;
 mod gateway;
+mod held;
 mod interop;
 mod limits;
 mod loss;
@@ -48,8 +52,23 @@ mod paths;
 mod plane;
 mod refusals;
 mod rekey;
+mod replays;
 mod secure;
 mod traffic;
+
+/// True if the tests may take minutes and use large numbers (`SANDHOG_LONG=1`, which `cargo xtask netns --long` sets).
+fn is_long() -> bool {
+    std::env::var_os("SANDHOG_LONG").is_some_and(|long| long == "1")
+}
+
+/// Sets a flag when it is dropped, also if the test panics. Otherwise the threads that wait for the flag would run for ever.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
 
 /// Sends three pings from one side. The tunnel's device must carry exactly these pings and their replies.
 #[track_caller]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::SetOnDrop;
 use super::namespace::Namespace;
 use super::tunnel::{Outer, SERVER_INNER, Testbed, Tunnel};
 
@@ -94,6 +95,7 @@ fn keys_change_twice_under_load_and_no_packet_is_lost() {
     let is_over = AtomicBool::new(false);
     let start = Instant::now();
     let total: u64 = std::thread::scope(|scope| {
+        let over = SetOnDrop(&is_over);
         let flows: Vec<_> = (0..FLOWS)
             .map(|_| {
                 let far = bind(&testbed.server, (SERVER_INNER[0], 0).into(), ECHO_TIMEOUT);
@@ -109,7 +111,7 @@ fn keys_change_twice_under_load_and_no_packet_is_lost() {
         {
             std::thread::sleep(Duration::from_millis(200));
         }
-        is_over.store(true, Ordering::Relaxed);
+        drop(over);
         flows.into_iter().map(|flow| flow.join().expect("a flow")).sum()
     });
     assert!(epoch(&testbed) >= 2, "the keys have not changed twice");

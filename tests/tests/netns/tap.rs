@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_recv_buffer_size_force, set_socket_timeout};
@@ -14,6 +14,9 @@ use super::namespace::Namespace;
 
 /// Plaintext that must not appear on the outer network.
 pub(super) const CANARY: &str = "the canary sings in the tunnel only";
+
+/// Longest time for frames that arrive after the end. A host that never stops sending must not keep the test running.
+const LONGEST_END: Duration = Duration::from_secs(2);
 
 /// Captured bytes. A captured packet may be a superpacket of the kernel.
 #[derive(Debug, Default)]
@@ -51,10 +54,15 @@ impl Tap {
         Self { is_over, listener }
     }
 
+    /// Stops the capture and returns the frames in the order of their arrival.
+    pub(super) fn stop_with_frames(self) -> Vec<Vec<u8>> {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.listener.join().expect("the listener")
+    }
+
     /// Stops the capture and returns the counts.
     pub(super) fn stop(self) -> Seen {
-        self.is_over.store(true, Ordering::Relaxed);
-        let frames = self.listener.join().expect("the listener");
+        let frames = self.stop_with_frames();
         let mut seen = Seen::default();
         for frame in frames {
             let has_canary = frame
@@ -74,12 +82,16 @@ impl Tap {
     }
 }
 
-/// Captures until `is_over` is set and no more frames arrive.
+/// Captures until `is_over` is set and no more frames arrive, or until [`LONGEST_END`] after that.
 fn listen(socket: &OwnedFd, is_over: &AtomicBool) -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
+    let mut end: Option<Instant> = None;
     // Devices with segmentation offload have packets of up to 64 KiB plus an Ethernet header.
     let mut buffer = vec![0; 1 << 17];
     loop {
+        if is_over.load(Ordering::Relaxed) && end.get_or_insert_with(Instant::now).elapsed() > LONGEST_END {
+            return frames;
+        }
         match recv(socket, &mut buffer[..], RecvFlags::empty()) {
             Ok((len, _)) => frames.push(buffer[..len].to_vec()),
             Err(Errno::AGAIN) if is_over.load(Ordering::Relaxed) => return frames,
@@ -87,4 +99,11 @@ fn listen(socket: &OwnedFd, is_over: &AtomicBool) -> Vec<Vec<u8>> {
             Err(error) => panic!("the tap: {error}"),
         }
     }
+}
+
+/// The payload of a captured UDP datagram over IPv4 on the outer network (RFC 768, RFC 791).
+pub(super) fn udp_payload(frame: &[u8]) -> Option<&[u8]> {
+    let packet = frame.strip_prefix(&[2, 0, 0, 0, 0])?.get(9..)?;
+    let is_udp = packet.first() == Some(&0x45) && packet.get(9) == Some(&17);
+    packet.get(28..).filter(|_| is_udp)
 }

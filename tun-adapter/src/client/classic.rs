@@ -8,7 +8,7 @@ use tracing::{debug, info};
 use super::{bind, find_loop, resolve, stop};
 use crate::config::classic::Client;
 use crate::config::{Device, DeviceName};
-use crate::control::command::nothing_to_reload;
+use crate::control::command::{cannot_forget, nothing_to_reload};
 use crate::control::queue::RequestQueue;
 use crate::control::{Reply, Request};
 use crate::failure::Failure;
@@ -71,6 +71,7 @@ pub(super) async fn run(config: Client) -> Result<(), Failure> {
                         Reply::Status(status.with_settings(&settings).into())
                     }
                     Request::Reload => nothing_to_reload(),
+                    Request::Forget => cannot_forget(),
                 });
                 continue;
             }

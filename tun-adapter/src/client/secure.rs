@@ -13,7 +13,7 @@ use super::tickets::TicketFile;
 use super::{any_address, explain_login, explain_mark, look_up, note_clock, resolve_or_last_known, stop};
 use crate::config::secure::Client;
 use crate::config::{DeviceName, Endpoint};
-use crate::control::command::nothing_to_reload;
+use crate::control::command::{forgotten, nothing_to_reload};
 use crate::control::queue::RequestQueue;
 use crate::control::{Reply, Request};
 use crate::failure::Failure;
@@ -170,6 +170,7 @@ impl RunningClient<'_> {
                     pending.reply_with(|request| match request {
                         Request::Status => Reply::Status(self.status().into()),
                         Request::Reload => nothing_to_reload(),
+                        Request::Forget => forgotten(self.forget()),
                     });
                     continue;
                 }
@@ -244,6 +245,16 @@ impl RunningClient<'_> {
         let client = client.with_fingerprint(self.fingerprint.clone());
         status.client = Some(self.shell.with_peer(|peer, _| client.with_session(peer)));
         status
+    }
+
+    /// Forgets the session, after a restore of the machine, and logs in again. Returns the number of sessions.
+    fn forget(&mut self) -> Result<usize, Failure> {
+        let seed = random::bytes()?;
+        self.shell.forget(|client, now| {
+            let count = usize::from(client.session_info().is_some());
+            client.forget_session(now, seed);
+            count
+        })
     }
 
     /// Applies the settings from the server.

@@ -23,6 +23,8 @@ pub enum Request {
     Status,
     /// Read the users file again and report the result.
     Reload,
+    /// Forget all sessions without a word, and take a new seed.
+    Forget,
 }
 
 /// The line that carries a request.
@@ -42,6 +44,11 @@ pub enum Reply {
     Reloaded {
         /// Number of users.
         users: usize,
+    },
+    /// The sessions are forgotten.
+    Forgotten {
+        /// Number of sessions.
+        sessions: usize,
     },
     /// The request failed.
     Refused {

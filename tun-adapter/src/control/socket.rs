@@ -175,7 +175,7 @@ mod tests {
             while let Some(pending) = requests.recv().await {
                 pending.reply_with(|request| match request {
                     Request::Reload => Reply::Reloaded { users: 3 },
-                    Request::Status => panic!("unexpected request"),
+                    Request::Status | Request::Forget => panic!("unexpected request"),
                 });
             }
         });

@@ -77,9 +77,12 @@ impl Inbound {
         let overflow = receiving.shared.inbox.put(&mut self.datagrams, &mut self.notices);
         // The peer counts the datagrams that it gets.
         receiving.counters.datagrams_in += overflow.datagrams;
-        receiving
-            .counters
-            .count_drops(DropReason::Overloaded, overflow.datagrams + overflow.messages);
+        for (reason, count) in [
+            (DropReason::Overloaded, overflow.overloaded),
+            (DropReason::ShareLimited, overflow.share_limited),
+        ] {
+            receiving.counters.count_drops(reason, count);
+        }
         has_packets
     }
 

@@ -9,18 +9,23 @@ mod inbound;
 mod inbox;
 mod local_addresses;
 mod outbound;
+mod published;
+mod shares;
 mod trains;
 mod worker;
 
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustix::event::{EventfdFlags, eventfd};
 use sandhog_proto::secure::{DataPaths, DataPeer, Notice};
-use sandhog_proto::{Batch, Counters, DropReason};
+use sandhog_proto::{Batch, Counters, DropReason, Instant};
+use tracing::warn;
 
 use crate::clock;
 use crate::failure::Failure;
@@ -30,7 +35,14 @@ use crate::tun::Queue;
 use crate::udp::{Route, Socket};
 use inbox::Inbox;
 use local_addresses::{LocalAddresses, RecentPeers};
+use published::Published;
 use worker::Worker;
+
+/// Longest time that a thread may need for a batch. A healthy one needs some milliseconds.
+const BATCH_LIMIT: Duration = Duration::from_secs(5);
+
+/// Shortest time between two log lines about sources that send too much.
+const REPORT_EVERY: Duration = Duration::from_secs(60);
 
 /// State that the threads share with the main loop.
 #[derive(Debug)]
@@ -50,8 +62,9 @@ pub struct Plane {
     socket: Arc<Socket>,
     stop: Arc<OwnedFd>,
     threads: Vec<JoinHandle<()>>,
-    /// Generation of the session table that the threads have.
-    generation: Option<u64>,
+    published: Published,
+    /// Earliest time of the next log line about a source that sends too much.
+    next_report: Option<Instant>,
     notices: Vec<Notice>,
     recent_peers: RecentPeers,
     counters: Counters,
@@ -84,7 +97,8 @@ impl Plane {
             socket: socket.clone(),
             stop: Arc::new(stop),
             threads: Vec::new(),
-            generation: None,
+            published: Published::default(),
+            next_report: None,
             notices: Vec::new(),
             recent_peers: RecentPeers::default(),
             counters: Counters::default(),
@@ -127,27 +141,25 @@ impl<P: DataPeer> Transport<P> for Plane {
         if let Some(error) = contents.device_error.take() {
             return Err(explain_lost_device(error));
         }
-        let count = contents.datagrams.len().min(TURN_LIMIT);
-        for (datagram, local) in contents.datagrams.drain(..count) {
+        let more = contents.take_datagrams(TURN_LIMIT, |(datagram, local)| {
             self.recent_peers.note(datagram.remote, local);
             input.datagrams.push(datagram);
-        }
-        for (notice, local) in contents.notices.drain(..) {
+        });
+        contents.take_notices(|(notice, local)| {
             self.recent_peers.note(notice.remote, local);
             self.notices.push(notice);
-        }
-        let more = !contents.datagrams.is_empty();
+        });
+        let greedy = contents.greedy.take();
         drop(contents);
+        self.report_greedy(greedy);
         peer.take_notices(clock::now(), &mut self.notices, output);
         Ok(more)
     }
 
     fn flush(&mut self, peer: &mut P, output: &mut Batch) {
         // Publish the session table before sending: a reply may arrive before this function ends.
-        let generation = peer.generation();
-        if self.generation != Some(generation) {
-            self.generation = Some(generation);
-            self.shared.paths.store(Arc::new(peer.data_paths()));
+        if !self.published.is_current(peer.generation()) {
+            self.publish(peer);
         }
         for datagram in output.datagrams.drain(..) {
             let route = Route {
@@ -165,6 +177,15 @@ impl<P: DataPeer> Transport<P> for Plane {
             let result = self.queue.write(&[IoSlice::new(&header), IoSlice::new(&packet)]);
             self.count_lost(result, "write a packet to the tunnel device");
         }
+    }
+
+    fn withdraw(&mut self, peer: &mut P) -> Result<(), Failure> {
+        self.publish(peer);
+        if !self.published.wait_for_threads(BATCH_LIMIT) {
+            let cause = "a packet thread does not finish its work";
+            return Err(Failure::runtime("withdraw the keys of the old sessions", cause));
+        }
+        Ok(())
     }
 
     async fn ready(&mut self, _output: &Batch) -> io::Result<()> {
@@ -195,6 +216,28 @@ impl<P: DataPeer> Transport<P> for Plane {
 }
 
 impl Plane {
+    /// Gives the present session table to the threads.
+    fn publish(&mut self, peer: &mut impl DataPeer) {
+        let table = peer.data_paths();
+        self.published
+            .replace(&self.shared.paths, peer.generation(), table);
+    }
+
+    /// Logs a source that has used up its share of the inbox, at most once a minute.
+    fn report_greedy(&mut self, source: Option<IpAddr>) {
+        let Some(source) = source else { return };
+        let now = clock::now();
+        if self.next_report.is_some_and(|next| now < next) {
+            return;
+        }
+        self.next_report = Some(now + REPORT_EVERY);
+        warn!(
+            event = "flood",
+            %source,
+            "{source} sends faster than this tunnel can process; its datagrams above its share are dropped (logged once a minute)"
+        );
+    }
+
     /// Stops the threads and waits for them.
     fn stop_threads(&mut self) {
         // The counter of the eventfd cannot overflow: there are at most two writes.

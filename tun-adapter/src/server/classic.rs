@@ -7,7 +7,7 @@ use tracing::{debug, info};
 
 use super::{bind, device_settings};
 use crate::config::classic::Server;
-use crate::control::command::nothing_to_reload;
+use crate::control::command::{cannot_forget, nothing_to_reload};
 use crate::control::queue::RequestQueue;
 use crate::control::{Reply, Request};
 use crate::failure::Failure;
@@ -90,6 +90,7 @@ async fn serve(
                         Reply::Status(status(&mut shell, &tracker, local).into())
                     }
                     Request::Reload => nothing_to_reload(),
+                    Request::Forget => cannot_forget(),
                 });
                 continue;
             }

@@ -12,6 +12,7 @@ use tracing::{debug, error, info, warn};
 use super::{device_settings, explain_bind, forwarding};
 use crate::config::Offload;
 use crate::config::secure::{Keys, Server};
+use crate::control::command::forgotten;
 use crate::control::handle::PendingRequest;
 use crate::control::queue::RequestQueue;
 use crate::control::{Reply, Request};
@@ -207,6 +208,7 @@ impl<T: Transport<secure::Server>> RunningServer<T> {
                 pending = requests.next() => match pending.request {
                     Request::Status => pending.reply(Reply::Status(self.status(local).into())),
                     Request::Reload => self.reload(pending),
+                    Request::Forget => pending.reply(forgotten(self.forget())),
                 },
                 step = self.step() => step?,
             }
@@ -232,6 +234,20 @@ impl<T: Transport<secure::Server>> RunningServer<T> {
             status.with_fingerprint(local.fingerprint.clone())
         }));
         status
+    }
+
+    /// Forgets all sessions and logins, after a restore of the machine. Returns the number of sessions.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel has no random bytes, or a thread does not stop using the old keys.
+    pub fn forget(&mut self) -> Result<usize, Failure> {
+        let seed = random::bytes()?;
+        self.shell.forget(|server, now| {
+            let count = server.session_count();
+            server.forget_sessions(now, seed);
+            count
+        })
     }
 
     /// Starts to read users and keys, and replies when the result is known.

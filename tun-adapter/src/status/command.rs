@@ -80,7 +80,7 @@ fn gather(arguments: &StatusArguments) -> Result<Vec<Status>, Failure> {
         match send_request(&device, Request::Status)? {
             Some(Reply::Status(status)) => found.push(*status),
             Some(Reply::Refused { error, exit }) => return Err(refused(&error, exit)),
-            Some(Reply::Reloaded { .. }) | None => {}
+            Some(Reply::Reloaded { .. } | Reply::Forgotten { .. }) | None => {}
         }
     }
     Ok(found)

@@ -299,13 +299,15 @@ impl Client {
         Ok(())
     }
 
-    /// Forgets the session without a word, takes a new seed, and logs in again if the tunnel was up or coming up.
+    /// Forgets the session without a word, takes a new seed, and logs in again if the tunnel was up or coming up. Datagrams that
+    /// were not polled yet are discarded.
     ///
     /// Call it after the machine was restored from a snapshot. The session in the snapshot must not seal anything: its counters may
     /// have been used already, and each nonce may be used once. `seed` must be fresh entropy.
     pub fn forget_session(&mut self, now: Instant, seed: [u8; 32]) {
         let now = self.queues.advance(now);
         let seed = Zeroizing::new(seed);
+        self.queues.unsend();
         self.rng = generator(&seed, stream::CLIENT);
         self.server_clock = None;
         self.set_session(None);

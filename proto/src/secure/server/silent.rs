@@ -46,13 +46,14 @@ impl Server {
         }
     }
 
-    /// Ends all sessions and logins without a word, and takes a new seed.
+    /// Ends all sessions and logins without a word, and takes a new seed. Datagrams that were not polled yet are discarded.
     ///
     /// Call it after the machine was restored from a snapshot. The sessions in the snapshot must not seal anything: their counters
     /// may have been used already, and each nonce may be used once. `seed` must be fresh entropy.
     pub fn forget_sessions(&mut self, now: Instant, seed: [u8; 32]) {
         let now = self.queues.advance(now);
         let seed = Zeroizing::new(seed);
+        self.queues.unsend();
         let fresh = |stream| -> ChaCha20Rng { generator(&seed, stream) };
         self.rng = fresh(stream::SERVER);
         self.nonces = Nonces::new(&mut self.rng);
