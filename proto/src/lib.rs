@@ -38,6 +38,7 @@ mod ip;
 pub mod kem;
 mod queues;
 mod retransmit;
+mod secret;
 pub mod secure;
 mod turn;
 
