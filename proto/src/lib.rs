@@ -40,6 +40,7 @@ mod queues;
 mod retransmit;
 mod secret;
 pub mod secure;
+mod sync;
 mod turn;
 
 pub use sandhog_peer::{
