@@ -69,10 +69,13 @@ impl OpaqueSetup {
 
 /// The server's record of a user: the decoded registration record of RFC 9807. Erased when dropped.
 ///
-/// Decoding decompresses a point of the curve. It is done here and not at login, where its time would reveal
-/// whether a user exists.
+/// Decoding decompresses a point of the curve, and encoding compresses it. Both are done here and not at login, where the time
+/// would reveal whether a user exists.
 #[derive(Clone)]
-pub struct Record(exchange::Record);
+pub struct Record {
+    decoded: exchange::Record,
+    bytes: Secret<RECORD_LEN>,
+}
 
 impl Record {
     /// Reads the output of [`Self::to_bytes`], or the last message of a registration.
@@ -82,15 +85,15 @@ impl Record {
     /// [`BadRecord`] for any other bytes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, BadRecord> {
         let bytes = bytes.try_into().map_err(|_| BadRecord)?;
-        exchange::Record::from_bytes(bytes)
-            .map(Self)
-            .map_err(|Refused| BadRecord)
+        let decoded = exchange::Record::from_bytes(bytes).map_err(|Refused| BadRecord)?;
+        let bytes = Secret::copied_from(bytes);
+        Ok(Self { decoded, bytes })
     }
 
     /// Public key of the user (32 bytes), masking key (64), envelope (96).
     #[must_use]
     pub fn to_bytes(&self) -> [u8; RECORD_LEN] {
-        self.0.to_bytes()
+        *self.bytes
     }
 }
 
@@ -289,7 +292,7 @@ pub(crate) fn respond(
     context: &[u8; CONTEXT_LEN],
     rng: &mut (impl RngCore + CryptoRng),
 ) -> Result<(ServerLoginState, [u8; KE2_LEN]), Ke1Invalid> {
-    let record = record.map(|record| &record.0);
+    let record = record.map(|record| &record.decoded);
     let credential = login.as_str().as_bytes();
     exchange::respond(
         &setup.0,

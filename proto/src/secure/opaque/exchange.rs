@@ -104,10 +104,6 @@ impl Record {
     pub(super) fn from_bytes(bytes: &[u8; RECORD_LEN]) -> Result<Self, Refused> {
         Ok(Self(ServerRegistration::deserialize(bytes)?))
     }
-
-    pub(super) fn to_bytes(&self) -> [u8; RECORD_LEN] {
-        array(&Zeroizing::new(self.0.serialize()))
-    }
 }
 
 /// State of a client between the two messages of a registration.
