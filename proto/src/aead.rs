@@ -8,7 +8,7 @@ use aes_gcm::Aes256Gcm;
 use chacha20poly1305::aead::AeadInOut;
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit, Nonce, Tag};
 
-use crate::secret::erasing_stack;
+use crate::secret::erasing_small_stack;
 
 /// Length of a key in bytes, the same for every [`Cipher`].
 pub const KEY_LEN: usize = 32;
@@ -114,7 +114,7 @@ enum Keyed {
 
 impl Aead for Portable {
     fn new(cipher: Cipher, key: &[u8; KEY_LEN]) -> Self {
-        erasing_stack(|| {
+        erasing_small_stack(|| {
             Self(match cipher {
                 Cipher::ChaCha20Poly1305 => {
                     Keyed::ChaCha20Poly1305(Box::new(ChaCha20Poly1305::new(key.into())))

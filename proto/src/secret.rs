@@ -11,8 +11,10 @@ use core::ops::{Deref, DerefMut};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// Bytes of the stack that are overwritten. ML-KEM uses some 20 KB, the curves and the hashes less.
+/// Bytes of the stack that are overwritten after curves and ML-KEM, which use some 20 KB.
 const STACK_LEN: usize = 32 * 1024;
+/// The same after hashes, ciphers and generators.
+const SMALL_STACK_LEN: usize = 4 * 1024;
 
 /// A secret of `N` bytes in a block of its own. Erased when dropped, never printed.
 #[derive(Clone)]
@@ -74,7 +76,14 @@ impl<const N: usize> fmt::Debug for Secret<N> {
 /// A compiler need not use the stack in this way. So this is a precaution, and nothing depends on it.
 pub(crate) fn erasing_stack<R>(action: impl FnOnce() -> R) -> R {
     let result = apart(action);
-    overwrite();
+    overwrite::<STACK_LEN>();
+    result
+}
+
+/// The same for work that needs little of the stack: hashes, ciphers and generators.
+pub(crate) fn erasing_small_stack<R>(action: impl FnOnce() -> R) -> R {
+    let result = apart(action);
+    overwrite::<SMALL_STACK_LEN>();
     result
 }
 
@@ -85,8 +94,8 @@ fn apart<R>(action: impl FnOnce() -> R) -> R {
 }
 
 #[inline(never)]
-fn overwrite() {
-    let mut room = [0; STACK_LEN];
+fn overwrite<const LEN: usize>() {
+    let mut room = [0_u8; LEN];
     // Keeps the compiler from removing the write.
     black_box(&mut room);
 }

@@ -8,7 +8,7 @@ use core::ops::{Deref, DerefMut};
 use rand_chacha::ChaCha20Rng;
 use rand_core::{CryptoRng, Error, RngCore, SeedableRng};
 
-use crate::secret::{Secret, erasing_stack};
+use crate::secret::{Secret, erasing_small_stack};
 
 /// Uses of one seed, separated as streams of the ChaCha generator. Client and server use different streams.
 /// So even if both get the same seed by mistake, no output repeats.
@@ -26,7 +26,7 @@ pub(super) struct Generator(Box<ChaCha20Rng>);
 
 impl Generator {
     pub(super) fn from_seed(seed: &Secret<32>) -> Self {
-        erasing_stack(|| Self(Box::new(ChaCha20Rng::from_seed(**seed))))
+        erasing_small_stack(|| Self(Box::new(ChaCha20Rng::from_seed(**seed))))
     }
 }
 
@@ -40,7 +40,7 @@ pub(super) fn generator(seed: &[u8; 32], stream: u64) -> Generator {
 /// A separate generator for one session.
 pub(super) fn seed_from(rng: &mut ChaCha20Rng) -> Generator {
     let mut seed = Secret::zero();
-    erasing_stack(|| rng.fill_bytes(&mut *seed));
+    erasing_small_stack(|| rng.fill_bytes(&mut *seed));
     Generator::from_seed(&seed)
 }
 
@@ -48,7 +48,7 @@ pub(super) fn seed_from(rng: &mut ChaCha20Rng) -> Generator {
 /// output, but can compute all later output.
 pub(super) fn forget(rng: &mut ChaCha20Rng) {
     let next = seed_from(rng);
-    erasing_stack(|| rng.clone_from(&next));
+    erasing_small_stack(|| rng.clone_from(&next));
 }
 
 impl Deref for Generator {
@@ -67,19 +67,19 @@ impl DerefMut for Generator {
 
 impl RngCore for Generator {
     fn next_u32(&mut self) -> u32 {
-        erasing_stack(|| self.0.next_u32())
+        erasing_small_stack(|| self.0.next_u32())
     }
 
     fn next_u64(&mut self) -> u64 {
-        erasing_stack(|| self.0.next_u64())
+        erasing_small_stack(|| self.0.next_u64())
     }
 
     fn fill_bytes(&mut self, dest: &mut [u8]) {
-        erasing_stack(|| self.0.fill_bytes(dest));
+        erasing_small_stack(|| self.0.fill_bytes(dest));
     }
 
     fn try_fill_bytes(&mut self, dest: &mut [u8]) -> Result<(), Error> {
-        erasing_stack(|| self.0.try_fill_bytes(dest))
+        erasing_small_stack(|| self.0.try_fill_bytes(dest))
     }
 }
 

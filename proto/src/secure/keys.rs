@@ -17,7 +17,7 @@ use zeroize::Zeroize;
 use crate::State;
 use crate::aead::KEY_LEN;
 use crate::kem::{CIPHERTEXT_LEN, SharedSecret};
-use crate::secret::{Secret, erasing_stack};
+use crate::secret::{Secret, erasing_small_stack, erasing_stack};
 
 /// Output length of SHA-512 and therefore of HKDF-Extract, in bytes.
 const HASH_LEN: usize = 64;
@@ -29,7 +29,7 @@ pub(crate) const M3_MAC_LEN: usize = 14;
 
 /// HKDF-Extract (RFC 5869, section 2.2) of the concatenated `ikm`.
 pub(super) fn extract(salt: &[u8], ikm: &[&[u8]]) -> Secret<HASH_LEN> {
-    erasing_stack(|| extract_here(salt, ikm))
+    erasing_small_stack(|| extract_here(salt, ikm))
 }
 
 fn extract_here(salt: &[u8], ikm: &[&[u8]]) -> Secret<HASH_LEN> {
@@ -52,7 +52,7 @@ fn extract_here(salt: &[u8], ikm: &[&[u8]]) -> Secret<HASH_LEN> {
 pub(super) fn expand<const N: usize>(prk: &[u8; HASH_LEN], info: &[&[u8]]) -> Secret<N> {
     const { assert!(N <= 255 * HASH_LEN) };
     let mut out = Secret::zero();
-    erasing_stack(|| fill(prk, info, &mut *out)).expect("a length within HKDF's limit");
+    erasing_small_stack(|| fill(prk, info, &mut *out)).expect("a length within HKDF's limit");
     out
 }
 
@@ -172,7 +172,7 @@ pub(crate) fn reg3_mac(session_key: &[u8; HASH_LEN], reg2: &[u8; 64], reg3: &[u8
     reason = "HMAC takes keys of any length (RFC 2104, section 2)"
 )]
 pub(crate) fn mac(key: &[u8], message: &[&[u8]]) -> [u8; HASH_LEN] {
-    erasing_stack(|| {
+    erasing_small_stack(|| {
         let mut mac = Hmac::<Sha512>::new_from_slice(key).expect("a key of any length");
         for part in message {
             mac.update(part);
