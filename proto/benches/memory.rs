@@ -95,8 +95,12 @@ fn main() -> ExitCode {
     let spacing = Duration::from_millis(2);
     let mut now = Instant::from_secs(1);
     for n in 0..sessions {
+        // Clients with one seed would use the same nonces, and the server answers each nonce once.
+        let mut seed = [0; 32];
+        seed[..8].copy_from_slice(&(n as u64).to_be_bytes());
         let mut client = Client::new(ClientConfig {
             login: login(&format!("user{n}")),
+            seed,
             ..client_config("kean", 1)
         });
         client.start(now).unwrap();

@@ -119,8 +119,12 @@ fn exchange(peer: &mut impl Peer, now: Instant, batch: &mut Batch, sender: Socke
 
 /// Time of the server for a complete login, from M0 to the first datagram of the session.
 fn log_in(server: &mut Server, now: Instant, n: usize) -> Duration {
+    // Clients with one seed would use the same nonces, and the server answers each nonce once.
+    let mut seed = [0; 32];
+    seed[..8].copy_from_slice(&(n as u64).to_be_bytes());
     let mut client = Client::new(ClientConfig {
         login: login(&format!("user{n}")),
+        seed,
         ..client_config("kean", 1)
     });
     client.start(now).unwrap();

@@ -8,6 +8,8 @@ use aes_gcm::Aes256Gcm;
 use chacha20poly1305::aead::AeadInOut;
 use chacha20poly1305::{ChaCha20Poly1305, KeyInit, Nonce, Tag};
 
+use crate::secret::erasing_small_stack;
+
 /// Length of a key in bytes, the same for every [`Cipher`].
 pub const KEY_LEN: usize = 32;
 /// Length of a nonce in bytes, the same for every [`Cipher`].
@@ -104,18 +106,21 @@ impl Error for AeadError {}
 /// Portable ciphers of RustCrypto: no assembly, also on WebAssembly.
 pub struct Portable(Keyed);
 
-/// The AES key is boxed because its round keys need about 1 KiB without AES instructions, and most peers have
-/// no AES key.
+/// The keys are in blocks of their own. If they were inside, the unused bytes of this enum could contain parts of a key.
 enum Keyed {
-    ChaCha20Poly1305(ChaCha20Poly1305),
+    ChaCha20Poly1305(Box<ChaCha20Poly1305>),
     Aes256Gcm(Box<Aes256Gcm>),
 }
 
 impl Aead for Portable {
     fn new(cipher: Cipher, key: &[u8; KEY_LEN]) -> Self {
-        Self(match cipher {
-            Cipher::ChaCha20Poly1305 => Keyed::ChaCha20Poly1305(ChaCha20Poly1305::new(key.into())),
-            Cipher::Aes256Gcm => Keyed::Aes256Gcm(Box::new(Aes256Gcm::new(key.into()))),
+        erasing_small_stack(|| {
+            Self(match cipher {
+                Cipher::ChaCha20Poly1305 => {
+                    Keyed::ChaCha20Poly1305(Box::new(ChaCha20Poly1305::new(key.into())))
+                }
+                Cipher::Aes256Gcm => Keyed::Aes256Gcm(Box::new(Aes256Gcm::new(key.into()))),
+            })
         })
     }
 

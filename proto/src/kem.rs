@@ -8,7 +8,9 @@ use core::fmt;
 
 use libcrux_ml_kem::mlkem768::{self, MlKem768Ciphertext, MlKem768PrivateKey, MlKem768PublicKey};
 use rand_core::{CryptoRng, RngCore};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
+
+use crate::secret::erasing_stack;
 
 /// Length of a seed in bytes: `d ‖ z` of FIPS 203, section 7.1.
 pub const SEED_LEN: usize = 64;
@@ -27,19 +29,19 @@ pub type SharedSecret = Zeroizing<[u8; SHARED_LEN]>;
 /// The seed of a key pair. It takes 64 bytes instead of the 2400 of the decapsulation key. Erased when dropped, never
 /// printed.
 #[derive(Clone)]
-pub struct Seed(Zeroizing<[u8; SEED_LEN]>);
+pub struct Seed(Box<Zeroizing<[u8; SEED_LEN]>>);
 
 impl Seed {
     /// Creates a seed from its bytes, `d ‖ z`. The caller must erase its own copy.
     #[must_use]
     pub fn new(bytes: [u8; SEED_LEN]) -> Self {
-        Self(Zeroizing::new(bytes))
+        Self(Box::new(Zeroizing::new(bytes)))
     }
 
     /// Generates a seed.
     pub fn generate(rng: &mut (impl RngCore + CryptoRng)) -> Self {
         let mut seed = Self::new([0; SEED_LEN]);
-        rng.fill_bytes(&mut *seed.0);
+        rng.fill_bytes(&mut **seed.0);
         seed
     }
 
@@ -52,12 +54,12 @@ impl Seed {
     /// The key pair of this seed (FIPS 203, algorithm 16).
     #[must_use]
     pub fn key_pair(&self) -> (SecretKey, PublicKey) {
-        let pair = mlkem768::generate_key_pair(*self.0);
-        let (secret, public) = pair.into_parts();
-        let mut bytes = *secret.as_slice();
-        let kept = SecretKey(Box::new(Zeroizing::new(bytes)));
-        bytes.zeroize();
-        (kept, PublicKey(Box::new(*public.as_slice())))
+        erasing_stack(|| {
+            let (secret, public) = mlkem768::generate_key_pair(**self.0).into_parts();
+            let mut kept = Box::new(Zeroizing::new([0; SECRET_LEN]));
+            kept.copy_from_slice(secret.as_slice());
+            (SecretKey(kept), PublicKey(Box::new(*public.as_slice())))
+        })
     }
 }
 
@@ -78,11 +80,11 @@ impl SecretKey {
     /// There is no error: a changed ciphertext gives another secret, which only this key can compute (implicit rejection).
     #[must_use]
     pub fn decapsulate(&self, ciphertext: &[u8; CIPHERTEXT_LEN]) -> SharedSecret {
-        let secret = MlKem768PrivateKey::from(&**self.0);
-        Zeroizing::new(mlkem768::decapsulate(
-            &secret,
-            &MlKem768Ciphertext::from(ciphertext),
-        ))
+        erasing_stack(|| {
+            let secret = MlKem768PrivateKey::from(&**self.0);
+            let ciphertext = MlKem768Ciphertext::from(ciphertext);
+            Zeroizing::new(mlkem768::decapsulate(&secret, &ciphertext))
+        })
     }
 }
 
@@ -136,9 +138,11 @@ impl PublicKey {
         &self,
         randomness: &Zeroizing<[u8; SHARED_LEN]>,
     ) -> (Box<[u8; CIPHERTEXT_LEN]>, SharedSecret) {
-        let public = MlKem768PublicKey::from(&*self.0);
-        let (ciphertext, shared) = mlkem768::encapsulate(&public, **randomness);
-        (Box::new(*ciphertext.as_slice()), Zeroizing::new(shared))
+        erasing_stack(|| {
+            let public = MlKem768PublicKey::from(&*self.0);
+            let (ciphertext, shared) = mlkem768::encapsulate(&public, **randomness);
+            (Box::new(*ciphertext.as_slice()), Zeroizing::new(shared))
+        })
     }
 }
 

@@ -38,7 +38,9 @@ mod ip;
 pub mod kem;
 mod queues;
 mod retransmit;
+mod secret;
 pub mod secure;
+mod sync;
 mod turn;
 
 pub use sandhog_peer::{

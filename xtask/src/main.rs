@@ -5,6 +5,7 @@ mod bench;
 mod bench_tun;
 mod bless;
 mod commands;
+mod coverage;
 mod equality;
 mod explore;
 mod fuzz;
@@ -94,6 +95,17 @@ enum Command {
         #[arg(long, value_name = "N")]
         seed: Option<u64>,
     },
+    /// Measure the share of the core's regions that the tests execute, and print it for each file.
+    ///
+    /// Needs the component `llvm-tools` of rustup. Takes some minutes. Exit status 0: the share is not below the limit. 1: it is.
+    Coverage {
+        /// Also run the tests of the laboratory and of the simulator.
+        #[arg(long)]
+        simulator: bool,
+        /// Print the place of each region that is not executed.
+        #[arg(long)]
+        regions: bool,
+    },
     /// Run scenarios on every engine and target, and compare the digests line by line.
     ///
     /// Compared are the event engine and the turmoil engine, natively and on wasm32-wasip1 under node, the event engine in
@@ -178,6 +190,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = coverage::as_wrapper() {
+        return code;
+    }
     let outcome = match Cli::parse().command {
         Command::Test { list: true, .. } => {
             steps::list();
@@ -193,6 +208,7 @@ fn main() -> ExitCode {
         Command::Netns { long } => netns::run(true, long).map(|()| true),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Kem { cases, seed } => kem::run(cases, seed),
+        Command::Coverage { simulator, regions } => coverage::run(simulator, regions),
         Command::Equality {
             seeds,
             scenario,

@@ -3,10 +3,10 @@
 //! Shared by the session's timers and by the threads that move its data.
 
 use core::net::SocketAddr;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::Instant;
 use crate::aead::Cipher;
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// Marker for "nothing is unanswered".
 const NOTHING: u64 = u64::MAX;
@@ -63,7 +63,7 @@ pub struct SessionInfo {
 
 impl Activity {
     /// The activity of a session that begins now.
-    pub(super) const fn new(now: Instant) -> Self {
+    pub(super) fn new(now: Instant) -> Self {
         Self {
             sent: AtomicU64::new(now.as_nanos()),
             received: AtomicU64::new(now.as_nanos()),

@@ -3,13 +3,13 @@
 use core::fmt;
 
 use rand_core::RngCore;
-use zeroize::Zeroizing;
 
 use super::Code;
 use super::frame::{FrameError, open_control, seal_control};
 use super::message::{Control, ParseError};
 use super::psk::Psk;
 use crate::aead::{Aead, Cipher, DefaultAead, NONCE_LEN};
+use crate::secret::Secret;
 use crate::{DropReason, PacketBuf};
 
 /// The keys that all holders of the pre-shared key share.
@@ -17,7 +17,7 @@ pub(super) struct ControlKeys {
     up: DefaultAead,
     down: DefaultAead,
     /// Salt of the first chain key of every session.
-    pub(super) mix: Zeroizing<[u8; 64]>,
+    pub(super) mix: Secret<64>,
 }
 
 /// Nonces of control datagrams: a random start, and then one more for each datagram.

@@ -6,10 +6,9 @@ use core::net::{IpAddr, SocketAddr};
 use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
 use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
 
-use super::forget;
 use super::keys::{cut, mac};
+use super::{Generator, forget};
 use crate::{Instant, State, describe};
 
 /// Length of a cookie in bytes.
@@ -18,14 +17,14 @@ pub(crate) const COOKIE_LEN: usize = 16;
 /// Lifetime of the cookie secret.
 const TURN_NANOS: u64 = 15_000_000_000;
 
-type Secret = Zeroizing<[u8; 32]>;
+type Secret = crate::secret::Secret<32>;
 
 /// Makes and checks cookies. Stores nothing per client.
 ///
 /// The secret rotates every 15 s of the caller's clock, with or without requests, and the previous secret is
 /// still accepted. So a cookie is valid for more than 15 s and is useless after 30 s.
 pub(crate) struct Cookies {
-    rng: ChaCha20Rng,
+    rng: Generator,
     current: Secret,
     previous: Secret,
     /// Number of the rotation, counted from the origin of time, to which `current` belongs.
@@ -34,7 +33,7 @@ pub(crate) struct Cookies {
 
 impl Cookies {
     /// Takes the generator for all later secrets.
-    pub(crate) fn new(mut rng: ChaCha20Rng) -> Self {
+    pub(crate) fn new(mut rng: Generator) -> Self {
         let (current, previous) = (secret(&mut rng), secret(&mut rng));
         forget(&mut rng);
         Self {
@@ -46,7 +45,7 @@ impl Cookies {
     }
 
     #[cfg(test)]
-    pub(crate) const fn generator(&self) -> &ChaCha20Rng {
+    pub(crate) fn generator(&self) -> &ChaCha20Rng {
         &self.rng
     }
 
@@ -118,8 +117,8 @@ impl fmt::Debug for Cookies {
 }
 
 fn secret(rng: &mut ChaCha20Rng) -> Secret {
-    let mut secret = Zeroizing::new([0; 32]);
-    rng.fill_bytes(secret.as_mut());
+    let mut secret = Secret::zero();
+    rng.fill_bytes(&mut *secret);
     secret
 }
 
@@ -138,14 +137,12 @@ fn cookie(secret: &Secret, source: SocketAddr, index: u32) -> [u8; COOKIE_LEN] {
 mod tests {
     use core::time::Duration;
 
-    use rand_core::SeedableRng;
-
     use super::*;
 
     const NANO: Duration = Duration::from_nanos(1);
 
     fn cookies(seed: u8) -> Cookies {
-        Cookies::new(ChaCha20Rng::from_seed([seed; 32]))
+        Cookies::new(Generator::from_seed(&Secret::copied_from(&[seed; 32])))
     }
 
     fn source() -> SocketAddr {
@@ -202,7 +199,7 @@ mod tests {
             assert!(!cookies.accepts(now, elsewhere.parse().unwrap(), 7, &cookie));
         }
         assert!(!cookies.accepts(now, source(), 8, &cookie));
-        let mut others = Cookies::new(ChaCha20Rng::from_seed([2; 32]));
+        let mut others = Cookies::new(Generator::from_seed(&Secret::copied_from(&[2; 32])));
         assert!(!others.accepts(now, source(), 7, &cookie));
     }
 
@@ -232,7 +229,7 @@ mod tests {
     /// The expected values come from Python's `hmac`, combined as in the specification.
     #[test]
     fn cookies_match_the_specification() {
-        let secret = Zeroizing::new(core::array::from_fn(|at| u8::try_from(at).unwrap()));
+        let secret = Secret::copied_from(&core::array::from_fn(|at| u8::try_from(at).unwrap()));
         let v4 = [
             0x1b, 0xbf, 0x37, 0x84, 0xbe, 0x1a, 0x7e, 0x21, 0x96, 0xc1, 0xc0, 0x97, 0x67, 0x5b, 0x93, 0x99,
         ];

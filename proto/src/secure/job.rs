@@ -4,10 +4,10 @@ use alloc::boxed::Box;
 use alloc::string::String;
 
 use sandhog_peer::Job;
-use zeroize::Zeroizing;
 
 use super::Suite;
 use super::opaque::{CONTEXT_LEN, ClientLoginState, Finished, Registration};
+use crate::secret::Secret;
 
 /// Name of [`finish_login`].
 pub(crate) const FINISH_LOGIN: &str = "finish login";
@@ -42,11 +42,11 @@ pub(crate) fn register(
     registration: Box<Registration>,
     suite: Suite,
     reg2: &[u8; 64],
-    seed: Zeroizing<[u8; 32]>,
+    seed: Secret<32>,
 ) -> Job {
     let reg2 = *reg2;
     Job::new(id, REGISTER, move || -> Registered {
-        registration.finish(suite, &reg2, *seed).ok().map(Box::new)
+        registration.finish(suite, &reg2, &seed).ok().map(Box::new)
     })
 }
 

@@ -1,7 +1,7 @@
 //! The key schedule: from the session key of a login to the keys of each epoch.
 //!
 //! All derivations are HKDF (RFC 5869) with SHA-512. Values that leave this file are erased when dropped. The
-//! inner state of the hash is not erased, because the hash crates do not support it.
+//! hash crates do not erase their inner state, so the stack that they have used is overwritten.
 
 use core::fmt;
 
@@ -12,11 +12,12 @@ use rand_core::{CryptoRng, RngCore};
 use sha2::{Digest, Sha512};
 use subtle::ConstantTimeEq;
 use x25519_dalek::x25519;
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+use zeroize::Zeroize;
 
 use crate::State;
 use crate::aead::KEY_LEN;
 use crate::kem::{CIPHERTEXT_LEN, SharedSecret};
+use crate::secret::{Secret, erasing_small_stack, erasing_stack};
 
 /// Output length of SHA-512 and therefore of HKDF-Extract, in bytes.
 const HASH_LEN: usize = 64;
@@ -27,13 +28,18 @@ const X25519_LEN: usize = 32;
 pub(crate) const M3_MAC_LEN: usize = 14;
 
 /// HKDF-Extract (RFC 5869, section 2.2) of the concatenated `ikm`.
-pub(super) fn extract(salt: &[u8], ikm: &[&[u8]]) -> Zeroizing<[u8; HASH_LEN]> {
+pub(super) fn extract(salt: &[u8], ikm: &[&[u8]]) -> Secret<HASH_LEN> {
+    erasing_small_stack(|| extract_here(salt, ikm))
+}
+
+fn extract_here(salt: &[u8], ikm: &[&[u8]]) -> Secret<HASH_LEN> {
     let mut hkdf = HkdfExtract::<Sha512>::new(Some(salt));
     for part in ikm {
         hkdf.input_ikm(part);
     }
     let (mut prk, _) = hkdf.finalize();
-    let out = Zeroizing::new(prk.into());
+    let mut out = Secret::zero();
+    out.copy_from_slice(&prk);
     prk.zeroize();
     out
 }
@@ -43,10 +49,10 @@ pub(super) fn extract(salt: &[u8], ikm: &[&[u8]]) -> Zeroizing<[u8; HASH_LEN]> {
     clippy::expect_used,
     reason = "the lengths are constants of at most 255 hashes"
 )]
-pub(super) fn expand<const N: usize>(prk: &[u8; HASH_LEN], info: &[&[u8]]) -> Zeroizing<[u8; N]> {
+pub(super) fn expand<const N: usize>(prk: &[u8; HASH_LEN], info: &[&[u8]]) -> Secret<N> {
     const { assert!(N <= 255 * HASH_LEN) };
-    let mut out = Zeroizing::new([0; N]);
-    fill(prk, info, out.as_mut()).expect("a length within HKDF's limit");
+    let mut out = Secret::zero();
+    erasing_small_stack(|| fill(prk, info, &mut *out)).expect("a length within HKDF's limit");
     out
 }
 
@@ -56,7 +62,7 @@ fn fill(prk: &[u8; HASH_LEN], info: &[&[u8]], out: &mut [u8]) -> Result<(), Inva
 }
 
 /// `chain_e`: the secret from which the keys of epoch e are derived. It is erased after that.
-pub(crate) struct Chain(Zeroizing<[u8; HASH_LEN]>);
+pub(crate) struct Chain(Secret<HASH_LEN>);
 
 impl Chain {
     /// `chain_0`, from the `mix` of the pre-shared key, the session key of OPAQUE, the shared secret of ML-KEM, and the
@@ -90,9 +96,9 @@ impl fmt::Debug for Chain {
 /// The keys of one epoch.
 pub(crate) struct EpochKeys {
     /// From the client to the server.
-    pub(crate) up: Zeroizing<[u8; KEY_LEN]>,
+    pub(crate) up: Secret<KEY_LEN>,
     /// From the server to the client.
-    pub(crate) down: Zeroizing<[u8; KEY_LEN]>,
+    pub(crate) down: Secret<KEY_LEN>,
 }
 
 impl fmt::Debug for EpochKeys {
@@ -104,7 +110,7 @@ impl fmt::Debug for EpochKeys {
 /// `next_e`: the secret from which epoch e + 1 is derived, together with the secrets of X25519 and
 /// ML-KEM. It reveals
 /// nothing about epoch e.
-pub(crate) struct Next(Zeroizing<[u8; HASH_LEN]>);
+pub(crate) struct Next(Secret<HASH_LEN>);
 
 impl Next {
     /// `chain_{e+1}`. Takes `&self`, because a rekey may be answered and then be replaced by another.
@@ -166,11 +172,13 @@ pub(crate) fn reg3_mac(session_key: &[u8; HASH_LEN], reg2: &[u8; 64], reg3: &[u8
     reason = "HMAC takes keys of any length (RFC 2104, section 2)"
 )]
 pub(crate) fn mac(key: &[u8], message: &[&[u8]]) -> [u8; HASH_LEN] {
-    let mut mac = Hmac::<Sha512>::new_from_slice(key).expect("a key of any length");
-    for part in message {
-        mac.update(part);
-    }
-    mac.finalize().into_bytes().into()
+    erasing_small_stack(|| {
+        let mut mac = Hmac::<Sha512>::new_from_slice(key).expect("a key of any length");
+        for part in message {
+            mac.update(part);
+        }
+        mac.finalize().into_bytes().into()
+    })
 }
 
 /// The first `N` bytes of a hash.
@@ -184,34 +192,32 @@ pub(crate) fn cut<const N: usize>(hash: &[u8; HASH_LEN]) -> [u8; N] {
 }
 
 /// X25519 (RFC 7748, section 6.1). `None` if the result is all zero.
-pub(crate) fn agree(
-    secret: &[u8; X25519_LEN],
-    theirs: &[u8; X25519_LEN],
-) -> Option<Zeroizing<[u8; X25519_LEN]>> {
-    let shared = Zeroizing::new(x25519(*secret, *theirs));
+pub(crate) fn agree(secret: &[u8; X25519_LEN], theirs: &[u8; X25519_LEN]) -> Option<Secret<X25519_LEN>> {
+    let mut shared = Secret::zero();
+    erasing_stack(|| *shared = x25519(*secret, *theirs));
     let is_zero: bool = shared.ct_eq(&[0; X25519_LEN]).into();
     (!is_zero).then_some(shared)
 }
 
 /// X25519 secret of one side for one login or rekey. Erased when dropped.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub(crate) struct Ephemeral([u8; X25519_LEN]);
+#[derive(Clone)]
+pub(crate) struct Ephemeral(Secret<X25519_LEN>);
 
 impl Ephemeral {
     pub(crate) fn new(rng: &mut (impl RngCore + CryptoRng)) -> Self {
-        let mut secret = Self([0; X25519_LEN]);
-        rng.fill_bytes(&mut secret.0);
-        secret
+        let mut secret = Secret::zero();
+        rng.fill_bytes(&mut *secret);
+        Self(secret)
     }
 
     /// The public key for the peer.
     pub(crate) fn public(&self) -> [u8; X25519_LEN] {
-        MontgomeryPoint::mul_base_clamped(self.0).to_bytes()
+        erasing_stack(|| MontgomeryPoint::mul_base_clamped(*self.0).to_bytes())
     }
 
     /// The shared secret. `None` if it is all zero: `theirs` is then a point of small order, with which every
     /// secret would give the same result (RFC 7748, section 6.1).
-    pub(crate) fn agree(&self, theirs: &[u8; X25519_LEN]) -> Option<Zeroizing<[u8; X25519_LEN]>> {
+    pub(crate) fn agree(&self, theirs: &[u8; X25519_LEN]) -> Option<Secret<X25519_LEN>> {
         agree(&self.0, theirs)
     }
 

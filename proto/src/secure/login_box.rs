@@ -13,6 +13,7 @@ use super::message::{KEY_HALF_LEN, SEALED_KE2_LEN, SEALED_LOGIN_LEN};
 use super::ticket::TICKET_LEN;
 use super::{Login, MAX_LOGIN_LEN};
 use crate::aead::{Aead, Cipher, DefaultAead, KEY_LEN, NONCE_LEN, TAG_LEN};
+use crate::secret::Secret;
 
 const NONCE: [u8; NONCE_LEN] = [0; NONCE_LEN];
 /// Length of the plaintext of M1's sealed part: length and text of the user name, KE1, ticket.
@@ -25,7 +26,7 @@ const _: () = assert!(LOGIN_LEN + TAG_LEN == SEALED_LOGIN_LEN && KE2_LEN + TAG_L
 /// The secret of one M1, from which the keys of both sealed parts are derived.
 #[derive(Clone)]
 pub(super) struct LoginSecret {
-    prk: Zeroizing<[u8; 64]>,
+    prk: Secret<64>,
     ephemeral: [u8; 32],
     server: [u8; 32],
 }
@@ -68,7 +69,7 @@ impl LoginSecret {
     }
 
     fn aead(&self, name: &[u8], more: &[u8]) -> DefaultAead {
-        let key: Zeroizing<[u8; KEY_LEN]> = expand(&self.prk, &[name, &self.ephemeral, &self.server, more]);
+        let key: Secret<KEY_LEN> = expand(&self.prk, &[name, &self.ephemeral, &self.server, more]);
         DefaultAead::new(Cipher::ChaCha20Poly1305, &key)
     }
 

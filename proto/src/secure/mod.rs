@@ -11,9 +11,6 @@
 //! sealed with ChaCha20-Poly1305 (RFC 8439), or with AES-256-GCM if both sides prefer it. [`Client`] and
 //! [`Server`] are the two sides; `docs/protocol.md` is the specification.
 
-use rand_chacha::ChaCha20Rng;
-use rand_core::{RngCore, SeedableRng};
-
 mod activity;
 mod client;
 mod clock;
@@ -22,6 +19,7 @@ mod cookie;
 mod data_path;
 mod epochs;
 mod frame;
+mod generator;
 mod guard;
 mod job;
 mod keys;
@@ -44,6 +42,8 @@ mod strict;
 mod tests;
 mod ticket;
 mod window;
+
+use generator::{Generator, forget, generator, seed_from, stream};
 
 pub use activity::{SessionInfo, Traffic};
 pub use client::{
@@ -91,35 +91,6 @@ pub const BYE_REMOVED: &str = "removed";
 pub const BYE_READDRESSED: &str = "readdressed";
 /// Reason of a server's bye: the server shuts down.
 pub const BYE_SHUTDOWN: &str = "shutdown";
-
-/// Uses of one seed, separated as streams of the ChaCha generator. Client and server use different streams.
-/// So even if both get the same seed by mistake, no output repeats.
-mod stream {
-    pub(super) const CLIENT: u64 = 16;
-    pub(super) const SERVER: u64 = 17;
-    pub(super) const INDICES: u64 = 18;
-    pub(super) const COOKIES: u64 = 19;
-}
-
-/// The generator for one use of a peer's seed. It reveals neither the seed nor the generators of other uses.
-fn generator(seed: &[u8; 32], stream: u64) -> ChaCha20Rng {
-    let mut rng = ChaCha20Rng::from_seed(*seed);
-    rng.set_stream(stream);
-    seed_from(&mut rng)
-}
-
-/// A separate generator for one session.
-fn seed_from(rng: &mut ChaCha20Rng) -> ChaCha20Rng {
-    let mut seed = zeroize::Zeroizing::new([0; 32]);
-    rng.fill_bytes(&mut *seed);
-    ChaCha20Rng::from_seed(*seed)
-}
-
-/// Replaces a generator after secrets were drawn from it. An attacker with the new state cannot compute earlier
-/// output, but can compute all later output.
-fn forget(rng: &mut ChaCha20Rng) {
-    *rng = seed_from(rng);
-}
 
 /// The first byte of a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

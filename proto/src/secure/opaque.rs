@@ -14,14 +14,14 @@ use core::error::Error;
 use core::fmt;
 
 use opaque_ke::Identifiers;
-use rand_chacha::ChaCha20Rng;
-use rand_core::{CryptoRng, RngCore, SeedableRng};
+use rand_core::{CryptoRng, RngCore};
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
 use self::exchange::{KE1_LEN, KE2_LEN, KE3_LEN, REG1_LEN, REG2_LEN, Refused};
 use self::stretch::Stretch;
-use super::{Login, MAX_LOGIN_LEN, Suite};
+use super::{Generator, Login, MAX_LOGIN_LEN, Suite};
+use crate::secret::Secret;
 
 mod exchange;
 mod group;
@@ -29,8 +29,8 @@ mod stretch;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::exchange::OPAQUE_SETUP_LEN;
 pub use self::exchange::RECORD_LEN;
+pub(crate) use self::exchange::{OPAQUE_SETUP_LEN, SessionKey};
 
 /// Length of the context of a login in bytes.
 pub(crate) const CONTEXT_LEN: usize = 50;
@@ -69,10 +69,13 @@ impl OpaqueSetup {
 
 /// The server's record of a user: the decoded registration record of RFC 9807. Erased when dropped.
 ///
-/// Decoding decompresses a point of the curve. It is done here and not at login, where its time would reveal
-/// whether a user exists.
+/// Decoding decompresses a point of the curve, and encoding compresses it. Both are done here and not at login, where the time
+/// would reveal whether a user exists.
 #[derive(Clone)]
-pub struct Record(exchange::Record);
+pub struct Record {
+    decoded: exchange::Record,
+    bytes: Secret<RECORD_LEN>,
+}
 
 impl Record {
     /// Reads the output of [`Self::to_bytes`], or the last message of a registration.
@@ -82,15 +85,15 @@ impl Record {
     /// [`BadRecord`] for any other bytes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, BadRecord> {
         let bytes = bytes.try_into().map_err(|_| BadRecord)?;
-        exchange::Record::from_bytes(bytes)
-            .map(Self)
-            .map_err(|Refused| BadRecord)
+        let decoded = exchange::Record::from_bytes(bytes).map_err(|Refused| BadRecord)?;
+        let bytes = Secret::copied_from(bytes);
+        Ok(Self { decoded, bytes })
     }
 
     /// Public key of the user (32 bytes), masking key (64), envelope (96).
     #[must_use]
     pub fn to_bytes(&self) -> [u8; RECORD_LEN] {
-        self.0.to_bytes()
+        *self.bytes
     }
 }
 
@@ -118,9 +121,9 @@ pub(crate) fn register(
     let (registration, reg1) = Registration::start(login, password, rng)
         .map_err(|PasswordTooLong| RegisterError::PasswordTooLong)?;
     let reg2 = reg_respond(setup, login, &reg1).map_err(|BadMessage| RegisterError::InvalidMessage)?;
-    let mut seed = Zeroizing::new([0; 32]);
-    rng.fill_bytes(seed.as_mut());
-    let record = registration.finish(suite, &reg2, *seed)?;
+    let mut seed = Secret::zero();
+    rng.fill_bytes(&mut *seed);
+    let record = registration.finish(suite, &reg2, &seed)?;
     Record::from_bytes(&record).map_err(|BadRecord| RegisterError::InvalidMessage)
 }
 
@@ -221,7 +224,7 @@ impl ClientLoginState {
 
     /// Checks the server's KE2. Runs Argon2id and blocks for the time that `suite` takes.
     pub(crate) fn finish(
-        self,
+        &self,
         suite: Suite,
         context: &[u8; CONTEXT_LEN],
         ke2: &[u8; KE2_LEN],
@@ -249,7 +252,7 @@ pub(crate) struct Finished {
     /// For the server.
     pub(crate) ke3: [u8; KE3_LEN],
     /// The key that both sides now share.
-    pub(crate) session_key: Zeroizing<[u8; 64]>,
+    pub(crate) session_key: SessionKey,
     /// The server's public key, from the envelope of the record.
     pub(crate) server_key: [u8; 32],
 }
@@ -265,7 +268,7 @@ pub(crate) struct ServerLoginState(exchange::ServerExchangeState);
 
 impl ServerLoginState {
     /// Returns the session key if `ke3` is the client's. A wrong `ke3` changes nothing.
-    pub(crate) fn verify(&self, ke3: &[u8; KE3_LEN]) -> Option<Zeroizing<[u8; 64]>> {
+    pub(crate) fn verify(&self, ke3: &[u8; KE3_LEN]) -> Option<SessionKey> {
         self.0.verify(ke3)
     }
 }
@@ -289,7 +292,7 @@ pub(crate) fn respond(
     context: &[u8; CONTEXT_LEN],
     rng: &mut (impl RngCore + CryptoRng),
 ) -> Result<(ServerLoginState, [u8; KE2_LEN]), Ke1Invalid> {
-    let record = record.map(|record| &record.0);
+    let record = record.map(|record| &record.decoded);
     let credential = login.as_str().as_bytes();
     exchange::respond(
         &setup.0,
@@ -328,13 +331,13 @@ impl Registration {
     /// The record for the server, made from its answer. `seed` seeds the randomness of the record. Runs
     /// Argon2id and blocks for the time that `suite` takes.
     pub(crate) fn finish(
-        self,
+        &self,
         suite: Suite,
         reg2: &[u8; REG2_LEN],
-        seed: [u8; 32],
+        seed: &Secret<32>,
     ) -> Result<[u8; RECORD_LEN], RegisterError> {
         let identifiers = identifiers(&self.login);
-        let mut rng = ChaCha20Rng::from_seed(seed);
+        let mut rng = Generator::from_seed(seed);
         self.state
             .finish(&self.input, Stretch::Argon2id(suite), identifiers, reg2, &mut rng)
             .map_err(|Refused| RegisterError::InvalidMessage)

@@ -6,9 +6,6 @@
 use core::error::Error;
 use core::fmt;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU64, Ordering};
-
-use spin::Mutex;
 
 use super::Code;
 use super::frame::{HEADER_LEN, open_framed, session_header};
@@ -17,6 +14,7 @@ use super::sealer::{Limits, REJECT_AFTER_MESSAGES};
 use super::strict::trimmed;
 use super::window::{Accepted, Window};
 use crate::aead::{Aead, Cipher, DefaultAead, KEY_LEN};
+use crate::sync::{AtomicU64, Mutex, Ordering};
 use crate::{PacketBuf, State, describe};
 
 /// Number of datagrams that may fail to open before the key is given up. Each failure is a forgery attempt

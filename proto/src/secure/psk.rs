@@ -1,5 +1,6 @@
 //! The pre-shared key. Datagrams not sealed under keys derived from it get no reply.
 
+use alloc::boxed::Box;
 use core::error::Error;
 use core::fmt;
 
@@ -10,6 +11,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::keys;
 use crate::aead::KEY_LEN;
+use crate::secret::Secret;
 
 /// The key from the article on which this protocol is based. It is public:
 /// `KGiEbfJODclOCzUVfWXBO7Y/ohnEVxf7+RnwaAA1/78=`.
@@ -20,7 +22,7 @@ const PUBLISHED: [u8; KEY_LEN] = [
 
 /// The pre-shared key of a secure tunnel: 32 random bytes. Erased when dropped, never printed.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct Psk([u8; KEY_LEN]);
+pub struct Psk(Box<[u8; KEY_LEN]>);
 
 impl Psk {
     /// Creates a key from its bytes. The caller must erase its own copy.
@@ -29,7 +31,7 @@ impl Psk {
     ///
     /// [`PskError::AllZero`] and [`PskError::Published`] for keys that are not secret.
     pub fn new(bytes: [u8; KEY_LEN]) -> Result<Self, PskError> {
-        let key = Self(bytes);
+        let key = Self(Box::new(bytes));
         if key.0.ct_eq(&[0; KEY_LEN]).into() {
             return Err(PskError::AllZero);
         }
@@ -63,7 +65,7 @@ impl Psk {
 
     /// The keys that the profile derives from the pre-shared key, one for each purpose.
     pub(crate) fn keys(&self) -> PskKeys {
-        let prk = keys::extract(b"sandhog/3", &[&self.0]);
+        let prk = keys::extract(b"sandhog/3", &[&*self.0]);
         PskKeys {
             up: keys::expand(&prk, &[b"ctl up"]),
             down: keys::expand(&prk, &[b"ctl down"]),
@@ -75,7 +77,7 @@ impl Psk {
 /// Compares in constant time.
 impl PartialEq for Psk {
     fn eq(&self, other: &Self) -> bool {
-        self.0.ct_eq(&other.0).into()
+        self.0.ct_eq(&*other.0).into()
     }
 }
 
@@ -91,11 +93,11 @@ impl fmt::Debug for Psk {
 /// The keys derived from a [`Psk`].
 pub(crate) struct PskKeys {
     /// For control datagrams from the client to the server.
-    pub(crate) up: Zeroizing<[u8; KEY_LEN]>,
+    pub(crate) up: Secret<KEY_LEN>,
     /// For control datagrams from the server to the client.
-    pub(crate) down: Zeroizing<[u8; KEY_LEN]>,
+    pub(crate) down: Secret<KEY_LEN>,
     /// Part of the session keys. An attacker who can break OPAQUE still needs the pre-shared key.
-    pub(crate) mix: Zeroizing<[u8; 64]>,
+    pub(crate) mix: Secret<64>,
 }
 
 /// Reason why a value is not a usable pre-shared key.

@@ -4,11 +4,11 @@
 
 use core::error::Error;
 use core::fmt;
-use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::Code;
 use super::frame::{HEADER_LEN, OVERHEAD, pad, seal, seal_framed, session_nonce};
 use crate::aead::{Aead, Cipher, DefaultAead, KEY_LEN};
+use crate::sync::{AtomicU64, Ordering};
 use crate::{PacketBuf, State, describe};
 
 /// Number of messages under one ChaCha20-Poly1305 key after which a rekey is requested.

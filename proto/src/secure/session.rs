@@ -8,18 +8,16 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
-use rand_chacha::ChaCha20Rng;
-
 use super::activity::{Activity, SessionInfo};
 use super::data_path::{DataPath, Notice};
 use super::epochs::{Epochs, Indices, Role, Seen};
-use super::forget;
 use super::guard::SessionLimits;
 use super::keys::Chain;
 use super::message::Message;
 use super::opener::Body;
 use super::path_mtu::PathMtu;
 use super::sealer::{AES_MAX_MTU, SealError};
+use super::{Generator, forget};
 use crate::aead::Cipher;
 use crate::ip::IpAddresses;
 use crate::queues::Queues;
@@ -108,7 +106,7 @@ pub(super) struct Session {
     pings: u64,
     /// The search for the path MTU, if the client runs one.
     path_mtu: Option<Box<PathMtu>>,
-    rng: ChaCha20Rng,
+    rng: Generator,
     /// Limits of the requests that a server answers.
     limits: SessionLimits,
     /// The current snapshot for a data plane. `None` if the session has changed since the last one.
@@ -125,7 +123,7 @@ impl Session {
         indices: Indices,
         remote: SocketAddr,
         now: Instant,
-        rng: ChaCha20Rng,
+        rng: Generator,
     ) -> Self {
         let mut session = Self {
             role,

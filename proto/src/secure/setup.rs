@@ -20,6 +20,7 @@ use super::opaque::{self, OpaqueSetup, Record, RegisterError};
 use super::ticket::{TICKET_FOR, Ticket, TicketKey};
 use super::{Login, Suite};
 use crate::kem::{self, PUBLIC_LEN, PublicKey, SEED_LEN, SecretKey, Seed};
+use crate::secret::{Secret, erasing_stack};
 
 /// Length of a server's setup in bytes.
 pub const SETUP_LEN: usize = 256;
@@ -32,7 +33,7 @@ pub const SERVER_KEY_LEN: usize = 64;
 #[derive(Clone)]
 pub struct ServerSetup {
     opaque: OpaqueSetup,
-    x25519: Zeroizing<[u8; 32]>,
+    x25519: Secret<32>,
     seed: Seed,
     /// Made from the seed once, because that takes as long as a decapsulation.
     kem: Arc<SecretKey>,
@@ -96,17 +97,17 @@ impl ServerSetup {
     /// Generates a new setup. Users registered with another setup cannot log in with it.
     pub fn generate(rng: &mut (impl RngCore + CryptoRng)) -> Self {
         let opaque = OpaqueSetup::generate(rng);
-        let mut x25519 = Zeroizing::new([0; 32]);
+        let mut x25519 = Secret::zero();
         rng.fill_bytes(&mut *x25519);
         let seed = Seed::generate(rng);
-        let mut ticket_key = TicketKey([0; 32]);
-        rng.fill_bytes(&mut ticket_key.0);
-        Self::new(opaque, x25519, seed, ticket_key)
+        let mut ticket_key = Secret::zero();
+        rng.fill_bytes(&mut *ticket_key);
+        Self::new(opaque, x25519, seed, TicketKey(ticket_key))
     }
 
-    fn new(opaque: OpaqueSetup, x25519: Zeroizing<[u8; 32]>, seed: Seed, ticket_key: TicketKey) -> Self {
+    fn new(opaque: OpaqueSetup, x25519: Secret<32>, seed: Seed, ticket_key: TicketKey) -> Self {
         let (secret, public) = seed.key_pair();
-        let point = MontgomeryPoint::mul_base_clamped(*x25519).to_bytes();
+        let point = erasing_stack(|| MontgomeryPoint::mul_base_clamped(*x25519).to_bytes());
         let public = PublicKeys::new(point, opaque.public_key(), public);
         Self {
             opaque,
@@ -128,7 +129,7 @@ impl ServerSetup {
             .iter()
             .chain(&*self.x25519)
             .chain(self.seed.as_bytes().iter())
-            .chain(&self.ticket_key.0);
+            .chain(&*self.ticket_key.0);
         for (to, from) in bytes.iter_mut().zip(parts) {
             *to = *from;
         }
@@ -147,9 +148,9 @@ impl ServerSetup {
         let (seed, ticket_key) = rest.split_first_chunk::<SEED_LEN>().ok_or(BadSetup)?;
         Ok(Self::new(
             OpaqueSetup::from_bytes(opaque).ok_or(BadSetup)?,
-            Zeroizing::new(*x25519),
+            Secret::copied_from(x25519),
             Seed::new(*seed),
-            TicketKey(ticket_key.try_into().map_err(|_| BadSetup)?),
+            TicketKey(Secret::copied_from(ticket_key.try_into().map_err(|_| BadSetup)?)),
         ))
     }
 

@@ -4,10 +4,10 @@ use core::time::Duration;
 
 use sha2::{Digest, Sha512};
 use subtle::ConstantTimeEq;
-use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::Login;
 use super::keys::mac;
+use crate::secret::Secret;
 
 /// Length of a ticket in bytes.
 pub const TICKET_LEN: usize = 32;
@@ -19,8 +19,8 @@ pub const TICKET_FOR: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 pub type Ticket = [u8; TICKET_LEN];
 
 /// The server's key for tickets. Erased when dropped, never printed.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub(super) struct TicketKey(pub(super) [u8; 32]);
+#[derive(Clone)]
+pub(super) struct TicketKey(pub(super) Secret<32>);
 
 impl TicketKey {
     /// The ticket of a user with this record. `expiry` is in seconds since 1970. The server stores nothing.
@@ -53,7 +53,7 @@ impl TicketKey {
             &expiry.to_be_bytes(),
             login.as_str().as_bytes(),
         ];
-        mac(&self.0, &parts)
+        mac(&*self.0, &parts)
     }
 }
 
@@ -67,17 +67,22 @@ mod tests {
 
     #[test]
     fn a_ticket_is_for_one_user_one_record_and_one_key() {
-        let key = TicketKey([1; 32]);
+        let key = TicketKey(Secret::copied_from(&[1; 32]));
         let ticket = key.issue(&login("kean"), b"record", 100);
         assert!(key.accepts(&ticket, &login("kean"), b"record", Some(99)));
         assert!(!key.accepts(&ticket, &login("eve"), b"record", Some(99)));
         assert!(!key.accepts(&ticket, &login("kean"), b"another", Some(99)));
-        assert!(!TicketKey([2; 32]).accepts(&ticket, &login("kean"), b"record", Some(99)));
+        assert!(!TicketKey(Secret::copied_from(&[2; 32])).accepts(
+            &ticket,
+            &login("kean"),
+            b"record",
+            Some(99)
+        ));
     }
 
     #[test]
     fn a_ticket_expires_and_its_expiry_cannot_be_changed() {
-        let key = TicketKey([1; 32]);
+        let key = TicketKey(Secret::copied_from(&[1; 32]));
         let mut ticket = key.issue(&login("kean"), b"record", 100);
         assert!(!key.accepts(&ticket, &login("kean"), b"record", Some(100)));
         assert!(key.accepts(&ticket, &login("kean"), b"record", None));
@@ -87,7 +92,7 @@ mod tests {
 
     #[test]
     fn every_changed_bit_makes_a_ticket_invalid() {
-        let key = TicketKey([1; 32]);
+        let key = TicketKey(Secret::copied_from(&[1; 32]));
         let ticket = key.issue(&login("kean"), b"record", 100);
         for bit in 0..TICKET_LEN * 8 {
             let mut changed = ticket;

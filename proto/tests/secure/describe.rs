@@ -342,9 +342,105 @@ const SESSION: [Row; 11] = [
     ),
 ];
 
+fn change_password(net: &mut Net) {
+    let now = net.now;
+    let password = "new".to_owned().into();
+    net.clients[0].peer.change_password(now, password).unwrap();
+    // A turn, in which the first message is sent.
+    net.command(0, Command::NetworkChanged);
+}
+
+/// Steps of a password change, and of a login that begins again.
+const CHANGE: [Row; 7] = [
+    (
+        "proof begun",
+        Net::connected,
+        |net| {
+            lose(net, &["prove1"]);
+            change_password(net);
+            net.run_for(DELAY);
+        },
+        [nothing, |net| deliver(net, "prove1", 0)],
+    ),
+    (
+        "old password stretching",
+        Net::connected,
+        |net| {
+            lose(net, &["prove2"]);
+            change_password(net);
+            net.run_for(DELAY * 2);
+            net.clients[0].is_busy = true;
+        },
+        [nothing, |net| deliver(net, "prove2", 0)],
+    ),
+    (
+        "proof given",
+        Net::connected,
+        |net| {
+            lose(net, &["prove3"]);
+            change_password(net);
+            net.run_for(DELAY * 3);
+        },
+        [nothing, |net| deliver(net, "prove3", 0)],
+    ),
+    (
+        "new password stretching",
+        Net::connected,
+        |net| {
+            lose(net, &["reg2"]);
+            change_password(net);
+            net.run_for(DELAY * 4);
+            net.clients[0].is_busy = true;
+        },
+        [nothing, |net| deliver(net, "reg2", 0)],
+    ),
+    (
+        "record being stored",
+        Net::connected,
+        |net| {
+            lose(net, &["reg3"]);
+            change_password(net);
+            net.run_for(DELAY * 5);
+            net.disk_is_slow = true;
+        },
+        [nothing, |net| deliver(net, "reg3", 0)],
+    ),
+    (
+        "record stored",
+        Net::connected,
+        |net| {
+            lose(net, &["reg-ok"]);
+            change_password(net);
+            net.run_for(DELAY * 6);
+        },
+        [nothing, |net| deliver(net, "reg-ok", 0)],
+    ),
+    (
+        "login begun again",
+        Net::pair,
+        |net| {
+            net.wire = Box::new({
+                let mut cookies = 0;
+                move |seen| {
+                    cookies += usize::from(seen.kind == "cookie");
+                    let is_lost = seen.kind == "settings" || (seen.kind == "cookie" && cookies > 1);
+                    if is_lost {
+                        vec![]
+                    } else {
+                        vec![(DELAY, seen.clone())]
+                    }
+                }
+            });
+            net.start(0);
+            net.run_for(Duration::from_millis(2_500));
+        },
+        [nothing, |net| deliver(net, "settings", 0)],
+    ),
+];
+
 #[test]
 fn each_kind_of_event_makes_a_difference() {
-    for (name, net, before, steps) in LOGIN.into_iter().chain(SESSION) {
+    for (name, net, before, steps) in LOGIN.into_iter().chain(SESSION).chain(CHANGE) {
         let [left, right] = both(net, before, steps);
         assert_eq!(left.now, right.now, "{name}");
         assert_ne!(described(&left), described(&right), "{name}");

@@ -13,8 +13,9 @@ const FILES: [(&str, &str); 8] = [
     ("session_limits", include_str!("session_limits.rs")),
 ];
 
-const INSIDE: [(&str, &str); 3] = [
+const INSIDE: [(&str, &str); 4] = [
     ("cipher", include_str!("../../src/secure/session/tests/cipher.rs")),
+    ("erased", include_str!("../erased/main.rs")),
     (
         "forward_secrecy",
         include_str!("../../src/secure/session/tests/forward_secrecy.rs"),

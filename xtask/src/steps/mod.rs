@@ -59,6 +59,12 @@ const STEPS: &[Step] = &[
         check: suites::native,
     },
     Step {
+        name: "threads",
+        about: "the code that threads share is correct in every order of its steps",
+        needs: &[],
+        check: suites::threads,
+    },
+    Step {
         name: "snapshots",
         about: "every committed snapshot is read by a test",
         needs: &[],

@@ -33,6 +33,15 @@ pub(super) fn native(session: &Session) -> Result<()> {
     })
 }
 
+/// The models of the threads, with the types of loom. They have a folder of their own, because `--cfg loom` compiles everything again.
+pub(super) fn threads(_: &Session) -> Result<()> {
+    let mut command = shell::cargo("test --quiet --package sandhog-threads");
+    command
+        .env("RUSTFLAGS", "--cfg loom")
+        .env("CARGO_TARGET_DIR", shell::target_dir().join("loom"));
+    shell::run(&mut command)
+}
+
 /// The tests of all packages that must run in WebAssembly, started by `tests/wasi/runner.mjs`.
 pub(super) fn wasi(session: &Session) -> Result<()> {
     shell::run(prepare(&mut shell::cargo(&workspace::tests_on_wasi()), session))

@@ -31,7 +31,7 @@ use super::frame::session_header;
 use super::message::Message;
 use super::session::{DEAD_AFTER, Input, REKEY_AFTER, Session};
 use super::ticket::Ticket;
-use super::{Code, generator, stream};
+use super::{Code, Generator, generator, stream};
 use crate::aead::Cipher;
 use crate::ip::{IpAddresses, is_own_datagram};
 use crate::queues::Queues;
@@ -72,7 +72,7 @@ pub struct Client {
     config: Account,
     keys: ControlKeys,
     queues: Queues,
-    rng: ChaCha20Rng,
+    rng: Generator,
     status: TunnelStatus,
     session: Option<Session>,
     /// The session has been silent for too long. It carries packets until there is a new session.
@@ -448,7 +448,7 @@ impl Client {
 
     /// Generator of the client's secrets.
     #[cfg(test)]
-    pub(super) const fn generator(&self) -> &ChaCha20Rng {
+    pub(super) fn generator(&self) -> &ChaCha20Rng {
         &self.rng
     }
 

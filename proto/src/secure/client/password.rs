@@ -11,11 +11,12 @@ use zeroize::Zeroizing;
 use super::Client;
 use super::login_attempt::REPEAT;
 use crate::retransmit::RetransmitTimer;
+use crate::secret::Secret;
 use crate::secure::forget;
 use crate::secure::job;
 use crate::secure::keys::{reg1_mac, reg2_mac, reg3_mac};
 use crate::secure::message::Message;
-use crate::secure::opaque::{ClientLoginState, Finished, Registration, change_context};
+use crate::secure::opaque::{ClientLoginState, Finished, Registration, SessionKey, change_context};
 use crate::secure::ticket::Ticket;
 use crate::{ApiMisuse, DropReason, EventKind, Instant, Reason, StartError, State, describe};
 
@@ -41,14 +42,14 @@ enum Step {
     Asked {
         registration: Box<Registration>,
         /// Key of the proof.
-        session_key: Zeroizing<[u8; 64]>,
+        session_key: SessionKey,
         reg1: [u8; 32],
         message: Message,
     },
     /// A job stretches the new password.
     Stretching {
         job: u64,
-        session_key: Zeroizing<[u8; 64]>,
+        session_key: SessionKey,
         reg2: [u8; 64],
     },
     /// The new record is sent.
@@ -272,7 +273,7 @@ impl Client {
     /// Starts a job that stretches the new password, with the reply of the server.
     pub(super) fn on_reg2(&mut self, reg2: &[u8; 64], mac: &[u8; 32]) -> Result<(), DropReason> {
         let job = self.rng.next_u64();
-        let mut seed = Zeroizing::new([0; 32]);
+        let mut seed = Secret::zero();
         self.rng.fill_bytes(&mut *seed);
         forget(&mut self.rng);
         let change = self.change.as_mut().ok_or(DropReason::Unexpected)?;

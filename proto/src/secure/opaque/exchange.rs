@@ -3,6 +3,8 @@
 //! Only the choice of the cipher suite is specific to Sandhog. The test vectors of RFC 9807 run through these
 //! functions.
 
+use alloc::boxed::Box;
+
 use opaque_ke::{
     CipherSuite, ClientLoginFinishParameters, ClientRegistrationFinishParameters, CredentialFinalization,
     CredentialRequest, CredentialResponse, Identifiers, RegistrationRequest, RegistrationResponse,
@@ -15,6 +17,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::group::Tabled;
 use super::stretch::Stretch;
+use crate::secret::{Secret, erasing_stack};
 
 /// Length of KE1 in bytes: blinded element (32), nonce (32), ephemeral public key (32).
 pub(super) const KE1_LEN: usize = 96;
@@ -33,7 +36,7 @@ pub const RECORD_LEN: usize = 192;
 pub(crate) const OPAQUE_SETUP_LEN: usize = 128;
 
 /// A session key: the secret that both sides share after a login.
-type SessionKey = Zeroizing<[u8; 64]>;
+pub(crate) type SessionKey = Secret<64>;
 
 /// ristretto255-SHA512, 3DH, SHA-512 throughout (RFC 9807, section 7).
 struct Parts;
@@ -62,13 +65,20 @@ fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
     array
 }
 
+/// Copies a session key of the library.
+fn copied(bytes: &[u8]) -> SessionKey {
+    let mut key = SessionKey::zero();
+    key.copy_from_slice(bytes);
+    key
+}
+
 /// A server's keys. The library's type erases itself.
 #[derive(Clone)]
-pub(super) struct Setup(opaque_ke::ServerSetup<Parts>);
+pub(super) struct Setup(Box<opaque_ke::ServerSetup<Parts>>);
 
 impl Setup {
     pub(super) fn generate(rng: &mut (impl RngCore + CryptoRng)) -> Self {
-        Self(opaque_ke::ServerSetup::new(rng))
+        Self(Box::new(erasing_stack(|| opaque_ke::ServerSetup::new(rng))))
     }
 
     pub(super) fn to_bytes(&self) -> Zeroizing<[u8; OPAQUE_SETUP_LEN]> {
@@ -81,7 +91,8 @@ impl Setup {
     }
 
     pub(super) fn from_bytes(bytes: &[u8; OPAQUE_SETUP_LEN]) -> Result<Self, Refused> {
-        Ok(Self(opaque_ke::ServerSetup::deserialize(bytes)?))
+        let setup = erasing_stack(|| opaque_ke::ServerSetup::deserialize(bytes))?;
+        Ok(Self(Box::new(setup)))
     }
 }
 
@@ -93,27 +104,23 @@ impl Record {
     pub(super) fn from_bytes(bytes: &[u8; RECORD_LEN]) -> Result<Self, Refused> {
         Ok(Self(ServerRegistration::deserialize(bytes)?))
     }
-
-    pub(super) fn to_bytes(&self) -> [u8; RECORD_LEN] {
-        array(&Zeroizing::new(self.0.serialize()))
-    }
 }
 
 /// State of a client between the two messages of a registration.
 #[derive(Clone)]
-pub(super) struct Registration(opaque_ke::ClientRegistration<Parts>);
+pub(super) struct Registration(Box<opaque_ke::ClientRegistration<Parts>>);
 
 impl Registration {
     pub(super) fn start(
         password: &[u8],
         rng: &mut (impl RngCore + CryptoRng),
     ) -> Result<(Self, [u8; REG1_LEN]), Refused> {
-        let start = opaque_ke::ClientRegistration::start(rng, password)?;
-        Ok((Self(start.state), array(&start.message.serialize())))
+        let start = erasing_stack(|| opaque_ke::ClientRegistration::start(rng, password))?;
+        Ok((Self(Box::new(start.state)), array(&start.message.serialize())))
     }
 
     pub(super) fn finish(
-        self,
+        &self,
         password: &[u8],
         stretch: Stretch,
         identifiers: Identifiers<'_>,
@@ -122,7 +129,7 @@ impl Registration {
     ) -> Result<[u8; RECORD_LEN], Refused> {
         let reg2 = RegistrationResponse::deserialize(reg2)?;
         let parameters = ClientRegistrationFinishParameters::new(identifiers, Some(&stretch));
-        let mut finish = self.0.finish(rng, password, reg2, parameters)?;
+        let mut finish = erasing_stack(|| (*self.0).clone().finish(rng, password, reg2, parameters))?;
         finish.export_key.zeroize();
         Ok(array(&Zeroizing::new(finish.message.serialize())))
     }
@@ -141,20 +148,20 @@ pub(super) fn reg_respond(
 
 /// State of a client between KE1 and KE2.
 #[derive(Clone)]
-pub(super) struct ClientExchangeState(opaque_ke::ClientLogin<Parts>);
+pub(super) struct ClientExchangeState(Box<opaque_ke::ClientLogin<Parts>>);
 
 impl ClientExchangeState {
     pub(super) fn start(
         password: &[u8],
         rng: &mut (impl RngCore + CryptoRng),
     ) -> Result<(Self, [u8; KE1_LEN]), Refused> {
-        let start = opaque_ke::ClientLogin::start(rng, password)?;
-        Ok((Self(start.state), array(&start.message.serialize())))
+        let start = erasing_stack(|| opaque_ke::ClientLogin::start(rng, password))?;
+        Ok((Self(Box::new(start.state)), array(&start.message.serialize())))
     }
 
     /// KE3, the session key, and the public key of the server.
     pub(super) fn finish(
-        self,
+        &self,
         password: &[u8],
         stretch: Stretch,
         identifiers: Identifiers<'_>,
@@ -166,8 +173,8 @@ impl ClientExchangeState {
         // The library needs randomness only for key exchanges with signatures. 3DH has none, so the generator
         // is never used.
         let mut rng = ChaCha20Rng::from_seed([0; 32]);
-        let mut finish = self.0.finish(&mut rng, password, ke2, parameters)?;
-        let session_key = Zeroizing::new(array(&finish.session_key));
+        let mut finish = erasing_stack(|| (*self.0).clone().finish(&mut rng, password, ke2, parameters))?;
+        let session_key = copied(&finish.session_key);
         finish.session_key.zeroize();
         finish.export_key.zeroize();
         let server_key = array(&finish.server_s_pk.serialize());
@@ -176,7 +183,7 @@ impl ClientExchangeState {
 }
 
 /// State of a server between KE2 and KE3. The library's type erases itself.
-pub(super) struct ServerExchangeState(opaque_ke::ServerLogin<Parts>);
+pub(super) struct ServerExchangeState(Box<opaque_ke::ServerLogin<Parts>>);
 
 /// The server's answer to KE1.
 pub(super) fn respond(
@@ -194,9 +201,10 @@ pub(super) fn respond(
         context: Some(context),
         identifiers,
     };
-    let start = opaque_ke::ServerLogin::start(rng, &setup.0, record, ke1, credential, parameters)?;
+    let start =
+        erasing_stack(|| opaque_ke::ServerLogin::start(rng, &setup.0, record, ke1, credential, parameters))?;
     Ok((
-        ServerExchangeState(start.state),
+        ServerExchangeState(Box::new(start.state)),
         array(&start.message.serialize()),
     ))
 }
@@ -207,12 +215,9 @@ impl ServerExchangeState {
         let ke3 = CredentialFinalization::deserialize(ke3).ok()?;
         // 3DH has already bound identities and context in KE2. These parameters are for key exchanges with
         // signatures.
-        let mut finish = self
-            .0
-            .clone()
-            .finish(ke3, ServerLoginParameters::default())
-            .ok()?;
-        let session_key = Zeroizing::new(array(&finish.session_key));
+        let mut finish =
+            erasing_stack(|| (*self.0).clone().finish(ke3, ServerLoginParameters::default())).ok()?;
+        let session_key = copied(&finish.session_key);
         finish.session_key.zeroize();
         Some(session_key)
     }

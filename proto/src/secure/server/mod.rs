@@ -18,7 +18,6 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 
-use rand_chacha::ChaCha20Rng;
 use zeroize::Zeroize;
 
 use config::Pools;
@@ -40,7 +39,8 @@ use super::guard::{
 };
 use super::message::{Message, TunnelSettings};
 use super::session::Input;
-use super::{Code, Login, Psk, ServerSetup, Suite, UserStore, generator, stream};
+use super::{Code, Login, Psk, ServerSetup, Suite, UserStore};
+use super::{Generator, generator, stream};
 use crate::aead::Cipher;
 use crate::ip::IpAddresses;
 use crate::queues::Queues;
@@ -95,7 +95,7 @@ pub struct Server {
     freshness: Freshness,
     pools: Pools,
     queues: Queues,
-    rng: ChaCha20Rng,
+    rng: Generator,
     registry: Registry,
     cookies: Cookies,
     dh_sources: SourceBuckets,
@@ -166,8 +166,8 @@ impl Server {
 
     /// Generators of secrets, indices and cookies.
     #[cfg(test)]
-    pub(super) const fn generators(&self) -> [&ChaCha20Rng; 3] {
-        [&self.rng, self.registry.generator(), self.cookies.generator()]
+    pub(super) fn generators(&self) -> [&rand_chacha::ChaCha20Rng; 3] {
+        [&*self.rng, self.registry.generator(), self.cookies.generator()]
     }
 
     /// Number of sessions.

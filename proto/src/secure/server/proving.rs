@@ -4,11 +4,9 @@ use alloc::boxed::Box;
 use core::fmt;
 use core::time::Duration;
 
-use zeroize::Zeroizing;
-
 use crate::secure::RECORD_LEN;
 use crate::secure::guard::Debit;
-use crate::secure::opaque::ServerLoginState;
+use crate::secure::opaque::{ServerLoginState, SessionKey};
 use crate::{Instant, State, describe};
 
 /// Time for which the proof of the old password is valid.
@@ -35,7 +33,7 @@ pub(super) enum Step {
     },
     /// KE3 was valid.
     Proved {
-        session_key: Zeroizing<[u8; 64]>,
+        session_key: SessionKey,
         ke3: Box<[u8; 64]>,
         reg1: [u8; 32],
         reg2: Box<[u8; 64]>,

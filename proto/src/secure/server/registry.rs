@@ -2,9 +2,9 @@
 
 use alloc::collections::BTreeMap;
 
-use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
 
+use crate::secure::Generator;
 use crate::{State, describe};
 
 /// Number of a session, never used twice by one server.
@@ -22,11 +22,11 @@ pub(super) enum Owner {
 #[derive(Debug)]
 pub(super) struct Registry {
     owners: BTreeMap<u32, Owner>,
-    rng: ChaCha20Rng,
+    rng: Generator,
 }
 
 impl Registry {
-    pub(super) const fn new(rng: ChaCha20Rng) -> Self {
+    pub(super) const fn new(rng: Generator) -> Self {
         Self {
             owners: BTreeMap::new(),
             rng,
@@ -34,12 +34,12 @@ impl Registry {
     }
 
     /// Takes another generator.
-    pub(super) fn reseed(&mut self, rng: ChaCha20Rng) {
+    pub(super) fn reseed(&mut self, rng: Generator) {
         self.rng = rng;
     }
 
     #[cfg(test)]
-    pub(super) const fn generator(&self) -> &ChaCha20Rng {
+    pub(super) fn generator(&self) -> &rand_chacha::ChaCha20Rng {
         &self.rng
     }
 

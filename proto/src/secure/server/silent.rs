@@ -3,7 +3,6 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use rand_chacha::ChaCha20Rng;
 use zeroize::Zeroizing;
 
 use super::Server;
@@ -54,7 +53,7 @@ impl Server {
         let now = self.queues.advance(now);
         let seed = Zeroizing::new(seed);
         self.queues.unsend();
-        let fresh = |stream| -> ChaCha20Rng { generator(&seed, stream) };
+        let fresh = |stream| generator(&seed, stream);
         self.rng = fresh(stream::SERVER);
         self.nonces = Nonces::new(&mut self.rng);
         self.registry.reseed(fresh(stream::INDICES));

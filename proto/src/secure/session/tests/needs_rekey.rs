@@ -2,9 +2,9 @@
 
 use core::net::SocketAddr;
 
-use rand_core::SeedableRng;
 use zeroize::Zeroizing;
 
+use crate::secret::Secret;
 use crate::secure::sealer::{REJECT_AFTER_MESSAGES, REKEY_AFTER_MESSAGES};
 use crate::secure::session::*;
 
@@ -16,7 +16,7 @@ fn after(messages: u64) -> (Session, Queues) {
         Indices { ours: 1, theirs: 2 },
         SocketAddr::from(([203, 0, 113, 1], 9999)),
         Instant::ZERO,
-        ChaCha20Rng::from_seed([3; 32]),
+        Generator::from_seed(&Secret::copied_from(&[3; 32])),
     );
     session.epochs.sealer().skip_to(messages);
     (session, Queues::default())

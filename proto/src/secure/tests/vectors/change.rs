@@ -10,6 +10,7 @@ use super::login::After;
 use super::pair::{Pair, opened};
 use super::{NEW_PASSWORD, PASSWORD, Recorder, UNIX_MILLIS, account, array, hex, registration_values, setup};
 use crate::aead::Cipher;
+use crate::secret::Secret;
 use crate::secure::keys::mac;
 use crate::secure::keys::tests::hex as bytes;
 use crate::secure::message::Message;
@@ -118,7 +119,9 @@ pub(super) fn change_values(
     client.rng.next_u64();
     let mut seed = [0; 32];
     client.rng.fill_bytes(&mut seed);
-    let reg3 = registration.finish(Suite::Laboratory, &reg2, seed).unwrap();
+    let reg3 = registration
+        .finish(Suite::Laboratory, &reg2, &Secret::copied_from(&seed))
+        .unwrap();
     let reg3_mac = tag(&[b"reg3", &reg2, &reg3]);
     let expected = Message::Reg3 {
         record: reg3.into(),

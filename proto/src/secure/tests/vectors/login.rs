@@ -19,6 +19,7 @@ use super::{
 use crate::Instant;
 use crate::aead::{Aead, Cipher, DefaultAead};
 use crate::kem::Seed;
+use crate::secret::Secret;
 use crate::secure::cookie::Cookies;
 use crate::secure::keys::tests::hex as bytes;
 use crate::secure::keys::{Chain, Ephemeral, expand, extract, mac};
@@ -49,7 +50,7 @@ pub(super) struct After {
 struct Request {
     ke1: [u8; 96],
     ephemeral: [u8; 32],
-    k: Zeroizing<[u8; 64]>,
+    k: Secret<64>,
     /// M1 without version, type and time.
     message: Vec<u8>,
 }

@@ -15,6 +15,7 @@ use crate::aead::{Aead, Cipher, DefaultAead};
 use crate::secure::frame::open;
 use crate::secure::job::LoginFinished;
 use crate::secure::message::Control;
+use crate::secure::opaque::SessionKey;
 use crate::secure::{
     Client, ClientConfig, Code, Psk, Record, Server, ServerConfig, Suite, User, UserStore, WallClock,
 };
@@ -43,7 +44,7 @@ pub(super) struct Pair {
     now: Instant,
     pub(super) seen: Vec<(&'static str, Vec<u8>)>,
     /// Of the login, and of the proof in the password change.
-    pub(super) session_keys: Vec<Zeroizing<[u8; 64]>>,
+    pub(super) session_keys: Vec<SessionKey>,
     rekeyed: usize,
     is_changed: bool,
     delivered: Vec<Vec<u8>>,
