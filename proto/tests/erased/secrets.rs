@@ -1,5 +1,7 @@
 //! The secrets of the test vectors, and the time at which each must be erased.
 
+use std::hint::black_box;
+
 use curve25519_dalek::scalar::Scalar;
 use libcrux_ml_kem::mlkem768;
 use sandhog_proto::aead::Cipher;
@@ -168,9 +170,24 @@ fn hex(file: &Json, pointer: &str) -> Zeroizing<Vec<u8>> {
     Zeroizing::new((0..text.len()).step_by(2).map(byte).collect())
 }
 
+/// Overwrites the stack below the caller, as far as the computation of the secrets uses it.
+#[inline(never)]
+fn overwrite_stack() {
+    let mut room = [0_u8; 128 * 1024];
+    black_box(&mut room);
+}
+
 impl Secrets {
-    /// The secrets of the vectors for this cipher.
+    /// The secrets of the vectors for this cipher. The stack is overwritten afterwards: otherwise copies of the secrets would get
+    /// into the unused bytes of values that the session moves.
     pub(crate) fn of_vectors(cipher: Cipher) -> Self {
+        let secrets = Self::computed(cipher);
+        overwrite_stack();
+        secrets
+    }
+
+    #[inline(never)]
+    fn computed(cipher: Cipher) -> Self {
         let text = match cipher {
             Cipher::ChaCha20Poly1305 => include_str!("../vectors/secure.json"),
             Cipher::Aes256Gcm => include_str!("../vectors/secure-aes-256-gcm.json"),

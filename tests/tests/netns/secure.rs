@@ -372,7 +372,7 @@ fn reload_changes_the_key_of_a_server_while_sessions_go_on() {
     assert_eq!(reload(&testbed), done);
     ping_three_times(&testbed.client, SERVER_INNER[0]);
     client.terminate();
-    let (_, log) = testbed.spawn_client().wait();
+    let (_, log) = testbed.spawn_client_once().wait();
     assert!(
         log.contains("error: the server did not answer in time\n"),
         "{log}"
