@@ -11,6 +11,7 @@ mod explore;
 mod fuzz;
 mod golden;
 mod kem;
+mod miri;
 mod model;
 mod mutants;
 mod netns;
@@ -124,6 +125,10 @@ enum Command {
         #[arg(long)]
         replays: bool,
     },
+    /// Run tests of the portable core in the interpreter Miri.
+    ///
+    /// It finds undefined behaviour. It needs the nightly toolchain and takes some minutes. Exit status 0: all tests pass. 1: one fails.
+    Miri,
     /// Run the formal models of the secure profile in `docs/model` and compare the results with the expected ones.
     ///
     /// Needs `ProVerif`: the program that `PROVERIF` names, or `proverif` on PATH. Exit status 0: all results are as expected.
@@ -215,6 +220,7 @@ fn main() -> ExitCode {
             without,
             replays,
         } => equality::run(seeds, &scenario, &without, replays),
+        Command::Miri => miri::run(),
         Command::Model { models } => model::run(&models),
         Command::Mutants { properties: true, .. } => mutants::properties(),
         Command::Mutants {

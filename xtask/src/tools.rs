@@ -117,6 +117,18 @@ pub(crate) const NIGHTLY: Tool = Tool {
     install: None,
 };
 
+/// The interpreter of the nightly toolchain.
+pub(crate) const MIRI: Tool = Tool {
+    name: "Miri",
+    present: || {
+        let list = "component list --toolchain nightly --installed";
+        let components = shell::read(&mut shell::command("rustup", list));
+        components.is_ok_and(|list| list.lines().any(|line| line.starts_with("miri")))
+    },
+    advice: "rustup component add miri rust-src --toolchain nightly",
+    install: None,
+};
+
 /// The program that builds and starts the fuzz targets.
 pub(crate) const CARGO_FUZZ: Tool = Tool {
     name: "cargo-fuzz",
