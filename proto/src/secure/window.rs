@@ -321,7 +321,7 @@ mod tests {
 
     proptest! {
         #![proptest_config(Config {
-            cases: if cfg!(miri) { 8 } else { 256 },
+            cases: 256,
             rng_seed: RngSeed::Fixed(0x5a4d_6479),
             failure_persistence: None,
             ..Config::default()

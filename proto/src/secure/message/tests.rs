@@ -358,7 +358,7 @@ fn almost_json() -> impl Strategy<Value = String> {
 
 proptest! {
     #![proptest_config(Config {
-        cases: if cfg!(miri) { 8 } else { 512 },
+        cases: 512,
         rng_seed: RngSeed::Fixed(0x5a4d_0259),
         failure_persistence: None,
         ..Config::default()

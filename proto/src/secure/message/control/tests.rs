@@ -171,7 +171,7 @@ fn index_0_is_malformed() {
 
 proptest! {
     #![proptest_config(Config {
-        cases: if cfg!(miri) { 8 } else { 512 },
+        cases: 512,
         rng_seed: RngSeed::Fixed(0x5a4d_0259),
         failure_persistence: None,
         ..Config::default()
