@@ -55,7 +55,7 @@ struct Suite {
 const PROTOCOL: &Suite = &Suite {
     package: "sandhog-proto",
     folder: "proto",
-    tests: "--lib --test secure",
+    tests: "--lib --test secure --test erased",
 };
 
 /// The tests of bugs that are only in the laboratory and in its inner hosts.
@@ -181,8 +181,11 @@ fn executable(line: &str) -> Option<String> {
 
 /// The module in a line of the list of tests, `MODULE::NAME: test`.
 fn prefix(line: &str) -> Option<String> {
-    let (module, _) = line.strip_suffix(": test")?.rsplit_once("::")?;
-    Some(format!("{module}::"))
+    let name = line.strip_suffix(": test")?;
+    Some(match name.rsplit_once("::") {
+        Some((module, _)) => format!("{module}::"),
+        None => name.to_owned(),
+    })
 }
 
 /// Runs all tests without any bug. Returns the modules sorted by duration: the quickest runs first.
@@ -387,6 +390,7 @@ mod tests {
     #[test]
     fn modules_are_read_from_the_list_of_tests() {
         assert_eq!(prefix("a::tests::b: test").as_deref(), Some("a::tests::"));
+        assert_eq!(prefix("of_no_module: test").as_deref(), Some("of_no_module"));
         assert_eq!(prefix("3 tests, 0 benchmarks"), None);
     }
 
