@@ -381,6 +381,7 @@ impl Checks {
         for (host, login) in std::mem::take(&mut self.ended) {
             self.accounts.on_session_ended(host, &login);
         }
+        self.silence.on_turn_end(host);
         self.check_moves(host);
         self.check_gauges(record, host, gauges);
     }

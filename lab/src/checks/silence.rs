@@ -11,6 +11,7 @@ use crate::record::{HostId, RecordId};
 /// A datagram of a stranger that arrived at a server.
 #[derive(Clone, Copy, Debug)]
 struct Arrival {
+    host: HostId,
     from: SocketAddr,
     /// The fault that forbids an answer, if there is one.
     fault: Option<&'static str>,
@@ -25,7 +26,7 @@ pub(super) struct Silence {
     made: BTreeMap<u64, Instant>,
     /// Fingerprints of the datagrams that have arrived at each server, also before its last boot.
     seen: BTreeSet<(HostId, u64)>,
-    /// Arrivals from strangers, by record.
+    /// Arrivals from strangers in the present turns, by record.
     arrivals: BTreeMap<RecordId, Arrival>,
 }
 
@@ -44,7 +45,18 @@ impl Silence {
             Some(_) => None,
         };
         let made = made.copied().unwrap_or(Instant::ZERO);
-        self.arrivals.insert(record, Arrival { from, fault, made });
+        let arrival = Arrival {
+            host,
+            from,
+            fault,
+            made,
+        };
+        self.arrivals.insert(record, arrival);
+    }
+
+    /// The turn of `host` ended. Its jobs are done too, so it answers nothing that has arrived so far.
+    pub(super) fn on_turn_end(&mut self, host: HostId) {
+        self.arrivals.retain(|_, arrival| arrival.host != host);
     }
 
     /// The fault of a datagram to the stranger `remote`, if there is one. The datagram answers the arrival `cause`.

@@ -87,6 +87,22 @@ fn an_answer_to_invented_old_or_repeated_bytes_is_found() {
 }
 
 #[test]
+fn an_answer_in_a_later_turn_is_found_because_no_arrival_is_kept() {
+    let mut checks = checks(Rules {
+        first_message_age: Some(LIMIT),
+        ..Rules::default()
+    });
+    checks.on_sent(outgoing(0, 1, ALICE, SERVER, 7));
+    checks.on_received(10, SERVER, address(ALICE), 1200, 7);
+    checks.on_turn_end(11, SERVER, Gauges::default());
+    checks.on_sent(outgoing(1, 10, SERVER, ALICE, 1000));
+    assert_eq!(
+        failed(&checks),
+        ["P14 strangers get answers only to fresh messages"]
+    );
+}
+
+#[test]
 fn a_datagram_that_nobody_asked_for_is_found() {
     use Step::{Answers, Arrives, Made};
     assert!(!holds(&[Answers(0, 1, ALICE)]));
