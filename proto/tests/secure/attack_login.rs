@@ -454,6 +454,26 @@ fn a_cookie_is_bound_to_address_port_and_index_and_expires_after_30_s() {
     }
 }
 
+/// Attack 3: a cookie that is shown again, in a message that is sealed anew.
+#[test]
+fn a_cookie_gives_no_second_ke2_after_its_login_is_over() {
+    let (mut net, mut insider, home) = (Net::pair(), Insider::new(3), elsewhere(1));
+    let attempt = Attempt::new(&mut insider, "kean", PASSWORD);
+    let cookie = attempt.cookie(&mut insider, &mut net, home);
+    let mut shown = |net: &mut Net| -> Vec<_> {
+        let m1 = attempt.first_message(insider.at(net), Some(&cookie));
+        ask(net, home, &m1).iter().map(|seen| seen.kind).collect()
+    };
+    assert_eq!(shown(&mut net), ["ke2"]);
+    net.run_for(Duration::from_millis(10_001));
+    assert_eq!(
+        net.server.half_open_count(),
+        0,
+        "the login is over, and the cookie is still valid"
+    );
+    assert_eq!(shown(&mut net), [""; 0]);
+}
+
 /// Attack 24: forcing the client to stretch its password repeatedly.
 #[test]
 fn a_hundred_forged_m2_cost_the_client_no_run_of_argon2() {
