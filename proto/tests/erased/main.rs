@@ -3,8 +3,12 @@
 //! The secrets are those of the test vectors. The session here has the same seeds and must send the same datagrams, so
 //! it has the same secrets. The stack is not searched: `docs/protocol.md` says that it is not erased.
 
+extern crate alloc;
+
 mod allocator;
 mod generators;
+#[path = "../../src/secure/tests/vectors/packet.rs"]
+mod packet;
 mod password;
 mod secrets;
 mod session;

@@ -35,6 +35,7 @@ use crate::secure::{Generator, generator, seed_from};
 mod change;
 mod file;
 mod login;
+mod packet;
 mod pair;
 mod rekey;
 

@@ -90,6 +90,16 @@ fn validate_event<'a>(scenario: &'a Scenario, index: usize, event: &'a TimedEven
     }
 }
 
+/// The place of a key in a table of an event.
+const fn inside(index: usize, table: &'static str, key: &'static str) -> [PathPart<'static>; 4] {
+    [
+        PathPart::Key("event"),
+        PathPart::Index(index),
+        PathPart::Key(table),
+        PathPart::Key(key),
+    ]
+}
+
 /// Checks `account`: the server must have the user at that time.
 fn validate_account<'a>(
     scenario: &'a Scenario,
@@ -97,14 +107,7 @@ fn validate_account<'a>(
     event: &'a TimedEvent,
     change: &'a AccountChange,
 ) -> Checked<'a> {
-    let at = |key| {
-        [
-            PathPart::Key("event"),
-            PathPart::Index(index),
-            PathPart::Key("account"),
-            PathPart::Key(key),
-        ]
-    };
+    let at = |key| inside(index, "account", key);
     let table = &at("server")[..3];
     if !scenario.profile.features().accounts {
         let name = scenario.profile.name();
@@ -163,14 +166,7 @@ fn validate_passwd<'a>(
     event: &'a TimedEvent,
     change: &'a PasswordChange,
 ) -> Checked<'a> {
-    let at = |key| {
-        [
-            PathPart::Key("event"),
-            PathPart::Index(index),
-            PathPart::Key("passwd"),
-            PathPart::Key(key),
-        ]
-    };
+    let at = |key| inside(index, "passwd", key);
     let table = &at("client")[..3];
     if !scenario.profile.features().accounts {
         let profile = scenario.profile.name();
@@ -198,14 +194,7 @@ fn validate_passwd<'a>(
 
 /// Checks `clock`: a host has a clock of its own, and can be told a time.
 fn validate_clock<'a>(scenario: &'a Scenario, index: usize, change: &'a ClockChange) -> Checked<'a> {
-    let at = |key| {
-        [
-            PathPart::Key("event"),
-            PathPart::Index(index),
-            PathPart::Key("clock"),
-            PathPart::Key(key),
-        ]
-    };
+    let at = |key| inside(index, "clock", key);
     if !scenario.profile.features().clock {
         let profile = scenario.profile.name();
         let message = format!("profile `{profile}` has no wall clocks; remove this event");
